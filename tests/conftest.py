@@ -1,0 +1,93 @@
+"""What all tests share: an isolated data directory, a small book, tiny trained models.
+
+Every test gets an empty TUILLM_HOME of its own. Models are trained once a session, in a home of
+their own, and copied from there.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).parents[1].parent / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """An empty data directory; nothing of the person's own is seen or touched."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("TUILLM_HOME", str(folder))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path / "no-tiktoken-cache"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def book_text():
+    """The first 30 KB of the bundled book."""
+    from tuillm.text.sources import demo_book
+
+    return demo_book().read_text(encoding="utf-8")[:30_000]
+
+
+@pytest.fixture
+def book(tmp_path, book_text):
+    """A text file `book.txt`."""
+    path = tmp_path / "book.txt"
+    path.write_text(book_text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """The folder of texts and vocabularies beside the checkout."""
+    if not SHARED.is_dir():
+        pytest.skip("the data folder ../shared/data is not there")
+    return SHARED
+
+
+@pytest.fixture
+def gpt2_vocabulary(shared_data, tmp_path, monkeypatch):
+    """Let tiktoken find GPT-2's vocabulary in a cache, under the names it gives its files."""
+    import hashlib
+
+    from tuillm.text.tokenizer import _GPT2_HOST
+
+    cache = tmp_path / "tiktoken"
+    cache.mkdir()
+    for name, source in (("vocab.bpe", "merges.txt"), ("encoder.json", "vocab.json")):
+        target = cache / hashlib.sha1((_GPT2_HOST + name).encode()).hexdigest()
+        shutil.copyfile(shared_data / "gpt2-bpe" / source, target)
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(cache))
+    return cache
+
+
+@pytest.fixture(scope="session")
+def trained_folders(tmp_path_factory, book_text):
+    """Model folders by tokenizer kind: `nano` models of the small book, trained once."""
+    from tuillm import Trainer
+
+    place = tmp_path_factory.mktemp("trained")
+    source = place / "book.txt"
+    source.write_text(book_text, encoding="utf-8")
+    folders = {}
+    before = os.environ.get("TUILLM_HOME")
+    os.environ["TUILLM_HOME"] = str(place / "home")
+    try:
+        for kind in ("char", "bpe"):
+            model = Trainer(corpus=str(source), name=kind, preset="nano", tokenizer=kind).run()
+            folders[kind] = model.path
+    finally:
+        if before is None:
+            del os.environ["TUILLM_HOME"]
+        else:
+            os.environ["TUILLM_HOME"] = before
+    return folders
+
+
+@pytest.fixture
+def model(home, trained_folders):
+    """A model named `book` in the registry (bpe, nano)."""
+    shutil.copytree(trained_folders["bpe"], home / "models" / "book")
+    return "book"

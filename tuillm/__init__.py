@@ -1,0 +1,34 @@
+"""tuillm: grow a GPT on your own book and talk to it, without leaving the terminal.
+
+`Trainer` and `Sampler` are the classes that the worker process and the chat use.
+They are imported on first use, so that `import tuillm` costs no torch.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["Sampler", "SamplingConfig", "TrainConfig", "Trainer", "__version__"]
+
+if TYPE_CHECKING:
+    from tuillm.config import SamplingConfig, TrainConfig
+    from tuillm.generation import Sampler
+    from tuillm.training import Trainer
+
+_HOMES = {
+    "Sampler": "tuillm.generation",
+    "SamplingConfig": "tuillm.config",
+    "TrainConfig": "tuillm.config",
+    "Trainer": "tuillm.training",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tuillm' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

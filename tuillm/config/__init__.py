@@ -1,0 +1,23 @@
+"""Settings, declared once: defaults, ranges and sentences, from which every front end draws.
+
+Knows nothing of torch, of folders or of screens.
+"""
+
+from tuillm.config.fields import Setting, settings_of, settings_table
+from tuillm.config.presets import PRESETS, Preset
+from tuillm.config.resolve import build_sampling, build_train, read_toml
+from tuillm.config.sampling import SamplingConfig
+from tuillm.config.train import TrainConfig
+
+__all__ = [
+    "PRESETS",
+    "Preset",
+    "SamplingConfig",
+    "Setting",
+    "TrainConfig",
+    "build_sampling",
+    "build_train",
+    "read_toml",
+    "settings_of",
+    "settings_table",
+]

@@ -1,0 +1,104 @@
+"""How a setting is declared, and how a declaration is read back by CLI, dashboard and docs.
+
+A setting is a pydantic field with a group and one sentence. `settings_of` turns the
+fields of a config into plain `Setting` records, so front ends need not know pydantic.
+"""
+
+import types
+from dataclasses import dataclass
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, Field
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One declared setting as a front end needs it."""
+
+    name: str
+    type: type
+    default: Any
+    optional: bool
+    choices: tuple[str, ...]
+    range: str
+    help: str
+    group: str
+    several: bool = False
+
+    @property
+    def default_text(self) -> str:
+        """The default in the words of a person ('auto' where None means: decided later)."""
+        if self.default is None:
+            return "auto"
+        if isinstance(self.default, bool):
+            return "yes" if self.default else "no"
+        if isinstance(self.default, tuple):
+            return " ".join(map(repr, self.default)) or "none"
+        return repr(self.default) if isinstance(self.default, str) else f"{self.default:g}"
+
+
+def setting(default: Any, help: str, *, group: str, **limits: Any) -> Any:
+    """Declare a setting: `default`, one sentence, its `group`, and pydantic limits (ge, gt, le, lt)."""
+    return Field(default, description=help, json_schema_extra={"group": group}, **limits)
+
+
+def settings_of(config: type[BaseModel]) -> list[Setting]:
+    """Return the settings of a config class in the order of their declaration."""
+    return [_read(name, info) for name, info in config.model_fields.items()]
+
+
+def settings_table(config: type[BaseModel]) -> str:
+    """Return all settings of a config class as an aligned text table, group by group."""
+    rows = settings_of(config)
+    width = max(len(row.name) for row in rows)
+    lines: list[str] = []
+    for group in dict.fromkeys(row.group for row in rows):
+        lines += ["", f"{group}"]
+        for row in (row for row in rows if row.group == group):
+            allowed = " | ".join(row.choices) or row.range or row.type.__name__
+            lines.append(f"  {row.name:<{width}}  {row.help}")
+            lines.append(f"  {'':<{width}}  {allowed}; default {row.default_text}")
+    return "\n".join(lines[1:])
+
+
+def _read(name: str, info: Any) -> Setting:
+    kind, optional = _without_none(info.annotation)
+    several = get_origin(kind) is tuple
+    if several:
+        kind = get_args(kind)[0]
+    choices = tuple(get_args(kind)) if get_origin(kind) is Literal else ()
+    extra = info.json_schema_extra or {}
+    return Setting(
+        name=name,
+        type=str if choices else kind,
+        default=info.default,
+        optional=optional,
+        choices=choices,
+        range=_range_words(info.metadata, whole=kind is int),
+        help=info.description or "",
+        group=extra.get("group", ""),
+        several=several,
+    )
+
+
+def _without_none(annotation: Any) -> tuple[Any, bool]:
+    if get_origin(annotation) not in (Union, types.UnionType):
+        return annotation, False
+    kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
+    return kinds[0], True
+
+
+def _range_words(metadata: list[Any], whole: bool) -> str:
+    """Put limits such as [Ge(0), Lt(1)] into words: '0 <= value < 1'."""
+    low = high = ""
+    for limit in metadata:
+        if getattr(limit, "ge", None) is not None:
+            low = f"{limit.ge:g} <= "
+        if getattr(limit, "gt", None) is not None:
+            low = f"{limit.gt:g} < "
+        if getattr(limit, "le", None) is not None:
+            high = f" <= {limit.le:g}"
+        if getattr(limit, "lt", None) is not None:
+            high = f" < {limit.lt:g}"
+    noun = "whole number" if whole else "number"
+    return f"{low}{noun}{high}" if low or high else ""

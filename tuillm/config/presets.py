@@ -1,0 +1,72 @@
+"""The recipes by name: what a preset changes about TrainConfig's defaults, and for whom it is."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named recipe: one sentence, and the settings it lays over the defaults."""
+
+    help: str
+    settings: dict[str, Any]
+
+
+_GPT2: dict[str, Any] = dict(
+    tokenizer="gpt2", block_size=1024, bias=True, positions="random", optimizer="adamw",
+    learning_rate=6e-4, min_lr=6e-5, beta2=0.95, schedule="cosine", warmup_steps=700,
+    batch_size=8, grad_accum_steps=8, max_steps=20_000, eval_interval=500, patience=5,
+)
+
+PRESETS: dict[str, Preset] = {
+    "bigram": Preset(
+        "the baseline: each token foretold from the one before it (seconds)",
+        dict(tokenizer="char", n_layer=0, n_head=1, n_embd=128, tie_weights=False,
+             positions="none", optimizer="adamw", learning_rate=2e-2, block_size=64,
+             batch_size=64, max_steps=600, weight_decay=0.0),
+    ),
+    "nano": Preset(
+        "a toy that trains in seconds, to see the whole way once",
+        dict(n_layer=2, n_head=2, n_embd=48, block_size=32, batch_size=8, max_steps=80,
+             sample_tokens=40),
+    ),
+    "tiny": Preset(
+        "a good little model of one book in about a minute on a laptop",
+        dict(n_layer=4, n_head=2, n_embd=128, block_size=64, batch_size=32, minutes=1.0),
+    ),
+    "heart": Preset(
+        "learns a short book (up to about 100 KB) by heart, nothing held out",
+        dict(tokenizer="bpe", vocab_size=1024, n_layer=4, n_head=4, n_embd=256, block_size=64,
+             batch_size=16, muon_lr=0.02, learning_rate=3e-3, min_lr=6e-5, weight_decay=0.0,
+             minutes=1.5, val_fraction=0.0),
+    ),
+    "small": Preset(
+        "some minutes for a better model of one book",
+        dict(tokenizer="char", n_layer=4, n_head=3, n_embd=192, block_size=256, batch_size=8,
+             dropout=0.05, muon_lr=0.015, minutes=5.0, patience=4),
+    ),
+    "medium": Preset(
+        "nanoGPT's shape for one book, 6 layers of 384; wants a GPU or an evening",
+        dict(tokenizer="char", n_layer=6, n_head=6, n_embd=384, block_size=256, batch_size=64,
+             dropout=0.2, muon_lr=0.01, learning_rate=3e-3, max_steps=5000, eval_interval=250,
+             patience=5),
+    ),
+    "gpt2": Preset(
+        "GPT-2's 124M shape from scratch",
+        _GPT2 | dict(n_layer=12, n_head=12, n_embd=768),
+    ),
+    "gpt2-medium": Preset(
+        "GPT-2's 355M shape from scratch",
+        _GPT2 | dict(n_layer=24, n_head=16, n_embd=1024, learning_rate=3e-4, min_lr=3e-5),
+    ),
+    "gpt2-large": Preset(
+        "GPT-2's 774M shape from scratch",
+        _GPT2 | dict(n_layer=36, n_head=20, n_embd=1280, learning_rate=2.5e-4, min_lr=2.5e-5,
+                     batch_size=4, grad_accum_steps=16),
+    ),
+    "gpt2-xl": Preset(
+        "GPT-2's 1.5B shape from scratch",
+        _GPT2 | dict(n_layer=48, n_head=25, n_embd=1600, learning_rate=2e-4, min_lr=2e-5,
+                     batch_size=2, grad_accum_steps=32),
+    ),
+}

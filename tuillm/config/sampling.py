@@ -1,0 +1,43 @@
+"""SamplingConfig: how the next token is chosen and when a reply ends."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, field_validator
+
+from tuillm.config.fields import setting
+
+
+class SamplingConfig(BaseModel):
+    """The settings of one reply; frozen, used by `generate`, the chat and training samples."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    temperature: float = setting(
+        0.8, "0 always takes the likeliest token; higher is wilder", group="sampling", ge=0, le=10
+    )
+    top_k: int = setting(200, "choose among the k likeliest tokens; 0 among all",
+                         group="sampling", ge=0, le=1_000_000)
+    top_p: float = setting(1.0, "choose among the likeliest tokens that make up this probability",
+                           group="sampling", gt=0, le=1)
+    min_p: float = setting(0.0, "drop tokens less likely than this share of the likeliest",
+                           group="sampling", ge=0, le=1)
+    repetition_penalty: float = setting(
+        1.0, "above 1 makes tokens that already stand in the context less likely",
+        group="sampling", gt=0, le=10,
+    )
+    stop: tuple[str, ...] = setting((), "texts that end the reply and are not part of it",
+                                    group="reply")
+    max_new_tokens: int = setting(200, "longest reply in tokens", group="reply", ge=1,
+                                  le=10_000_000)
+    n_keep: int = setting(
+        0, "first tokens that stay in view when the context is full", group="reply", ge=0
+    )
+    seed: int | None = setting(None, "fixes the draw; auto: a new one each time", group="reply",
+                               ge=0, lt=2**63)
+
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        """A single text stands for a list of one; an empty text would end every reply at once."""
+        texts = (value,) if isinstance(value, str) else value
+        return tuple(text for text in texts if text) if isinstance(texts, list | tuple) else texts

@@ -1,0 +1,134 @@
+"""TrainConfig: everything that decides how a model is grown.
+
+Holds values and their limits only; what `auto` becomes is decided where the corpus
+(`text`) or the machine (`training`) is known.
+"""
+
+import os
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+
+from tuillm.config.fields import setting
+
+
+class TrainConfig(BaseModel):
+    """The settings of one training run; frozen, complete, and written to `run.json` as it is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    corpus: tuple[str, ...] = setting(
+        (), "text files or http(s) addresses to learn from", group="text"
+    )
+    name: str | None = setting(
+        None, "name of the model in the registry; auto: the file's name", group="text"
+    )
+    preset: str = setting("tiny", "the recipe to start from", group="text")
+    encoding: str = setting(
+        "auto", "encoding of the text; auto knows UTF-8, UTF-16 and cp1252", group="text"
+    )
+    tokenizer: Literal["auto", "char", "bpe", "gpt2"] = setting(
+        "auto", "how text becomes tokens; bpe learns its pieces from the corpus", group="text"
+    )
+    vocab_size: int | None = setting(
+        None, "entries of a bpe vocabulary; auto: by the length of the text",
+        group="text", ge=260, le=65_536,
+    )
+    val_fraction: float = setting(
+        0.1, "share of the text, at its end, held out to measure on; 0 learns all of it",
+        group="text", ge=0, le=0.5,
+    )
+
+    n_layer: int = setting(4, "transformer blocks; 0 makes a bigram model", group="model", ge=0,
+                           le=96)
+    n_head: int = setting(2, "attention heads per block", group="model", ge=1, le=128)
+    n_embd: int = setting(128, "width of the model", group="model", ge=1, le=12_288)
+    block_size: int = setting(64, "context length in tokens", group="model", ge=2, le=8192)
+    dropout: float = setting(0.0, "share of activations dropped in training", group="model",
+                             ge=0, lt=1)
+    bias: bool = setting(False, "biases in linear layers and norms, as GPT-2 has", group="model")
+    tie_weights: bool = setting(
+        True, "share one matrix between input embedding and output head", group="model"
+    )
+    positions: Literal["random", "sinusoid", "none"] = setting(
+        "sinusoid", "how the learned positions begin; none keeps them at zero", group="model"
+    )
+
+    optimizer: Literal["muon", "adamw"] = setting(
+        "muon", "muon drives the block matrices and leaves the rest to adamw", group="optimizer"
+    )
+    batch_size: int = setting(16, "sequences in one forward pass", group="optimizer", ge=1,
+                              le=65_536)
+    grad_accum_steps: int = setting(
+        1, "forward passes whose gradients are added before a step", group="optimizer",
+        ge=1, le=65_536,
+    )
+    learning_rate: float = setting(1e-2, "peak learning rate of adamw", group="optimizer",
+                                   gt=0, le=1)
+    muon_lr: float = setting(0.01, "peak learning rate of muon", group="optimizer", gt=0, le=1)
+    min_lr: float = setting(0.0, "learning rate of adamw at the end; muon falls in proportion",
+                            group="optimizer", ge=0, le=1)
+    warmup_steps: int | None = setting(
+        None, "steps until the peak; auto: the first twentieth of the run", group="optimizer",
+        ge=0,
+    )
+    schedule: Literal["linear", "cosine"] = setting(
+        "linear", "how the learning rate falls after the peak", group="optimizer"
+    )
+    weight_decay: float = setting(0.1, "decay of embeddings (adamw: of all matrices)",
+                                  group="optimizer", ge=0, le=10)
+    muon_weight_decay: float = setting(0.0, "decay of the matrices that muon drives",
+                                       group="optimizer", ge=0, le=10)
+    beta1: float = setting(0.9, "adamw's memory of gradients", group="optimizer", ge=0, lt=1)
+    beta2: float = setting(0.99, "adamw's memory of squared gradients", group="optimizer",
+                           ge=0, lt=1)
+    grad_clip: float = setting(1.0, "largest norm of adamw's gradients; 0 never clips",
+                               group="optimizer", ge=0)
+
+    max_steps: int | None = setting(None, "optimizer steps to take", group="run", ge=1)
+    minutes: float | None = setting(None, "minutes to train; the schedule ends on the clock",
+                                    group="run", gt=0, le=100_000)
+    eval_interval: int | None = setting(
+        None, "steps between evaluations; auto: ten in a run", group="run", ge=1
+    )
+    patience: int = setting(0, "evaluations without a better loss before stopping; 0 never stops",
+                            group="run", ge=0)
+    sample_prompt: str = setting("\n", "text that the samples of a run continue", group="run")
+    sample_tokens: int = setting(120, "tokens of each sample; 0 draws none", group="run", ge=0,
+                                 le=10_000)
+    seed: int = setting(1337, "seed of weights, batches and samples", group="run", ge=0,
+                        lt=2**63)
+    device: Literal["auto", "cpu", "cuda", "mps"] = setting(
+        "auto", "where to train; auto takes the fastest there is", group="run"
+    )
+    dtype: Literal["auto", "float32", "bfloat16"] = setting(
+        "auto", "precision of matrix products; auto takes bfloat16 where it is fast", group="run"
+    )
+
+    @field_validator("corpus", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        """A single path stands for a list of one."""
+        if isinstance(value, str | os.PathLike):
+            return (os.fspath(value),)
+        return tuple(map(os.fspath, value)) if isinstance(value, list | tuple) else value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.n_layer and self.n_embd % self.n_head:
+            raise ValueError(f"n_embd {self.n_embd} is not divisible by n_head {self.n_head}")
+        if self.min_lr > self.learning_rate:
+            raise ValueError(
+                f"min_lr {self.min_lr:g} is above learning_rate {self.learning_rate:g}"
+            )
+        if self.max_steps is None and self.minutes is None:
+            raise ValueError("neither max_steps nor minutes is set; give one of them")
+        if self.max_steps and self.warmup_steps and self.warmup_steps > self.max_steps:
+            raise ValueError(
+                f"warmup_steps {self.warmup_steps} is more than max_steps {self.max_steps}"
+            )
+        if self.vocab_size and self.tokenizer in ("char", "gpt2"):
+            raise ValueError(
+                f"vocab_size {self.vocab_size} applies to tokenizer bpe, not to {self.tokenizer}"
+            )
+        return self

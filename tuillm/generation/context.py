@@ -1,0 +1,91 @@
+"""What a model has read so far: ids and their keys and values, kept in step.
+
+The list of ids is the truth; the cache holds exactly them (after `advance`). A prompt that
+begins like what was read before costs only the rest. Knows no sampling and no text.
+"""
+
+import torch
+from torch import Tensor
+
+from tuillm.generation.window import fit, slide
+from tuillm.model import GPT, KVCache
+
+
+class Context:
+    """The window of one conversation with a model, or of `batch` replies to one prompt."""
+
+    def __init__(self, model: GPT) -> None:
+        self._model = model
+        config = model.config
+        weight = model.wte.weight
+        self._shape = dict(
+            n_layer=config.n_layer, n_head=config.n_head,
+            head_dim=config.n_embd // config.n_head, block_size=config.block_size,
+        )
+        dtype = torch.float32 if weight.device.type == "cpu" else weight.dtype
+        self._cache = KVCache(**self._shape, dtype=dtype, device=weight.device)
+        self.rows: list[list[int]] = [[]]
+        self.prefilled = 0
+
+    @property
+    def length(self) -> int:
+        """How many positions are taken."""
+        return len(self.rows[0])
+
+    @property
+    def block_size(self) -> int:
+        """How many positions there are."""
+        return self._model.config.block_size
+
+    def read(self, ids: list[int], n_keep: int = 0) -> tuple[Tensor, int]:
+        """Make the window that of a prompt; return logits [1, V] and how many ids were dropped.
+
+        Keys and values of the longest common beginning are reused; `prefilled` counts the ids
+        that had to be computed.
+        """
+        window = fit(ids, self.block_size, n_keep)
+        old = self.rows[0] if len(self.rows) == 1 else []
+        # the last id is always computed again: its logits are wanted
+        same = min(_common(old, window), len(window) - 1, self._cache.length)
+        if len(self.rows) > 1:
+            self._cache = self._new_cache(1)
+        self._cache.truncate(same)
+        self.rows = [list(window)]
+        return self._forward([window[same:]]), len(ids) - len(window)
+
+    def widen(self, batch: int) -> None:
+        """Go on with `batch` replies that all begin with what was read."""
+        self._cache = self._cache.expanded(batch)
+        self.rows = [list(self.rows[0]) for _ in range(batch)]
+
+    def advance(self, tokens: list[int], n_keep: int = 0) -> tuple[Tensor, int]:
+        """Append one id to each row; return logits [B, V] and how many ids had to be dropped."""
+        if self.length < self.block_size:
+            for row, token in zip(self.rows, tokens, strict=True):
+                row.append(token)
+            return self._forward([[token] for token in tokens]), 0
+        before = self.length
+        self.rows = [slide(row, self.block_size, n_keep) + [token]
+                     for row, token in zip(self.rows, tokens, strict=True)]
+        self._cache.truncate(0)
+        return self._forward(self.rows), before + 1 - self.length
+
+    def truncate(self, length: int) -> None:
+        """Forget all positions from `length` on."""
+        self.rows = [row[:length] for row in self.rows]
+        self._cache.truncate(length)
+
+    def _forward(self, ids: list[list[int]]) -> Tensor:
+        self.prefilled += len(ids[0])
+        idx = torch.tensor(ids, device=self._cache.store.device)
+        return self._model(idx, self._cache, last=True)[:, -1].float()
+
+    def _new_cache(self, batch: int) -> KVCache:
+        store = self._cache.store
+        return KVCache(**self._shape, batch=batch, dtype=store.dtype, device=store.device)
+
+
+def _common(first: list[int], second: list[int]) -> int:
+    """Return the length of the longest common beginning."""
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(first), len(second)))

@@ -1,0 +1,21 @@
+"""What a model of limited context sees of a long text, as ids: the policy when it is full.
+
+Learned positions cannot slide inside a KV cache (keys of old tokens carry their old positions),
+so when no place is left, the first `n_keep` ids and the newest ones, together half of the
+context, are kept and encoded anew. Pure functions on lists; knows no model.
+"""
+
+
+def slide(window: list[int], block_size: int, n_keep: int = 0) -> list[int]:
+    """Return what stays of a window that is full: `n_keep` first and the newest ids, half in all.
+
+    At least one newest id always stays. The result leaves room for at least one more id.
+    """
+    half = max(block_size // 2, 1)
+    first = min(n_keep, half - 1)
+    return window[:first] + window[len(window) - (half - first) :]
+
+
+def fit(ids: list[int], block_size: int, n_keep: int = 0) -> list[int]:
+    """Return the window of a prompt: all of it, or what `slide` leaves when it is too long."""
+    return ids if len(ids) <= block_size else slide(ids, block_size, n_keep)

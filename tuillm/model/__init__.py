@@ -1,0 +1,21 @@
+"""The GPT itself: architecture, KV cache, packed weights, and the Hugging Face folder layout.
+
+Knows tensors and shapes; knows neither text nor training nor the registry.
+"""
+
+from tuillm.model.cache import KVCache
+from tuillm.model.gpt import GPT, GPTConfig
+from tuillm.model.hf import read_config, read_model, write_model
+from tuillm.model.precision import choose_device, choose_dtype, pack
+
+__all__ = [
+    "GPT",
+    "GPTConfig",
+    "KVCache",
+    "choose_device",
+    "choose_dtype",
+    "pack",
+    "read_config",
+    "read_model",
+    "write_model",
+]

@@ -1,0 +1,171 @@
+"""GPT-2's architecture: learned positions, pre-LayerNorm blocks, tanh-GELU, tied head.
+
+One forward serves training, prefill and decoding; what differs (attention with a cache,
+packed weights) is chosen by what is handed in. Parameter names are GPT-2's without the
+`transformer.` prefix. `n_layer=0` with an untied head is a bigram model.
+
+Shapes: B batch, T positions, C = n_embd, H = n_head, D = C / H, V = vocab_size.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tuillm.model.attention import attend, attend_cached
+from tuillm.model.cache import KVCache
+
+
+@dataclass(frozen=True)
+class GPTConfig:
+    """The shape of a model; names as in TrainConfig."""
+
+    vocab_size: int
+    block_size: int
+    n_layer: int
+    n_head: int
+    n_embd: int
+    dropout: float = 0.0
+    bias: bool = True
+    tie_weights: bool = True
+    norm_eps: float = 1e-5
+
+
+class GPT(nn.Module):
+    """`model(idx [B, T]) -> logits [B, T, V]`; with a `cache`, idx continues what it holds."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.wte = nn.Embedding(config.vocab_size, config.n_embd)
+        self.wpe = nn.Embedding(config.block_size, config.n_embd)
+        self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.ln_f = nn.LayerNorm(config.n_embd, config.norm_eps, bias=config.bias)
+        self.lm_head: nn.Module = nn.Linear(config.n_embd, config.vocab_size, bias=False)
+        if config.tie_weights:
+            self.lm_head.weight = self.wte.weight
+
+    def forward(self, idx: Tensor, cache: KVCache | None = None, last: bool = False) -> Tensor:
+        """Return logits [B, T, V] for ids [B, T], or [B, 1, V] of the last position.
+
+        Raises ValueError when more positions are asked for than block_size.
+        """
+        start = cache.length if cache is not None else 0
+        end = start + idx.shape[1]
+        if end > self.config.block_size:
+            raise ValueError(f"{end} positions, but block_size is {self.config.block_size}")
+        x = self.wte(idx) + self.wpe.weight[start:end]  # [B, T, C]
+        if self.training and self.config.dropout:
+            x = F.dropout(x, self.config.dropout)
+        for layer, block in enumerate(self.h):
+            x = block(x, cache, layer)
+        if cache is not None:
+            cache.length = end
+        if last:
+            x = x[:, -1:]
+        return self.lm_head(self.ln_f(x))  # [B, T, V]
+
+    def loss(self, idx: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean cross-entropy in nats per token; idx and targets are [B, T]."""
+        logits = self(idx)
+        return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
+
+    @property
+    def parameter_count(self) -> int:
+        """The number of parameters, a tied head counted once."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def init_weights(self, positions: str, generator: torch.Generator) -> None:
+        """Draw the first weights: narrow normals, output projections at zero.
+
+        q, k, v and c_fc have standard deviation 0.5/sqrt(C). Zero projections make every block
+        begin as the identity. `positions` is random, sinusoid (an initial value that is
+        learned further) or none (zero).
+        """
+        config = self.config
+        wide = 0.05 if positions == "sinusoid" else 0.02
+        with torch.no_grad():
+            self.wte.weight.normal_(0, wide, generator=generator)
+            if not config.tie_weights:
+                self.lm_head.weight.zero_()
+            if positions == "random":
+                self.wpe.weight.normal_(0, 0.01, generator=generator)
+            elif positions == "sinusoid":
+                self.wpe.weight.copy_(0.1 * sinusoids(config.block_size, config.n_embd))
+            else:
+                self.wpe.weight.zero_()
+            for block in self.h:
+                for linear in (block.attn.c_attn, block.mlp.c_fc):
+                    linear.weight.normal_(0, 0.5 / math.sqrt(config.n_embd), generator=generator)
+                for linear in (block.attn.c_proj, block.mlp.c_proj):
+                    linear.weight.zero_()
+            for name, parameter in self.named_parameters():
+                if name.endswith("bias"):
+                    parameter.zero_()
+
+
+class Block(nn.Module):
+    """Attention, then a two-layer perceptron, each added to the stream x [B, T, C]."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(config.n_embd, config.norm_eps, bias=config.bias)
+        self.attn = Attention(config)
+        self.ln_2 = nn.LayerNorm(config.n_embd, config.norm_eps, bias=config.bias)
+        self.mlp = MLP(config)
+
+    def forward(self, x: Tensor, cache: KVCache | None, layer: int) -> Tensor:
+        x = x + self.attn(self.ln_1(x), cache, layer)
+        return x + self.mlp(self.ln_2(x))
+
+
+class Attention(nn.Module):
+    """Causal self-attention of H heads; with a cache, over what it holds as well."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.n_head = config.n_head
+        self.dropout = config.dropout
+        self.c_attn: nn.Module = nn.Linear(config.n_embd, 3 * config.n_embd, bias=config.bias)
+        self.c_proj: nn.Module = nn.Linear(config.n_embd, config.n_embd, bias=config.bias)
+
+    def forward(self, x: Tensor, cache: KVCache | None, layer: int) -> Tensor:
+        B, T, C = x.shape
+        q, k, v = self.c_attn(x).view(B, T, 3, self.n_head, C // self.n_head).unbind(2)
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # [B, H, T, D]
+        dropout = self.dropout if self.training else 0.0
+        if cache is None:
+            y = attend(q, k, v, dropout)
+        else:
+            y = attend_cached(q, *cache.append(layer, k, v))
+        y = self.c_proj(y.transpose(1, 2).reshape(B, T, C))
+        return F.dropout(y, dropout) if dropout else y
+
+
+class MLP(nn.Module):
+    """C -> 4C -> C with GPT-2's tanh-approximated GELU between."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.dropout = config.dropout
+        self.c_fc: nn.Module = nn.Linear(config.n_embd, 4 * config.n_embd, bias=config.bias)
+        self.c_proj: nn.Module = nn.Linear(4 * config.n_embd, config.n_embd, bias=config.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.c_proj(F.gelu(self.c_fc(x), approximate="tanh"))
+        return F.dropout(x, self.dropout) if self.training and self.dropout else x
+
+
+def sinusoids(length: int, width: int) -> Tensor:
+    """Return [length, width]: sines, then cosines, of frequencies from pi/1.5 down to pi/length."""
+    half = max(width // 2, 1)
+    frequencies = torch.logspace(
+        math.log10(math.pi / 1.5), math.log10(math.pi / length), half, dtype=torch.float64
+    )
+    angles = torch.arange(length, dtype=torch.float64)[:, None] * frequencies
+    table = torch.zeros(length, width)
+    table[:, :half] = angles.sin()[:, :width]
+    table[:, half : 2 * half] = angles.cos()[:, : width - half]
+    return table

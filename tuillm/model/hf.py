@@ -1,0 +1,170 @@
+"""The Hugging Face folder: the only place that knows GPT-2's names and layout on disk.
+
+A folder written here opens with `transformers.AutoModelForCausalLM.from_pretrained`, and every
+GPT-2-shaped folder opens here. Linear weights stand there as [in, out] and are turned.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from tuillm.errors import TuillmError
+from tuillm.model.gpt import GPT, GPTConfig
+
+_LINEAR = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+_NORM = ("ln_1", "ln_2")
+
+
+def write_model(model: GPT, folder: Path, eot: int | None) -> None:
+    """Write `config.json`, `generation_config.json` and `model.safetensors` into a folder.
+
+    Models without biases get biases of zero, which compute the same. `eot` is the id of the
+    end-of-text token, if there is one.
+    """
+    (folder / "config.json").write_text(json.dumps(_config_json(model.config, eot), indent=2))
+    generation = {"bos_token_id": eot, "eos_token_id": eot, "pad_token_id": eot}
+    (folder / "generation_config.json").write_text(json.dumps(generation, indent=2))
+    save_file(_to_hf(model), folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def read_config(folder: Path) -> GPTConfig:
+    """Return the shape a folder's `config.json` tells of (`bias` as if there were biases).
+
+    Raises TuillmError for another architecture or a damaged file.
+    """
+    path = folder / "config.json"
+    try:
+        found: dict[str, Any] = json.loads(path.read_bytes())
+        if found.get("model_type") != "gpt2":
+            raise TuillmError(f"{path} is of architecture {found.get('model_type')!r}, not gpt2")
+        _refuse_variants(path, found)
+        return GPTConfig(
+            vocab_size=found["vocab_size"],
+            block_size=found["n_positions"],
+            n_layer=found["n_layer"],
+            n_head=found["n_head"],
+            n_embd=found["n_embd"],
+            tie_weights=found.get("tie_word_embeddings", True),
+            norm_eps=found.get("layer_norm_epsilon", 1e-5),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TuillmError(f"{path} is damaged: {error!r}") from None
+
+
+def read_model(folder: Path) -> GPT:
+    """Return the model of a folder with float32 weights that lie in the file, mapped.
+
+    Biases that are all zero are left out. Raises TuillmError for a damaged folder.
+    """
+    config = read_config(folder)
+    path = folder / "model.safetensors"
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {key.removeprefix("transformer."): file.get_tensor(key)
+                       for key in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise TuillmError(f"{path} is damaged: {error}") from None
+    bias = any(bool(tensor.any()) for key, tensor in tensors.items()
+               if key.endswith(".bias") and not key.endswith(".attn.bias"))
+    config = GPTConfig(**(vars(config) | {"bias": bias}))
+    with torch.device("meta"):
+        model = GPT(config)
+    try:
+        state = _from_hf(tensors, config)
+        model.load_state_dict(state, assign=True)
+    except (KeyError, RuntimeError) as error:
+        reason = str(error).strip().split("\n")[-1].strip()
+        raise TuillmError(f"{path} does not fit its config.json: {reason}") from None
+    if config.tie_weights:
+        model.lm_head.weight = model.wte.weight
+    return model
+
+
+def _config_json(config: GPTConfig, eot: int | None) -> dict[str, Any]:
+    return {
+        "architectures": ["GPT2LMHeadModel"],
+        "model_type": "gpt2",
+        "vocab_size": config.vocab_size,
+        "n_positions": config.block_size,
+        "n_ctx": config.block_size,
+        "n_embd": config.n_embd,
+        "n_layer": config.n_layer,
+        "n_head": config.n_head,
+        "n_inner": None,
+        "activation_function": "gelu_new",
+        "layer_norm_epsilon": config.norm_eps,
+        "resid_pdrop": config.dropout,
+        "embd_pdrop": config.dropout,
+        "attn_pdrop": config.dropout,
+        "tie_word_embeddings": config.tie_weights,
+        "bos_token_id": eot,
+        "eos_token_id": eot,
+        "dtype": "float32",
+    }
+
+
+def _refuse_variants(path: Path, found: dict[str, Any]) -> None:
+    """GPT-2's config has switches that change the arithmetic; refuse those we do not compute."""
+    activation = found.get("activation_function", "gelu_new")
+    if activation not in ("gelu_new", "gelu_pytorch_tanh"):
+        raise TuillmError(f"{path} wants activation {activation!r}; tuillm computes gelu_new only")
+    if found.get("n_inner") not in (None, 4 * found["n_embd"]):
+        raise TuillmError(f"{path} has n_inner {found['n_inner']}, not 4 times n_embd")
+    for switch in ("scale_attn_by_inverse_layer_idx", "add_cross_attention"):
+        if found.get(switch):
+            raise TuillmError(f"{path} sets {switch}, which tuillm does not compute")
+
+
+def _to_hf(model: GPT) -> dict[str, Tensor]:
+    state = {name: value.detach().float().cpu() for name, value in model.state_dict().items()}
+    out: dict[str, Tensor] = {}
+    for name, value in state.items():
+        if name == "lm_head.weight":
+            if not model.config.tie_weights:
+                out[name] = value.contiguous()
+            continue
+        turned = name.removesuffix(".weight").endswith(_LINEAR) and value.dim() == 2
+        out["transformer." + name] = (value.t() if turned else value).contiguous()
+    if not model.config.bias:
+        out |= _zero_biases(model.config)
+    return out
+
+
+def _zero_biases(config: GPTConfig) -> dict[str, Tensor]:
+    C = config.n_embd
+    widths = {"attn.c_attn": 3 * C, "mlp.c_fc": 4 * C}
+    names = [f"h.{layer}.{part}" for layer in range(config.n_layer) for part in _LINEAR + _NORM]
+    return {
+        f"transformer.{name}.bias": torch.zeros(widths.get(name.split(".", 2)[-1], C))
+        for name in [*names, "ln_f"]
+    }
+
+
+def _from_hf(tensors: dict[str, Tensor], config: GPTConfig) -> dict[str, Tensor]:
+    """Return our state dict; raises KeyError naming a tensor that is missing."""
+    state: dict[str, Tensor] = {}
+    for name, parameter in _expected(config).items():
+        value = tensors["wte.weight" if name == "lm_head.weight" and config.tie_weights else name]
+        turned = name.removesuffix(".weight").endswith(_LINEAR) and value.dim() == 2
+        value = value.t() if turned else value
+        if value.shape != parameter:
+            raise RuntimeError(f"{name} is {list(value.shape)}, not {list(parameter)}")
+        state[name] = value.float()
+    return state
+
+
+def _expected(config: GPTConfig) -> dict[str, torch.Size]:
+    with torch.device("meta"):
+        return {name: value.shape for name, value in GPT(config).state_dict().items()}
+
+
+def parameter_count(config: GPTConfig) -> int:
+    """Return how many parameters a model of this shape has, without making it."""
+    return sum(math.prod(shape) for name, shape in _expected(config).items()
+               if not (config.tie_weights and name == "lm_head.weight"))

@@ -1,0 +1,132 @@
+"""Files that are whole or not there: write beside the target, fsync, rename.
+
+Knows bytes, JSON and folders; knows nothing of what stands in them.
+"""
+
+import errno
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tuillm.errors import TuillmError
+from tuillm.store.paths import ensure_dir
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace `path` by `content` in one step; raises TuillmError when the disk refuses."""
+    ensure_dir(path.parent)
+    handle, temporary = -1, ""
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), 0o644)  # a temporary file is private at first
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        raise disk_error(error, path) from None
+
+
+def write_text(path: Path, content: str) -> None:
+    """Replace `path` by UTF-8 text in one step."""
+    write_bytes(path, content.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace `path` by a JSON document in one step."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in `path`; raises TuillmError when it is missing or damaged."""
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise TuillmError(f"{path} is missing") from None
+    except OSError as error:
+        raise TuillmError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise TuillmError(f"{path} is damaged: {error}") from None
+    if not isinstance(value, dict):
+        raise TuillmError(f"{path} is damaged: not a JSON object")
+    return value
+
+
+def append_json(path: Path, value: Any) -> None:
+    """Append one object as a line; a single write, so that lines of two writers never mix."""
+    line = (json.dumps(value, ensure_ascii=False) + "\n").encode()
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(handle, line)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise disk_error(error, path) from None
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `target` that becomes `target` when the block ends well.
+
+    An existing target is replaced. When the block raises, nothing is left behind.
+    """
+    ensure_dir(target.parent)
+    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    staging.chmod(0o755)
+    try:
+        yield staging
+        _sync(staging)
+        replace_folder(staging, target)
+    except OSError as error:
+        raise disk_error(error, target) from None
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def replace_folder(source: Path, target: Path) -> None:
+    """Rename folder `source` to `target`, moving an existing target out of the way first."""
+    if not target.exists():
+        os.rename(source, target)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+    os.rename(target, old / "folder")
+    os.rename(source, target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def recover_folder(path: Path) -> None:
+    """Put back what a crash in the middle of `replace_folder` left beside a missing folder."""
+    if not path.exists():
+        for old in path.parent.glob(f".{path.name}.old.*/folder"):
+            os.rename(old, path)
+            return
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder so that no half of it is ever seen under its name."""
+    gone = Path(tempfile.mkdtemp(prefix=f".{path.name}.gone.", dir=path.parent))
+    os.rename(path, gone / "folder")
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def disk_error(error: OSError, path: Path) -> TuillmError:
+    """Put what the disk said into one line."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return TuillmError(f"no space left to write {path}", "free some space and try again")
+    return TuillmError(f"cannot write {path}: {error.strerror or error}")
+
+
+def _sync(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_file():
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())

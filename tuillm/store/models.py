@@ -1,0 +1,237 @@
+"""The registry: one Hugging Face folder a model, with our card `tuillm.json` in it.
+
+Knows cards, names and folders; what stands in the weights is `model`'s business. A damaged
+folder is listed with what is wrong with it and never hides the others.
+"""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tuillm.errors import TuillmError, did_you_mean
+from tuillm.store.files import disk_error, new_folder, read_json, remove_folder, write_json
+from tuillm.store.names import check_name
+from tuillm.store.paths import data_dir, ensure_dir, models_dir
+from tuillm.store.usage import refuse_if_used
+
+CARD = "tuillm.json"
+WEIGHTS = "model.safetensors"
+
+
+class ModelCard(BaseModel):
+    """What a Hugging Face folder has no field for; the contents of `tuillm.json`.
+
+    Losses are of the held-out text: `val_loss` in nats per token, `bits_per_byte` in bits
+    per UTF-8 byte, which compares across tokenizers. `created` is seconds since 1970.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    origin: Literal["trained", "fine-tuned", "pulled", "imported"] = "imported"
+    parent: str | None = None
+    run: str | None = None
+    corpus: str | None = None
+    corpus_sha256: str | None = None
+    corpus_bytes: int | None = None
+    tokenizer: str | None = None
+    mode: Literal["completion", "qa"] = "completion"
+    template: str | None = None
+    stop: tuple[str, ...] = ()
+    parameters: int | None = None
+    steps: int | None = None
+    val_loss: float | None = None
+    bits_per_byte: float | None = None
+    created: float | None = None
+    tuillm_version: str | None = None
+
+
+@dataclass(frozen=True)
+class Model:
+    """One folder of the registry; `problem` says in words why it cannot be used, or is ''."""
+
+    name: str
+    path: Path
+    card: ModelCard
+    config: dict[str, Any]
+    size: int
+    problem: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """The model as one flat JSON object (`tuillm show NAME --json`)."""
+        shape = {
+            "n_layer": self.config.get("n_layer"),
+            "n_head": self.config.get("n_head"),
+            "n_embd": self.config.get("n_embd"),
+            "block_size": self.config.get("n_positions"),
+            "vocab_size": self.config.get("vocab_size"),
+        }
+        head = {"name": self.name, "path": str(self.path), "bytes": self.size}
+        tail = {"problem": self.problem or None}
+        return head | self.card.model_dump(mode="json") | shape | tail
+
+
+def list_models() -> list[Model]:
+    """Return all models of the registry by name, damaged ones included."""
+    if not models_dir().is_dir():
+        return []
+    names = (entry.name for entry in models_dir().iterdir() if entry.is_dir())
+    return [read_model(models_dir() / name) for name in sorted(names) if not name.startswith(".")]
+
+
+def get_model(name: str) -> Model:
+    """Return one model of the registry; raises TuillmError naming the nearest when there is none."""
+    path = models_dir() / name
+    if not name or name != path.name or name.startswith(".") or not path.is_dir():
+        known = [model.name for model in list_models()]
+        otherwise = "tuillm list shows them" if known else "tuillm train BOOK.txt grows one"
+        raise TuillmError(f"no model named {name!r}", did_you_mean(name, known, otherwise))
+    return read_model(path)
+
+
+def find_model(name_or_path: str | os.PathLike[str]) -> Model:
+    """Return the usable model of a registry name or of a folder's path.
+
+    A registry name wins over a folder of the same name. Raises TuillmError for an unknown
+    name and for a damaged folder.
+    """
+    text = os.fspath(name_or_path)
+    registered = text == Path(text).name and (models_dir() / text).is_dir()
+    if not registered and Path(text).is_dir() and (Path(text) / "config.json").exists():
+        model = read_model(Path(text).absolute())
+    else:
+        model = get_model(text)
+    if model.problem:
+        raise TuillmError(
+            f"model {model.name!r} cannot be used: {model.problem}", f"tuillm rm {model.name}"
+        )
+    return model
+
+
+def read_model(path: Path) -> Model:
+    """Return what a model folder says of itself; what is wrong with it stands in `problem`."""
+    problem, config, card = "", {}, ModelCard()
+    try:
+        config = read_json(path / "config.json")
+        if (path / CARD).exists():
+            card = ModelCard.model_validate(read_json(path / CARD))
+        problem = _missing_parts(path)
+    except TuillmError as error:
+        problem = error.message
+    except OSError as error:
+        problem = f"{error.filename or path} cannot be read: {error.strerror}"
+    except ValidationError as error:
+        problem = f"{path / CARD} is damaged: {error.errors()[0]['msg']}"
+    return Model(path.name, path, card, config, _size(path), problem)
+
+
+@contextmanager
+def publish(name: str, card: ModelCard, *, replace: bool = False) -> Iterator[Path]:
+    """Yield an empty folder to fill with a model; it appears as `name` when the block ends well.
+
+    Raises TuillmError when the name is taken and `replace` is not given.
+    """
+    check_name(name)
+    with registry_lock():
+        if replace:
+            refuse_if_used(name, "replace")
+        else:
+            refuse_if_taken(name)
+        with new_folder(models_dir() / name) as folder:
+            yield folder
+            write_json(folder / CARD, card.model_dump(mode="json") | {"created": time.time()})
+
+
+def rename_model(old: str, new: str) -> None:
+    """Give a model another name; raises TuillmError when that is taken or the model is in use."""
+    check_name(new)
+    with registry_lock():
+        model = get_model(old)
+        refuse_if_used(old, "rename")
+        refuse_if_taken(new)
+        os.rename(model.path, models_dir() / new)
+
+
+def copy_model(source: str, target: str) -> None:
+    """Copy a model under another name; its card names the source as parent."""
+    check_name(target)
+    with registry_lock():
+        model = get_model(source)
+        refuse_if_taken(target)
+        with new_folder(models_dir() / target) as folder:
+            try:
+                shutil.copytree(model.path, folder, dirs_exist_ok=True)
+            except shutil.Error as error:
+                raise disk_error(OSError(str(error.args[0][0][2])), folder) from None
+            card = model.card.model_copy(update={"parent": source})
+            write_json(folder / CARD, card.model_dump(mode="json"))
+
+
+def remove_model(name: str) -> None:
+    """Remove a model; raises TuillmError when it is unknown or in use."""
+    with registry_lock():
+        model = get_model(name)
+        refuse_if_used(name, "remove")
+        remove_folder(model.path)
+
+
+def free_name(name: str) -> str:
+    """Return `name`, or `name-2`, `name-3`... whichever is not taken."""
+    taken = {model.name for model in list_models()}
+    candidates = [name] + [f"{name[:58]}-{number}" for number in range(2, len(taken) + 3)]
+    return next(candidate for candidate in candidates if candidate not in taken)
+
+
+def refuse_if_taken(name: str) -> None:
+    """Raise TuillmError when the registry has a model of this name."""
+    if (models_dir() / name).exists():
+        raise TuillmError(
+            f"a model named {name!r} already exists",
+            f"choose another name, or remove it with: tuillm rm {name}",
+        )
+
+
+@contextmanager
+def registry_lock() -> Iterator[None]:
+    """Hold the one lock that guards changes of the registry; raises TuillmError after 30 s."""
+    ensure_dir(models_dir())
+    try:
+        with FileLock(data_dir() / "registry.lock", timeout=30):
+            yield
+    except Timeout:
+        raise TuillmError("the registry is locked by another tuillm", "try again") from None
+
+
+def _missing_parts(path: Path) -> str:
+    for part in (WEIGHTS, "tokenizer.json"):
+        if not (path / part).is_file():
+            return f"{path / part} is missing"
+    return _weights_problem(path / WEIGHTS)
+
+
+def _weights_problem(path: Path) -> str:
+    """Check a safetensors file by its header alone: its length must be what the header says."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > min(size - 8, 100_000_000):
+            return f"{path} is damaged: cut short"
+        try:
+            header = json.loads(file.read(length))
+            end = max(entry["data_offsets"][1] for key, entry in header.items()
+                      if key != "__metadata__")
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return f"{path} is damaged: unreadable header"
+    return "" if size == 8 + length + end else f"{path} is damaged: cut short"
+
+
+def _size(path: Path) -> int:
+    return sum(entry.stat().st_size for entry in os.scandir(path) if entry.is_file())

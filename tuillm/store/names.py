@@ -1,0 +1,30 @@
+"""Which names models and runs may have, and how a name is made from a file's name."""
+
+import re
+import unicodedata
+from pathlib import PurePath
+
+from tuillm.errors import UsageError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def check_name(name: str) -> str:
+    """Return `name` if it may be used, else raise UsageError with the rule."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot be a name",
+            "letters, digits, '.', '_' and '-', at most 64, beginning with a letter or digit",
+        )
+    return name
+
+
+def name_from(source: str) -> str:
+    """Make a name from a path or an address: 'My Book.txt' gives 'My-Book'; 'book' if nothing fits.
+
+    Accents are dropped; letters outside ASCII have no place in a name.
+    """
+    stem = PurePath(source.split("?")[0].rstrip("/")).stem
+    plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("._-")[:64].rstrip("._-")
+    return name or "book"

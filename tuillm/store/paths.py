@@ -1,0 +1,72 @@
+"""Where tuillm keeps things: one data directory, which TUILLM_HOME replaces.
+
+Without TUILLM_HOME these are the platform's own user data, cache and config directories.
+"""
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+from tuillm.errors import TuillmError
+
+
+def data_dir() -> Path:
+    """The directory of models and runs."""
+    return _home("") or Path(_platform().user_data_dir)
+
+
+def cache_dir() -> Path:
+    """The directory of what can be made again: downloads and token files."""
+    return _home("cache") or Path(_platform().user_cache_dir)
+
+
+def config_dir() -> Path:
+    """The directory of what a person wrote: themes, key maps."""
+    return _home("config") or Path(_platform().user_config_dir)
+
+
+def models_dir() -> Path:
+    """The model registry: a folder a model."""
+    return data_dir() / "models"
+
+
+def runs_dir() -> Path:
+    """All runs: a folder a run."""
+    return data_dir() / "runs"
+
+
+def history_file() -> Path:
+    """What a person typed in the chat."""
+    return data_dir() / "history"
+
+
+def themes_dirs() -> list[Path]:
+    """Folders that hold themes: the shipped ones first, then the person's own."""
+    package = Path(__file__).parents[1]
+    shipped = package / "_themes"
+    # an editable install has no copy inside the package: the themes stand beside it
+    return [shipped if shipped.is_dir() else package.parent / "themes", config_dir() / "themes"]
+
+
+def ensure_dir(path: Path) -> Path:
+    """Create a directory of ours and return it; raises TuillmError when it cannot be written."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(13, "Permission denied")
+    except OSError as error:
+        raise TuillmError(
+            f"cannot write to {path}: {error.strerror}",
+            "set TUILLM_HOME to a directory of yours",
+        ) from None
+    return path
+
+
+def _home(part: str) -> Path | None:
+    home = os.environ.get("TUILLM_HOME")
+    return Path(home).expanduser().absolute() / part if home else None
+
+
+def _platform() -> platformdirs.PlatformDirs:
+    return platformdirs.PlatformDirs("tuillm", appauthor=False)

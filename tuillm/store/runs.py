@@ -1,0 +1,250 @@
+"""Run folders: the only thing between a worker and whoever watches or steers it.
+
+    run.json        the TrainConfig; never changes
+    status.json     replaced whole: state, process, step, best, eta, error (see Status)
+    metrics.jsonl   one object a step
+    samples.jsonl   text sampled at each evaluation
+    log.txt         what the worker printed
+    control         requests, one JSON object a line
+    last/ best/     checkpoints
+
+Knows files and processes; knows nothing of torch, and draws nothing.
+"""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tuillm.config import TrainConfig
+from tuillm.errors import TuillmError, did_you_mean
+from tuillm.store.files import append_json, read_json, remove_folder, write_json
+from tuillm.store.names import check_name, name_from
+from tuillm.store.paths import ensure_dir, runs_dir
+from tuillm.store.processes import ProcessId
+
+State = Literal["preparing", "running", "paused", "finished", "stopped", "failed", "lost"]
+Request = Literal["pause", "resume", "stop", "eval", "sample"]
+
+ACTIVE: tuple[State, ...] = ("preparing", "running", "paused")
+RESUMABLE: tuple[State, ...] = ("stopped", "failed", "lost")
+
+
+class Status(BaseModel):
+    """The contents of `status.json`. Times are seconds; `heartbeat`, `created` since 1970.
+
+    `val_loss` and `bits_per_byte` are the best so far, `best_step` when that was; `notes`
+    are sentences about what was decided for the person; `model` is the published name.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    state: State = "preparing"
+    pid: int = 0
+    process_started: float = 0.0
+    created: float = 0.0
+    heartbeat: float = 0.0
+    step: int = 0
+    progress: float = 0.0
+    epoch: float = 0.0
+    elapsed: float = 0.0
+    eta: float | None = None
+    train_loss: float | None = None
+    tokens_per_sec: float | None = None
+    val_loss: float | None = None
+    bits_per_byte: float | None = None
+    best_step: int | None = None
+    parameters: int | None = None
+    train_tokens: int | None = None
+    val_tokens: int | None = None
+    device: str | None = None
+    dtype: str | None = None
+    notes: tuple[str, ...] = ()
+    model: str | None = None
+    error: str | None = None
+    hint: str | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder. Every read goes to disk, so it is as fresh as the folder."""
+
+    id: str
+    path: Path
+
+    @property
+    def config(self) -> TrainConfig:
+        """The settings of the run; raises TuillmError when `run.json` is damaged."""
+        try:
+            return TrainConfig.model_validate(read_json(self.path / "run.json"))
+        except ValidationError as error:
+            problem = error.errors()[0]["msg"]
+            raise TuillmError(f"{self.path / 'run.json'} is damaged: {problem}") from None
+
+    def status(self) -> Status:
+        """What the run says of itself now; a run whose process is gone is `lost`."""
+        try:
+            status = Status.model_validate(read_json(self.path / "status.json"))
+        except (TuillmError, ValidationError) as error:
+            return Status(state="lost", error=str(error).split("\n")[0])
+        if status.state in ACTIVE and not ProcessId(status.pid, status.process_started).alive:
+            return status.model_copy(update={"state": "lost", "eta": None})
+        return status
+
+    def write_status(self, status: Status) -> None:
+        """Replace `status.json`."""
+        write_json(self.path / "status.json", status.model_dump(mode="json"))
+
+    def request(self, request: Request) -> None:
+        """Ask the worker for something; it answers at the next step boundary."""
+        append_json(self.path / "control", {"request": request, "time": time.time()})
+
+    @property
+    def control(self) -> Path:
+        """Requests from outside, one JSON object a line."""
+        return self.path / "control"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object a step; after a resume the steps since the checkpoint come again."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def samples(self) -> Path:
+        """One JSON object an evaluation: step and text."""
+        return self.path / "samples.jsonl"
+
+    @property
+    def log(self) -> Path:
+        """What the worker printed."""
+        return self.path / "log.txt"
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint from which the run can go on."""
+        return self.path / "last"
+
+    @property
+    def best(self) -> Path:
+        """The model with the lowest loss so far."""
+        return self.path / "best"
+
+    def as_json(self) -> dict[str, Any]:
+        """The run as one JSON object (`tuillm runs show ID --json`)."""
+        return {"id": self.id, "path": str(self.path)} | self.status().model_dump(mode="json")
+
+
+def model_name(config: TrainConfig) -> str:
+    """The name under which a run publishes: the one given, else one made from the corpus."""
+    return check_name(config.name) if config.name else name_from(config.corpus[0])
+
+
+def create_run(config: TrainConfig, process: ProcessId) -> Run:
+    """Make a new run folder `NAME-1`, `NAME-2`... in state `preparing`, owned by `process`."""
+    ensure_dir(runs_dir())
+    run = _new_folder(model_name(config))
+    write_json(run.path / "run.json", config.model_dump(mode="json"))
+    run.write_status(Status(pid=process.pid, process_started=process.started,
+                            created=time.time(), heartbeat=time.time()))
+    return run
+
+
+def list_runs() -> list[Run]:
+    """Return all runs, the oldest first."""
+    if not runs_dir().is_dir():
+        return []
+    folders = [entry for entry in runs_dir().iterdir()
+               if entry.is_dir() and not entry.name.startswith(".")]
+    return [Run(folder.name, folder) for folder in sorted(folders, key=_age)]
+
+
+def get_run(run_id: str) -> Run:
+    """Return one run; raises TuillmError naming the nearest when there is none."""
+    path = runs_dir() / run_id
+    if not run_id or run_id != path.name or run_id.startswith(".") or not path.is_dir():
+        known = [run.id for run in list_runs()]
+        raise TuillmError(
+            f"no run named {run_id!r}", did_you_mean(run_id, known, "tuillm runs shows them")
+        )
+    return Run(run_id, path)
+
+
+def remove_run(run: Run) -> None:
+    """Remove a run folder; raises TuillmError while its process is alive."""
+    if run.status().state in ACTIVE:
+        raise TuillmError(f"run {run.id!r} is still going", f"tuillm runs stop {run.id}")
+    remove_folder(run.path)
+
+
+def active_run_for(name: str) -> Run | None:
+    """Return the run that is growing a model of this name right now, if there is one."""
+    for run in list_runs():
+        try:
+            if run.status().state in ACTIVE and model_name(run.config) == name:
+                return run
+        except TuillmError:
+            continue
+    return None
+
+
+def requests(run: Run, offset: int) -> tuple[list[Request], int]:
+    """Return the whole lines of `control` from byte `offset` on, and the new offset."""
+    rows, offset = read_rows(run.control, offset)
+    return [row["request"] for row in rows if "request" in row], offset
+
+
+def read_rows(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+    """Return the JSON objects of the whole lines from byte `offset` on, and the new offset.
+
+    A torn last line is left for the next call, damaged lines are passed over; a file that
+    is missing is empty, and one that has shrunk is read from its beginning.
+    """
+    try:
+        with path.open("rb") as file:
+            if path.stat().st_size < offset:
+                offset = 0
+            file.seek(offset)
+            content = file.read()
+    except FileNotFoundError:
+        return [], 0
+    whole = content[: content.rfind(b"\n") + 1]
+    rows = []
+    for line in whole.splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict):
+            rows.append(row)
+    return rows, offset + len(whole)
+
+
+def metric_rows(run: Run) -> Iterator[dict[str, Any]]:
+    """Yield a run's metrics by step; steps that a resume repeated count once, the newest."""
+    rows = {row["step"]: row for row in read_rows(run.metrics)[0] if "step" in row}
+    return iter([rows[step] for step in sorted(rows)])
+
+
+def _new_folder(name: str) -> Run:
+    pattern = re.compile(re.escape(name) + r"-(\d+)")
+    matches = (pattern.fullmatch(run.id) for run in list_runs())
+    number = max((int(match[1]) for match in matches if match), default=0) + 1
+    while True:
+        path = runs_dir() / f"{name}-{number}"
+        try:
+            path.mkdir()
+            return Run(path.name, path)
+        except FileExistsError:
+            number += 1
+
+
+def _age(folder: Path) -> tuple[float, str]:
+    try:
+        return (folder / "run.json").stat().st_mtime, folder.name
+    except OSError:
+        return 0.0, folder.name

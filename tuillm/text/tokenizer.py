@@ -1,0 +1,254 @@
+"""Tokenizers of three kinds, one at run time (tiktoken) and one on disk (`tokenizer.json`).
+
+    char   every character of the corpus is a token; unseen ones fall back to their bytes
+    bpe    byte-level pieces learned from the corpus
+    gpt2   GPT-2's own vocabulary of 50,257 pieces
+
+The file is Hugging Face's format and gives the same ids in `transformers`. Tokens are byte
+strings, not characters: only a decoder that keeps state may turn them into text one by one.
+"""
+
+import codecs
+import json
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import tiktoken
+
+from tuillm.errors import TuillmError
+from tuillm.store.files import read_json, write_json, write_text
+
+END_OF_TEXT = "<|endoftext|>"
+_SLICE = 1 << 20
+# where tiktoken itself finds GPT-2's vocabulary, with the hashes it checks
+_GPT2_HOST = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/"
+_GPT2_FILES = {
+    "vocab.bpe": "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
+    "encoder.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
+}
+
+
+class Tokenizer:
+    """Text to ids and back. `n_vocab` counts the end-of-text token, whose id is `eot` (or None)."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        """Build from the contents of a `tokenizer.json`; raises TuillmError for other kinds."""
+        self.spec = spec
+        self.kind = _kind(spec)
+        self.eot = next((int(token["id"]) for token in spec.get("added_tokens", [])
+                         if token["content"] == END_OF_TEXT), None)
+        ranks = _ranks(spec, self.kind)
+        special = {} if self.eot is None else {END_OF_TEXT: self.eot}
+        self.n_vocab = len(spec["model"]["vocab"].keys() | special.keys())
+        self._encoding = tiktoken.Encoding(
+            f"tuillm-{self.kind}",
+            pat_str="(?s:.)" if self.kind == "char" else _gpt2_pattern(),
+            mergeable_ranks=ranks,
+            special_tokens=special,
+        )
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a text; '<|endoftext|>' in it is plain text like any other."""
+        return self._encoding.encode_ordinary(text)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of ids; bytes that are no UTF-8 become U+FFFD."""
+        return self._encoding.decode_bytes(list(ids)).decode("utf-8", "replace")
+
+    def token_bytes(self, token: int) -> bytes:
+        """Return the bytes one id stands for; end-of-text and unused ids stand for none."""
+        if token == self.eot:
+            return b""
+        try:
+            return self._encoding.decode_single_token_bytes(token)
+        except KeyError:
+            return b""
+
+    def text_decoder(self) -> codecs.IncrementalDecoder:
+        """Return a decoder to feed token bytes to, which holds back characters still incomplete."""
+        return codecs.getincrementaldecoder("utf-8")("replace")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of everything that decides ids."""
+        import hashlib
+
+        return hashlib.sha256(json.dumps(self.spec, sort_keys=True).encode()).hexdigest()
+
+    def save(self, folder: Path, context: int) -> None:
+        """Write the files that `transformers.AutoTokenizer` reads; `context` is in tokens."""
+        write_json(folder / "tokenizer.json", self.spec)
+        named = {} if self.eot is None else {
+            key: END_OF_TEXT for key in ("bos_token", "eos_token", "unk_token")
+        }
+        write_json(folder / "tokenizer_config.json", named | {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": context,
+            "clean_up_tokenization_spaces": False,
+        })
+        if self.kind != "char":
+            vocab = self.spec["model"]["vocab"]
+            write_json(folder / "vocab.json", vocab | ({} if self.eot is None
+                                                       else {END_OF_TEXT: self.eot}))
+            merges = [" ".join(_pair(merge)) for merge in self.spec["model"]["merges"]]
+            write_text(folder / "merges.txt", "\n".join(["#version: 0.2", *merges]) + "\n")
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """Return the tokenizer of a model folder.
+
+    Reads `tokenizer.json`, or GPT-2's older pair `vocab.json` and `merges.txt`. Raises
+    TuillmError when they are missing, damaged or of a kind tuillm does not know.
+    """
+    if not (folder / "tokenizer.json").exists() and (folder / "merges.txt").exists():
+        merges = (folder / "merges.txt").read_text(encoding="utf-8")
+        return Tokenizer(_byte_level_spec(read_json(folder / "vocab.json"), merges))
+    path = folder / "tokenizer.json"
+    try:
+        return Tokenizer(read_json(path))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise TuillmError(f"{path} is damaged: {error!r}") from None
+
+
+def make_tokenizer(kind: str, documents: Iterable[str], vocab_size: int = 1024) -> Tokenizer:
+    """Return a tokenizer of `kind` ('char', 'bpe' or 'gpt2') for a corpus.
+
+    `vocab_size` counts all entries of a bpe vocabulary: 256 bytes, end of text, and pieces.
+    """
+    if kind == "char":
+        return Tokenizer(_char_spec(documents))
+    if kind == "bpe":
+        return Tokenizer(_train_bpe(documents, vocab_size))
+    return _gpt2_tokenizer()
+
+
+def slices(text: str, size: int = _SLICE) -> Iterator[str]:
+    """Cut a long text where no token of any kind can span: between a newline and a word.
+
+    Encoding slice by slice gives the very ids of encoding the whole.
+    """
+    start = 0
+    while start < len(text):
+        end = start + size
+        while end < len(text) and not (text[end - 1] == "\n" and not text[end].isspace()):
+            found = text.find("\n", end)
+            end = found + 1 if found >= 0 else len(text)
+        yield text[start:end]
+        start = end
+
+
+def _char_spec(documents: Iterable[str]) -> dict[str, Any]:
+    characters = sorted(set().union(*documents))
+    seen = {character.encode() for character in characters}
+    names = [f"<0x{byte:02X}>" for byte in range(256) if bytes([byte]) not in seen]
+    vocab = {token: id for id, token in enumerate(characters + names)}
+    model = {"type": "BPE", "dropout": None, "unk_token": None,
+             "continuing_subword_prefix": None, "end_of_word_suffix": None, "fuse_unk": False,
+             "byte_fallback": True, "ignore_merges": False, "vocab": vocab, "merges": []}
+    decoder = {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]}
+    return _spec(model, None, decoder)
+
+
+def _train_bpe(documents: Iterable[str], vocab_size: int) -> dict[str, Any]:
+    from tokenizers import Tokenizer as Trainable
+    from tokenizers import models, pre_tokenizers, trainers
+
+    trainable = Trainable(models.BPE())
+    trainable.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size - 1,  # end of text comes last
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    parts = (part for document in documents for part in slices(document))
+    trainable.train_from_iterator(parts, trainer)
+    return _spec(json.loads(trainable.to_str())["model"], _BYTE_LEVEL, _BYTE_LEVEL)
+
+
+def _gpt2_tokenizer() -> Tokenizer:
+    """Return GPT-2's tokenizer from tiktoken's cache, which it fills from the network once."""
+    import requests
+    from tiktoken.load import read_file_cached
+
+    try:
+        merges, vocab = (read_file_cached(_GPT2_HOST + name, expected_hash=digest)
+                         for name, digest in _GPT2_FILES.items())
+    except (requests.RequestException, OSError, ValueError) as error:
+        reason = "cannot be reached" if isinstance(error, requests.RequestException) else error
+        raise TuillmError(
+            f"GPT-2's vocabulary has to be fetched once, and its server {reason}",
+            "connect once, or use --tokenizer bpe",
+        ) from None
+    return Tokenizer(_byte_level_spec(json.loads(vocab), merges.decode()))
+
+
+def _byte_level_spec(vocab: dict[str, int], merges: str) -> dict[str, Any]:
+    pairs = [line.split(" ") for line in merges.split("\n") if line and line[:8] != "#version"]
+    plain = {token: id for token, id in vocab.items() if token != END_OF_TEXT}
+    model = {"type": "BPE", "dropout": None, "unk_token": None,
+             "continuing_subword_prefix": None, "end_of_word_suffix": None, "fuse_unk": False,
+             "byte_fallback": False, "ignore_merges": False, "vocab": plain, "merges": pairs}
+    return _spec(model, _BYTE_LEVEL, _BYTE_LEVEL)
+
+
+_BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True,
+               "use_regex": True}
+
+
+def _spec(model: dict[str, Any], pre: Any, decoder: Any) -> dict[str, Any]:
+    end = {"id": max(model["vocab"].values()) + 1, "content": END_OF_TEXT, "single_word": False,
+           "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    return {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [end],
+            "normalizer": None, "pre_tokenizer": pre, "post_processor": None,
+            "decoder": decoder, "model": model}
+
+
+def _kind(spec: dict[str, Any]) -> str:
+    model = spec["model"]
+    if model.get("byte_fallback") and not model["merges"]:
+        return "char"
+    pre = spec.get("pre_tokenizer") or {}
+    if model.get("type", "BPE") != "BPE" or pre.get("type") != "ByteLevel":
+        raise TuillmError("this tokenizer is neither byte-level BPE nor one of tuillm's own")
+    if pre.get("add_prefix_space") or spec.get("normalizer"):
+        raise TuillmError("this tokenizer changes the text before it cuts it; tuillm does not")
+    return "gpt2" if model["vocab"].get("Ġgazed") == 50_255 else "bpe"
+
+
+def _ranks(spec: dict[str, Any], kind: str) -> dict[bytes, int]:
+    """Return tiktoken's ranks: the bytes of each token, to its id."""
+    vocab: dict[str, int] = spec["model"]["vocab"]
+    if kind == "char":
+        return {_char_bytes(token): id for token, id in vocab.items()}
+    ids = [vocab["".join(_pair(merge))] for merge in spec["model"]["merges"]]
+    if any(later <= earlier for earlier, later in zip(ids, ids[1:], strict=False)):
+        raise TuillmError("this tokenizer's merges are not in the order of its ids")
+    table = _byte_table()
+    return {bytes(table[character] for character in token): id
+            for token, id in vocab.items() if token != END_OF_TEXT}
+
+
+def _char_bytes(token: str) -> bytes:
+    is_byte = len(token) == 6 and token.startswith("<0x")
+    return bytes([int(token[3:5], 16)]) if is_byte else token.encode()
+
+
+def _byte_table() -> dict[str, int]:
+    """GPT-2's printable stand-ins for bytes: printable Latin-1 is itself, the rest from U+0100."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {
+        chr(256 + place): byte for place, byte in enumerate(others)
+    }
+
+
+def _pair(merge: str | list[str]) -> list[str]:
+    return merge.split(" ") if isinstance(merge, str) else merge
+
+
+def _gpt2_pattern() -> str:
+    from tiktoken_ext.openai_public import r50k_pat_str
+
+    return r50k_pat_str

@@ -1,0 +1,71 @@
+"""Checkpoints: a model folder that also holds what the trainer needs to go on.
+
+Knows the files of a checkpoint; knows neither when one is due nor the registry.
+"""
+
+import errno
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from tuillm.errors import TuillmError
+from tuillm.model import read_model, write_model
+from tuillm.store.files import disk_error, new_folder, read_json, recover_folder, write_json
+from tuillm.training.trainer import Trainer
+
+TENSORS, NUMBERS = "trainer.safetensors", "trainer.json"
+
+
+def save_model(trainer: Trainer, folder: Path) -> None:
+    """Replace `folder` by a model folder of the trainer's model as it is now."""
+    with new_folder(folder) as staging:
+        _write_model(trainer, staging)
+
+
+def save_checkpoint(trainer: Trainer, folder: Path) -> None:
+    """Replace `folder` by a model folder with the trainer's state beside it."""
+    tensors, numbers = trainer.state()
+    with new_folder(folder) as staging:
+        _write_model(trainer, staging)
+        cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        with _disk_errors(folder):
+            save_file(cpu, staging / TENSORS)
+        write_json(staging / NUMBERS, numbers)
+
+
+def load_checkpoint(trainer: Trainer, folder: Path) -> None:
+    """Make a trainer go on from a checkpoint; raises TuillmError when it is damaged."""
+    recover_folder(folder)
+    try:
+        numbers = read_json(folder / NUMBERS)
+        trainer.load_state(read_model(folder), load_file(folder / TENSORS), numbers)
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        raise TuillmError(f"checkpoint {folder} is damaged: {error}") from None
+
+
+def copy_model_files(source: Path, target: Path) -> None:
+    """Copy the model folder out of a checkpoint, the trainer's state left behind."""
+    for path in source.iterdir():
+        if path.name not in (TENSORS, NUMBERS):
+            shutil.copyfile(path, target / path.name)
+
+
+@contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    """Turn what the disk says through safetensors into one line."""
+    try:
+        yield
+    except SafetensorError as error:
+        full = "No space left" in str(error)
+        reason = OSError(errno.ENOSPC if full else errno.EIO, str(error))
+        raise disk_error(reason, folder) from None
+
+
+def _write_model(trainer: Trainer, folder: Path) -> None:
+    with _disk_errors(folder):
+        write_model(trainer.model, folder, trainer.tokenizer.eot)
+    trainer.tokenizer.save(folder, trainer.model.config.block_size)

@@ -1,0 +1,41 @@
+"""What this machine trains best with, and how fast it multiplies. Knows no model."""
+
+import time
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from tuillm.model.precision import has_fast_bfloat16
+
+_SIDE = 768
+
+
+def choose_train_dtype(wanted: str, device: torch.device) -> torch.dtype:
+    """Return the precision of matrix products in training; weights stay in float32."""
+    if wanted != "auto":
+        return torch.bfloat16 if wanted == "bfloat16" else torch.float32
+    if device.type == "cpu":
+        return torch.bfloat16 if has_fast_bfloat16() else torch.float32
+    fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.bfloat16 if fast else torch.float32
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
+    """Return the context in which forward passes run."""
+    if dtype == torch.float32:
+        return nullcontext()
+    return torch.autocast(device.type, dtype)
+
+
+def matmul_flops(device: torch.device, dtype: torch.dtype) -> float:
+    """Return the operations per second of a square matrix product, measured in some 50 ms."""
+    side = 4096 if device.type == "cuda" else _SIDE
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    best = float("inf")
+    for _ in range(6):
+        begin = time.perf_counter()
+        a @ b
+        if device.type != "cpu":
+            torch.zeros(1, device=device).item()  # wait for the device
+        best = min(best, time.perf_counter() - begin)
+    return 2 * side**3 / best

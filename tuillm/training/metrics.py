@@ -1,0 +1,62 @@
+"""What one training step reports, and the clock and counters behind it. Knows no model."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class StepMetrics:
+    """One optimizer step.
+
+    Losses in nats per token, `bits_per_byte` in bits per UTF-8 byte, `elapsed` and `eta` in
+    seconds without pauses, `mfu` as share of this machine's measured matrix speed, `epoch`
+    and `progress` as fractions. Evaluations fill `val_loss`, `bits_per_byte` and `sample`;
+    `best` marks the lowest loss so far; `last` the final step and why it is.
+    """
+
+    step: int
+    train_loss: float
+    lr: float
+    grad_norm: float
+    tokens_per_sec: float
+    mfu: float
+    elapsed: float
+    eta: float | None
+    epoch: float
+    progress: float
+    val_loss: float | None = None
+    bits_per_byte: float | None = None
+    sample: str | None = None
+    best: bool = False
+    last: str = ""
+
+    def row(self) -> dict[str, Any]:
+        """The step as a line of `metrics.jsonl`: what was not measured is left out."""
+        values = asdict(self)
+        del values["sample"], values["best"], values["last"]
+        return {key: round(value, 6) if isinstance(value, float) and key != "lr" else value
+                for key, value in values.items() if value is not None}
+
+
+class Stopwatch:
+    """Seconds of work, pauses left out; `start` is what an earlier process had spent."""
+
+    def __init__(self, start: float = 0.0) -> None:
+        self._start = time.perf_counter() - start
+
+    @property
+    def seconds(self) -> float:
+        """Seconds so far."""
+        return time.perf_counter() - self._start
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Do not count the time spent in the block."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._start += time.perf_counter() - begin

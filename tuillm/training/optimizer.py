@@ -1,0 +1,163 @@
+"""The optimizers, on flat memory: Muon for the block matrices, AdamW for all else.
+
+All parameters of a group lie in one buffer, and so do their gradients, so that a step is a
+handful of operations whatever the number of layers. Knows tensors and rates; no schedule.
+"""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from tuillm.config import TrainConfig
+from tuillm.model import GPT
+
+_NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+_NEWTON_SCHULZ_STEPS = 5
+_MOMENTUM = 0.95
+
+
+class FlatGroup:
+    """Parameters moved into one buffer `values`, their gradients into another, `grads`.
+
+    The parameters remain usable as before: they become views of the buffer.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
+        parameters = list(parameters)
+        self.values = torch.cat([parameter.detach().flatten() for parameter in parameters])
+        self.grads = torch.zeros_like(self.values)
+        start = 0
+        for parameter in parameters:
+            end = start + parameter.numel()
+            parameter.data = self.values[start:end].view(parameter.shape)
+            parameter.grad = self.grads[start:end].view(parameter.shape)
+            start = end
+
+
+class Optimizer:
+    """Steps a GPT by the rules of a TrainConfig."""
+
+    def __init__(self, model: GPT, config: TrainConfig) -> None:
+        matrices = _matrices(model) if config.optimizer == "muon" else []
+        driven = {id(parameter) for parameter in matrices}
+        rest = [parameter for parameter in model.parameters()
+                if parameter.requires_grad and id(parameter) not in driven]
+        self._config = config
+        self._muons = [Muon(*group) for group in _by_shape(matrices, model.config.n_embd)]
+        decayed = FlatGroup(parameter for parameter in rest if parameter.dim() >= 2)
+        plain = FlatGroup(parameter for parameter in rest if parameter.dim() < 2)
+        self._groups = [decayed, plain]
+        self._adamw = _adamw(decayed, plain, config)
+
+    def zero_grad(self) -> None:
+        """Set all gradients to zero, in place: they stay views of their buffers."""
+        for grads in self._all_grads():
+            grads.zero_()
+
+    def step(self, factor: float) -> float:
+        """Take one step at `factor` times the peak rates; return the gradients' norm.
+
+        Only AdamW's gradients are clipped: Muon's update has a norm of its own.
+        """
+        norms = torch.stack([grads.norm() for grads in self._all_grads()])
+        clipped = norms[: len(self._groups)].norm()
+        if self._config.grad_clip:
+            scale = (self._config.grad_clip / (clipped + 1e-6)).clamp(max=1)
+            for group in self._groups:
+                group.grads *= scale
+        for settings in self._adamw.param_groups:
+            settings["lr"] = self._config.learning_rate * factor
+        self._adamw.step()
+        for muon in self._muons:
+            muon.step(self._config.muon_lr * factor, self._config.muon_weight_decay * factor)
+        return float(norms.norm())
+
+    def state(self) -> dict[str, Tensor]:
+        """Return everything but the parameters that the next step depends on."""
+        state = {f"muon.{place}": muon.momentum for place, muon in enumerate(self._muons)}
+        for place, entry in self._adamw.state_dict()["state"].items():
+            state |= {f"adamw.{place}.{key}": value for key, value in entry.items()}
+        return state
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Go on from what `state` returned; raises KeyError when it is of another model."""
+        for place, muon in enumerate(self._muons):
+            muon.momentum.copy_(state[f"muon.{place}"])
+        entries: dict[int, dict[str, Tensor]] = {}
+        for name, value in state.items():
+            kind, place, *key = name.split(".")
+            if kind == "adamw":
+                entries.setdefault(int(place), {})[key[0]] = value
+        self._adamw.load_state_dict(self._adamw.state_dict() | {"state": entries})
+
+    def _all_grads(self) -> list[Tensor]:
+        return [group.grads for group in self._groups] + [muon.flat.grads for muon in self._muons]
+
+
+class Muon:
+    """Momentum, orthogonalised: Muon by Keller Jordan (2024), on n matrices of one shape at once.
+
+    The update is the nearest (semi-)orthogonal matrix to the Nesterov gradient, found by five
+    Newton-Schulz steps with his coefficients.
+    """
+
+    def __init__(self, parameters: list[nn.Parameter], rows: int, cols: int) -> None:
+        self.flat = FlatGroup(parameters)
+        self._values = self.flat.values.view(-1, rows, cols)
+        self._grads = self.flat.grads.view(-1, rows, cols)
+        self._scale = math.sqrt(max(1.0, rows / cols))
+        self.momentum = torch.zeros_like(self._grads)
+
+    @torch.no_grad()
+    def step(self, lr: float, weight_decay: float) -> None:
+        """Take one step; `weight_decay` is the share of the values lost, times lr."""
+        self.momentum.lerp_(self._grads, 1 - _MOMENTUM)
+        update = orthogonalise(self._grads.lerp(self.momentum, _MOMENTUM))
+        if weight_decay:
+            self._values.mul_(1 - lr * weight_decay)
+        self._values.add_(update, alpha=-lr * self._scale)
+
+
+def orthogonalise(matrices: Tensor) -> Tensor:
+    """Return [n, rows, cols] with all singular values near 1 (between 0.7 and 1.2)."""
+    a, b, c = _NEWTON_SCHULZ
+    x = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    x = x.bfloat16()
+    tall = x.shape[1] > x.shape[2]
+    if tall:
+        x = x.transpose(1, 2)
+    for _ in range(_NEWTON_SCHULZ_STEPS):
+        square = x @ x.transpose(1, 2)
+        polynomial = torch.baddbmm(square, square, square, beta=b, alpha=c)
+        x = torch.baddbmm(x, polynomial, x, beta=a)
+    return (x.transpose(1, 2) if tall else x).to(matrices.dtype)
+
+
+def _matrices(model: GPT) -> list[nn.Parameter]:
+    return [parameter for parameter in model.h.parameters() if parameter.dim() == 2]
+
+
+def _by_shape(
+    matrices: list[nn.Parameter], width: int
+) -> list[tuple[list[nn.Parameter], int, int]]:
+    """Group matrices by shape; c_attn [3C, C] counts as three of [C, C]: q, k and v."""
+    groups: dict[tuple[int, int], list[nn.Parameter]] = {}
+    for parameter in matrices:
+        rows, cols = parameter.shape
+        rows = width if rows == 3 * width else rows
+        groups.setdefault((rows, cols), []).append(parameter)
+    return [(parameters, *shape) for shape, parameters in groups.items()]
+
+
+def _adamw(decayed: FlatGroup, plain: FlatGroup, config: TrainConfig) -> torch.optim.AdamW:
+    groups = []
+    for group, decay in ((decayed, config.weight_decay), (plain, 0.0)):
+        values = nn.Parameter(group.values)
+        values.grad = group.grads
+        groups.append({"params": [values], "weight_decay": decay})
+    fused = decayed.values.device.type in ("cpu", "cuda")
+    return torch.optim.AdamW(
+        groups, lr=config.learning_rate, betas=(config.beta1, config.beta2), fused=fused
+    )

@@ -1,0 +1,204 @@
+"""A Trainer's run written into its run folder, steered from there, and published at the end.
+
+Knows the run folder and the registry; the Trainer knows neither, and nothing here draws.
+Serves the worker process and `Trainer.run()` alike.
+"""
+
+import time
+import traceback
+from typing import Any
+
+from tuillm import __version__
+from tuillm.errors import TuillmError
+from tuillm.store.files import append_json
+from tuillm.store.models import (
+    Model, ModelCard, free_name, get_model, publish, refuse_if_taken,
+)
+from tuillm.store.processes import this_process
+from tuillm.store.runs import Request, Run, State, Status, create_run, model_name, requests
+from tuillm.training.checkpoint import (
+    copy_model_files, load_checkpoint, save_checkpoint, save_model,
+)
+from tuillm.training.metrics import StepMetrics
+from tuillm.training.trainer import Trainer
+
+_STATUS_EVERY = 0.5
+_SAVE_EVERY = 30.0
+_POLL = 0.1
+
+
+def run_here(trainer: Trainer, *, replace: bool = False) -> Model:
+    """Train in this process with a run folder of its own; return the published model.
+
+    Raises TuillmError when the name is taken (unless `replace`) or training fails.
+    """
+    name = model_name(trainer.config)
+    if not replace:
+        refuse_if_taken(name)
+    trainer.prepare()
+    run = create_run(trainer.config, this_process())
+    return Recorder(trainer, run, replace=replace).run()
+
+
+class Recorder:
+    """Drives a trainer to its end and keeps its run folder true all the way."""
+
+    def __init__(
+        self, trainer: Trainer, run: Run, *, replace: bool = False, resume: bool = False
+    ) -> None:
+        me = this_process()
+        self._trainer, self._run = trainer, run
+        self._replace, self._resume = replace, resume
+        self._status = run.status().model_copy(update={
+            "state": "preparing", "pid": me.pid, "process_started": me.started,
+            "error": None, "hint": None, "model": None,
+        })
+        self._control_offset = 0
+        self._stop = self._paused = False
+        self._written = self._saved = 0.0
+        self._save_cost = 0.0
+        trainer.interrupted = self._stop_wanted
+
+    def stop(self) -> None:
+        """Ask for an end at the next step boundary, as a `stop` in the control file does."""
+        self._stop = True
+
+    def run(self) -> Model:
+        """Train, save, publish; return the model. A failure is written down and raised."""
+        try:
+            return self._run_all()
+        except TuillmError as error:
+            self._write(state="failed", error=error.message, hint=error.hint or None, eta=None)
+            raise
+        except BaseException as error:
+            traceback.print_exc()
+            what = f"{type(error).__name__}: {error}".split("\n")[0]
+            self._write(state="failed", error=what, hint=f"see {self._run.log}", eta=None)
+            raise
+
+    def _run_all(self) -> Model:
+        self._write()
+        self._trainer.prepare()
+        if self._resume:
+            load_checkpoint(self._trainer, self._run.last)
+        self._describe()
+        self._saved = time.monotonic()
+        state: State = "finished"
+        for metrics in self._trainer.steps():
+            self._record(metrics)
+            if metrics.last:
+                break
+            self._answer_requests()
+            if self._stop:
+                state = "stopped"
+                self._evaluate_at_stop()
+                break
+        self._save_last()
+        model = self._publish()
+        self._write(state=state, model=model.name, eta=None)
+        return model
+
+    def _describe(self) -> None:
+        """Write down what preparing has found out."""
+        trainer = self._trainer
+        held_out = len(trainer.tokens.val) if trainer.tokens.val is not trainer.tokens.train else 0
+        self._write(
+            state="running", notes=tuple(trainer.notes), train_tokens=len(trainer.tokens.train),
+            val_tokens=held_out, parameters=trainer.model.parameter_count,
+            device=str(trainer.device), dtype=str(trainer.dtype).removeprefix("torch."),
+            step=trainer.step,
+        )
+
+    def _record(self, metrics: StepMetrics) -> None:
+        append_json(self._run.metrics, metrics.row())
+        update: dict[str, Any] = {
+            key: getattr(metrics, key)
+            for key in ("step", "progress", "epoch", "elapsed", "eta", "train_loss",
+                        "tokens_per_sec")
+        }
+        if metrics.sample is not None:
+            append_json(self._run.samples, {"step": metrics.step, "text": metrics.sample})
+        if metrics.best:
+            update |= {"val_loss": metrics.val_loss, "bits_per_byte": metrics.bits_per_byte,
+                       "best_step": metrics.step}
+            save_model(self._trainer, self._run.best)
+        self._status = self._status.model_copy(update=update)
+        if metrics.val_loss is not None or time.monotonic() - self._written > _STATUS_EVERY:
+            self._write()
+        # large models are saved less often: saving takes a twentieth of the time at most
+        if time.monotonic() - self._saved > max(_SAVE_EVERY, 20 * self._save_cost):
+            self._save_last()
+
+    def _answer_requests(self) -> None:
+        """Do what the control file asks for; while paused, wait here."""
+        self._read_control()
+        if not self._paused or self._stop:
+            return
+        with self._trainer.clock.stopped():
+            self._save_last()
+            self._write(state="paused", eta=None)
+            while self._paused and not self._stop:
+                time.sleep(_POLL)
+                self._read_control()
+                if time.monotonic() - self._written > 2:
+                    self._write()
+            self._write(state="running")
+
+    def _read_control(self) -> None:
+        found, self._control_offset = requests(self._run, self._control_offset)
+        for request in found:
+            self._take(request)
+
+    def _take(self, request: Request) -> None:
+        if request == "stop":
+            self._stop = True
+        elif request == "pause":
+            self._paused = True
+        elif request == "resume":  # also takes back a stop that was not acted on yet
+            self._paused = self._stop = False
+        elif request == "eval":
+            self._trainer.eval_wanted = True
+        elif request == "sample":
+            text = self._trainer.sample()
+            append_json(self._run.samples, {"step": self._trainer.step, "text": text})
+
+    def _stop_wanted(self) -> bool:
+        self._read_control()
+        return self._stop
+
+    def _evaluate_at_stop(self) -> None:
+        """A run stopped before its first evaluation has no best model: what it has is the best."""
+        if self._trainer.best is None:
+            self._trainer.interrupted = lambda: False
+            evaluation = self._trainer.evaluate()
+            if evaluation is not None:
+                self._status = self._status.model_copy(update=vars(evaluation) | {
+                    "best_step": self._trainer.step})
+
+    def _save_last(self) -> None:
+        begin = time.monotonic()
+        save_checkpoint(self._trainer, self._run.last)
+        self._saved = time.monotonic()
+        self._save_cost = self._saved - begin
+
+    def _publish(self) -> Model:
+        """Put the best checkpoint into the registry, under a free name if ours was taken."""
+        trainer, run, status = self._trainer, self._run, self._status
+        card = ModelCard(
+            origin="trained", run=run.id, corpus=trainer.corpus.label,
+            corpus_sha256=trainer.corpus.sha256, corpus_bytes=trainer.corpus.bytes,
+            tokenizer=trainer.tokenizer.kind, parameters=trainer.model.parameter_count,
+            steps=status.best_step or status.step, val_loss=status.val_loss,
+            bits_per_byte=status.bits_per_byte, created=time.time(), tuillm_version=__version__,
+        )
+        wanted = model_name(trainer.config)
+        name = wanted if self._replace else free_name(wanted)
+        with publish(name, card, replace=self._replace) as folder:
+            copy_model_files(run.best if run.best.exists() else run.last, folder)
+        return get_model(name)
+
+    def _write(self, **update: Any) -> None:
+        update["heartbeat"] = time.time()
+        self._status = Status.model_validate(self._status.model_dump() | update)
+        self._run.write_status(self._status)
+        self._written = time.monotonic()
