@@ -33,7 +33,7 @@ class UsageError(TuillmError):
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return the entry of `known` most like `word`, or "" when none is alike."""
     by_lower = {name.lower(): name for name in known}
-    matches = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
+    matches = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
     return by_lower[matches[0]] if matches else ""
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from tuillm.config import SamplingConfig
 
 _NUCLEUS = 1000
+_COLDEST = 1e-9  # dividing by less leaves float32
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def sample(
     `seen` [B, N] are the ids that the repetition penalty applies to. Temperature 0 takes the
     likeliest and draws nothing.
     """
-    if config.temperature == 0:
+    if config.temperature < _COLDEST:
         return penalise(logits, seen, config.repetition_penalty).argmax(-1)
     candidates = choose_candidates(logits, config, seen)
     place = draw(candidates.logits, generators)

@@ -9,13 +9,14 @@ context, are kept and encoded anew. Pure functions on lists; knows no model.
 def slide(window: list[int], block_size: int, n_keep: int = 0) -> list[int]:
     """Return what stays of a window that is full: `n_keep` first and the newest ids, half in all.
 
-    At least one newest id always stays. The result leaves room for at least one more id.
+    The result leaves room for at least one more id; at least one newest id stays, unless the
+    context has a single place.
     """
-    half = max(block_size // 2, 1)
-    first = min(n_keep, half - 1)
+    half = block_size // 2
+    first = max(min(n_keep, half - 1), 0)
     return window[:first] + window[len(window) - (half - first) :]
 
 
 def fit(ids: list[int], block_size: int, n_keep: int = 0) -> list[int]:
     """Return the window of a prompt: all of it, or what `slide` leaves when it is too long."""
-    return ids if len(ids) <= block_size else slide(ids, block_size, n_keep)
+    return ids if len(ids) <= block_size else slide(ids, block_size, n_keep) or ids[-1:]

@@ -44,6 +44,7 @@ def read_config(folder: Path) -> GPTConfig:
         if found.get("model_type") != "gpt2":
             raise TuillmError(f"{path} is of architecture {found.get('model_type')!r}, not gpt2")
         _refuse_variants(path, found)
+        _refuse_damaged(path, found)
         return GPTConfig(
             vocab_size=found["vocab_size"],
             block_size=found["n_positions"],
@@ -78,7 +79,7 @@ def read_model(folder: Path) -> GPT:
     try:
         state = _from_hf(tensors, config)
         model.load_state_dict(state, assign=True)
-    except (KeyError, RuntimeError) as error:
+    except RuntimeError as error:
         reason = str(error).strip().split("\n")[-1].strip()
         raise TuillmError(f"{path} does not fit its config.json: {reason}") from None
     if config.tie_weights:
@@ -119,6 +120,20 @@ def _refuse_variants(path: Path, found: dict[str, Any]) -> None:
     for switch in ("scale_attn_by_inverse_layer_idx", "add_cross_attention"):
         if found.get(switch):
             raise TuillmError(f"{path} sets {switch}, which tuillm does not compute")
+    if not found.get("scale_attn_weights", True):
+        raise TuillmError(f"{path} unsets scale_attn_weights, which tuillm does not compute")
+
+
+def _refuse_damaged(path: Path, found: dict[str, Any]) -> None:
+    """Name the value that no model can have; left alone it would fail far from here."""
+    for key in ("vocab_size", "n_positions", "n_embd", "n_head", "n_layer"):
+        if type(found[key]) is not int or found[key] < (key != "n_layer"):
+            raise TuillmError(f"{path} is damaged: {key} is {found[key]!r}")
+    if found["n_layer"] and found["n_embd"] % found["n_head"]:
+        raise TuillmError(f"{path} is damaged: n_embd {found['n_embd']} is not divisible by "
+                          f"n_head {found['n_head']}")
+    if not isinstance(eps := found.get("layer_norm_epsilon", 1e-5), int | float):
+        raise TuillmError(f"{path} is damaged: layer_norm_epsilon is {eps!r}")
 
 
 def _to_hf(model: GPT) -> dict[str, Tensor]:
@@ -147,10 +162,12 @@ def _zero_biases(config: GPTConfig) -> dict[str, Tensor]:
 
 
 def _from_hf(tensors: dict[str, Tensor], config: GPTConfig) -> dict[str, Tensor]:
-    """Return our state dict; raises KeyError naming a tensor that is missing."""
+    """Return our state dict; raises RuntimeError naming a tensor that is missing or misshapen."""
     state: dict[str, Tensor] = {}
     for name, parameter in _expected(config).items():
-        value = tensors["wte.weight" if name == "lm_head.weight" and config.tie_weights else name]
+        tied = name == "lm_head.weight" and config.tie_weights
+        if (value := tensors.get("wte.weight" if tied else name)) is None:
+            raise RuntimeError(f"{name} is missing")
         turned = name.removesuffix(".weight").endswith(_LINEAR) and value.dim() == 2
         value = value.t() if turned else value
         if value.shape != parameter:

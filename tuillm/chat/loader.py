@@ -1,0 +1,42 @@
+"""Loads a model in the background, so that one can type while it loads."""
+
+import threading
+from typing import TYPE_CHECKING
+
+from tuillm.store.models import Model
+
+if TYPE_CHECKING:
+    from tuillm.generation import Sampler
+
+
+class Loader:
+    """Starts loading at once; `sampler()` waits for it and raises what went wrong."""
+
+    def __init__(self, model: Model, device: str, dtype: str) -> None:
+        self._arguments = (model.path, device, dtype)
+        self._sampler: Sampler | None = None
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._load, daemon=True)
+        self._thread.start()
+
+    @property
+    def done(self) -> bool:
+        """Whether loading has ended, well or not."""
+        return not self._thread.is_alive()
+
+    def sampler(self) -> "Sampler":
+        """Return the loaded sampler, waiting if need be."""
+        while self._thread.is_alive():
+            self._thread.join(0.1)  # in short waits, so that Ctrl-C is heard
+        if self._error is not None:
+            raise self._error
+        assert self._sampler is not None
+        return self._sampler
+
+    def _load(self) -> None:
+        from tuillm.generation import Sampler
+
+        try:
+            self._sampler = Sampler(*self._arguments)
+        except Exception as error:
+            self._error = error

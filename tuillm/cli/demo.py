@@ -1,0 +1,35 @@
+"""`tuillm demo`: the whole way once, on the bundled book."""
+
+import sys
+
+import click
+
+from tuillm.errors import UsageError
+
+NAME = "demo"
+
+
+@click.command("demo")
+@click.option("--chat/--no-chat", default=True, help="Open the chat afterwards [yes].")
+@click.option("--again", is_flag=True, help="Grow the model anew, over the one of last time.")
+@click.option("--minutes", type=float, default=1.0, help="How long to train [1].")
+def demo_command(chat: bool, again: bool, minutes: float) -> None:
+    """Grow a model named `demo` on the bundled book (a minute), then talk to it."""
+    from tuillm.cli.train import start
+    from tuillm.config import build_train
+    from tuillm.store.paths import models_dir
+    from tuillm.text.sources import demo_book
+
+    name: str | None = NAME
+    if again or not (models_dir() / NAME).exists():
+        settings = {"corpus": str(demo_book()), "name": NAME, "minutes": minutes}
+        name = start(build_train(settings), replace=again)
+    else:
+        print(f"The model {NAME!r} is there already (grow it anew: tuillm demo --again).")
+    if not chat or name is None:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError("the chat needs a terminal", "tuillm demo --no-chat")
+    from tuillm.cli.chat import open_chat
+
+    open_chat(name)

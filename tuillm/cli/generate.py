@@ -1,0 +1,84 @@
+"""`tuillm generate`: text on stdout, nothing else."""
+
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tuillm.cli.options import GroupedCommand, setting_options, typed
+from tuillm.config import SamplingConfig, build_sampling
+from tuillm.errors import UsageError
+
+_RULE = "---------------"
+
+
+@click.command("generate", cls=GroupedCommand)
+@click.argument("name")
+@click.option("-p", "--prompt", default="\n", metavar="TEXT",
+              help="Text to continue; FILE:path reads a file, - reads stdin [a newline].")
+@click.option("--num-samples", default=1, metavar="N", help="How many texts to write [1].")
+@click.option("--echo/--no-echo", default=True, help="Print the prompt before the text [yes].")
+@click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or mps [auto].")
+@click.option("--dtype", default="auto", metavar="NAME", help="auto, float32 or bfloat16 [auto].")
+@setting_options(SamplingConfig, short={"max_new_tokens": "-n"})
+def generate_command(
+    name: str, prompt: str, num_samples: int, echo: bool, device: str, dtype: str, **settings: Any
+) -> None:
+    """Print text that the model NAME writes: a name of the registry, or a model folder."""
+    config = build_sampling(typed(settings))
+    if num_samples < 1:
+        raise UsageError(f"--num-samples cannot be {num_samples}", "allowed: 1 or more")
+    text = read_prompt(prompt)
+    from tuillm.store.models import find_model
+    from tuillm.store.usage import using
+
+    model = find_model(name)  # a wrong name is told before torch is loaded
+    with using(model.name, "generate"):
+        from tuillm.generation import Sampler
+
+        sampler = Sampler(name, device=device, dtype=dtype)
+        _write(sampler.stream(text, config, num_samples), text if echo else "", num_samples)
+
+
+def read_prompt(prompt: str) -> str:
+    """Return the prompt itself, or the text that `FILE:path` or `-` (stdin) stands for."""
+    try:
+        if prompt == "-":
+            return sys.stdin.buffer.read().decode("utf-8")
+        if prompt.startswith("FILE:"):
+            return Path(prompt[5:]).expanduser().read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot read the prompt {prompt[5:]}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"the prompt {prompt} is not UTF-8 text") from None
+    return prompt
+
+
+def _write(tokens: Any, prompt: str, num_samples: int) -> None:
+    """Stream the first text as it comes; the others follow whole, each under a rule."""
+    show = _writer()
+    rows = ["" for _ in range(num_samples)]
+    show(prompt)
+    for token in tokens:
+        rows[token.row] += token.text
+        if token.row == 0:
+            show(token.text)
+    show("\n")
+    for row in rows[1:]:
+        show(f"{_RULE}\n{prompt}{row}\n")
+
+
+def _writer() -> Any:
+    """Return a function that writes text; what would act on a terminal stays away from one."""
+    from tuillm.text.clean import printable
+
+    def show(text: str) -> None:
+        sys.stdout.write(printable(text) if terminal else text)
+        sys.stdout.flush()
+
+    terminal = sys.stdout.isatty()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="replace")
+    return show

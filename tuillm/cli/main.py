@@ -1,0 +1,85 @@
+"""The `tuillm` command: finds the module of a verb and turns errors into one line.
+
+Knows the verbs by name only, so that `tuillm --help` imports nothing but click.
+"""
+
+import sys
+from importlib import import_module
+
+import click
+
+from tuillm import __version__
+from tuillm.errors import TuillmError, did_you_mean
+
+COMMANDS = {
+    "demo": "Grow a model on the bundled book, then talk to it.",
+    "train": "Grow a model on a text of yours.",
+    "chat": "Talk to a model.",
+    "generate": "Print text that a model writes.",
+    "list": "List the models.",
+    "show": "Show what is known about a model.",
+    "rename": "Give a model another name.",
+    "cp": "Copy a model.",
+    "rm": "Remove models.",
+    "runs": "List, watch and steer training runs.",
+}
+_MODULES = {"list": "models", "show": "models", "rename": "models", "cp": "models", "rm": "models"}
+
+
+class Verbs(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"tuillm.cli.{_MODULES.get(cmd_name, cmd_name)}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            hint = did_you_mean(args[0], COMMANDS, "tuillm --help lists them")
+            raise click.UsageError(f"there is no command {args[0]!r} ({hint})")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="tuillm")
+def tuillm() -> None:
+    """Grow a GPT on your own book and talk to it, without leaving the terminal.
+
+    \b
+    tuillm demo                            a minute of training, then a chat
+    tuillm train book.txt --preset tiny    grow a model on your own text
+    tuillm chat book                       talk to it
+    """
+
+
+def main() -> None:
+    """Run the command; the exit code is 0, 1 (failed), 2 (typed wrongly) or 130 (Ctrl-C)."""
+    try:
+        sys.exit(tuillm.main(standalone_mode=False, prog_name="tuillm"))
+    except TuillmError as error:
+        _fail(str(error), error.exit_code)
+    except click.ClickException as error:
+        _fail(error.format_message().rstrip("."), error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:
+        # the reader has gone: nothing is wrong, and Python must not complain while it ends
+        sys.stdout = None  # type: ignore[assignment]
+        sys.exit(0)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"tuillm: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,94 @@
+"""`tuillm list | show | rename | cp | rm`: the registry from the command line."""
+
+from typing import Any
+
+import click
+
+from tuillm.cli.output import age, count, figure, print_json, print_table, size
+from tuillm.store import models
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+@click.command("list")
+@_json
+def list_command(as_json: bool) -> None:
+    """List the models of the registry."""
+    found = models.list_models()
+    if as_json:
+        print_json([model.as_json() for model in found])
+        return
+    if not found:
+        print("No models yet. Grow one: tuillm demo, or tuillm train BOOK.txt")
+        return
+    rows = [_row(model) for model in found]
+    columns = ("name", "origin", "parameters", "tokenizer", "context", "bits/byte", "size", "made")
+    print_table(columns, rows, right="parameters context bits/byte size")
+    for model in found:
+        if model.problem:
+            print(f"{model.name}: {model.problem}")
+
+
+@click.command("show")
+@click.argument("name")
+@_json
+def show_command(name: str, as_json: bool) -> None:
+    """Show what is known about the model NAME."""
+    values = models.get_model(name).as_json()
+    if as_json:
+        print_json(values)
+        return
+    shown = {key: value for key, value in values.items() if value not in (None, [], "")}
+    shown["bytes"] = size(values["bytes"])
+    shown["created"] = age(values["created"])
+    width = max(map(len, shown))
+    for key, value in shown.items():
+        print(f"{key.replace('_', ' '):<{width}}  {_words(value)}")
+
+
+@click.command("rename")
+@click.argument("old")
+@click.argument("new")
+def rename_command(old: str, new: str) -> None:
+    """Rename the model OLD to NEW."""
+    models.rename_model(old, new)
+    print(f"{old} is now {new}")
+
+
+@click.command("cp")
+@click.argument("source")
+@click.argument("target")
+def cp_command(source: str, target: str) -> None:
+    """Copy the model SOURCE as TARGET."""
+    models.copy_model(source, target)
+    print(f"copied {source} to {target}")
+
+
+@click.command("rm")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+def rm_command(names: tuple[str, ...]) -> None:
+    """Remove the models NAME..."""
+    for name in names:  # nothing is removed when one of them is not there
+        models.get_model(name)
+    for name in names:
+        models.remove_model(name)
+        print(f"removed {name}")
+
+
+def _row(model: models.Model) -> tuple[str, ...]:
+    card = model.card
+    if model.problem:
+        return (model.name, "damaged", "-", "-", "-", "-", size(model.size), age(card.created))
+    return (
+        model.name, card.origin, count(card.parameters), card.tokenizer or "-",
+        str(model.config.get("n_positions", "-")), figure(card.bits_per_byte), size(model.size),
+        age(card.created),
+    )
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value)

@@ -1,0 +1,134 @@
+"""`tuillm runs`: list, watch and steer the run folders."""
+
+import click
+
+from tuillm.cli.output import age, count, duration, figure, print_json, print_table
+from tuillm.errors import TuillmError
+from tuillm.store import runs
+from tuillm.store.runs import ACTIVE, RESUMABLE, Run
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+_id = click.argument("run_id", metavar="ID")
+
+
+@click.group("runs", invoke_without_command=True)
+@click.pass_context
+def runs_command(ctx: click.Context) -> None:
+    """List, watch and steer training runs; without a verb, list them."""
+    if ctx.invoked_subcommand is None:
+        _list(False)
+
+
+@runs_command.command("list")
+@_json
+def list_runs(as_json: bool) -> None:
+    """List all runs."""
+    _list(as_json)
+
+
+@runs_command.command("show")
+@_id
+@_json
+def show(run_id: str, as_json: bool) -> None:
+    """Show one run: its state, its settings, and how to steer it."""
+    run = runs.get_run(run_id)
+    config = run.config.model_dump(mode="json")
+    if as_json:
+        print_json(run.as_json() | {"config": config})
+        return
+    status = run.status()
+    values = {"run": run.id, "path": str(run.path)} | {
+        key: value for key, value in status.model_dump(mode="json").items()
+        if value not in (None, [], "") and key not in ("pid", "process_started", "notes")
+    }
+    values |= {"created": age(status.created), "heartbeat": age(status.heartbeat),
+               "elapsed": duration(status.elapsed), "eta": duration(status.eta)}
+    width = max(map(len, values))
+    for key, value in values.items():
+        shown = f"{value:.4g}" if isinstance(value, float) else value
+        print(f"{key.replace('_', ' '):<{width}}  {shown}")
+    for note in status.notes:
+        print(f"{'note':<{width}}  {note}")
+    print(f"\n{'settings':<{width}}  " + "  ".join(f"{k}={v}" for k, v in config.items()))
+
+
+@runs_command.command("attach")
+@_id
+@click.option("--json-lines", is_flag=True, help="Print every step as JSON, for programs.")
+def attach(run_id: str, json_lines: bool) -> None:
+    """Watch a run as `tuillm train` does."""
+    from tuillm.cli.watch import watch
+
+    watch(runs.get_run(run_id), json_lines=json_lines)
+
+
+@runs_command.command("stop")
+@_id
+def stop(run_id: str) -> None:
+    """Stop a run after its current step; it saves and publishes."""
+    _active(run_id).request("stop")
+    print(f"asked {run_id} to stop")
+
+
+@runs_command.command("pause")
+@_id
+def pause(run_id: str) -> None:
+    """Pause a run after its current step."""
+    _active(run_id).request("pause")
+    print(f"asked {run_id} to pause; go on with: tuillm runs resume {run_id}")
+
+
+@runs_command.command("resume")
+@_id
+def resume(run_id: str) -> None:
+    """Let a paused run go on, or start an ended one again from its last checkpoint."""
+    from tuillm.store.launch import resume_run
+
+    run = runs.get_run(run_id)
+    if run.status().state in ACTIVE:
+        run.request("resume")
+        print(f"asked {run_id} to go on")
+        return
+    resume_run(run)
+    print(f"{run_id} goes on from step {run.status().step}; watch it: tuillm runs attach {run_id}")
+
+
+@runs_command.command("rm")
+@click.argument("run_ids", nargs=-1, required=True, metavar="ID...")
+def rm(run_ids: tuple[str, ...]) -> None:
+    """Remove run folders; the models they published stay."""
+    for run in [runs.get_run(run_id) for run_id in run_ids]:
+        runs.remove_run(run)
+        print(f"removed {run.id}")
+
+
+def _list(as_json: bool) -> None:
+    found = runs.list_runs()
+    if as_json:
+        print_json([run.as_json() for run in found])
+        return
+    if not found:
+        print("No runs yet. Start one: tuillm train BOOK.txt")
+        return
+    columns = ("run", "state", "step", "progress", "loss", "bits/byte", "tokens/s", "model",
+               "started")
+    print_table(columns, [_row(run) for run in found],
+                right="step progress loss bits/byte tokens/s")
+
+
+def _row(run: Run) -> tuple[str, ...]:
+    status = run.status()
+    return (
+        run.id, status.state, str(status.step), f"{status.progress:.0%}",
+        figure(status.train_loss), figure(status.bits_per_byte), count(status.tokens_per_sec),
+        status.model or "-", age(status.created),
+    )
+
+
+def _active(run_id: str) -> Run:
+    run = runs.get_run(run_id)
+    state = run.status().state
+    if state not in ACTIVE:
+        hint = f"tuillm runs resume {run_id}" if state in RESUMABLE else "tuillm runs lists them"
+        raise TuillmError(f"run {run_id!r} is not going: it is {state}", hint)
+    return run

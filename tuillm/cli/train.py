@@ -1,0 +1,101 @@
+"""`tuillm train`: checks what was typed, starts a worker, and watches its run folder."""
+
+import sys
+from typing import Any
+
+import click
+
+from tuillm.cli.options import GroupedCommand, setting_options, typed
+from tuillm.config import PRESETS, TrainConfig, build_train, read_toml
+from tuillm.errors import TuillmError, UsageError
+
+_PRESETS = "\n".join(f"  {name:<12} {preset.help}" for name, preset in PRESETS.items())
+
+
+@click.command(
+    "train", cls=GroupedCommand,
+    epilog=f"\b\nPresets:\n{_PRESETS}\n\n\b\nWhat is typed wins over --config, which wins over "
+    "the preset.",
+)
+@click.argument("corpus", nargs=-1, metavar="TEXT...")
+@click.option("--config", "config_file", metavar="FILE", help="Settings from a TOML file.")
+@click.option("--replace", is_flag=True, help="Publish over a model of the same name.")
+@click.option("--detach", is_flag=True, help="Start in the background and return at once.")
+@click.option("--json-lines", is_flag=True, help="Print every step as JSON, for programs.")
+@setting_options(TrainConfig, leave_out=("corpus",))
+def train_command(
+    corpus: tuple[str, ...], config_file: str | None, replace: bool, detach: bool,
+    json_lines: bool, **settings: Any,
+) -> None:
+    """Grow a model on TEXT...: files or http(s) addresses.
+
+    The model lands in the registry under the name of the text (or --name). Ctrl-C stops after
+    the current step and keeps what was learned; twice leaves the run going in the background.
+    """
+    file = read_toml(config_file) if config_file else {}
+    config = build_train(typed(settings | {"corpus": corpus}), file)
+    start(config, replace=replace, detach=detach, json_lines=json_lines)
+
+
+def start(
+    config: TrainConfig, *, replace: bool = False, detach: bool = False, json_lines: bool = False
+) -> str | None:
+    """Check the text and the name, start a run and watch it; return the published name."""
+    check(config, replace=replace)
+    from tuillm.cli.watch import watch
+    from tuillm.store.launch import start_run
+
+    run = start_run(config, replace=replace)
+    if detach:
+        print(f"run {run.id} started in the background; watch it: tuillm runs attach {run.id}")
+        return None
+    return watch(run, json_lines=json_lines)
+
+
+def check(config: TrainConfig, *, replace: bool) -> None:
+    """Refuse what cannot work before anything is started: the text, the name, the disk."""
+    from tuillm.store.models import refuse_if_taken
+    from tuillm.store.paths import ensure_dir, models_dir, runs_dir
+    from tuillm.store.runs import active_run_for, model_name
+    from tuillm.text.sources import read_corpus
+
+    if not config.corpus:
+        raise UsageError("no text was named", "tuillm train BOOK.txt, or tuillm demo")
+    name = model_name(config)
+    for folder in (models_dir(), runs_dir()):
+        ensure_dir(folder)
+    if not replace:
+        refuse_if_taken(name)
+    running = active_run_for(name)
+    if running:
+        raise TuillmError(
+            f"run {running.id!r} is already growing {name!r}",
+            f"watch it: tuillm runs attach {running.id}",
+        )
+    _fetch_addresses(config.corpus)
+    read_corpus(config.corpus, config.encoding)
+
+
+def _fetch_addresses(sources: tuple[str, ...]) -> None:
+    """Download what is an address, with progress, so that the worker finds it in the cache."""
+    from tuillm.text.download import cached_path, download, is_url
+
+    for url in filter(is_url, sources):
+        if cached_path(url).exists():
+            continue
+        if not sys.stderr.isatty():
+            download(url)
+            continue
+        from rich.console import Console
+        from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+        columns = (TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task(url, total=None)
+
+            def report(
+                done: int, total: int | None, progress: Progress = progress, task: Any = task
+            ) -> None:
+                progress.update(task, completed=done, total=total)
+
+            download(url, report)
