@@ -50,7 +50,8 @@ class Theme:
     def textual(self) -> dict[str, object]:
         """Keyword arguments of `textual.theme.Theme`."""
         plain = {role: color for role, color in self.colors.items() if role != "muted"}
-        return {"name": self.name, "dark": self.dark, "variables": {"muted": self["muted"]}, **plain}
+        extra = {"name": self.name, "dark": self.dark, "variables": {"muted": self["muted"]}}
+        return extra | plain
 
 
 def load_theme(name: str = DEFAULT) -> Theme:

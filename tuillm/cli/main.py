@@ -76,7 +76,7 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         # the reader has gone: nothing is wrong, and Python must not complain while it ends
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         sys.exit(0)
 
 

@@ -38,7 +38,7 @@ class Setting:
 
 
 def setting(default: Any, help: str, *, group: str, **limits: Any) -> Any:
-    """Declare a setting: `default`, one sentence, its `group`, and pydantic limits (ge, gt, le, lt)."""
+    """Declare a setting: default, one sentence, group, and pydantic limits (ge, gt, le, lt)."""
     return Field(default, description=help, json_schema_extra={"group": group}, **limits)
 
 

@@ -43,9 +43,10 @@ class GPT(nn.Module):
         self.wpe = nn.Embedding(config.block_size, config.n_embd)
         self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.ln_f = nn.LayerNorm(config.n_embd, config.norm_eps, bias=config.bias)
-        self.lm_head: nn.Module = nn.Linear(config.n_embd, config.vocab_size, bias=False)
+        head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
         if config.tie_weights:
-            self.lm_head.weight = self.wte.weight
+            head.weight = self.wte.weight
+        self.lm_head: nn.Module = head
 
     def forward(self, idx: Tensor, cache: KVCache | None = None, last: bool = False) -> Tensor:
         """Return logits [B, T, V] for ids [B, T], or [B, 1, V] of the last position.
@@ -89,20 +90,17 @@ class GPT(nn.Module):
         with torch.no_grad():
             self.wte.weight.normal_(0, wide, generator=generator)
             if not config.tie_weights:
-                self.lm_head.weight.zero_()
+                self.lm_head.get_parameter("weight").zero_()
             if positions == "random":
                 self.wpe.weight.normal_(0, 0.01, generator=generator)
             elif positions == "sinusoid":
                 self.wpe.weight.copy_(0.1 * sinusoids(config.block_size, config.n_embd))
             else:
                 self.wpe.weight.zero_()
-            for block in self.h:
-                for linear in (block.attn.c_attn, block.mlp.c_fc):
-                    linear.weight.normal_(0, 0.5 / math.sqrt(config.n_embd), generator=generator)
-                for linear in (block.attn.c_proj, block.mlp.c_proj):
-                    linear.weight.zero_()
-            for name, parameter in self.named_parameters():
-                if name.endswith("bias"):
+            for name, parameter in self.h.named_parameters():
+                if name.endswith(("c_attn.weight", "c_fc.weight")):
+                    parameter.normal_(0, 0.5 / math.sqrt(config.n_embd), generator=generator)
+                elif name.endswith(("c_proj.weight", "bias")):
                     parameter.zero_()
 
 

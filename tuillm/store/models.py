@@ -88,7 +88,7 @@ def list_models() -> list[Model]:
 
 
 def get_model(name: str) -> Model:
-    """Return one model of the registry; raises TuillmError naming the nearest when there is none."""
+    """Return one model of the registry; raises TuillmError naming the nearest."""
     path = models_dir() / name
     if not name or name != path.name or name.startswith(".") or not path.is_dir():
         known = [model.name for model in list_models()]

@@ -78,7 +78,7 @@ def demo_book() -> Path:
 def _read(source: str) -> bytes:
     path = download(source) if is_url(source) else Path(source).expanduser()
     if path.is_dir():
-        raise TuillmError(f"{source} is a directory", f"name its files: tuillm train {source}/*.txt")
+        raise TuillmError(f"{source} is a directory", f"name its files: {source}/*.txt")
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -91,8 +91,9 @@ def _read(source: str) -> bytes:
 
 def _decode(content: bytes, source: str, encoding: str) -> tuple[str, list[str]]:
     """Return the text with its line ends as \\n, and remarks on what was found."""
+    remarks: list[str] = []
     if encoding != "auto":
-        text, remarks = _decode_as(content, source, encoding), []
+        text = _decode_as(content, source, encoding)
     else:
         text, remarks = _detect(content, source)
     if "\r" in text:

@@ -144,9 +144,7 @@ def _char_spec(documents: Iterable[str]) -> dict[str, Any]:
     seen = {character.encode() for character in characters}
     names = [f"<0x{byte:02X}>" for byte in range(256) if bytes([byte]) not in seen]
     vocab = {token: id for id, token in enumerate(characters + names)}
-    model = {"type": "BPE", "dropout": None, "unk_token": None,
-             "continuing_subword_prefix": None, "end_of_word_suffix": None, "fuse_unk": False,
-             "byte_fallback": True, "ignore_merges": False, "vocab": vocab, "merges": []}
+    model = _bpe_model(vocab, [], byte_fallback=True)
     decoder = {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]}
     return _spec(model, None, decoder)
 
@@ -187,14 +185,20 @@ def _gpt2_tokenizer() -> Tokenizer:
 def _byte_level_spec(vocab: dict[str, int], merges: str) -> dict[str, Any]:
     pairs = [line.split(" ") for line in merges.split("\n") if line and line[:8] != "#version"]
     plain = {token: id for token, id in vocab.items() if token != END_OF_TEXT}
-    model = {"type": "BPE", "dropout": None, "unk_token": None,
-             "continuing_subword_prefix": None, "end_of_word_suffix": None, "fuse_unk": False,
-             "byte_fallback": False, "ignore_merges": False, "vocab": plain, "merges": pairs}
-    return _spec(model, _BYTE_LEVEL, _BYTE_LEVEL)
+    return _spec(_bpe_model(plain, pairs, byte_fallback=False), _BYTE_LEVEL, _BYTE_LEVEL)
 
 
 _BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True,
                "use_regex": True}
+
+
+def _bpe_model(
+    vocab: dict[str, int], merges: list[list[str]], byte_fallback: bool
+) -> dict[str, Any]:
+    return {"type": "BPE", "dropout": None, "unk_token": None,
+            "continuing_subword_prefix": None, "end_of_word_suffix": None, "fuse_unk": False,
+            "byte_fallback": byte_fallback, "ignore_merges": False, "vocab": vocab,
+            "merges": merges}
 
 
 def _spec(model: dict[str, Any], pre: Any, decoder: Any) -> dict[str, Any]:

@@ -87,9 +87,9 @@ class Optimizer:
             muon.momentum.copy_(state[f"muon.{place}"])
         entries: dict[int, dict[str, Tensor]] = {}
         for name, value in state.items():
-            kind, place, *key = name.split(".")
+            kind, number, *key = name.split(".")
             if kind == "adamw":
-                entries.setdefault(int(place), {})[key[0]] = value
+                entries.setdefault(int(number), {})[key[0]] = value
         self._adamw.load_state_dict(self._adamw.state_dict() | {"state": entries})
 
     def _all_grads(self) -> list[Tensor]:

@@ -12,12 +12,20 @@ from tuillm import __version__
 from tuillm.errors import TuillmError
 from tuillm.store.files import append_json
 from tuillm.store.models import (
-    Model, ModelCard, free_name, get_model, publish, refuse_if_taken,
+    Model,
+    ModelCard,
+    free_name,
+    get_model,
+    publish,
+    refuse_if_taken,
 )
 from tuillm.store.processes import this_process
 from tuillm.store.runs import Request, Run, State, Status, create_run, model_name, requests
 from tuillm.training.checkpoint import (
-    copy_model_files, load_checkpoint, save_checkpoint, save_model,
+    copy_model_files,
+    load_checkpoint,
+    save_checkpoint,
+    save_model,
 )
 from tuillm.training.metrics import StepMetrics
 from tuillm.training.trainer import Trainer
