@@ -91,3 +91,19 @@ def model(home, trained_folders):
     """A model named `book` in the registry (bpe, nano)."""
     shutil.copytree(trained_folders["bpe"], home / "models" / "book")
     return "book"
+
+
+@pytest.fixture
+def terminal():
+    """A factory of pseudo-terminals, all closed at the end."""
+    from terminal import Terminal
+
+    opened = []
+
+    def open_terminal(*arguments, **size):
+        opened.append(Terminal(*map(str, arguments), **size))
+        return opened[-1]
+
+    yield open_terminal
+    for each in opened:
+        each.close()

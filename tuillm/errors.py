@@ -1,10 +1,13 @@
-"""What a person is told when something cannot be done: one line, and the next command to type.
+"""What a person is told: errors of one line with the next command to type, in safe characters.
 
 Knows nothing of the rest of the program; every package may raise these.
 """
 
+import re
 from collections.abc import Iterable
-from difflib import get_close_matches
+
+# C0 and C1 controls but for tab and newline, and the marks that override text direction
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class TuillmError(Exception):
@@ -32,6 +35,8 @@ class UsageError(TuillmError):
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return the entry of `known` most like `word`, or "" when none is alike."""
+    from difflib import get_close_matches
+
     by_lower = {name.lower(): name for name in known}
     matches = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
     return by_lower[matches[0]] if matches else ""
@@ -41,3 +46,12 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
     """Return a hint that names the nearest of `known`, else `otherwise`."""
     match = nearest(word, known)
     return f"did you mean {match!r}?" if match else otherwise
+
+
+def printable(text: str) -> str:
+    """Return `text` without characters that act on a terminal; safe on pieces of a stream.
+
+    GPT-2's vocabulary holds ESC and 29 other control tokens, any model can spell them byte by
+    byte, and so can a file's name: shown raw they move the cursor or turn the text around.
+    """
+    return _UNSAFE.sub("", text)

@@ -21,10 +21,9 @@ from prompt_toolkit.styles import Style
 from tuillm.chat import commands
 from tuillm.chat.loader import Loader
 from tuillm.config import SamplingConfig, settings_of
-from tuillm.errors import UsageError
+from tuillm.errors import UsageError, printable
 from tuillm.store.models import Model
 from tuillm.store.paths import ensure_dir, history_file
-from tuillm.text.clean import printable
 from tuillm.theme import load_theme
 
 if TYPE_CHECKING:

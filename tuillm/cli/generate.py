@@ -72,7 +72,7 @@ def _write(tokens: Any, prompt: str, num_samples: int) -> None:
 
 def _writer() -> Any:
     """Return a function that writes text; what would act on a terminal stays away from one."""
-    from tuillm.text.clean import printable
+    from tuillm.errors import printable
 
     def show(text: str) -> None:
         sys.stdout.write(printable(text) if terminal else text)

@@ -14,8 +14,8 @@ from rich.text import Text
 
 from tuillm.cli.chart import Point, draw_chart, smooth
 from tuillm.cli.output import count, duration, figure
+from tuillm.errors import printable
 from tuillm.store.runs import Run, Status
-from tuillm.text.clean import printable
 from tuillm.theme import Theme, load_theme
 
 _CHART_ROWS = 10

@@ -9,7 +9,7 @@ from importlib import import_module
 import click
 
 from tuillm import __version__
-from tuillm.errors import TuillmError, did_you_mean
+from tuillm.errors import TuillmError, did_you_mean, printable
 
 COMMANDS = {
     "demo": "Grow a model on the bundled book, then talk to it.",
@@ -81,5 +81,5 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"tuillm: {' '.join(message.split())}", file=sys.stderr)
+    print(f"tuillm: {printable(' '.join(message.split()))}", file=sys.stderr)
     sys.exit(code)

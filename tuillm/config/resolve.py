@@ -27,12 +27,13 @@ def build_train(
     """Return the TrainConfig of a preset, overlaid by `file` and then by `typed`.
 
     Where a higher layer sets only one of max_steps and minutes, the other one of the
-    lower layers no longer holds: who types `--max-steps 100` means 100 steps.
+    lower layers no longer holds: who types `--max-steps 100` means 100 steps. Nor does a
+    lower layer's vocab_size, which is that of a bpe, once a higher one chose another tokenizer.
     Raises UsageError for an unknown key or preset and for a value out of its range.
     """
     file = file or {}
     name = typed.get("preset") or file.get("preset") or TrainConfig.model_fields["preset"].default
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         known = "presets: " + ", ".join(PRESETS)
         raise UsageError(f"unknown preset {name!r}", did_you_mean(str(name), PRESETS, known))
     values: dict[str, Any] = {}
@@ -40,9 +41,9 @@ def build_train(
         if any(limit in layer for limit in _LIMITS):
             for limit in _LIMITS:
                 values.pop(limit, None)
+        if layer.get("tokenizer", "bpe") != "bpe":
+            values.pop("vocab_size", None)
         values.update(layer)
-    if values.get("vocab_size") and "tokenizer" in typed and "vocab_size" not in typed:
-        values.pop("vocab_size")
     return _validated(TrainConfig, values | {"preset": name})
 
 

@@ -43,8 +43,8 @@ def read_config(folder: Path) -> GPTConfig:
         found: dict[str, Any] = json.loads(path.read_bytes())
         if found.get("model_type") != "gpt2":
             raise TuillmError(f"{path} is of architecture {found.get('model_type')!r}, not gpt2")
-        _refuse_variants(path, found)
         _refuse_damaged(path, found)
+        _refuse_variants(path, found)
         return GPTConfig(
             vocab_size=found["vocab_size"],
             block_size=found["n_positions"],

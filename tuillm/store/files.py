@@ -61,12 +61,18 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def append_json(path: Path, value: Any) -> None:
-    """Append one object as a line; a single write, so that lines of two writers never mix."""
+    """Append one object as a line; a single write, so that lines of two writers never mix.
+
+    A line that a crash or a full disk tore before is ended first, so that it spoils no other;
+    one that another process is just writing may look torn, which costs an empty line.
+    """
     line = (json.dumps(value, ensure_ascii=False) + "\n").encode()
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            os.write(handle, line)
+            size = os.fstat(handle).st_size
+            torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+            os.write(handle, b"\n" + line if torn else line)
         finally:
             os.close(handle)
     except OSError as error:

@@ -11,6 +11,7 @@ import psutil
 
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError
+from tuillm.store.files import recover_folder
 from tuillm.store.processes import ProcessId, this_process
 from tuillm.store.runs import RESUMABLE, Run, create_run
 
@@ -37,6 +38,7 @@ def resume_run(run: Run) -> None:
     if status.state not in RESUMABLE:
         words = "has finished" if status.state == "finished" else f"is {status.state}"
         raise TuillmError(f"run {run.id!r} {words}; there is nothing to resume")
+    recover_folder(run.last)
     if not (run.last / "trainer.json").exists():
         raise TuillmError(
             f"run {run.id!r} left no checkpoint to resume from", "start it anew: tuillm train"

@@ -90,7 +90,7 @@ def list_models() -> list[Model]:
 def get_model(name: str) -> Model:
     """Return one model of the registry; raises TuillmError naming the nearest."""
     path = models_dir() / name
-    if not name or name != path.name or name.startswith(".") or not path.is_dir():
+    if not name or name != path.name or name.startswith(".") or not os.path.isdir(path):
         known = [model.name for model in list_models()]
         otherwise = "tuillm list shows them" if known else "tuillm train BOOK.txt grows one"
         raise TuillmError(f"no model named {name!r}", did_you_mean(name, known, otherwise))
@@ -104,8 +104,8 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Model:
     name and for a damaged folder.
     """
     text = os.fspath(name_or_path)
-    registered = text == Path(text).name and (models_dir() / text).is_dir()
-    if not registered and Path(text).is_dir() and (Path(text) / "config.json").exists():
+    registered = text == Path(text).name and os.path.isdir(models_dir() / text)
+    if not registered and os.path.isfile(Path(text) / "config.json"):
         model = read_model(Path(text).absolute())
     else:
         model = get_model(text)
@@ -234,4 +234,7 @@ def _weights_problem(path: Path) -> str:
 
 
 def _size(path: Path) -> int:
-    return sum(entry.stat().st_size for entry in os.scandir(path) if entry.is_file())
+    try:
+        return sum(entry.stat().st_size for entry in os.scandir(path) if entry.is_file())
+    except OSError:
+        return 0  # another process has just removed it, or it is not ours to look into

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from pathlib import PurePath
+from urllib.parse import unquote
 
 from tuillm.errors import UsageError
 
@@ -24,7 +25,8 @@ def name_from(source: str) -> str:
 
     Accents are dropped; letters outside ASCII have no place in a name.
     """
-    stem = PurePath(source.split("?")[0].rstrip("/")).stem
+    path = source.split("?")[0].rstrip("/")
+    stem = PurePath(unquote(path) if "://" in source else path).stem
     plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("._-")[:64].rstrip("._-")
     return name or "book"

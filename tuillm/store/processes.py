@@ -22,7 +22,7 @@ class ProcessId:
                 return False
             # start times are rounded to clock ticks on some systems
             return abs(process.create_time() - self.started) < 1.0
-        except psutil.NoSuchProcess:
+        except (psutil.NoSuchProcess, ValueError):  # a damaged file may say any number
             return False
         except psutil.AccessDenied:
             return True

@@ -12,6 +12,7 @@ Knows files and processes; knows nothing of torch, and draws nothing.
 """
 
 import json
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -90,8 +91,11 @@ class Run:
         """What the run says of itself now; a run whose process is gone is `lost`."""
         try:
             status = Status.model_validate(read_json(self.path / "status.json"))
-        except (TuillmError, ValidationError) as error:
-            return Status(state="lost", error=str(error).split("\n")[0])
+        except TuillmError as error:
+            return Status(state="lost", error=error.message)
+        except ValidationError as error:
+            problem = error.errors()[0]["msg"]
+            return Status(state="lost", error=f"status.json is damaged: {problem}")
         if status.state in ACTIVE and not ProcessId(status.pid, status.process_started).alive:
             return status.model_copy(update={"state": "lost", "eta": None})
         return status
@@ -141,7 +145,7 @@ class Run:
 
 def model_name(config: TrainConfig) -> str:
     """The name under which a run publishes: the one given, else one made from the corpus."""
-    return check_name(config.name) if config.name else name_from(config.corpus[0])
+    return check_name(config.name) if config.name else name_from("".join(config.corpus[:1]))
 
 
 def create_run(config: TrainConfig, process: ProcessId) -> Run:
@@ -166,7 +170,7 @@ def list_runs() -> list[Run]:
 def get_run(run_id: str) -> Run:
     """Return one run; raises TuillmError naming the nearest when there is none."""
     path = runs_dir() / run_id
-    if not run_id or run_id != path.name or run_id.startswith(".") or not path.is_dir():
+    if not run_id or run_id != path.name or run_id.startswith(".") or not os.path.isdir(path):
         known = [run.id for run in list_runs()]
         raise TuillmError(
             f"no run named {run_id!r}", did_you_mean(run_id, known, "tuillm runs shows them")

@@ -1,0 +1,71 @@
+"""Packed weights, and the choice of device and precision."""
+
+import pytest
+import torch
+
+from tuillm.errors import UsageError
+from tuillm.model import GPT, GPTConfig, choose_device, choose_dtype, pack, precision
+
+IDX = torch.randint(50, (2, 24), generator=torch.Generator().manual_seed(2))
+
+
+def pair(scrambled, bias, tie=True):
+    """The same random model twice."""
+    config = GPTConfig(vocab_size=50, block_size=24, n_layer=2, n_head=2, n_embd=32, bias=bias,
+                       tie_weights=tie)
+    return [scrambled(GPT(config)) for _ in range(2)]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("tie", [True, False])
+@torch.no_grad()
+def test_packed_float32_equals_unpacked(scrambled, bias, tie):
+    """Packing changes where weights lie, not what float32 computes."""
+    plain, other = pair(scrambled, bias, tie)
+    torch.testing.assert_close(pack(other, torch.float32)(IDX), plain(IDX), atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_packed_bfloat16_is_close(scrambled):
+    """Packed bfloat16 gives float32 logits that point where the exact ones do."""
+    plain, other = pair(scrambled, True)
+    found, exact = pack(other, torch.bfloat16)(IDX), plain(IDX)
+    assert found.dtype == torch.float32
+    assert torch.cosine_similarity(found, exact, -1).min() > 0.999
+    assert not torch.equal(found, exact)
+
+
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-4), (torch.bfloat16, 0.5)])
+@torch.no_grad()
+def test_without_the_packing_operators(scrambled, monkeypatch, dtype, error):
+    """Where PyTorch lacks the private operators, plain products give the same."""
+    monkeypatch.setattr(precision, "_can_pack", lambda dtype: False)
+    plain, other = pair(scrambled, True)
+    assert (pack(other, dtype)(IDX) - plain(IDX)).abs().max() < error
+
+
+@pytest.mark.parametrize(
+    ("wanted", "parameters", "expected"),
+    [("float32", 10**9, torch.float32), ("bfloat16", 10, torch.bfloat16),
+     ("auto", 10, torch.float32)],
+)
+def test_precision_by_name(wanted, parameters, expected):
+    """A named precision is taken as it is; auto keeps small models in float32."""
+    assert choose_dtype(wanted, torch.device("cpu"), parameters) == expected
+
+
+def test_auto_precision_of_large_models():
+    """Auto halves the bytes of a large model exactly where the CPU computes in bfloat16."""
+    fast = precision.has_fast_bfloat16()
+    found = choose_dtype("auto", torch.device("cpu"), 124_000_000)
+    assert found == (torch.bfloat16 if fast else torch.float32)
+
+
+@pytest.mark.parametrize(
+    "call", [lambda: choose_device("tpu"), lambda: choose_dtype("int3", torch.device("cpu"), 1)]
+)
+def test_unknown_device_or_precision(call):
+    """A device or precision that is not there is a usage error that names the choices."""
+    with pytest.raises(UsageError) as caught:
+        call()
+    assert "auto" in caught.value.hint

@@ -1,0 +1,111 @@
+"""The house stands as it was drawn: who imports whom, and what a start costs."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tuillm
+
+PACKAGE = Path(tuillm.__file__).parent
+
+# package -> what of tuillm it may import, besides itself
+ALLOWED = {
+    "errors": set(),
+    "config": {"errors"},
+    "store": {"errors", "config"},
+    "theme": {"errors", "store.paths"},
+    "text": {"errors", "config", "store"},
+    "model": {"errors", "config"},
+    # Sampler takes a name of the registry, so generation may ask the store for its folder
+    "generation": {"errors", "config", "store", "text", "model"},
+    "training": {"errors", "config", "store", "text", "model", "generation"},
+    "chat": {"errors", "config", "store", "text", "model", "generation", "theme"},
+    "dashboard": {"errors", "config", "store", "theme"},
+    "cli": {"errors", "config", "store", "text", "model", "generation", "training", "chat",
+            "dashboard", "theme"},
+}
+HEAVY = {"torch", "transformers", "tiktoken", "textual", "prompt_toolkit"}
+
+
+def _imports(tree: ast.AST) -> list[str]:
+    """Full names of what a piece of code imports."""
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return names
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(
+    path.relative_to(PACKAGE)))
+def test_each_module_imports_only_what_its_layer_may(path):
+    """The import table of the design holds for every module, lazy imports included."""
+    layer = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if layer in ("__init__", "__main__"):
+        return
+    for name in _imports(ast.parse(path.read_text(encoding="utf-8"))):
+        if not name.startswith("tuillm.") or name == "tuillm.__version__":
+            continue
+        target = name.removeprefix("tuillm.")
+        allowed = ALLOWED[layer] | {layer}
+        assert any(target == one or target.startswith(one + ".") for one in allowed), (
+            f"{layer} may not import {name}"
+        )
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "cli").glob("*.py")), ids=lambda path: path.name)
+def test_command_modules_import_heavy_libraries_only_when_called(path):
+    """No verb costs torch, textual or prompt-toolkit before it is asked for."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    top = [name for node in tree.body for name in _imports(node)
+           if not isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    assert not {name.split(".")[0] for name in top} & HEAVY
+    heavy_layers = ("tuillm.model", "tuillm.generation", "tuillm.training", "tuillm.chat")
+    assert not [name for name in top if name.startswith(heavy_layers)]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["list"], ["runs"]])
+def test_the_command_line_starts_without_torch(arguments):
+    """Help and the registry verbs load neither torch nor transformers nor tiktoken."""
+    code = (
+        "import sys; from tuillm.cli.main import main\n"
+        f"sys.argv = ['tuillm', *{arguments!r}]\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "print(sorted({'torch', 'transformers', 'tiktoken', 'textual'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_importing_the_package_costs_nothing():
+    """`import tuillm` loads none of the libraries behind it."""
+    code = ("import tuillm, sys\n"
+            "print(sorted({'torch', 'transformers', 'tiktoken', 'pydantic', 'click'}"
+            " & set(sys.modules)))")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_public_names_are_the_classes_in_use():
+    """`from tuillm import Trainer, Sampler` gives the very classes of worker and chat."""
+    import tuillm.generation
+    import tuillm.training
+
+    assert tuillm.Trainer is tuillm.training.Trainer
+    assert tuillm.Sampler is tuillm.generation.Sampler
+    assert tuillm.TrainConfig.__module__ == "tuillm.config.train"
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(
+    path.relative_to(PACKAGE)))
+def test_each_module_opens_with_what_it_does(path):
+    """Every module has a docstring, and none has grown past 350 lines."""
+    content = path.read_text(encoding="utf-8")
+    assert ast.get_docstring(ast.parse(content))
+    assert content.count("\n") <= 350
