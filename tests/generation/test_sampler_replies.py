@@ -137,6 +137,25 @@ def test_closed_early(talker, num_samples):
         assert sampler.generate(prompt, **settings) == talker().generate(prompt, **settings)
 
 
+@pytest.mark.parametrize("calls", [1, 2, 5])
+def test_interrupted_inside_the_model(talker, calls):
+    """Ctrl-C in the middle of a forward pass leaves nothing half read behind."""
+    sampler, left = talker(), [calls]
+
+    def interrupt(*_):
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+
+    hook = sampler.model.h[1].register_forward_pre_hook(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        sampler.generate("hello", max_new_tokens=30, temperature=1, seed=1)
+    hook.remove()
+    settings = dict(max_new_tokens=30, temperature=1, seed=1)
+    for prompt in ("hello there", "hello"):
+        assert sampler.generate(prompt, **settings) == talker().generate(prompt, **settings)
+
+
 @pytest.mark.parametrize("empty", ["", []])
 def test_empty_prompt_is_a_newline(talker, empty):
     """Without a prompt the reply continues a newline."""

@@ -291,3 +291,13 @@ def test_an_unwritable_registry_is_one_clear_error(add_model, tmp_path, monkeypa
     with pytest.raises(TuillmError, match="cannot write to") as caught:
         add_model("ant")
     assert "TUILLM_HOME" in caught.value.hint
+
+
+def test_a_model_hidden_by_a_crash_comes_back(add_model, home):
+    """A crash between the two renames of a replacement leaves the old model to be found again."""
+    add_model("book")
+    hidden = home / "models" / ".book.old.x1" / "folder"
+    hidden.parent.mkdir()
+    os.rename(home / "models" / "book", hidden)
+    assert get_model("book").problem == ""
+    assert (home / "models" / "book").is_dir() and not hidden.exists()

@@ -93,12 +93,19 @@ def _range_words(metadata: list[Any], whole: bool) -> str:
     low = high = ""
     for limit in metadata:
         if getattr(limit, "ge", None) is not None:
-            low = f"{limit.ge:g} <= "
+            low = f"{_plain(limit.ge)} <= "
         if getattr(limit, "gt", None) is not None:
-            low = f"{limit.gt:g} < "
+            low = f"{_plain(limit.gt)} < "
         if getattr(limit, "le", None) is not None:
-            high = f" <= {limit.le:g}"
+            high = f" <= {_plain(limit.le)}"
         if getattr(limit, "lt", None) is not None:
-            high = f" < {limit.lt:g}"
+            high = f" < {_plain(limit.lt)}"
     noun = "whole number" if whole else "number"
     return f"{low}{noun}{high}" if low or high else ""
+
+
+def _plain(limit: float) -> str:
+    """Write 1000000 as '1000000' and not as '1e+06'; the largest seeds as a power."""
+    if isinstance(limit, int):
+        return "2^63" if limit == 2**63 else str(limit)
+    return f"{limit:g}"

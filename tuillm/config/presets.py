@@ -14,7 +14,7 @@ class Preset:
 
 _GPT2: dict[str, Any] = dict(
     tokenizer="gpt2", block_size=1024, bias=True, positions="random", optimizer="adamw",
-    learning_rate=6e-4, min_lr=6e-5, beta2=0.95, schedule="cosine", warmup_steps=700,
+    learning_rate=6e-4, min_lr=6e-5, beta2=0.95, schedule="cosine",
     batch_size=8, grad_accum_steps=8, max_steps=20_000, eval_interval=500, patience=5,
 )
 

@@ -28,7 +28,8 @@ def build_train(
 
     Where a higher layer sets only one of max_steps and minutes, the other one of the
     lower layers no longer holds: who types `--max-steps 100` means 100 steps. Nor does a
-    lower layer's vocab_size, which is that of a bpe, once a higher one chose another tokenizer.
+    lower layer's vocab_size, which is that of a bpe, once a higher one chose another tokenizer,
+    or its min_lr below which a higher one put the learning rate.
     Raises UsageError for an unknown key or preset and for a value out of its range.
     """
     file = file or {}
@@ -43,6 +44,8 @@ def build_train(
                 values.pop(limit, None)
         if layer.get("tokenizer", "bpe") != "bpe":
             values.pop("vocab_size", None)
+        if layer.get("learning_rate", 1) < values.get("min_lr", 0):
+            values.pop("min_lr")
         values.update(layer)
     return _validated(TrainConfig, values | {"preset": name})
 

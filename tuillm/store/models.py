@@ -4,6 +4,7 @@ Knows cards, names and folders; what stands in the weights is `model`'s business
 folder is listed with what is wrong with it and never hides the others.
 """
 
+import glob
 import json
 import os
 import shutil
@@ -18,7 +19,14 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tuillm.errors import TuillmError, did_you_mean
-from tuillm.store.files import disk_error, new_folder, read_json, remove_folder, write_json
+from tuillm.store.files import (
+    disk_error,
+    new_folder,
+    read_json,
+    recover_folder,
+    remove_folder,
+    write_json,
+)
 from tuillm.store.names import check_name
 from tuillm.store.paths import data_dir, ensure_dir, models_dir
 from tuillm.store.usage import refuse_if_used
@@ -90,7 +98,8 @@ def list_models() -> list[Model]:
 def get_model(name: str) -> Model:
     """Return one model of the registry; raises TuillmError naming the nearest."""
     path = models_dir() / name
-    if not name or name != path.name or name.startswith(".") or not os.path.isdir(path):
+    plausible = bool(name) and name == path.name and not name.startswith(".")
+    if not plausible or not (os.path.isdir(path) or _put_back(path)):
         known = [model.name for model in list_models()]
         otherwise = "tuillm list shows them" if known else "tuillm train BOOK.txt grows one"
         raise TuillmError(f"no model named {name!r}", did_you_mean(name, known, otherwise))
@@ -110,9 +119,8 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Model:
     else:
         model = get_model(text)
     if model.problem:
-        raise TuillmError(
-            f"model {model.name!r} cannot be used: {model.problem}", f"tuillm rm {model.name}"
-        )
+        hint = f"remove it with: tuillm rm {model.name}" if registered else ""
+        raise TuillmError(f"model {model.name!r} cannot be used: {model.problem}", hint)
     return model
 
 
@@ -205,9 +213,19 @@ def registry_lock() -> Iterator[None]:
     ensure_dir(models_dir())
     try:
         with FileLock(data_dir() / "registry.lock", timeout=30):
+            for left in models_dir().glob(".*.old.*"):  # a crash in the middle of a replacement
+                recover_folder(models_dir() / left.name[1:].rpartition(".old.")[0])
             yield
     except Timeout:
         raise TuillmError("the registry is locked by another tuillm", "try again") from None
+
+
+def _put_back(path: Path) -> bool:
+    """Whether a model came back that a crash in the middle of its replacement had hidden."""
+    if not any(path.parent.glob(f".{glob.escape(path.name)}.old.*")):
+        return False
+    with registry_lock():
+        return path.is_dir()
 
 
 def _missing_parts(path: Path) -> str:

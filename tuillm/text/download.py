@@ -39,7 +39,10 @@ def download(
     Raises TuillmError when the address cannot be reached, answers with an error, is larger
     than `max_bytes`, or breaks off; no part of a file stays behind.
     """
-    target = cached_path(url)
+    try:
+        target = cached_path(url)
+    except ValueError as error:
+        raise TuillmError(f"cannot fetch {url}: {error}", "check the address") from None
     if not target.exists():
         ensure_dir(target.parent)
         _fetch(url, target, progress, max_bytes, timeout)
@@ -49,7 +52,8 @@ def download(
 def cached_path(url: str) -> Path:
     """Where the file of an address is, or will be."""
     name = PurePosixPath(unquote(urlsplit(url).path)).name.lstrip(".") or "text"
-    return cache_dir() / "downloads" / hashlib.sha256(url.encode()).hexdigest()[:16] / name[-100:]
+    short = name.encode()[-100:].decode(errors="ignore")  # a disk counts bytes
+    return cache_dir() / "downloads" / hashlib.sha256(url.encode()).hexdigest()[:16] / short
 
 
 def _fetch(
@@ -71,14 +75,14 @@ def _fetch(
             for chunk in response.iter_content(_CHUNK):
                 done += len(chunk)
                 if max(done, total or 0) > max_bytes:
-                    raise TuillmError(f"{url} is larger than {max_bytes / 1e6:,.0f} MB")
+                    raise TuillmError(f"{url} is larger than {max_bytes / 1e6:g} MB")
                 file.write(chunk)
                 if progress:
                     progress(done, total)
             if total is not None and done != total:
                 raise TuillmError(f"{url} broke off after {done:,} of {total:,} bytes", "try again")
         os.replace(temporary, target)
-    except requests.RequestException as error:
+    except (requests.RequestException, ValueError) as error:  # of addresses and of headers
         raise TuillmError(f"cannot fetch {url}: {_reason(error)}", "check the address") from None
     except OSError as error:
         raise disk_error(error, target) from None
@@ -91,7 +95,8 @@ def _reason(error: Exception) -> str:
 
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"the server answered {error.response.status_code} {error.response.reason}"
-    if isinstance(error, requests.Timeout):
+    # silence in the middle of an answer comes as a ConnectionError
+    if isinstance(error, requests.Timeout) or "Read timed out" in str(error):
         return "the server did not answer in time"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return "the connection broke off"

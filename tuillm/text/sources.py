@@ -6,6 +6,7 @@ on the way is said in `Corpus.notes`.
 
 import codecs
 import hashlib
+import os
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -76,8 +77,8 @@ def demo_book() -> Path:
 
 
 def _read(source: str) -> bytes:
-    path = download(source) if is_url(source) else Path(source).expanduser()
-    if path.is_dir():
+    path = download(source) if is_url(source) else Path(os.path.expanduser(source))
+    if os.path.isdir(path):  # Path.is_dir raises for a name that is too long
         raise TuillmError(f"{source} is a directory", f"name its files: {source}/*.txt")
     try:
         return path.read_bytes()
@@ -94,6 +95,8 @@ def _decode(content: bytes, source: str, encoding: str) -> tuple[str, list[str]]
     remarks: list[str] = []
     if encoding != "auto":
         text = _decode_as(content, source, encoding)
+        if text.startswith("\ufeff"):
+            text, remarks = text[1:], [f"{source}: a byte order mark was left out"]
     else:
         text, remarks = _detect(content, source)
     if "\r" in text:
@@ -105,13 +108,13 @@ def _decode(content: bytes, source: str, encoding: str) -> tuple[str, list[str]]
 def _decode_as(content: bytes, source: str, encoding: str) -> str:
     try:
         return content.decode(encoding)
-    except LookupError:
-        raise TuillmError(
-            f"unknown encoding {encoding!r}", "for example utf-8, cp1252 or cp1251"
-        ) from None
     except UnicodeDecodeError as error:
         raise TuillmError(
             f"{source} is not {encoding} text: byte {error.start} is 0x{content[error.start]:02x}"
+        ) from None
+    except (LookupError, ValueError):
+        raise TuillmError(
+            f"unknown encoding {encoding!r}", "for example utf-8, cp1252 or cp1251"
         ) from None
 
 

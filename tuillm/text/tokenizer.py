@@ -102,14 +102,16 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     Reads `tokenizer.json`, or GPT-2's older pair `vocab.json` and `merges.txt`. Raises
     TuillmError when they are missing, damaged or of a kind tuillm does not know.
     """
-    if not (folder / "tokenizer.json").exists() and (folder / "merges.txt").exists():
-        merges = (folder / "merges.txt").read_text(encoding="utf-8")
-        return Tokenizer(_byte_level_spec(read_json(folder / "vocab.json"), merges))
-    path = folder / "tokenizer.json"
+    whole, older = folder / "tokenizer.json", folder / "merges.txt"
+    what = str(whole)
     try:
-        return Tokenizer(read_json(path))
+        if whole.exists() or not older.exists():
+            return Tokenizer(read_json(whole))
+        what = f"{older} or vocab.json beside it"
+        merges = older.read_text(encoding="utf-8")
+        return Tokenizer(_byte_level_spec(read_json(folder / "vocab.json"), merges))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise TuillmError(f"{path} is damaged: {error!r}") from None
+        raise TuillmError(f"{what} is damaged: {type(error).__name__}: {error}") from None
 
 
 def make_tokenizer(kind: str, documents: Iterable[str], vocab_size: int = 1024) -> Tokenizer:
@@ -125,16 +127,17 @@ def make_tokenizer(kind: str, documents: Iterable[str], vocab_size: int = 1024) 
 
 
 def slices(text: str, size: int = _SLICE) -> Iterator[str]:
-    """Cut a long text where no token of any kind can span: between a newline and a word.
+    """Cut a long text where no token of any kind can span: before the newline after a word.
 
-    Encoding slice by slice gives the very ids of encoding the whole.
+    Encoding slice by slice gives the very ids of encoding the whole. (After a newline would be
+    wrong: GPT-2's pattern takes the last blank before a word apart, and at an end it does not.)
     """
     start = 0
     while start < len(text):
         end = start + size
-        while end < len(text) and not (text[end - 1] == "\n" and not text[end].isspace()):
-            found = text.find("\n", end)
-            end = found + 1 if found >= 0 else len(text)
+        while end < len(text) and not (text[end] == "\n" and not text[end - 1].isspace()):
+            found = text.find("\n", end + 1)
+            end = found if found >= 0 else len(text)
         yield text[start:end]
         start = end
 
@@ -185,7 +188,11 @@ def _gpt2_tokenizer() -> Tokenizer:
 def _byte_level_spec(vocab: dict[str, int], merges: str) -> dict[str, Any]:
     pairs = [line.split(" ") for line in merges.split("\n") if line and line[:8] != "#version"]
     plain = {token: id for token, id in vocab.items() if token != END_OF_TEXT}
-    return _spec(_bpe_model(plain, pairs, byte_fallback=False), _BYTE_LEVEL, _BYTE_LEVEL)
+    behind = max(plain.values()) + 1
+    end = vocab.get(END_OF_TEXT, behind)
+    # libraries find an added token behind the others by itself, one before them in the vocabulary
+    model = _bpe_model(plain if end == behind else vocab, pairs, byte_fallback=False)
+    return _spec(model, _BYTE_LEVEL, _BYTE_LEVEL, end)
 
 
 _BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True,
@@ -201,23 +208,30 @@ def _bpe_model(
             "merges": merges}
 
 
-def _spec(model: dict[str, Any], pre: Any, decoder: Any) -> dict[str, Any]:
-    end = {"id": max(model["vocab"].values()) + 1, "content": END_OF_TEXT, "single_word": False,
-           "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-    return {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [end],
+def _spec(
+    model: dict[str, Any], pre: Any, decoder: Any, end: int | None = None
+) -> dict[str, Any]:
+    """Return a `tokenizer.json`; end of text has the id `end`, or the one behind all others."""
+    id = max(model["vocab"].values()) + 1 if end is None else end
+    added = {"id": id, "content": END_OF_TEXT, "single_word": False,
+             "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    return {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [added],
             "normalizer": None, "pre_tokenizer": pre, "post_processor": None,
             "decoder": decoder, "model": model}
 
 
 def _kind(spec: dict[str, Any]) -> str:
     model = spec["model"]
-    if model.get("byte_fallback") and not model["merges"]:
+    is_bpe = model.get("type", "BPE") == "BPE"
+    if is_bpe and model.get("byte_fallback") and not model["merges"]:
         return "char"
     pre = spec.get("pre_tokenizer") or {}
-    if model.get("type", "BPE") != "BPE" or pre.get("type") != "ByteLevel":
+    if not is_bpe or pre.get("type") != "ByteLevel":
         raise TuillmError("this tokenizer is neither byte-level BPE nor one of tuillm's own")
     if pre.get("add_prefix_space") or spec.get("normalizer"):
         raise TuillmError("this tokenizer changes the text before it cuts it; tuillm does not")
+    if not pre.get("use_regex", True):
+        raise TuillmError("this tokenizer cuts the text otherwise than GPT-2's does")
     return "gpt2" if model["vocab"].get("Ġgazed") == 50_255 else "bpe"
 
 
@@ -230,6 +244,8 @@ def _ranks(spec: dict[str, Any], kind: str) -> dict[bytes, int]:
     if any(later <= earlier for earlier, later in zip(ids, ids[1:], strict=False)):
         raise TuillmError("this tokenizer's merges are not in the order of its ids")
     table = _byte_table()
+    if not vocab.keys() >= table.keys():
+        raise TuillmError("this tokenizer does not know every byte")
     return {bytes(table[character] for character in token): id
             for token, id in vocab.items() if token != END_OF_TEXT}
 

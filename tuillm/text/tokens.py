@@ -1,7 +1,7 @@
 """Token files: the corpus as ids on disk, split exactly, memory-mapped, made once.
 
 Knows ids and files; does not know batches. The last `val_fraction` of the characters is held
-out; a corpus of several documents has an end-of-text id after each.
+out; in a corpus of several documents an end-of-text id stands where one ends.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from tuillm.store.paths import cache_dir, ensure_dir
 from tuillm.text.sources import Corpus
 from tuillm.text.tokenizer import Tokenizer, load_tokenizer, make_tokenizer, slices
 
-_FORMAT = 1
+_FORMAT = 3
 _KEEP_CACHED = 16
 _BPE_SMALL, _BPE_LARGE, _LARGE_TEXT = 512, 1024, 500_000
 
@@ -85,27 +85,37 @@ def _write(folder: Path, corpus: Corpus, kind: str, vocab_size: int, val_fractio
     # bpe learns from the training part alone; a set of characters gives nothing away
     tokenizer = make_tokenizer(kind, corpus.documents if kind == "char" else train_text, vocab_size)
     several = len(corpus.documents) > 1
-    train = _encode(tokenizer, train_text, several)
-    val = _encode(tokenizer, val_text, several)
+    # the document that the split cuts in two ends in the second part only
+    cut = len(train_text) + len(val_text) > len(corpus.documents)
+    train = _encode(tokenizer, train_text, len(train_text) - cut if several else 0)
+    val = _encode(tokenizer, val_text, len(val_text) if several else 0)
     if len(train) < 2:
         raise TuillmError(f"{corpus.label} is too short to learn from: {len(train)} token")
     with new_folder(folder) as staging:
         tokenizer.save(staging, context=0)
-        np.save(staging / "train.npy", train)
-        np.save(staging / "val.npy", val)
+        _save(staging / "train.npy", train)
+        _save(staging / "val.npy", val)
         measured = val_text if len(val) >= 2 else train_text
         val_bytes = sum(len(text.encode()) for text in measured)
         write_json(staging / "meta.json", {"val_bytes": val_bytes})
 
 
-def _encode(tokenizer: Tokenizer, documents: list[str], several: bool) -> np.ndarray:
+def _encode(tokenizer: Tokenizer, documents: list[str], ends: int) -> np.ndarray:
+    """Return the ids of documents one after the other, the first `ends` with an end of text."""
     dtype = np.uint16 if tokenizer.n_vocab <= 1 << 16 else np.uint32
     parts = []
-    for document in documents:
+    for number, document in enumerate(documents):
         parts += [np.array(tokenizer.encode(part), dtype) for part in slices(document)]
-        if several and tokenizer.eot is not None:
+        if number < ends and tokenizer.eot is not None:
             parts.append(np.array([tokenizer.eot], dtype))
     return np.concatenate(parts) if parts else np.empty(0, dtype)
+
+
+def _save(path: Path, ids: np.ndarray) -> None:
+    """Write what np.save writes, which would not say why a disk refuses it."""
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(ids))
+        file.write(ids.data)
 
 
 def _open(folder: Path) -> TokenFiles:

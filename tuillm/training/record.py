@@ -10,7 +10,7 @@ from typing import Any
 
 from tuillm import __version__
 from tuillm.errors import TuillmError
-from tuillm.store.files import append_json
+from tuillm.store.files import append_json, recover_folder
 from tuillm.store.models import (
     Model,
     ModelCard,
@@ -88,6 +88,7 @@ class Recorder:
         self._write()
         self._trainer.prepare()
         if self._resume:
+            recover_folder(self._run.best)
             load_checkpoint(self._trainer, self._run.last)
         self._describe()
         self._saved = time.monotonic()

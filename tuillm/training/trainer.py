@@ -20,7 +20,12 @@ from tuillm.store.models import Model
 from tuillm.text import read_corpus, tokenize
 from tuillm.training.batches import Batches
 from tuillm.training.evaluate import Evaluation, evaluate
-from tuillm.training.machine import autocast, choose_train_dtype, matmul_flops
+from tuillm.training.machine import (
+    autocast,
+    choose_train_dtype,
+    keep_freed_memory,
+    matmul_flops,
+)
 from tuillm.training.metrics import StepMetrics, Stopwatch
 from tuillm.training.optimizer import Optimizer
 from tuillm.training.schedule import lr_factor, progress_of
@@ -80,6 +85,7 @@ class Trainer:
         if self._prepared:
             return
         torch.set_flush_denormal(True)
+        keep_freed_memory()
         torch.manual_seed(self.config.seed)
         self.device = choose_device(self.config.device)
         self.dtype = choose_train_dtype(self.config.dtype, self.device)

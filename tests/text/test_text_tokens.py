@@ -1,0 +1,224 @@
+"""The corpus on disk: split exactly, tokenized once, told what could not be held out."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tuillm.config import TrainConfig
+from tuillm.errors import TuillmError
+from tuillm.store.paths import cache_dir
+from tuillm.text.sources import Corpus, read_corpus
+from tuillm.text.tokens import choose_tokenizer, split, tokenize
+
+
+def settings(**typed):
+    """A config with what a test cares about."""
+    return TrainConfig(max_steps=1, **typed)
+
+
+def corpus_of(*documents):
+    """A corpus of texts that need no file."""
+    return Corpus(documents, "book.txt", ())
+
+
+def entries():
+    """The token cache: the inode and times of each file, by folder."""
+    return {
+        folder.name: sorted((file.name, file.stat().st_ino, file.stat().st_mtime_ns)
+                            for file in folder.iterdir())
+        for folder in (cache_dir() / "tokens").iterdir()
+    }
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.1, 0.25, 0.5])
+@pytest.mark.parametrize(
+    "documents", [("a" * 101,), ("ab", "қазақ тілі", "🐋" * 7), ("x", "y" * 9, "z"), ("ab" * 500,)]
+)
+def test_the_split_is_exact(documents, fraction):
+    """Both parts together are the corpus, cut after the first part of all characters."""
+    train, val = split(corpus_of(*documents), fraction)
+    whole = "".join(documents)
+    assert "".join(train) + "".join(val) == whole
+    assert len("".join(train)) == int((1 - fraction) * len(whole))
+    assert "" not in train + val
+
+
+def test_the_default_holds_out_the_last_tenth(book):
+    """Without a word the model learns the first nine tenths of the characters."""
+    corpus = read_corpus((str(book),))
+    train, val = split(corpus, settings().val_fraction)
+    cut = int(0.9 * corpus.characters)
+    assert (train, val) == ([corpus.text[:cut]], [corpus.text[cut:]])
+
+
+@pytest.mark.parametrize("kind", ["char", "bpe"])
+def test_the_token_files_are_the_text(book, kind):
+    """Decoding both arrays gives the book back; the bytes measured are those held out."""
+    corpus = read_corpus((str(book),))
+    files = tokenize(corpus, settings(tokenizer=kind))
+    cut = int(0.9 * corpus.characters)
+    assert files.tokenizer.kind == kind
+    assert files.tokenizer.decode(files.train.tolist()) == corpus.text[:cut]
+    assert files.tokenizer.decode(files.val.tolist()) == corpus.text[cut:]
+    assert files.val_bytes == len(corpus.text[cut:].encode())
+    assert files.notes == ()
+    assert (files.train.dtype, files.train.ndim) == (np.uint16, 1)
+    assert isinstance(files.train, np.memmap)
+
+
+def test_gpt2_tokens_are_the_text(book, gpt2_vocabulary):
+    """GPT-2's vocabulary goes the same way through the cache."""
+    corpus = read_corpus((str(book),))
+    files = tokenize(corpus, settings(tokenizer="gpt2"))
+    assert files.tokenizer.n_vocab == 50_257
+    assert files.tokenizer.decode([*files.train.tolist(), *files.val.tolist()]) == corpus.text
+
+
+@pytest.mark.parametrize("kind", ["char", "bpe"])
+def test_the_same_contents_are_tokenized_once(book, tmp_path, kind):
+    """A second time, and under another name, the files in the cache stay as they are."""
+    first = tokenize(read_corpus((str(book),)), settings(tokenizer=kind))
+    before = entries()
+    copy = tmp_path / "renamed.txt"
+    copy.write_bytes(book.read_bytes())
+    again = tokenize(read_corpus((str(copy),)), settings(tokenizer=kind))
+    assert entries() == before
+    assert np.array_equal(first.train, again.train)
+    assert first.tokenizer.fingerprint == again.tokenizer.fingerprint
+
+
+@pytest.mark.parametrize(
+    "other", [dict(tokenizer="char"), dict(vocab_size=300), dict(val_fraction=0.2)]
+)
+def test_other_settings_make_other_files(book, other):
+    """What changes the tokens is not taken for the same; what does not, is."""
+    corpus = read_corpus((str(book),))
+    tokenize(corpus, settings(tokenizer="bpe"))
+    tokenize(corpus, settings(tokenizer="bpe", n_layer=1, seed=3))
+    assert len(entries()) == 1
+    tokenize(corpus, settings(**{"tokenizer": "bpe"} | other))
+    assert len(entries()) == 2
+
+
+def test_other_contents_make_other_files(book):
+    """One changed letter is another corpus."""
+    text = read_corpus((str(book),)).text
+    for last in "xy":
+        tokenize(corpus_of(text + last), settings(tokenizer="char"))
+    assert len(entries()) == 2
+
+
+def test_bpe_learns_nothing_from_what_is_held_out(book_text):
+    """Two books that differ only in the held-out part give the same pieces."""
+    cut = int(0.9 * len(book_text))
+    other = book_text[:cut] + ("zyzzyva " * len(book_text))[: len(book_text) - cut]
+    made = [tokenize(corpus_of(text), settings(tokenizer="bpe")) for text in (book_text, other)]
+    assert made[0].tokenizer.fingerprint == made[1].tokenizer.fingerprint
+    assert not np.array_equal(made[0].val, made[1].val)
+
+
+def test_holding_out_nothing_is_told(book):
+    """With val_fraction 0 losses are of the training text, and a note says so."""
+    corpus = read_corpus((str(book),))
+    files = tokenize(corpus, settings(val_fraction=0))
+    assert files.val is files.train
+    assert files.val_bytes == corpus.bytes
+    assert "nothing is held out" in files.notes[0]
+
+
+def test_a_text_too_short_to_hold_out_is_told():
+    """One token cannot be measured on: losses are of the training text, and a note says so."""
+    files = tokenize(corpus_of("hello"), settings())
+    assert files.tokenizer.decode(files.train.tolist()) == "hell"
+    assert files.val is files.train
+    assert files.val_bytes == 4
+    assert "too short to hold out" in files.notes[0]
+
+
+def test_a_text_too_short_to_learn_from_is_refused():
+    """With a single token there is no next token to foretell; nothing is left in the cache."""
+    with pytest.raises(TuillmError, match="book.txt is too short to learn from"):
+        tokenize(corpus_of("ab"), settings())
+    assert entries() == {}
+
+
+@pytest.mark.parametrize("kind", ["char", "bpe"])
+def test_each_of_several_documents_has_an_end(kind):
+    """After each document stands one end-of-text id, which separates it from the next."""
+    documents = ("first text\n", f"second {'<|endoftext|>'} text", "үшінші мәтін")
+    files = tokenize(corpus_of(*documents), settings(tokenizer=kind, val_fraction=0))
+    ends = np.flatnonzero(files.train == files.tokenizer.eot)
+    assert len(ends) == 3
+    parts = np.split(np.asarray(files.train), ends + 1)
+    assert tuple(files.tokenizer.decode(part[:-1].tolist()) for part in parts[:3]) == documents
+    assert len(parts[3]) == 0
+
+
+def test_a_single_document_has_no_end(book):
+    """One book is one stream; it has no end-of-text id."""
+    files = tokenize(read_corpus((str(book),)), settings(val_fraction=0))
+    assert files.tokenizer.eot not in files.train
+
+
+@pytest.mark.parametrize(
+    ("size", "typed", "expected"),
+    [
+        (9_999, {}, ("char", 0)),
+        (10_000, {}, ("bpe", 512)),
+        (499_999, {}, ("bpe", 512)),
+        (500_000, {}, ("bpe", 1024)),
+        (500_000, {"vocab_size": 300}, ("bpe", 300)),
+        (100, {"tokenizer": "bpe"}, ("bpe", 512)),
+        (500_000, {"tokenizer": "char"}, ("char", 0)),
+        (100, {"tokenizer": "gpt2"}, ("gpt2", 0)),
+    ],
+)
+def test_auto_chooses_by_the_length_of_the_text(size, typed, expected):
+    """Short texts become characters, longer ones pieces, and what was typed is obeyed."""
+    assert choose_tokenizer(corpus_of("x" * size), settings(**typed)) == expected
+
+
+def test_old_entries_are_forgotten():
+    """The cache keeps its 16 newest entries and makes the others again when asked."""
+    texts = [f"text number {number:02}" for number in range(18)]
+    folders = []
+    for age, text in enumerate(texts):
+        known = set(entries()) if folders else set()
+        tokenize(corpus_of(text), settings(tokenizer="char"))
+        folders += set(entries()) - known
+        os.utime(cache_dir() / "tokens" / folders[-1], (1000 + age, 1000 + age))
+    assert set(entries()) == set(folders[2:])
+    again = tokenize(corpus_of(texts[0]), settings(tokenizer="char"))
+    assert again.tokenizer.decode(again.train.tolist()) == texts[0][:12]
+    assert len(entries()) == 16
+
+
+def test_a_disk_that_refuses_is_one_clear_error(book):
+    """When the token files do not fit, the disk's own words are told and no half entry stays."""
+    code = """
+import resource, sys
+from tuillm.config import TrainConfig
+from tuillm.errors import TuillmError
+from tuillm.text import read_corpus, tokenize
+corpus = read_corpus((sys.argv[1],))
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    tokenize(corpus, TrainConfig(max_steps=1, tokenizer='char'))
+except TuillmError as error:
+    print(error)
+"""
+    told = subprocess.run([sys.executable, "-c", code, str(book)], capture_output=True,
+                          text=True, check=True, timeout=20).stdout.strip()
+    assert told.startswith("cannot write ") and told.endswith(": File too large")
+    assert entries() == {}
+
+
+def test_an_unwritable_cache_is_one_clear_error(book, tmp_path, monkeypatch):
+    """A data directory that cannot be made is refused with the variable to set."""
+    monkeypatch.setenv("TUILLM_HOME", str(book / "home"))
+    with pytest.raises(TuillmError, match="cannot write to") as caught:
+        tokenize(read_corpus((str(book),)), settings(tokenizer="char"))
+    assert "TUILLM_HOME" in caught.value.hint
