@@ -4,10 +4,16 @@
 They are imported on first use, so that `import tuillm` costs no torch.
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 __all__ = ["Sampler", "SamplingConfig", "TrainConfig", "Trainer", "__version__"]
+
+# OpenMP's threads wait for each other by spinning, for milliseconds: two programs that compute at
+# once (a chat beside a training) then slow each other down thirtyfold. This long is as fast alone,
+# and must be said before torch is loaded.
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 if TYPE_CHECKING:
     from tuillm.config import SamplingConfig, TrainConfig
