@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import tuillm  # noqa: F401  (before torch: it tells OpenMP's threads not to spin for long)
+
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 
 import pytest
@@ -9,12 +10,25 @@ import pytest
 from tuillm import Trainer
 from tuillm.config import build_train
 from tuillm.errors import TuillmError
+from tuillm.store import launch
 from tuillm.store.launch import resume_run, start_run
 from tuillm.store.models import list_models
 from tuillm.store.runs import ACTIVE, metric_rows, read_rows
 
 STEPS = 250
 _undisturbed = {}
+
+
+@pytest.fixture(autouse=True)
+def no_worker_left():
+    """Workers are gone when a test is over, those of a failed test too."""
+    yield
+    for worker in launch._workers:
+        try:
+            worker.wait(20)
+        except subprocess.TimeoutExpired:
+            worker.kill()
+            worker.wait()
 
 
 def config(book, **settings):

@@ -56,7 +56,7 @@ def smooth(points: Sequence[Point], half_life: int) -> list[Point]:
 def _range(points: list[Point]) -> tuple[float, float]:
     low, high = min(y for _, y in points), max(y for _, y in points)
     spare = (high - low) * 0.03 or abs(high) * 0.1 or 1.0
-    return low - spare, high + spare
+    return (max(low - spare, 0.0) if low >= 0 else low - spare), high + spare
 
 
 def _dots(

@@ -32,7 +32,8 @@ PRESETS: dict[str, Preset] = {
     ),
     "tiny": Preset(
         "a good little model of one book in about a minute on a laptop",
-        dict(n_layer=4, n_head=2, n_embd=128, block_size=64, batch_size=32, minutes=1.0),
+        dict(n_layer=4, n_head=2, n_embd=128, block_size=64, batch_size=32, muon_lr=0.015,
+             muon_weight_decay=0.5, minutes=1.0),
     ),
     "heart": Preset(
         "learns a short book (up to about 100 KB) by heart, nothing held out",

@@ -76,6 +76,7 @@ class Sampler:
         self.model = model
         self.tokenizer = tokenizer
         self.context = Context(model)
+        self._turn = 0
 
     @staticmethod
     def help_config() -> None:
@@ -110,6 +111,8 @@ class Sampler:
         self, ids: list[int], config: SamplingConfig, num_samples: int
     ) -> Iterator[Token]:
         replies = [_Reply(self.tokenizer, config, row) for row in range(num_samples)]
+        self._turn += 1
+        turn = self._turn
         logits, dropped = self.context.read(ids, config.n_keep)
         if num_samples > 1:
             self.context.widen(num_samples)
@@ -128,6 +131,8 @@ class Sampler:
                     yield reply.step(token, logprob, index, dropped, last)
             if all(reply.finished for reply in replies):
                 return
+            if turn != self._turn:
+                raise RuntimeError("this reply has ended: the sampler went on with another one")
             logits, dropped = self.context.advance(tokens, config.n_keep)
 
 

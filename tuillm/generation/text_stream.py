@@ -34,10 +34,12 @@ class TextStream:
 
     def _release(self, text: str) -> str:
         self._held += text
-        found = [place for place in map(self._held.find, self._stop) if place >= 0]
-        if found:
+        places = [(self._held.find(stop), len(stop)) for stop in self._stop]
+        # the first to be complete counts, wherever the tokens happen to be cut
+        ends = [(place + length, place) for place, length in places if place >= 0]
+        if ends:
             self.stopped = True
-            shown, self._held = self._held[: min(found)], ""
+            shown, self._held = self._held[: min(ends)[1]], ""
             return shown
         keep = max((_overlap(self._held, stop) for stop in self._stop), default=0)
         cut = len(self._held) - keep

@@ -152,9 +152,13 @@ def create_run(config: TrainConfig, process: ProcessId) -> Run:
     """Make a new run folder `NAME-1`, `NAME-2`... in state `preparing`, owned by `process`."""
     ensure_dir(runs_dir())
     run = _new_folder(model_name(config))
-    write_json(run.path / "run.json", config.model_dump(mode="json"))
-    run.write_status(Status(pid=process.pid, process_started=process.started,
-                            created=time.time(), heartbeat=time.time()))
+    try:
+        write_json(run.path / "run.json", config.model_dump(mode="json"))
+        run.write_status(Status(pid=process.pid, process_started=process.started,
+                                created=time.time(), heartbeat=time.time()))
+    except TuillmError:
+        remove_folder(run.path)
+        raise
     return run
 
 

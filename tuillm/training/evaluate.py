@@ -1,7 +1,7 @@
 """The loss of a model on a whole text: deterministic, in float32, every token counted once."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,8 +51,8 @@ def evaluate(
 
 def _windows(
     tokens: np.ndarray, block_size: int, vocab_size: int
-) -> "list[tuple[torch.Tensor, torch.Tensor]]":
-    """Cut tokens into batches of whole windows, and one shorter window at the end."""
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield tokens in batches of whole windows, then one shorter window at the end."""
     whole = (len(tokens) - 1) // block_size
     at_once = max(1, _LOGITS_AT_ONCE // (block_size * vocab_size))
     edges = [*range(0, whole, at_once), whole]
@@ -61,8 +61,6 @@ def _windows(
     rest = len(tokens) - 1 - whole * block_size
     if rest:
         pieces.append((whole * block_size, len(tokens) - 1, rest))
-    batches = []
     for start, end, width in pieces:
         ids = torch.from_numpy(tokens[start : end + 1].astype(np.int64))
-        batches.append((ids[:-1].view(-1, width), ids[1:].view(-1, width)))
-    return batches
+        yield ids[:-1].view(-1, width), ids[1:].view(-1, width)

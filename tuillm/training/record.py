@@ -4,8 +4,12 @@ Knows the run folder and the registry; the Trainer knows neither, and nothing he
 Serves the worker process and `Trainer.run()` alike.
 """
 
+import signal
+import threading
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tuillm import __version__
@@ -16,11 +20,13 @@ from tuillm.store.models import (
     ModelCard,
     free_name,
     get_model,
+    list_models,
     publish,
     refuse_if_taken,
 )
 from tuillm.store.processes import this_process
 from tuillm.store.runs import Request, Run, State, Status, create_run, model_name, requests
+from tuillm.store.usage import users_of
 from tuillm.training.checkpoint import (
     copy_model_files,
     load_checkpoint,
@@ -54,10 +60,11 @@ class Recorder:
     def __init__(
         self, trainer: Trainer, run: Run, *, replace: bool = False, resume: bool = False
     ) -> None:
-        me = this_process()
+        me, before = this_process(), run.status()
         self._trainer, self._run = trainer, run
         self._replace, self._resume = replace, resume
-        self._status = run.status().model_copy(update={
+        self._published = before.model
+        self._status = before.model_copy(update={
             "state": "preparing", "pid": me.pid, "process_started": me.started,
             "error": None, "hint": None, "model": None,
         })
@@ -74,7 +81,8 @@ class Recorder:
     def run(self) -> Model:
         """Train, save, publish; return the model. A failure is written down and raised."""
         try:
-            return self._run_all()
+            with self._interrupts():
+                return self._run_all()
         except TuillmError as error:
             self._write(state="failed", error=error.message, hint=error.hint or None, eta=None)
             raise
@@ -106,6 +114,20 @@ class Recorder:
         model = self._publish()
         self._write(state=state, model=model.name, eta=None)
         return model
+
+    @contextmanager
+    def _interrupts(self) -> Iterator[None]:
+        """Take SIGTERM, and Ctrl-C in a person's own Python, as requests for an orderly end."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only the main thread may say what signals do
+            return
+        signals = (signal.SIGTERM, signal.SIGINT)
+        before = [signal.signal(each, lambda number, frame: self.stop()) for each in signals]
+        try:
+            yield
+        finally:
+            for each, handler in zip(signals, before, strict=True):
+                signal.signal(each, handler)
 
     def _describe(self) -> None:
         """Write down what preparing has found out."""
@@ -191,7 +213,11 @@ class Recorder:
         self._save_cost = self._saved - begin
 
     def _publish(self) -> Model:
-        """Put the best checkpoint into the registry, under a free name if ours was taken."""
+        """Put the best checkpoint into the registry; return the model.
+
+        A resumed run replaces what it had published before. Where the name is another model's,
+        or that model is in use, a free name beside it is taken: nothing learned is lost.
+        """
         trainer, run, status = self._trainer, self._run, self._status
         card = ModelCard(
             origin="trained", run=run.id, corpus=trainer.corpus.label,
@@ -200,11 +226,19 @@ class Recorder:
             steps=status.best_step or status.step, val_loss=status.val_loss,
             bits_per_byte=status.bits_per_byte, created=time.time(), tuillm_version=__version__,
         )
-        wanted = model_name(trainer.config)
-        name = wanted if self._replace else free_name(wanted)
-        with publish(name, card, replace=self._replace) as folder:
+        name, replace = self._name_to_publish()
+        with publish(name, card, replace=replace) as folder:
             copy_model_files(run.best if run.best.exists() else run.last, folder)
         return get_model(name)
+
+    def _name_to_publish(self) -> tuple[str, bool]:
+        """Return the name to publish under, and whether it replaces a model."""
+        wanted = self._published or model_name(self._trainer.config)
+        theirs = next((model for model in list_models() if model.name == wanted), None)
+        ours = theirs is not None and theirs.card.run == self._run.id
+        if theirs is None or ((ours or self._replace) and not users_of(wanted)):
+            return wanted, theirs is not None
+        return free_name(model_name(self._trainer.config)), False
 
     def _write(self, **update: Any) -> None:
         update["heartbeat"] = time.time()

@@ -110,7 +110,7 @@ class Trainer:
         """
         self.prepare()
         self.model.train()
-        while True:
+        while self._progress() < 1:  # a resumed run may have taken its last step already
             started = self.clock.seconds
             factor = lr_factor(self.config, self.step, self._progress())
             loss, norm = self._take_step(factor)

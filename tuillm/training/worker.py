@@ -4,7 +4,6 @@ Reads the run folder's settings, trains, and leaves everything in the folder. SI
 an orderly end, as a `stop` in the control file does.
 """
 
-import signal
 import sys
 from pathlib import Path
 
@@ -22,7 +21,6 @@ def main(arguments: list[str]) -> int:
         trainer = Trainer.from_config(run.config)
         recorder = Recorder(trainer, run, replace="--replace" in arguments,
                             resume="--resume" in arguments)
-        signal.signal(signal.SIGTERM, lambda number, frame: recorder.stop())
         model = recorder.run()
     except TuillmError as error:
         print(f"failed: {error}")
