@@ -52,13 +52,16 @@ def theirs(model, prompt, tokens):
     return (run(tokens + 1) - run(1)) / tokens
 
 
-def without_cache(model, prompt, tokens):
-    """Seconds for all tokens when each one is computed from the whole text."""
+def without_cache(model, prompt, tokens, last):
+    """Seconds for all tokens when each one is computed from the whole text.
+
+    With `last` the head runs on the last position only, else on all, as `model(idx)` does.
+    """
     ids = list(prompt)
     with torch.inference_mode():
         begin = time.perf_counter()
         for _ in range(tokens):
-            ids.append(int(model(torch.tensor([ids]), last=True)[0, -1].argmax()))
+            ids.append(int(model(torch.tensor([ids]), last=last)[0, -1].argmax()))
         return time.perf_counter() - begin
 
 
@@ -90,11 +93,17 @@ def main():
             ratio = statistics.median(pair[1] / pair[0] for pair in pairs)
             print(f"{shape} {name}: tuillm {1 / a:.1f} tokens/s, transformers {1 / b:.1f}, "
                   f"ratio {ratio:.2f}", flush=True)
-            pairs = [(with_cache(mine, prompt, 100), without_cache(mine, prompt, 100))
-                     for _ in range(min(rounds, 3))]
-            ratio = statistics.median(pair[1] / pair[0] for pair in pairs)
-            print(f"{shape} {name}: 100 tokens with cache {pairs[0][0]:.2f} s, "
-                  f"without {pairs[0][1]:.2f} s, ratio {ratio:.1f}", flush=True)
+            plain = read_model(Path(place)).to(dtype).eval()
+            for words, model, last in (
+                ("plain model(idx), no cache", plain, False),
+                ("packed model(idx), no cache", mine, False),
+                ("packed, last position only, no cache", mine, True),
+            ):
+                pairs = [(with_cache(mine, prompt, 100), without_cache(model, prompt, 100, last))
+                         for _ in range(min(rounds, 3))]
+                a, b = (statistics.median(column) for column in zip(*pairs, strict=True))
+                print(f"{shape} {name}: 100 tokens with cache {a:.2f} s, {words} {b:.2f} s, "
+                      f"ratio {statistics.median(p[1] / p[0] for p in pairs):.1f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ class Preset:
 
 _GPT2: dict[str, Any] = dict(
     tokenizer="gpt2", block_size=1024, bias=True, positions="random", optimizer="adamw",
-    learning_rate=6e-4, min_lr=6e-5, beta2=0.95, schedule="cosine",
+    dropout=0.0, learning_rate=6e-4, min_lr=6e-5, beta2=0.95, schedule="cosine",
     batch_size=8, grad_accum_steps=8, max_steps=20_000, eval_interval=500, patience=5,
 )
 
@@ -23,12 +23,12 @@ PRESETS: dict[str, Preset] = {
         "the baseline: each token foretold from the one before it (seconds)",
         dict(tokenizer="char", n_layer=0, n_head=1, n_embd=128, tie_weights=False,
              positions="none", optimizer="adamw", learning_rate=2e-2, block_size=64,
-             batch_size=64, max_steps=600, weight_decay=0.0),
+             batch_size=64, max_steps=600, weight_decay=0.0, dropout=0.0),
     ),
     "nano": Preset(
         "a toy that trains in seconds, to see the whole way once",
         dict(n_layer=2, n_head=2, n_embd=48, block_size=32, batch_size=8, max_steps=80,
-             sample_tokens=40),
+             dropout=0.0, sample_tokens=40),
     ),
     "tiny": Preset(
         "a good little model of one book in about a minute on a laptop",
@@ -37,9 +37,9 @@ PRESETS: dict[str, Preset] = {
     ),
     "heart": Preset(
         "learns a short book (up to about 100 KB) by heart, nothing held out",
-        dict(tokenizer="bpe", vocab_size=1024, n_layer=4, n_head=4, n_embd=256, block_size=64,
-             batch_size=16, muon_lr=0.02, learning_rate=3e-3, min_lr=6e-5, weight_decay=0.0,
-             minutes=1.5, val_fraction=0.0),
+        dict(tokenizer="bpe", vocab_size=1024, n_layer=4, n_head=4, n_embd=256, block_size=128,
+             batch_size=8, muon_lr=0.02, learning_rate=3e-3, min_lr=6e-5, weight_decay=0.0,
+             dropout=0.0, minutes=1.5, val_fraction=0.0),
     ),
     "small": Preset(
         "some minutes for a better model of one book",

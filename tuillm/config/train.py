@@ -44,8 +44,10 @@ class TrainConfig(BaseModel):
     n_head: int = setting(2, "attention heads per block", group="model", ge=1, le=128)
     n_embd: int = setting(128, "width of the model", group="model", ge=1, le=12_288)
     block_size: int = setting(64, "context length in tokens", group="model", ge=2, le=8192)
-    dropout: float = setting(0.0, "share of activations dropped in training", group="model",
-                             ge=0, lt=1)
+    dropout: float | None = setting(
+        None, "share of activations dropped in training; auto: more, the shorter the text",
+        group="model", ge=0, lt=1,
+    )
     bias: bool = setting(False, "biases in linear layers and norms, as GPT-2 has", group="model")
     tie_weights: bool = setting(
         True, "share one matrix between input embedding and output head", group="model"

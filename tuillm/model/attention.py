@@ -1,8 +1,7 @@
-"""Causal attention, three ways: fused where that is fast, as matrix products where that is.
+"""Causal attention: fused where that is fast, as matrix products where that is.
 
 Measured on CPUs with bfloat16 units: the backward pass of PyTorch's fused attention takes half
-a training step there, the same written as batched products makes bfloat16 pay (2.7x). With one
-query and a long cache, plain products beat the fused kernel as well.
+a training step there, the same written as batched products makes bfloat16 pay (2.7x).
 
 Shapes: q, k, v [B, H, T, D]; S is the number of positions that a cache holds.
 """
@@ -15,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_FUSED_UP_TO = 160
+from tuillm.model.dropout import keep_weights
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
@@ -35,17 +34,9 @@ def attend_cached(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     elif T > 1:
         mask = torch.ones(T, S, dtype=torch.bool, device=q.device).tril(S - T)
         out = F.scaled_dot_product_attention(q.to(k.dtype), k, v, attn_mask=mask)
-    elif S <= _FUSED_UP_TO or q.device.type != "cpu":
-        out = F.scaled_dot_product_attention(q.to(k.dtype), k, v)
     else:
-        out = _one_query(q.to(k.dtype), k, v)
+        out = F.scaled_dot_product_attention(q.to(k.dtype), k, v)
     return out.to(q.dtype)
-
-
-def _one_query(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    B, H, _, D = q.shape
-    scores = torch.matmul(q * (1 / math.sqrt(D)), k.transpose(2, 3))  # [B, H, 1, S]
-    return torch.matmul(torch.softmax(scores, -1), v)
 
 
 class _ProductAttention(torch.autograd.Function):
@@ -56,9 +47,7 @@ class _ProductAttention(torch.autograd.Function):
         scale = 1 / math.sqrt(q.shape[-1])
         mask = _causal_mask(q.shape[1], q.dtype)
         weights = torch.softmax(torch.baddbmm(mask, q, k.transpose(1, 2), alpha=scale), -1)
-        kept = None
-        if dropout:
-            kept = torch.empty_like(weights).bernoulli_(1 - dropout).div_(1 - dropout)
+        kept = keep_weights(weights, dropout) if dropout else None
         ctx.save_for_backward(q, k, v, weights, kept)
         return torch.bmm(weights if kept is None else weights * kept, v)
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from tuillm.model.attention import attend, attend_cached
 from tuillm.model.cache import KVCache
+from tuillm.model.dropout import drop
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class GPT(nn.Module):
             raise ValueError(f"{end} positions, but block_size is {self.config.block_size}")
         x = self.wte(idx) + self.wpe.weight[start:end]  # [B, T, C]
         if self.training and self.config.dropout:
-            x = F.dropout(x, self.config.dropout)
+            x = drop(x, self.config.dropout)
         for layer, block in enumerate(self.h):
             x = block(x, cache, layer)
         if cache is not None:
@@ -139,7 +140,7 @@ class Attention(nn.Module):
         else:
             y = attend_cached(q, *cache.append(layer, k, v))
         y = self.c_proj(y.transpose(1, 2).reshape(B, T, C))
-        return F.dropout(y, dropout) if dropout else y
+        return drop(y, dropout) if dropout else y
 
 
 class MLP(nn.Module):
@@ -153,7 +154,7 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.c_proj(F.gelu(self.c_fc(x), approximate="tanh"))
-        return F.dropout(x, self.dropout) if self.training and self.dropout else x
+        return drop(x, self.dropout) if self.training and self.dropout else x
 
 
 def sinusoids(length: int, width: int) -> Tensor:

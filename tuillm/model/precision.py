@@ -73,7 +73,8 @@ def pack(model: GPT, dtype: torch.dtype) -> GPT:
 class PackedLinear(nn.Module):
     """x [..., in] -> [..., out] with weights in oneDNN's blocked layout, or plainly without it.
 
-    Takes and returns float32; the product runs in `dtype`.
+    Takes any precision and returns `dtype`: what is added to the float32 stream is promoted
+    there, and what goes into the next product need not be cast twice.
     """
 
     def __init__(self, linear: nn.Linear, dtype: torch.dtype) -> None:
@@ -87,10 +88,8 @@ class PackedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = x.to(self.dtype)
         if self.packed:
-            y = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
-        else:
-            y = F.linear(x, self.weight, self.bias)
-        return y.float()
+            return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+        return F.linear(x, self.weight, self.bias)
 
 
 def _pack(weight: Tensor) -> Tensor:

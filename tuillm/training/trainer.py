@@ -32,6 +32,8 @@ from tuillm.training.schedule import lr_factor, progress_of
 
 _EVALUATIONS = 10
 _EVAL_SHARE = 0.05
+# below this many training tokens, drop that share
+_DROPOUTS = ((60_000, 0.3), (150_000, 0.2), (300_000, 0.1))
 
 
 class Trainer:
@@ -179,11 +181,25 @@ class Trainer:
         model = GPT(GPTConfig(
             vocab_size=self.tokenizer.n_vocab, block_size=self._block_size(),
             n_layer=config.n_layer, n_head=config.n_head, n_embd=config.n_embd,
-            dropout=config.dropout, bias=config.bias, tie_weights=config.tie_weights,
+            dropout=self._dropout(), bias=config.bias, tie_weights=config.tie_weights,
         ))
         model.init_weights(config.positions, torch.Generator().manual_seed(config.seed))
         model.wpe.weight.requires_grad_(config.positions != "none")
         return model.to(self.device)
+
+    def _dropout(self) -> float:
+        """The share to drop: what is set, else by how often a short text will be seen again.
+
+        Measured on one book of 80 KB: without dropout the held-out loss turns after five
+        seconds, with 0.3 it falls for the whole minute and ends lower.
+        """
+        if self.config.dropout is not None:
+            return self.config.dropout
+        tokens = len(self.tokens.train)
+        share = next((share for limit, share in _DROPOUTS if tokens < limit), 0.0)
+        if share:
+            self.notes.append(f"the text has only {tokens:,} tokens: dropout is {share}")
+        return share
 
     def _block_size(self) -> int:
         """The context length, shrunk for texts too short to hold four windows of it."""
