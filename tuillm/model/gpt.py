@@ -40,11 +40,11 @@ class GPT(nn.Module):
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.config = config
-        self.wte = nn.Embedding(config.vocab_size, config.n_embd)
-        self.wpe = nn.Embedding(config.block_size, config.n_embd)
+        self.wte = Embedding(config.vocab_size, config.n_embd)
+        self.wpe = Embedding(config.block_size, config.n_embd)
         self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.ln_f = nn.LayerNorm(config.n_embd, config.norm_eps, bias=config.bias)
-        head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
+        head = Linear(config.n_embd, config.vocab_size, bias=False)
         if config.tie_weights:
             head.weight = self.wte.weight
         self.lm_head: nn.Module = head
@@ -67,7 +67,8 @@ class GPT(nn.Module):
             cache.length = end
         if last:
             x = x[:, -1:]
-        return self.lm_head(self.ln_f(x))  # [B, T, V]
+        logits = self.lm_head(self.ln_f(x))  # [B, T, V]
+        return logits if self.training else logits.float()
 
     def loss(self, idx: Tensor, targets: Tensor) -> Tensor:
         """Return the mean cross-entropy in nats per token; idx and targets are [B, T]."""
@@ -105,6 +106,24 @@ class GPT(nn.Module):
                     parameter.zero_()
 
 
+class Linear(nn.Linear):
+    """A linear layer whose weights begin undefined: `init_weights` or a file fills them.
+
+    Memory that nobody has written to costs nothing, so a model that is about to be read from a
+    file takes no time to make. (PyTorch's meta device would cost most of a second of imports.)
+    """
+
+    def reset_parameters(self) -> None:
+        """Leave the weights undefined."""
+
+
+class Embedding(nn.Embedding):
+    """A table of vectors that begins undefined, like Linear."""
+
+    def reset_parameters(self) -> None:
+        """Leave the table undefined."""
+
+
 class Block(nn.Module):
     """Attention, then a two-layer perceptron, each added to the stream x [B, T, C]."""
 
@@ -127,8 +146,8 @@ class Attention(nn.Module):
         super().__init__()
         self.n_head = config.n_head
         self.dropout = config.dropout
-        self.c_attn: nn.Module = nn.Linear(config.n_embd, 3 * config.n_embd, bias=config.bias)
-        self.c_proj: nn.Module = nn.Linear(config.n_embd, config.n_embd, bias=config.bias)
+        self.c_attn: nn.Module = Linear(config.n_embd, 3 * config.n_embd, bias=config.bias)
+        self.c_proj: nn.Module = Linear(config.n_embd, config.n_embd, bias=config.bias)
 
     def forward(self, x: Tensor, cache: KVCache | None, layer: int) -> Tensor:
         B, T, C = x.shape
@@ -149,8 +168,8 @@ class MLP(nn.Module):
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.dropout = config.dropout
-        self.c_fc: nn.Module = nn.Linear(config.n_embd, 4 * config.n_embd, bias=config.bias)
-        self.c_proj: nn.Module = nn.Linear(4 * config.n_embd, config.n_embd, bias=config.bias)
+        self.c_fc: nn.Module = Linear(config.n_embd, 4 * config.n_embd, bias=config.bias)
+        self.c_proj: nn.Module = Linear(4 * config.n_embd, config.n_embd, bias=config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.c_proj(F.gelu(self.c_fc(x), approximate="tanh"))

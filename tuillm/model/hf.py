@@ -5,7 +5,6 @@ GPT-2-shaped folder opens here. Linear weights stand there as [in, out] and are 
 """
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +73,9 @@ def read_model(folder: Path) -> GPT:
     bias = any(bool(tensor.any()) for key, tensor in tensors.items()
                if key.endswith(".bias") and not key.endswith(".attn.bias"))
     config = GPTConfig(**(vars(config) | {"bias": bias}))
-    with torch.device("meta"):
-        model = GPT(config)
+    model = GPT(config)
     try:
-        state = _from_hf(tensors, config)
+        state = _from_hf(tensors, model)
         model.load_state_dict(state, assign=True)
     except RuntimeError as error:
         reason = str(error).strip().split("\n")[-1].strip()
@@ -161,27 +159,16 @@ def _zero_biases(config: GPTConfig) -> dict[str, Tensor]:
     }
 
 
-def _from_hf(tensors: dict[str, Tensor], config: GPTConfig) -> dict[str, Tensor]:
-    """Return our state dict; raises RuntimeError naming a tensor that is missing or misshapen."""
+def _from_hf(tensors: dict[str, Tensor], model: GPT) -> dict[str, Tensor]:
+    """Return a model's state dict; raises RuntimeError naming a tensor that does not fit."""
     state: dict[str, Tensor] = {}
-    for name, parameter in _expected(config).items():
-        tied = name == "lm_head.weight" and config.tie_weights
+    for name, place in model.state_dict().items():
+        tied = name == "lm_head.weight" and model.config.tie_weights
         if (value := tensors.get("wte.weight" if tied else name)) is None:
             raise RuntimeError(f"{name} is missing")
         turned = name.removesuffix(".weight").endswith(_LINEAR) and value.dim() == 2
         value = value.t() if turned else value
-        if value.shape != parameter:
-            raise RuntimeError(f"{name} is {list(value.shape)}, not {list(parameter)}")
+        if value.shape != place.shape:
+            raise RuntimeError(f"{name} is {list(value.shape)}, not {list(place.shape)}")
         state[name] = value.float()
     return state
-
-
-def _expected(config: GPTConfig) -> dict[str, torch.Size]:
-    with torch.device("meta"):
-        return {name: value.shape for name, value in GPT(config).state_dict().items()}
-
-
-def parameter_count(config: GPTConfig) -> int:
-    """Return how many parameters a model of this shape has, without making it."""
-    return sum(math.prod(shape) for name, shape in _expected(config).items()
-               if not (config.tie_weights and name == "lm_head.weight"))

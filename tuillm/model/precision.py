@@ -5,6 +5,7 @@ speed, in bfloat16 half as many bytes. The packing operators are private to PyTo
 probed once, and plain products are used where they are missing.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import torch
@@ -63,10 +64,15 @@ def pack(model: GPT, dtype: torch.dtype) -> GPT:
     model.eval().requires_grad_(False)
     if model.wte.weight.device.type != "cpu":
         return model.to(dtype)
-    for module in list(model.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, nn.Linear):
-                setattr(module, name, PackedLinear(child, dtype))
+    places = [(module, name, child) for module in model.modules()
+              for name, child in module.named_children() if isinstance(child, nn.Linear)]
+
+    def replace(place: tuple[nn.Module, str, nn.Linear]) -> None:
+        setattr(place[0], place[1], PackedLinear(place[2], dtype))
+
+    # two at a time: much of it is waiting for the system to hand out memory
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(replace, places))
     return model
 
 
