@@ -29,7 +29,7 @@ def test_the_table_lists_every_setting_once(config):
     ("name", "kind", "range", "default", "optional"),
     [
         ("n_layer", int, "0 <= whole number <= 96", "4", False),
-        ("dropout", float, "0 <= number < 1", "0", False),
+        ("dropout", float, "0 <= number < 1", "auto", True),
         ("bias", bool, "", "no", False),
         ("minutes", float, "0 < number <= 100000", "auto", True),
         ("encoding", str, "", "'auto'", False),

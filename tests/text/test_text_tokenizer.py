@@ -114,10 +114,10 @@ def test_transformers_knows_the_end_and_the_context(tokenizers, auto_tokenizers,
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_saving_and_loading_changes_no_id(tokenizers, folders, kind):
-    """A loaded tokenizer is the saved one: same kind, same ids, same fingerprint."""
+    """A loaded tokenizer is the saved one: same kind, same ids, same contents."""
     ours, loaded = tokenizers[kind], load_tokenizer(folders[kind])
     assert (loaded.kind, loaded.n_vocab, loaded.eot) == (kind, ours.n_vocab, ours.eot)
-    assert loaded.fingerprint == ours.fingerprint
+    assert loaded.spec == ours.spec
     assert [loaded.encode(text) for text in TEXTS] == [ours.encode(text) for text in TEXTS]
 
 
@@ -150,7 +150,7 @@ def test_gpt2_is_made_from_the_cached_vocabulary(gpt2_vocabulary, tokenizers):
     """The tokenizer for training from scratch is the one of GPT-2's model folders."""
     made = make_tokenizer("gpt2", [])
     assert (made.kind, made.n_vocab, made.eot) == ("gpt2", 50_257, 50_256)
-    assert made.fingerprint == tokenizers["gpt2"].fingerprint
+    assert made.spec == tokenizers["gpt2"].spec
 
 
 def test_gpt2_counts_tiny_shakespeare(tokenizers, shared_data):
@@ -185,7 +185,7 @@ def test_bpe_has_the_asked_number_of_entries(book_text, size):
 
 def test_bpe_learns_the_same_each_time(book_text):
     """Training twice on one text gives the very same tokenizer."""
-    made = [make_tokenizer("bpe", [book_text], 500).fingerprint for _ in range(2)]
+    made = [make_tokenizer("bpe", [book_text], 500).spec for _ in range(2)]
     assert made[0] == made[1]
 
 

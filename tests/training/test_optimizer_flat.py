@@ -78,6 +78,9 @@ def test_muon_drives_each_matrix_by_itself():
     Tall matrices move further, by the square root of their proportions.
     """
     model = make(bias=False)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     optimizer = Optimizer(model, config(optimizer="muon", muon_lr=0.05, learning_rate=1e-12))
     generator = torch.Generator().manual_seed(2)

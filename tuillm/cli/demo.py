@@ -7,6 +7,7 @@ import click
 from tuillm.errors import UsageError
 
 NAME = "demo"
+SAMPLE_PROMPT = '"Dry feet and a short road,"'
 
 
 @click.command("demo")
@@ -14,7 +15,7 @@ NAME = "demo"
 @click.option("--again", is_flag=True, help="Grow the model anew, over the one of last time.")
 @click.option("--minutes", type=float, default=1.0, help="How long to train [1].")
 def demo_command(chat: bool, again: bool, minutes: float) -> None:
-    """Grow a model named `demo` on the bundled book (a minute), then talk to it."""
+    """Let a model named `demo` learn the bundled book by heart (a minute), then talk to it."""
     from tuillm.cli.train import start
     from tuillm.config import build_train
     from tuillm.store.paths import models_dir
@@ -22,7 +23,8 @@ def demo_command(chat: bool, again: bool, minutes: float) -> None:
 
     name: str | None = NAME
     if again or not (models_dir() / NAME).exists():
-        settings = {"corpus": str(demo_book()), "name": NAME, "minutes": minutes}
+        settings = {"corpus": str(demo_book()), "name": NAME, "preset": "heart",
+                    "minutes": minutes, "sample_prompt": SAMPLE_PROMPT}
         name = start(build_train(settings), replace=again)
     else:
         print(f"The model {NAME!r} is there already (grow it anew: tuillm demo --again).")

@@ -24,6 +24,8 @@ def list_command(as_json: bool) -> None:
     rows = [_row(model) for model in found]
     columns = ("name", "origin", "parameters", "tokenizer", "context", "bits/byte", "size", "made")
     print_table(columns, rows, right="parameters context bits/byte size")
+    if not all(model.card.held_out for model in found):
+        print("* of the text it learned by heart; nothing was held out")
     for model in found:
         if model.problem:
             print(f"{model.name}: {model.problem}")
@@ -81,8 +83,8 @@ def _row(model: models.Model) -> tuple[str, ...]:
         return (model.name, "damaged", "-", "-", "-", "-", size(model.size), age(card.created))
     return (
         model.name, card.origin, count(card.parameters), card.tokenizer or "-",
-        str(model.config.get("n_positions", "-")), figure(card.bits_per_byte), size(model.size),
-        age(card.created),
+        str(model.config.get("n_positions", "-")), figure(card.bits_per_byte) + ("" if card.held_out else "*"),
+        size(model.size), age(card.created),
     )
 
 

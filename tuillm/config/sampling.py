@@ -32,6 +32,9 @@ class SamplingConfig(BaseModel):
     n_keep: int = setting(
         0, "first tokens that stay in view when the context is full", group="reply", ge=0
     )
+    heal: bool = setting(
+        True, "let the model finish a word that the prompt ends in the middle of", group="reply"
+    )
     seed: int | None = setting(None, "fixes the draw; auto: a new one each time", group="reply",
                                ge=0, lt=2**63)
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from tuillm.config import SamplingConfig, build_sampling, settings_table
 from tuillm.errors import UsageError
 from tuillm.generation.context import Context
+from tuillm.generation.heal import Reading, read_prompt
 from tuillm.generation.sampling import sample
 from tuillm.generation.text_stream import TextStream
 from tuillm.model import GPT, choose_device, choose_dtype, pack, read_model
@@ -103,37 +104,52 @@ class Sampler:
         config = build_sampling(settings, config) if settings or config is None else config
         if num_samples < 1:
             raise UsageError(f"num_samples cannot be {num_samples}", "allowed: 1 or more")
-        ids = self.tokenizer.encode(prompt or START) if isinstance(prompt, str) else list(prompt)
-        return self._stream(ids or self.tokenizer.encode(START), config, num_samples)
+        if isinstance(prompt, str):
+            return self._stream(self.tokenizer.encode(prompt or START), config, num_samples)
+        exact = config.model_copy(update={"heal": False})  # ids mean these very ids
+        return self._stream(list(prompt) or self.tokenizer.encode(START), exact, num_samples)
 
     @torch.inference_mode()
     def _stream(
         self, ids: list[int], config: SamplingConfig, num_samples: int
     ) -> Iterator[Token]:
-        replies = [_Reply(self.tokenizer, config, row) for row in range(num_samples)]
         self._turn += 1
-        turn = self._turn
-        logits, dropped = self.context.read(ids, config.n_keep)
-        if num_samples > 1:
-            self.context.widen(num_samples)
-            logits = logits.expand(num_samples, -1)
+        turn, context = self._turn, self.context
+        replies = [_Reply(self.tokenizer, config, row) for row in range(num_samples)]
         generators = _generators(config.seed, num_samples)
+        reading = Reading(ids)
+        if config.heal:
+            reading = read_prompt(context, self.tokenizer, ids, config.n_keep)
+        logits, dropped = context.read(reading.ids, config.n_keep)
+        if num_samples > 1:
+            context.widen(num_samples)
+            logits = logits.expand(num_samples, -1)
         for index in range(config.max_new_tokens):
-            # the list becomes a tensor only for the one option that looks at it
-            seen = self.context.rows if config.repetition_penalty != 1 else [[]] * num_samples
-            ids_seen = torch.tensor(seen, dtype=torch.int64, device=logits.device)
-            drawn = sample(logits, config, ids_seen, generators)
-            tokens: list[int] = drawn.tolist()
-            logprobs = _logprobs(logits, drawn)
-            last = index + 1 == config.max_new_tokens
+            spelt: bytes | None = None
+            if index == 0 and reading.last is not None:
+                tokens, spelt = [reading.last] * num_samples, reading.extra
+                logprobs = [reading.logprob] * num_samples
+            else:
+                tokens, logprobs = self._draw(logits, config, generators)
             for reply, token, logprob in zip(replies, tokens, logprobs, strict=True):
                 if not reply.finished:
-                    yield reply.step(token, logprob, index, dropped, last)
+                    yield reply.step(token, logprob, index, dropped, spelt)
             if all(reply.finished for reply in replies):
                 return
             if turn != self._turn:
                 raise RuntimeError("this reply has ended: the sampler went on with another one")
-            logits, dropped = self.context.advance(tokens, config.n_keep)
+            logits, dropped = context.advance(tokens, config.n_keep)
+
+    def _draw(
+        self, logits: Tensor, config: SamplingConfig, generators: list[torch.Generator]
+    ) -> tuple[list[int], list[float]]:
+        """Return an id a row and its log probability before temperature and cuts."""
+        # the list becomes a tensor only for the one option that looks at it
+        seen = self.context.rows if config.repetition_penalty != 1 else [[]] * len(generators)
+        ids = torch.tensor(seen, dtype=torch.int64, device=logits.device)
+        drawn = sample(logits, config, ids, generators)
+        chosen = logits.gather(1, drawn[:, None])[:, 0]
+        return drawn.tolist(), (chosen - logits.logsumexp(-1)).tolist()
 
 
 class _Reply:
@@ -141,17 +157,23 @@ class _Reply:
 
     def __init__(self, tokenizer: Tokenizer, config: SamplingConfig, row: int) -> None:
         self._stream = TextStream(tokenizer, config.stop)
-        self._eot = tokenizer.eot
+        self._tokenizer = tokenizer
+        self._longest = config.max_new_tokens
         self._row = row
         self.finished = False
 
-    def step(self, token: int, logprob: float, index: int, dropped: int, last: bool) -> Token:
+    def step(
+        self, token: int, logprob: float, index: int, dropped: int, spelt: bytes | None
+    ) -> Token:
+        """Return the next Token; `spelt` are its bytes where not all of them are new."""
         finish: Literal["", "stop", "length", "end"] = ""
-        text = self._stream.push(token)
+        text = self._stream.push_bytes(
+            self._tokenizer.token_bytes(token) if spelt is None else spelt
+        )
         if self._stream.stopped:
             finish = "stop"
-        elif token == self._eot or last:
-            finish = "end" if token == self._eot else "length"
+        elif token == self._tokenizer.eot or index + 1 == self._longest:
+            finish = "end" if token == self._tokenizer.eot else "length"
             text += self._stream.finish()
             finish = "stop" if self._stream.stopped else finish
         self.finished = bool(finish)
@@ -161,8 +183,3 @@ class _Reply:
 def _generators(seed: int | None, count: int) -> list[torch.Generator]:
     first = secrets.randbits(48) if seed is None else seed
     return [torch.Generator().manual_seed(first + row) for row in range(count)]
-
-
-def _logprobs(logits: Tensor, drawn: Tensor) -> list[float]:
-    chosen = logits.gather(1, drawn[:, None])[:, 0]
-    return (chosen - logits.logsumexp(-1)).tolist()

@@ -22,7 +22,11 @@ class TextStream:
 
     def push(self, token: int) -> str:
         """Return the text that can be shown after one more id; sets `stopped` at a stop string."""
-        return self._release(self._decoder.decode(self._tokenizer.token_bytes(token)))
+        return self.push_bytes(self._tokenizer.token_bytes(token))
+
+    def push_bytes(self, spelt: bytes) -> str:
+        """Return the text that can be shown after some more bytes, as `push` does."""
+        return self._release(self._decoder.decode(spelt))
 
     def finish(self) -> str:
         """Return what was held back, when the reply ends without a stop string."""

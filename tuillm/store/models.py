@@ -38,8 +38,9 @@ WEIGHTS = "model.safetensors"
 class ModelCard(BaseModel):
     """What a Hugging Face folder has no field for; the contents of `tuillm.json`.
 
-    Losses are of the held-out text: `val_loss` in nats per token, `bits_per_byte` in bits
-    per UTF-8 byte, which compares across tokenizers. `created` is seconds since 1970.
+    Losses are of the held-out text, or, where `held_out` is false, of the training text itself:
+    `val_loss` in nats per token, `bits_per_byte` in bits per UTF-8 byte, which compares across
+    tokenizers. `created` is seconds since 1970.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -58,6 +59,7 @@ class ModelCard(BaseModel):
     steps: int | None = None
     val_loss: float | None = None
     bits_per_byte: float | None = None
+    held_out: bool = True
     created: float | None = None
     tuillm_version: str | None = None
 

@@ -10,6 +10,7 @@ strings, not characters: only a decoder that keeps state may turn them into text
 
 import codecs
 import json
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -42,6 +43,7 @@ class Tokenizer:
         ranks = _ranks(spec, self.kind)
         special = {} if self.eot is None else {END_OF_TEXT: self.eot}
         self.n_vocab = len(spec["model"]["vocab"].keys() | special.keys())
+        self._ids_by_bytes = ranks
         self._encoding = tiktoken.Encoding(
             f"tuillm-{self.kind}",
             pat_str="(?s:.)" if self.kind == "char" else _gpt2_pattern(),
@@ -66,16 +68,24 @@ class Tokenizer:
         except KeyError:
             return b""
 
+    def tokens_spelling(self, rest: bytes) -> list[int]:
+        """Return the ids whose bytes begin with `rest`, and those that `rest` begins with."""
+        first = bisect_left(self._sorted_bytes, rest)
+        found = [rest[:size] for size in range(1, len(rest))]
+        for spelt in self._sorted_bytes[first:]:
+            if not spelt.startswith(rest):
+                break
+            found.append(spelt)
+        known = (self._ids_by_bytes.get(spelt) for spelt in found)
+        return [token for token in known if token is not None]
+
     def text_decoder(self) -> codecs.IncrementalDecoder:
         """Return a decoder to feed token bytes to, which holds back characters still incomplete."""
         return codecs.getincrementaldecoder("utf-8")("replace")
 
     @cached_property
-    def fingerprint(self) -> str:
-        """A hash of everything that decides ids."""
-        import hashlib
-
-        return hashlib.sha256(json.dumps(self.spec, sort_keys=True).encode()).hexdigest()
+    def _sorted_bytes(self) -> list[bytes]:
+        return sorted(self._ids_by_bytes)
 
     def save(self, folder: Path, context: int) -> None:
         """Write the files that `transformers.AutoTokenizer` reads; `context` is in tokens."""
