@@ -81,10 +81,10 @@ def _row(model: models.Model) -> tuple[str, ...]:
     card = model.card
     if model.problem:
         return (model.name, "damaged", "-", "-", "-", "-", size(model.size), age(card.created))
+    quality = figure(card.bits_per_byte) + ("" if card.held_out else "*")
     return (
         model.name, card.origin, count(card.parameters), card.tokenizer or "-",
-        str(model.config.get("n_positions", "-")), figure(card.bits_per_byte) + ("" if card.held_out else "*"),
-        size(model.size), age(card.created),
+        str(model.config.get("n_positions", "-")), quality, size(model.size), age(card.created),
     )
 
 

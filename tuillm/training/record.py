@@ -224,7 +224,8 @@ class Recorder:
             corpus_sha256=trainer.corpus.sha256, corpus_bytes=trainer.corpus.bytes,
             tokenizer=trainer.tokenizer.kind, parameters=trainer.model.parameter_count,
             steps=status.best_step or status.step, val_loss=status.val_loss,
-            bits_per_byte=status.bits_per_byte, held_out=bool(status.val_tokens), created=time.time(), tuillm_version=__version__,
+            bits_per_byte=status.bits_per_byte, held_out=bool(status.val_tokens),
+            created=time.time(), tuillm_version=__version__,
         )
         name, replace = self._name_to_publish()
         with publish(name, card, replace=replace) as folder:
