@@ -57,7 +57,7 @@ def test_publishing_over_a_taken_name_is_refused(add_model):
     add_model("ant", corpus="first")
     with pytest.raises(TuillmError, match="'ant' already exists") as caught:
         add_model("ant", corpus="second")
-    assert "tuillm rm ant" in caught.value.hint
+    assert "another name" in caught.value.hint
     assert get_model("ant").card.corpus == "first"
 
 

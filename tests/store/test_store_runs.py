@@ -251,17 +251,6 @@ def test_a_run_that_has_not_ended_early_is_not_resumed(state, words):
     assert run.status().state == state
 
 
-@pytest.mark.parametrize("state", ["stopped", "failed"])
-def test_a_run_without_a_checkpoint_is_not_resumed(state):
-    """Without a checkpoint the hint is to start anew, and the state stays."""
-    run = new_run()
-    set_state(run, state)
-    with pytest.raises(TuillmError, match="left no checkpoint") as caught:
-        resume_run(run)
-    assert "tuillm train" in caught.value.hint
-    assert run.status().state == state
-
-
 @pytest.mark.parametrize("place", ["last", ".last.old.abc/folder"])
 def test_resuming_starts_a_worker_that_belongs_to_nobody(place):
     """The worker has a session of its own and owns the run, even after a crash while saving.

@@ -195,7 +195,7 @@ def test_taken_name(book):
     first = Trainer(book, **QUICK).run()
     with pytest.raises(TuillmError, match="'book' already exists") as caught:
         Trainer(book, **QUICK).run()
-    assert "tuillm rm book" in caught.value.hint
+    assert "replace=True" in caught.value.hint
     assert len(list_runs()) == 1
     second = Trainer(book, **QUICK, seed=5).run(replace=True)
     assert second.path == first.path and second.card.run == "book-2"

@@ -9,7 +9,6 @@ import pytest
 
 from tuillm import Trainer
 from tuillm.config import build_train
-from tuillm.errors import TuillmError
 from tuillm.store import launch
 from tuillm.store.launch import resume_run, start_run
 from tuillm.store.models import list_models
@@ -129,14 +128,18 @@ def test_killed_worker(book, undisturbed):
 
 
 def test_killed_before_the_first_checkpoint(book):
-    """A lost run without a checkpoint cannot be resumed, and says what to do instead."""
+    """A lost run without a checkpoint begins anew, and what it had measured no longer counts."""
     run = start_run(config(book, max_steps=100_000))
     wait_for_steps(run, 1)
     os.kill(run.status().pid, signal.SIGKILL)
     assert wait_for_end(run).state == "lost"
-    with pytest.raises(TuillmError, match="left no checkpoint") as caught:
-        resume_run(run)
-    assert "tuillm train" in caught.value.hint
+    lines = len(read_rows(run.metrics)[0])
+    assert resume_run(run) == 0
+    wait_for_steps(run, lines + 2)
+    run.request("stop")
+    assert wait_for_end(run).state == "stopped"
+    steps = [row["step"] for row in metric_rows(run)]
+    assert steps == list(range(1, len(steps) + 1)) and steps[-1] == run.status().step
 
 
 def test_worker_that_fails(book):

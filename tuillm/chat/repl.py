@@ -42,6 +42,7 @@ class Repl:
         self._loader = Loader(model, device, dtype)
         self._session: Session | None = None
         self._speed: float | None = None
+        self._told_full = False
         self._style = Style.from_dict(load_theme().prompt_toolkit())
         ensure_dir(history_file().parent)
         self._prompt: PromptSession[str] = PromptSession(
@@ -78,7 +79,7 @@ class Repl:
         if command is None:
             session = self._open_session()
             session.say(line[1:] if line.startswith("//") else line)
-            self._stream(session.reply())
+            self._stream(session, session.reply())
             return True
         if command.name == "help":
             self._say("note", commands.help_text())
@@ -90,6 +91,7 @@ class Repl:
             self._regenerate()
         elif command.name == "clear" and self._session:
             self._session.clear()
+            self._told_full = False
             self._note("the text is forgotten")
         return command.name != "bye"
 
@@ -104,7 +106,7 @@ class Repl:
             self._session = Session(sampler, self._config)
         return self._session
 
-    def _stream(self, tokens: "Iterator[Token]") -> None:
+    def _stream(self, session: "Session", tokens: "Iterator[Token]") -> None:
         """Show a reply as it comes; Ctrl-C ends it between two tokens."""
         output = self._prompt.app.output
         attributes = self._style.get_attrs_for_style_str("class:reply")
@@ -126,29 +128,31 @@ class Repl:
         output.flush()
         seconds = time.perf_counter() - (first if count > 1 else began)
         self._speed = max(count - 1, 1) / seconds if seconds > 0 else None
-        if dropped:
-            self._note(f"the context was full: the oldest {dropped} tokens fell out of view")
+        if dropped and not self._told_full:
+            self._told_full = True
+            self._note(f"the {session.used[1]} tokens of context are full: from here on the oldest "
+                       "text falls out of view, as the meter below shows")
 
     def _set(self, rest: str) -> None:
         self._config = commands.apply_set(rest, self._config)
         if self._session:
             self._session.config = self._config
         name = rest.split()[0]
-        self._note(f"{name} is {getattr(self._config, name)}")
+        self._note(f"{name} is {_words(self._config)[name]}")
 
     def _show(self) -> None:
         card = self._model.card
         lines = [f"  {'model':<20}{self._model.name}, {card.parameters or 0:,} parameters, "
                  f"{card.bits_per_byte or 0:.3f} bits/byte"]
-        lines += [f"  {setting.name:<20}{getattr(self._config, setting.name)!r}"
-                  for setting in settings_of(SamplingConfig)]
+        lines += [f"  {name:<20}{words}" for name, words in _words(self._config).items()]
         self._say("note", "\n".join(lines))
 
     def _regenerate(self) -> None:
-        tokens = self._session.regenerate() if self._session else None
-        if tokens is None:
+        session = self._session
+        tokens = session.regenerate() if session else None
+        if session is None or tokens is None:
             raise UsageError("there is no reply to draw again", "type something first")
-        self._stream(tokens)
+        self._stream(session, tokens)
 
     def _toolbar(self) -> FormattedText:
         """Model, temperature, top_k, tokens/s and context used, on one line."""
@@ -171,6 +175,12 @@ class Repl:
     def _say(self, kind: str, message: str) -> None:
         print_formatted_text(FormattedText([(f"class:{kind}", printable(message))]),
                              style=self._style)
+
+
+def _words(config: SamplingConfig) -> dict[str, str]:
+    """Each setting and its value in the words of a person."""
+    return {setting.name: setting.words(getattr(config, setting.name))
+            for setting in settings_of(SamplingConfig)}
 
 
 @contextmanager

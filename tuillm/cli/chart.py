@@ -20,7 +20,8 @@ def draw_chart(
 ) -> Text:
     """Return a chart of `width` x `height` characters; each series is (points, style).
 
-    Later series are drawn over earlier ones. Values that are no numbers are passed over.
+    The first is a whole line, the others are dashed, so that they differ without colour.
+    Values that are no numbers are passed over.
     """
     columns, rows = max(width - _LABEL - 1, 8), max(height - 1, 2)
     finite = [[(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
@@ -32,8 +33,10 @@ def draw_chart(
     low, high = _range(points)
     bits = [[0] * columns for _ in range(rows)]
     styles = [[""] * columns for _ in range(rows)]
-    for part, (_, style) in zip(finite, series, strict=True):
+    for number, (part, (_, style)) in enumerate(zip(finite, series, strict=True)):
         for column, dot in _dots(part, left, right, low, high, columns, rows):
+            if number and column % 6 >= 4:
+                continue
             row, column_ = dot // 4, column // 2
             bits[row][column_] |= _DOTS[column % 2][dot % 4]
             styles[row][column_] = style

@@ -52,7 +52,8 @@ def read_prompt(prompt: str) -> str:
     except OSError as error:
         raise UsageError(f"cannot read the prompt {prompt[5:]}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise UsageError(f"the prompt {prompt} is not UTF-8 text") from None
+        where = "on stdin" if prompt == "-" else f"in {prompt[5:]}"
+        raise UsageError(f"the prompt {where} is not UTF-8 text") from None
     return prompt
 
 

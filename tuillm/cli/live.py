@@ -3,6 +3,8 @@
 Draws what it is told about a run; reads no folder and knows no model.
 """
 
+import sys
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console, Group
@@ -20,6 +22,8 @@ from tuillm.theme import Theme, load_theme
 
 _CHART_ROWS = 10
 _SAMPLE_ROWS = 5
+# title, progress, two lines of figures, and the line below the picture
+_FIXED_ROWS = 5
 
 
 class LiveView:
@@ -33,6 +37,7 @@ class LiveView:
         self._sample, self._message = "", ""
         self._status = Status()
         self._live = Live(console=Console(highlight=False), auto_refresh=False, transient=False)
+        self._keys = _hide_keys()
         self._live.start()
         self._drawn: object = None
 
@@ -60,26 +65,32 @@ class LiveView:
         self._message = ""
         self._live.update(self._picture(), refresh=True)
         self._live.stop()
+        self._keys()
 
     def _picture(self) -> Group:
+        """What fits the window: the figures always, then the curve, then the sample."""
         theme, width = self._theme, min(self._live.console.width, 110)
+        notes = [Text(f"· {note}", style=theme["muted"]) for note in self._status.notes]
+        last = [Text(self._message, style=theme["warning"])] if self._message else []
+        below = [self._progress(theme, width), self._figures(theme, width), *notes]
+        # a line more than the window has would make the picture climb
+        lines = sum(len(text.wrap(self._live.console, width)) for text in notes + last)
+        room = self._live.console.height - _FIXED_ROWS - max(lines, 1)
+        parts: list[Any] = [self._title(theme)]
+        chart_rows = min(_CHART_ROWS, room - 2)
+        if chart_rows >= 4:
+            parts += [Text(""), self._chart(theme, width, chart_rows), self._legend(theme)]
+            room -= chart_rows + 2
+        parts += below
+        if self._sample and room > 1:
+            parts.append(self._sample_text(theme, width, min(_SAMPLE_ROWS, room - 1)))
+        return Group(*parts, *last)
+
+    def _chart(self, theme: Theme, width: int, rows: int) -> Text:
         half_life = max(len(self._train) // 60, 1)
         series = [(smooth(self._train, half_life), theme["secondary"]),
                   (self._val, theme["accent"])]
-        parts: list[Any] = [
-            self._title(theme),
-            Text(""),
-            draw_chart(series, width, _CHART_ROWS, axis_style=theme["muted"]),
-            self._legend(theme),
-            self._progress(theme, width),
-            self._figures(theme),
-        ]
-        parts += [Text(f"· {note}", style=theme["muted"]) for note in self._status.notes]
-        if self._sample:
-            parts.append(self._sample_text(theme, width))
-        if self._message:
-            parts.append(Text(self._message, style=theme["warning"]))
-        return Group(*parts)
+        return draw_chart(series, width, rows, axis_style=theme["muted"])
 
     def _title(self, theme: Theme) -> Text:
         status = self._status
@@ -88,15 +99,16 @@ class LiveView:
         text.append(f" {status.state}", style=theme["primary"])
         if status.parameters:
             text.append(
-                f"  {count(status.parameters)} parameters  {count(status.train_tokens)} tokens  "
-                f"{status.device} {status.dtype}", style=theme["muted"],
+                f"  {count(status.parameters)} parameters  text {count(status.train_tokens)} "
+                f"tokens  {status.device} {status.dtype}", style=theme["muted"],
             )
         return text
 
     def _legend(self, theme: Theme) -> Text:
         text = Text("       ")
+        held_out = "held-out loss" if self._status.val_tokens != 0 else "loss of the whole text"
         text.append("━ train loss  ", style=theme["secondary"])
-        text.append("━ held-out loss", style=theme["accent"])
+        text.append(f"╍ {held_out}", style=theme["accent"])
         text.append("  nats per token", style=theme["muted"])
         return text
 
@@ -111,24 +123,41 @@ class LiveView:
         grid.add_row(left, bar, right)
         return grid
 
-    def _figures(self, theme: Theme) -> Table:
+    def _figures(self, theme: Theme, width: int) -> Table:
         row, status = self._row, self._status
         values = [
             ("step", f"{row.get('step', 0):,}"),
             ("loss", figure(row.get("train_loss"))),
-            ("held-out", figure(status.val_loss)),
+            ("held-out" if status.val_tokens != 0 else "whole", figure(status.val_loss)),
             ("bits/byte", figure(status.bits_per_byte)),
             ("tokens/s", count(row.get("tokens_per_sec"))),
             ("epoch", figure(row.get("epoch"), 1)),
             ("elapsed", duration(row.get("elapsed"))),
         ]
+        values = values[: max(width // 11, 2)]
         grid = Table.grid(padding=(0, 3))
         grid.add_row(*(Text(name, style=theme["muted"]) for name, _ in values))
         grid.add_row(*(Text(value, style=f"bold {theme['foreground']}") for _, value in values))
         return grid
 
-    def _sample_text(self, theme: Theme, width: int) -> Padding:
+    def _sample_text(self, theme: Theme, width: int, rows: int) -> Padding:
         lines = [line for line in printable(self._sample).strip().splitlines() if line.strip()]
         text = Text("\n".join(lines), style=f"italic {theme['foreground']}", overflow="fold")
-        wrapped = text.wrap(self._live.console, width - 4)[:_SAMPLE_ROWS]
+        wrapped = text.wrap(self._live.console, width - 4)[:rows]
         return Padding(Text("\n").join(wrapped), (1, 2, 0, 2))
+
+
+def _hide_keys() -> Callable[[], None]:
+    """Keep what is typed, and the ^C of Ctrl-C, out of the picture; return what undoes it."""
+    try:
+        import termios
+    except ImportError:  # not on Windows
+        return lambda: None
+    try:
+        before = termios.tcgetattr(sys.stdin)
+        silent = termios.tcgetattr(sys.stdin)
+        silent[3] &= ~termios.ECHO
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, silent)
+    except (OSError, ValueError, termios.error):  # stdin is no terminal
+        return lambda: None
+    return lambda: termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

@@ -9,7 +9,8 @@ from importlib import import_module
 import click
 
 from tuillm import __version__
-from tuillm.errors import TuillmError, did_you_mean, printable
+from tuillm.cli.nearest import NearestGroup
+from tuillm.errors import TuillmError, printable
 
 COMMANDS = {
     "demo": "Grow a model on the bundled book, then talk to it.",
@@ -26,7 +27,7 @@ COMMANDS = {
 _MODULES = {"list": "models", "show": "models", "rename": "models", "cp": "models", "rm": "models"}
 
 
-class Verbs(click.Group):
+class Verbs(NearestGroup):
     """A group whose commands are imported when they are asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -39,22 +40,18 @@ class Verbs(click.Group):
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            hint = did_you_mean(args[0], COMMANDS, "tuillm --help lists them")
-            raise click.UsageError(f"there is no command {args[0]!r} ({hint})")
-        return super().resolve_command(ctx, args)
-
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Verbs, invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="tuillm")
-def tuillm() -> None:
+@click.pass_context
+def tuillm(ctx: click.Context) -> None:
     """Grow a GPT on your own book and talk to it, without leaving the terminal.
 
     \b
@@ -62,6 +59,8 @@ def tuillm() -> None:
     tuillm train book.txt --preset tiny    grow a model on your own text
     tuillm chat book                       talk to it
     """
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
 
 
 def main() -> None:

@@ -1,10 +1,8 @@
 """`tuillm list | show | rename | cp | rm`: the registry from the command line."""
 
-from typing import Any
-
 import click
 
-from tuillm.cli.output import age, count, figure, print_json, print_table, size
+from tuillm.cli.output import age, count, figure, print_facts, print_json, print_table, size
 from tuillm.store import models
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
@@ -43,9 +41,7 @@ def show_command(name: str, as_json: bool) -> None:
     shown = {key: value for key, value in values.items() if value not in (None, [], "")}
     shown["bytes"] = size(values["bytes"])
     shown["created"] = age(values["created"])
-    width = max(map(len, shown))
-    for key, value in shown.items():
-        print(f"{key.replace('_', ' '):<{width}}  {_words(value)}")
+    print_facts(shown)
 
 
 @click.command("rename")
@@ -86,11 +82,3 @@ def _row(model: models.Model) -> tuple[str, ...]:
         model.name, card.origin, count(card.parameters), card.tokenizer or "-",
         str(model.config.get("n_positions", "-")), quality, size(model.size), age(card.created),
     )
-
-
-def _words(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4f}"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    return str(value)

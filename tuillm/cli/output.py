@@ -12,6 +12,19 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False, indent=2))
 
 
+def print_facts(facts: dict[str, Any]) -> None:
+    """Print names and values in two columns, numbers for people."""
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        if isinstance(value, float):
+            shown = f"{value:,.4f}" if value < 1000 else f"{value:,.0f}"
+        elif isinstance(value, int) and not isinstance(value, bool):
+            shown = f"{value:,}"
+        else:
+            shown = str(value)
+        print(f"{name.replace('_', ' '):<{width}}  {shown}")
+
+
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: str = "") -> None:
     """Print an aligned table; the columns named in `right` are set flush right.
 
@@ -59,14 +72,13 @@ def duration(seconds: float | None) -> str:
 
 
 def age(moment: float | None) -> str:
-    """A time since 1970 as '5 minutes ago'."""
+    """A time since 1970 as '5 min ago'."""
     if not moment:
         return "-"
     passed = max(time.time() - moment, 0)
-    for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
         if passed >= length:
-            number = int(passed // length)
-            return f"{number} {unit}{'s' if number > 1 else ''} ago"
+            return f"{passed // length:.0f} {unit} ago"
     return "just now"
 
 

@@ -2,7 +2,9 @@
 
 import click
 
-from tuillm.cli.output import age, count, duration, figure, print_json, print_table
+from tuillm.cli.nearest import NearestGroup
+from tuillm.cli.output import age, count, duration, figure, print_facts, print_json, print_table
+from tuillm.config import TrainConfig, settings_of
 from tuillm.errors import TuillmError
 from tuillm.store import runs
 from tuillm.store.runs import ACTIVE, RESUMABLE, Run
@@ -11,12 +13,13 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON for pro
 _id = click.argument("run_id", metavar="ID")
 
 
-@click.group("runs", invoke_without_command=True)
+@click.group("runs", cls=NearestGroup, invoke_without_command=True)
+@_json
 @click.pass_context
-def runs_command(ctx: click.Context) -> None:
+def runs_command(ctx: click.Context, as_json: bool) -> None:
     """List, watch and steer training runs; without a verb, list them."""
     if ctx.invoked_subcommand is None:
-        _list(False)
+        _list(as_json)
 
 
 @runs_command.command("list")
@@ -43,20 +46,19 @@ def show(run_id: str, as_json: bool) -> None:
     }
     values |= {"created": age(status.created), "heartbeat": age(status.heartbeat),
                "elapsed": duration(status.elapsed), "eta": duration(status.eta)}
-    width = max(map(len, values))
-    for key, value in values.items():
-        shown = f"{value:.4g}" if isinstance(value, float) else value
-        print(f"{key.replace('_', ' '):<{width}}  {shown}")
-    for note in status.notes:
-        print(f"{'note':<{width}}  {note}")
-    print(f"\n{'settings':<{width}}  " + "  ".join(f"{k}={v}" for k, v in config.items()))
+    values |= {"progress": f"{status.progress:.0%}"}
+    values |= {f"note {number}": note for number, note in enumerate(status.notes, 1)}
+    print_facts(values)
+    print("\nsettings")
+    print_facts({f"  {setting.name}": setting.words(config[setting.name])
+                 for setting in settings_of(TrainConfig)})
 
 
 @runs_command.command("attach")
 @_id
 @click.option("--json-lines", is_flag=True, help="Print every step as JSON, for programs.")
 def attach(run_id: str, json_lines: bool) -> None:
-    """Watch a run as `tuillm train` does."""
+    """Watch a run as `tuillm train` does: Ctrl-C stops it, twice leaves it going."""
     from tuillm.cli.watch import watch
 
     watch(runs.get_run(run_id), json_lines=json_lines)
@@ -81,7 +83,7 @@ def pause(run_id: str) -> None:
 @runs_command.command("resume")
 @_id
 def resume(run_id: str) -> None:
-    """Let a paused run go on, or start an ended one again from its last checkpoint."""
+    """Let a paused run go on, or take an ended one up again."""
     from tuillm.store.launch import resume_run
 
     run = runs.get_run(run_id)
@@ -89,8 +91,9 @@ def resume(run_id: str) -> None:
         run.request("resume")
         print(f"asked {run_id} to go on")
         return
-    resume_run(run)
-    print(f"{run_id} goes on from step {run.status().step}; watch it: tuillm runs attach {run_id}")
+    step = resume_run(run)
+    begin = f"goes on from step {step:,}" if step else "left no checkpoint and begins anew"
+    print(f"{run_id} {begin}; watch it: tuillm runs attach {run_id}")
 
 
 @runs_command.command("rm")

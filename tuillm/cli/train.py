@@ -57,6 +57,7 @@ def check(config: TrainConfig, *, replace: bool) -> None:
     from tuillm.store.models import refuse_if_taken
     from tuillm.store.paths import ensure_dir, models_dir, runs_dir
     from tuillm.store.runs import active_run_for, model_name
+    from tuillm.store.usage import refuse_if_used
     from tuillm.text.sources import read_corpus
 
     if not config.corpus:
@@ -64,8 +65,10 @@ def check(config: TrainConfig, *, replace: bool) -> None:
     name = model_name(config)
     for folder in (models_dir(), runs_dir()):
         ensure_dir(folder)
-    if not replace:
-        refuse_if_taken(name)
+    if replace:
+        refuse_if_used(name, "replace")
+    else:
+        refuse_if_taken(name, "another name: --name NAME; in its place: --replace")
     running = active_run_for(name)
     if running:
         raise TuillmError(

@@ -106,9 +106,10 @@ def _tell_end(run: Run, status: Status, quiet: bool) -> str | None:
         raise TuillmError(f"run {run.id!r} failed: {status.error}", status.hint or "")
     if not quiet:
         loss = "loss" if status.val_tokens == 0 else "held-out loss"
-        print(f"{status.state} after {status.step:,} steps in {duration(status.elapsed)}; best "
-              f"{loss} at step {status.best_step or 0:,}:")
-        print(f"{figure(status.val_loss)} nats/token, {figure(status.bits_per_byte)} bits/byte")
+        print(f"{status.state} after {status.step:,} steps in {duration(status.elapsed)}; "
+              f"kept is the model of step {status.best_step or status.step:,}:")
+        print(f"{loss} {figure(status.val_loss)} nats/token, "
+              f"{figure(status.bits_per_byte)} bits/byte")
         print(f"The model is {status.model!r}. Talk to it: tuillm chat {status.model}")
     return status.model
 

@@ -27,14 +27,18 @@ class Setting:
 
     @property
     def default_text(self) -> str:
-        """The default in the words of a person ('auto' where None means: decided later)."""
-        if self.default is None:
+        """The default in the words of a person."""
+        return self.words(self.default)
+
+    def words(self, value: Any) -> str:
+        """A value in the words of a person ('auto' where None means: decided later)."""
+        if value is None:
             return "auto"
-        if isinstance(self.default, bool):
-            return "yes" if self.default else "no"
-        if isinstance(self.default, tuple):
-            return " ".join(map(repr, self.default)) or "none"
-        return repr(self.default) if isinstance(self.default, str) else f"{self.default:g}"
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        if isinstance(value, tuple | list):
+            return " ".join(map(repr, value)) or "none"
+        return repr(value) if isinstance(value, str) else f"{value:.10g}"
 
 
 def setting(default: Any, help: str, *, group: str, **limits: Any) -> Any:

@@ -29,41 +29,57 @@ class Reading:
     logprob: float = 0.0
 
 
-def read_prompt(context: Context, tokenizer: Tokenizer, ids: list[int], n_keep: int) -> Reading:
-    """Return the prompt `ids` as they are, or with their last word read otherwise."""
+def read_prompt(
+    context: Context, tokenizer: Tokenizer, ids: list[int], n_keep: int
+) -> tuple[Reading, Tensor, int]:
+    """Read a prompt as it is, or with its last word read otherwise.
+
+    Returns the reading, the logits [1, V] that follow its `ids`, and how many ids were dropped.
+    """
     start = _last_word(tokenizer, ids)
     if start == 0 or tokenizer.kind == "char":  # characters can be spelt in one way only
-        return Reading(ids)
-    typed = 0.0
-    logits, _ = context.read(ids[:start], n_keep)
+        return Reading(ids), *context.read(ids, n_keep)
+    before, dropped = context.read(ids[:start], n_keep)
+    typed, logits = 0.0, before
     for token in ids[start:]:
         typed += _logprobs(logits)[token].item()
-        logits, _ = context.advance([token], n_keep)
-    other, total = _likeliest_spelling(context, tokenizer, ids, start, n_keep)
-    return other if total - typed > _MARGIN else Reading(ids)
+        logits, more = context.advance([token], n_keep)
+        dropped += more
+    read = context.prefilled
+    other = _likelier_spelling(context, tokenizer, ids, start, before, typed + _MARGIN, n_keep)
+    if other is not None:
+        return other, *context.read(other.ids, n_keep)
+    if context.prefilled != read:  # the other spelling was tried for more than one token
+        logits, dropped = context.read(ids, n_keep)
+    return Reading(ids), logits, dropped
 
 
-def _likeliest_spelling(
-    context: Context, tokenizer: Tokenizer, ids: list[int], start: int, n_keep: int
-) -> tuple[Reading, float]:
-    """Spell the bytes of ids[start:] greedily; return the reading and its log probability."""
+def _likelier_spelling(
+    context: Context, tokenizer: Tokenizer, ids: list[int], start: int, logits: Tensor,
+    bar: float, n_keep: int,
+) -> Reading | None:
+    """Spell the bytes of ids[start:] greedily, from the logits before them.
+
+    Returns None as soon as the log probability of the spelling falls below `bar`.
+    """
     rest = b"".join(map(tokenizer.token_bytes, ids[start:]))
     spelled, total = ids[:start], 0.0
-    logits, _ = context.read(spelled, n_keep)
     while True:
         allowed = torch.tensor(tokenizer.tokens_spelling(rest), device=logits.device)
         logprobs = _logprobs(logits)[allowed]
         best = int(logprobs.argmax())
         token, logprob = int(allowed[best]), float(logprobs[best])
         total += logprob
+        if total < bar:
+            return None
         spelt = tokenizer.token_bytes(token)
         if len(spelt) > len(rest):
-            return Reading(spelled, token, spelt[len(rest) :], logprob), total
+            return Reading(spelled, token, spelt[len(rest) :], logprob)
         spelled = [*spelled, token]
         rest = rest[len(spelt) :]
         if not rest:
-            return Reading(spelled), total
-        logits, _ = context.advance([token], n_keep)
+            return Reading(spelled)
+        logits, _ = context.read(spelled, n_keep)
 
 
 def _last_word(tokenizer: Tokenizer, ids: list[int]) -> int:

@@ -117,10 +117,10 @@ class Sampler:
         turn, context = self._turn, self.context
         replies = [_Reply(self.tokenizer, config, row) for row in range(num_samples)]
         generators = _generators(config.seed, num_samples)
-        reading = Reading(ids)
         if config.heal:
-            reading = read_prompt(context, self.tokenizer, ids, config.n_keep)
-        logits, dropped = context.read(reading.ids, config.n_keep)
+            reading, logits, dropped = read_prompt(context, self.tokenizer, ids, config.n_keep)
+        else:
+            reading, (logits, dropped) = Reading(ids), context.read(ids, config.n_keep)
         if num_samples > 1:
             context.widen(num_samples)
             logits = logits.expand(num_samples, -1)

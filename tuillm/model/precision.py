@@ -26,7 +26,7 @@ def choose_device(wanted: str) -> torch.device:
     if wanted == "auto":
         return torch.device(next(name for name in ("cuda", "mps", "cpu") if have[name]))
     if not have.get(wanted):
-        options = ", ".join(["auto", *(name for name, there in have.items() if there)])
+        options = ", ".join(name for name, there in have.items() if there)
         raise UsageError(f"device {wanted!r} is not there", f"this machine has {options}")
     return torch.device(wanted)
 

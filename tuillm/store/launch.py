@@ -11,7 +11,7 @@ import psutil
 
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError
-from tuillm.store.files import recover_folder
+from tuillm.store.files import read_json, recover_folder
 from tuillm.store.processes import ProcessId, this_process
 from tuillm.store.runs import RESUMABLE, Run, create_run
 
@@ -29,25 +29,25 @@ def start_run(config: TrainConfig, *, replace: bool = False) -> Run:
     return run
 
 
-def resume_run(run: Run) -> None:
-    """Start a new worker that goes on from the last checkpoint of an ended run.
+def resume_run(run: Run) -> int:
+    """Start a new worker that takes an ended run up again; return the step it goes on from.
 
-    Raises TuillmError when the run is still going, has finished, or left no checkpoint.
+    That is the last checkpoint's, or 0 for a run that ended before its first one and so begins
+    anew. Raises TuillmError when the run is still going or has finished.
     """
     status = run.status()
     if status.state not in RESUMABLE:
         words = "has finished" if status.state == "finished" else f"is {status.state}"
         raise TuillmError(f"run {run.id!r} {words}; there is nothing to resume")
     recover_folder(run.last)
-    if not (run.last / "trainer.json").exists():
-        raise TuillmError(
-            f"run {run.id!r} left no checkpoint to resume from", "start it anew: tuillm train"
-        )
+    checkpoint = run.last / "trainer.json"
+    step = int(read_json(checkpoint).get("step", 0)) if checkpoint.exists() else 0
     me = this_process()
     run.control.unlink(missing_ok=True)
     fresh = {"state": "preparing", "pid": me.pid, "process_started": me.started, "error": None}
     run.write_status(status.model_copy(update=fresh))
-    _spawn(run, ["--resume"])
+    _spawn(run, ["--resume"] if checkpoint.exists() else [])
+    return step
 
 
 def _spawn(run: Run, options: list[str]) -> None:

@@ -118,6 +118,8 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Model:
     registered = text == Path(text).name and os.path.isdir(models_dir() / text)
     if not registered and os.path.isfile(Path(text) / "config.json"):
         model = read_model(Path(text).absolute())
+    elif not registered and text != Path(text).name and os.path.isdir(text):
+        raise TuillmError(f"the folder {text} holds no model", "a model folder has a config.json")
     else:
         model = get_model(text)
     if model.problem:
@@ -163,6 +165,8 @@ def publish(name: str, card: ModelCard, *, replace: bool = False) -> Iterator[Pa
 def rename_model(old: str, new: str) -> None:
     """Give a model another name; raises TuillmError when that is taken or the model is in use."""
     check_name(new)
+    if new == old:
+        raise TuillmError(f"{old!r} is its name already")
     with registry_lock():
         model = get_model(old)
         refuse_if_used(old, "rename")
@@ -200,13 +204,10 @@ def free_name(name: str) -> str:
     return next(candidate for candidate in candidates if candidate not in taken)
 
 
-def refuse_if_taken(name: str) -> None:
-    """Raise TuillmError when the registry has a model of this name."""
+def refuse_if_taken(name: str, hint: str = "choose another name") -> None:
+    """Raise TuillmError, with `hint`, when the registry has a model of this name."""
     if (models_dir() / name).exists():
-        raise TuillmError(
-            f"a model named {name!r} already exists",
-            f"choose another name, or remove it with: tuillm rm {name}",
-        )
+        raise TuillmError(f"a model named {name!r} already exists", hint)
 
 
 @contextmanager

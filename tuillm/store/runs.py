@@ -233,9 +233,14 @@ def read_rows(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
 
 
 def metric_rows(run: Run) -> Iterator[dict[str, Any]]:
-    """Yield a run's metrics by step; steps that a resume repeated count once, the newest."""
-    rows = {row["step"]: row for row in read_rows(run.metrics)[0] if "step" in row}
-    return iter([rows[step] for step in sorted(rows)])
+    """Yield a run's metrics by step; what a resume took up again counts as it was then."""
+    rows: list[dict[str, Any]] = []
+    for row in read_rows(run.metrics)[0]:
+        if "step" in row:
+            while rows and rows[-1]["step"] >= row["step"]:
+                rows.pop()
+            rows.append(row)
+    return iter(rows)
 
 
 def _new_folder(name: str) -> Run:

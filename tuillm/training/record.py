@@ -37,7 +37,7 @@ from tuillm.training.metrics import StepMetrics
 from tuillm.training.trainer import Trainer
 
 _STATUS_EVERY = 0.5
-_SAVE_EVERY = 30.0
+_SAVE_EVERY = 5.0
 _POLL = 0.1
 
 
@@ -48,7 +48,7 @@ def run_here(trainer: Trainer, *, replace: bool = False) -> Model:
     """
     name = model_name(trainer.config)
     if not replace:
-        refuse_if_taken(name)
+        refuse_if_taken(name, "another name: Trainer(name=...); in its place: run(replace=True)")
     trainer.prepare()
     run = create_run(trainer.config, this_process())
     return Recorder(trainer, run, replace=replace).run()
@@ -239,7 +239,10 @@ class Recorder:
         ours = theirs is not None and theirs.card.run == self._run.id
         if theirs is None or ((ours or self._replace) and not users_of(wanted)):
             return wanted, theirs is not None
-        return free_name(model_name(self._trainer.config)), False
+        name = free_name(model_name(self._trainer.config))
+        note = f"{wanted!r} is another model or in use and was kept: this one is {name!r}"
+        self._status = self._status.model_copy(update={"notes": (*self._status.notes, note)})
+        return name, False
 
     def _write(self, **update: Any) -> None:
         update["heartbeat"] = time.time()
