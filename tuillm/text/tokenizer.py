@@ -10,9 +10,7 @@ strings, not characters: only a decoder that keeps state may turn them into text
 
 import codecs
 import json
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -70,22 +68,13 @@ class Tokenizer:
 
     def tokens_spelling(self, rest: bytes) -> list[int]:
         """Return the ids whose bytes begin with `rest`, and those that `rest` begins with."""
-        first = bisect_left(self._sorted_bytes, rest)
-        found = [rest[:size] for size in range(1, len(rest))]
-        for spelt in self._sorted_bytes[first:]:
-            if not spelt.startswith(rest):
-                break
-            found.append(spelt)
-        known = (self._ids_by_bytes.get(spelt) for spelt in found)
-        return [token for token in known if token is not None]
+        shorter = (self._ids_by_bytes.get(rest[:size]) for size in range(1, len(rest)))
+        longer = [token for spelt, token in self._ids_by_bytes.items() if spelt.startswith(rest)]
+        return [token for token in shorter if token is not None] + longer
 
     def text_decoder(self) -> codecs.IncrementalDecoder:
         """Return a decoder to feed token bytes to, which holds back characters still incomplete."""
         return codecs.getincrementaldecoder("utf-8")("replace")
-
-    @cached_property
-    def _sorted_bytes(self) -> list[bytes]:
-        return sorted(self._ids_by_bytes)
 
     def save(self, folder: Path, context: int) -> None:
         """Write the files that `transformers.AutoTokenizer` reads; `context` is in tokens."""
@@ -256,7 +245,9 @@ def _ranks(spec: dict[str, Any], kind: str) -> dict[bytes, int]:
     table = _byte_table()
     if not vocab.keys() >= table.keys():
         raise TuillmError("this tokenizer does not know every byte")
-    return {bytes(table[character] for character in token): id
+    # by way of Latin-1, whose characters are the bytes: ten times faster than one by one
+    latin = str.maketrans({stand_in: chr(byte) for stand_in, byte in table.items()})
+    return {token.translate(latin).encode("latin-1"): id
             for token, id in vocab.items() if token != END_OF_TEXT}
 
 
