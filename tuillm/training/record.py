@@ -14,7 +14,7 @@ from typing import Any
 
 from tuillm import __version__
 from tuillm.errors import TuillmError
-from tuillm.store.files import append_json, recover_folder
+from tuillm.store.files import append_json, recover_folder, remove_folder
 from tuillm.store.models import (
     Model,
     ModelCard,
@@ -98,6 +98,8 @@ class Recorder:
         if self._resume:
             recover_folder(self._run.best)
             load_checkpoint(self._trainer, self._run.last)
+        elif self._run.best.exists():  # of an earlier beginning that came to no checkpoint
+            remove_folder(self._run.best)
         self._describe()
         self._saved = time.monotonic()
         state: State = "finished"
