@@ -6,6 +6,7 @@ their own, and copied from there.
 
 import os
 import shutil
+import warnings
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,20 @@ def gpt2_vocabulary(shared_data, tmp_path, monkeypatch):
         shutil.copyfile(shared_data / "gpt2-bpe" / source, target)
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(cache))
     return cache
+
+
+@pytest.fixture(scope="session")
+def transformers():
+    """The library whose model and sampling ours must equal; its import may warn, we may not."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import transformers
+        from transformers import (  # noqa: F401
+            AutoModelForCausalLM,
+            GPT2LMHeadModel,
+            TopPLogitsWarper,
+        )
+    return transformers
 
 
 @pytest.fixture(scope="session")

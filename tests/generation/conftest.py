@@ -1,6 +1,4 @@
-"""What the generation tests share: transformers as the oracle, and a small random talker."""
-
-import warnings
+"""What the generation tests share: a small random talker."""
 
 import pytest
 import torch
@@ -8,16 +6,6 @@ import torch
 from tuillm.generation import Sampler
 from tuillm.model import GPT, GPTConfig
 from tuillm.text.tokenizer import make_tokenizer
-
-
-@pytest.fixture(scope="session")
-def transformers():
-    """The library whose sampling ours must equal; its import may warn, our tests may not."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import transformers
-        from transformers import GPT2LMHeadModel, TopPLogitsWarper  # noqa: F401
-    return transformers
 
 
 @pytest.fixture

@@ -1,19 +1,7 @@
-"""What the model tests share: transformers as the oracle, and random models of our own."""
-
-import warnings
+"""What the model tests share: random models of our own."""
 
 import pytest
 import torch
-
-
-@pytest.fixture(scope="session")
-def transformers():
-    """The library whose GPT-2 ours must equal; its import may warn, our tests may not."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import transformers
-        from transformers import AutoModelForCausalLM, GPT2LMHeadModel  # noqa: F401
-    return transformers
 
 
 @pytest.fixture

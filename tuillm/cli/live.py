@@ -63,9 +63,11 @@ class LiveView:
     def close(self) -> None:
         """Leave the picture as it is and give the terminal back."""
         self._message = ""
-        self._live.update(self._picture(), refresh=True)
-        self._live.stop()
-        self._keys()
+        try:
+            self._live.update(self._picture(), refresh=True)
+            self._live.stop()
+        finally:
+            self._keys()
 
     def _picture(self) -> Group:
         """What fits the window: the figures always, then the curve, then the sample."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tuillm.generation.context import Context
+from tuillm.generation.window import fit
 from tuillm.text import Tokenizer
 
 # how much likelier, in nats, the other reading must be: a hundred times
@@ -36,22 +37,24 @@ def read_prompt(
 
     Returns the reading, the logits [1, V] that follow its `ids`, and how many ids were dropped.
     """
-    start = _last_word(tokenizer, ids)
+    window = fit(ids, context.block_size, n_keep)
+    dropped = len(ids) - len(window)
+    start = _last_word(tokenizer, window)
     if start == 0 or tokenizer.kind == "char":  # characters can be spelt in one way only
-        return Reading(ids), *context.read(ids, n_keep)
-    before, dropped = context.read(ids[:start], n_keep)
+        return Reading(window), context.read(window, n_keep)[0], dropped
+    before, _ = context.read(window[:start], n_keep)
     typed, logits = 0.0, before
-    for token in ids[start:]:
+    for token in window[start:]:
         typed += _logprobs(logits)[token].item()
-        logits, more = context.advance([token], n_keep)
-        dropped += more
+        logits, _ = context.advance([token], n_keep)
     read = context.prefilled
-    other = _likelier_spelling(context, tokenizer, ids, start, before, typed + _MARGIN, n_keep)
+    other = _likelier_spelling(context, tokenizer, window, start, before, typed + _MARGIN, n_keep)
     if other is not None:
-        return other, *context.read(other.ids, n_keep)
+        logits, more = context.read(other.ids, n_keep)
+        return other, logits, dropped + more
     if context.prefilled != read:  # the other spelling was tried for more than one token
-        logits, dropped = context.read(ids, n_keep)
-    return Reading(ids), logits, dropped
+        logits, _ = context.read(window, n_keep)
+    return Reading(window), logits, dropped
 
 
 def _likelier_spelling(

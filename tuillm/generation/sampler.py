@@ -157,7 +157,7 @@ class _Reply:
 
     def __init__(self, tokenizer: Tokenizer, config: SamplingConfig, row: int) -> None:
         self._stream = TextStream(tokenizer, config.stop)
-        self._tokenizer = tokenizer
+        self._eot = tokenizer.eot
         self._longest = config.max_new_tokens
         self._row = row
         self.finished = False
@@ -167,13 +167,11 @@ class _Reply:
     ) -> Token:
         """Return the next Token; `spelt` are its bytes where not all of them are new."""
         finish: Literal["", "stop", "length", "end"] = ""
-        text = self._stream.push_bytes(
-            self._tokenizer.token_bytes(token) if spelt is None else spelt
-        )
+        text = self._stream.push(token) if spelt is None else self._stream.push_bytes(spelt)
         if self._stream.stopped:
             finish = "stop"
-        elif token == self._tokenizer.eot or index + 1 == self._longest:
-            finish = "end" if token == self._tokenizer.eot else "length"
+        elif token == self._eot or index + 1 == self._longest:
+            finish = "end" if token == self._eot else "length"
             text += self._stream.finish()
             finish = "stop" if self._stream.stopped else finish
         self.finished = bool(finish)
