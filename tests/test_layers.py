@@ -14,6 +14,7 @@ PACKAGE = Path(tuillm.__file__).parent
 # package -> what of tuillm it may import, besides itself
 ALLOWED = {
     "errors": set(),
+    "units": set(),
     "config": {"errors"},
     "store": {"errors", "config"},
     "theme": {"errors", "store.paths"},
@@ -23,9 +24,9 @@ ALLOWED = {
     "generation": {"errors", "config", "store", "text", "model"},
     "training": {"errors", "config", "store", "text", "model", "generation"},
     "chat": {"errors", "config", "store", "text", "model", "generation", "theme"},
-    "dashboard": {"errors", "config", "store", "theme"},
+    "dashboard": {"errors", "units", "config", "store", "theme"},
     "cli": {"errors", "config", "store", "text", "model", "generation", "training", "chat",
-            "dashboard", "theme"},
+            "dashboard", "theme", "units"},
 }
 HEAVY = {"torch", "transformers", "tiktoken", "textual", "prompt_toolkit"}
 

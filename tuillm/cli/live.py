@@ -15,10 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from tuillm.cli.chart import Point, draw_chart, smooth
-from tuillm.cli.output import count, duration, figure
 from tuillm.errors import printable
 from tuillm.store.runs import Run, Status
 from tuillm.theme import Theme, load_theme
+from tuillm.units import count, duration, figure
 
 _CHART_ROWS = 10
 _SAMPLE_ROWS = 5

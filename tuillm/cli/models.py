@@ -2,8 +2,9 @@
 
 import click
 
-from tuillm.cli.output import age, count, figure, print_facts, print_json, print_table, size
+from tuillm.cli.output import print_facts, print_json, print_table
 from tuillm.store import models
+from tuillm.units import age, count, figure, size
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 

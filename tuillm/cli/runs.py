@@ -3,11 +3,12 @@
 import click
 
 from tuillm.cli.nearest import NearestGroup
-from tuillm.cli.output import age, count, duration, figure, print_facts, print_json, print_table
+from tuillm.cli.output import print_facts, print_json, print_table
 from tuillm.config import TrainConfig, settings_of
 from tuillm.errors import TuillmError
 from tuillm.store import runs
 from tuillm.store.runs import ACTIVE, RESUMABLE, Run
+from tuillm.units import age, count, duration, figure
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 _id = click.argument("run_id", metavar="ID")

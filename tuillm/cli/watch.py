@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Protocol
 
-from tuillm.cli.output import count, duration, figure
 from tuillm.errors import TuillmError
 from tuillm.store.runs import ACTIVE, Run, Status, read_rows
+from tuillm.units import count, duration, figure
 
 _POLL = 0.1
 # a second Ctrl-C within this time means: leave it running

@@ -1,0 +1,1 @@
+"""One file a widget: what is drawn, told about by the screens."""

@@ -1,0 +1,49 @@
+"""Numbers, sizes and times as a person reads them, the same on every screen.
+
+Knows nothing of the rest of the program.
+"""
+
+import time
+
+
+def count(number: int | float | None) -> str:
+    """12,345,678 as '12.3M'."""
+    if number is None:
+        return "-"
+    for limit, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(number) >= limit:
+            return f"{number / limit:.3g}{unit}"
+    return f"{number:.0f}"
+
+
+def size(number: int | float) -> str:
+    """12,345,678 bytes as '12.3 MB'."""
+    for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if number >= limit:
+            return f"{number / limit:.3g} {unit}"
+    return f"{number:.0f} B"
+
+
+def duration(seconds: float | None) -> str:
+    """75.2 seconds as '1:15', 4000 as '1:06:40'."""
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def age(moment: float | None) -> str:
+    """A time since 1970 as '5 min ago'."""
+    if not moment:
+        return "-"
+    passed = max(time.time() - moment, 0)
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if passed >= length:
+            return f"{passed // length:.0f} {unit} ago"
+    return "just now"
+
+
+def figure(value: float | None, digits: int = 3) -> str:
+    """A measured number, or '-' where nothing was measured."""
+    return "-" if value is None else f"{value:.{digits}f}"
