@@ -45,6 +45,8 @@ class LiveView:
         """Take in what is new, and draw it."""
         self._status = status
         for row in rows:
+            if "step" not in row:  # the mark of a resume
+                continue
             self._row = row
             self._train.append((row["step"], row["train_loss"]))
             if "val_loss" in row:
@@ -139,12 +141,12 @@ class LiveView:
         values = values[: max(width // 11, 2)]
         grid = Table.grid(padding=(0, 3))
         grid.add_row(*(Text(name, style=theme["muted"]) for name, _ in values))
-        grid.add_row(*(Text(value, style=f"bold {theme['foreground']}") for _, value in values))
+        grid.add_row(*(Text(value, style="bold") for _, value in values))
         return grid
 
     def _sample_text(self, theme: Theme, width: int, rows: int) -> Padding:
         lines = [line for line in printable(self._sample).strip().splitlines() if line.strip()]
-        text = Text("\n".join(lines), style=f"italic {theme['foreground']}", overflow="fold")
+        text = Text("\n".join(lines), style="italic", overflow="fold")
         wrapped = text.wrap(self._live.console, width - 4)[:rows]
         return Padding(Text("\n").join(wrapped), (1, 2, 0, 2))
 
