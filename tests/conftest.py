@@ -6,7 +6,10 @@ their own, and copied from there.
 
 import os
 import shutil
+import subprocess
+import sys
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,7 +32,7 @@ def home(tmp_path, monkeypatch):
 @pytest.fixture(scope="session")
 def book_text():
     """The first 30 KB of the bundled book."""
-    from tuillm.text.sources import demo_book
+    from tuillm.store.paths import demo_book
 
     return demo_book().read_text(encoding="utf-8")[:30_000]
 
@@ -108,6 +111,29 @@ def model(home, trained_folders):
     """A model named `book` in the registry (bpe, nano)."""
     shutil.copytree(trained_folders["bpe"], home / "models" / "book")
     return "book"
+
+
+@pytest.fixture
+def other_process():
+    """A function that runs Python code in another process until the block ends.
+
+    The code prints one line when it is ready, and the process ends when its stdin closes.
+    """
+
+    @contextmanager
+    def run(code="print('ready')"):
+        wait = "; import sys; sys.stdout.flush(); sys.stdin.read()"
+        process = subprocess.Popen(
+            [sys.executable, "-c", code.replace("\n", ";") + wait],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        try:
+            assert process.stdout.readline().strip(), "the other process did not start"
+            yield process
+        finally:
+            process.communicate(timeout=20)
+
+    return run
 
 
 @pytest.fixture

@@ -1,32 +1,40 @@
 """Numbers, sizes and times as a person reads them, the same on every screen.
 
-Knows nothing of the rest of the program.
+They may come out of anybody's files: what is no number, or beyond all measure, is '-'. Knows
+nothing of the rest of the program.
 """
 
 import time
+from typing import Any, TypeGuard
+
+_LARGEST = 1e15
+# from where on a number is rounded up to the next unit: 999,600 is '1M', not '1e+03k'
+_NEARLY = 0.9995
 
 
 def count(number: int | float | None) -> str:
     """12,345,678 as '12.3M'."""
-    if number is None:
+    if not _measured(number):
         return "-"
     for limit, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if abs(number) >= limit:
+        if abs(number) >= limit * _NEARLY:
             return f"{number / limit:.3g}{unit}"
     return f"{number:.0f}"
 
 
 def size(number: int | float) -> str:
     """12,345,678 bytes as '12.3 MB'."""
+    if not _measured(number):
+        return "-"
     for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if number >= limit:
+        if number >= limit * _NEARLY:
             return f"{number / limit:.3g} {unit}"
     return f"{number:.0f} B"
 
 
 def duration(seconds: float | None) -> str:
     """75.2 seconds as '1:15', 4000 as '1:06:40'."""
-    if seconds is None:
+    if not _measured(seconds):
         return "-"
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -35,15 +43,21 @@ def duration(seconds: float | None) -> str:
 
 def age(moment: float | None) -> str:
     """A time since 1970 as '5 min ago'."""
-    if not moment:
-        return "-"
-    passed = max(time.time() - moment, 0)
+    return span(time.time() - moment) if _measured(moment) and moment else "-"
+
+
+def span(seconds: float) -> str:
+    """Seconds that have passed as '5 min ago'."""
     for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if passed >= length:
-            return f"{passed // length:.0f} {unit} ago"
+        if seconds >= length:
+            return f"{seconds // length:.0f} {unit} ago"
     return "just now"
 
 
 def figure(value: float | None, digits: int = 3) -> str:
     """A measured number, or '-' where nothing was measured."""
     return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _measured(number: Any) -> TypeGuard[float]:
+    return isinstance(number, int | float) and -_LARGEST < number < _LARGEST

@@ -190,7 +190,7 @@ def test_every_setting_is_an_option_of_train():
     done = tuillm("train", "--help")
     for setting in settings_of(TrainConfig):
         if setting.name != "corpus":
-            assert "--" + setting.name.replace("_", "-") in done.stdout
+            assert setting.flag in done.stdout
     assert all(name in done.stdout for name in PRESETS)
 
 

@@ -1,8 +1,4 @@
-"""Model folders without torch, and other processes that really run."""
-
-import subprocess
-import sys
-from contextlib import contextmanager
+"""Model folders without torch."""
 
 import numpy as np
 import pytest
@@ -25,26 +21,3 @@ def add_model():
         return folder.parent / name
 
     return add
-
-
-@pytest.fixture
-def other_process():
-    """A function that runs Python code in another process until the block ends.
-
-    The code prints one line when it is ready, and the process ends when its stdin closes.
-    """
-
-    @contextmanager
-    def run(code="print('ready')"):
-        wait = "; import sys; sys.stdout.flush(); sys.stdin.read()"
-        process = subprocess.Popen(
-            [sys.executable, "-c", code.replace("\n", ";") + wait],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )
-        try:
-            assert process.stdout.readline().strip(), "the other process did not start"
-            yield process
-        finally:
-            process.communicate(timeout=20)
-
-    return run

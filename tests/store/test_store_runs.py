@@ -14,6 +14,7 @@ from tuillm.store.files import append_json, write_text
 from tuillm.store.launch import resume_run
 from tuillm.store.processes import ProcessId, this_process
 from tuillm.store.runs import (
+    Asked,
     active_run_for,
     create_run,
     get_run,
@@ -208,18 +209,31 @@ def test_requests_arrive_in_order_and_once():
     for request in ("pause", "sample"):
         run.request(request)
     found, offset = requests(run, 0)
-    assert found == ["pause", "sample"]
-    run.request("stop")
-    assert requests(run, offset)[0] == ["stop"]
+    assert found == [Asked("pause"), Asked("sample")]
+    run.request("extend", steps=5)
+    assert requests(run, offset)[0] == [Asked("extend", 5)]
     assert requests(run, requests(run, offset)[1])[0] == []
 
 
 def test_a_damaged_request_hides_no_other():
     """What somebody wrote into the control file by hand is passed over."""
     run = new_run()
-    run.control.write_text('stop!\n{"wish": "stop"}\n')
+    lines = ['stop!', '{"wish": "stop"}', '{"request": "dance"}', '{"request": ["stop"]}']
+    for steps in ("", ', "steps": 0', ', "steps": -3', ', "steps": 2.5', ', "steps": true',
+                  ', "steps": "7"', ', "steps": null'):
+        lines.append(f'{{"request": "extend"{steps}}}')
+    run.control.write_text("\n".join([*lines, ""]))
     run.request("eval")
-    assert requests(run, 0)[0] == ["eval"]
+    assert requests(run, 0)[0] == [Asked("eval")]
+
+
+@pytest.mark.parametrize("steps", [0, -3, 2.5, True, "7"])
+def test_an_extension_is_by_whole_steps(steps):
+    """A run is asked for one step more or for several, else in one line for neither."""
+    run = new_run()
+    with pytest.raises(UsageError, match="cannot be extended by"):
+        run.request("extend", steps=steps)
+    assert not run.control.exists()
 
 
 def test_steps_repeated_after_a_resume_count_once_the_newest():
@@ -249,6 +263,22 @@ def test_a_run_that_has_not_ended_early_is_not_resumed(state, words):
     with pytest.raises(TuillmError, match=f"'My-Book-1' {words}; there is nothing to resume"):
         resume_run(run)
     assert run.status().state == state
+
+
+def test_a_finished_run_is_told_how_to_go_on():
+    """What cannot be resumed can be extended, and the command for it is named."""
+    run = new_run()
+    set_state(run, "finished")
+    with pytest.raises(TuillmError) as caught:
+        resume_run(run)
+    assert "tuillm runs extend My-Book-1 STEPS" in caught.value.hint
+    with pytest.raises(UsageError, match="cannot be extended by -1 steps"):
+        resume_run(run, extend=-1)
+    with pytest.raises(TuillmError, match="has no checkpoint to go on from"):
+        resume_run(run, extend=5)
+    set_state(run, "running")
+    with pytest.raises(TuillmError, match="is running"):
+        resume_run(run, extend=5)
 
 
 @pytest.mark.parametrize("place", ["last", ".last.old.abc/folder"])

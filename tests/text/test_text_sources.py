@@ -3,7 +3,8 @@
 import pytest
 
 from tuillm.errors import TuillmError
-from tuillm.text.sources import demo_book, read_corpus
+from tuillm.store.paths import demo_book
+from tuillm.text.sources import read_corpus
 
 TEXT = "Бір кітап — «book»\nсөз 白鲸 🐋\n"
 

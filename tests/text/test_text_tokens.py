@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from tuillm.config import TrainConfig
-from tuillm.errors import TuillmError
+from tuillm.errors import TuillmError, UsageError
 from tuillm.store.paths import cache_dir
 from tuillm.text.sources import Corpus, read_corpus
+from tuillm.text.tokenizer import make_tokenizer
 from tuillm.text.tokens import choose_tokenizer, split, tokenize
 
 
@@ -101,6 +102,29 @@ def test_other_settings_make_other_files(book, other):
     assert len(entries()) == 1
     tokenize(corpus, settings(**{"tokenizer": "bpe"} | other))
     assert len(entries()) == 2
+
+
+def test_a_given_tokenizer_makes_the_tokens(book):
+    """The ids are those of the tokenizer handed in; two of one kind are told apart."""
+    corpus = read_corpus((str(book),))
+    tokenize(corpus, settings(tokenizer="bpe", vocab_size=300))
+    for text in (corpus.text, corpus.text[:9000]):
+        given = make_tokenizer("bpe", [text], 300)
+        for _ in range(2):
+            files = tokenize(corpus, settings(), given)
+            assert files.tokenizer is given
+            ids = [*files.train.tolist(), *files.val.tolist()]
+            cut = int(0.9 * corpus.characters)
+            assert ids == given.encode(corpus.text[:cut]) + given.encode(corpus.text[cut:])
+    assert len(entries()) == 3
+
+
+def test_a_given_tokenizer_is_of_the_kind_asked_for(book):
+    """A kind that was asked for and is not the given one's is refused by name."""
+    corpus, given = read_corpus((str(book),)), make_tokenizer("char", ["abc"])
+    tokenize(corpus, settings(tokenizer="char", init_from="old"), given)
+    with pytest.raises(UsageError, match="'bpe': the model 'old' has 'char'"):
+        tokenize(corpus, settings(tokenizer="bpe", init_from="old"), given)
 
 
 def test_other_contents_make_other_files(book):

@@ -122,7 +122,9 @@ def test_killed_worker(book, undisturbed):
     assert list_models() == []
     resume_run(run)
     assert wait_for_end(run).state == "finished"
-    steps = [row["step"] for row in read_rows(run.metrics)[0]]
+    rows = read_rows(run.metrics)[0]
+    assert [row["resumed"] for row in rows if "step" not in row] == [saved]
+    steps = [row["step"] for row in rows if "step" in row]
     assert len(steps) > STEPS and steps.count(saved) == 1 and steps.count(saved + 1) == 2
     assert losses(run) == undisturbed(dropout=0.2)
 

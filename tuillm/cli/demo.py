@@ -6,9 +6,6 @@ import click
 
 from tuillm.errors import UsageError
 
-NAME = "demo"
-SAMPLE_PROMPT = '"Dry feet and a short road,"'
-
 
 @click.command("demo")
 @click.option("--chat/--no-chat", default=True, help="Open the chat afterwards [yes].")
@@ -17,15 +14,12 @@ SAMPLE_PROMPT = '"Dry feet and a short road,"'
 def demo_command(chat: bool, again: bool, minutes: float) -> None:
     """Let a model named `demo` learn the bundled book by heart (a minute), then talk to it."""
     from tuillm.cli.train import start
-    from tuillm.config import build_train
+    from tuillm.store.demo import NAME, demo_config
     from tuillm.store.paths import models_dir
-    from tuillm.text.sources import demo_book
 
     name: str | None = NAME
     if again or not (models_dir() / NAME).exists():
-        settings = {"corpus": str(demo_book()), "name": NAME, "preset": "heart",
-                    "minutes": minutes, "sample_prompt": SAMPLE_PROMPT}
-        name = start(build_train(settings), replace=again)
+        name = start(demo_config(minutes), replace=again)
     else:
         print(f"The model {NAME!r} is there already (grow it anew: tuillm demo --again).")
     if not chat or name is None:

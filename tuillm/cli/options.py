@@ -53,7 +53,7 @@ class _SettingOption(click.Option):
 
 
 def _option(setting: Setting, short: str | None) -> Decorator:
-    flag = "--" + setting.name.replace("_", "-")
+    flag = setting.flag
     switch = setting.type is bool
     names = [f"{flag}/--no-{flag[2:]}" if switch else flag, setting.name]
     kind: Any = click.Choice(setting.choices) if setting.choices else setting.type

@@ -97,6 +97,28 @@ def resume(run_id: str) -> None:
     print(f"{run_id} {begin}; watch it: tuillm runs attach {run_id}")
 
 
+@runs_command.command("extend")
+@_id
+@click.argument("steps", type=click.IntRange(min=1), metavar="STEPS")
+def extend(run_id: str, steps: int) -> None:
+    """Let a run take STEPS more, be it going or ended; it publishes over its model.
+
+    A run on the clock gets the time that so many of its steps have taken. The learning rate rises
+    again to what the longer schedule says.
+    """
+    from tuillm.store.launch import resume_run
+
+    run = runs.get_run(run_id)
+    state = run.status().state
+    if state in ACTIVE:
+        run.request("extend", steps)
+        paused = f"; it is paused, go on with: tuillm runs resume {run_id}"
+        print(f"asked {run_id} to take {steps:,} steps more{paused if state == 'paused' else ''}")
+        return
+    print(f"{run_id} goes on from step {resume_run(run, extend=steps):,} for {steps:,} steps more "
+          f"than it had; watch it: tuillm runs attach {run_id}")
+
+
 @runs_command.command("rm")
 @click.argument("run_ids", nargs=-1, required=True, metavar="ID...")
 def rm(run_ids: tuple[str, ...]) -> None:

@@ -7,7 +7,6 @@ import click
 
 from tuillm.cli.options import GroupedCommand, setting_options, typed
 from tuillm.config import PRESETS, TrainConfig, build_train, read_toml
-from tuillm.errors import TuillmError, UsageError
 
 _PRESETS = "\n".join(f"  {name:<12} {preset.help}" for name, preset in PRESETS.items())
 
@@ -21,20 +20,28 @@ _PRESETS = "\n".join(f"  {name:<12} {preset.help}" for name, preset in PRESETS.i
 @click.option("--config", "config_file", metavar="FILE", help="Settings from a TOML file.")
 @click.option("--replace", is_flag=True, help="Publish over a model of the same name.")
 @click.option("--detach", is_flag=True, help="Start in the background and return at once.")
+@click.option("--forecast", is_flag=True, help="Say what the run would take; start nothing.")
 @click.option("--json-lines", is_flag=True, help="Print every step as JSON, for programs.")
 @setting_options(TrainConfig, leave_out=("corpus",))
 def train_command(
     corpus: tuple[str, ...], config_file: str | None, replace: bool, detach: bool,
-    json_lines: bool, **settings: Any,
+    forecast: bool, json_lines: bool, **settings: Any,
 ) -> None:
     """Grow a model on TEXT...: files or http(s) addresses.
 
     The model lands in the registry under the name of the text (or --name). Ctrl-C stops after
     the current step and keeps what was learned; twice leaves the run going in the background.
     """
+    from tuillm.store.models import shape_of
+
     file = read_toml(config_file) if config_file else {}
-    config = build_train(typed(settings | {"corpus": corpus}), file)
-    start(config, replace=replace, detach=detach, json_lines=json_lines)
+    config = build_train(typed(settings | {"corpus": corpus}), file, shape_of)
+    if forecast:
+        from tuillm.cli.forecast import show_forecast
+
+        show_forecast(config, json_lines=json_lines)
+    else:
+        start(config, replace=replace, detach=detach, json_lines=json_lines)
 
 
 def start(
@@ -54,29 +61,18 @@ def start(
 
 def check(config: TrainConfig, *, replace: bool) -> None:
     """Refuse what cannot work before anything is started: the text, the name, the disk."""
-    from tuillm.store.models import refuse_if_taken
-    from tuillm.store.paths import ensure_dir, models_dir, runs_dir
-    from tuillm.store.runs import active_run_for, model_name
-    from tuillm.store.usage import refuse_if_used
+    from tuillm.store.launch import refuse_to_start
     from tuillm.text.sources import read_corpus
 
-    if not config.corpus:
-        raise UsageError("no text was named", "tuillm train BOOK.txt, or tuillm demo")
-    name = model_name(config)
-    for folder in (models_dir(), runs_dir()):
-        ensure_dir(folder)
-    if replace:
-        refuse_if_used(name, "replace")
-    else:
-        refuse_if_taken(name, "another name: --name NAME; in its place: --replace")
-    running = active_run_for(name)
-    if running:
-        raise TuillmError(
-            f"run {running.id!r} is already growing {name!r}",
-            f"watch it: tuillm runs attach {running.id}",
-        )
+    refuse_to_start(config, replace=replace)
     _fetch_addresses(config.corpus)
     read_corpus(config.corpus, config.encoding)
+    if config.init_from is not None:
+        from tuillm.store.models import find_model
+        from tuillm.text.tokenizer import load_tokenizer
+        from tuillm.text.tokens import refuse_other_kind
+
+        refuse_other_kind(load_tokenizer(find_model(config.init_from).path), config)
 
 
 def _fetch_addresses(sources: tuple[str, ...]) -> None:

@@ -128,6 +128,8 @@ class PlainLines:
                 self._notes.add(note)
                 print(f"note: {note}")
         for row in rows:
+            if "step" not in row:  # the mark of a resume
+                continue
             if "val_loss" in row or row["elapsed"] - self._shown >= self._every:
                 self._shown = row["elapsed"]
                 print(self._line(row), flush=True)
@@ -155,7 +157,7 @@ class JsonLines:
 
     def news(self, status: Status, rows: list[dict[str, Any]], samples: list[str]) -> None:
         for row in rows:
-            self._print({"event": "step"} | row)
+            self._print({"event": "step" if "step" in row else "resumed"} | row)
         for text in samples:
             self._print({"event": "sample", "text": text})
         if status.state != self._state:

@@ -24,6 +24,13 @@ class Setting:
     help: str
     group: str
     several: bool = False
+    unset: str = "auto"
+    named: str = ""
+
+    @property
+    def flag(self) -> str:
+        """The option of the command line: the name with dashes, unless it was given another."""
+        return self.named or "--" + self.name.replace("_", "-")
 
     @property
     def default_text(self) -> str:
@@ -31,9 +38,9 @@ class Setting:
         return self.words(self.default)
 
     def words(self, value: Any) -> str:
-        """A value in the words of a person ('auto' where None means: decided later)."""
+        """A value in the words of a person (None mostly means: decided later, 'auto')."""
         if value is None:
-            return "auto"
+            return self.unset
         if isinstance(value, bool):
             return "yes" if value else "no"
         if isinstance(value, tuple | list):
@@ -41,9 +48,15 @@ class Setting:
         return repr(value) if isinstance(value, str) else f"{value:.10g}"
 
 
-def setting(default: Any, help: str, *, group: str, **limits: Any) -> Any:
-    """Declare a setting: default, one sentence, group, and pydantic limits (ge, gt, le, lt)."""
-    return Field(default, description=help, json_schema_extra={"group": group}, **limits)
+def setting(
+    default: Any, help: str, *, group: str, flag: str = "", unset: str = "auto", **limits: Any
+) -> Any:
+    """Declare a setting: default, one sentence, group, and pydantic limits (ge, gt, le, lt).
+
+    `flag` is its option where that is not the name with dashes; `unset` what None is called.
+    """
+    return Field(default, description=help, **limits,
+                 json_schema_extra={"group": group, "flag": flag, "unset": unset})
 
 
 def settings_of(config: type[BaseModel]) -> list[Setting]:
@@ -82,6 +95,8 @@ def _read(name: str, info: Any) -> Setting:
         help=info.description or "",
         group=extra.get("group", ""),
         several=several,
+        unset=extra.get("unset", "auto"),
+        named=extra.get("flag", ""),
     )
 
 

@@ -3,8 +3,9 @@
 Knows the order of the layers and how to word a refused value; knows no command line.
 """
 
+import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,11 +19,18 @@ from tuillm.errors import UsageError, did_you_mean
 
 Config = TypeVar("Config", bound=BaseModel)
 
+ShapeOf = Callable[[str], Mapping[str, Any]]
+
 _LIMITS = ("max_steps", "minutes")
+_FINETUNE = "finetune"
+# what a model to start from decides; the last two are facts of its weights alone
+_SHAPE = ("tokenizer", "vocab_size", "n_layer", "n_head", "n_embd", "block_size", "tie_weights",
+          "bias", "positions")
 
 
 def build_train(
-    typed: Mapping[str, Any], file: Mapping[str, Any] | None = None
+    typed: Mapping[str, Any], file: Mapping[str, Any] | None = None,
+    shape_of: ShapeOf | None = None,
 ) -> TrainConfig:
     """Return the TrainConfig of a preset, overlaid by `file` and then by `typed`.
 
@@ -30,15 +38,26 @@ def build_train(
     lower layers no longer holds: who types `--max-steps 100` means 100 steps. Nor does a
     lower layer's vocab_size, which is that of a bpe, once a higher one chose another tokenizer,
     or its min_lr below which a higher one put the learning rate.
-    Raises UsageError for an unknown key or preset and for a value out of its range.
+
+    With `init_from` the preset is `finetune` unless one was named, and the shape is that model's,
+    which `shape_of` (store.models.shape_of) tells: a preset's shape gives way silently, and the
+    rate of `finetune` falls with the width.
+    Raises UsageError for an unknown key or preset, for a value out of its range, and for one
+    that is not the model's.
     """
     file = file or {}
-    name = typed.get("preset") or file.get("preset") or TrainConfig.model_fields["preset"].default
+    parent = typed.get("init_from", file.get("init_from"))
+    default = TrainConfig.model_fields["preset"].default if parent is None else _FINETUNE
+    name = typed.get("preset") or file.get("preset") or default
     if not isinstance(name, str) or name not in PRESETS:
         known = "presets: " + ", ".join(PRESETS)
         raise UsageError(f"unknown preset {name!r}", did_you_mean(str(name), PRESETS, known))
+    shape: Mapping[str, Any] = {}
+    if shape_of and isinstance(parent, str | os.PathLike):
+        shape = shape_of(os.fspath(parent))
+    recipe = _recipe(name, parent is not None, shape)
     values: dict[str, Any] = {}
-    for layer in (PRESETS[name].settings, file, typed):
+    for layer in (recipe, file, typed):
         if any(limit in layer for limit in _LIMITS):
             for limit in _LIMITS:
                 values.pop(limit, None)
@@ -47,6 +66,8 @@ def build_train(
         if layer.get("learning_rate", 1) < values.get("min_lr", 0):
             values.pop("min_lr")
         values.update(layer)
+    if shape:
+        values |= _shape_taken_over(values, shape)
     return _validated(TrainConfig, values | {"preset": name})
 
 
@@ -66,6 +87,39 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from None
+
+
+def _recipe(preset: str, has_parent: bool, shape: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a preset sets, with `has_parent` all but the shape."""
+    settings = PRESETS[preset].settings
+    if not has_parent:
+        return settings
+    recipe = {key: value for key, value in settings.items() if key not in _SHAPE}
+    if preset == _FINETUNE and shape:
+        narrow = min(1.0, 128 / shape["n_embd"])
+        recipe["learning_rate"] = float(f"{recipe['learning_rate'] * narrow:.2g}")
+    return recipe
+
+
+def _shape_taken_over(values: Mapping[str, Any], shape: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that a model decides; raises UsageError for one set otherwise.
+
+    block_size may be smaller: the model then learns from shorter windows and keeps its context.
+    """
+    model = shape["init_from"]
+    said = {key: values[key] for key in _SHAPE if values.get(key) not in (None, "auto")}
+    for key, value in said.items():
+        if key in ("bias", "positions"):
+            raise UsageError(f"{key} cannot be set: the model {model!r} brings its own")
+        if (own := shape.get(key)) is None:
+            continue
+        shorter = key == "block_size" and isinstance(value, int) and value < own
+        if value != own and not shorter:
+            raise UsageError(f"{key} cannot be {value!r}: the model {model!r} has {own!r}",
+                             "leave it out, or train without --from")
+    window = said.get("block_size") or max(2, shape["block_size"])  # 2 is the least there is
+    kind = shape.get("tokenizer") or said.get("tokenizer", "auto")
+    return {**shape, "block_size": window, "tokenizer": kind, "vocab_size": None}
 
 
 def _validated(kind: type[Config], values: Mapping[str, Any]) -> Config:

@@ -39,6 +39,10 @@ class TrainConfig(BaseModel):
         group="text", ge=0, le=0.5,
     )
 
+    init_from: str | None = setting(
+        None, "model to start from: a name or a folder; its shape and tokenizer are taken over",
+        group="model", flag="--from", unset="none",
+    )
     n_layer: int = setting(4, "transformer blocks; 0 makes a bigram model", group="model", ge=0,
                            le=96)
     n_head: int = setting(2, "attention heads per block", group="model", ge=1, le=128)
@@ -114,6 +118,12 @@ class TrainConfig(BaseModel):
         if isinstance(value, str | os.PathLike):
             return (os.fspath(value),)
         return tuple(map(os.fspath, value)) if isinstance(value, list | tuple) else value
+
+    @field_validator("init_from", mode="before")
+    @classmethod
+    def _path_or_name(cls, value: Any) -> Any:
+        """A folder may come as a Path."""
+        return os.fspath(value) if isinstance(value, os.PathLike) else value
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -8,30 +8,15 @@ Shapes: B batch, T positions, C = n_embd, H = n_head, D = C / H, V = vocab_size.
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tuillm.config.shape import GPTConfig
 from tuillm.model.attention import attend, attend_cached
 from tuillm.model.cache import KVCache
 from tuillm.model.dropout import drop
-
-
-@dataclass(frozen=True)
-class GPTConfig:
-    """The shape of a model; names as in TrainConfig."""
-
-    vocab_size: int
-    block_size: int
-    n_layer: int
-    n_head: int
-    n_embd: int
-    dropout: float = 0.0
-    bias: bool = True
-    tie_weights: bool = True
-    norm_eps: float = 1e-5
 
 
 class GPT(nn.Module):

@@ -13,8 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from tuillm.config.shape import GPTConfig
 from tuillm.errors import TuillmError
-from tuillm.model.gpt import GPT, GPTConfig
+from tuillm.model.gpt import GPT
 
 _LINEAR = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 _NORM = ("ln_1", "ln_2")

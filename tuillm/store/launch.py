@@ -10,13 +10,48 @@ import sys
 import psutil
 
 from tuillm.config import TrainConfig
-from tuillm.errors import TuillmError
+from tuillm.errors import TuillmError, UsageError
 from tuillm.store.files import read_json, recover_folder
+from tuillm.store.models import find_model, refuse_if_taken
+from tuillm.store.paths import ensure_dir, models_dir, runs_dir
 from tuillm.store.processes import ProcessId, this_process
-from tuillm.store.runs import RESUMABLE, Run, create_run
+from tuillm.store.runs import (
+    RESUMABLE,
+    Run,
+    active_run_for,
+    check_extension,
+    create_run,
+    model_name,
+)
+from tuillm.store.usage import refuse_if_used
 
 _WORKER = "tuillm.training.worker"
 _workers: list[subprocess.Popen[bytes]] = []
+
+
+def refuse_to_start(config: TrainConfig, *, replace: bool = False) -> None:
+    """Raise TuillmError for a run that cannot end well: no text, a name taken, a disk refusing.
+
+    So does a model to start from that is unknown or damaged. Whether the text itself can be read
+    is not looked at here.
+    """
+    if not config.corpus:
+        raise UsageError("no text was named", "tuillm train BOOK.txt, or tuillm demo")
+    name = model_name(config)
+    for folder in (models_dir(), runs_dir()):
+        ensure_dir(folder)
+    if replace:
+        refuse_if_used(name, "replace")
+    else:
+        refuse_if_taken(name, "another name: --name NAME; in its place: --replace")
+    running = active_run_for(name)
+    if running:
+        raise TuillmError(
+            f"run {running.id!r} is already growing {name!r}",
+            f"watch it: tuillm runs attach {running.id}",
+        )
+    if config.init_from is not None:
+        find_model(config.init_from)
 
 
 def start_run(config: TrainConfig, *, replace: bool = False) -> Run:
@@ -29,24 +64,30 @@ def start_run(config: TrainConfig, *, replace: bool = False) -> Run:
     return run
 
 
-def resume_run(run: Run) -> int:
+def resume_run(run: Run, *, extend: int = 0) -> int:
     """Start a new worker that takes an ended run up again; return the step it goes on from.
 
     That is the last checkpoint's, or 0 for a run that ended before its first one and so begins
-    anew. Raises TuillmError when the run is still going or has finished.
+    anew. With `extend` the run takes that many steps more, which a finished one can do as well.
+    Raises TuillmError when the run is still going, or has finished and is not extended.
     """
+    options = ["--extend", str(check_extension(extend))] if extend else []
     status = run.status()
-    if status.state not in RESUMABLE:
-        words = "has finished" if status.state == "finished" else f"is {status.state}"
-        raise TuillmError(f"run {run.id!r} {words}; there is nothing to resume")
+    finished = status.state == "finished"
+    if status.state not in RESUMABLE and not (finished and extend):
+        words = "has finished" if finished else f"is {status.state}"
+        raise TuillmError(f"run {run.id!r} {words}; there is nothing to resume",
+                          f"more steps: tuillm runs extend {run.id} STEPS")
     recover_folder(run.last)
     checkpoint = run.last / "trainer.json"
+    if finished and not checkpoint.exists():
+        raise TuillmError(f"run {run.id!r} has no checkpoint to go on from in {run.last}")
     step = int(read_json(checkpoint).get("step", 0)) if checkpoint.exists() else 0
     me = this_process()
     run.control.unlink(missing_ok=True)
     fresh = {"state": "preparing", "pid": me.pid, "process_started": me.started, "error": None}
     run.write_status(status.model_copy(update=fresh))
-    _spawn(run, ["--resume"] if checkpoint.exists() else [])
+    _spawn(run, options + (["--resume"] if checkpoint.exists() else []))
     return step
 
 

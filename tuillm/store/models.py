@@ -128,6 +128,28 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Model:
     return model
 
 
+def shape_of(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the settings that a model to start from decides, for config.build_train.
+
+    `init_from` is its name, or its folder's absolute path; `tokenizer` is None where no card
+    tells the kind. Raises TuillmError for a model that is unknown, damaged or no GPT-2.
+    """
+    model = find_model(name_or_path)
+    registered = model.path.parent == models_dir()
+    shape = model.as_json()
+    sizes = {key: shape[key] for key in ("n_layer", "n_head", "n_embd", "block_size", "vocab_size")}
+    damaged = [key for key, size in sizes.items()
+               if type(size) is not int or size < (key != "n_layer")]
+    if model.config.get("model_type") != "gpt2" or damaged:
+        raise TuillmError(f"model {model.name!r} cannot be trained on: its config.json is not "
+                          "that of a GPT-2")
+    return sizes | {
+        "init_from": model.name if registered else str(model.path),
+        "tie_weights": model.config.get("tie_word_embeddings", True),
+        "tokenizer": model.card.tokenizer,
+    }
+
+
 def read_model(path: Path) -> Model:
     """Return what a model folder says of itself; what is wrong with it stands in `problem`."""
     problem, config, card = "", {}, ModelCard()
@@ -181,12 +203,22 @@ def copy_model(source: str, target: str) -> None:
         model = get_model(source)
         refuse_if_taken(target)
         with new_folder(models_dir() / target) as folder:
-            try:
-                shutil.copytree(model.path, folder, dirs_exist_ok=True)
-            except shutil.Error as error:
-                raise disk_error(OSError(str(error.args[0][0][2])), folder) from None
+            _copy_files(model.path, folder)
             card = model.card.model_copy(update={"parent": source})
             write_json(folder / CARD, card.model_dump(mode="json"))
+
+
+def export_model(name: str, target: Path) -> None:
+    """Copy a model's folder to `target`, where transformers can load it without us.
+
+    `target` may be an empty folder; raises TuillmError when it holds anything, and when the
+    model is unknown or damaged.
+    """
+    model = find_model(name)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise TuillmError(f"{target} is there already", "name a new or an empty folder")
+    with new_folder(target) as folder:
+        _copy_files(model.path, folder)
 
 
 def remove_model(name: str) -> None:
@@ -229,6 +261,13 @@ def _put_back(path: Path) -> bool:
         return False
     with registry_lock():
         return path.is_dir()
+
+
+def _copy_files(source: Path, folder: Path) -> None:
+    try:
+        shutil.copytree(source, folder, dirs_exist_ok=True)
+    except shutil.Error as error:
+        raise disk_error(OSError(str(error.args[0][0][2])), folder) from None
 
 
 def _missing_parts(path: Path) -> str:

@@ -49,6 +49,11 @@ def themes_dirs() -> list[Path]:
     return [shipped if shipped.is_dir() else package.parent / "themes", config_dir() / "themes"]
 
 
+def demo_book() -> Path:
+    """The book that comes with tuillm."""
+    return Path(__file__).parents[1] / "text" / "books" / "the-salt-road.txt"
+
+
 def ensure_dir(path: Path) -> Path:
     """Create a directory of ours and return it; raises TuillmError when it cannot be written."""
     try:

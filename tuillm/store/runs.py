@@ -18,19 +18,19 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tuillm.config import TrainConfig
-from tuillm.errors import TuillmError, did_you_mean
+from tuillm.errors import TuillmError, UsageError, did_you_mean
 from tuillm.store.files import append_json, read_json, remove_folder, write_json
 from tuillm.store.names import check_name, name_from
 from tuillm.store.paths import ensure_dir, runs_dir
 from tuillm.store.processes import ProcessId
 
 State = Literal["preparing", "running", "paused", "finished", "stopped", "failed", "lost"]
-Request = Literal["pause", "resume", "stop", "eval", "sample"]
+Request = Literal["pause", "resume", "stop", "eval", "sample", "extend"]
 
 ACTIVE: tuple[State, ...] = ("preparing", "running", "paused")
 RESUMABLE: tuple[State, ...] = ("stopped", "failed", "lost")
@@ -41,6 +41,7 @@ class Status(BaseModel):
 
     `val_loss` and `bits_per_byte` are the best so far, `best_step` when that was; `notes`
     are sentences about what was decided for the person; `model` is the published name.
+    `extended_steps` is by how much the run was extended beyond its settings, all in all.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -55,6 +56,7 @@ class Status(BaseModel):
     epoch: float = 0.0
     elapsed: float = 0.0
     eta: float | None = None
+    extended_steps: int = 0
     train_loss: float | None = None
     tokens_per_sec: float | None = None
     val_loss: float | None = None
@@ -69,6 +71,14 @@ class Status(BaseModel):
     model: str | None = None
     error: str | None = None
     hint: str | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One line of `control`: a request, and for `extend` the number of steps."""
+
+    request: Request
+    steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -104,9 +114,15 @@ class Run:
         """Replace `status.json`."""
         write_json(self.path / "status.json", status.model_dump(mode="json"))
 
-    def request(self, request: Request) -> None:
-        """Ask the worker for something; it answers at the next step boundary."""
-        append_json(self.path / "control", {"request": request, "time": time.time()})
+    def request(self, request: Request, steps: int = 0) -> None:
+        """Ask the worker for something; it answers at the next step boundary.
+
+        `extend` asks for `steps` more; raises UsageError when these are less than one.
+        """
+        if request == "extend":
+            check_extension(steps)
+        number = {"steps": steps} if request == "extend" else {}
+        append_json(self.path / "control", {"request": request, **number, "time": time.time()})
 
     @property
     def control(self) -> Path:
@@ -115,7 +131,10 @@ class Run:
 
     @property
     def metrics(self) -> Path:
-        """One JSON object a step; after a resume the steps since the checkpoint come again."""
+        """One JSON object a step; after a resume the steps since the checkpoint come again.
+
+        Before these stands the mark `{"resumed": STEP, "time": ...}`, which has no `step`.
+        """
         return self.path / "metrics.jsonl"
 
     @property
@@ -149,8 +168,12 @@ def model_name(config: TrainConfig) -> str:
 
 
 def create_run(config: TrainConfig, process: ProcessId) -> Run:
-    """Make a new run folder `NAME-1`, `NAME-2`... in state `preparing`, owned by `process`."""
+    """Make a new run folder `NAME-1`, `NAME-2`... in state `preparing`, owned by `process`.
+
+    Its paths are absolute from then on: a run may be taken up again from any directory.
+    """
     ensure_dir(runs_dir())
+    config = _with_absolute_paths(config)
     run = _new_folder(model_name(config))
     try:
         write_json(run.path / "run.json", config.model_dump(mode="json"))
@@ -200,10 +223,20 @@ def active_run_for(name: str) -> Run | None:
     return None
 
 
-def requests(run: Run, offset: int) -> tuple[list[Request], int]:
-    """Return the whole lines of `control` from byte `offset` on, and the new offset."""
+def requests(run: Run, offset: int) -> tuple[list[Asked], int]:
+    """Return what `control` asks for from byte `offset` on, and the new offset.
+
+    Lines that ask for nothing there is are passed over.
+    """
     rows, offset = read_rows(run.control, offset)
-    return [row["request"] for row in rows if "request" in row], offset
+    return [asked for row in rows if (asked := _asked(row))], offset
+
+
+def check_extension(steps: int) -> int:
+    """Return the steps that a run is to take in addition; raises UsageError for less than one."""
+    if type(steps) is not int or steps < 1:
+        raise UsageError(f"a run cannot be extended by {steps!r} steps", "allowed: 1 or more")
+    return steps
 
 
 def read_rows(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
@@ -232,6 +265,15 @@ def read_rows(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
     return rows, offset + len(whole)
 
 
+def read_tail(path: Path, limit: int = 65_536) -> list[dict[str, Any]]:
+    """Return the JSON objects of the last whole lines, from at most `limit` bytes."""
+    try:
+        size = path.stat().st_size
+    except OSError:
+        return []
+    return read_rows(path, max(size - limit, 0))[0]
+
+
 def metric_rows(run: Run) -> Iterator[dict[str, Any]]:
     """Yield a run's metrics by step; what a resume took up again counts as it was then."""
     rows: list[dict[str, Any]] = []
@@ -241,6 +283,25 @@ def metric_rows(run: Run) -> Iterator[dict[str, Any]]:
                 rows.pop()
             rows.append(row)
     return iter(rows)
+
+
+def _asked(row: dict[str, Any]) -> Asked | None:
+    request: Any = row.get("request")
+    steps = row.get("steps")
+    if request not in get_args(Request):
+        return None
+    if request != "extend":
+        return Asked(request)
+    return Asked(request, steps) if type(steps) is int and steps > 0 else None
+
+
+def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
+    corpus = tuple(source if "://" in source else os.path.abspath(os.path.expanduser(source))
+                   for source in config.corpus)
+    parent = config.init_from
+    if parent and parent != os.path.basename(parent):  # a folder, no name of the registry
+        parent = os.path.abspath(os.path.expanduser(parent))
+    return config.model_copy(update={"corpus": corpus, "init_from": parent})
 
 
 def _new_folder(name: str) -> Run:

@@ -8,13 +8,10 @@ import codecs
 import hashlib
 import os
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from tuillm.errors import TuillmError, did_you_mean
 from tuillm.text.download import download, is_url
-
-DEMO_BOOK = "the-salt-road.txt"
 
 
 @dataclass(frozen=True)
@@ -69,11 +66,6 @@ def read_corpus(sources: tuple[str, ...], encoding: str = "auto") -> Corpus:
         notes += remarks
     label = Path(sources[0]).name if len(sources) == 1 else f"{len(sources)} texts"
     return Corpus(tuple(documents), label, tuple(notes))
-
-
-def demo_book() -> Path:
-    """The path of the bundled book."""
-    return Path(str(resources.files("tuillm.text") / "books" / DEMO_BOOK))
 
 
 def _read(source: str) -> bytes:

@@ -9,7 +9,10 @@ strings, not characters: only a decoder that keeps state may turn them into text
 """
 
 import codecs
+import hashlib
 import json
+import os
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from tuillm.errors import TuillmError
 from tuillm.store.files import read_json, write_json, write_text
 
 END_OF_TEXT = "<|endoftext|>"
+GPT2_ENTRIES = 50_257
 _SLICE = 1 << 20
 # where tiktoken itself finds GPT-2's vocabulary, with the hashes it checks
 _GPT2_HOST = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/"
@@ -48,6 +52,11 @@ class Tokenizer:
             mergeable_ranks=ranks,
             special_tokens=special,
         )
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all that decides the ids."""
+        return hashlib.sha256(json.dumps(self.spec, sort_keys=True).encode()).hexdigest()
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text; '<|endoftext|>' in it is plain text like any other."""
@@ -123,6 +132,14 @@ def make_tokenizer(kind: str, documents: Iterable[str], vocab_size: int = 1024) 
     if kind == "bpe":
         return Tokenizer(_train_bpe(documents, vocab_size))
     return _gpt2_tokenizer()
+
+
+def gpt2_is_cached() -> bool:
+    """Whether GPT-2's vocabulary is where tiktoken looks for it before it asks the network."""
+    environ, default = os.environ, os.path.join(tempfile.gettempdir(), "data-gym-cache")
+    place = environ.get("TIKTOKEN_CACHE_DIR", environ.get("DATA_GYM_CACHE_DIR", default))
+    names = (hashlib.sha1((_GPT2_HOST + name).encode()).hexdigest() for name in _GPT2_FILES)
+    return bool(place) and all(os.path.exists(os.path.join(place, name)) for name in names)
 
 
 def slices(text: str, size: int = _SLICE) -> Iterator[str]:

@@ -6,13 +6,14 @@ out; in a corpus of several documents an end-of-text id stands where one ends.
 
 import hashlib
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from tuillm.config import TrainConfig
-from tuillm.errors import TuillmError
+from tuillm.errors import TuillmError, UsageError
 from tuillm.store.files import new_folder, read_json, write_json
 from tuillm.store.paths import cache_dir, ensure_dir
 from tuillm.text.sources import Corpus
@@ -20,6 +21,7 @@ from tuillm.text.tokenizer import Tokenizer, load_tokenizer, make_tokenizer, sli
 
 _FORMAT = 3
 _KEEP_CACHED = 16
+_DAY = 86_400
 _BPE_SMALL, _BPE_LARGE, _LARGE_TEXT = 512, 1024, 500_000
 
 
@@ -38,19 +40,35 @@ class TokenFiles:
     notes: tuple[str, ...]
 
 
-def tokenize(corpus: Corpus, config: TrainConfig) -> TokenFiles:
+def tokenize(
+    corpus: Corpus, config: TrainConfig, tokenizer: Tokenizer | None = None
+) -> TokenFiles:
     """Return the tokens of a corpus, from the cache when its contents were tokenized before.
 
-    Raises TuillmError when the text is too short to learn from.
+    They are those of `tokenizer`, or of one made for this corpus. Raises TuillmError when the
+    text is too short to learn from, and UsageError when `config` asks for another kind.
     """
-    kind, vocab_size = choose_tokenizer(corpus, config)
-    recipe = f"{_FORMAT} {corpus.sha256} {kind} {vocab_size} {config.val_fraction!r}"
+    if tokenizer:
+        refuse_other_kind(tokenizer, config)
+        maker = f"given {tokenizer.sha256}"
+    else:
+        maker = " ".join(map(str, choose_tokenizer(corpus, config)))
+    recipe = f"{_FORMAT} {corpus.sha256} {maker} {config.val_fraction!r}"
     root = ensure_dir(cache_dir() / "tokens")
     folder = root / hashlib.sha256(recipe.encode()).hexdigest()[:24]
     if not (folder / "meta.json").exists():
-        _write(folder, corpus, kind, vocab_size, config.val_fraction)
+        _write(folder, corpus, config, tokenizer)
         _forget_old(root, folder)
-    return _open(folder)
+    return _open(folder, tokenizer)
+
+
+def refuse_other_kind(tokenizer: Tokenizer, config: TrainConfig) -> None:
+    """Raise UsageError when a model's tokenizer is not of the kind that was asked for."""
+    if config.tokenizer not in ("auto", tokenizer.kind):
+        raise UsageError(
+            f"tokenizer cannot be {config.tokenizer!r}: the model {config.init_from!r} has "
+            f"{tokenizer.kind!r}", "leave it out, or train without --from",
+        )
 
 
 def choose_tokenizer(corpus: Corpus, config: TrainConfig) -> tuple[str, int]:
@@ -80,10 +98,11 @@ def split(corpus: Corpus, val_fraction: float) -> tuple[list[str], list[str]]:
     return train, val
 
 
-def _write(folder: Path, corpus: Corpus, kind: str, vocab_size: int, val_fraction: float) -> None:
-    train_text, val_text = split(corpus, val_fraction)
-    # bpe learns from the training part alone; a set of characters gives nothing away
-    tokenizer = make_tokenizer(kind, corpus.documents if kind == "char" else train_text, vocab_size)
+def _write(
+    folder: Path, corpus: Corpus, config: TrainConfig, given: Tokenizer | None
+) -> None:
+    train_text, val_text = split(corpus, config.val_fraction)
+    tokenizer = given or _tokenizer_for(corpus, config, train_text)
     several = len(corpus.documents) > 1
     # the document that the split cuts in two ends in the second part only
     cut = len(train_text) + len(val_text) > len(corpus.documents)
@@ -92,12 +111,19 @@ def _write(folder: Path, corpus: Corpus, kind: str, vocab_size: int, val_fractio
     if len(train) < 2:
         raise TuillmError(f"{corpus.label} is too short to learn from: {len(train)} token")
     with new_folder(folder) as staging:
-        tokenizer.save(staging, context=0)
+        if not given:
+            tokenizer.save(staging, context=0)
         _save(staging / "train.npy", train)
         _save(staging / "val.npy", val)
         measured = val_text if len(val) >= 2 else train_text
         val_bytes = sum(len(text.encode()) for text in measured)
         write_json(staging / "meta.json", {"val_bytes": val_bytes})
+
+
+def _tokenizer_for(corpus: Corpus, config: TrainConfig, train_text: list[str]) -> Tokenizer:
+    kind, vocab_size = choose_tokenizer(corpus, config)
+    # bpe learns from the training part alone; a set of characters gives nothing away
+    return make_tokenizer(kind, corpus.documents if kind == "char" else train_text, vocab_size)
 
 
 def _encode(tokenizer: Tokenizer, documents: list[str], ends: int) -> np.ndarray:
@@ -118,7 +144,7 @@ def _save(path: Path, ids: np.ndarray) -> None:
         file.write(ids.data)
 
 
-def _open(folder: Path) -> TokenFiles:
+def _open(folder: Path, given: Tokenizer | None) -> TokenFiles:
     train = np.load(folder / "train.npy", mmap_mode="r")
     val = np.load(folder / "val.npy", mmap_mode="r")
     notes = []
@@ -129,11 +155,14 @@ def _open(folder: Path) -> TokenFiles:
         val = train
         notes.append("the text is too short to hold out a part: losses are of the training text")
     val_bytes = int(read_json(folder / "meta.json")["val_bytes"])
-    return TokenFiles(load_tokenizer(folder), train, val, val_bytes, tuple(notes))
+    return TokenFiles(given or load_tokenizer(folder), train, val, val_bytes, tuple(notes))
 
 
 def _forget_old(root: Path, keep: Path) -> None:
     """Keep the cache to its newest entries: token files can always be made again."""
+    for staging in root.glob(".*"):  # of a process that was killed while it wrote
+        if time.time() - staging.stat().st_mtime > _DAY:
+            shutil.rmtree(staging, ignore_errors=True)
     entries = sorted((entry for entry in root.iterdir() if not entry.name.startswith(".")),
                      key=lambda entry: entry.stat().st_mtime, reverse=True)
     for entry in entries[_KEEP_CACHED:]:

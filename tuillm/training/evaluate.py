@@ -10,8 +10,7 @@ import torch.nn.functional as F
 
 from tuillm.model import GPT
 from tuillm.text import Tokenizer
-
-_LOGITS_AT_ONCE = 8_000_000
+from tuillm.training.sizing import windows_at_once
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def _windows(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield tokens in batches of whole windows, then one shorter window at the end."""
     whole = (len(tokens) - 1) // block_size
-    at_once = max(1, _LOGITS_AT_ONCE // (block_size * vocab_size))
+    at_once = windows_at_once(block_size, vocab_size)
     edges = [*range(0, whole, at_once), whole]
     pieces = [(first * block_size, last * block_size, block_size)
               for first, last in zip(edges, edges[1:], strict=False)]

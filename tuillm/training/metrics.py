@@ -46,17 +46,20 @@ class Stopwatch:
 
     def __init__(self, start: float = 0.0) -> None:
         self._start = time.perf_counter() - start
+        self._stopped_at: float | None = None
 
     @property
     def seconds(self) -> float:
         """Seconds so far."""
-        return time.perf_counter() - self._start
+        now = time.perf_counter() if self._stopped_at is None else self._stopped_at
+        return now - self._start
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
         """Do not count the time spent in the block."""
-        begin = time.perf_counter()
+        self._stopped_at = begin = time.perf_counter()
         try:
             yield
         finally:
             self._start += time.perf_counter() - begin
+            self._stopped_at = None

@@ -8,8 +8,9 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from tuillm import __version__
@@ -25,7 +26,7 @@ from tuillm.store.models import (
     refuse_if_taken,
 )
 from tuillm.store.processes import this_process
-from tuillm.store.runs import Request, Run, State, Status, create_run, model_name, requests
+from tuillm.store.runs import Asked, Run, State, Status, create_run, model_name, requests
 from tuillm.store.usage import users_of
 from tuillm.training.checkpoint import (
     copy_model_files,
@@ -58,11 +59,14 @@ class Recorder:
     """Drives a trainer to its end and keeps its run folder true all the way."""
 
     def __init__(
-        self, trainer: Trainer, run: Run, *, replace: bool = False, resume: bool = False
+        self, trainer: Trainer, run: Run, *, replace: bool = False, resume: bool = False,
+        extend: int = 0, say: Callable[[str], None] = lambda line: None,
     ) -> None:
+        """`say` is told in a line what happens: the worker prints it into the run's log."""
         me, before = this_process(), run.status()
         self._trainer, self._run = trainer, run
-        self._replace, self._resume = replace, resume
+        self._replace, self._resume, self._more_steps = replace, resume, extend
+        self._say = say
         self._published = before.model
         self._status = before.model_copy(update={
             "state": "preparing", "pid": me.pid, "process_started": me.started,
@@ -84,6 +88,7 @@ class Recorder:
             with self._interrupts():
                 return self._run_all()
         except TuillmError as error:
+            self._say(f"failed: {error}")  # before the status: who reads that finds this
             self._write(state="failed", error=error.message, hint=error.hint or None, eta=None)
             raise
         except BaseException as error:
@@ -94,28 +99,56 @@ class Recorder:
 
     def _run_all(self) -> Model:
         self._write()
-        self._trainer.prepare()
-        if self._resume:
-            recover_folder(self._run.best)
-            load_checkpoint(self._trainer, self._run.last)
-        elif self._run.best.exists():  # of an earlier beginning that came to no checkpoint
-            remove_folder(self._run.best)
-        self._describe()
+        self._begin()
         self._saved = time.monotonic()
-        state: State = "finished"
+        while True:
+            state = self._train()
+            self._save_last()
+            model = self._publish()
+            self._read_control()
+            # an extension may have been asked for while the model was published
+            if state != "finished" or not self._extend():
+                break
+        self._write(state=state, model=model.name, eta=None)
+        self._say(f"{state} at step {self._status.step:,}; published {model.name!r} with the "
+                  f"weights of step {self._status.best_step or self._status.step:,}")
+        return model
+
+    def _begin(self) -> None:
+        """Prepare, and go on from the checkpoint if there is one."""
+        if self._resume:
+            recover_folder(self._run.last)
+            recover_folder(self._run.best)
+            self._trainer.prepare(self._run.last)
+            load_checkpoint(self._trainer, self._run.last)
+            append_json(self._run.metrics, {"resumed": self._trainer.step, "time": time.time()})
+        else:
+            self._trainer.prepare()
+            if self._run.best.exists():  # of an earlier beginning that came to no checkpoint
+                remove_folder(self._run.best)
+        self._describe()
+        self._extend()
+        self._trainer.measure_before()
+        self._write(notes=tuple(self._trainer.notes))
+        status = self._status
+        self._say(f"{'resumed' if self._resume else 'started'} at step {status.step:,}: "
+                  f"{status.parameters:,} parameters, {status.train_tokens:,} tokens, "
+                  f"{status.device} {status.dtype}")
+        for note in status.notes:
+            self._say(note)
+
+    def _train(self) -> State:
+        """Take steps until the run is over or asked to stop; return the state it ends in."""
         for metrics in self._trainer.steps():
             self._record(metrics)
-            if metrics.last:
+            self._read_control()
+            if not self._extend() and metrics.last:
                 break
-            self._answer_requests()
+            self._wait_while_paused()
             if self._stop:
-                state = "stopped"
                 self._evaluate_at_stop()
-                break
-        self._save_last()
-        model = self._publish()
-        self._write(state=state, model=model.name, eta=None)
-        return model
+                return "stopped"
+        return "finished"
 
     @contextmanager
     def _interrupts(self) -> Iterator[None]:
@@ -139,7 +172,7 @@ class Recorder:
             state="running", notes=tuple(trainer.notes), train_tokens=len(trainer.tokens.train),
             val_tokens=held_out, parameters=trainer.model.parameter_count,
             device=str(trainer.device), dtype=str(trainer.dtype).removeprefix("torch."),
-            step=trainer.step,
+            step=trainer.step, extended_steps=trainer.extended_steps,
         )
 
     def _record(self, metrics: StepMetrics) -> None:
@@ -156,15 +189,32 @@ class Recorder:
                        "best_step": metrics.step}
             save_model(self._trainer, self._run.best)
         self._status = self._status.model_copy(update=update)
+        if metrics.val_loss is not None:
+            self._say(f"step {metrics.step:,}  train {metrics.train_loss:.3f}  held out "
+                      f"{metrics.val_loss:.3f} nats/token, {metrics.bits_per_byte:.3f} bits/byte"
+                      f"{'  the best so far' if metrics.best else ''}")
         if metrics.val_loss is not None or time.monotonic() - self._written > _STATUS_EVERY:
             self._write()
         # large models are saved less often: saving takes a twentieth of the time at most
         if time.monotonic() - self._saved > max(_SAVE_EVERY, 20 * self._save_cost):
             self._save_last()
 
-    def _answer_requests(self) -> None:
-        """Do what the control file asks for; while paused, wait here."""
-        self._read_control()
+    def _extend(self) -> bool:
+        """Extend the run by the steps asked for, if any; it needs a step to measure on the clock.
+
+        A checkpoint is saved at once, so that whoever resumes the run finds it extended.
+        """
+        if not self._more_steps or not self._trainer.step:
+            return False
+        self._trainer.extend(self._more_steps)
+        self._more_steps = 0
+        self._save_last()
+        self._write(notes=tuple(self._trainer.notes), progress=self._trainer.progress,
+                    extended_steps=self._trainer.extended_steps)
+        return True
+
+    def _wait_while_paused(self) -> None:
+        """Wait here until a request lets the run go on, or ends it."""
         if not self._paused or self._stop:
             return
         with self._trainer.clock.stopped():
@@ -173,16 +223,19 @@ class Recorder:
             while self._paused and not self._stop:
                 time.sleep(_POLL)
                 self._read_control()
+                self._extend()
                 if time.monotonic() - self._written > 2:
                     self._write()
             self._write(state="running")
 
     def _read_control(self) -> None:
         found, self._control_offset = requests(self._run, self._control_offset)
-        for request in found:
-            self._take(request)
+        for asked in found:
+            self._take(asked)
 
-    def _take(self, request: Request) -> None:
+    def _take(self, asked: Asked) -> None:
+        request = asked.request
+        self._say(f"asked to {request}" + (f" by {asked.steps:,} steps" if asked.steps else ""))
         if request == "stop":
             self._stop = True
         elif request == "pause":
@@ -191,6 +244,8 @@ class Recorder:
             self._paused = self._stop = False
         elif request == "eval":
             self._trainer.eval_wanted = True
+        elif request == "extend":
+            self._more_steps += asked.steps
         elif request == "sample":
             text = self._trainer.sample()
             append_json(self._run.samples, {"step": self._trainer.step, "text": text})
@@ -221,9 +276,12 @@ class Recorder:
         or that model is in use, a free name beside it is taken: nothing learned is lost.
         """
         trainer, run, status = self._trainer, self._run, self._status
+        parent = trainer.config.init_from
         card = ModelCard(
-            origin="trained", run=run.id, corpus=trainer.corpus.label,
-            corpus_sha256=trainer.corpus.sha256, corpus_bytes=trainer.corpus.bytes,
+            origin="trained" if parent is None else "fine-tuned",
+            parent=None if parent is None else Path(parent).name, run=run.id,
+            corpus=trainer.corpus.label, corpus_sha256=trainer.corpus.sha256,
+            corpus_bytes=trainer.corpus.bytes,
             tokenizer=trainer.tokenizer.kind, parameters=trainer.model.parameter_count,
             steps=status.best_step or status.step, val_loss=status.val_loss,
             bits_per_byte=status.bits_per_byte, held_out=bool(status.val_tokens),
@@ -232,6 +290,7 @@ class Recorder:
         name, replace = self._name_to_publish()
         with publish(name, card, replace=replace) as folder:
             copy_model_files(run.best if run.best.exists() else run.last, folder)
+        self._published = name
         return get_model(name)
 
     def _name_to_publish(self) -> tuple[str, bool]:

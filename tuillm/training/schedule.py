@@ -5,6 +5,23 @@ import math
 from tuillm.config import TrainConfig
 
 WARMUP = 0.05
+# how often a run looks at the held-out text by itself, and what share of its clock that may take
+EVALUATIONS = 10
+EVAL_SHARE = 0.05
+
+
+def extended(config: TrainConfig, steps: int, seconds: float) -> TrainConfig:
+    """Return the config with its limits further out: max_steps by `steps`, the clock by `seconds`.
+
+    The learning rate rises again to what this longer schedule says: it had fallen to nearly
+    nothing for the end, where further steps would teach nothing.
+    """
+    limits: dict[str, float] = {}
+    if config.max_steps:
+        limits["max_steps"] = config.max_steps + steps
+    if config.minutes:
+        limits["minutes"] = config.minutes + seconds / 60
+    return config.model_copy(update=limits)
 
 
 def progress_of(config: TrainConfig, step: int, elapsed: float) -> float:

@@ -6,7 +6,9 @@ over `steps()` decides what is written, shown, paused or stopped.
 
 import math
 import os
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -15,10 +17,11 @@ from torch import Tensor
 from tuillm.config import SamplingConfig, TrainConfig, build_train, settings_table
 from tuillm.errors import TuillmError
 from tuillm.generation import Sampler
-from tuillm.model import GPT, GPTConfig, choose_device
-from tuillm.store.models import Model
-from tuillm.text import read_corpus, tokenize
+from tuillm.model import GPT, choose_device
+from tuillm.store.models import Model, find_model, shape_of
+from tuillm.text import load_tokenizer, read_corpus, tokenize
 from tuillm.training.batches import Batches
+from tuillm.training.beginning import begin, copy_weights
 from tuillm.training.evaluate import Evaluation, evaluate
 from tuillm.training.machine import (
     autocast,
@@ -28,12 +31,13 @@ from tuillm.training.machine import (
 )
 from tuillm.training.metrics import StepMetrics, Stopwatch
 from tuillm.training.optimizer import Optimizer
-from tuillm.training.schedule import lr_factor, progress_of
-
-_EVALUATIONS = 10
-_EVAL_SHARE = 0.05
-# below this many training tokens, drop that share
-_DROPOUTS = ((60_000, 0.3), (150_000, 0.2), (300_000, 0.1))
+from tuillm.training.schedule import (
+    EVAL_SHARE,
+    EVALUATIONS,
+    extended,
+    lr_factor,
+    progress_of,
+)
 
 
 class Trainer:
@@ -43,9 +47,10 @@ class Trainer:
                  **settings: Any) -> None:
         """Check the settings (those of TrainConfig); nothing is read or built yet.
 
-        Raises UsageError for an unknown setting or a value out of range.
+        Raises UsageError for an unknown setting or a value out of range, TuillmError when
+        `init_from` is no usable model.
         """
-        self._begin(build_train({"corpus": corpus} | settings))
+        self._begin(build_train({"corpus": corpus} | settings, shape_of=shape_of))
 
     @classmethod
     def from_config(cls, config: TrainConfig) -> Self:
@@ -60,9 +65,13 @@ class Trainer:
         self.step = 0
         self.best: Evaluation | None = None
         self.best_step = 0
+        self.before: Evaluation | None = None
+        self.extended_steps = 0
         self.eval_wanted = False
         self.interrupted: Callable[[], bool] = lambda: False
         self._prepared = False
+        self._schedule = config  # with the limits of an extended run
+        self._extended_seconds = 0.0
         self._evals_without_gain = 0
         self._tenths = 0
         self._eval_seconds = 0.0
@@ -82,8 +91,12 @@ class Trainer:
 
         return run_here(self, replace=replace)
 
-    def prepare(self) -> None:
-        """Read the corpus, make tokens, build the model; `notes` says what was decided."""
+    def prepare(self, checkpoint: Path | None = None) -> None:
+        """Read the corpus, make tokens, build the model; `notes` says what was decided.
+
+        A run that starts from a model takes it from `checkpoint` if it is to go on from there:
+        the first model may be gone by then.
+        """
         if self._prepared:
             return
         torch.set_flush_denormal(True)
@@ -92,13 +105,18 @@ class Trainer:
         self.device = choose_device(self.config.device)
         self.dtype = choose_train_dtype(self.config.dtype, self.device)
         self.corpus = read_corpus(self.config.corpus, self.config.encoding)
-        self.tokens = tokenize(self.corpus, self.config)
+        parent = None
+        if self.config.init_from is not None:
+            parent = checkpoint or find_model(self.config.init_from).path
+        given = load_tokenizer(parent) if parent else None
+        self.tokens = tokenize(self.corpus, self.config, given)
         self.tokenizer = self.tokens.tokenizer
-        self.notes += [*self.corpus.notes, *self.tokens.notes]
-        self.model = self._build_model()
+        beginning = begin(self.config, self.tokens, parent)
+        self.notes += [*self.corpus.notes, *self.tokens.notes, *beginning.notes]
+        self.model, self.window = beginning.model.to(self.device), beginning.window
         self.optimizer = Optimizer(self.model, self.config)
-        self.batches = Batches(self.tokens.train, self.model.config.block_size,
-                               self.config.batch_size, self.config.seed)
+        self.batches = Batches(self.tokens.train, self.window, self.config.batch_size,
+                               self.config.seed)
         self._sampler = Sampler.of(self.model, self.tokenizer)
         self._flops = matmul_flops(self.device, self.dtype)
         self.clock = Stopwatch()
@@ -111,10 +129,11 @@ class Trainer:
         loss is no longer a number.
         """
         self.prepare()
+        self.measure_before()
         self.model.train()
-        while self._progress() < 1:  # a resumed run may have taken its last step already
+        while self.progress < 1:  # a resumed run may have taken its last step already
             started = self.clock.seconds
-            factor = lr_factor(self.config, self.step, self._progress())
+            factor = lr_factor(self._schedule, self.step, self.progress)
             loss, norm = self._take_step(factor)
             seconds = self.clock.seconds - started
             if not math.isfinite(loss):
@@ -124,8 +143,52 @@ class Trainer:
                 )
             metrics = self._measure(loss, norm, factor, seconds)
             yield metrics
-            if metrics.last:
+            if self._tired:  # unless the run was extended just now
                 return
+
+    def extend(self, steps: int) -> None:
+        """Let the run take `steps` more, or on the clock as many seconds as these have taken.
+
+        The learning rate rises again to what the longer schedule says, and patience begins
+        anew where it had run out. Raises TuillmError when there is nothing to measure yet.
+        """
+        self.prepare()
+        if self.config.minutes and not self.step:
+            raise TuillmError("a run on the clock cannot be extended before its first step")
+        seconds = steps * self.clock.seconds / self.step if self.step else 0.0
+        self._set_extension(self.extended_steps + steps, self._extended_seconds + seconds)
+        self._tenths = int(self.progress * EVALUATIONS)
+        if self._tired:
+            self._evals_without_gain = 0
+
+    def measure_before(self) -> None:
+        """Note how well the model to start from knows the text; the time is not the run's."""
+        if self.config.init_from is not None and not self.step and not self.before:
+            with self.clock.stopped():
+                self._set_before(self.evaluate())
+
+    @property
+    def progress(self) -> float:
+        """How much of the run is over, 0 to 1."""
+        return progress_of(self._schedule, self.step, self.clock.seconds)
+
+    def probe(self, seconds: float) -> float:
+        """Take real steps for about `seconds`, after two to warm up; return the seconds of one.
+
+        Where two take longer than that, the first one alone is the warm-up. A run that follows
+        begins anew and does not notice.
+        """
+        self.prepare()
+        self.model.train()
+        taken: list[float] = []
+        warm = 2
+        while len(taken) <= warm or sum(taken[warm:]) < seconds:
+            begin = time.perf_counter()
+            self._take_step(lr_factor(self.config, self.step, 0.0))
+            taken.append(time.perf_counter() - begin)
+            warm = 1 if taken[0] > seconds / 2 else 2
+        self.step, self.notes, self._prepared = 0, [], False
+        return sum(taken[warm:]) / len(taken[warm:])
 
     def evaluate(self) -> Evaluation | None:
         """Return the loss of the whole held-out text now, or None when interrupted."""
@@ -152,6 +215,8 @@ class Trainer:
             "best": vars(self.best) if self.best else None, "tenths": self._tenths,
             "evals_without_gain": self._evals_without_gain,
             "epoch": self.batches.epoch, "position": self.batches.position,
+            "before": vars(self.before) if self.before else None,
+            "extended_steps": self.extended_steps, "extended_seconds": self._extended_seconds,
         }
         return tensors, numbers
 
@@ -160,13 +225,7 @@ class Trainer:
     ) -> None:
         """Go on from a checkpoint; raises KeyError or RuntimeError when it is of another model."""
         self.prepare()
-        with torch.no_grad():
-            theirs = dict(model.named_parameters())
-            for name, parameter in self.model.named_parameters():
-                if name in theirs:  # biases that are all zero were left out
-                    parameter.copy_(theirs[name])
-                else:
-                    parameter.zero_()
+        copy_weights(model, self.model)
         torch.set_rng_state(tensors.pop("rng"))
         self.optimizer.load_state(tensors)
         self.batches.seek(numbers["epoch"], numbers["position"])
@@ -175,42 +234,9 @@ class Trainer:
         self._tenths = numbers["tenths"]
         self._evals_without_gain = numbers["evals_without_gain"]
         self.clock = Stopwatch(numbers["elapsed"])
-
-    def _build_model(self) -> GPT:
-        config = self.config
-        model = GPT(GPTConfig(
-            vocab_size=self.tokenizer.n_vocab, block_size=self._block_size(),
-            n_layer=config.n_layer, n_head=config.n_head, n_embd=config.n_embd,
-            dropout=self._dropout(), bias=config.bias, tie_weights=config.tie_weights,
-        ))
-        model.init_weights(config.positions, torch.Generator().manual_seed(config.seed))
-        model.wpe.weight.requires_grad_(config.positions != "none")
-        return model.to(self.device)
-
-    def _dropout(self) -> float:
-        """The share to drop: what is set, else by how often a short text will be seen again.
-
-        Measured on one book of 80 KB: without dropout the held-out loss turns after five
-        seconds, with 0.3 it falls for the whole minute and ends lower.
-        """
-        if self.config.dropout is not None:
-            return self.config.dropout
-        tokens = len(self.tokens.train)
-        share = next((share for limit, share in _DROPOUTS if tokens < limit), 0.0)
-        if share:
-            self.notes.append(f"the text has only {tokens:,} tokens: dropout is {share}")
-        return share
-
-    def _block_size(self) -> int:
-        """The context length, shrunk for texts too short to hold four windows of it."""
-        tokens = len(self.tokens.train)
-        fitting = max(1, min(self.config.block_size, (tokens - 1) // 4))
-        if fitting < self.config.block_size:
-            self.notes.append(
-                f"the text has only {tokens:,} tokens: block_size shrinks from "
-                f"{self.config.block_size} to {fitting}"
-            )
-        return fitting
+        before = numbers.get("before")  # older checkpoints have neither this nor extensions
+        self._set_before(Evaluation(**before) if before else None)
+        self._set_extension(numbers.get("extended_steps", 0), numbers.get("extended_seconds", 0.0))
 
     def _take_step(self, factor: float) -> tuple[float, float]:
         """Run forward and backward over all micro-batches and step; return loss and norm."""
@@ -228,7 +254,7 @@ class Trainer:
 
     def _measure(self, loss: float, norm: float, factor: float, seconds: float) -> StepMetrics:
         """Evaluate if it is time, and gather what the step has to report."""
-        progress = self._progress()
+        progress = self.progress
         over = progress >= 1
         evaluation, sample, gained = None, None, False
         if over or self._eval_due(progress):
@@ -238,20 +264,18 @@ class Trainer:
             gained = self._note(evaluation) if evaluation else False
             sample = self.sample()
             self._eval_seconds += self.clock.seconds - begin
-        tired = bool(self.config.patience) and self._evals_without_gain >= self.config.patience
-        tokens = (self.config.batch_size * self.config.grad_accum_steps
-                  * self.model.config.block_size)
+        tokens = self.config.batch_size * self.config.grad_accum_steps * self.window
         elapsed = self.clock.seconds
         return StepMetrics(
             step=self.step, train_loss=loss, lr=self.config.learning_rate * factor,
             grad_norm=norm, tokens_per_sec=tokens / seconds,
-            mfu=tokens / seconds * self._flops_per_token() / self._flops,
+            mfu=tokens / seconds * self.model.config.flops_per_token(self.window) / self._flops,
             elapsed=elapsed, eta=self._eta(progress, elapsed), progress=progress,
             epoch=self.step * tokens / len(self.tokens.train),
             val_loss=evaluation.val_loss if evaluation else None,
             bits_per_byte=evaluation.bits_per_byte if evaluation else None,
             sample=sample, best=gained,
-            last="finished" if over else "patience" if tired else "",
+            last="finished" if over else "patience" if self._tired else "",
         )
 
     def _note(self, evaluation: Evaluation) -> bool:
@@ -267,23 +291,38 @@ class Trainer:
             return True
         if self.config.eval_interval:
             return self.step % self.config.eval_interval == 0
-        tenths = int(progress * _EVALUATIONS)
+        tenths = int(progress * EVALUATIONS)
         # on the clock, looking must not eat the time for learning
         affordable = (self.config.max_steps is not None
-                      or self._eval_seconds <= _EVAL_SHARE * self.clock.seconds)
+                      or self._eval_seconds <= EVAL_SHARE * self.clock.seconds)
         if tenths <= self._tenths or not affordable:
             return False
         self._tenths = tenths
         return True
 
-    def _progress(self) -> float:
-        return progress_of(self.config, self.step, self.clock.seconds)
+    @property
+    def _tired(self) -> bool:
+        """Whether patience has run out."""
+        return 0 < self.config.patience <= self._evals_without_gain
+
+    def _set_extension(self, steps: int, seconds: float) -> None:
+        """Put the limits `steps` and `seconds` beyond those of the config, and note it."""
+        before = _extension_note(self.extended_steps)
+        self.notes = [note for note in self.notes if note != before]
+        self.notes += [_extension_note(steps)] if steps else []
+        self.extended_steps, self._extended_seconds = steps, seconds
+        self._schedule = extended(self.config, steps, seconds)
+
+    def _set_before(self, evaluation: Evaluation | None) -> None:
+        self.before = evaluation
+        if evaluation:
+            self.notes.append(f"before training: {evaluation.val_loss:.3f} nats/token, "
+                              f"{evaluation.bits_per_byte:.3f} bits/byte")
 
     def _eta(self, progress: float, elapsed: float) -> float | None:
         return elapsed * (1 - progress) / progress if progress > 0 else None
 
-    def _flops_per_token(self) -> float:
-        """Forward and backward: 6 per weight, 12 L C T for attention (PaLM, appendix B)."""
-        config = self.model.config
-        weights = self.model.parameter_count - self.model.wpe.weight.numel()
-        return 6 * weights + 12 * config.n_layer * config.n_embd * config.block_size
+
+def _extension_note(steps: int) -> str:
+    return (f"extended by {steps:,} steps: the learning rate rises again to what the longer "
+            "schedule says")

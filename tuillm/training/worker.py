@@ -1,10 +1,13 @@
-"""`python -m tuillm.training.worker RUN_FOLDER [--resume] [--replace]`: one run, one process.
+"""`python -m tuillm.training.worker RUN_FOLDER [OPTIONS]`: one run, one process.
+
+Options: --resume from the last checkpoint, --extend STEPS, --replace a model of the same name.
 
 Reads the run folder's settings, trains, and leaves everything in the folder. SIGTERM asks for
 an orderly end, as a `stop` in the control file does.
 """
 
 import sys
+import time
 from pathlib import Path
 
 from tuillm.errors import TuillmError
@@ -17,16 +20,24 @@ def main(arguments: list[str]) -> int:
     """Run the worker; return its exit code."""
     folder = Path(arguments[0])
     run = Run(folder.name, folder)
+    steps = arguments[arguments.index("--extend") + 1] if "--extend" in arguments else 0
     try:
         trainer = Trainer.from_config(run.config)
-        recorder = Recorder(trainer, run, replace="--replace" in arguments,
-                            resume="--resume" in arguments)
-        model = recorder.run()
-    except TuillmError as error:
-        print(f"failed: {error}")
+    except TuillmError as error:  # not even the settings can be read
+        _say(f"failed: {error}")
         return error.exit_code
-    print(f"published {model.name} at {model.path}")
+    recorder = Recorder(trainer, run, replace="--replace" in arguments,
+                        resume="--resume" in arguments, extend=int(steps), say=_say)
+    try:
+        recorder.run()
+    except TuillmError as error:
+        return error.exit_code
     return 0
+
+
+def _say(line: str) -> None:
+    """Print a line of the log, with the time of day, at once."""
+    print(time.strftime("%H:%M:%S"), line, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,69 @@
+"""`tuillm train --forecast`: what a run would take, in words, as soon as each is known."""
+
+from collections.abc import Iterator
+
+from tuillm.config import TrainConfig
+from tuillm.errors import printable
+from tuillm.store.forecasts import Forecast
+from tuillm.units import count, duration, size
+
+
+def show_forecast(config: TrainConfig, *, json_lines: bool = False) -> None:
+    """Print the forecast of a run, and start nothing."""
+    from tuillm.training.forecast import forecast, print_line
+
+    said: set[str] = set()
+    seen = Forecast()
+    for seen in forecast(config):
+        if json_lines:
+            print_line(seen.as_json())
+            continue
+        for name, words in facts(config, seen):
+            if name not in said:
+                print(f"{name:<8} {printable(words)}", flush=True)
+                said.add(name)
+    if json_lines:
+        return
+    if seen.skipped not in ("", *seen.warnings):
+        print(f"{'speed':<8} not measured: {printable(seen.skipped)}")
+    for head, remarks in (("note", seen.notes), ("caution", seen.warnings)):
+        for remark in remarks:
+            print(f"{head:<8} {printable(remark)}")
+
+
+def facts(config: TrainConfig, seen: Forecast) -> Iterator[tuple[str, str]]:
+    """Yield names and words for what a forecast knows by now."""
+    if seen.bytes is not None:
+        yield "text", _text(seen)
+    if seen.parameters is not None:
+        yield "model", f"{count(seen.parameters)} parameters, {seen.block_size} tokens in view"
+    if seen.memory_needed is not None and seen.memory_available is not None:
+        yield "memory", (f"about {size(seen.memory_needed)}, "
+                         f"{size(seen.memory_available)} are free")
+    if seen.disk_needed is not None and seen.disk_free is not None:
+        yield "disk", f"up to {size(seen.disk_needed)}, {size(seen.disk_free)} are free"
+    if seen.step_seconds is not None and seen.tokens_per_sec is not None:
+        how = "estimated from matrix products" if seen.estimated else "measured"
+        yield "speed", (f"{count(seen.tokens_per_sec)} tokens/s, {_seconds(seen.step_seconds)} "
+                        f"a step, {how} on {seen.device} in {seen.dtype}")
+    if seen.seconds is not None and seen.steps is not None:
+        yield "run", _run(config, seen)
+
+
+def _text(seen: Forecast) -> str:
+    words = f"{size(seen.bytes or 0)}, {seen.characters or 0:,} characters"
+    if seen.train_tokens is None:
+        return words
+    held_out = f"{count(seen.val_tokens)} held out" if seen.val_tokens else "nothing held out"
+    return (f"{words}: {count(seen.train_tokens)} tokens to learn, {held_out} "
+            f"({seen.tokenizer}, {seen.vocab_size:,} entries)")
+
+
+def _run(config: TrainConfig, seen: Forecast) -> str:
+    most = "at most " if config.patience else ""
+    return (f"{most}{seen.steps:,} steps of {seen.tokens_per_step:,} tokens, "
+            f"{seen.epochs or 0:.3g} times the text, {duration(seen.seconds)}")
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"

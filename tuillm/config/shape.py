@@ -1,0 +1,40 @@
+"""The shape of a model in numbers, and what follows from it without building one.
+
+Knows counts; knows neither tensors nor texts.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class GPTConfig:
+    """The shape of a model; names as in TrainConfig."""
+
+    vocab_size: int
+    block_size: int
+    n_layer: int
+    n_head: int
+    n_embd: int
+    dropout: float = 0.0
+    bias: bool = True
+    tie_weights: bool = True
+    norm_eps: float = 1e-5
+
+    @property
+    def parameter_count(self) -> int:
+        """The number of parameters, a tied head counted once."""
+        C = self.n_embd
+        norm = C * (1 + self.bias)
+        matrices = 12 * C * C  # q, k, v and their projection; C -> 4C -> C
+        biases = 9 * C * self.bias
+        head = 0 if self.tie_weights else self.vocab_size * C
+        embeddings = (self.vocab_size + self.block_size) * C
+        return embeddings + self.n_layer * (matrices + biases + 2 * norm) + norm + head
+
+    def flops_per_token(self, window: int) -> int:
+        """Operations to learn one token, forward and backward, in windows of so many.
+
+        6 per weight and 12 L C T for attention (PaLM, appendix B); looking up a position is none.
+        """
+        weights = self.parameter_count - self.block_size * self.n_embd
+        return 6 * weights + 12 * self.n_layer * self.n_embd * window

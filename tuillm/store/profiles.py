@@ -1,0 +1,72 @@
+"""A person's own sampling profiles, by model: one small file in the data directory.
+
+Knows names and settings; a model's folder is never written to.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from tuillm.config import SamplingConfig, build_sampling
+from tuillm.config.profiles import PROFILES, profile_settings
+from tuillm.errors import TuillmError, UsageError, did_you_mean
+from tuillm.store.files import read_json, write_json
+from tuillm.store.names import check_name
+from tuillm.store.paths import data_dir, ensure_dir
+
+
+def save_profile(model: str, name: str, config: SamplingConfig) -> None:
+    """Keep how `config` chooses tokens as a profile of a model, in place of one of that name.
+
+    Raises UsageError for a name that cannot be one or is a shipped profile's, TuillmError when
+    the file is damaged or the disk refuses.
+    """
+    check_name(name)
+    if name in PROFILES:
+        raise UsageError(f"the profile {name!r} comes with tuillm", "choose another name")
+    _change(model, name, profile_settings(config))
+
+
+def remove_profile(model: str, name: str) -> None:
+    """Forget a profile; raises TuillmError naming the nearest for an unknown one."""
+    known = profiles_of(model)
+    if name not in known:
+        raise TuillmError(f"{model!r} has no profile {name!r} of yours", did_you_mean(name, known))
+    _change(model, name, None)
+
+
+def profiles_of(model: str) -> dict[str, dict[str, Any]]:
+    """Return the profiles that were saved for a model: name to settings, all of them valid.
+
+    Raises TuillmError when the file is damaged.
+    """
+    try:
+        found = dict(_read().get(model, {}))
+        for settings in found.values():
+            build_sampling(settings)
+    except (UsageError, TypeError, ValueError) as error:
+        raise TuillmError(f"{_file()} is damaged: {error}") from None
+    return found
+
+
+def _change(model: str, name: str, settings: dict[str, Any] | None) -> None:
+    ensure_dir(data_dir())
+    try:
+        with FileLock(f"{_file()}.lock", timeout=10):
+            own = profiles_of(model)
+            own.pop(name, None)
+            if settings is not None:
+                own[name] = settings
+            whole = _read() | {model: own}
+            write_json(_file(), {key: value for key, value in whole.items() if value})
+    except Timeout:
+        raise TuillmError(f"{_file()} is locked by another tuillm", "try again") from None
+
+
+def _read() -> dict[str, Any]:
+    return read_json(_file()) if _file().exists() else {}
+
+
+def _file() -> Path:
+    return data_dir() / "profiles.json"

@@ -1,0 +1,76 @@
+"""The model a run begins with: a new one of the config's shape, or a copy of another one.
+
+Knows shapes, weights and how long a text suits them; takes no step and knows no run folder.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from tuillm.config import TrainConfig
+from tuillm.errors import TuillmError
+from tuillm.model import GPT, GPTConfig, read_model
+from tuillm.text import TokenFiles
+from tuillm.training.sizing import dropout_for, window_for
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """A model before its first step; it learns from windows of `window` tokens."""
+
+    model: GPT
+    window: int
+    notes: tuple[str, ...]
+
+
+def begin(config: TrainConfig, tokens: TokenFiles, parent: Path | None) -> Beginning:
+    """Return a new model for a text, or a copy of the one in folder `parent`.
+
+    The copy keeps its context, also when it learns from shorter windows. Raises TuillmError when
+    that folder is damaged.
+    """
+    length = len(tokens.train)
+    dropout, dropout_note = dropout_for(config, length)
+    if parent is None:
+        window, note = window_for(config.block_size, length)
+        model = _new_model(config, tokens.tokenizer.n_vocab, window, dropout)
+    else:
+        model = _copied_model(parent, tokens.tokenizer.n_vocab, dropout)
+        longest = min(config.block_size, model.config.block_size)
+        window, note = window_for(longest, length, "the windows it learns from shrink")
+    return Beginning(model, window, tuple(filter(None, (note, dropout_note))))
+
+
+def copy_weights(source: GPT, target: GPT) -> None:
+    """Copy the weights of a model into another of the same shape; raises RuntimeError otherwise."""
+    theirs = dict(source.named_parameters())
+    with torch.no_grad():
+        for name, parameter in target.named_parameters():
+            if name in theirs:  # biases that are all zero were left out
+                parameter.copy_(theirs[name])
+            else:
+                parameter.zero_()
+
+
+def _new_model(config: TrainConfig, vocab_size: int, block_size: int, dropout: float) -> GPT:
+    model = GPT(GPTConfig(
+        vocab_size=vocab_size, block_size=block_size, n_layer=config.n_layer,
+        n_head=config.n_head, n_embd=config.n_embd, dropout=dropout, bias=config.bias,
+        tie_weights=config.tie_weights,
+    ))
+    model.init_weights(config.positions, torch.Generator().manual_seed(config.seed))
+    model.wpe.weight.requires_grad_(config.positions != "none")
+    return model
+
+
+def _copied_model(folder: Path, n_vocab: int, dropout: float) -> GPT:
+    source = read_model(folder)
+    if n_vocab > source.config.vocab_size:
+        raise TuillmError(f"{folder} cannot be trained: its tokenizer has {n_vocab:,} entries, "
+                          f"its weights only {source.config.vocab_size:,}")
+    model = GPT(replace(source.config, dropout=dropout))
+    copy_weights(source, model)
+    # a bigram model knows no positions, and stays one
+    model.wpe.weight.requires_grad_(bool(source.wpe.weight.any()))
+    return model

@@ -1,0 +1,129 @@
+"""How fast this machine would learn: real steps of the real model, for a second or so.
+
+Knows the trainer, which is imported when it is needed, and how long evaluations take; writes
+nothing anywhere.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from tuillm.config import TrainConfig
+from tuillm.store.forecasts import Forecast
+from tuillm.training.cautions import cautions, memory_caution
+from tuillm.training.facts import shape_for
+from tuillm.training.schedule import EVAL_SHARE, EVALUATIONS
+from tuillm.training.sizing import windows_at_once
+
+_SECONDS = 1.2
+_SLOW = 2.5
+# of what a bare matrix product reaches; measured on models of 2 to 120 million parameters
+_EFFICIENCY = 0.4
+_BRIEF = 0.3
+_SAMPLE = 8
+
+
+def probe(config: TrainConfig, seen: Forecast) -> Forecast:
+    """Return `seen` (of `look`, with nothing skipped) with the speed of real steps.
+
+    Takes at most some ten seconds: where even one forward and backward pass would take too long,
+    the speed of matrix products stands in, and `estimated` says so.
+    """
+    from tuillm.model import choose_device
+    from tuillm.training.machine import choose_train_dtype, matmul_flops
+
+    device = choose_device(config.device)
+    dtype = choose_train_dtype(config.dtype, device)
+    seen = replace(seen, stage="speed", device=device.type,
+                   dtype=str(dtype).removeprefix("torch."))
+    if device.type == "cuda":
+        seen = _on_cuda(config, seen)
+        if seen.skipped:
+            return seen
+    expected = _flops_per_step(config, seen) / (_EFFICIENCY * matmul_flops(device, dtype))
+    if expected / config.grad_accum_steps > _SLOW:
+        return with_speed(config, replace(seen, estimated=True), expected, 0.0)
+    try:
+        step, pause = _measure(config, expected)
+    except RuntimeError as error:  # torch's word for all that devices and memory refuse
+        reason = f"a step failed: {str(error).splitlines()[0]}"
+        return replace(seen, skipped=reason, warnings=(*seen.warnings, reason))
+    return with_speed(config, seen, step, pause)
+
+
+def with_speed(config: TrainConfig, seen: Forecast, step: float, pause: float) -> Forecast:
+    """Return `seen` with what follows from the seconds of a step and of an evaluation."""
+    steps, seconds = plan(config, step, pause)
+    per_step = seen.tokens_per_step or 0
+    known = replace(
+        seen, step_seconds=step, tokens_per_sec=per_step / step, steps=steps, seconds=seconds,
+        epochs=steps / seen.steps_per_epoch if seen.steps_per_epoch else None,
+    )
+    return replace(known, warnings=cautions(config, known))
+
+
+def plan(config: TrainConfig, step: float, pause: float) -> tuple[int, float]:
+    """Return how many steps a run takes (patience apart) and in how many seconds.
+
+    `step` is the seconds of one step, `pause` those of an evaluation with its sample.
+    """
+    every, most = config.eval_interval, config.max_steps
+    if config.minutes:
+        clock = 60 * config.minutes
+        if every:
+            by_clock = clock / (step + pause / every)
+        else:
+            by_clock = (clock - min(EVALUATIONS * pause, EVAL_SHARE * clock + pause)) / step
+        if most is None or by_clock < most:
+            return max(1, int(by_clock)), clock
+    steps = most or 1
+    pauses = -(-steps // every) if every else EVALUATIONS
+    return steps, steps * step + pauses * pause
+
+
+def _on_cuda(config: TrainConfig, seen: Forecast) -> Forecast:
+    """The memory that counts is the device's."""
+    import torch
+
+    seen = replace(seen, memory_available=torch.cuda.mem_get_info()[0])
+    return replace(seen, skipped=memory_caution(config, seen), warnings=cautions(config, seen))
+
+
+def _flops_per_step(config: TrainConfig, seen: Forecast) -> int:
+    window = seen.block_size or 1
+    shape = shape_for(config, seen.vocab_size or 0, window, seen.dropout or 0.0)
+    return shape.flops_per_token(window) * (seen.tokens_per_step or 1)
+
+
+def _measure(config: TrainConfig, expected: float) -> tuple[float, float]:
+    """Return the seconds of a step and of an evaluation with its sample."""
+    from tuillm.training.evaluate import evaluate
+    from tuillm.training.trainer import Trainer
+
+    # of a long step of many equal passes, one pass tells enough
+    passes = config.grad_accum_steps if expected < _SECONDS else 1
+    trainer = Trainer.from_config(config.model_copy(update={
+        "grad_accum_steps": passes, "sample_tokens": min(config.sample_tokens, _SAMPLE)}))
+    each = trainer.probe(_SECONDS) / passes
+    whole, window = trainer.tokens.val, trainer.window
+    brief = int(_BRIEF / each * config.batch_size)  # windows
+    at_once = min(windows_at_once(window, trainer.tokenizer.n_vocab), max(brief, 1))
+    part = whole[: at_once * window + 1]
+    measuring = _duration(lambda: evaluate(trainer.model, part, 1, trainer.tokenizer))
+    sampling = _duration(trainer.sample)
+    return each * config.grad_accum_steps, (
+        measuring * (len(whole) - 1) / (len(part) - 1)
+        + sampling * config.sample_tokens / _SAMPLE
+    )
+
+
+def _duration(action: Callable[[], object]) -> float:
+    """Return the seconds an action takes, of a second time where the first was brief."""
+    seconds = 0.0
+    for _ in range(2):
+        begin = time.perf_counter()
+        action()
+        seconds = time.perf_counter() - begin
+        if seconds > _BRIEF:
+            break
+    return seconds
