@@ -1,7 +1,9 @@
 """A real pseudo-terminal with a screen: what a person would see, and keys to press."""
 
 import os
+import signal
 import sys
+import termios
 import time
 from collections.abc import Callable
 
@@ -14,16 +16,22 @@ DEADLINE = 60.0
 class Terminal:
     """Runs `python -m tuillm ...` on an 80x24 terminal and reads its screen."""
 
-    def __init__(self, *arguments: str, columns: int = 80, lines: int = 24) -> None:
+    def __init__(
+        self, *arguments: str, columns: int = 80, lines: int = 24,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        """`environment` is laid over this process's own, with 256 colours."""
         self.screen = pyte.HistoryScreen(columns, lines, history=2000)
         self._stream = pyte.ByteStream(self.screen)
-        environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": str(columns)}
-        environment.pop("NO_COLOR", None)
+        usual = os.environ | {"TERM": "xterm-256color", "COLUMNS": str(columns)}
+        for name in ("NO_COLOR", "COLORTERM"):
+            usual.pop(name, None)
         self.raw = b""
         self._child = pexpect.spawn(
             sys.executable, ["-m", "tuillm", *arguments], dimensions=(lines, columns),
-            env=environment, timeout=DEADLINE,
+            env=usual | (environment or {}), timeout=DEADLINE,
         )
+        self._child.delaybeforesend = None  # a key is sent when it is pressed
 
     def type(self, text: str) -> None:
         """Type a line and press Enter."""
@@ -40,6 +48,11 @@ class Terminal:
     def leave(self) -> None:
         """Press Ctrl-D."""
         self._child.sendeof()
+
+    @property
+    def picture(self) -> str:
+        """The lines that are on the screen now, without trailing blanks."""
+        return "\n".join(line.rstrip() for line in self.screen.display)
 
     @property
     def text(self) -> str:
@@ -59,6 +72,18 @@ class Terminal:
                 return self.text
         raise AssertionError(f"waited in vain for {condition!r}; the screen:\n{self.text}")
 
+    def settle(self, quiet: float = 0.05) -> str:
+        """Read until nothing has come for `quiet` seconds, one second at most; return the screen."""
+        end = time.monotonic() + 1
+        while time.monotonic() < end and self._read(quiet):
+            pass
+        return self.text
+
+    @property
+    def pid(self) -> int:
+        """The number of the program's process."""
+        return int(self._child.pid)
+
     def wait_end(self) -> int:
         """Read until the program ends; return its exit code."""
         end = time.monotonic() + DEADLINE
@@ -68,17 +93,36 @@ class Terminal:
         self._child.close()
         return self._child.exitstatus if self._child.exitstatus is not None else -1
 
-    def _read(self) -> None:
+    def _read(self, timeout: float = 0.1) -> bool:
+        """Read what there is, waiting for it at most `timeout` seconds; return if there was any."""
         try:
-            content = self._child.read_nonblocking(65_536, timeout=0.1)
-        except pexpect.TIMEOUT:
-            return
-        except pexpect.EOF:
-            return
+            content = self._child.read_nonblocking(65_536, timeout=timeout)
+        except (pexpect.TIMEOUT, pexpect.EOF):
+            return False
         self.raw += content
         self._stream.feed(content)
         if b"\x1b[6n" in content:  # the terminal is asked where its cursor is
             self._child.send(f"\x1b[{self.screen.cursor.y + 1};{self.screen.cursor.x + 1}R")
+        return True
+
+    def kill(self) -> None:
+        """End the program as the system does when memory is short: SIGKILL."""
+        os.kill(self.pid, signal.SIGKILL)
+        self.wait_end()
+
+    def hang_up(self) -> None:
+        """Close the window under the program, and wait until it has gone."""
+        self._child.ptyproc.fileobj.close()
+        end = time.monotonic() + DEADLINE
+        while self._child.isalive():
+            assert time.monotonic() < end, "the program has outlived its terminal"
+            time.sleep(0.01)
+
+    @property
+    def cooked(self) -> bool:
+        """Whether the terminal shows what is typed and makes lines of it, as a shell wants it."""
+        flags = termios.tcgetattr(self._child.child_fd)[3]
+        return bool(flags & termios.ECHO and flags & termios.ICANON)
 
     def close(self) -> None:
         """End the program whatever it does."""

@@ -14,18 +14,21 @@ from tuillm.cli.nearest import NearestGroup
 from tuillm.errors import TuillmError, printable
 
 COMMANDS = {
+    "dashboard": "See, steer and start everything (also: tuillm alone).",
     "demo": "Grow a model on the bundled book, then talk to it.",
     "train": "Grow a model on a text of yours.",
     "chat": "Talk to a model.",
     "generate": "Print text that a model writes.",
+    "compare": "Let two models continue the same words, side by side.",
     "list": "List the models.",
     "show": "Show what is known about a model.",
     "rename": "Give a model another name.",
     "cp": "Copy a model.",
+    "export": "Copy a model to a folder of your own.",
     "rm": "Remove models.",
     "runs": "List, watch and steer training runs.",
 }
-_MODULES = {"list": "models", "show": "models", "rename": "models", "cp": "models", "rm": "models"}
+_MODULES = dict.fromkeys(("list", "show", "rename", "cp", "export", "rm"), "models")
 
 
 class Verbs(NearestGroup):
@@ -56,11 +59,18 @@ def tuillm(ctx: click.Context) -> None:
     """Grow a GPT on your own book and talk to it, without leaving the terminal.
 
     \b
+    tuillm                                 the dashboard
     tuillm demo                            a minute of training, then a chat
     tuillm train book.txt --preset tiny    grow a model on your own text
     tuillm chat book                       talk to it
     """
-    if ctx.invoked_subcommand is None:
+    if ctx.invoked_subcommand is not None:
+        return
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        from tuillm.cli.dashboard import open_dashboard
+
+        open_dashboard()
+    else:
         print(ctx.get_help())
 
 

@@ -1,0 +1,162 @@
+"""Beside the form: what a run will take, found by a real process; and what the start asks."""
+
+import time
+
+import pytest
+from pilot import opened, piloted, reached, shown, text_of, told, until, use
+from textual.widgets import Static
+
+from tuillm.dashboard.screens import train
+from tuillm.dashboard.screens.ask import Confirm
+from tuillm.dashboard.screens.run import RunScreen
+from tuillm.dashboard.screens.train import TrainScreen
+from tuillm.dashboard.widgets.forecast import ForecastPanel
+from tuillm.dashboard.widgets.form import TrainForm
+from tuillm.store.forecasts import Forecast, ForecastProcess
+from tuillm.store.models import get_model
+from tuillm.store.runs import get_run
+
+
+@pytest.fixture
+def processes(monkeypatch):
+    """The forecasts that were begun, in their order; all are over at the end."""
+    begun = []
+
+    class Noted(ForecastProcess):
+        def __init__(self, config):
+            super().__init__(config)
+            begun.append(self)
+
+    monkeypatch.setattr(train, "ForecastProcess", Noted)
+    yield begun
+    for process in begun:
+        process.cancel()
+
+
+async def form_of(pilot):
+    """Go to the form and return it."""
+    await pilot.press("2")
+    return (await opened(pilot, TrainScreen)).query_one(TrainForm)
+
+
+def panel(app):
+    """What stands in the forecast's panel, as far as it is in sight."""
+    region = app.screen.query_one(ForecastPanel).region
+    lines = text_of(app).splitlines()[region.y:region.bottom]
+    return "\n".join(line[region.x:region.right].strip("▏ ") for line in lines)
+
+
+@piloted()
+async def test_a_forecast_before_the_start(app, pilot, book, processes):
+    """A moment after the text is named the panel fills: what the text tells, then real steps."""
+    form = await form_of(pilot)
+    form["preset"].fill("nano")
+    form["tokenizer"].fill("char")
+    await pilot.pause()
+    assert not processes and "Name a text" in panel(app)
+    form["corpus"].fill(str(book))
+    await until(pilot, lambda: "looking at the text" in panel(app))
+    await until(pilot, lambda: "taking a few real steps" in panel(app) or "ms" in panel(app))
+    await until(pilot, lambda: "tokens/s" in panel(app))
+    found = panel(app)
+    for part in ("How long", "a step", "steps   80", "parameters", "memory", "free",
+                 "32 tokens", "(char)", "an epoch", "held out"):
+        assert part in found, (part, found)
+    assert len(processes) == 1, "the text was named once, so one process looked at it"
+    form["corpus"].fill("")
+    await until(pilot, lambda: "Name a text" in panel(app))
+
+
+@piloted()
+async def test_a_text_that_is_not_there(app, pilot, book, processes):
+    """The forecast says what the run would have failed with; only the last text is looked at."""
+    form = await form_of(pilot)
+    for end in ("b", "bo", "bok.txt"):
+        form["corpus"].fill(str(book.with_name(end)))
+        await pilot.pause()
+    await until(pilot, lambda: "does not exist" in panel(app))
+    assert "did you mean" in panel(app).replace("\n", " ")
+    assert len(processes) == 1
+    app.screen.query_one(TrainForm)["corpus"].fill(str(book))
+    await until(pilot, lambda: len(processes) == 2)
+    form["corpus"].fill("")
+    await until(pilot, lambda: "Name a text" in panel(app))
+    assert processes[1]._process.poll() is not None, "nobody waits for it"
+
+
+def test_leaving_ends_the_forecast(book, processes):
+    """Quitting in the middle of a forecast ends its process and does not wait for it."""
+
+    async def scenario(app, pilot):
+        form = await form_of(pilot)
+        form["corpus"].fill(str(book))
+        await until(pilot, lambda: processes)
+        assert processes[0]._process.poll() is None
+        await pilot.press("ctrl+q", "y")
+        begin.append(time.monotonic())
+
+    begin = []
+    use(scenario)
+    assert time.monotonic() - begin[0] < 2
+    assert processes[0]._process.poll() is not None
+
+
+@piloted()
+async def test_a_name_that_is_taken(app, pilot, book, model, processes):
+    """The form warns, the start asks; no keeps the old model, yes trains one in its place."""
+    form = await form_of(pilot)
+    form["preset"].fill("nano")
+    form["tokenizer"].fill("char")
+    form["max_steps"].fill("3")
+    form["corpus"].fill(str(book))
+    line = app.screen.query_one("#problem", Static)
+    await until(pilot, lambda: "a model named 'book' is there" in str(line.content))
+    await pilot.press("ctrl+r")
+    await opened(pilot, Confirm)
+    await shown(pilot, "Replace it?", "'book' is there")
+    await pilot.press("n")
+    await opened(pilot, TrainScreen)
+    assert not app.runs and form["corpus"].text == str(book)
+
+    await pilot.press("ctrl+r")
+    await opened(pilot, Confirm)
+    await pilot.press("y")
+    await opened(pilot, RunScreen)
+    assert get_run("book-1").config.max_steps == 3
+    finished = await reached(pilot, "book-1", "finished", "failed")
+    assert finished.status.model == "book"
+    assert get_model("book").card.tokenizer == "char"
+
+
+@piloted()
+async def test_two_runs_for_one_name(app, pilot, house, book):
+    """While a run grows a model, another of that name is refused with the run to watch."""
+    from furnished import going
+
+    going(house)
+    await reached(pilot, "salt-road-4", "running")
+    form = await form_of(pilot)
+    form["corpus"].fill(str(book))
+    form["name"].fill("salt-road")
+    await pilot.press("ctrl+r")
+    await opened(pilot, Confirm)
+    await pilot.press("y")
+    assert await told(pilot, "run 'salt-road-4' is already growing 'salt-road'")
+    assert isinstance(app.screen, TrainScreen) and form["name"].text == "salt-road"
+
+
+@piloted(size=(120, 60))
+async def test_a_forecast_in_words(app, pilot):
+    """Warnings stand first, an estimate says so, and what was not measured says why."""
+    await form_of(pilot)
+    panel_ = app.screen.query_one(ForecastPanel)
+    panel_.show(Forecast(stage="speed", bytes=30_000, tokenizer="bpe", vocab_size=512,
+                         train_tokens=9000, val_tokens=0, parameters=81_648, steps=80,
+                         memory_needed=10**9, memory_available=10**10, tokens_per_sec=2e4,
+                         step_seconds=1.5, seconds=4000.0, estimated=True, epochs=2.5,
+                         warnings=("it will learn the text by heart",), notes=("a note",)))
+    text = await shown(pilot, "estimated 1:06:40", "1.5 s", "1 GB of 10 GB free", "· a note")
+    assert text.index("! it will learn") < text.index("How long")
+    assert "nothing" in text and "2.5" in text
+    panel_.show(Forecast(skipped="it does not fit into memory"))
+    await shown(pilot, "not measured: it does not fit")

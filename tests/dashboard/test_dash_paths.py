@@ -1,0 +1,149 @@
+"""Naming a text: typed, dropped, pasted or picked, with all the characters that names can have."""
+
+import asyncio
+import os
+from urllib.parse import quote
+
+import pytest
+from pilot import opened, paste, piloted, shown, until
+from textual.widgets import DirectoryTree, Input, Select
+
+from tuillm.dashboard.paths import PathSuggester, dropped_paths, join_paths, split_paths
+from tuillm.dashboard.screens.files import FilesScreen
+from tuillm.dashboard.screens.train import TrainScreen
+from tuillm.dashboard.widgets.form import TrainForm
+
+NAMES = ["plain.txt", "My Book.txt", "Tom's book.txt", 'the "best" one.txt', "a\\b.txt",
+         "$HOME.txt", "唐诗 三百首.txt", "-n.txt", "100%41.txt", "a;b&c.txt"]
+
+
+@pytest.fixture(params=NAMES)
+def odd(request, tmp_path, monkeypatch):
+    """A file with an odd name, in a directory with a space in its name."""
+    folder = tmp_path / "my books"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    path = folder / request.param
+    path.write_text("salt\n" * 20, encoding="utf-8")
+    return path
+
+
+def escaped(path):
+    """A path as terminals write it that escape with backslashes."""
+    return "".join(char if char.isalnum() or char in "/._-" else "\\" + char for char in str(path))
+
+
+def test_any_way_of_naming_a_file_names_it(odd):
+    """As it is, quoted, escaped, or as a file:// address: it is this file and no other."""
+    other = odd.with_name("other one.txt")
+    other.touch()
+    assert split_paths(str(odd)) == [str(odd)], "a whole line may be one path"
+    assert split_paths(join_paths([str(odd)])) == [str(odd)]
+    assert split_paths(join_paths([str(odd), str(other)])) == [str(odd), str(other)]
+    for line in (str(odd), join_paths([str(odd)]), escaped(odd), f"file://{quote(str(odd))}",
+                 f"file://{quote(str(odd))}\r\n"):
+        assert split_paths(dropped_paths(line)) == [str(odd)], line
+    both = f"file://{quote(str(odd))}\nfile://{quote(str(other))}\n"
+    assert split_paths(dropped_paths(both)) == [str(odd), str(other)]
+    assert split_paths(dropped_paths(f"{escaped(odd)} {escaped(other)}")) == [str(odd), str(other)]
+
+
+@pytest.mark.parametrize("text", ["", " \n", "no such file.txt", "https://example.org/a.txt",
+                                  "file:///no/such/file", "once upon a time", "'", "a\0b"])
+def test_what_names_no_file_is_not_dropped(text):
+    """Any other text that is pasted stays what it is."""
+    assert dropped_paths(text) == ""
+
+
+def test_a_tilde_is_the_home_directory(tmp_path, monkeypatch):
+    """~ is understood at the beginning of each path."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a.txt").touch()
+    assert split_paths("~/b.txt 'c d.txt'") == [f"{tmp_path}/b.txt", "c d.txt"]
+    assert split_paths("~/a.txt") == [f"{tmp_path}/a.txt"]
+    assert split_paths(dropped_paths("~/a.txt")) == [f"{tmp_path}/a.txt"]
+
+
+def test_paths_are_completed(tmp_path, monkeypatch):
+    """The last path of a line is completed, hidden files only when one asks for them."""
+    for name in ("book.txt", "bog.txt", ".hidden", "deep/er.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+
+    def suggest(line):
+        return asyncio.run(PathSuggester().get_suggestion(line))
+
+    assert suggest("boo") == "book.txt"
+    assert suggest(f"{tmp_path}/bog") == f"{tmp_path}/bog.txt"
+    assert suggest("book.txt de") == "book.txt deep/"
+    assert suggest("deep/") == "deep/er.txt"
+    assert suggest(".h") == ".hidden"
+    for line in ("", "zzz", "no/such/", "book.txt ", "https://ex", "'"):
+        assert suggest(line) is None, line
+
+
+@piloted()
+async def test_dropping_files_on_the_form(app, pilot, tmp_path, monkeypatch):
+    """A drop on the empty field fills it, a second is added; on another part it takes its place."""
+    monkeypatch.chdir(tmp_path)
+    first, second = tmp_path / "My Book.txt", tmp_path / "Tom's.txt"
+    for path in (first, second):
+        path.write_text("salt\n" * 20)
+    await pilot.press("2")
+    form = (await opened(pilot, TrainScreen)).query_one(TrainForm)
+    corpus = form["corpus"]
+    await paste(pilot, escaped(first))
+    await until(pilot, lambda: corpus.typed == (str(first),))
+    await paste(pilot, f"file://{quote(str(second))}")
+    await until(pilot, lambda: corpus.typed == (str(first), str(second)))
+    assert form.config().corpus == (str(first), str(second))
+    form["preset"].query_one(Select).focus()
+    await paste(pilot, str(second))
+    await until(pilot, lambda: corpus.typed == (str(second),))
+    await pilot.press("escape")
+    await paste(pilot, f"'{first}'")
+    await until(pilot, lambda: corpus.typed == (str(first),))
+    form["name"].query_one(Input).focus()
+    await paste(pilot, "salt")
+    await until(pilot, lambda: form["name"].text == "salt")
+    corpus.query_one(Input).focus()
+    corpus.fill("")
+    await paste(pilot, "https://example.org/book.txt")
+    await until(pilot, lambda: corpus.typed == ("https://example.org/book.txt",))
+
+
+@piloted()
+async def test_picking_a_file(app, pilot, tmp_path, monkeypatch):
+    """Ctrl-O shows the directory; j and Enter take a file, its name is quoted where it must be."""
+    folder = tmp_path / "books"
+    folder.mkdir()
+    for name in ("a b.txt", ".hidden", "c.txt"):
+        (folder / name).write_text("salt\n" * 20)
+    monkeypatch.chdir(folder)
+    await pilot.press("2")
+    form = (await opened(pilot, TrainScreen)).query_one(TrainForm)
+    await pilot.press("ctrl+o")
+    await opened(pilot, FilesScreen)
+    text = await shown(pilot, "a b.txt", "c.txt")
+    assert ".hidden" not in text
+    await pilot.press("escape")
+    assert isinstance(app.screen, TrainScreen) and form.typed == {}
+    await pilot.press("ctrl+o")
+    screen = await opened(pilot, FilesScreen)
+    await shown(pilot, "a b.txt")
+    await pilot.press("j", "enter")
+    await until(pilot, lambda: form["corpus"].typed == (str(folder / "a b.txt"),))
+
+    await pilot.press("ctrl+o")
+    screen = await opened(pilot, FilesScreen)
+    await pilot.press("backspace")
+    await shown(pilot, "books", str(tmp_path)[-20:])
+    tree = screen.query_one(DirectoryTree)
+    await until(pilot, lambda: tree.path == tmp_path)
+    monkeypatch.setenv("HOME", str(folder))
+    await pilot.press("~")
+    await until(pilot, lambda: tree.path == folder)
+    await pilot.press("q")
+    await opened(pilot, TrainScreen)
+    assert os.getcwd() == str(folder)

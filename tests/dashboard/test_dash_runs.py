@@ -1,0 +1,258 @@
+"""The list of runs: states, details, marks, several runs over each other, and deleting one."""
+
+import shutil
+
+from furnished import going, run
+from pilot import (
+    entry,
+    opened,
+    piloted,
+    points,
+    reached,
+    rows,
+    shown,
+    text_of,
+    toasts,
+    told,
+    until,
+)
+from textual.widgets import Static
+
+from tuillm.dashboard.screens.ask import Confirm
+from tuillm.dashboard.screens.overlay import Differences, OverlayScreen, different_settings
+from tuillm.dashboard.screens.run import RunScreen
+from tuillm.dashboard.screens.runs import RunsScreen
+from tuillm.dashboard.screens.train import TrainScreen
+from tuillm.dashboard.widgets.chart import Chart
+from tuillm.dashboard.widgets.run_details import RunDetails
+from tuillm.dashboard.widgets.state import STATE_ROLES, state_words
+from tuillm.dashboard.widgets.table import EntryTable
+from tuillm.store.runs import State, list_runs
+
+NEWEST_FIRST = ["salt-road-3", "salt-road-2", "letters-1", "salt-road-1", "tang-poems-1", "demo-1"]
+
+
+async def list_of(pilot):
+    """Go to the list of runs and return its table."""
+    await pilot.press("3")
+    screen = await opened(pilot, RunsScreen)
+    return screen.query_one(EntryTable)
+
+
+def differences(app):
+    """The table of differences: what is in each row, by its name."""
+    table = app.screen.query_one(Differences).query_one(Static).content
+    columns = [list(column.cells) for column in table.columns]
+    return {str(cells[0]): [str(cell) for cell in cells[1:]]
+            for cells in zip(*columns, strict=True)}
+
+
+@piloted(size=(120, 60))
+async def test_runs_are_listed_with_their_state(app, pilot, house):
+    """The newest run is on top; a run whose process is gone is lost; each state has a sign."""
+    table = await list_of(pilot)
+    assert rows(app) == NEWEST_FIRST
+    states = [each.status.state for each in table.rows]
+    assert states == ["finished", "stopped", "finished", "failed", "lost", "finished"]
+    text = await shown(pilot, "✓ finished", "■ stopped", "✗ failed", "? lost")
+    assert text.count("✓ finished") == 3
+    going(house)
+    await reached(pilot, "salt-road-4", "running")
+    await shown(pilot, "● running", "● salt-road-4 58%")
+    assert rows(app)[0] == "salt-road-4"
+    signs = {state_words(state)[0] for state in State.__args__}
+    assert len(signs) == len(State.__args__) == len(STATE_ROLES), "states do without colour"
+
+
+@piloted(size=(120, 60))
+async def test_the_details_of_a_run(app, pilot, house):
+    """How it stands, what it was set to, how it writes; why it failed and what to do."""
+    await list_of(pilot)
+    text = await shown(pilot, "How it writes")
+    for part in ("finished", "1,200", "salt-road.txt", "tiny",
+                 "The ferry came"):
+        assert part in text, part
+    await pilot.press("j")
+    text = await shown(pilot, "0.2")
+    assert "seed" in text and "dropout" in text, "what is not as in the preset is shown"
+    await pilot.press("j", "j")
+    await shown(pilot, "no space left to write", "free some space")
+
+
+@piloted(size=(80, 24))
+async def test_the_list_in_a_narrow_window(app, pilot, house):
+    """At 80x24 name, state and quality are there; `i` shows the details."""
+    await list_of(pilot)
+    text = await shown(pilot, "✗ failed", "bits/byte")
+    assert all(len(line) <= 80 for line in text.splitlines())
+    assert not app.screen.query_one(RunDetails).display
+    await pilot.press("j", "i")
+    await shown(pilot, "dropout")
+
+
+@piloted()
+async def test_an_empty_list_says_how_to_start(app, pilot):
+    """Without runs the list names the key to the form, and keys do no harm."""
+    await list_of(pilot)
+    await shown(pilot, "No runs yet.", "Press  2  to start one")
+    await pilot.press(*"pxReaEdcosSjkgGi/", "escape", "space", "enter")
+    assert isinstance(app.screen, RunsScreen)
+    assert toasts(app) == ["0 runs are marked (mark 2 to 6 with Space, then press o)"]
+    await pilot.press("2")
+    await opened(pilot, TrainScreen)
+
+
+@piloted()
+async def test_filtering_runs(app, pilot, house):
+    """`/` filters the runs by any cell, states too."""
+    await list_of(pilot)
+    await pilot.press("/", *"stopped")
+    await until(pilot, lambda: rows(app) == ["salt-road-2"])
+    await pilot.press("escape")
+    await until(pilot, lambda: rows(app) == NEWEST_FIRST)
+
+
+@piloted(size=(120, 60))
+async def test_two_runs_over_each_other(app, pilot, house):
+    """Space marks, `o` draws both runs, and the table names exactly what differs between them."""
+    table = await list_of(pilot)
+    await pilot.press("g", "space", "space")
+    assert table.marked == {"salt-road-3", "salt-road-2"}
+    assert table.current.id == "letters-1"
+    await shown(pilot, "● salt-road-3", "● salt-road-2")
+    await pilot.press("o")
+    screen = await opened(pilot, OverlayScreen)
+    chart = screen.query_one(Chart)
+    await until(pilot, lambda: points(chart) == {"salt-road-3": 24, "salt-road-2": 24})
+    found = differences(app)
+    settings = list(found)[9:]
+    assert settings == ["dropout", "seed"]
+    assert found["dropout"] == ["auto", "0.2"] and found["seed"] == ["1337", "7"]
+    assert found[""] == ["salt-road-3", "salt-road-2"]
+    assert found["state"] == ["✓ finished", "■ stopped"] and found["steps"] == ["1,200", "1,200"]
+    await shown(pilot, "dropout", "salt-road-3", "salt-road-2")
+
+    await pilot.press("t")
+    await until(pilot, lambda: points(chart) == {"salt-road-3": 1200, "salt-road-2": 1200})
+    for label in ("time", "epoch", "step"):
+        await pilot.press("X")
+        await until(pilot, lambda label=label: label in text_of(app).splitlines()[chart.region.y:][
+            chart.region.height - 1])
+    await pilot.press("tab")
+    assert isinstance(screen.focused, Differences)
+    await pilot.press("escape")
+    await opened(pilot, RunsScreen)
+    assert table.marked == {"salt-road-3", "salt-road-2"}, "marks stay for the next look"
+    await pilot.press("k", "space")
+    assert table.marked == {"salt-road-3"}
+
+
+@piloted()
+async def test_how_many_runs_can_be_overlaid(app, pilot, house):
+    """One run, or more than six, get a toast instead of a screen; six are drawn."""
+    run(house, "more-1", 50, 10)
+    await list_of(pilot)
+    await until(pilot, lambda: len(rows(app)) == 7)
+    await pilot.press("g", "space", "o")
+    assert await told(pilot, "1 runs are marked (mark 2 to 6 with Space, then press o)")
+    await pilot.press(*["space"] * 6, "o")
+    assert await told(pilot, "7 runs are marked")
+    await pilot.press("G", "space", "o")
+    screen = await opened(pilot, OverlayScreen)
+    await until(pilot, lambda: len(points(screen.query_one(Chart))) == 6)
+    assert len({curve.role for curve in screen.query_one(Chart)._curves}) == 6
+
+
+@piloted()
+async def test_an_overlay_of_a_run_that_is_removed(app, pilot, house):
+    """Runs that others delete leave the overlay; the rest of it stays."""
+    await list_of(pilot)
+    await pilot.press("g", "space", "space", "space", "o")
+    screen = await opened(pilot, OverlayScreen)
+    await until(pilot, lambda: len(points(screen.query_one(Chart))) == 3)
+    shutil.rmtree(house / "runs" / "salt-road-2")
+    await until(pilot, lambda: differences(app)[""] == ["salt-road-3", "letters-1"])
+    await until(pilot, lambda: set(points(screen.query_one(Chart))) == {"salt-road-3", "letters-1"})
+    shutil.rmtree(house / "runs")
+    await until(pilot, lambda: not app.runs)
+    await pilot.press("t", "X", "l", "escape")
+    await opened(pilot, RunsScreen)
+
+
+@piloted()
+async def test_settings_of_damaged_runs(app, pilot, house):
+    """A run whose settings cannot be read shows '?' for each of them and can still be overlaid."""
+    (house / "runs" / "salt-road-3" / "run.json").write_text("{")
+    await until(pilot, lambda: entry(app, "salt-road-3").config is None)
+    both = [entry(app, "salt-road-3"), entry(app, "salt-road-2")]
+    found = dict(different_settings(both))
+    assert found["dropout"] == ["?", "0.2"] and found["corpus"] == ["?", "'salt-road.txt'"]
+    assert different_settings(both[1:] * 2) == []
+    await list_of(pilot)
+    await pilot.press("g", "space", "space", "o")
+    await opened(pilot, OverlayScreen)
+    await shown(pilot, "corpus")
+
+
+@piloted()
+async def test_deleting_a_run(app, pilot, house):
+    """`d` asks; y removes the folder and leaves the model, from the list and from its screen."""
+    table = await list_of(pilot)
+    await pilot.press("g", "d")
+    await opened(pilot, Confirm)
+    await shown(pilot, "Delete the run salt-road-3?", "published stays")
+    await pilot.press("escape")
+    assert len(list_runs()) == 6
+    await pilot.press("d", "y")
+    assert await told(pilot, "deleted salt-road-3")
+    await until(pilot, lambda: rows(app) == NEWEST_FIRST[1:])
+    assert table.current.id == "salt-road-2"
+    assert (house / "models" / "salt-road").is_dir()
+    await pilot.press("enter")
+    await opened(pilot, RunScreen)
+    await pilot.press("d", "y")
+    await opened(pilot, RunsScreen)
+    await until(pilot, lambda: rows(app) == NEWEST_FIRST[2:])
+    assert not (house / "runs" / "salt-road-2").exists()
+
+
+@piloted()
+async def test_a_going_run_is_not_deleted(app, pilot, house):
+    """A run that is still going stays, with the key that stops it."""
+    going(house)
+    await list_of(pilot)
+    await reached(pilot, "salt-road-4", "running")
+    await pilot.press("g", "d")
+    assert await told(pilot, "salt-road-4 is still going (x stops it)")
+    assert isinstance(app.screen, RunsScreen)
+
+
+@piloted()
+async def test_what_an_ended_run_refuses(app, pilot, house):
+    """Pausing, stopping and sampling need a going run; the toast names the key that helps."""
+    await list_of(pilot)
+    await pilot.press("g")
+    for key, verb in (("p", "pause"), ("x", "stop"), ("e", "evaluate"), ("a", "sample from")):
+        await pilot.press(key)
+        assert await told(pilot, f"cannot {verb} salt-road-3: it is finished (E extends it)")
+    await pilot.press("R")
+    assert await told(pilot, "salt-road-3 is finished: nothing to resume (E extends it")
+    await pilot.press("G", "k", "p")
+    assert await told(pilot, "cannot pause tang-poems-1: it is lost (R takes it up again)")
+
+
+@piloted()
+async def test_a_run_that_has_just_gone(app, pilot, house):
+    """Keys on a run that was deleted a moment ago end in toasts, not in a crash."""
+    await list_of(pilot)
+    app.look = lambda: None  # the dashboard does not know yet
+    for timer in list(app._timers):
+        timer.pause()
+    await pilot.press("G", "k")
+    assert app.screen.target.id == "tang-poems-1"
+    shutil.rmtree(house / "runs" / "tang-poems-1")
+    await pilot.press("enter")
+    assert await told(pilot, "no run named 'tang-poems-1'")
+    await pilot.press("R")
+    await until(pilot, lambda: len(toasts(app)) >= 2)
+    assert isinstance(app.screen, RunsScreen)

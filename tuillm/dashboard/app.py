@@ -1,0 +1,282 @@
+"""The dashboard: three places (models, train, runs), and what they share.
+
+Holds the newest look at the registry and the runs, taken in a thread, and tells the screens
+when it changed; does in threads what may take long, and says in a toast how it went.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.command import CommandPalette
+from textual.screen import Screen
+from textual.signal import Signal
+from textual.worker import get_current_worker
+
+from tuillm.dashboard.commands import ActionCommands, ThemeCommands
+from tuillm.dashboard.failure import write_failure
+from tuillm.dashboard.keymap import read_keymap
+from tuillm.dashboard.screens.models import ModelsScreen
+from tuillm.errors import TuillmError, printable
+from tuillm.theme import Theme, choose_theme, list_themes, load_theme
+
+if TYPE_CHECKING:
+    from tuillm.config import TrainConfig
+    from tuillm.store.models import Model
+    from tuillm.store.runs import Run
+    from tuillm.store.snapshot import ModelsSnapshot, RunEntry, RunsSnapshot
+
+_LOOK_EVERY = 1.0
+# '5 min ago' becomes '6 min ago' although nothing changes on the disk
+_AGE_EVERY = 60.0
+
+
+def _train() -> Screen[None]:
+    from tuillm.dashboard.screens.train import TrainScreen
+
+    return TrainScreen()
+
+
+def _runs() -> Screen[None]:
+    from tuillm.dashboard.screens.runs import RunsScreen
+
+    return RunsScreen()
+
+
+class Dashboard(App[None]):
+    """See, steer and start everything; see `dashboard.tcss` for how it looks."""
+
+    TITLE = "tuillm"
+    CSS_PATH = "dashboard.tcss"
+    MODES = {"models": ModelsScreen, "train": _train, "runs": _runs}
+    DEFAULT_MODE = "models"
+    COMMANDS = {ActionCommands}
+    COMMAND_PALETTE_BINDING = "ctrl+p"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (150, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("1", "place('models')", "Models", id="app.models", show=False),
+        Binding("2", "place('train')", "Train", id="app.train", show=False),
+        Binding("3", "place('runs')", "Runs", id="app.runs", show=False),
+        Binding("ctrl+t", "themes", "Choose a theme", id="app.themes", show=False),
+        Binding("q,ctrl+q", "quit", "Quit", id="app.quit", show=False),
+        Binding("question_mark,f1", "keys", "Help", id="app.help", key_display="?"),
+        Binding("ctrl+p", "command_palette", "Palette", id="app.palette", show=True),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.models: list[Model] = []
+        self.runs: list[RunEntry] = []
+        self.looked = False
+        self.models_changed: Signal[None] = Signal(self, "models changed")
+        self.runs_changed: Signal[None] = Signal(self, "runs changed")
+        self.failure = ""
+        self._snapshots: tuple[ModelsSnapshot, RunsSnapshot] | None = None
+        self._looking = False
+        self._themes: dict[str, Theme] = {}
+        self._load_theme()
+
+    def on_mount(self) -> None:
+        self.call_after_refresh(self._load_rest)
+
+    # what the screens use
+
+    def look(self) -> None:
+        """Look at the disk in a thread; the signals tell what changed."""
+        if not self._looking:
+            self._looking = True
+            self.run_worker(self._look, thread=True, group="look", exit_on_error=False)
+
+    def told(self, error: TuillmError) -> None:
+        """Say what went wrong, in a toast."""
+        self.notify(printable(str(error)), severity="error", timeout=8, markup=False)
+
+    def attempt(
+        self, action: Callable[[], object], said: str = "",
+        then: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Do something that may take long in a thread; tell in a toast how it went.
+
+        That is `said` or the text that `action` returns, or the error it raised. `then` is called
+        on the event loop when it went well.
+        """
+
+        def work() -> None:
+            try:
+                result = action()
+            except TuillmError as error:
+                self.call_from_thread(self.told, error)
+                return
+            words = result if isinstance(result, str) else said
+            if words:
+                self.call_from_thread(self.notify, printable(words), markup=False)
+            self.call_from_thread(then)
+            self.call_from_thread(self.look)
+
+        self.run_worker(work, thread=True, group="attempts", exit_on_error=False)
+
+    def train_from(self, model: str) -> None:
+        """Go to the form, set to start from a model of the registry ('' from scratch)."""
+        from tuillm.dashboard.screens.train import TrainScreen
+
+        def fill() -> None:
+            if isinstance(self.screen, TrainScreen):
+                self.screen.start_from(model)
+
+        self.switch_mode("train")
+        self.call_after_refresh(fill)
+
+    def start(
+        self, config: "TrainConfig", *, replace: bool = False,
+        then: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Start a run, do `then`, and go to see the run; an error is told in a toast."""
+        from tuillm.store.launch import refuse_to_start, start_run
+
+        started: list[Run] = []
+
+        def begin() -> str:
+            refuse_to_start(config, replace=replace)
+            started.append(start_run(config, replace=replace))
+            return f"run {started[0].id} has started; it goes on without the dashboard"
+
+        def see() -> None:
+            then()
+            self.open_run(started[0].id)
+
+        self.attempt(begin, then=see)
+
+    def open_run(self, run_id: str) -> None:
+        """Go to the live view of a run."""
+        from tuillm.dashboard.screens.run import RunScreen
+
+        self.switch_mode("runs")
+        if isinstance(self.screen, RunScreen) and self.screen.run_id == run_id:
+            return
+        try:
+            screen = RunScreen(run_id)
+        except TuillmError as gone:  # somebody deleted it since the last look
+            self.told(gone)
+            return
+        while isinstance(self.screen, RunScreen):
+            self.pop_screen()
+        self.push_screen(screen)
+
+    # keys
+
+    def action_place(self, place: str) -> None:
+        self.switch_mode(place)
+
+    def action_themes(self) -> None:
+        self._theme_before = self.theme
+        self.push_screen(CommandPalette(providers=[ThemeCommands], placeholder="Choose a theme"))
+
+    def action_keys(self) -> None:
+        from tuillm.dashboard.screens.help import HelpScreen
+
+        self.push_screen(HelpScreen(self.screen))
+
+    async def action_quit(self) -> None:
+        from tuillm.dashboard.screens.ask import Confirm
+
+        screens = [screen for stack in self._screen_stacks.values() for screen in stack]
+        unsaved = next((words for screen in screens
+                        if (words := getattr(screen, "unsaved", ""))), "")
+        if not unsaved:
+            self.exit()
+            return
+        question = Confirm("Quit?", f"{unsaved} Training goes on without the dashboard.", "Quit")
+        self.push_screen(question, lambda yes: self.exit() if yes else None)
+
+    # themes
+
+    def on_command_palette_option_highlighted(
+        self, message: CommandPalette.OptionHighlighted
+    ) -> None:
+        """Show a theme while its name is highlighted in the palette."""
+        hit = getattr(message.highlighted_event.option, "hit", None)
+        name = str(getattr(hit, "text", "") or "")
+        if name in self._themes:
+            self.theme = name
+
+    def on_command_palette_closed(self, message: CommandPalette.Closed) -> None:
+        if not message.option_selected and (before := getattr(self, "_theme_before", "")):
+            self.theme = before
+
+    def choose_theme(self, name: str) -> None:
+        """Use a theme from now on, here and in the chat."""
+        self._theme_before = ""
+        self.theme = name
+        try:
+            choose_theme(name)
+        except TuillmError as error:
+            self.told(error)
+
+    @property
+    def our_themes(self) -> list[Theme]:
+        """The themes one can choose, by name."""
+        return sorted(self._themes.values(), key=lambda theme: theme.name)
+
+    def _load_theme(self) -> None:
+        from textual.theme import Theme as TextualTheme
+
+        theme = load_theme()
+        self._themes[theme.name] = theme
+        self.register_theme(TextualTheme(**theme.textual()))
+        self.theme = theme.name
+
+    def _load_rest(self) -> None:
+        """What the first frame can do without: the disk, the other themes, a person's keys."""
+        from textual.theme import Theme as TextualTheme
+
+        self.look()
+        self.set_interval(_LOOK_EVERY, self.look)
+        self.set_interval(_AGE_EVERY, self._tell)
+        themes, errors = list_themes()
+        for theme in themes:
+            self._themes[theme.name] = theme
+            self.register_theme(TextualTheme(**theme.textual()))
+        keymap, more = read_keymap()
+        self.set_keymap(keymap)
+        for error in [*errors, *more]:
+            self.notify(printable(str(error)), severity="warning", timeout=10, markup=False)
+
+    # the disk
+
+    def _look(self) -> None:
+        """In a thread: look, and tell."""
+        # imported here: the first frame must not wait for all that the store is made of
+        from tuillm.store.snapshot import ModelsSnapshot, RunsSnapshot
+
+        try:
+            if self._snapshots is None:
+                self._snapshots = ModelsSnapshot(), RunsSnapshot()
+            models, runs = (snapshot.refresh() for snapshot in self._snapshots)
+        finally:
+            self._looking = False
+        if not get_current_worker().is_cancelled and (models or runs or not self.looked):
+            self.call_from_thread(self._saw, models, runs)
+
+    def _saw(self, models: bool, runs: bool) -> None:
+        assert self._snapshots is not None
+        first, self.looked = not self.looked, True
+        if models or first:
+            self.models = self._snapshots[0].models
+            self.models_changed.publish(None)
+        if runs or first:
+            self.runs = self._snapshots[1].runs
+            self.runs_changed.publish(None)
+
+    def _tell(self) -> None:
+        self.models_changed.publish(None)
+        self.runs_changed.publish(None)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """A mistake of ours ends the dashboard with one line, and is written down whole."""
+        self.failure = self.failure or write_failure(error)
+        super()._handle_exception(error)
+
+    def _print_error_renderables(self) -> None:
+        self._exit_renderables.clear()

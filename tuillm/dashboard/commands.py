@@ -1,0 +1,81 @@
+"""What the command palette offers: every action of ours on the screen below it, and the themes.
+
+Knows bindings by their ids alone: whatever has one is an action that a person may look for.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from textual.binding import Binding
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.dom import DOMNode
+
+if TYPE_CHECKING:
+    from tuillm.dashboard.app import Dashboard
+
+_Command = tuple[str, str, Callable[[], Any]]
+
+
+class _Listed(Provider):
+    """Commands known beforehand, found by a fuzzy match on their names."""
+
+    def commands(self) -> Iterator[_Command]:
+        """Yield name, help and what to call."""
+        raise NotImplementedError
+
+    @property
+    def dashboard(self) -> "Dashboard":
+        return cast("Dashboard", self.app)
+
+    async def discover(self) -> Hits:
+        for name, help, call in self.commands():
+            yield DiscoveryHit(name, call, text=name, help=help or None)
+
+    async def search(self, query: str) -> Hits:
+        matcher = self.matcher(query)
+        for name, help, call in self.commands():
+            if (score := matcher.match(name)) > 0:
+                yield Hit(score, matcher.highlight(name), call, text=name, help=help or None)
+
+
+class ActionCommands(_Listed):
+    """Every action of the screen, of its panels, and of the dashboard."""
+
+    def commands(self) -> Iterator[_Command]:
+        seen = set()
+        for node, binding, keys in bindings_of(self.screen, self.focused):
+            if binding.description not in seen and binding.action != "command_palette":
+                seen.add(binding.description)
+                call = partial(self.app.run_action, binding.action, node)
+                yield binding.description, f"key {' or '.join(keys)}", call
+
+
+class ThemeCommands(_Listed):
+    """The themes, each with what it is for."""
+
+    def commands(self) -> Iterator[_Command]:
+        for theme in self.dashboard.our_themes:
+            yield theme.name, theme.about, partial(self.dashboard.choose_theme, theme.name)
+
+
+def bindings_of(
+    screen: Any, focused: DOMNode | None
+) -> Iterator[tuple[DOMNode, Binding, list[str]]]:
+    """Yield our bindings that work on a screen, with the node each belongs to and its keys.
+
+    First those of the focused panel, then the screen's and the app's, then other panels'.
+    """
+    nodes: list[DOMNode] = list(focused.ancestors_with_self) if focused else []
+    nodes += [screen, screen.app]
+    nodes += [node for node in screen.query("*") if node.display]
+    for node in dict.fromkeys(nodes):
+        keys: dict[str, list[str]] = {}
+        first: dict[str, Binding] = {}
+        for _, binding in node._bindings:
+            if binding.id and not binding.system:
+                first.setdefault(binding.id, binding)
+                keys.setdefault(binding.id, []).append(screen.app.get_key_display(binding))
+        for name, binding in first.items():
+            if screen.app._check_action_state(binding.action, node):
+                yield node, binding, list(dict.fromkeys(keys[name]))

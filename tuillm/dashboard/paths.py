@@ -1,0 +1,72 @@
+"""Paths as people type, paste and drop them: quoted, escaped, with ~ or as file:// addresses.
+
+Knows text and the file system; draws nothing.
+"""
+
+import os
+import shlex
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+from textual.suggester import Suggester
+
+
+def split_paths(text: str) -> list[str]:
+    """The paths and addresses of a line; a whole line that is a path with spaces is one.
+
+    >>> split_paths("'My Book.txt' other.txt")
+    ['My Book.txt', 'other.txt']
+    """
+    text = text.strip()
+    if os.path.exists(whole := os.path.expanduser(text)):
+        return [whole]
+    try:
+        parts = shlex.split(text)
+    except ValueError:  # an apostrophe
+        return [text]
+    return [os.path.expanduser(part) for part in parts]
+
+
+def join_paths(paths: list[str]) -> str:
+    """The line from which `split_paths` gives these paths back."""
+    return shlex.join(paths)
+
+
+def dropped_paths(text: str) -> str:
+    """The line for files dropped on the terminal, or '' when the text names no existing file."""
+    paths = []
+    for line in text.splitlines():
+        line = line.strip()
+        if line.startswith("file://"):
+            paths.append(unquote(urlparse(line).path))
+        elif line:
+            paths += split_paths(line)
+    if not paths or not all(os.path.exists(path) for path in paths):
+        return ""
+    return join_paths(paths)
+
+
+class PathSuggester(Suggester):
+    """Completes the last path of a line from the file system, directories with a slash."""
+
+    def __init__(self) -> None:
+        super().__init__(use_cache=False, case_sensitive=True)
+
+    async def get_suggestion(self, value: str) -> str | None:
+        """Return the line with its last path completed, None when nothing fits."""
+        if not value or value.endswith((" ", "'", '"')):
+            return None
+        start = max(value.rfind(" ") + 1, 0)
+        typed = value[start:].lstrip("'\"")
+        if not typed or "://" in typed:
+            return None
+        path = Path(os.path.expanduser(typed))
+        folder, beginning = (path, "") if typed.endswith("/") else (path.parent, path.name)
+        try:
+            names = sorted(entry.name + ("/" if entry.is_dir() else "")
+                           for entry in os.scandir(folder)
+                           if entry.name.startswith(beginning) and not (
+                               entry.name.startswith(".") and not beginning))
+        except OSError:
+            return None
+        return value + names[0][len(beginning):] if names else None

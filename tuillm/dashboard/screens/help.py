@@ -1,0 +1,60 @@
+"""The keys of where one stands: what the focused panel is, what its keys do, and their ids."""
+
+from typing import Any, ClassVar
+
+from rich.table import Table
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.dom import DOMNode
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from tuillm.dashboard.commands import bindings_of
+
+
+class HelpScreen(ModalScreen[None]):
+    """Help for the panel that had the focus; any of Escape, q and ? closes it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,question_mark,enter", "dismiss", "Close", id="help.close", show=False),
+        Binding("down,j", "scroll(1)", "Down", id="help.down", show=False),
+        Binding("up,k", "scroll(-1)", "Up", id="help.up", show=False),
+    ]
+
+    def __init__(self, below: Any) -> None:
+        super().__init__()
+        self._below = below
+
+    def compose(self) -> ComposeResult:
+        focused = self._below.focused
+        chain: list[DOMNode] = [*(focused.ancestors_with_self if focused else ()), self._below]
+        about = next((text for node in chain if (text := getattr(node, "HELP", ""))), "")
+        with Vertical(classes="dialog wide") as dialog:
+            # on the border, where a long list of keys cannot push it out
+            dialog.border_subtitle = "Escape closes · ids are for keymap.toml"
+            yield Static("Keys", classes="title")
+            with VerticalScroll():
+                yield Static(about.replace("`", ""), classes="text", markup=False)
+                yield Static(self._keys(focused))
+
+    def _keys(self, focused: DOMNode | None) -> Table:
+        colors = self.app.theme_variables
+        table = Table.grid(padding=(0, 2))
+        place = None
+        on_panel = set(focused.ancestors_with_self) - {self._below, self.app} if focused else set()
+        for node, binding, keys in bindings_of(self._below, focused):
+            if node not in on_panel and node not in (self._below, self.app):
+                continue
+            where = ("This panel" if node in on_panel else
+                     "Everywhere" if node is self.app else "This screen")
+            if where != place:
+                place = where
+                table.add_row(Text(f"\n{where}", style=f"bold {colors['primary']}"), "", "")
+            table.add_row(Text("  ".join(keys), style="bold"), Text(binding.description),
+                          Text(str(binding.id), style=colors.get("muted", "")))
+        return table
+
+    def action_scroll(self, by: int) -> None:
+        self.query_one(VerticalScroll).scroll_relative(y=by, animate=False)

@@ -1,0 +1,55 @@
+"""What the three places share: the bar at the top, the keys at the bottom, the way to the app."""
+
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from textual.app import ComposeResult
+from textual.screen import Screen
+from textual.widgets import Footer
+
+from tuillm.dashboard.widgets.navbar import NavBar
+
+if TYPE_CHECKING:
+    from tuillm.dashboard.app import Dashboard
+
+Result = TypeVar("Result")
+
+
+class Place(Screen[None]):
+    """A screen with the bar at its top, which shows that it is `PLACE`."""
+
+    PLACE = ""
+    # what would be lost if the dashboard were left now, as a sentence
+    unsaved = ""
+
+    @property
+    def dashboard(self) -> "Dashboard":
+        """The app, with what it offers to screens."""
+        return cast("Dashboard", self.app)
+
+    def compose(self) -> ComposeResult:
+        yield NavBar(self.PLACE)
+        yield from self.body()
+        yield Footer(compact=True, show_command_palette=False)
+
+    def body(self) -> ComposeResult:
+        """What stands between the bar and the keys."""
+        yield from ()
+
+    def on_mount(self) -> None:
+        self.dashboard.models_changed.subscribe(self, self._models_changed)
+        self.dashboard.runs_changed.subscribe(self, self._runs_changed)
+        self.models_changed()
+        self.runs_changed()
+
+    def models_changed(self) -> None:
+        """The registry is not what it was, or this is the first look."""
+
+    def runs_changed(self) -> None:
+        """Some run is not what it was, or this is the first look."""
+
+    def _models_changed(self, _: Any) -> None:
+        self.models_changed()
+
+    def _runs_changed(self, _: Any) -> None:
+        self.runs_changed()
+        self.query_one(NavBar).update_runs()

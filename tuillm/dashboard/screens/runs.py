@@ -1,0 +1,137 @@
+"""The place of the runs: all there are with their state, and what is known about each."""
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.widgets import Static
+
+from tuillm.dashboard.screens.steering import SteeringPlace
+from tuillm.dashboard.widgets.filter import FilterLine
+from tuillm.dashboard.widgets.run_details import RunDetails
+from tuillm.dashboard.widgets.state import STATE_ROLES, state_words
+from tuillm.dashboard.widgets.table import Column, EntryTable
+from tuillm.errors import TuillmError
+from tuillm.store.snapshot import RunEntry
+from tuillm.units import age, count, duration, figure
+
+COLUMNS = [
+    Column[RunEntry]("run", "run", lambda e: e.id, lambda e: e.id.casefold()),
+    Column[RunEntry]("state", "state", lambda e: state_words(e.status.state),
+                     lambda e: e.status.state, rank=10,
+                     role=lambda e: STATE_ROLES[e.status.state]),
+    Column[RunEntry]("progress", "done", lambda e: f"{e.status.progress:.0%}",
+                     lambda e: e.status.progress, True, rank=9),
+    Column[RunEntry]("step", "step", lambda e: f"{e.status.step:,}", lambda e: e.status.step,
+                     True, rank=5),
+    Column[RunEntry]("loss", "loss", lambda e: figure(e.status.train_loss),
+                     lambda e: e.status.train_loss, True, rank=6),
+    Column[RunEntry]("quality", "bits/byte", lambda e: figure(e.status.bits_per_byte),
+                     lambda e: e.status.bits_per_byte, True, rank=8, role=lambda e: "accent"),
+    Column[RunEntry]("speed", "tokens/s", lambda e: count(e.status.tokens_per_sec),
+                     lambda e: e.status.tokens_per_sec, True, rank=3),
+    Column[RunEntry]("left", "left", lambda e: duration(e.status.eta), lambda e: e.status.eta,
+                     True, rank=4),
+    Column[RunEntry]("preset", "preset", lambda e: e.config.preset if e.config else "-",
+                     lambda e: e.config.preset if e.config else None, rank=1,
+                     role=lambda e: "muted"),
+    Column[RunEntry]("model", "model", lambda e: e.status.model or "-",
+                     lambda e: e.status.model, rank=2, role=lambda e: "muted"),
+    Column[RunEntry]("age", "started", lambda e: age(e.status.created),
+                     lambda e: -e.status.created, rank=7, role=lambda e: "muted"),
+]
+
+_EMPTY = """\
+No runs yet.
+
+Press  2  to start one: a run grows a model on a text."""
+
+
+class RunsScreen(SteeringPlace):
+    """The table of all runs and the details of the one under its cursor."""
+
+    PLACE = "runs"
+    HELP = ("All training runs. They belong to no window: they go on when the dashboard is "
+            "closed. Enter opens the live view; Space marks runs, o lays their curves over "
+            "each other.")
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("o", "overlay", "Overlay", id="runs.overlay"),
+        Binding("space", "mark", "Mark", id="runs.mark"),
+        Binding("slash", "filter", "Filter", id="runs.filter", show=False),
+        Binding("escape", "show_all", "Show all again", id="runs.all", show=False),
+        Binding("i", "details", "Show or hide the details", id="runs.details", show=False),
+    ]
+
+    def body(self) -> ComposeResult:
+        with Horizontal(id="columns"):
+            with Vertical(id="list"):
+                yield EntryTable(COLUMNS, lambda entry: entry.id, sort="age", id="runs")
+                yield FilterLine()
+                yield Static("Looking …", id="empty", markup=False)
+            yield RunDetails()
+
+    def on_mount(self) -> None:
+        self.query_one(EntryTable).focus()
+
+    @property
+    def target(self) -> RunEntry | None:
+        table: EntryTable[RunEntry] = self.query_one(EntryTable)
+        return table.current
+
+    def runs_changed(self) -> None:
+        found = self.dashboard.runs
+        table: EntryTable[RunEntry] = self.query_one(EntryTable)
+        table.show(found)
+        table.display = bool(found)
+        empty = self.query_one("#empty", Static)
+        empty.display = not found
+        empty.update(_EMPTY if self.dashboard.looked else "Looking …")
+        self.query_one(RunDetails).set_class(not found, "-empty")
+        self._show_details(table.current)
+
+    @on(EntryTable.Highlighted)
+    def _highlighted(self, event: EntryTable.Highlighted) -> None:
+        self._show_details(event.entry)
+
+    def _show_details(self, entry: RunEntry | None) -> None:
+        details = self.query_one(RunDetails)
+        if details.display:
+            details.show(entry)
+
+    @on(EntryTable.Chosen)
+    def _chosen(self, event: EntryTable.Chosen) -> None:
+        self.dashboard.open_run(event.entry.id)
+
+    @on(FilterLine.Typed)
+    def _typed(self, event: FilterLine.Typed) -> None:
+        self.query_one(EntryTable).filter(event.text)
+
+    @on(FilterLine.Left)
+    def _left(self) -> None:
+        self.query_one(EntryTable).focus()
+
+    def action_filter(self) -> None:
+        self.query_one(FilterLine).open()
+
+    def action_show_all(self) -> None:
+        self.query_one(FilterLine).action_close()
+
+    def action_details(self) -> None:
+        self.query_one(RunDetails).toggle_class("-toggled")
+        self._show_details(self.target)
+
+    def action_mark(self) -> None:
+        self.query_one(EntryTable).toggle_mark()
+
+    def action_overlay(self) -> None:
+        from tuillm.dashboard.screens.overlay import MOST, OverlayScreen
+
+        table: EntryTable[RunEntry] = self.query_one(EntryTable)
+        marked = [entry for entry in self.dashboard.runs if entry.id in table.marked]
+        if 2 <= len(marked) <= MOST:
+            self.app.push_screen(OverlayScreen(marked))
+        else:
+            self.dashboard.told(TuillmError(
+                f"{len(marked)} runs are marked", f"mark 2 to {MOST} with Space, then press o"))

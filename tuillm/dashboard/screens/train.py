@@ -1,0 +1,201 @@
+"""The place where a run is started: the form, and beside it what to expect of it."""
+
+from pathlib import Path
+from typing import ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.timer import Timer
+from textual.widgets import Button, Static
+
+from tuillm.config import TrainConfig
+from tuillm.dashboard.paths import dropped_paths, join_paths
+from tuillm.dashboard.screens.ask import Confirm
+from tuillm.dashboard.screens.place import Place
+from tuillm.dashboard.widgets.forecast import ForecastPanel
+from tuillm.dashboard.widgets.form import TrainForm
+from tuillm.errors import TuillmError, printable
+from tuillm.store.forecasts import Forecast, ForecastProcess
+from tuillm.store.paths import models_dir
+from tuillm.store.runs import model_name
+
+# a forecast costs a process: it waits until the typing stops
+_PAUSE = 0.7
+
+
+class TrainScreen(Place):
+    """Fill in, look at the forecast, start."""
+
+    PLACE = "train"
+    HELP = ("What stands empty is decided by the preset. Only the text is needed. The forecast "
+            "looks at the text and takes a few real steps on this machine.")
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+r", "start", "Start", id="train.start", priority=True),
+        Binding("ctrl+o", "pick", "Pick a text", id="train.pick", priority=True),
+        Binding("ctrl+a", "advanced", "All settings", id="train.advanced", priority=True),
+        Binding("ctrl+l", "clear", "Clear the form", id="train.clear", show=False, priority=True),
+        Binding("escape", "leave", "Leave the field", id="train.leave", show=False),
+        Binding("down,j", "app.focus_next", "Next field", id="train.next", show=False),
+        Binding("up,k", "app.focus_previous", "Previous field", id="train.previous", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._timer: Timer | None = None
+        self._process: ForecastProcess | None = None
+        self._asked: TrainConfig | None = None
+
+    def body(self) -> ComposeResult:
+        with Horizontal(id="columns"):
+            with Vertical(id="list"):
+                yield TrainForm()
+                yield Static(id="problem", markup=False)
+                yield Button("Start training (Ctrl-R)", variant="primary", compact=True, id="start")
+            yield ForecastPanel()
+
+    def on_mount(self) -> None:
+        self._check()
+        self.query_one(TrainForm)["corpus"].query("Input").first().focus()
+
+    # what the app says
+
+    def models_changed(self) -> None:
+        names = [model.name for model in self.dashboard.models if not model.problem]
+        self.query_one(TrainForm).offer_models(names)
+
+    def start_from(self, model: str) -> None:
+        """Set the form to start from a model, '' from scratch."""
+        self.query_one(TrainForm)["init_from"].fill(model)
+
+    @property
+    def unsaved(self) -> str:  # type: ignore[override]
+        """What would be lost on quitting: a form that was begun."""
+        if not self.is_mounted or not self.query(TrainForm):
+            return ""
+        return "The form of a run is filled in but not started." if (
+            self.query_one(TrainForm).typed) else ""
+
+    # the form
+
+    @on(TrainForm.Changed)
+    def _changed(self) -> None:
+        self._check()
+
+    def on_paste(self, event: events.Paste) -> None:
+        """A file dropped anywhere on this screen is the text to learn from."""
+        if text := dropped_paths(event.text):
+            self.query_one(TrainForm)["corpus"].fill(text)
+
+    def _check(self) -> None:
+        """Say what is missing or wrong; ask for a forecast when nothing is."""
+        problem, config = "", None
+        try:
+            config = self.query_one(TrainForm).config()
+            if config.corpus:
+                problem = _name_problem(config)
+        except TuillmError as error:
+            problem = str(error)
+        line = self.query_one("#problem", Static)
+        line.update(printable(problem))
+        line.display = bool(problem)
+        if self._timer:
+            self._timer.stop()
+        if config is None or not config.corpus:
+            self._cancel()
+            self.query_one(ForecastPanel).wait()
+        elif config != self._asked:
+            self._timer = self.set_timer(_PAUSE, lambda: self._forecast(config))
+
+    def _forecast(self, config: TrainConfig) -> None:
+        self._cancel()
+        self._asked = config
+        self.query_one(ForecastPanel).begin()
+        self._process = process = ForecastProcess(config)
+
+        def read() -> None:
+            """In a thread: hand on each stage while anybody wants it."""
+            try:
+                for found in process:
+                    self.app.call_from_thread(self._found, process, found)
+            except TuillmError as error:
+                self.app.call_from_thread(self._failed, process, error)
+
+        self.run_worker(read, thread=True, group="forecast", exit_on_error=False)
+
+    def _found(self, process: ForecastProcess, found: Forecast) -> None:
+        if process is self._process:
+            self.query_one(ForecastPanel).show(found)
+
+    def _failed(self, process: ForecastProcess, error: TuillmError) -> None:
+        if process is self._process:
+            self.query_one(ForecastPanel).fail(error)
+
+    def _cancel(self) -> None:
+        self._asked = None
+        if self._process:
+            self._process.cancel()
+            self._process = None
+
+    def on_unmount(self) -> None:
+        self._cancel()
+
+    # keys
+
+    @on(Button.Pressed, "#start")
+    def _pressed(self) -> None:
+        self.action_start()
+
+    def action_start(self) -> None:
+        """Start the run; over a model of the same name only when the person says so."""
+        try:
+            config = self.query_one(TrainForm).config()
+            name = model_name(config) if config.corpus else ""
+        except TuillmError as error:
+            self.dashboard.told(error)
+            return
+        if not config.corpus:
+            self.dashboard.told(TuillmError("no text was named", "Ctrl-O picks one"))
+            self.query_one(TrainForm)["corpus"].query("Input").first().focus()
+        elif (models_dir() / name).exists():
+            question = f"A model named {name!r} is there already. Train a new one in its place?"
+            self.app.push_screen(Confirm("Replace it?", question, "Replace"),
+                                 lambda yes: self._begin(config, True) if yes else None)
+        else:
+            self._begin(config, False)
+
+    def _begin(self, config: TrainConfig, replace: bool) -> None:
+        self._cancel()
+        self.dashboard.start(config, replace=replace, then=self.query_one(TrainForm).clear)
+
+    def action_pick(self) -> None:
+        from tuillm.dashboard.screens.files import FilesScreen
+
+        def picked(path: Path | None) -> None:
+            if path:
+                field = self.query_one(TrainForm)["corpus"]
+                field.fill(join_paths([str(path)]))
+
+        self.app.push_screen(FilesScreen(Path.cwd()), picked)
+
+    def action_advanced(self) -> None:
+        groups = list(self.query("Collapsible"))
+        folded = all(group.collapsed for group in groups)  # type: ignore[attr-defined]
+        for group in groups:
+            group.collapsed = not folded  # type: ignore[attr-defined]
+
+    def action_clear(self) -> None:
+        self.query_one(TrainForm).clear()
+
+    def action_leave(self) -> None:
+        """Leave the field, so that the keys of places work again."""
+        self.set_focus(None)
+
+
+def _name_problem(config: TrainConfig) -> str:
+    """A word about the name while there is time to choose another."""
+    name = model_name(config)
+    if (models_dir() / name).exists():
+        return f"a model named {name!r} is there: it would be replaced, or choose another name"
+    return ""

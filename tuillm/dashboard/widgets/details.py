@@ -1,0 +1,105 @@
+"""What is known about one model: where it comes from, its shape, how it writes, its files.
+
+Draws a Model; reads the run it came from for a sample of its writing.
+"""
+
+import os
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.widgets import Static
+
+from tuillm.dashboard.widgets.facts import Fact, facts, heading
+from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
+from tuillm.errors import TuillmError, printable
+from tuillm.units import age, count, figure, size
+
+if TYPE_CHECKING:
+    from tuillm.store.models import Model
+
+_SAMPLE = 600
+
+
+class ModelDetails(VerticalScroll, can_focus=True):
+    """The details pane of the models' table."""
+
+    DEFAULT_CLASSES = "details"
+    HELP = ("Where the model comes from (text, run, parent), its shape, a sample of its writing, "
+            "and its files.")
+    BINDINGS = SCROLL_KEYS
+
+    def compose(self) -> ComposeResult:
+        yield Static()
+
+    def show(self, model: "Model | None", sample: str = "") -> None:
+        """Show a model, or nothing."""
+        body = self.query_one(Static)
+        if model is None:
+            body.update("")
+            return
+        colors = self.app.theme_variables
+        self.border_title = model.name
+        parts: list[Table | Text] = []
+        if model.problem:
+            parts.append(Text(printable(model.problem) + "\n", style=colors["error"]))
+        for title, rows in _sections(model):
+            parts += [heading(title, colors), facts(rows, colors)]
+        if sample:
+            parts.append(heading("How it writes", colors))
+            parts.append(Text(printable(sample).strip()[:_SAMPLE] + "\n", style="italic"))
+        parts += [heading("Files", colors),
+                  facts(_files(model), colors)]
+        body.update(Group(*parts))
+        self.scroll_home(animate=False)
+
+
+def sample_of(model: "Model") -> str:
+    """Return the newest sample of the run that grew the model, '' when that is gone."""
+    if not model.card.run:
+        return ""
+    from tuillm.store.runs import get_run, read_tail  # not for the first frame
+
+    try:
+        rows = read_tail(get_run(model.card.run).samples)
+    except TuillmError:
+        return ""
+    return str(rows[-1].get("text", "")) if rows else ""
+
+
+def _sections(model: "Model") -> list[tuple[str, list[Fact]]]:
+    card, config = model.card, model.config
+    loss = "val loss" if card.held_out else "loss on its text"
+    origin = [
+        ("origin", card.origin), ("text", card.corpus or "-"),
+        ("", size(card.corpus_bytes) if card.corpus_bytes else ""),
+        ("run", card.run or "-"), ("parent", card.parent or "-"),
+        ("made", age(card.created)),
+    ]
+    quality = [
+        (loss, f"{figure(card.val_loss)} nats/token" if card.val_loss else "-"),
+        ("", f"{figure(card.bits_per_byte)} bits/byte" if card.bits_per_byte else ""),
+        ("best step", f"{card.steps:,}" if card.steps else ""),
+    ]
+    shape = [
+        ("parameters", f"{card.parameters:,}" if card.parameters else "-"),
+        ("layers", f"{config.get('n_layer', '-')}"),
+        ("heads", f"{config.get('n_head', '-')}"),
+        ("width", f"{config.get('n_embd', '-')}"),
+        ("context", f"{config.get('n_positions', '-')} tokens"),
+        ("vocabulary", f"{count(config.get('vocab_size'))} ({card.tokenizer or '?'})"),
+        ("mode", card.mode if card.mode != "completion" else ""),
+    ]
+    return [("Where it comes from", origin), ("How good it is", quality), ("Its shape", shape)]
+
+
+def _files(model: "Model") -> list[Fact]:
+    try:
+        entries = sorted((entry.name, entry.stat().st_size) for entry in os.scandir(model.path))
+    except OSError:
+        return []
+    rows = [(printable(name), size(number)) for name, number in entries]
+    return [*rows, ("in all", size(model.size)), ("folder", str(model.path))]

@@ -1,0 +1,168 @@
+"""One setting as a row of the form: its name, what can be typed or chosen, and its sentence.
+
+Made from the declaration alone; checks as one types and says the range in words.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.suggester import Suggester
+from textual.widgets import Input, Label, Select, Static
+
+from tuillm.config import Setting, TrainConfig
+from tuillm.config.single import check_setting
+from tuillm.dashboard.paths import dropped_paths, split_paths
+from tuillm.errors import UsageError, printable
+
+Chosen = Select[str]
+
+
+class SettingField(Vertical):
+    """A row of the form. Empty means: not typed, so that preset or default decides."""
+
+    @dataclass
+    class Changed(Message):
+        """The person typed or chose something."""
+
+        field: "SettingField"
+
+    def __init__(
+        self, setting: Setting, *, choices: list[tuple[str, str]] | None = None,
+        suggester: Suggester | None = None,
+    ) -> None:
+        """`choices` are (label, value) pairs where the declaration itself has none."""
+        super().__init__(id=f"field-{setting.name}")
+        self.setting = setting
+        self._choices = choices
+        if choices is None and setting.choices:
+            self._choices = [(choice, choice) for choice in setting.choices]
+        elif choices is None and setting.type is bool:
+            self._choices = [("yes", "yes"), ("no", "no")]
+        self._suggester = suggester
+        self.problem = ""
+
+    def compose(self) -> ComposeResult:
+        with Horizontal():
+            yield Label(self.setting.name, markup=False)
+            if self._choices is not None:
+                yield Select(self._choices, prompt="", compact=True)
+            else:
+                yield PathInput(compact=True, suggester=self._suggester, name=self.setting.name)
+        yield Static(classes="about", markup=False)
+
+    def on_mount(self) -> None:
+        self._say()
+
+    # what the form asks and says
+
+    @property
+    def typed(self) -> Any:
+        """What was typed, as the config takes it; None when nothing was.
+
+        What the setting cannot be stays the text it is.
+        """
+        value = self._typed_text
+        if value is None:
+            return None
+        try:
+            return check_setting(TrainConfig, self.setting.name, value)
+        except UsageError:
+            return value
+
+    @property
+    def _typed_text(self) -> Any:
+        text = self.text.strip()
+        if not text:
+            return None
+        if self.setting.type is bool:
+            return text == "yes"
+        if self.setting.name == "corpus":
+            return split_paths(text)
+        return self.text if self.setting.name == "sample_prompt" else text
+
+    @property
+    def text(self) -> str:
+        """What stands in the input; '' for nothing."""
+        if self._choices is not None:
+            value = self.query_one(Select).value
+            return value if isinstance(value, str) else ""
+        return self.query_one(Input).value
+
+    def fill(self, text: str) -> None:
+        """Put a text in, as if it was typed; '' takes it out again."""
+        if self._choices is not None:
+            known = any(value == text for _, value in self._choices)
+            select = self.query_one(Select)
+            if known:
+                select.value = text
+            else:
+                select.clear()
+        else:
+            self.query_one(Input).value = text
+
+    def offer(self, choices: list[tuple[str, str]]) -> None:
+        """Replace the choices; the chosen one stays where it is still among them."""
+        text, self._choices = self.text, choices
+        with self.prevent(Select.Changed):
+            self.query_one(Select).set_options(choices)
+            self.fill(text)
+
+    def usual(self, words: str) -> None:
+        """Say what holds when nothing is typed."""
+        if self._choices is not None:
+            self.query_one(Select).prompt = words
+        else:
+            self.query_one(Input).placeholder = words
+
+    def check(self) -> bool:
+        """Check what is typed, show what is wrong with it, and return whether it is fine."""
+        value = self._typed_text
+        self.problem = ""
+        if value is not None:
+            try:
+                check_setting(TrainConfig, self.setting.name, value)
+            except UsageError as error:
+                self.problem = str(error)
+        self._say()
+        return not self.problem
+
+    def complain(self, problem: str) -> None:
+        """Show what is wrong, found elsewhere."""
+        self.problem = problem
+        self._say()
+
+    # events
+
+    @on(Input.Changed)
+    @on(Select.Changed)
+    def _changed(self, event: Message) -> None:
+        event.stop()
+        self.check()
+        self.post_message(self.Changed(self))
+
+    def on_descendant_focus(self) -> None:
+        self._say(focused=True)
+
+    def on_descendant_blur(self) -> None:
+        self._say()
+
+    def _say(self, focused: bool = False) -> None:
+        about = self.query_one(".about", Static)
+        limits = f" [{self.setting.range}]" if self.setting.range and focused else ""
+        about.update(printable(self.problem) or self.setting.help + limits)
+        about.set_class(bool(self.problem), "-error")
+
+
+class PathInput(Input):
+    """An input that understands files dropped on a terminal, which arrive as a paste."""
+
+    def _on_paste(self, event: events.Paste) -> None:
+        if self.name == "corpus" and (text := dropped_paths(event.text)):
+            event.prevent_default()  # else Input's own handler takes it too
+            event.stop()
+            self.value = f"{self.value} {text}".strip()
+            self.cursor_position = len(self.value)

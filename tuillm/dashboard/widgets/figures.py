@@ -1,0 +1,113 @@
+"""The panel of figures beside the chart: each with its course so far as a small line.
+
+Knows the history of a run and what its process uses; reads nothing itself.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.widgets import Static
+
+from tuillm.dashboard.curves import number
+from tuillm.dashboard.history import History
+from tuillm.dashboard.machine import MachineUse
+from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
+from tuillm.store.runs import Status
+from tuillm.units import count, duration, figure, size
+
+_BARS = "▁▂▃▄▅▆▇█"
+# points behind a small line: enough for the widest, cheap for the longest run
+_RECENT = 4096
+
+
+@dataclass(frozen=True)
+class _Course:
+    """A figure with a course: its name, its column in the history, and its unit."""
+
+    name: str
+    column: str
+    unit: str
+    role: str
+
+
+_COURSES = (
+    _Course("throughput", "tokens_per_sec", "tokens/s", "success"),
+    _Course("learning rate", "lr", "", "secondary"),
+    _Course("gradient norm", "grad_norm", "", "warning"),
+)
+
+
+class Figures(VerticalScroll, can_focus=True):
+    """Throughput, learning rate, gradient norm, and what the machine gives for them."""
+
+    HELP = ("Throughput, learning rate and gradient norm with their course over the last steps. "
+            "MFU is the share of this machine's measured matrix speed that reaches the model. "
+            "CPU and memory are those of the run's own process.")
+    BINDINGS = SCROLL_KEYS
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown: tuple[History, Status, MachineUse | None] | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Static()
+
+    def on_resize(self) -> None:
+        if self._shown:
+            self.show(*self._shown)
+
+    def show(self, history: History, status: Status, use: MachineUse | None) -> None:
+        """Draw the figures as they are now."""
+        self._shown = history, status, use
+        width = max(self.size.width - 2, 12)
+        parts = [self._course(course, history, width) for course in _COURSES]
+        parts.append(self._facts(history, status, use))
+        self.query_one(Static).update(Text("\n\n").join(parts))
+
+    def _course(self, course: _Course, history: History, width: int) -> Text:
+        colors = self.app.theme_variables
+        values = history.recent(course.column, _RECENT)
+        newest = history.last.get(course.column)
+        shown = count(newest) if course.column == "tokens_per_sec" else (
+            number(newest) if isinstance(newest, int | float) else "-")
+        text = Text(f"{course.name} ", style=colors.get("muted", ""))
+        text.append(f"{shown} {course.unit}".rstrip(), style=f"bold {colors['foreground']}")
+        text.append("\n")
+        text.append(small_line(values, width), style=colors[course.role])
+        return text
+
+    def _facts(self, history: History, status: Status, use: MachineUse | None) -> Text:
+        last = history.last
+        rows = [
+            ("MFU", f"{last['mfu']:.1%}" if "mfu" in last else "-"),
+            ("ETA", duration(status.eta)),
+            ("epoch", figure(last.get("epoch"), 2)),
+            ("best", f"{figure(status.bits_per_byte)} bits/byte"),
+        ]
+        if use:
+            rows += [("CPU", f"{use.cpu:.0%} of {use.cores} cores"),
+                     ("memory", f"{size(use.memory)}, {size(use.free)} free")]
+            if use.gpu:
+                rows.append(("GPU", use.gpu))
+        muted = self.app.theme_variables.get("muted", "")
+        lines = [Text(f"{name:<8}", style=muted).append(value, style="") for name, value in rows]
+        return Text("\n").join(lines)
+
+
+def small_line(values: Sequence[float] | np.ndarray, width: int) -> str:
+    """The course of some values as `width` bars at most, lowest to highest; no-numbers left out."""
+    array = np.asarray(values, np.float64)
+    array = array[np.abs(array) < 1e100]
+    if not array.size:
+        return ""
+    parts = np.array_split(array, min(width, array.size))
+    means = np.array([part.mean() for part in parts])
+    low, high = float(means.min()), float(means.max())
+    if high - low <= abs(high) * 1e-9:
+        return _BARS[3] * len(means)
+    levels = ((means - low) / (high - low) * (len(_BARS) - 1)).round().astype(int)
+    return "".join(_BARS[level] for level in levels)

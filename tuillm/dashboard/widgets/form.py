@@ -1,0 +1,132 @@
+"""The form of a run: a field for every training setting, the rare ones folded away.
+
+Made from the declaration of the settings; knows the presets and the names of the models.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.message import Message
+from textual.widgets import Collapsible
+
+from tuillm.config import PRESETS, Setting, TrainConfig, build_train, settings_of
+from tuillm.dashboard.paths import PathSuggester
+from tuillm.dashboard.widgets.field import SettingField
+from tuillm.errors import TuillmError, UsageError
+from tuillm.store.models import shape_of
+
+FIRST = ("corpus", "name", "init_from", "preset", "tokenizer")
+_TITLES = {"text": "The text", "model": "The shape of the model", "optimizer": "How it learns",
+           "run": "How long, where, and what to watch"}
+
+
+class Group(Collapsible):
+    """Settings that are folded away; comes into view when it is unfolded, but not when all are."""
+
+    def scroll_visible(self, *arguments: Any, **options: Any) -> None:
+        if self.has_focus_within:
+            super().scroll_visible(*arguments, **options)
+
+
+class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
+    """All settings of a run; `config()` makes a TrainConfig of what was typed."""
+
+    # without those it would inherit: the arrows go from field to field, see TrainScreen
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("pagedown", "page_down", "Page down", id="form.page_down", show=False),
+        Binding("pageup", "page_up", "Page up", id="form.page_up", show=False),
+    ]
+
+    @dataclass
+    class Changed(Message):
+        """A field has changed; what is typed may be wrong."""
+
+        form: "TrainForm"
+
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, TrainForm.Changed)
+
+    def compose(self) -> ComposeResult:
+        settings = {setting.name: setting for setting in settings_of(TrainConfig)}
+        for name in FIRST:
+            yield self._field(settings[name])
+        for group, title in _TITLES.items():
+            rest = [setting for setting in settings.values()
+                    if setting.group == group and setting.name not in FIRST]
+            yield Group(*map(self._field, rest), title=f"{title} · {len(rest)}",
+                        collapsed=True, id=f"group-{group}")
+
+    def on_mount(self) -> None:
+        self._say_usual()
+
+    # what the screen asks and says
+
+    @property
+    def typed(self) -> dict[str, Any]:
+        """What was typed, by name of the setting."""
+        values = {field.setting.name: field.typed for field in self.query(SettingField)}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def config(self) -> TrainConfig:
+        """Return the settings of the run; raises UsageError for what does not fit."""
+        for field in self.query(SettingField):
+            if field.problem:
+                raise UsageError(field.problem)
+        return build_train(self.typed, shape_of=shape_of)
+
+    def offer_models(self, names: list[str]) -> None:
+        """Offer these models to start from."""
+        self["init_from"].offer([(name, name) for name in names])
+
+    def clear(self) -> None:
+        """Take out everything typed."""
+        for field in self.query(SettingField):
+            field.fill("")
+
+    def __getitem__(self, name: str) -> SettingField:
+        return self.query_one(f"#field-{name}", SettingField)
+
+    # events
+
+    @on(SettingField.Changed)
+    def _changed(self, event: SettingField.Changed) -> None:
+        event.stop()
+        if event.field.setting.name in ("preset", "init_from"):
+            self._say_usual()
+        self.post_message(self.Changed(self))
+
+    def _say_usual(self) -> None:
+        """Show in each empty field what holds when it stays empty."""
+        preset = self["preset"].text or ("finetune" if self["init_from"].text else "tiny")
+        recipe = PRESETS[preset].settings
+        usual = {setting.name: setting.default for setting in settings_of(TrainConfig)} | recipe
+        try:
+            usual |= self.config().model_dump()
+        except TuillmError:
+            pass  # some field is wrong now: the preset's own values are the best guess
+        for field in self.query(SettingField):
+            name = field.setting.name
+            if name == "corpus":
+                words = "a text file: type its path, drop it here, or Ctrl-O picks it"
+            elif name == "preset":
+                words = f"{preset}: {PRESETS[preset].help}"
+            elif name == "name":
+                words = "the name of the text"
+            elif name == "init_from":
+                words = "from scratch"
+            else:
+                words = field.setting.words(usual.get(name)).strip("'")
+            field.usual(words)
+
+    def _field(self, setting: Setting) -> SettingField:
+        if setting.name == "preset":
+            choices = [(f"{name}: {preset.help}", name) for name, preset in PRESETS.items()]
+            return SettingField(setting, choices=choices)
+        if setting.name == "init_from":
+            return SettingField(setting, choices=[])
+        return SettingField(
+            setting, suggester=PathSuggester() if setting.name == "corpus" else None)

@@ -1,0 +1,64 @@
+"""The line at the top: where one is, where one can go, and what is growing meanwhile."""
+
+from typing import TYPE_CHECKING, cast
+
+from textual.content import Content
+from textual.widgets import Static
+
+from tuillm.units import duration
+
+if TYPE_CHECKING:
+    from tuillm.dashboard.app import Dashboard
+
+PLACES = ("models", "train", "runs")
+
+
+class NavBar(Static):
+    """One line: the name of the program, the places with their keys, the runs that are going."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__()
+        self._place = place
+
+    def on_mount(self) -> None:
+        self.update_runs()
+
+    def on_resize(self) -> None:
+        self.update_runs()
+
+    def update_runs(self) -> None:
+        """Draw the line anew."""
+        parts = [Content.styled(" tuillm ", "bold $background on $primary"), Content("  ")]
+        for number, place in enumerate(PLACES, 1):
+            here = place == self._place
+            label = Content.styled(place.capitalize(), "bold $primary" if here else "$foreground")
+            key = Content.styled(f"{number} ", "$muted")
+            entry = key + label
+            if not here:
+                entry = entry.stylize(f"@click=app.place('{place}')")
+            parts += [entry, Content("   ")]
+        left = Content.assemble(*parts)
+        right = self._going()
+        gap = max(self.size.width - left.cell_length - right.cell_length - 1, 1)
+        self.update(Content.assemble(left, " " * gap, right))
+
+    def _going(self) -> Content:
+        runs = cast("Dashboard", self.app).runs
+        if not runs:
+            return Content()
+        from tuillm.store.runs import ACTIVE  # not for the first frame
+
+        going = [entry for entry in runs if entry.status.state in ACTIVE]
+        if not going:
+            return Content()
+        entry = going[0]
+        status = entry.status
+        if status.state == "paused":
+            text = f"‖ {entry.id} paused"
+        elif status.state == "preparing":
+            text = f"● {entry.id} preparing"
+        else:
+            left = f" · {duration(status.eta)} left" if status.eta else ""
+            text = f"● {entry.id} {status.progress:.0%}{left}"
+        more = f"  +{len(going) - 1}" if len(going) > 1 else ""
+        return Content.styled(text + more, "$success")

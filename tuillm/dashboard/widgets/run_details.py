@@ -1,0 +1,86 @@
+"""What is known about one run: how far it is, what went wrong, its settings, its writing."""
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.widgets import Static
+
+from tuillm.config import PRESETS, TrainConfig, settings_of
+from tuillm.dashboard.widgets.facts import Fact, facts, heading
+from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
+from tuillm.errors import printable
+from tuillm.store.runs import RESUMABLE, Status, read_tail
+from tuillm.store.snapshot import RunEntry
+from tuillm.units import age, count, duration, figure
+
+_SAMPLE = 600
+
+
+class RunDetails(VerticalScroll, can_focus=True):
+    """The details pane of the table of runs."""
+
+    DEFAULT_CLASSES = "details"
+    HELP = "How far the run is, its settings beside those of its preset, and its newest sample."
+    BINDINGS = SCROLL_KEYS
+
+    def compose(self) -> ComposeResult:
+        yield Static()
+
+    def show(self, entry: RunEntry | None) -> None:
+        """Show a run, or nothing."""
+        body = self.query_one(Static)
+        if entry is None:
+            body.update("")
+            return
+        colors = self.app.theme_variables
+        status = entry.status
+        parts: list[Table | Text] = []
+        if status.error:
+            hint = status.hint or ("R takes it up again" if status.state in RESUMABLE else "")
+            text = f"{status.error}\n{hint}\n"
+            parts.append(Text(printable(text), style=colors["error"]))
+        parts += [heading(entry.id, colors), facts(_progress(status), colors)]
+        if status.notes:
+            notes = "".join(f"· {note}\n" for note in status.notes)
+            parts.append(Text(printable(notes), style=colors.get("muted", "")))
+        if entry.config:
+            parts += [heading("Settings", colors), facts(chosen_settings(entry.config), colors)]
+        samples = read_tail(entry.run.samples)
+        if samples:
+            text = printable(str(samples[-1].get("text", ""))).strip()[:_SAMPLE]
+            parts += [heading("How it writes", colors), Text(text, style="italic")]
+        body.update(Group(*parts))
+
+
+def chosen_settings(config: TrainConfig) -> list[Fact]:
+    """The text, the preset, and every setting that is not what the preset says."""
+    preset = PRESETS[config.preset].settings if config.preset in PRESETS else {}
+    rows = [("text", " ".join(config.corpus)), ("preset", config.preset)]
+    for setting in settings_of(TrainConfig):
+        value = getattr(config, setting.name)
+        usual = preset.get(setting.name, setting.default)
+        if setting.name not in ("corpus", "preset") and value != usual:
+            rows.append((setting.name, setting.words(value)))
+    return rows
+
+
+def _progress(status: Status) -> list[Fact]:
+    left = f", {duration(status.eta)} left" if status.eta else ""
+    held_out = "held-out loss" if status.val_tokens != 0 else "loss on its text"
+    best = f"{figure(status.val_loss)} nats/token at step {status.best_step:,}" if (
+        status.val_loss is not None and status.best_step is not None) else ""
+    return [
+        ("state", status.state),
+        ("done", f"{status.progress:.0%}{left}"),
+        ("step", f"{status.step:,}  (epoch {status.epoch:.1f})"),
+        ("time", duration(status.elapsed)),
+        (held_out, best),
+        ("", f"{figure(status.bits_per_byte)} bits/byte" if status.bits_per_byte else ""),
+        ("speed", f"{count(status.tokens_per_sec)} tokens/s" if status.tokens_per_sec else ""),
+        ("parameters", f"{status.parameters:,}" if status.parameters else ""),
+        ("device", f"{status.device} {status.dtype}" if status.device else ""),
+        ("model", status.model or ""),
+        ("started", age(status.created)),
+    ]

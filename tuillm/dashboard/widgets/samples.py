@@ -1,0 +1,92 @@
+"""The sample timeline: what the model wrote at each evaluation, one at a time.
+
+Keeps every sample of a run it was told about; shows the newest unless the person steps back.
+"""
+
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.widgets import Static
+
+from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
+from tuillm.errors import printable
+
+
+class Samples(VerticalScroll, can_focus=True):
+    """One sample, its step, and its place among all of them."""
+
+    HELP = ("What the model writes from the same beginning and the same seed, each time it is "
+            "evaluated: step back and forth with [ and ] to see it learn.")
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *SCROLL_KEYS,
+        Binding("left_square_bracket,left", "step(-1)", "Earlier sample", id="samples.earlier",
+                show=False, key_display="["),
+        Binding("right_square_bracket,right", "step(1)", "Later sample", id="samples.later",
+                show=False, key_display="]"),
+        Binding("left_curly_bracket", "first", "First sample", id="samples.first", show=False,
+                key_display="{"),
+        Binding("right_curly_bracket", "newest", "Newest sample", id="samples.newest",
+                show=False, key_display="}"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._samples: list[tuple[int, str]] = []
+        self._place: int | None = None  # None follows the newest
+
+    def compose(self) -> ComposeResult:
+        yield Static()
+
+    def on_mount(self) -> None:
+        self._draw()
+
+    def add(self, rows: list[dict[str, Any]]) -> None:
+        """Take in new rows of the run's samples; after a resume the later ones come again."""
+        for row in rows:
+            step, text = row.get("step"), row.get("text")
+            if isinstance(step, int) and isinstance(text, str):
+                while self._samples and self._samples[-1][0] > step:
+                    self._samples.pop()
+                self._samples.append((step, text))
+        if rows:
+            self._draw()
+
+    @property
+    def shown(self) -> tuple[int, str] | None:
+        """Step and text of the sample on screen."""
+        if not self._samples:
+            return None
+        place = len(self._samples) - 1 if self._place is None else self._place
+        return self._samples[min(place, len(self._samples) - 1)]
+
+    def action_step(self, by: int) -> None:
+        last = len(self._samples) - 1
+        place = (last if self._place is None else self._place) + by
+        self._place = None if place >= last else max(place, 0)
+        self._draw()
+
+    def action_first(self) -> None:
+        self._place = 0 if len(self._samples) > 1 else None
+        self._draw()
+
+    def action_newest(self) -> None:
+        self._place = None
+        self._draw()
+
+    def _draw(self) -> None:
+        body = self.query_one(Static)
+        if not self._samples:
+            self.border_title = "samples"
+            body.update(Text("the first evaluation brings the first sample",
+                             style=self.app.theme_variables.get("muted", "")))
+            return
+        last = len(self._samples) - 1
+        place = last if self._place is None else min(self._place, last)
+        step, text = self._samples[place]
+        where = "newest" if place == last else f"{place + 1} of {last + 1}"
+        self.border_title = f"sample at step {step:,} · {where}"
+        self.border_subtitle = "[ earlier · ] later" if last else ""
+        body.update(Text(printable(text).strip("\n") or "(nothing)"))
