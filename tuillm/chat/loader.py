@@ -24,6 +24,11 @@ class Loader:
         """Whether loading has ended, well or not."""
         return not self._thread.is_alive()
 
+    @property
+    def failed(self) -> bool:
+        """Whether loading has ended badly."""
+        return self._error is not None
+
     def sampler(self) -> "Sampler":
         """Return the loaded sampler, waiting if need be."""
         while self._thread.is_alive():

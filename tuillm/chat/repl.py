@@ -1,208 +1,184 @@
-"""The REPL: reads a line, runs a command or streams a reply, shows figures at the bottom.
+"""The REPL: reads what is typed, finds the command, shows figures at the bottom.
 
-Knows the terminal; what is said is the Session's business.
+Knows the prompt and the commands by name; what they do stands in the modules it imports.
 """
 
-import signal
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
+from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.formatted_text import FormattedText
-from prompt_toolkit.history import FileHistory
-from prompt_toolkit.shortcuts import print_formatted_text
-from prompt_toolkit.styles import Style
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.styles import DynamicStyle
 
-from tuillm.chat import commands
-from tuillm.chat.loader import Loader
-from tuillm.config import SamplingConfig, settings_of
-from tuillm.errors import UsageError, printable
+from tuillm.chat import inside, keeping, rewriting, steering
+from tuillm.chat.chat import Chat
+from tuillm.chat.commands import COMMANDS, GROUPS, KEYS, Command, is_open, parse, text_of
+from tuillm.chat.completion import ChatCompleter
+from tuillm.chat.keys import KEYS as REPLY_KEYS
+from tuillm.chat.status import fit
+from tuillm.config import SamplingConfig
+from tuillm.errors import TuillmError, UsageError
 from tuillm.store.models import Model
 from tuillm.store.paths import ensure_dir, history_file
-from tuillm.theme import load_theme
+from tuillm.store.sessions import latest
 
-if TYPE_CHECKING:
-    from tuillm.chat.session import Session
-    from tuillm.generation import Token
+HANDLERS: dict[str, Callable[[Chat, str], None]] = {
+    "set": steering.set_, "show": steering.show, "profile": steering.profile,
+    "mode": steering.mode, "model": steering.model, "theme": steering.theme,
+    "regen": rewriting.regen, "retry": rewriting.retry, "undo": rewriting.undo,
+    "branches": rewriting.branches, "goto": rewriting.goto, "clear": rewriting.clear,
+    "why": inside.why, "score": inside.score, "book": inside.book, "compare": inside.compare,
+    "sessions": keeping.sessions, "load": keeping.load, "save": keeping.save,
+    "export": keeping.export,
+}
 
 
 class Repl:
-    """One chat with one model, until the person leaves."""
+    """One chat, until the person leaves."""
 
-    def __init__(self, model: Model, config: SamplingConfig, device: str, dtype: str) -> None:
-        """Begin to load the model; raises UsageError when there is no terminal."""
+    def __init__(
+        self, model: Model, config: SamplingConfig, device: str, dtype: str, *,
+        keep: bool = True, go_on: bool = False, vi: bool = False,
+    ) -> None:
+        """Begin to load the model; raises UsageError when there is no terminal.
+
+        `keep` writes history and conversations down; `go_on` takes up the latest conversation.
+        """
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise UsageError("the chat needs a terminal", f"tuillm generate {model.name} -p TEXT")
-        self._model, self._config = model, config
-        self._loader = Loader(model, device, dtype)
-        self._session: Session | None = None
-        self._speed: float | None = None
-        self._told_full = False
-        self._style = Style.from_dict(load_theme().prompt_toolkit())
-        ensure_dir(history_file().parent)
-        self._prompt: PromptSession[str] = PromptSession(
-            history=FileHistory(str(history_file())),
-            auto_suggest=AutoSuggestFromHistory(),
-            completer=commands.completer(),
-            complete_while_typing=False,
-            bottom_toolbar=self._toolbar,
-            style=self._style,
-            refresh_interval=0.5,  # the toolbar tells when the model has loaded
-        )
+        self.chat = Chat(model, config, device, dtype, keep=keep)
+        self._go_on = go_on
+        self._editing: str | None = None  # what the next line takes the place of
+        self._prompt = self._new_prompt(keep, vi)
 
     def run(self) -> None:
         """Talk until /bye or Ctrl-D; raises TuillmError when the model cannot be loaded."""
-        self._note(f"{self._model.name} continues your text. /help explains, Ctrl-D leaves.")
-        while True:
-            try:
-                line = self._prompt.prompt(FormattedText([("class:prompt", "› ")]))
-            except KeyboardInterrupt:
-                continue
-            except EOFError:
-                return
-            try:
-                if not self._answer(line):
+        chat = self.chat
+        try:
+            chat.screen.note(steering.describe_mode(chat))
+            if self._go_on:
+                self._take_up_latest()
+            default = ""
+            while True:
+                try:
+                    line = self._prompt.prompt(
+                        FormattedText([("class:prompt", "› ")]), default=default)
+                except KeyboardInterrupt:
+                    default, self._editing = "", None
+                    continue
+                except EOFError:
                     return
-            except KeyboardInterrupt:
-                self._say("warning", "stopped")
-            except UsageError as error:
-                self._say("error", str(error))
+                default = ""
+                try:
+                    if self._answer(line) is False:
+                        return
+                    default = self._prefill
+                except KeyboardInterrupt:
+                    chat.screen.say("warning", "stopped")
+                except TuillmError as error:
+                    self._fail(error)
+        finally:
+            chat.close()
+
+    def _fail(self, error: TuillmError) -> None:
+        """Say what went wrong; a chat whose model cannot be loaded has nothing left to do."""
+        loader = self.chat.loader
+        if loader.done and loader.failed:
+            raise error
+        self.chat.screen.say("error", str(error))
 
     def _answer(self, line: str) -> bool:
         """Do what one line asks for; return False to leave."""
-        command = commands.parse(line)
-        if command is None:
-            session = self._open_session()
-            session.say(line[1:] if line.startswith("//") else line)
-            self._stream(session, session.reply())
+        chat, what = self.chat, self._editing
+        self._editing, self._prefill = None, ""
+        if what is not None:
+            rewriting.edit(chat, what, text_of(line))
             return True
+        found = parse(line)
+        if found is None:
+            chat.session.say(text_of(line))
+            chat.stream(chat.session.reply())
+            return True
+        return self._run(*found)
+
+    def _run(self, command: Command, rest: str) -> bool:
         if command.name == "help":
-            self._say("note", commands.help_text())
-        elif command.name == "set":
-            self._set(command.rest)
-        elif command.name == "show":
-            self._show()
-        elif command.name == "regen":
-            self._regenerate()
-        elif command.name == "clear" and self._session:
-            self._session.clear()
-            self._told_full = False
-            self._note("the text is forgotten")
+            self._help()
+        elif command.name == "edit":
+            self._prefill = rewriting.last_words(self.chat, rest)
+            self._editing = rest
+            self.chat.screen.note("change it and press Enter; Ctrl-C leaves it as it was")
+        elif command.name == "vi":
+            vi = self._prompt.editing_mode != EditingMode.VI
+            self._prompt.editing_mode = EditingMode.VI if vi else EditingMode.EMACS
+            self.chat.screen.note("vi keys" if vi else "emacs keys")
+        elif command.name != "bye":
+            HANDLERS[command.name](self.chat, rest)
         return command.name != "bye"
 
-    def _open_session(self) -> "Session":
-        """Return the session, waiting for the model the first time."""
-        if self._session is None:
-            if not self._loader.done:
-                self._note(f"loading {self._model.name}")
-            sampler = self._loader.sampler()
-            from tuillm.chat.session import Session
+    def _help(self) -> None:
+        screen = self.chat.screen
+        for group in GROUPS:
+            screen.pieces([("class:prompt", group)])
+            screen.table([(command.usage, command.help) for command in COMMANDS.values()
+                          if command.group == group])
+        screen.pieces([("class:prompt", "keys")])
+        screen.table(list(KEYS.items()))
+        screen.pieces([("class:prompt", "while it speaks")])
+        screen.table(list(REPLY_KEYS.items()))
 
-            self._session = Session(sampler, self._config)
-        return self._session
+    def _take_up_latest(self) -> None:
+        head = latest(self.chat.model.name)
+        if head is None:
+            self.chat.screen.note(f"no conversation with {self.chat.model.name} was kept yet")
+        else:
+            keeping.take_up(self.chat, head)
 
-    def _stream(self, session: "Session", tokens: "Iterator[Token]") -> None:
-        """Show a reply as it comes; Ctrl-C ends it between two tokens."""
-        output = self._prompt.app.output
-        attributes = self._style.get_attrs_for_style_str("class:reply")
-        output.set_attributes(attributes, self._prompt.app.color_depth)
-        count = dropped = 0
-        began = first = time.perf_counter()
-        with _interrupt() as interrupted:
-            for token in tokens:
-                if not count:
-                    first = time.perf_counter()
-                count, dropped = count + 1, dropped + token.dropped
-                output.write(printable(token.text))
-                output.flush()
-                if interrupted():
-                    tokens.close()  # type: ignore[attr-defined]
-                    break
-        output.reset_attributes()
-        output.write("\n")
-        output.flush()
-        seconds = time.perf_counter() - (first if count > 1 else began)
-        self._speed = max(count - 1, 1) / seconds if seconds > 0 else None
-        if dropped and not self._told_full:
-            self._told_full = True
-            self._note(f"the {session.used[1]} tokens of context are full: from here on the oldest "
-                       "text falls out of view, as the meter below shows")
-
-    def _set(self, rest: str) -> None:
-        self._config = commands.apply_set(rest, self._config)
-        if self._session:
-            self._session.config = self._config
-        name = rest.split()[0]
-        self._note(f"{name} is {_words(self._config)[name]}")
-
-    def _show(self) -> None:
-        card = self._model.card
-        lines = [f"  {'model':<20}{self._model.name}, {card.parameters or 0:,} parameters, "
-                 f"{card.bits_per_byte or 0:.3f} bits/byte"]
-        lines += [f"  {name:<20}{words}" for name, words in _words(self._config).items()]
-        self._say("note", "\n".join(lines))
-
-    def _regenerate(self) -> None:
-        session = self._session
-        tokens = session.regenerate() if session else None
-        if session is None or tokens is None:
-            raise UsageError("there is no reply to draw again", "type something first")
-        self._stream(session, tokens)
+    def _new_prompt(self, keep: bool, vi: bool) -> PromptSession[str]:
+        self._prefill = ""
+        history: History = InMemoryHistory()
+        if keep:
+            ensure_dir(history_file().parent)
+            history = FileHistory(str(history_file()))
+        screen = self.chat.screen
+        return PromptSession(
+            history=history, auto_suggest=AutoSuggestFromHistory(),
+            completer=ChatCompleter(self.chat), complete_while_typing=False, multiline=True,
+            prompt_continuation=lambda width, number, wrapped: FormattedText(
+                [("class:prompt", "· " if not wrapped else "  ")]),
+            key_bindings=_keys(), bottom_toolbar=self._toolbar, vi_mode=vi,
+            style=DynamicStyle(lambda: screen.style), enable_open_in_editor=True,
+            input=screen.input, output=screen.output,
+            refresh_interval=0.5,  # the toolbar tells when the model has loaded
+        )
 
     def _toolbar(self) -> FormattedText:
-        """Model, temperature, top_k, tokens/s and context used, on one line."""
-        value, plain = "class:bottom-toolbar.value", ""
-        parts = [("class:bottom-toolbar.name", f" {self._model.name}")]
-        for name in ("temperature", "top_k"):
-            parts += [(plain, f"  {name} "), (value, f"{getattr(self._config, name):g}")]
-        if self._speed:
-            parts += [(value, f"  {self._speed:,.0f}"), (plain, " tokens/s")]
-        if self._session:
-            used, size = self._session.used
-            parts += [(plain, "  context "), (value, f"{used}/{size}")]
-        elif not self._loader.done:
-            parts += [(plain, "  loading")]
-        return FormattedText(parts)
-
-    def _note(self, message: str) -> None:
-        self._say("note", message)
-
-    def _say(self, kind: str, message: str) -> None:
-        print_formatted_text(FormattedText([(f"class:{kind}", printable(message))]),
-                             style=self._style)
+        """The line that also stands below a reply."""
+        return FormattedText(fit(self.chat.facts(), self.chat.screen.columns))
 
 
-def _words(config: SamplingConfig) -> dict[str, str]:
-    """Each setting and its value in the words of a person."""
-    return {setting.name: setting.words(getattr(config, setting.name))
-            for setting in settings_of(SamplingConfig)}
+def _keys() -> KeyBindings:
+    """Enter sends, unless a text in \"\"\" is not over; Alt-Enter begins a line; Ctrl-G edits."""
+    keys = KeyBindings()
 
+    @keys.add("enter")
+    def send(event: KeyPressEvent) -> None:
+        buffer = event.current_buffer
+        if is_open(buffer.text):
+            buffer.insert_text("\n")
+        else:
+            buffer.validate_and_handle()
 
-@contextmanager
-def _interrupt() -> Iterator["Interrupted"]:
-    """Turn Ctrl-C into a question that can be asked between tokens: no token is torn apart."""
-    interrupted = Interrupted()
-    before = signal.signal(signal.SIGINT, interrupted.note)
-    try:
-        yield interrupted
-    finally:
-        signal.signal(signal.SIGINT, before)
+    @keys.add("escape", "enter")
+    def new_line(event: KeyPressEvent) -> None:
+        event.current_buffer.insert_text("\n")
 
+    @keys.add("c-g")
+    def editor(event: KeyPressEvent) -> None:
+        event.current_buffer.open_in_editor()
 
-class Interrupted:
-    """Whether Ctrl-C was pressed; ask by calling it."""
-
-    def __init__(self) -> None:
-        self._pressed = False
-
-    def note(self, number: int, frame: FrameType | None) -> None:
-        """Take note of the signal."""
-        self._pressed = True
-
-    def __call__(self) -> bool:
-        return self._pressed
+    return keys

@@ -1,35 +1,92 @@
-"""`tuillm chat`: opens the REPL on a model."""
+"""`tuillm chat`: opens the REPL on a model; with a pipe on either side it is a filter."""
 
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from tuillm.cli.generate import read_prompt
 from tuillm.cli.options import GroupedCommand, setting_options, typed
+from tuillm.cli.writing import filter_options, write_reply
 from tuillm.config import SamplingConfig, build_sampling
+from tuillm.errors import UsageError
+
+if TYPE_CHECKING:
+    from tuillm.store.models import Model
 
 
 @click.command("chat", cls=GroupedCommand)
 @click.argument("name")
+@filter_options
 @click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or mps [auto].")
 @click.option("--dtype", default="auto", metavar="NAME", help="auto, float32 or bfloat16 [auto].")
+@click.option("--continue", "go_on", is_flag=True, help="Take up the latest conversation.")
+@click.option("--no-history", is_flag=True, help="Write nothing down.")
+@click.option("--vi", is_flag=True, help="vi keys on the prompt.")
 @setting_options(SamplingConfig, short={"max_new_tokens": "-n"})
-def chat_command(name: str, device: str, dtype: str, **settings: Any) -> None:
+def chat_command(
+    name: str, stats: bool, as_json: bool, device: str, dtype: str, go_on: bool,
+    no_history: bool, vi: bool, **settings: Any
+) -> None:
     """Talk to the model NAME: a name of the registry, or a model folder.
 
-    Ctrl-C stops a reply, Ctrl-D leaves, /help explains.
+    Ctrl-C stops a reply, Ctrl-D leaves, /help explains. In a pipe it is a filter: it reads one
+    message from stdin and writes the model's reply, and nothing else, to stdout.
     """
-    open_chat(name, build_sampling(typed(settings)), device, dtype)
+    config = build_sampling(typed(settings))
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        _filter(name, config, device, dtype, stats, as_json)
+    elif stats or as_json:
+        option = "--json" if as_json else "--stats"
+        raise UsageError(f"{option} is for pipes", f"echo TEXT | tuillm chat {name} {option}")
+    else:
+        open_chat(name, config, device, dtype, keep=not no_history, go_on=go_on, vi=vi)
 
 
 def open_chat(
-    name: str, config: SamplingConfig | None = None, device: str = "auto", dtype: str = "auto"
+    name: str, config: SamplingConfig | None = None, device: str = "auto", dtype: str = "auto",
+    *, keep: bool = True, go_on: bool = False, vi: bool = False,
 ) -> None:
-    """Open the chat; returns when the person leaves it."""
+    """Open the chat; returns when the person leaves it.
+
+    `keep` writes history and conversations down; `go_on` takes up the latest conversation.
+    """
+    from tuillm.store.models import find_model
+
+    model = find_model(name)  # a wrong name is told before anything is loaded
+    from tuillm.chat.repl import Repl
+
+    Repl(model, config or SamplingConfig(), device, dtype, keep=keep, go_on=go_on, vi=vi).run()
+
+
+def _filter(
+    name: str, config: SamplingConfig, device: str, dtype: str, stats: bool, as_json: bool
+) -> None:
+    """Reply once to what stdin says."""
     from tuillm.store.models import find_model
     from tuillm.store.usage import using
 
-    model = find_model(name)  # a wrong name is told before anything is loaded
+    model = find_model(name)
+    if sys.stdin.isatty():
+        print("type your message, Ctrl-D ends it", file=sys.stderr)
+    # the last line end is the shell's: `echo` and the chat's Enter mean the same
+    message = read_prompt("-").removesuffix("\n").removesuffix("\r")
     with using(model.name, "chat"):
-        from tuillm.chat.repl import Repl
+        from tuillm.generation import Sampler
 
-        Repl(model, config or SamplingConfig(), device, dtype).run()
+        prompt, config = _as_turn(model, message, config)
+        sampler = Sampler(name, device=device, dtype=dtype)
+        write_reply(sampler, prompt, config, as_json=as_json, stats=stats)
+
+
+def _as_turn(model: "Model", message: str, config: SamplingConfig) -> tuple[str, SamplingConfig]:
+    """Return the prompt and the settings with which the model takes a message for its turn."""
+    from tuillm.chat.modes import mode_of
+
+    mode = mode_of(model.card)
+    if not (message and mode.turns):
+        return message, config
+    prompt, stops = mode.put(message, True), dict.fromkeys(config.stop + mode.stop)
+    # a word of the template is whole: only what the person wrote last may be finished
+    heal = config.heal and prompt.endswith((message, " "))
+    return prompt, config.model_copy(update={"stop": tuple(stops), "heal": heal})

@@ -1,6 +1,5 @@
 """`tuillm generate`: text on stdout, nothing else."""
 
-import io
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,23 +7,24 @@ from typing import Any
 import click
 
 from tuillm.cli.options import GroupedCommand, setting_options, typed
+from tuillm.cli.writing import START, filter_options, write_reply
 from tuillm.config import SamplingConfig, build_sampling
 from tuillm.errors import UsageError
-
-_RULE = "---------------"
 
 
 @click.command("generate", cls=GroupedCommand)
 @click.argument("name")
-@click.option("-p", "--prompt", default="\n", metavar="TEXT",
+@click.option("-p", "--prompt", default=START, metavar="TEXT",
               help="Text to continue; FILE:path reads a file, - reads stdin [a newline].")
 @click.option("--num-samples", default=1, metavar="N", help="How many texts to write [1].")
 @click.option("--echo/--no-echo", default=True, help="Print the prompt before the text [yes].")
+@filter_options
 @click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or mps [auto].")
 @click.option("--dtype", default="auto", metavar="NAME", help="auto, float32 or bfloat16 [auto].")
 @setting_options(SamplingConfig, short={"max_new_tokens": "-n"})
 def generate_command(
-    name: str, prompt: str, num_samples: int, echo: bool, device: str, dtype: str, **settings: Any
+    name: str, prompt: str, num_samples: int, echo: bool, stats: bool, as_json: bool, device: str,
+    dtype: str, **settings: Any,
 ) -> None:
     """Print text that the model NAME writes: a name of the registry, or a model folder."""
     config = build_sampling(typed(settings))
@@ -39,7 +39,8 @@ def generate_command(
         from tuillm.generation import Sampler
 
         sampler = Sampler(name, device=device, dtype=dtype)
-        _write(sampler.stream(text, config, num_samples), text if echo else "", num_samples)
+        write_reply(sampler, text, config, num_samples=num_samples, echo=echo, as_json=as_json,
+                    stats=stats)
 
 
 def read_prompt(prompt: str) -> str:
@@ -55,31 +56,3 @@ def read_prompt(prompt: str) -> str:
         where = "on stdin" if prompt == "-" else f"in {prompt[5:]}"
         raise UsageError(f"the prompt {where} is not UTF-8 text") from None
     return prompt
-
-
-def _write(tokens: Any, prompt: str, num_samples: int) -> None:
-    """Stream the first text as it comes; the others follow whole, each under a rule."""
-    show = _writer()
-    rows = ["" for _ in range(num_samples)]
-    show(prompt)
-    for token in tokens:
-        rows[token.row] += token.text
-        if token.row == 0:
-            show(token.text)
-    show("\n")
-    for row in rows[1:]:
-        show(f"{_RULE}\n{prompt}{row}\n")
-
-
-def _writer() -> Any:
-    """Return a function that writes text; what would act on a terminal stays away from one."""
-    from tuillm.errors import printable
-
-    def show(text: str) -> None:
-        sys.stdout.write(printable(text) if terminal else text)
-        sys.stdout.flush()
-
-    terminal = sys.stdout.isatty()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8", errors="replace")
-    return show

@@ -27,19 +27,21 @@ class Reading:
     ids: list[int]
     last: int | None = None
     extra: bytes = b""
-    logprob: float = 0.0
 
 
 def read_prompt(
-    context: Context, tokenizer: Tokenizer, ids: list[int], n_keep: int
+    context: Context, tokenizer: Tokenizer, ids: list[int], n_keep: int, since: int = 0
 ) -> tuple[Reading, Tensor, int]:
     """Read a prompt as it is, or with its last word read otherwise.
 
-    Returns the reading, the logits [1, V] that follow its `ids`, and how many ids were dropped.
+    What stands before `since` (of a prompt that fits the context) was not typed and stays as it
+    is. Returns the reading, the logits [1, V] that follow its `ids`, and how many ids were dropped.
     """
     window = fit(ids, context.block_size, n_keep)
     dropped = len(ids) - len(window)
     start = _last_word(tokenizer, window)
+    if start < since:
+        start = since if len(window) - _LONGEST <= since < len(window) else 0
     if start == 0 or tokenizer.kind == "char":  # characters can be spelt in one way only
         return Reading(window), context.read(window, n_keep)[0], dropped
     before, _ = context.read(window[:start], n_keep)
@@ -50,8 +52,7 @@ def read_prompt(
     read = context.prefilled
     other = _likelier_spelling(context, tokenizer, window, start, before, typed + _MARGIN, n_keep)
     if other is not None:
-        logits, more = context.read(other.ids, n_keep)
-        return other, logits, dropped + more
+        return other, context.read(other.ids, n_keep)[0], dropped
     if context.prefilled != read:  # the other spelling was tried for more than one token
         logits, _ = context.read(window, n_keep)
     return Reading(window), logits, dropped
@@ -63,7 +64,8 @@ def _likelier_spelling(
 ) -> Reading | None:
     """Spell the bytes of ids[start:] greedily, from the logits before them.
 
-    Returns None as soon as the log probability of the spelling falls below `bar`.
+    Returns None as soon as the log probability of the spelling falls below `bar`, or when it
+    does not fit the context.
     """
     rest = b"".join(map(tokenizer.token_bytes, ids[start:]))
     spelled, total = ids[:start], 0.0
@@ -77,7 +79,9 @@ def _likelier_spelling(
             return None
         spelt = tokenizer.token_bytes(token)
         if len(spelt) > len(rest):
-            return Reading(spelled, token, spelt[len(rest) :], logprob)
+            return Reading(spelled, token, spelt[len(rest) :])
+        if len(spelled) == context.block_size:
+            return None
         spelled = [*spelled, token]
         rest = rest[len(spelt) :]
         if not rest:

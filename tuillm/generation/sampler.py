@@ -5,7 +5,7 @@ Used alike by `tuillm generate`, the chat and training samples; knows no termina
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -24,6 +24,8 @@ from tuillm.store.models import find_model
 from tuillm.text import Tokenizer, load_tokenizer
 
 START = "\n"
+Settings = Callable[[], SamplingConfig]
+_COLDEST = 1e-9  # below this temperature `sample` draws nothing
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,24 @@ class Token:
     row: int = 0
     dropped: int = 0
     finish: Literal["", "stop", "length", "end"] = ""
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """How a reply goes on that was begun before, or begins with a given token; see `go_on`.
+
+    `text` has been fed the tokens there are: `index` of them, for which `seed` gave `drawn`
+    numbers. `reading`, if not None, is what is read before the next token, whose id it may give;
+    `logits` [1, V] are those behind it, where the context has just read it.
+    """
+
+    text: TextStream
+    seed: int
+    n_keep: int = 0
+    index: int = 0
+    drawn: int = 0
+    reading: Reading | None = None
+    logits: Tensor | None = None
 
 
 class Sampler:
@@ -91,63 +111,106 @@ class Sampler:
     def stream(
         self,
         prompt: str | list[int] = START,
-        config: SamplingConfig | None = None,
+        config: SamplingConfig | Settings | None = None,
         num_samples: int = 1,
         **settings: Any,
     ) -> Iterator[Token]:
         """Yield the tokens that continue a prompt (text or ids; empty means a newline).
 
-        `settings` overlay `config`. With several samples the tokens of all replies come in
-        turn, told apart by `row`; reply r is the one that seed + r gives alone. The iterator
-        may be closed at any token: the next prompt reuses what `context` has read so far.
+        `config` may be a function that gives the settings of the moment: it is asked before each
+        token, while stop, heal, n_keep and seed hold from the first time on. `settings` overlay a
+        config. With several samples the tokens of all replies come in turn, told apart by `row`;
+        reply r is the one that seed + r gives alone. The iterator may be closed at any token: the
+        next prompt reuses what `context` has read so far.
         """
-        config = build_sampling(settings, config) if settings or config is None else config
+        if callable(config) and not settings:
+            ask, config = config, config()
+        else:
+            config = build_sampling(settings, config() if callable(config) else config)
+            ask = _always(config)
         if num_samples < 1:
             raise UsageError(f"num_samples cannot be {num_samples}", "allowed: 1 or more")
-        if isinstance(prompt, str):
-            return self._stream(self.tokenizer.encode(prompt or START), config, num_samples)
-        exact = config.model_copy(update={"heal": False})  # ids mean these very ids
-        return self._stream(list(prompt) or self.tokenizer.encode(START), exact, num_samples)
+        heal = config.heal and isinstance(prompt, str)  # ids mean these very ids
+        ids = self.tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt)
+        ids, n_keep = ids or self.tokenizer.encode(START), config.n_keep
+        first = secrets.randbits(48) if config.seed is None else config.seed
+        replies = [_Reply(self.tokenizer, Beginning(TextStream(self.tokenizer, config.stop), seed))
+                   for seed in range(first, first + num_samples)]
+
+        def read() -> tuple[Reading, Tensor, int]:
+            if heal:
+                return read_prompt(self.context, self.tokenizer, ids, n_keep)
+            return Reading(ids), *self.context.read(ids, n_keep)
+
+        return self._stream(ask, replies, n_keep, read)
+
+    def go_on(self, ids: list[int], settings: Settings, beginning: Beginning) -> Iterator[Token]:
+        """Yield the tokens that continue these very ids as one reply that has a beginning.
+
+        `settings` is asked before each token, as in `stream`; what is fixed stands in `beginning`.
+        """
+        reply = _Reply(self.tokenizer, beginning)
+
+        def read() -> tuple[Reading, Tensor, int]:
+            reading, logits = beginning.reading or Reading(ids), beginning.logits
+            return reading, *((logits, 0) if logits is not None
+                              else self.context.read(reading.ids, beginning.n_keep))
+
+        return self._stream(settings, [reply], beginning.n_keep, read)
+
+    @torch.inference_mode()
+    def heal(self, ids: list[int], since: int, n_keep: int = 0) -> tuple[Reading, Tensor]:
+        """Read ids that fit the context, with the last word of ids[since:] as it was learned.
+
+        Returns the reading and the logits [1, V] behind its ids, for a `Beginning`.
+        """
+        return read_prompt(self.context, self.tokenizer, ids, n_keep, since)[:2]
 
     @torch.inference_mode()
     def _stream(
-        self, ids: list[int], config: SamplingConfig, num_samples: int
+        self, settings: Settings, replies: "list[_Reply]", n_keep: int,
+        read: Callable[[], tuple[Reading, Tensor, int]],
     ) -> Iterator[Token]:
         self._turn += 1
-        turn, context = self._turn, self.context
-        replies = [_Reply(self.tokenizer, config, row) for row in range(num_samples)]
-        generators = _generators(config.seed, num_samples)
-        if config.heal:
-            reading, logits, dropped = read_prompt(context, self.tokenizer, ids, config.n_keep)
-        else:
-            reading, (logits, dropped) = Reading(ids), context.read(ids, config.n_keep)
-        if num_samples > 1:
-            context.widen(num_samples)
-            logits = logits.expand(num_samples, -1)
-        for index in range(config.max_new_tokens):
-            spelt: bytes | None = None
-            if index == 0 and reading.last is not None:
-                tokens, spelt = [reading.last] * num_samples, reading.extra
-                logprobs = [reading.logprob] * num_samples
-            else:
-                tokens, logprobs = self._draw(logits, config, generators)
-            for reply, token, logprob in zip(replies, tokens, logprobs, strict=True):
+        turn, context, count = self._turn, self.context, len(replies)
+        generators = [reply.generator for reply in replies]
+        reading, logits, dropped = read()
+        if count > 1:
+            context.widen(count)
+            logits = logits.expand(count, -1)
+        given, spelt = reading.last, None if reading.last is None else reading.extra
+        while True:
+            config = settings()
+            tokens, logprobs = self._draw(logits, config, generators, given)
+            for row, reply in enumerate(replies):
                 if not reply.finished:
-                    yield reply.step(token, logprob, index, dropped, spelt)
+                    yield reply.step(tokens[row], logprobs[row], row, dropped, spelt,
+                                     config.max_new_tokens)
             if all(reply.finished for reply in replies):
                 return
             if turn != self._turn:
                 raise RuntimeError("this reply has ended: the sampler went on with another one")
-            logits, dropped = context.advance(tokens, config.n_keep)
+            given = spelt = None
+            logits, dropped = context.advance(tokens, n_keep)
 
     def _draw(
-        self, logits: Tensor, config: SamplingConfig, generators: list[torch.Generator]
+        self, logits: Tensor, config: SamplingConfig, generators: list[torch.Generator],
+        given: int | None,
     ) -> tuple[list[int], list[float]]:
-        """Return an id a row and its log probability before temperature and cuts."""
-        # the list becomes a tensor only for the one option that looks at it
-        seen = self.context.rows if config.repetition_penalty != 1 else [[]] * len(generators)
-        ids = torch.tensor(seen, dtype=torch.int64, device=logits.device)
-        drawn = sample(logits, config, ids, generators)
+        """Return an id a row and its log probability before temperature and cuts.
+
+        A `given` id is not drawn; any other uses up one number a row, whatever the temperature.
+        """
+        if given is not None:
+            drawn = torch.full((len(generators),), given, device=logits.device)
+        else:
+            # the list becomes a tensor only for the one option that looks at it
+            penalised = config.repetition_penalty != 1
+            seen = self.context.rows if penalised else [[]] * len(generators)
+            ids = torch.tensor(seen, dtype=torch.int64, device=logits.device)
+            drawn = sample(logits, config, ids, generators)
+            if config.temperature < _COLDEST:
+                _skip(generators, 1)
         chosen = logits.gather(1, drawn[:, None])[:, 0]
         return drawn.tolist(), (chosen - logits.logsumexp(-1)).tolist()
 
@@ -155,29 +218,36 @@ class Sampler:
 class _Reply:
     """The state of one reply while it grows."""
 
-    def __init__(self, tokenizer: Tokenizer, config: SamplingConfig, row: int) -> None:
-        self._stream = TextStream(tokenizer, config.stop)
+    def __init__(self, tokenizer: Tokenizer, beginning: Beginning) -> None:
+        self._text = beginning.text
+        self._index = beginning.index
         self._eot = tokenizer.eot
-        self._longest = config.max_new_tokens
-        self._row = row
+        self.generator = torch.Generator().manual_seed(beginning.seed)
+        _skip([self.generator], beginning.drawn)
         self.finished = False
 
     def step(
-        self, token: int, logprob: float, index: int, dropped: int, spelt: bytes | None
+        self, token: int, logprob: float, row: int, dropped: int, spelt: bytes | None, longest: int
     ) -> Token:
         """Return the next Token; `spelt` are its bytes where not all of them are new."""
         finish: Literal["", "stop", "length", "end"] = ""
-        text = self._stream.push(token) if spelt is None else self._stream.push_bytes(spelt)
-        if self._stream.stopped:
+        text = self._text.push(token) if spelt is None else self._text.push_bytes(spelt)
+        index, self._index = self._index, self._index + 1
+        if self._text.stopped:
             finish = "stop"
-        elif token == self._eot or index + 1 == self._longest:
+        elif token == self._eot or self._index >= longest:
             finish = "end" if token == self._eot else "length"
-            text += self._stream.finish()
-            finish = "stop" if self._stream.stopped else finish
+            text += self._text.finish()
+            finish = "stop" if self._text.stopped else finish
         self.finished = bool(finish)
-        return Token(text, token, logprob, index, self._row, dropped, finish)
+        return Token(text, token, logprob, index, row, dropped, finish)
 
 
-def _generators(seed: int | None, count: int) -> list[torch.Generator]:
-    first = secrets.randbits(48) if seed is None else seed
-    return [torch.Generator().manual_seed(first + row) for row in range(count)]
+def _skip(generators: list[torch.Generator], count: int) -> None:
+    """Use up the numbers of `count` draws a row."""
+    for generator in generators:
+        torch.rand(count, generator=generator, dtype=torch.float64)
+
+
+def _always(config: SamplingConfig) -> Settings:
+    return lambda: config

@@ -1,0 +1,69 @@
+"""Talkers for sessions: fluent nonsense, tokens in a given order, a known sentence."""
+
+import pytest
+import torch
+
+from tuillm import Sampler, Trainer
+from tuillm.config import SamplingConfig
+from tuillm.model import GPT, GPTConfig
+from tuillm.text.tokenizer import Tokenizer, make_tokenizer
+
+LINE = "Marda said that the ferryboat was resolved and the lamplighter agreed. "
+
+
+@pytest.fixture
+def talker():
+    """Make a Sampler of a random model that says `letters`, and with `bytes` any other byte."""
+
+    def make(seed=0, letters="abcdefghijklmnopqrstuvwxyz \n", bytes=False, **shape):
+        tokenizer = Tokenizer(make_tokenizer("char", [letters]).spec | {"added_tokens": []})
+        defaults = dict(block_size=32, n_layer=2, n_head=2, n_embd=32, bias=True, tie_weights=False)
+        model = GPT(GPTConfig(vocab_size=tokenizer.n_vocab, **(defaults | shape)))
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.normal_(0, 0.35, generator=generator)
+            model.ln_f.weight[0], model.ln_f.bias[0] = 0, 1
+            model.lm_head.weight[len(letters) :, 0] = 0 if bytes else -40
+        return Sampler.of(model.eval(), tokenizer)
+
+    return make
+
+
+@pytest.fixture
+def chain():
+    """Make a Sampler that always says the bytes of a text in turn, whatever stands further back."""
+
+    def make(text, letters="\n", **shape):
+        tokenizer = make_tokenizer("char", [letters])
+        ids = tokenizer.encode(text)
+        assert len(set(ids)) == len(ids), "each token must tell its successor"
+        size = tokenizer.n_vocab
+        model = GPT(GPTConfig(vocab_size=size, n_layer=0, n_head=1, n_embd=size, block_size=64,
+                              tie_weights=False, bias=True, **shape))
+        with torch.no_grad():
+            model.wte.weight.copy_(torch.eye(size))
+            model.wpe.weight.zero_()
+            model.lm_head.weight.zero_()
+            for token, successor in zip(ids, ids[1:] + ids[:1], strict=True):
+                model.lm_head.weight[successor, token] = 1
+        return Sampler.of(model.eval(), tokenizer)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def line_folder(tmp_path_factory):
+    """A model that knows one sentence by heart, in pieces longer than letters."""
+    place = tmp_path_factory.mktemp("line")
+    (place / "line.txt").write_text(LINE * 60)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUILLM_HOME", str(place / "home"))
+        return Trainer(corpus=str(place / "line.txt"), name="line", preset="nano", tokenizer="bpe",
+                       vocab_size=320, val_fraction=0.0, max_steps=120).run().path
+
+
+@pytest.fixture
+def config():
+    """Settings under which the talkers say something and the seed decides."""
+    return SamplingConfig(temperature=1.0, top_k=0, max_new_tokens=40, seed=1)

@@ -1,0 +1,177 @@
+"""One chat as its commands see it: the model, the session, the settings, and what is kept.
+
+Knows models, sessions and the screen; which command does what stands elsewhere.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from tuillm.chat.keys import Change
+from tuillm.chat.loader import Loader
+from tuillm.chat.modes import Mode, mode_of
+from tuillm.chat.screen import Screen, Streamed
+from tuillm.chat.status import Facts
+from tuillm.config import SamplingConfig, build_sampling
+from tuillm.errors import TuillmError
+from tuillm.store.models import Model
+from tuillm.store.usage import using
+
+if TYPE_CHECKING:
+    from tuillm.chat.session import Session
+    from tuillm.generation import Sampler, Token
+    from tuillm.store.sessions import SessionHead
+
+_DROPPED_WORDS = 60
+
+
+class Chat:
+    """The state of a chat. `keep` says whether conversations are written down."""
+
+    def __init__(
+        self, model: Model, config: SamplingConfig, device: str, dtype: str, *, keep: bool = True
+    ) -> None:
+        """Begin to load the model, in the background."""
+        self.screen = Screen()
+        self.config = config
+        self.keep = keep
+        self.head: SessionHead | None = None
+        self._place = (device, dtype)
+        self._in_use = ExitStack()
+        self._paused = False
+        self._session: Session | None = None
+        self.model = model
+        self.mode: Mode = mode_of(model.card)
+        self.loader = Loader(model, device, dtype)
+        self._mark_use()
+
+    def close(self) -> None:
+        """Let go of the model."""
+        self._in_use.close()
+
+    # the model and the session
+
+    @property
+    def session(self) -> "Session":
+        """The session; waits for the model the first time. Raises TuillmError when that fails."""
+        if self._session is None:
+            sampler = self.sampler
+            from tuillm.chat.session import Session
+
+            self._session = Session(sampler, self.config, self.mode)
+        return self._session
+
+    @property
+    def sampler(self) -> "Sampler":
+        """The loaded model."""
+        if not self.loader.done:
+            self.screen.note(f"loading {self.model.name}")
+        return self.loader.sampler()
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything was said or replied."""
+        return self._session is not None and self._session.tree.head is not None
+
+    def use_session(self, session: "Session", head: "SessionHead | None") -> None:
+        """Go on with another session."""
+        self._session, self.head = session, head
+        self.config, self.mode = session.config, session.mode
+
+    def use_model(self, model: Model) -> None:
+        """Go on with another model: the text so far is the same, its tokens may be others'.
+
+        When the model cannot be loaded the old one stays, and a TuillmError is raised.
+        """
+        from tuillm.chat.saved import encode_anew
+        from tuillm.chat.session import Session
+
+        before, old = self._session, (self.model, self.loader, self.mode)
+        self._take(model)
+        try:
+            sampler = self.sampler
+        except Exception:
+            self.model, self.loader, self.mode = old
+            self._mark_use()
+            raise
+        self._session = None
+        if before is not None:
+            tree = before.tree
+            if before.sampler.tokenizer.sha256 != sampler.tokenizer.sha256:
+                encode_anew(tree, sampler.tokenizer)
+            self._session = Session(sampler, self.config, self.mode, tree)
+
+    def _take(self, model: Model) -> None:
+        self.model, self.mode = model, mode_of(model.card)
+        self.loader = Loader(model, *self._place)
+        self._mark_use()
+
+    def _mark_use(self) -> None:
+        self._in_use.close()
+        self._in_use.enter_context(using(self.model.name, "chat"))
+
+    # settings
+
+    def set_config(self, config: SamplingConfig) -> None:
+        """Speak with other settings from now on."""
+        self.config = config
+        if self._session is not None:
+            self._session.config = config
+
+    def set_mode(self, mode: Mode) -> None:
+        """Take turns, or go on with one text."""
+        self.mode = mode
+        if self._session is not None:
+            self._session.mode = mode
+
+    # replies
+
+    def stream(self, tokens: "Iterator[Token]") -> Streamed:
+        """Show a reply, then what there is to say about it, and keep the conversation."""
+        session = self.session
+        self._paused = False
+        done = self.screen.stream(tokens, self.config, self.facts, self._changed)
+        if done.dropped:
+            self._tell_dropped(done.dropped)
+        if self.keep:
+            self.save()
+        return done if session else done
+
+    def facts(self) -> Facts:
+        """What the line at the bottom tells."""
+        pace = self.screen.pace
+        used, size = self._session.used if self._session is not None else (0, 0)
+        loading = "" if self.loader.done else "loading"
+        return Facts(self.model.name, self.config.temperature, self.config.top_k, pace.first,
+                     pace.per_second, used, size, "paused" if self._paused else loading)
+
+    def save(self) -> "SessionHead | None":
+        """Write the conversation down; what goes wrong is told and spoils nothing."""
+        if self._session is None or not self._session.tree.nodes:
+            return None
+        from tuillm.chat.saved import to_saved
+        from tuillm.store.sessions import save_session
+
+        try:
+            self.head = save_session(to_saved(self._session, self.model, self.head)).head
+        except TuillmError as error:
+            self.screen.say("warning", f"the conversation cannot be kept: {error}")
+            self.keep = False
+        return self.head
+
+    def _changed(self, change: Change) -> None:
+        if change.setting == "paused":
+            self._paused = bool(change.value)
+        else:
+            self.set_config(build_sampling({change.setting: change.value}, self.config))
+
+    def _tell_dropped(self, count: int) -> None:
+        """Say what fell out of the model's view: it never forgets silently."""
+        session = self.session
+        gone = len(session.ids) - session.used[0]
+        n_keep = min(self.config.n_keep, gone)
+        first = session.sampler.tokenizer.decode(session.ids[n_keep : n_keep + gone])
+        words = " ".join(first.split())
+        short = words if len(words) <= _DROPPED_WORDS else f"…{words[-_DROPPED_WORDS:]}"
+        self.screen.note(f"{session.used[1]} tokens of context were full: {count:,} more fell out "
+                         f"of view, {gone:,} in all, up to \"{short}\"")

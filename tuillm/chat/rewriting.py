@@ -1,0 +1,98 @@
+"""The commands that change what was said: other replies, other words, other branches."""
+
+from tuillm.chat.chat import Chat
+from tuillm.chat.tree import first_words
+from tuillm.errors import UsageError
+from tuillm.units import span
+
+
+def regen(chat: Chat, rest: str) -> None:
+    """`/regen`: another reply; the old one stays as a branch."""
+    _begun(chat)
+    chat.stream(chat.session.regenerate())
+
+
+def retry(chat: Chat, rest: str) -> None:
+    """`/retry 3`: three replies, each a branch; Ctrl-C ends the one and those to come."""
+    _begun(chat)
+    number = _number(rest or "3", "/retry")
+    for place, tokens in enumerate(chat.session.retry(number), 1):
+        chat.screen.note(f"{place} of {number}")
+        if chat.stream(tokens).stopped:
+            break
+    chat.screen.note("/branches lists them, /goto N goes on from one")
+
+
+def undo(chat: Chat, rest: str) -> None:
+    """`/undo`: back to before the last exchange."""
+    taken = chat.session.undo()
+    chat.save() if chat.keep else None
+    what = f"\"{first_words(taken)}\"" if taken else "the last reply"
+    chat.screen.note(f"took back {what}; it stays as a branch")
+
+
+def clear(chat: Chat, rest: str) -> None:
+    """`/clear`: a new conversation; the old one is kept where conversations are."""
+    if chat.begun:
+        chat.session.clear()
+        chat.head = None
+    chat.screen.note("the text is forgotten")
+
+
+def branches(chat: Chat, rest: str) -> None:
+    """`/branches`: where the conversation went, the newest last."""
+    found = chat.session.tree.branches() if chat.begun or _some(chat) else []
+    if not found:
+        raise UsageError("there are no branches yet", "/regen and /edit make some")
+    rows = [(("* " if branch.current else "  ") + str(branch.leaf), f"{branch.depth} long",
+             span(branch.age), branch.words) for branch in found]
+    chat.screen.table(rows)
+    chat.screen.note("* is where you are; /goto N goes on from there, /goto 0 from the start")
+
+
+def goto(chat: Chat, rest: str) -> None:
+    """`/goto 7`: go on from there."""
+    if not rest.isascii() or not rest.isdigit():
+        raise UsageError(f"/goto wants a number, not {rest!r}", "/branches shows them")
+    chat.session.goto(int(rest) or None)
+    node = chat.session.tree.head_node
+    if node is None:
+        chat.screen.note("at the start")
+        return
+    speaker = "you" if node.who == "you" else chat.model.name
+    tail = " ".join(node.text.split())[-200:]
+    chat.screen.note(f"behind what {speaker} said: …{tail}")
+
+
+def last_words(chat: Chat, rest: str) -> str:
+    """The text that /edit is to change: the person's last one, or with `reply` the model's."""
+    if rest not in ("", "reply"):
+        raise UsageError(f"/edit {rest!r} is unknown", "/edit, or /edit reply")
+    who = "model" if rest else "you"
+    tree = chat.session.tree
+    path = tree.path(tree.head) if chat.begun else []
+    found = next((node.text for node in reversed(path) if node.who == who), None)
+    if found is None:
+        raise UsageError("there is nothing to edit", "type something first")
+    return found
+
+
+def edit(chat: Chat, what: str, text: str) -> None:
+    """Go on with the edited text in the place of the old one."""
+    session = chat.session
+    chat.stream(session.edit_reply(text) if what else session.edit_mine(text))
+
+
+def _begun(chat: Chat) -> None:
+    if not chat.begun:
+        raise UsageError("there is no reply to draw again", "type something first")
+
+
+def _some(chat: Chat) -> bool:
+    return bool(chat.session.tree.nodes)
+
+
+def _number(text: str, command: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 99:
+        raise UsageError(f"{command} wants a number, not {text!r}", "1 to 99")
+    return int(text)

@@ -1,0 +1,87 @@
+"""`tuillm compare`: several models, one prompt, one seed; columns, plain text, Markdown or JSON."""
+
+import io
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tuillm.cli.generate import read_prompt
+from tuillm.cli.options import GroupedCommand, setting_options, typed
+from tuillm.cli.writing import START
+from tuillm.config import SamplingConfig, build_sampling
+from tuillm.errors import UsageError
+
+if TYPE_CHECKING:
+    from tuillm.generation import Sampler
+    from tuillm.store.models import Model
+
+_MOST = 4
+
+
+@click.command("compare", cls=GroupedCommand)
+@click.argument("names", nargs=-1, required=True, metavar="A B")
+@click.option("-p", "--prompt", default=START, metavar="TEXT",
+              help="Text to continue; FILE:path reads a file, - reads stdin [a newline].")
+@click.option("--markdown", is_flag=True, help="Print a page in Markdown.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object for programs.")
+@click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or mps [auto].")
+@click.option("--dtype", default="auto", metavar="NAME", help="auto, float32 or bfloat16 [auto].")
+@setting_options(SamplingConfig, short={"max_new_tokens": "-n"})
+def compare_command(
+    names: tuple[str, ...], prompt: str, markdown: bool, as_json: bool, device: str, dtype: str,
+    **settings: Any,
+) -> None:
+    """Let the models A and B continue the same words with the same seed, side by side.
+
+    Each is a name of the registry or a model folder, such as runs/ID/best and runs/ID/last; up to
+    four may be named. Ctrl-C stops all and keeps what was said.
+    """
+    config = build_sampling(typed(settings))
+    if not 2 <= len(names) <= _MOST:
+        raise UsageError(f"{len(names)} model{'s were' if len(names) > 1 else ' was'} named",
+                         f"compare takes 2 to {_MOST}")
+    if markdown and as_json:
+        raise UsageError("--markdown and --json do not go together", "choose one")
+    text = read_prompt(prompt)
+    from tuillm.store.models import find_model
+    from tuillm.store.usage import using
+
+    found = [find_model(name) for name in names]  # a wrong name is told before torch is loaded
+    with ExitStack() as marks:
+        for model in found:
+            marks.enter_context(using(model.name, "compare"))
+        models = _load(found, device, dtype)
+        if not _compare(models, text, config, "markdown" if markdown else "json" * as_json):
+            raise click.Abort
+
+
+def _load(found: "list[Model]", device: str, dtype: str) -> "list[tuple[Model, Sampler]]":
+    """Load each model once, even if it was named twice."""
+    from tuillm.generation import Sampler
+
+    paths = dict.fromkeys(model.path for model in found)
+    loaded = {path: Sampler(path, device=device, dtype=dtype) for path in paths}
+    return [(model, loaded[model.path]) for model in found]
+
+
+def _compare(
+    models: "list[tuple[Model, Sampler]]", prompt: str, config: SamplingConfig, form: str
+) -> bool:
+    """Show or print the comparison; return whether all replies came to their end."""
+    from tuillm.chat.compare import compare_models
+    from tuillm.chat.compare_text import as_json, as_markdown
+
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="replace")
+    if form:
+        comparison = compare_models(models, prompt, config)
+        results = comparison.run()
+        sys.stdout.write((as_json if form == "json" else as_markdown)(comparison))
+    else:
+        from tuillm.chat.compare_columns import show_comparison
+
+        results = show_comparison(models, prompt, config)
+    sys.stdout.flush()
+    return all(result.finish for result in results)

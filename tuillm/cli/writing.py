@@ -1,0 +1,112 @@
+"""What `generate` and `chat` write as filters: text or JSON lines on stdout, figures on stderr.
+
+Knows tokens as they come from a Sampler; knows no model.
+"""
+
+import io
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tuillm.config import SamplingConfig
+from tuillm.errors import printable
+
+if TYPE_CHECKING:
+    from tuillm.generation import Sampler, Token
+
+START = "\n"
+_RULE = "---------------"
+_FIELDS = ("text", "id", "logprob", "index", "row", "finish")
+
+
+def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --stats and --json to a command."""
+    stats = click.option("--stats", is_flag=True,
+                         help="Print figures on stderr at the end: tokens, speed, finish.")
+    lines = click.option("--json", "as_json", is_flag=True,
+                         help="Print a JSON object a token, with its log probability.")
+    return stats(lines(function))
+
+
+def write_reply(
+    sampler: "Sampler", prompt: str, config: SamplingConfig, *, num_samples: int = 1,
+    echo: bool = False, as_json: bool = False, stats: bool = False,
+) -> None:
+    """Stream replies to a prompt to stdout: as text, or as JSON, an object a token.
+
+    `echo` puts the prompt before each text; with `stats` a line of figures on stderr follows.
+    Raises BrokenPipeError when the reader has gone.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="replace")
+    figures = _Figures()
+    tokens = figures.count(sampler.stream(prompt, config, num_samples))
+    if as_json:
+        _write_json(tokens)
+    else:
+        _write_text(tokens, prompt if echo else "", num_samples)
+    if stats:
+        read = len(sampler.tokenizer.encode(prompt or START))
+        print(f"{figures.line()} prompt_tokens={read}", file=sys.stderr, flush=True)
+
+
+def _write_text(tokens: Iterable["Token"], echo: str, num_samples: int) -> None:
+    """Stream the first text as it comes; the others follow whole, each under a rule."""
+
+    def show(text: str) -> None:
+        # what would act on a terminal stays away from one
+        sys.stdout.write(printable(text) if terminal else text)
+        sys.stdout.flush()
+
+    terminal = sys.stdout.isatty()
+
+    rows = ["" for _ in range(num_samples)]
+    show(echo)
+    for token in tokens:
+        rows[token.row] += token.text
+        if token.row == 0:
+            show(token.text)
+    show("\n")
+    for row in rows[1:]:
+        show(f"{_RULE}\n{echo}{row}\n")
+
+
+def _write_json(tokens: Iterable["Token"]) -> None:
+    """Print an object a line, in plain ASCII: no reader can take a character for a line's end."""
+    for token in tokens:
+        print(json.dumps({name: getattr(token, name) for name in _FIELDS}), flush=True)
+
+
+class _Figures:
+    """Counts tokens and seconds while they pass by."""
+
+    def __init__(self) -> None:
+        self._tokens = self._steps = 0
+        self._first = self._after = 0.0
+        self._finish: dict[int, str] = {}
+
+    def count(self, tokens: Iterable["Token"]) -> Iterator["Token"]:
+        """Yield the tokens as they are."""
+        began = time.perf_counter()
+        for token in tokens:
+            seconds = time.perf_counter() - began
+            if not self._tokens:
+                self._first = seconds
+            elif token.index:  # the rows' first tokens all come at once
+                self._steps += 1
+                self._after = seconds - self._first
+            self._tokens += 1
+            if token.finish:
+                self._finish[token.row] = token.finish
+            yield token
+
+    def line(self) -> str:
+        """The figures by name: those of all replies together, and how each of them ended."""
+        finish = ",".join(reason for _, reason in sorted(self._finish.items()))
+        speed = self._steps / self._after if self._after > 0 else 0.0
+        return (f"finish={finish} tokens={self._tokens} tokens_per_sec={speed:.1f} "
+                f"first_token={self._first:.3f}s")
