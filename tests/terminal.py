@@ -73,7 +73,7 @@ class Terminal:
         raise AssertionError(f"waited in vain for {condition!r}; the screen:\n{self.text}")
 
     def settle(self, quiet: float = 0.05) -> str:
-        """Read until nothing has come for `quiet` seconds, one second at most; return the screen."""
+        """Read until nothing has come for `quiet` seconds (a second at most); return the screen."""
         end = time.monotonic() + 1
         while time.monotonic() < end and self._read(quiet):
             pass

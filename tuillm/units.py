@@ -56,7 +56,7 @@ def span(seconds: float) -> str:
 
 def figure(value: float | None, digits: int = 3) -> str:
     """A measured number, or '-' where nothing was measured."""
-    return "-" if value is None else f"{value:.{digits}f}"
+    return f"{value:.{digits}f}" if isinstance(value, int | float) else "-"
 
 
 def _measured(number: Any) -> TypeGuard[float]:

@@ -37,11 +37,11 @@ def record(session):
     return nodes, session.tree.head, session.text
 
 
-def folded(ids, n_keep=0):
+def folded(ids, n_keep=0, block=BLOCK):
     """The window of a text by its policy, one id after another."""
     window = []
     for token in ids:
-        window = [*(window if len(window) < BLOCK else slide(window, BLOCK, n_keep)), token]
+        window = [*(window if len(window) < block else slide(window, block, n_keep)), token]
     return window
 
 
@@ -55,11 +55,13 @@ def test_window_is_the_policy_id_by_id(length, n_keep):
     assert window_of(ids, 1) == ids[-1:]
 
 
-@pytest.mark.parametrize("n_keep", [0, 5])
-def test_replies_equal_a_reference_without_cache(talker, config, n_keep):
-    """Turns of 900 tokens in all, far past the context, are those of a full forward a token."""
-    session = Session(talker(), config.model_copy(update={"max_new_tokens": 300,
-                                                          "n_keep": n_keep}))
+@pytest.mark.parametrize(("block", "count", "n_keep"), [
+    (BLOCK, 150, 0), (BLOCK, 150, 5), pytest.param(256, 1000, 0, marks=pytest.mark.slow),
+])
+def test_replies_equal_a_reference_without_cache(talker, config, block, count, n_keep):
+    """Three turns, in all far past the context, are those of a full forward at every token."""
+    session = Session(talker(block_size=block),
+                      build_sampling({"max_new_tokens": count, "n_keep": n_keep}, config))
     expected, dropped = [], 0
     for text in ("hello", "and then " * 9, "go on"):
         session.say(text)
@@ -68,15 +70,16 @@ def test_replies_equal_a_reference_without_cache(talker, config, n_keep):
         tokens = run(session.reply())
         generator = torch.Generator().manual_seed(1)
         for token in tokens:
+            window = folded(expected, n_keep, block)
             with torch.no_grad():
-                logits = session.sampler.model(torch.tensor([folded(expected, n_keep)]))[:, -1]
+                logits = session.sampler.model(torch.tensor([window]))[:, -1]
             expected.append(int(draw(logits, [generator])))
             logprob = float(logits.log_softmax(-1)[0, expected[-1]])
             assert (token.id, token.logprob) == (expected[-1], pytest.approx(logprob, abs=1e-3))
         dropped += sum(token.dropped for token in tokens)
-        assert len(tokens) == 300 and session.ids == expected and session.consistent()
-        assert dropped == dropped_of(len(expected) - 1, BLOCK)
-    assert session.used == (len(folded(expected, n_keep)), BLOCK)
+        assert len(tokens) == count and session.ids == expected and session.consistent()
+        assert dropped == dropped_of(len(expected) - 1, block)
+    assert session.used == (len(folded(expected, n_keep, block)), block)
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -3,7 +3,9 @@
 import os
 import signal
 import time
+from shutil import rmtree
 
+from furnished import run as write_run
 from pilot import (
     entry,
     opened,
@@ -113,10 +115,8 @@ async def test_a_finished_run_is_extended(app, pilot, grown):
 
 
 @piloted()
-async def test_a_run_deleted_under_its_open_view(app, pilot, grown, house):
+async def test_a_run_deleted_under_its_open_view(app, pilot, house):
     """Whoever looks at a run that others delete comes back to the list, wherever they are then."""
-    from shutil import rmtree
-
     for where in ("the view", "a question over it", "another place"):
         run_id = app.runs[0].id
         app.open_run(run_id)
@@ -139,11 +139,16 @@ async def test_a_run_deleted_under_its_open_view(app, pilot, grown, house):
 
 
 @piloted()
-async def test_the_view_of_a_run_that_was_just_started(app, pilot, start):
-    """A view that opens before the dashboard has seen the run stays, and fills with the next look."""
-    run = start()
-    app.open_run(run.id)
+async def test_the_view_of_a_run_that_was_just_started(app, pilot, house):
+    """A view that opens before the dashboard has seen its run stays, and fills when it has."""
+    look, app.look = app.look, lambda: None
+    await until(pilot, lambda: not app._looking)
+    write_run(house, "new-1", 100, 1)
+    assert not entry(app, "new-1")
+    app.open_run("new-1")
     screen = await opened(pilot, RunScreen)
-    await reached(pilot, run.id, "preparing", "running")
-    await shown(pilot, run.id)
+    await until(pilot, lambda: points(screen.query_one(Chart)).get("train loss") == 100)
+    assert app.screen is screen
+    look()
+    await shown(pilot, "new-1", "✓ finished")
     assert app.screen is screen

@@ -128,7 +128,7 @@ async def test_evaluating_and_sampling_now(app, pilot, live):
     assert await told(pilot, "asked book-1 to evaluate")
     await until(pilot, lambda: points(chart)["held-out loss"] == known + 1)
     await until(pilot, lambda: len(samples._samples) >= 1)
-    for number in (1, 2):
+    for _ in range(2):
         count = len(samples._samples)
         await pilot.press("a")
         await until(pilot, lambda count=count: len(samples._samples) == count + 1)

@@ -126,16 +126,19 @@ class Chat:
 
     # replies
 
-    def stream(self, tokens: "Iterator[Token]") -> Streamed:
-        """Show a reply, then what there is to say about it, and keep the conversation."""
-        session = self.session
+    def stream(self, tokens: "Iterator[Token]", known: int = 0) -> Streamed:
+        """Show a reply, then what there is to say about it, and keep the conversation.
+
+        The first `known` of the tokens were drawn before.
+        """
         self._paused = False
-        done = self.screen.stream(tokens, self.config, self.facts, self._changed)
+        done = self.screen.stream(tokens, self.config, self.facts, self._changed, known=known,
+                                  turns=self.mode.turns)
         if done.dropped:
             self._tell_dropped(done.dropped)
         if self.keep:
             self.save()
-        return done if session else done
+        return done
 
     def facts(self) -> Facts:
         """What the line at the bottom tells."""

@@ -1,187 +1,299 @@
-"""Several models, one prompt, one seed: replies that grow together, and what each of them cost.
+"""A comparison on a terminal: columns that grow side by side, or one below the other.
 
-Knows samplers, tokens and clocks, and what the registry says of a model; knows no terminal.
+While replies grow they have the other screen of the terminal for themselves, where each column
+shows its newest rows; then that screen goes away and the whole is printed. A row's columns are
+placed by the terminal, so that no character, however wide it is drawn, moves its neighbours.
+Knows rich and the keyboard; how replies come is `comparison`'s business.
 """
 
-import math
-import secrets
+import re
 import time
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import zip_longest
+from typing import TYPE_CHECKING
 
+from prompt_toolkit.input import Input, create_input
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.control import Control
+from rich.segment import ControlType, Segment
+from rich.text import Text
+
+from tuillm.chat.compare_text import (
+    NOTHING,
+    as_text,
+    figures,
+    foot_facts,
+    head_facts,
+    setting_facts,
+)
+from tuillm.chat.comparison import Comparison, Result, compare, compare_models
+from tuillm.chat.keys import ReplyKeys
+from tuillm.chat.wrap import Wrap
 from tuillm.config import SamplingConfig
-from tuillm.errors import TuillmError
+from tuillm.errors import printable
 from tuillm.store.models import Model
-from tuillm.store.paths import models_dir, runs_dir
-from tuillm.store.runs import get_run
+from tuillm.theme import load_theme
 
 if TYPE_CHECKING:
-    from tuillm.generation import Sampler, Token
+    from tuillm.generation import Sampler
+
+__all__ = ["ColumnsView", "Comparison", "Result", "Rows", "compare", "show_comparison"]
+
+# a cell is a text and the column of the window that it begins at
+Row = list[tuple[int, Text]]
+
+# two models stand side by side from 60 columns on
+_NARROWEST = 30
+_BETWEEN = 3
+_PROMPT_ROWS = 3
+_DRAW_EVERY = 1 / 15
+_ROLES = ("primary", "secondary", "accent", "success")
+_KEYS = "Esc or Ctrl-C stops, Space pauses"
+_PAUSED = "paused: Space goes on, Esc stops"
+# what a Wrap sends: ends of rows, ways back within a row, text
+_SENT = re.compile(r"(\r\n)|(\r)|\x1b\[(\d+)D|\x1b\[K|([^\r\x1b]+)")
 
 
-@dataclass
-class Result:
-    """What one model has said, as far as it has come, and what it cost.
+def show_comparison(
+    models: "Sequence[tuple[Model, Sampler]]", prompt: str, config: SamplingConfig, *,
+    console: Console | None = None, input: Input | None = None,
+) -> list[Result]:
+    """Let models continue a prompt, and show it; return what each of them said.
 
-    `finish` is '' until the reply has ended, and stays so when somebody stops it. Seconds are the
-    model's own, the turns of the others left out: `first` to the first token, `seconds` from there
-    on. `nats` is the surprisal of all tokens to the model itself, before temperature and cuts;
-    `bytes` is what they spell. `dropped` ids fell out of the context. `known` is how well the
-    model knew its own text, in bits per byte, where that was measured.
+    Esc or Ctrl-C stops all of them and keeps what was said, Space pauses. Without a terminal, or
+    on one that cannot be drawn on, plain text is printed at the end. `input` is the keyboard: a
+    chat gives its own, and finds there what was typed ahead.
     """
-
-    name: str
-    seed: int
-    parameters: int
-    path: Path | None = None
-    known: float | None = None
-    finish: Literal["", "stop", "length", "end"] = ""
-    tokens: int = 0
-    bytes: int = 0
-    nats: float = 0.0
-    first: float | None = None
-    seconds: float = 0.0
-    dropped: int = 0
-    pieces: list[str] = field(default_factory=list, repr=False)
-
-    @property
-    def text(self) -> str:
-        """The reply, as raw as the model gave it."""
-        return "".join(self.pieces)
-
-    @property
-    def per_second(self) -> float | None:
-        """Tokens a second after the first one, None before the second one."""
-        return (self.tokens - 1) / self.seconds if self.tokens > 1 and self.seconds else None
-
-    @property
-    def nats_per_token(self) -> float | None:
-        """The mean surprisal of the reply, None while there is none."""
-        return self.nats / self.tokens if self.tokens else None
-
-    @property
-    def bits_per_byte(self) -> float | None:
-        """The mean surprisal of the reply's bytes, which compares across tokenizers."""
-        return self.nats / math.log(2) / self.bytes if self.bytes else None
-
-    def take(self, token: "Token", seconds: float, size: int) -> None:
-        """Add a token of `size` bytes that took so long."""
-        if self.first is None:
-            self.first = seconds
-        else:
-            self.seconds += seconds
-        self.pieces.append(token.text)
-        self.tokens, self.bytes = self.tokens + 1, self.bytes + size
-        self.nats -= token.logprob
-        self.dropped += token.dropped
-        self.finish = token.finish
+    console = console or Console(highlight=False)
+    comparison = compare_models(models, prompt, config)
+    if not console.file.isatty() or console.is_dumb_terminal:
+        comparison.run()
+        console.file.write(as_text(comparison))
+        return comparison.results
+    view = ColumnsView(console, comparison)
+    keyboard = input or create_input(always_prefer_tty=True)
+    with view.live(), ReplyKeys(keyboard, comparison.config, view.aside) as keys:
+        for which, token in comparison:
+            view.take(which, token.text)
+            for _ in keys.events(view.draw):
+                view.paused = keys.paused
+            if keys.stopped:
+                comparison.close()
+    view.print_whole()
+    return comparison.results
 
 
-class Comparison:
-    """An iterator of (which, token): the models take turns, and `results` grow.
+class Rows:
+    """The rows that a growing text makes in a column of `width` cells, words whole."""
 
-    It may be closed at any token: what was said stays. `config` holds the seed, drawn if need be.
-    """
+    def __init__(self, width: int, text: str = "") -> None:
+        self._wrap = Wrap(width)
+        self._done: list[str] = []
+        self._row = ""
+        self.feed(text)
 
-    def __init__(
-        self, samplers: "Sequence[tuple[str, Sampler]]", prompt: str, config: SamplingConfig
-    ) -> None:
-        seed = secrets.randbits(48) if config.seed is None else config.seed
-        self.prompt, self.config = prompt, config.model_copy(update={"seed": seed})
-        self.results = [Result(name, seed, sampler.model.parameter_count, sampler.path)
-                        for name, sampler in samplers]
-        self._tokens = self._take_turns([sampler for _, sampler in samplers])
+    def feed(self, text: str) -> None:
+        """Add some more text; what would act on a terminal is left out."""
+        for end, back, cells, shown in _SENT.findall(self._wrap.feed(printable(text))):
+            if end:
+                self._done.append(self._row.rstrip(" "))
+            if end or back:
+                self._row = ""
+            elif cells:
+                self._row = self._row[: -int(cells)]
+            self._row += shown
 
-    def __iter__(self) -> Self:
-        return self
+    def newest(self, count: int | None = None) -> list[str]:
+        """Return the last `count` rows, or all of them."""
+        rows = self._done if count is None else self._done[-count:]
+        rows = [*rows, self._row] if self._row else rows
+        return rows if count is None else rows[-count:]
 
-    def __next__(self) -> "tuple[int, Token]":
-        return next(self._tokens)
 
-    def close(self) -> None:
-        """Stop all replies."""
-        self._tokens.close()
+class ColumnsView:
+    """Draws a comparison that grows: `with view.live():` around it, then `print_whole`."""
 
-    def run(self) -> list[Result]:
-        """Let all replies come to their end, or to Ctrl-C; return the results."""
+    def __init__(self, console: Console, comparison: Comparison) -> None:
+        self.paused = False
+        self._console, self._comparison = console, comparison
+        self._theme = load_theme()
+        self._width, self._size = 0, console.size
+        self._columns: list[Rows] = []
+        self._drawn = 0.0
+
+    def take(self, which: int, text: str) -> None:
+        """Add to a column, and draw if it is time."""
+        if self._columns:
+            self._columns[which].feed(text)
+        if time.perf_counter() - self._drawn >= _DRAW_EVERY:
+            self.draw()
+
+    def draw(self) -> None:
+        """Draw the newest rows as the window is now."""
+        self._size = self._console.size
+        width, height = self._size
+        last = self._line(_PAUSED if self.paused else _KEYS, "warning" if self.paused else "muted")
+        rows = [*self._rows(height - 1), *[[] for _ in range(height)]][: height - 1] + [last]
+        self._console.print(_Picture(rows, in_place=True), end="", crop=False)
+        self._drawn = time.perf_counter()
+
+    @contextmanager
+    def live(self) -> Iterator[None]:
+        """Show the other screen of the terminal until the block ends."""
+        self._console.set_alt_screen(True)
+        self._console.show_cursor(False)
         try:
-            for _ in self:
-                pass
-        except KeyboardInterrupt:
-            self.close()
-        return self.results
+            self.draw()
+            yield
+        finally:
+            # for terminals without another screen
+            self._console.control(Control.home(), Control.clear())
+            self._console.show_cursor(True)
+            self._console.set_alt_screen(False)
 
-    def _take_turns(
-        self, samplers: "list[Sampler]"
-    ) -> "Generator[tuple[int, Token], None, None]":
-        # each reads the prompt in a context of its own: a chat's stays as it is, one model may
-        # stand in several columns, and none has a head start
-        own = [sampler.of(sampler.model, sampler.tokenizer) for sampler in samplers]
-        streams = [sampler.stream(self.prompt, self.config) for sampler in own]
-        talking = list(range(len(streams)))
-        while talking:
-            for which in list(talking):
-                began = time.perf_counter()
-                token = next(streams[which])
-                size = len(samplers[which].tokenizer.token_bytes(token.id))
-                self.results[which].take(token, time.perf_counter() - began, size)
-                if token.finish:
-                    talking.remove(which)
-                yield which, token
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Show the usual screen until the block ends."""
+        self._console.show_cursor(True)
+        self._console.set_alt_screen(False)
+        try:
+            yield
+        finally:
+            self._console.set_alt_screen(True)
+            self._console.show_cursor(False)
+            self.draw()
+
+    def print_whole(self) -> None:
+        """Print all of all replies where the cursor is."""
+        self._size = self._console.size
+        settings = ", ".join(setting_facts(self._comparison.config))
+        rows = [*self._rows(None), [], *self._lines(settings, "muted")]
+        self._console.print(_Picture(rows), end="", crop=False)
+
+    def _rows(self, height: int | None) -> list[Row]:
+        """All rows, or `height` of them at most."""
+        count = len(self._comparison.results)
+        # the last column of the window stays free: what is written there makes some scroll
+        beside = self._size.width >= _NARROWEST * count
+        between = _BETWEEN * (count - 1)
+        width = (self._size.width - 1 - between) // count if beside else self._size.width - 1
+        self._fit(max(width, 1))
+        rows = self._beside(height) if beside else self._below(height)
+        return rows if height is None else rows[max(len(rows) - height, 0) :]
+
+    def _fit(self, width: int) -> None:
+        """Break all texts anew when the columns have got another width."""
+        if width != self._width:
+            self._width = width
+            self._columns = [Rows(width, result.text) for result in self._comparison.results]
+
+    def _beside(self, height: int | None) -> list[Row]:
+        """Heads, newest rows and feet side by side; in a window the feet stay where they are."""
+        every = range(len(self._columns))
+        top = [*self._prompt(), []]
+        heads = self._across([self._head(which) for which in every])
+        feet = self._across([self._foot(which, height is None) for which in every])
+        room = None
+        if height is not None:
+            room = height - len(heads) - len(feet) - 2
+            if room < 2 * len(top):  # the replies need it more
+                top = []
+            room = max(room - len(top), 1)
+        blank = self._across([[Text()] for _ in every])
+        newest = self._across([self._newest(which, room) for which in every])
+        return [*top, *heads, *blank, *newest, *blank, *feet]
+
+    def _below(self, height: int | None) -> list[Row]:
+        """One model below the other; in a window each has the same share of rows."""
+        parts = [] if height is not None else [self._prompt()]
+        for which in range(len(self._columns)):
+            texts, room = self._head(which), None
+            if height is not None:
+                room = max(height // len(self._columns) - len(texts) - 1, 1)
+            texts += self._newest(which, room)
+            if height is None:
+                texts += [Text(), *self._foot(which, True)]
+            parts.append([[(0, text)] for text in texts])
+        return [row for number, part in enumerate(parts)
+                for row in ([[], *part] if number else part)]
+
+    def _newest(self, which: int, room: int | None) -> list[Text]:
+        """The newest rows of a reply, as many as there is room for, and blank ones below them."""
+        rows = [Text(row) for row in self._columns[which].newest(room)]
+        return rows + [Text()] * ((room or 0) - len(rows))
+
+    def _across(self, columns: list[list[Text]]) -> list[Row]:
+        """Lay lists of cells side by side, with a line between them."""
+        line = Text("│", style=self._theme["muted"])
+        rows: list[Row] = []
+        for cells in zip_longest(*columns, fillvalue=Text()):
+            row: Row = []
+            for place, cell in enumerate(cells):
+                start = place * (self._width + _BETWEEN)
+                row += [(start - 2, line)] if place else []
+                row.append((start, cell))
+            rows.append(row)
+        return rows
+
+    def _head(self, which: int) -> list[Text]:
+        result = self._comparison.results[which]
+        role = _ROLES[which % len(_ROLES)]
+        names = [Text(row, style=f"bold {self._theme[role]}")
+                 for row in Rows(self._width, result.name).newest()]
+        return names + self._packed(head_facts(result))
+
+    def _foot(self, which: int, ended: bool) -> list[Text]:
+        """The figures; in a window always two rows of them, or what is above would jump."""
+        result = self._comparison.results[which]
+        facts = foot_facts(result) if ended or result.finish else figures(result)
+        rows = self._packed(facts)
+        return rows if ended else (rows + [Text()] * 2)[: max(len(rows), 2)]
+
+    def _packed(self, facts: list[str]) -> list[Text]:
+        """Facts on as few rows as they need."""
+        rows: list[str] = []
+        for fact in facts:
+            if rows and len(rows[-1]) + 2 + len(fact) <= self._width:
+                rows[-1] += f"  {fact}"
+            else:
+                rows.append(fact)
+        return [Text(row[: self._width], style=self._theme["muted"]) for row in rows]
+
+    def _prompt(self) -> list[Row]:
+        """The end of the prompt, as replies go on from there."""
+        whole = self._comparison.prompt if self._comparison.prompt.strip() else NOTHING
+        width = max(self._size.width - 3, 1)
+        prompt = whole[-_PROMPT_ROWS * width :]  # more of it costs time for each picture
+        rows = Rows(width, prompt).newest()
+        cut = len(rows) > _PROMPT_ROWS or len(prompt) < len(whole)
+        marks = ["…" if cut else "›", *[" "] * _PROMPT_ROWS]
+        style = f"italic {self._theme['muted']}"
+        return [[(0, Text(mark, style=style)), (2, Text(row, style=style))]
+                for mark, row in zip(marks, rows[-_PROMPT_ROWS:], strict=False)]
+
+    def _lines(self, text: str, role: str) -> list[Row]:
+        rows = Rows(max(self._size.width - 1, 1), text).newest()
+        return [[(0, Text(row, style=self._theme[role]))] for row in rows]
+
+    def _line(self, text: str, role: str) -> Row:
+        return self._lines(text, role)[0]
 
 
-def compare(
-    samplers: "Sequence[tuple[str, Sampler]]", prompt: str, config: SamplingConfig
-) -> Comparison:
-    """Let models, each with its name, continue a prompt by turns, token by token.
+class _Picture:
+    """Rows of a screen; `in_place` from its top left corner on, over what stands there."""
 
-    Each reply is the very one that `Sampler.stream` gives alone with that seed. The contexts of
-    the samplers are left as they are.
-    """
-    return Comparison(samplers, prompt, config)
+    def __init__(self, rows: list[Row], in_place: bool = False) -> None:
+        self._rows, self._in_place = rows, in_place
 
-
-def compare_models(
-    models: "Sequence[tuple[Model, Sampler]]", prompt: str, config: SamplingConfig
-) -> Comparison:
-    """Compare models under the names that tell them apart, with what is known of each."""
-    names = names_of([model for model, _ in models])
-    samplers = [sampler for _, sampler in models]
-    comparison = compare(list(zip(names, samplers, strict=True)), prompt, config)
-    for result, (model, _) in zip(comparison.results, models, strict=True):
-        result.path, result.known = model.path, _known_of(model)
-    return comparison
-
-
-def names_of(models: Sequence[Model]) -> list[str]:
-    """Return a name for each model: that of the registry, run and folder of a checkpoint.
-
-    Folders of one name are called by their paths.
-    """
-    names = [f"{run}/{model.path.name}" if (run := _run_of(model)) else model.name
-             for model in models]
-    paths: dict[str, set[Path]] = {}
-    for name, model in zip(names, models, strict=True):
-        paths.setdefault(name, set()).add(model.path)
-    return [name if len(paths[name]) == 1 or model.path.parent == models_dir() else str(model.path)
-            for name, model in zip(names, models, strict=True)]
-
-
-def _run_of(model: Model) -> str:
-    """Return the id of the run that a model is a checkpoint of, or ''."""
-    return model.path.parent.name if model.path.parent.parent == runs_dir() else ""
-
-
-def _known_of(model: Model) -> float | None:
-    """Return the bits per byte of a model's card; the best checkpoint's stand in its run's status.
-
-    None where neither tells.
-    """
-    if model.card.bits_per_byte is not None or not _run_of(model) or model.path.name != "best":
-        return model.card.bits_per_byte
-    try:
-        return get_run(_run_of(model)).status().bits_per_byte
-    except TuillmError:
-        return None
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for number, row in enumerate(self._rows):
+            if self._in_place:
+                yield Control((ControlType.CURSOR_MOVE_TO, 0, number),
+                              (ControlType.ERASE_IN_LINE, 2))
+            for column, text in row:
+                if column:
+                    yield Control.move_to_column(column)
+                yield from text.render(console)
+            if not self._in_place:
+                yield Segment.line()

@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-from tuillm.chat.compare import Comparison, Result
+from tuillm.chat.comparison import Comparison, Result
 from tuillm.config import SamplingConfig, settings_of
 from tuillm.errors import printable
 
@@ -49,11 +49,13 @@ def foot_facts(result: Result) -> list[str]:
 
 def setting_facts(config: SamplingConfig) -> list[str]:
     """The settings that matter most, and those that are not the usual ones."""
-    values = {setting: getattr(config, setting.name) for setting in settings_of(SamplingConfig)}
-    chosen = {setting.name: setting.words(value) for setting, value in values.items()
-              if setting.name in _ALWAYS or value != setting.default}
-    first = [name for name in _ALWAYS if name in chosen]
-    return [f"{name} {chosen[name]}" for name in dict.fromkeys([*first, *chosen])]
+    chosen = {}
+    for setting in settings_of(SamplingConfig):
+        value = getattr(config, setting.name)
+        if setting.name in _ALWAYS or value != setting.default:
+            chosen[setting.name] = setting.words(value)
+    chosen["seed"] = str(config.seed)  # every digit: with it the replies come again
+    return [f"{name} {chosen[name]}" for name in dict.fromkeys([*_ALWAYS, *chosen])]
 
 
 def as_text(comparison: Comparison) -> str:

@@ -49,7 +49,7 @@ def why(chat: Chat, rest: str) -> None:
     choice = int(numbers[1])
     if not 1 <= choice <= len(rivals):
         raise UsageError(f"there is no rival {choice}", f"1 to {len(rivals)}")
-    chat.stream(chat.session.reroll(place, rivals[choice - 1].id))
+    chat.stream(chat.session.reroll(place, rivals[choice - 1].id), known=place + 1)
 
 
 def score(chat: Chat, rest: str) -> None:

@@ -33,6 +33,7 @@ TOP_K_STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 0)
 
 # an arrow key sends Esc and two more characters; what is alone for so long is the Esc key
 _ALONE = 0.1
+_OFTEN = 0.01  # nobody presses keys faster
 _LOOK_AGAIN = 0.2
 _BREATH = 0.01
 _ENDING = ("SIGTERM", "SIGHUP")
@@ -108,6 +109,8 @@ class ReplyKeys:
         `idle` is called at the beginning of a pause and now and then during it. The pause ends
         with `paused`, or with `stopped`.
         """
+        if time.perf_counter() - self._polled_at < _OFTEN and not self.paused:
+            return
         yield from self._poll()
         while self.paused and not self.stopped:
             idle()

@@ -10,19 +10,24 @@ if TYPE_CHECKING:
 
 
 class Loader:
-    """Starts loading at once; `sampler()` waits for it and raises what went wrong."""
+    """Loads from `start()` on; `sampler()` waits for it and raises what went wrong."""
 
     def __init__(self, model: Model, device: str, dtype: str) -> None:
         self._arguments = (model.path, device, dtype)
         self._sampler: Sampler | None = None
         self._error: Exception | None = None
-        self._thread = threading.Thread(target=self._load, daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to load, if that has not begun yet."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._load, daemon=True)
+            self._thread.start()
 
     @property
     def done(self) -> bool:
         """Whether loading has ended, well or not."""
-        return not self._thread.is_alive()
+        return self._thread is not None and not self._thread.is_alive()
 
     @property
     def failed(self) -> bool:
@@ -31,7 +36,8 @@ class Loader:
 
     def sampler(self) -> "Sampler":
         """Return the loaded sampler, waiting if need be."""
-        while self._thread.is_alive():
+        self.start()
+        while self._thread and self._thread.is_alive():
             self._thread.join(0.1)  # in short waits, so that Ctrl-C is heard
         if self._error is not None:
             raise self._error

@@ -54,6 +54,8 @@ class Repl:
         self._go_on = go_on
         self._editing: str | None = None  # what the next line takes the place of
         self._prompt = self._new_prompt(keep, vi)
+        # importing torch takes half a second in which nothing else moves: first the prompt
+        self._prompt.app.after_render += lambda _: self.chat.loader.start()
 
     def run(self) -> None:
         """Talk until /bye or Ctrl-D; raises TuillmError when the model cannot be loaded."""

@@ -93,11 +93,13 @@ class Screen:
 
     def stream(
         self, tokens: "Iterator[Token]", config: SamplingConfig, facts: Callable[[], Facts],
-        change: Callable[[Change], None],
+        change: Callable[[Change], None], *, known: int = 0, turns: bool = False,
     ) -> Streamed:
         """Show a reply as it comes; keys steer it, and Esc or Ctrl-C end it between two tokens.
 
-        `facts` are for the line below, `change` is told what a key has changed.
+        `facts` are for the line below, `change` is told what a key has changed. The first `known`
+        tokens were drawn before and tell nothing about the pace; in `turns` the blank that a reply
+        begins with is not shown.
         """
         self.pace = pace = Pace()
         paused = False
@@ -111,9 +113,11 @@ class Screen:
         with (ReplyStream(self.output, self.style, self.depth, status) as stream,
               ReplyKeys(self.input, config, stream.aside) as keys):
             for token in tokens:
-                pace.token()
-                count, dropped, text = count + 1, dropped + token.dropped, text + token.text
-                stream.write(token.text)
+                if count >= known:
+                    pace.token()
+                shown = token.text if text or not turns else token.text.lstrip(" ")
+                count, dropped, text = count + 1, dropped + token.dropped, text + shown
+                stream.write(shown)
                 for event in keys.events(stream.refresh):
                     if event.setting == "paused":
                         paused = bool(event.value)

@@ -7,6 +7,7 @@ the last row of a terminal and gives the cursor back; that the row is free is `s
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from wcwidth import wcwidth
@@ -94,41 +95,40 @@ class StatusLine:
         content: Callable[[int], Fragments],
     ) -> None:
         """`content` gives the line for so many columns."""
-        self._output, self._style, self._depth = output, style, depth
+        self._output, self._depth = output, depth
         self._content = content
-        self._drawn: Fragments | None = None
+        self._pen = lru_cache(64)(lambda name: style.get_attrs_for_style_str(f"{_BAR} {name}"))
+        self._line: Fragments | None = None
 
-    def draw(self, columns: int, anew: bool = True) -> bool:
-        """Send the line, the cursor's way there and back; tell whether anything was sent.
+    def update(self, columns: int) -> bool:
+        """Ask for the line; return whether it is another one than before."""
+        # what is written in the last column makes some terminals scroll
+        line = _cut(self._content(columns - 1), columns - 1)
+        changed, self._line = line != self._line, line
+        return changed
 
-        Without `anew` only if it differs from what stands there. Without wrapping, for a line that
-        a window has just become too narrow for would scroll the text.
+    def draw(self) -> None:
+        """Send the line, and the cursor's way there and back.
+
+        Without wrapping: a line that the window has just become too narrow for would scroll.
         """
-        content = _cut(self._content(columns - 1), columns - 1)
-        if content == self._drawn and not anew:
-            return False
-        self._drawn = content
-        self._output.write_raw("\x1b7\x1b[999;1H")
-        self._output.disable_autowrap()
-        for style, text in content:
-            self._pen(style)
-            self._output.write(printable(text))
-        self._pen("")
-        self._output.erase_end_of_line()
-        self._output.enable_autowrap()
-        self._output.write_raw("\x1b8")
-        return True
-
-    def _pen(self, style: str) -> None:
-        attributes = self._style.get_attrs_for_style_str(f"{_BAR} {style}")
-        self._output.set_attributes(attributes, self._depth)
+        output = self._output
+        output.write_raw("\x1b7\x1b[999;1H")
+        output.disable_autowrap()
+        for style, text in self._line or []:
+            output.set_attributes(self._pen(style), self._depth)
+            output.write(printable(text))
+        output.set_attributes(self._pen(""), self._depth)
+        output.erase_end_of_line()
+        output.enable_autowrap()
+        output.write_raw("\x1b8")
 
 
 def _parts(facts: Facts, short: bool) -> dict[str, Fragments]:
     """The parts of the line by name, each with the blanks before it."""
 
     def part(before: str, value: str, after: str = "", style: str = _VALUE) -> Fragments:
-        return [("", f"  {before}"), (style, value), ("", after)]
+        return [("", f"  {before}"), (style, value)] + ([("", after)] if after else [])
 
     top_k = f"{facts.top_k}" if facts.top_k else "all"
     parts = {
@@ -154,16 +154,18 @@ def _cells(parts: dict[str, Fragments]) -> int:
 
 
 def _width(text: str) -> int:
-    return sum(max(wcwidth(char), 0) for char in text)
+    return len(text) if text.isascii() else sum(max(wcwidth(char), 0) for char in text)
 
 
 def _cut(pieces: Fragments, columns: int) -> Fragments:
     """Leave out what goes beyond the window."""
     kept: Fragments = []
     for style, text in pieces:
-        while text and _width(text) > columns:
+        cells = _width(text)
+        while cells > columns:
             text = text[:-1]
-        columns -= _width(text)
+            cells = _width(text)
+        columns -= cells
         if text:
             kept.append((style, text))
     return kept

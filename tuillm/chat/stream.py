@@ -19,8 +19,8 @@ from tuillm.chat.status import StatusLine
 from tuillm.chat.wrap import Wrap
 from tuillm.errors import printable
 
-# a screen shows no more pictures a second than this: text that comes faster is sent together
-_TOGETHER = 0.005
+# a screen shows no more pictures a second: text that comes faster is sent together
+_TOGETHER = 1 / 80
 _STATUS_EVERY = 0.1
 _ROWS_FOR_STATUS = 4
 
@@ -42,7 +42,8 @@ class ReplyStream:
         self._status = None if self._plain else status
         self._size = output.get_size()
         self._wrap = Wrap(self._size.columns)
-        self._sent = self._came = self._drawn = 0.0
+        self._waiting = ""
+        self._sent = self._came = self._updated = 0.0
         self._erased = True
 
     def __enter__(self) -> Self:
@@ -54,6 +55,7 @@ class ReplyStream:
         trace: TracebackType | None,
     ) -> None:
         with suppress(OSError):  # the terminal may be gone
+            self._send(time.perf_counter())
             self._give_back("\r\n" if self._plain else self._wrap.end())
 
     def write(self, text: str) -> None:
@@ -62,26 +64,31 @@ class ReplyStream:
         At once, unless text comes faster than a screen can show it: then some milliseconds' worth
         is sent together, with the next piece or by `refresh`.
         """
-        text, now = printable(text), time.perf_counter()
-        self._check_size()
-        shown = text if self._plain else self._wrap.feed(text)
-        if shown:
-            self._output.write_raw(shown)
-        self._draw_status(now, moved="\n" in shown)
-        if now - self._sent >= _TOGETHER or now - self._came >= _TOGETHER:
-            self._output.flush()
-            self._sent = now
+        now = time.perf_counter()
+        self._waiting += text
+        fast = now - self._came < _TOGETHER and now - self._sent < _TOGETHER
         self._came = now
+        if not fast:
+            self._send(now)
 
     def refresh(self) -> None:
         """Send what waits, follow the window's size, bring the status line up to date."""
+        self._send(time.perf_counter(), at_once=True)
+
+    def _send(self, now: float, at_once: bool = False) -> None:
         self._check_size()
-        self._draw_status(time.perf_counter(), moved=False, at_once=True)
+        text, self._waiting = printable(self._waiting), ""
+        shown = text if self._plain else self._wrap.feed(text)
+        if shown:
+            self._output.write_raw(shown)
+        self._draw_status(now, "\n" in shown, at_once)
         self._output.flush()
+        self._sent = now
 
     @contextmanager
     def aside(self) -> Iterator[None]:
         """Make room for others to write, from the first column on; the row goes on below it."""
+        self._send(time.perf_counter())
         self._give_back("" if self._plain else self._wrap.lift())
         try:
             yield
@@ -101,6 +108,7 @@ class ReplyStream:
         self._pen()
         if not self._plain:
             self._output.write_raw(self._wrap.lay(self._size.columns))
+        self._updated = 0.0
         self._draw_status(time.perf_counter(), moved=True)
         self._output.flush()
 
@@ -111,6 +119,7 @@ class ReplyStream:
             self._make_room()
             if not self._plain:
                 self._output.write_raw(self._wrap.resize(size.columns))
+            self._updated = 0.0  # the line depends on the width
             self._draw_status(time.perf_counter(), moved=True)
 
     def _make_room(self) -> None:
@@ -125,15 +134,18 @@ class ReplyStream:
         self._erased = self._erased or moved
         if self._status is None or not self._wrap.free_below or self._wrap.lost:
             return
-        due = self._erased or now - self._drawn >= _STATUS_EVERY
-        if not (at_once or (due and not self._wrap.full)):
+        due = at_once or now - self._updated >= _STATUS_EVERY
+        if not (due or self._erased) or (self._wrap.full and not at_once):
             return
-        if self._status.draw(self._size.columns, anew=self._erased):
+        if due:
+            self._updated = now
+            self._erased = self._status.update(self._size.columns) or self._erased
+        if self._erased:
             self._erased = False
+            self._status.draw()
             self._pen()
             if self._wrap.full:
                 self._output.write_raw(f"\r{self._wrap.row}")
-        self._drawn = now
 
     def _pen(self) -> None:
         self._output.set_attributes(self._attributes, self._depth)

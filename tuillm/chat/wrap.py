@@ -73,7 +73,10 @@ class Wrap:
             return text
         sent: list[str] = []
         for piece in _PIECES.findall(text):
-            if piece[0] in _ENDS:
+            if self._fits(piece):
+                self._row_parts(piece)
+                sent.append(piece)
+            elif piece[0] in _ENDS:
                 self._next_row(sent)
             elif _BLANK.match(piece):
                 self._blanks(sent, piece)

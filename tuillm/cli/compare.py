@@ -14,7 +14,6 @@ from tuillm.config import SamplingConfig, build_sampling
 from tuillm.errors import UsageError
 
 if TYPE_CHECKING:
-    from tuillm.generation import Sampler
     from tuillm.store.models import Model
 
 _MOST = 4
@@ -57,8 +56,8 @@ def compare_command(
             raise click.Abort
 
 
-def _load(found: "list[Model]", device: str, dtype: str) -> "list[tuple[Model, Sampler]]":
-    """Load each model once, even if it was named twice."""
+def _load(found: "list[Model]", device: str, dtype: str) -> "list[tuple[Model, Any]]":
+    """Return each model with its Sampler, loaded once even if it was named twice."""
     from tuillm.generation import Sampler
 
     paths = dict.fromkeys(model.path for model in found)
@@ -67,11 +66,11 @@ def _load(found: "list[Model]", device: str, dtype: str) -> "list[tuple[Model, S
 
 
 def _compare(
-    models: "list[tuple[Model, Sampler]]", prompt: str, config: SamplingConfig, form: str
+    models: "list[tuple[Model, Any]]", prompt: str, config: SamplingConfig, form: str
 ) -> bool:
     """Show or print the comparison; return whether all replies came to their end."""
-    from tuillm.chat.compare import compare_models
     from tuillm.chat.compare_text import as_json, as_markdown
+    from tuillm.chat.comparison import compare_models
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="replace")
@@ -80,7 +79,7 @@ def _compare(
         results = comparison.run()
         sys.stdout.write((as_json if form == "json" else as_markdown)(comparison))
     else:
-        from tuillm.chat.compare_columns import show_comparison
+        from tuillm.chat.compare import show_comparison
 
         results = show_comparison(models, prompt, config)
     sys.stdout.flush()

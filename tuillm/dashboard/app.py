@@ -109,6 +109,9 @@ class Dashboard(App[None]):
             except TuillmError as error:
                 self.call_from_thread(self.told, error)
                 return
+            except Exception as error:  # a thread's mistake would go by without a word
+                self.call_from_thread(self.told, TuillmError(write_failure(error)))
+                return
             words = result if isinstance(result, str) else said
             if words:
                 self.call_from_thread(self.notify, printable(words), markup=False)

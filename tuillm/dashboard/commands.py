@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from textual.binding import Binding
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.dom import DOMNode
+from textual.markup import escape
 
 if TYPE_CHECKING:
     from tuillm.dashboard.app import Dashboard
@@ -30,13 +31,14 @@ class _Listed(Provider):
 
     async def discover(self) -> Hits:
         for name, help, call in self.commands():
-            yield DiscoveryHit(name, call, text=name, help=help or None)
+            yield DiscoveryHit(name, call, text=name, help=escape(help) or None)
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
         for name, help, call in self.commands():
             if (score := matcher.match(name)) > 0:
-                yield Hit(score, matcher.highlight(name), call, text=name, help=help or None)
+                yield Hit(score, matcher.highlight(name), call, text=name,
+                          help=escape(help) or None)
 
 
 class ActionCommands(_Listed):
@@ -70,9 +72,11 @@ def bindings_of(
     nodes += [screen, screen.app]
     nodes += [node for node in screen.query("*") if node.display]
     for node in dict.fromkeys(nodes):
+        bindings = node._bindings.copy()
+        bindings.apply_keymap(screen.app._keymap)
         keys: dict[str, list[str]] = {}
         first: dict[str, Binding] = {}
-        for _, binding in node._bindings:
+        for _, binding in bindings:
             if binding.id and not binding.system:
                 first.setdefault(binding.id, binding)
                 keys.setdefault(binding.id, []).append(screen.app.get_key_display(binding))

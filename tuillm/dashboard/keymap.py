@@ -29,10 +29,12 @@ def read_keymap() -> tuple[dict[str, str], list[TuillmError]]:
     except (OSError, ValueError) as error:
         return {}, [TuillmError(f"{path} cannot be read: {error}", "the usual keys are in use")]
     table = content.get("keys", content)
+    if not isinstance(table, dict):
+        return {}, [TuillmError(f"{path}: keys is {table!r}", "it is a table: [keys]")]
     known = {binding.id for binding in all_bindings()}
     keymap: dict[str, str] = {}
     errors = []
-    for name, keys in table.items() if isinstance(table, dict) else ():
+    for name, keys in table.items():
         if name not in known:
             hint = did_you_mean(name, filter(None, known), "? shows the ids")
             errors.append(TuillmError(f"{path}: no key has the id {name!r}", hint))

@@ -80,11 +80,15 @@ class RunScreen(SteeringPlace):
         if entry:
             self.query_one(RunHead).show(entry)
             self._draw_figures()
-        elif self.dashboard.looked:
-            self.removed()
+        else:
+            self._leave_if_gone()
 
     def removed(self) -> None:
-        if self.is_attached and self in self.app.screen_stack:
+        self._leave_if_gone()
+
+    def _leave_if_gone(self) -> None:
+        """Leave when the run was deleted; with a question or another place open, on coming back."""
+        if self.app.screen is self and not self._run.path.is_dir():
             self.dismiss()
 
     def _news(self, samples: list[dict[str, Any]], log: str) -> None:
@@ -130,6 +134,7 @@ class RunScreen(SteeringPlace):
     @on(events.ScreenResume)
     def _came_back(self) -> None:
         self._follower.resume()
+        self._leave_if_gone()
 
     # keys
 

@@ -82,8 +82,9 @@ class Figures(VerticalScroll, can_focus=True):
 
     def _facts(self, history: History, status: Status, use: MachineUse | None) -> Text:
         last = history.last
+        mfu = last.get("mfu")
         rows = [
-            ("MFU", f"{last['mfu']:.1%}" if "mfu" in last else "-"),
+            ("MFU", f"{mfu:.1%}" if isinstance(mfu, int | float) else "-"),
             ("ETA", duration(status.eta)),
             ("epoch", figure(last.get("epoch"), 2)),
             ("best", f"{figure(status.bits_per_byte)} bits/byte"),

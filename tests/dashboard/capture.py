@@ -1,0 +1,147 @@
+"""Pictures of the dashboard in a furnished home: texts to compare with, drawings for the README.
+
+    python tests/dashboard/capture.py       # after a screen was changed: then look at the diff
+
+writes `captures/SCREEN-SIZE.txt` for every screen at three sizes, which `test_captures` compares
+with what is drawn now, and `captures/models.svg` and `run.svg` for the README.
+"""
+
+import asyncio
+import os
+import re
+import shutil
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from furnished import furnish, going
+from pilot import text_of, until
+
+from tuillm.config import build_train
+from tuillm.dashboard.app import Dashboard
+from tuillm.dashboard.screens.train import TrainScreen
+from tuillm.dashboard.widgets.forecast import ForecastPanel
+from tuillm.dashboard.widgets.form import TrainForm
+from tuillm.store.forecasts import Forecast
+
+CAPTURES = Path(__file__).with_name("captures")
+SIZES = [(80, 24), (120, 40), (200, 60)]
+DRAWING = (110, 34)
+_FONTS = "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
+_FORECAST = Forecast(
+    stage="speed", bytes=96_215, tokenizer="bpe", vocab_size=512, train_tokens=48_107,
+    val_tokens=4_812, block_size=64, dropout=0.2, parameters=861_312, steps_per_epoch=23.5,
+    memory_needed=571_000_000, memory_available=12_400_000_000, disk_needed=51_000_000,
+    device="cpu", dtype="bfloat16", tokens_per_sec=41_200.0, step_seconds=0.05, steps=1204,
+    epochs=51.2, seconds=60.0, notes=("the text has only 48,107 tokens: dropout is 0.2",),
+    warnings=("it will know the text by heart before it ends: 51 epochs",),
+)
+
+
+async def _models(app, pilot):
+    await pilot.press("1")
+
+
+async def _train(app, pilot):
+    await pilot.press("2")
+    await until(pilot, lambda: isinstance(app.screen, TrainScreen) and app.screen.query(TrainForm))
+    # a real forecast measures this machine; none is begun for settings it was asked for already
+    app.screen._asked = build_train({"corpus": "evenings.txt"})
+    app.screen.query_one(TrainForm)["corpus"].fill("evenings.txt")
+    app.screen.query_one(ForecastPanel).show(_FORECAST)
+
+
+async def _runs(app, pilot):
+    await pilot.press("escape", "3")
+
+
+async def _run(app, pilot):
+    await pilot.press("enter")
+
+
+async def _overlay(app, pilot):
+    await pilot.press("escape", "space", "space", "o")
+
+
+VIEWS = {"models": _models, "train": _train, "runs": _runs, "run": _run, "overlay": _overlay}
+
+
+@contextmanager
+def furnished_home():
+    """A home in a place whose name always has the same length; TUILLM_HOME points to it."""
+    home, before = Path(tempfile.mkdtemp(prefix="tuillm-", dir="/tmp")), os.environ.copy()
+    os.environ["TUILLM_HOME"] = str(home)
+    try:
+        furnish(home)
+        yield home
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        shutil.rmtree(home)
+
+
+async def pictures(size, finished):
+    """All screens at a size as text, by name; each is taken as soon as `finished(name, text)`."""
+    app, taken = Dashboard(), {}
+    home, anywhere = os.environ["TUILLM_HOME"], "/tmp/tuillm-captures"
+    assert len(home) == len(anywhere)
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: app.looked)
+        for name, go_there in VIEWS.items():
+            await go_there(app, pilot)
+            await until(pilot, lambda name=name: finished(name, text_of(app).replace(
+                home, anywhere)))
+            taken[name] = text_of(app).replace(home, anywhere)
+    return taken
+
+
+async def drawings():
+    """The list of the models, and a run at work, as SVG that asks nobody for a font."""
+    app, still = Dashboard(), _Still()
+    async with app.run_test(size=DRAWING) as pilot:
+        await until(pilot, lambda: app.looked and still("models", text_of(app)))
+        models = app.export_screenshot(title="tuillm", simplify=True)
+        await pilot.press("3", "enter")
+        await until(pilot, lambda: still("run", text_of(app)))
+        return {"models": _plain(models),
+                "run": _plain(app.export_screenshot(title="tuillm", simplify=True))}
+
+
+class _Still:
+    """Whether a picture has stayed the same for so many looks."""
+
+    LOOKS = 60
+
+    def __init__(self):
+        self._before, self._times = None, 0
+
+    def __call__(self, name, text):
+        self._times = self._times + 1 if (name, text) == self._before else 0
+        self._before = name, text
+        return self._times > self.LOOKS
+
+
+def _plain(svg):
+    """An SVG without fonts from elsewhere."""
+    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
+    return re.sub(r"font-family: [^;]+;", f"font-family: {_FONTS};", svg)
+
+
+def main():
+    with furnished_home():
+        for width, height in SIZES:
+            for name, text in asyncio.run(pictures((width, height), _Still())).items():
+                path = CAPTURES / f"{name}-{width}x{height}.txt"
+                path.write_text(text + "\n", encoding="utf-8")
+    with furnished_home() as home:
+        going(home)
+        for name, svg in asyncio.run(drawings()).items():
+            (CAPTURES / f"{name}.svg").write_text(svg, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""Themes and a person's own keys: chosen, kept, tried out, and harmless when they are broken."""
+
+import pytest
+from pilot import opened, piloted, rows, shown, toasts, told, until, use
+from textual.command import CommandList, CommandPalette
+
+from tuillm.dashboard.keymap import read_keymap
+from tuillm.dashboard.screens.ask import Ask
+from tuillm.dashboard.screens.help import HelpScreen
+from tuillm.dashboard.screens.models import ModelsScreen
+from tuillm.dashboard.screens.runs import RunsScreen
+from tuillm.dashboard.screens.train import TrainScreen
+from tuillm.store.paths import config_dir
+from tuillm.theme import DEFAULT, ROLES, chosen_theme, list_themes, load_theme
+
+
+def own(name, text):
+    """Write a file of the person's own into the config directory."""
+    path = config_dir() / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def theme_text(about="", **changes):
+    """The text of a theme file: the default's colours with some others."""
+    colors = load_theme(DEFAULT).colors | changes
+    lines = "".join(f'{role} = "{colors[role]}"\n' for role in ROLES)
+    return f"about = '{about}'\n[colors]\n{lines}"
+
+
+async def themes(pilot, typed=""):
+    """Open the list of themes, type, and return it with its options ready."""
+    await pilot.press("ctrl+t", *typed)
+    screen = await opened(pilot, CommandPalette)
+    found = screen.query_one(CommandList)
+    await until(pilot, lambda: screen.has_class("-ready") and found.option_count)
+    return found
+
+
+@piloted()
+async def test_trying_themes_out(app, pilot, house):
+    """Each theme is seen while its name is highlighted, and Escape goes back to the old one."""
+    await until(pilot, lambda: len(app.our_themes) > 6)
+    found = await themes(pilot)
+    names = [option.hit.text for option in found._options]
+    assert sorted(names) == sorted(theme.name for theme in list_themes()[0])
+    assert await shown(pilot, load_theme(names[0]).about[:30])
+    seen = set()
+    for _ in names:
+        name = names[found.highlighted]
+        await until(pilot, lambda name=name: app.theme == name)
+        assert app.current_theme.primary == load_theme(name)["primary"]
+        seen.add(name)
+        await pilot.press("down")
+    assert seen == set(names)
+    await pilot.press("escape")
+    await opened(pilot, ModelsScreen)
+    await until(pilot, lambda: app.theme == DEFAULT)
+    assert chosen_theme() == DEFAULT and not toasts(app)
+
+
+def test_choosing_a_theme(home):
+    """Enter keeps the theme, here and for the next dashboard."""
+
+    async def scenario(app, pilot):
+        await until(pilot, lambda: len(app.our_themes) > 6)
+        await themes(pilot, "northl")
+        await pilot.press("enter")
+        await opened(pilot, ModelsScreen)
+        await until(pilot, lambda: app.theme == "northlight")
+        assert chosen_theme() == "northlight"
+        await pilot.press("ctrl+p", "escape")
+        await opened(pilot, ModelsScreen)
+        assert app.theme == "northlight"
+
+    async def later(app, pilot):
+        assert app.theme == "northlight"
+        await until(pilot, lambda: len(app.our_themes) > 6)
+        await themes(pilot)
+        await pilot.press("down", "down", "escape")
+        await until(pilot, lambda: app.theme == "northlight")
+
+    use(scenario)
+    use(later)
+
+
+@piloted()
+async def test_a_palette_of_actions_leaves_the_theme_alone(app, pilot, home):
+    """After themes were tried and left, the palette of actions changes nothing about them."""
+    await until(pilot, lambda: len(app.our_themes) > 6)
+    await themes(pilot)
+    await pilot.press("down", "escape")
+    await until(pilot, lambda: app.theme == DEFAULT)
+    app.choose_theme("foxed")
+    await pilot.press("ctrl+p")
+    await opened(pilot, CommandPalette)
+    await pilot.press("down", "down", "escape")
+    await opened(pilot, ModelsScreen)
+    assert app.theme == "foxed" == chosen_theme()
+
+
+def test_a_theme_of_ones_own(house):
+    """A good file in the config directory is offered, whatever characters its line has."""
+    own("themes/mine.toml", theme_text("[/] as [b]dark as [ night", primary="#123456"))
+
+    async def scenario(app, pilot):
+        await until(pilot, lambda: len(app.our_themes) > 6)
+        await themes(pilot, "mine")
+        await until(pilot, lambda: app.theme == "mine")
+        assert app.current_theme.primary == "#123456"
+        await shown(pilot, "[/] as [b]dark as [ night")
+        await pilot.press("enter")
+        await until(pilot, lambda: chosen_theme() == "mine")
+
+    use(scenario)
+
+
+def test_broken_themes_are_named_once(house):
+    """Each broken file is named in a toast with what is wrong; the good ones are there."""
+    own("themes/torn.toml", "[colors\n")
+    own("themes/wrong.toml", theme_text(primary="salmon"))
+    own("themes/fine.toml", theme_text())
+    own("settings.toml", 'theme = "wrong"\n')
+
+    async def scenario(app, pilot):
+        await told(pilot, "torn.toml cannot be read")
+        await told(pilot, "wrong.toml: primary is 'salmon' (a colour is like '#e0a458')")
+        names = {theme.name for theme in app.our_themes}
+        assert "fine" in names and not names & {"torn", "wrong"}
+        assert app.theme == DEFAULT, "what cannot be used is replaced by the default"
+        await pilot.press("2", "escape", "3")
+        await opened(pilot, RunsScreen)
+        assert len(toasts(app)) == 2
+        await shown(pilot, "salmon")
+
+    use(scenario)
+
+
+def test_a_keymap_changes_keys(house):
+    """A line of keymap.toml gives an action another key, in the footer and the help as well."""
+    own("keymap.toml", '[keys]\n"models.rename" = "f5,z"\n"app.runs" = "ctrl+g"\n'
+        '"table.down" = "ö"\n"models.chat" = "f6"\n"confirm.yes" = "j"\n')
+
+    async def scenario(app, pilot):
+        await shown(pilot, "f6 Chat")
+        for key in ("f5", "z"):
+            await pilot.press(key)
+            await opened(pilot, Ask)
+            await pilot.press("escape")
+        await pilot.press("r")
+        assert isinstance(app.screen, ModelsScreen), "the old key is free"
+        await pilot.press("ö", "ö")
+        await until(pilot, lambda: app.screen._current.name == rows(app)[2])
+        await pilot.press("question_mark")
+        await opened(pilot, HelpScreen)
+        await shown(pilot, "ö", "f5")
+        await pilot.press("escape", "3")
+        assert isinstance(app.screen, ModelsScreen)
+        await pilot.press("ctrl+g")
+        await opened(pilot, RunsScreen)
+        await pilot.press("g", "d", "j")
+        await told(pilot, "deleted salt-road-3")
+        assert not [text for text in toasts(app) if "keymap" in text]
+
+    use(scenario)
+
+
+def test_broken_keymap_lines_are_named_once(house):
+    """A line that means nothing is named with the nearest id; the good lines hold."""
+    own("keymap.toml", '"models.chta" = "f5"\n"models.copy" = 5\n"models.export" = "a,,b"\n'
+        '"models.rename" = "f7"\n')
+
+    async def scenario(app, pilot):
+        await told(pilot, "no key has the id 'models.chta' (did you mean 'models.chat'?)")
+        await told(pilot, "models.copy is 5")
+        await told(pilot, "models.export is 'a,,b' (write it like")
+        assert len(toasts(app)) == 3
+        await pilot.press("f7")
+        await opened(pilot, Ask)
+        await pilot.press("escape", "2")
+        await opened(pilot, TrainScreen)
+        assert len(toasts(app)) == 3
+
+    use(scenario)
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("[keys\n", "cannot be read"), ("\xff", "cannot be read"), ('keys = "f5"\n', "keys"),
+    ("keys = 3\n", "keys"),
+])
+def test_a_keymap_that_is_no_keymap(home, text, said):
+    """A file that cannot be read is named, and the usual keys are in use."""
+    path = own("keymap.toml", "")
+    path.write_bytes(text.encode("latin-1"))
+    keymap, errors = read_keymap()
+    assert keymap == {} and len(errors) == 1 and said in str(errors[0])
+    assert str(path) in str(errors[0])
+
+
+def test_without_a_keymap_nothing_is_said(home):
+    """No file, an empty file and an empty table mean the usual keys."""
+    assert read_keymap() == ({}, [])
+    own("keymap.toml", "")
+    assert read_keymap() == ({}, [])
+    own("keymap.toml", "[keys]\n")
+    assert read_keymap() == ({}, [])
