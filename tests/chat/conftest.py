@@ -1,7 +1,11 @@
 """Talkers for sessions: fluent nonsense, tokens in a given order, a known sentence."""
 
+import json
+import shutil
+
 import pytest
 import torch
+from talking import Talk
 
 from tuillm import Sampler, Trainer
 from tuillm.config import SamplingConfig
@@ -67,3 +71,34 @@ def line_folder(tmp_path_factory):
 def config():
     """Settings under which the talkers say something and the seed decides."""
     return SamplingConfig(temperature=1.0, top_k=0, max_new_tokens=40, seed=1)
+
+
+@pytest.fixture
+def talk(model):
+    """A factory of chats in pseudo-terminals, with the model `book` first of all."""
+    opened = []
+
+    def open_chat(*arguments, name=model, **more):
+        opened.append(Talk(name, *map(str, arguments), **more))
+        return opened[-1]
+
+    yield open_chat
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture
+def letters(home, trained_folders):
+    """A second model in the registry, of letters."""
+    shutil.copytree(trained_folders["char"], home / "models" / "letters")
+    return "letters"
+
+
+@pytest.fixture
+def kept(home):
+    """Read the conversations that were kept: a list of JSON objects, the oldest first."""
+    def read():
+        files = sorted((home / "chats").glob("*.json"), key=lambda path: path.stat().st_mtime)
+        return [json.loads(path.read_text(encoding="utf-8")) for path in files]
+
+    return read

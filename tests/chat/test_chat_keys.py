@@ -228,11 +228,11 @@ def listening(monkeypatch):
 def test_escape_alone_is_told_from_the_beginning_of_an_arrow(listening):
     """Half a sequence waits for its other half; alone for a tenth of a second it is the key."""
     with listening as keys:
-        keys.at(0.02)
-        assert keys.at(0.02, b"x\x1b") == []
+        keys.at(0.03)
+        assert keys.at(0.03, b"x\x1b") == []
         assert keys.at(0.05, b"[A") == [Change("temperature", 0.85)] and not keys.stopped
-        assert keys.at(0.02, b"\x1b[1;5") == [] and not keys.stopped
-        keys.at(0.02, b"y\x1b")
+        assert keys.at(0.03, b"\x1b[1;5") == [] and not keys.stopped
+        keys.at(0.03, b"y\x1b")
         assert not keys.stopped
         assert keys.at(0.11) == [] and keys.stopped
 
@@ -240,8 +240,8 @@ def test_escape_alone_is_told_from_the_beginning_of_an_arrow(listening):
 def test_escape_with_a_key_in_the_same_moment_is_alt(listening):
     """Alt-Enter is typed ahead; after a long token Esc and a key are Esc, and a key."""
     with listening as keys:
-        keys.at(0.02)
-        keys.at(0.02, b"a\x1b\rb\x1b ")
+        keys.at(0.03)
+        keys.at(0.03, b"a\x1b\rb\x1b ")
         assert not keys.stopped and not keys.paused
         keys.at(1.5, b"\x1bh")
         assert keys.stopped
@@ -253,7 +253,7 @@ def test_space_belongs_to_what_is_being_typed_and_enter_ends_the_pause(listening
     """Once something is typed ahead a space is a space; a line sent off lets the reply go on."""
     with listening as keys:
         listening.pipe.send_bytes(b" hi yo\x1b[Au\r")
-        assert keys.at(0.02) == [Change("paused", True), Change("temperature", 0.85),
+        assert keys.at(0.03) == [Change("paused", True), Change("temperature", 0.85),
                                  Change("paused", False)]
         assert keys.typed == "hi you"
 
@@ -262,10 +262,10 @@ def test_settings_stay_within_what_is_allowed(listening):
     """Temperature ends at 0, top_k at 1 and at all; what lies between steps finds the next one."""
     with listening as keys:
         for _ in range(20):
-            down = keys.at(0.02, b"\x1b[B\x1b[D")
+            down = keys.at(0.03, b"\x1b[B\x1b[D")
         assert down == []
-        assert keys.at(0.02, b"\x1b[C" * 12)[-1] == ("top_k", 0)
-        assert keys.at(0.02, b"\x1b[D") == [("top_k", 500)]
+        assert keys.at(0.03, b"\x1b[C" * 12)[-1] == ("top_k", 0)
+        assert keys.at(0.03, b"\x1b[D") == [("top_k", 500)]
     with ReplyKeys(keys.pipe, SamplingConfig(temperature=9.97, top_k=150)) as other:
         keys.pipe.send_bytes(b"\x1b[A\x1b[C\x1b[D\x1b[D")
         assert [change.value for change in other.events()] == [200, 100, 50]
@@ -274,7 +274,7 @@ def test_settings_stay_within_what_is_allowed(listening):
 def test_the_end_of_a_reply_takes_its_own_keys_and_leaves_the_rest(listening):
     """An arrow or Esc pressed at the last moment does not become input; a letter does."""
     with listening as keys:
-        keys.at(0.02)
+        keys.at(0.03)
         keys.pipe.send_bytes(b"\x1b[A\x1b[10;1Rz\x1b")
     assert [press.data for press in get_typeahead(keys.pipe)] == ["z"]
     assert signal.getsignal(signal.SIGINT) == signal.default_int_handler

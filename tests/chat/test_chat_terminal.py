@@ -1,161 +1,228 @@
-"""The chat in a real pseudo-terminal: what is typed, what is seen, what Ctrl-C and Ctrl-D do."""
+"""The chat in a real pseudo-terminal: replies stream and stop, settings and keys steer them."""
 
 import re
-import shutil
 
 import pytest
 
+SETTINGS = {
+    "temperature": ("0.7", "0.7"), "top_k": ("40", "40"), "top_p": ("0.9", "0.9"),
+    "min_p": ("0.05", "0.05"), "repetition_penalty": ("1.1", "1.1"), "max_new_tokens": ("12", "12"),
+    "n_keep": ("4", "4"), "heal": ("no", "no"), "seed": ("7", "7"),
+    "stop": ('"THE END" "\\n\\n"', r"'THE END' '\n\n'"),
+}
+
 
 @pytest.fixture
-def chat(terminal, model):
-    """The chat on a small model, waiting for the first line."""
-    opened = terminal("chat", model, "--seed", "1", "-n", "40")
-    opened.wait("\n›")
-    return opened
+def chat(talk):
+    """The chat on a small model, with replies of 40 tokens."""
+    return talk("--seed", "1", "-n", "40")
 
 
-def ready(text):
-    """Whether the last line with text above the toolbar is an empty prompt."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    return len(lines) > 1 and lines[-2].strip() == "›" and "tokens/s" in lines[-1]
+def test_a_reply_streams_and_the_toolbar_shows_the_figures(talk):
+    """A line of text gets a reply; the toolbar has model, settings, speed and context used.
 
-
-def test_a_reply_streams_and_the_toolbar_shows_the_figures(chat):
-    """A line of text gets a reply; the toolbar has model, settings, speed and context used."""
-    chat.type("Marda said")
-    screen = chat.wait(ready)
-    toolbar = screen.rstrip().splitlines()[-1]
-    assert re.search(r"book  temperature 0.8  top_k 200 .* tokens/s  context \d+/32", toolbar)
+    It does so in fewer words in a narrow window.
+    """
+    chat = talk("--seed", "1", "-n", "40", columns=100)
+    assert "book continues your text. /help explains" in chat.text
+    assert len(chat.say("Marda said")) > 60
+    assert re.fullmatch(r" book  temperature 0.8  top_k 200  first token \d\.\d\d s  "
+                        r"[\d,]+ tokens/s  context \d+/32", chat.toolbar)
     chat.leave()
     assert chat.wait_end() == 0
+    small = talk("--seed", "1", "-n", "40", columns=60)
+    small.say("Marda said")
+    assert re.fullmatch(r" book  temp 0.8  top_k 200  (\d\.\d\d s  )?[\d,]+ tok/s  \d+/32",
+                        small.toolbar)
 
 
-def test_settings_are_set_shown_and_checked(chat):
-    """/set changes a setting for the next reply, a wrong value or name gets one line."""
-    chat.type("/set temperature 0.7")
-    chat.wait("temperature is 0.7")
-    chat.wait("temperature 0.7  top_k 200")
-    chat.type("/set top_k 40")
-    chat.wait("top_k is 40")
-    chat.type("/show")
-    chat.wait(lambda text: re.search(r"top_k +40", text))
-    chat.type("/set top_p 2")
-    chat.wait("top_p cannot be '2' (allowed: 0 < number <= 1)")
-    chat.type("/set temprature 1")
-    chat.wait("did you mean 'temperature'?")
+def test_every_setting_is_set_shown_and_checked(chat):
+    """/set changes each setting, /show tells all; a wrong value or name gets one line."""
+    for name, (typed, shown) in SETTINGS.items():
+        assert chat.say(f"/set {name} {typed}") == f"{name} is {shown}"
+    assert "temperature 0.7  top_k 40" in chat.wait("temperature 0.7")
+    page = chat.say("/show")
+    for name, (_, shown) in SETTINGS.items():
+        assert re.search(rf"^  {name} +{re.escape(shown)}  ", page, re.M), name
+    assert "top_p cannot be '2' (allowed: 0 < number <= 1)" in chat.say("/set top_p 2")
+    assert "did you mean 'temperature'?" in chat.say("/set temprature 1")
+    assert "as in /set temperature 0.7" in chat.say("/set")
+    about = chat.say("/set top_p")
+    assert about.startswith("top_p is 0.9: choose among") and "0 < number <= 1" in about
+    assert chat.say("/set stop none") == "stop is none"
+    assert chat.say("/set seed auto") == "seed is auto"
     chat.type("/bye")
     assert chat.wait_end() == 0
 
 
-def test_an_unknown_command_names_the_nearest_and_help_lists_all(chat):
-    """/hlp is no command; /help has every command on it."""
-    chat.type("/hlp")
-    chat.wait("did you mean 'help'?")
-    chat.type("/help")
-    chat.wait(lambda text: all(f"/{name}" in text for name in
-                               ("help", "set", "show", "regen", "clear", "bye")))
+def test_what_is_set_holds_for_the_next_reply(chat):
+    """Stop strings end a reply and are not shown; max_new_tokens bounds it; 0 repeats itself."""
+    whole = chat.say("Marda said")
+    letter = next(char for char in whole[5:] if char.isalpha())
+    chat.say("/clear")
+    chat.say(f'/set stop "{letter}" "@@"')
+    cut = chat.say("Marda said")
+    assert cut.strip() == whole[: whole.index(letter)].strip()
+    chat.say("/set stop none")
+    chat.say("/set temperature 0")
+    chat.say("/set max_new_tokens 5")
+    chat.say("/clear")
+    short = chat.say("Marda said")
+    chat.say("/clear")
+    assert chat.say("Marda said") == short and 0 < len(short) < 40
 
 
-def test_regen_draws_another_reply_and_clear_forgets(chat):
-    """/regen gives a different reply to the same text; /clear empties the context."""
-    chat.type("/regen")
-    chat.wait("there is no reply to draw again")
-    chat.type("Marda said")
-    chat.wait(ready)
-    first = replies(chat.text)[-1]
-    chat.type("/regen")
-    chat.wait(lambda text: ready(text) and len(replies(text)) == 2)
-    assert replies(chat.text)[-1] != first
-    chat.type("/clear")
-    chat.wait("the text is forgotten")
-    chat.wait("context 0/32")
-    chat.type("Marda said")
-    chat.wait(lambda text: ready(text) and len(replies(text)) == 3)
-    assert replies(chat.text)[-1] == first, "same seed, same text so far, same reply"
+def test_profiles_are_chosen_saved_and_removed(chat, talk):
+    """Shipped profiles and the person's own, which the next chat with the model has too."""
+    chat.say("/set top_k 7")
+    assert chat.say("/profile save quiet") == "kept for book: /set profile quiet"
+    said = chat.say("/set profile wild")
+    assert "it speaks wild now: temperature 1.4, top_k 0" in said
+    assert re.search(r"wild +now: anything that is not absurd", chat.say("/show"))
+    assert "temperature 0," in chat.say("/set profile greedy")
+    assert "comes with tuillm" in chat.say("/profile save wild")
+    assert "as in /profile save quiet" in chat.say("/profile keep")
+    assert "there is no profile 'wlid' (did you mean 'wild'?)" in chat.say("/set profile wlid")
+    chat.leave()
+    assert chat.wait_end() == 0
+    later = talk()
+    assert "top_k 7" in later.say("/set profile quiet")
+    assert re.search(r"quiet +now: yours", later.say("/show"))
+    assert later.say("/profile rm quiet") == "the profile quiet is gone"
+    assert "no profile 'quiet' of yours" in later.say("/profile rm quiet")
 
 
-def replies(screen):
-    """The replies on a screen: what stands between a line with text or /regen and the next note."""
-    parts = re.split(r"^› ", screen, flags=re.M)[1:]
-    cut = (re.split(r"\nthe context was full|\n book  ", part)[0] for part in parts)
-    return [part.split("\n", 1)[1].removeprefix("loading book\n").strip() for part in cut
-            if part.startswith(("Marda said\n", "/regen\n")) and "no reply" not in part]
+def test_keys_steer_a_reply_while_it_streams(chat, kept):
+    """Arrows change temperature and top_k, Space pauses, Esc stops; what was set holds on."""
+    chat.say("/set max_new_tokens 1000000")
+    before = chat.row
+    chat.type("Tib")
+    chat.wait(lambda text: chat.row > before + 3)
+    for keys, shown in (("\x1b[A\x1b[A", "0.9 "), ("\x1b[B", "0.85 "), ("\x1b[D", "top_k 100"),
+                        ("\x1b[C\x1b[C", "top_k 500"), (" ", "paused")):
+        chat.press(keys)
+        chat.wait(lambda text, shown=shown: shown in chat.toolbar)
+    pausing = chat.since(before)
+    chat.press("\x1b[A")
+    chat.wait(lambda text: "0.9 " in chat.toolbar)
+    assert chat.since(before) == pausing, "nothing was said in the pause"
+    chat.press(" ")
+    chat.wait(lambda text: len(chat.since(before)) > len(pausing) + 200)
+    chat.press("\x1b")
+    chat.wait_prompt(before)
+    page = chat.say("/show")
+    assert re.search(r"temperature +0\.9 ", page) and re.search(r"top_k +500 ", page)
+    reply = kept()[-1]["tree"]["nodes"][-1]
+    changes = [change for _, change in reply["changes"]]
+    assert changes[-4:] == [{"temperature": 0.85}, {"top_k": 100}, {"top_k": 500},
+                            {"temperature": 0.9}] and reply["stopped"] is True
+
+
+def test_a_reply_far_past_the_context_says_what_fell_out_of_view(chat):
+    """800 tokens with a context of 32: it goes on, the meter stays in bounds, a line tells."""
+    chat.say("/set max_new_tokens 800")
+    said = chat.say("Marda said")
+    lines = said.split("\n")
+    told = next(place for place, line in enumerate(lines) if line.startswith("32 tokens of"))
+    assert len("".join(lines[:told])) > 1000
+    told = " ".join(lines[told:])
+    dropped = re.match(r"32 tokens of context were full: (\d+) more fell out of view, (\d+) in all,"
+                       r' up to "….+"', told)
+    assert dropped and dropped[1] == dropped[2] and 770 < int(dropped[1]) < 803
+    assert re.search(r"context \d+/32|  \d+/32", chat.toolbar)
+    chat.say("/set max_new_tokens 5")
+    assert "fell out of view" not in chat.say("/clear") + chat.say("Marda said")
 
 
 def test_ctrl_c_stops_the_reply_and_not_the_program(chat):
     """Ctrl-C in a long reply gives the prompt back at once, and the chat goes on."""
-    chat.type("/set max_new_tokens 1000000")
-    chat.wait("max_new_tokens is")
+    chat.say("/set max_new_tokens 1000000")
+    before = chat.row
     chat.type("Tib")
-    before = chat.wait(lambda text: text.count("\n") > 40)
+    chat.wait(lambda text: chat.row > before + 40)
     chat.interrupt()
-    chat.wait(ready)
-    assert len(chat.text) >= len(before)
-    chat.type("/set max_new_tokens 10")
-    chat.wait("max_new_tokens is 10")
-    chat.type("Marda")
-    chat.wait(ready)
+    chat.wait_prompt(before)
+    chat.say("/set max_new_tokens 10")
+    assert chat.say("Marda").strip()
     chat.leave()
     assert chat.wait_end() == 0
 
 
-def test_ctrl_c_on_the_prompt_clears_the_line(chat):
-    """A half-typed line goes away with Ctrl-C; Ctrl-D on an empty line leaves."""
-    chat.press("half a thou")
-    chat.wait("half a thou")
-    chat.interrupt()
-    chat.wait(lambda text: text.rstrip().splitlines()[-2].strip() in ("›", ""))
-    chat.leave()
-    assert chat.wait_end() == 0
+def test_modes(chat):
+    """/mode chat takes turns by a transcript, /mode completion goes back; others are refused."""
+    assert "though it was not made for it" in chat.say("/mode chat")
+    chat.say("Who are you?")
+    assert "mode  chat" in chat.say("/show")
+    assert "did you mean 'chat'?" in chat.say("/mode chatt")
+    assert "book continues your text" in chat.say("/mode completion")
+    page = chat.say("/compare book")
+    assert "You: Who are you?" in page and "Model:" in page, "what the last reply was drawn from"
 
 
-def test_what_was_typed_is_remembered(chat, home, terminal, model):
-    """The next chat finds what was typed with the up key."""
-    chat.type("Marda and the ferry")
-    chat.wait(ready)
-    chat.leave()
-    chat.wait_end()
-    second = terminal("chat", model)
-    second.wait("\n›")
-    second.press("\x1b[A")
-    second.wait("› Marda and the ferry")
-
-
-def test_control_characters_of_a_model_never_reach_the_terminal(terminal, home, trained_folders):
-    """A model whose vocabulary spells escape sequences shows them harmlessly."""
+def test_a_model_with_a_template_answers_from_the_start(talk, home, model):
+    """Its stop strings end a turn, and the line at the start says that it answers."""
     import json
 
-    folder = home / "models" / "evil"
-    shutil.copytree(trained_folders["char"], folder)
-    spec = json.loads((folder / "tokenizer.json").read_text())
-    vocab = spec["model"]["vocab"]
-    unused = [name for name in vocab if name.startswith("<0x")]
-    # the commonest letters become ESC, bell, carriage return and a text-direction override
-    for letter, evil in zip("etao", ("<0x1B>", "<0x07>", "<0x0D>", "\u202e"), strict=True):
-        id_of_letter = vocab.pop(letter)
-        if evil in vocab:
-            vocab[letter] = vocab.pop(evil)
-        else:
-            vocab[letter] = vocab.pop(unused[0])
-        vocab[evil] = id_of_letter
-    (folder / "tokenizer.json").write_text(json.dumps(spec))
-    chat = terminal("chat", "evil", "--seed", "1", "-n", "200")
-    chat.wait("\n›")
-    start = len(chat.raw)
-    chat.type("Mr")
-    chat.wait(ready)
-    reply = chat.raw[start:]
-    assert b"\x07" not in reply
-    assert "\u202e".encode() not in reply
-    # every escape sequence left is one of the terminal's own: CSI, or OSC-free two-byte forms
-    assert re.fullmatch(rb"(?s)(?:[^\x1b]|\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>78M])*", reply)
+    card = home / "models" / model / "tuillm.json"
+    values = json.loads(card.read_text())
+    turns = {"mode": "qa", "template": "Q: {question}\nA: {answer}", "stop": ["e"]}
+    card.write_text(json.dumps(values | turns))
+    chat = talk("--seed", "1", "-n", "200")
+    assert "book answers you. /help explains" in chat.text
+    for question in ("Who?", "Where?"):
+        assert "e" not in chat.say(question).partition("fell out")[0].partition("32 tok")[0]
 
 
-def test_the_chat_wants_a_terminal(model):
-    """Piped, the chat says what to use instead."""
-    import subprocess
-    import sys
+def test_another_model_goes_on_with_the_text(chat, letters, home, kept):
+    """/model switches in place, to another tokenizer too; one that is missing or broken does not.
 
-    done = subprocess.run([sys.executable, "-m", "tuillm", "chat", model], input="hello",
-                          capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2 and "tuillm generate book" in done.stderr
+    The old model then stays, and goes on.
+    """
+    chat.say("Marda said")
+    assert "loading letters" in chat.say(f"/model {letters}")
+    chat.wait(lambda text: chat.toolbar.startswith(" letters "))
+    assert chat.say("").strip()
+    assert "at token N, 0 to 39" in chat.say("/why")
+    (session,) = kept()
+    assert session["session"]["model"] == "letters" and session["session"]["title"] == "Marda said"
+    assert "did you mean 'letters'?" in chat.say("/model leters")
+    assert "wants the name of a model" in chat.say("/model")
+    (home / "models" / "broken").mkdir()
+    (home / "models" / "broken" / "config.json").write_text("{}")
+    assert "broken" in chat.say("/model broken")
+    assert chat.toolbar.startswith(" letters ") and chat.say("more").strip()
+    assert "book continues your text" in chat.say("/model book")
+    assert chat.say("").strip()
+
+
+def test_themes_are_changed_and_kept(chat, talk):
+    """/theme colours the prompt from now on, in the next chat too; a wrong name lists them."""
+    def color():
+        return chat.screen.buffer[chat.screen.cursor.y][0].fg
+
+    before = color()
+    assert chat.say("/theme foxed").startswith("foxed: ")
+    after = color()
+    assert after != before
+    assert "did you mean 'foxed'?" in chat.say("/theme foxd")
+    assert "lamplight" in chat.say("/theme")
+    chat = talk()
+    assert color() == after
+
+
+def test_help_is_one_screenful(chat, talk):
+    """All commands and keys stand on 24 rows of 80; one command is explained by its name."""
+    from tuillm.chat.commands import COMMANDS
+
+    page = chat.say("/help")
+    assert page.count("\n") + 1 <= 21
+    assert all(f"/{name}" in chat.picture for name in COMMANDS)
+    assert all(key in chat.picture for key in ("Alt-Enter", "Ctrl-G", "Ctrl-R", "Space", "Esc"))
+    assert max(map(len, page.split("\n"))) < 80
+    assert "/why N K puts number K of those" in " ".join(chat.say("/help why").split())
+    assert "did you mean 'book'?" in chat.say("/help bok")
+    assert "did you mean 'help'?" in chat.say("/hlp")
+    narrow = talk(columns=50)
+    page = narrow.say("/help")
+    assert all(f"  {command.usage} " in page and command.brief in page
+               for command in COMMANDS.values())

@@ -7,6 +7,7 @@ with what is drawn now, and `captures/models.svg` and `run.svg` for the README.
 """
 
 import asyncio
+import html
 import os
 import re
 import shutil
@@ -31,6 +32,7 @@ from tuillm.store.forecasts import Forecast
 CAPTURES = Path(__file__).with_name("captures")
 SIZES = [(80, 24), (120, 40), (200, 60)]
 DRAWING = (110, 34)
+_CELL = 12.2  # width of a character in Rich's drawings
 _FONTS = "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 _FORECAST = Forecast(
     stage="speed", bytes=96_215, tokenizer="bpe", vocab_size=512, train_tokens=48_107,
@@ -106,7 +108,7 @@ async def drawings():
         await until(pilot, lambda: app.looked and still("models", text_of(app)))
         models = app.export_screenshot(title="tuillm", simplify=True)
         await pilot.press("3", "enter")
-        await until(pilot, lambda: still("run", text_of(app)))
+        await until(pilot, lambda: still("run", text_of(app)) and "CPU     0%" not in text_of(app))
         return {"models": _plain(models),
                 "run": _plain(app.export_screenshot(title="tuillm", simplify=True))}
 
@@ -126,9 +128,23 @@ class _Still:
 
 
 def _plain(svg):
-    """An SVG without fonts from elsewhere."""
-    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
-    return re.sub(r"font-family: [^;]+;", f"font-family: {_FONTS};", svg)
+    """An SVG without fonts or addresses from elsewhere, that any program draws alike.
+
+    Some pass over spaces at the beginning of a text, and over how long it is to be: so each word
+    gets a place of its own.
+    """
+    svg = re.sub(r"@font-face \{.*?\}\s*|<!--.*?-->\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"font-family: [^;]+;", f"font-family: {_FONTS};", svg)
+    return re.sub(r'<text class="(\S+)" x="([\d.]+)" y="([\d.]+)" textLength="[\d.]+" '
+                  r'clip-path="(\S+)">([^<]*)</text>', _words, svg)
+
+
+def _words(match):
+    style, x, y, clip, content = match.groups()
+    return "".join(
+        f'<text class="{style}" x="{float(x) + _CELL * word.start():.6g}" y="{y}" '
+        f'textLength="{_CELL * len(word[0]):.6g}" clip-path="{clip}">{html.escape(word[0])}</text>'
+        for word in re.finditer("[^ \xa0]+", html.unescape(content)))
 
 
 def main():

@@ -17,6 +17,14 @@ def quick_looks(monkeypatch):
     monkeypatch.setattr("tuillm.dashboard.app._LOOK_EVERY", 0.2)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def small_workers():
+    """Workers take one core each and leave the other to the dashboard."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+
+
 @pytest.fixture(autouse=True)
 def no_worker_left():
     """Workers are gone when a test is over, those of a failed test too."""

@@ -73,10 +73,11 @@ async def _settle(app):
 
 async def until(pilot, condition, seconds=DEADLINE):
     """Wait in small steps until a condition holds, and return what it gave."""
-    end = time.monotonic() + seconds
+    end, step = time.monotonic() + seconds, 0.005
     while not (value := condition()):
         assert time.monotonic() < end, f"waited in vain; the screen:\n{text_of(pilot.app)}"
-        await pilot.pause(0.01)
+        await asyncio.sleep(step)
+        step = min(step * 1.5, 0.1)
     await pilot.pause()
     return value
 

@@ -7,7 +7,7 @@ import shutil
 import pytest
 from furnished import going
 from furnished import run as write_run
-from pilot import metric_lines, opened, piloted, points, reached, rows, shown, text_of, until, use
+from pilot import metric_lines, opened, piloted, points, reached, rows, shown, text_of, until
 
 from tuillm.dashboard.screens.overlay import OverlayScreen
 from tuillm.dashboard.screens.run import RunScreen
@@ -39,30 +39,24 @@ def one(home):
     return write_run(home, "book-1", 100, 60)
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
-def test_metrics_of_every_kind_under_an_open_view(one, size):
+@piloted()
+async def test_metrics_of_every_kind_under_an_open_view(app, pilot, one):
     """NaN, infinities, one point, nothing, torn and damaged lines: what is finite is drawn."""
-
-    async def scenario(app, pilot):
-        app.open_run(one.id)
-        screen = await opened(pilot, RunScreen)
-        chart = screen.query_one(Chart)
-        await until(pilot, lambda: points(chart).get("train loss") == 100)
-        for name, (text, finite) in METRICS.items():
-            one.metrics.unlink()
-            await until(pilot, lambda: points(chart)["train loss"] == 0)
-            one.metrics.write_text(text)
-            await until(pilot, lambda text=text: screen._follower._feed.offset == (
-                text.rfind("\n") + 1), 5)
-            await until(pilot, lambda finite=finite: points(chart)["train loss"] == finite)
-            assert app.screen is screen, name
-            await pilot.press("l", "X", "s", "plus", "left", "0", "tab")
-            if chart.cursor is not None:
-                chart.focus()
-                await pilot.press("escape")
-        assert not app._exception
-
-    use(scenario, size)
+    app.open_run(one.id)
+    screen = await opened(pilot, RunScreen)
+    chart = screen.query_one(Chart)
+    await until(pilot, lambda: points(chart).get("train loss") == 100)
+    for name, (text, finite) in METRICS.items():
+        one.metrics.unlink()
+        await until(pilot, lambda: points(chart)["train loss"] == 0)
+        one.metrics.write_text(text)
+        whole = text.rfind("\n") + 1
+        await until(pilot, lambda whole=whole: screen._follower._feed.offset == whole)
+        await until(pilot, lambda finite=finite: points(chart)["train loss"] == finite)
+        await pilot.press("l", "X", "s", "plus", "left", "0")
+        if chart.cursor is not None:
+            await pilot.press("escape")
+        assert app.screen is screen and screen.focused is chart, name
 
 
 @piloted()
@@ -159,11 +153,10 @@ async def test_a_going_run_with_a_status_out_of_range(app, pilot, home):
             app._snapshots[1]._read["salt-road-4"][0]))
         await pilot.pause(0.05)
         assert app.screen is screen, change
-        await pilot.press("escape")
-        await opened(pilot, RunsScreen)
-        app.open_run("salt-road-4")
-        screen = await opened(pilot, RunScreen)
-    await pilot.press("1", "3")
+        app.switch_mode("models")
+        app.switch_mode("runs")
+    await pilot.press("escape")
+    await opened(pilot, RunsScreen)
 
 
 @piloted()

@@ -73,7 +73,7 @@ async def test_a_killed_run_is_lost_and_resumed(app, pilot, start):
     assert get_model("book").card.run == run.id
     await pilot.press("R")
     assert await told(pilot, f"book-1 goes on from step {stopped.status.step:,}")
-    await reached(pilot, run.id, "running")
+    await reached(pilot, run.id, "preparing", "running")
 
 
 @piloted()

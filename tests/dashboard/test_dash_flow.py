@@ -29,7 +29,6 @@ from tuillm.dashboard.screens.train import TrainScreen
 from tuillm.dashboard.widgets.chart import Chart
 from tuillm.dashboard.widgets.form import TrainForm
 from tuillm.store.models import get_model
-from tuillm.store.runs import ACTIVE
 
 
 @pytest.fixture
@@ -80,35 +79,6 @@ async def test_from_a_text_to_a_talk(app, pilot, here, monkeypatch):
     assert commands == ["suspended", ["-m", "tuillm", "chat", "book"], "back"]
     assert isinstance(app.screen, ModelsScreen) and app.screen.focused.id == "models"
     assert get_model("book").problem == ""
-
-
-@piloted()
-async def test_a_run_goes_on_without_the_dashboard(app, pilot, start):
-    """Quitting asks nothing of a run and ends none of its processes; the next dashboard has it."""
-    run = start()
-    await pilot.press("3")
-    await reached(pilot, run.id, "running")
-    await pilot.press("enter")
-    await opened(pilot, RunScreen)
-    await pilot.press("q")
-    await until(pilot, lambda: not app.is_running or app._exit)
-    before = run.status().step
-
-    async def again(app, pilot):
-        await until(pilot, lambda: run.status().step > before)
-        assert run.status().state in ACTIVE
-        await pilot.press("3")
-        await reached(pilot, run.id, "running")
-        await pilot.press("p")
-        await reached(pilot, run.id, "paused")
-
-    # a second dashboard beside the first, which has left
-    from tuillm.dashboard.app import Dashboard
-
-    other = Dashboard()
-    async with other.run_test(size=(120, 40), notifications=True) as second:
-        await until(second, lambda: other.looked)
-        await again(other, second)
 
 
 @piloted()

@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from furnished import going
 from pilot import opened, piloted, reached, shown, text_of, told, until, use
 from textual.widgets import Static
 
@@ -66,44 +67,53 @@ async def test_a_forecast_before_the_start(app, pilot, book, processes):
     form["corpus"].fill("")
     await until(pilot, lambda: "Name a text" in panel(app))
 
-
-@piloted()
-async def test_a_text_that_is_not_there(app, pilot, book, processes):
-    """The forecast says what the run would have failed with; only the last text is looked at."""
-    form = await form_of(pilot)
-    for end in ("b", "bo", "bok.txt"):
-        form["corpus"].fill(str(book.with_name(end)))
-        await pilot.pause()
-    await until(pilot, lambda: "does not exist" in panel(app))
-    assert "did you mean" in panel(app).replace("\n", " ")
-    assert len(processes) == 1
-    app.screen.query_one(TrainForm)["corpus"].fill(str(book))
-    await until(pilot, lambda: len(processes) == 2)
-    form["corpus"].fill("")
-    await until(pilot, lambda: "Name a text" in panel(app))
-    assert processes[1]._process.poll() is not None, "nobody waits for it"
+    board = app.screen.query_one(ForecastPanel)
+    board.show(Forecast(stage="speed", bytes=30_000, tokenizer="bpe", vocab_size=512,
+                        train_tokens=9000, val_tokens=0, parameters=81_648, steps=80,
+                        memory_needed=10**9, memory_available=10**10, tokens_per_sec=2e4,
+                        step_seconds=1.5, seconds=4000.0, estimated=True, epochs=2.5,
+                        warnings=("it will learn the text by heart",), notes=("a note",)))
+    text = await shown(pilot, "estimated 1:06:40", "1.5 s", "1 GB of 10 GB free", "· a note")
+    assert text.index("! it will learn") < text.index("How long"), "warnings stand first"
+    assert "nothing" in text and "2.5" in text
+    board.show(Forecast(skipped="it does not fit into memory"))
+    await shown(pilot, "not measured: it does not fit")
 
 
-def test_leaving_ends_the_forecast(book, processes):
-    """Quitting in the middle of a forecast ends its process and does not wait for it."""
+def test_a_text_that_is_not_there(book, processes):
+    """The forecast says what the run would fail with; what nobody waits for is ended at once."""
 
     async def scenario(app, pilot):
         form = await form_of(pilot)
+        for end in ("b", "bo", "bok.txt"):
+            form["corpus"].fill(str(book.with_name(end)))
+            await pilot.pause()
+        await until(pilot, lambda: "does not exist" in panel(app))
+        assert "did you mean" in panel(app).replace("\n", " ")
+        assert len(processes) == 1, "only the last text is looked at"
         form["corpus"].fill(str(book))
-        await until(pilot, lambda: processes)
-        assert processes[0]._process.poll() is None
+        await until(pilot, lambda: len(processes) == 2)
+        form["corpus"].fill("")
+        await until(pilot, lambda: "Name a text" in panel(app))
+        assert processes[1]._process.poll() is not None
+        form["corpus"].fill(str(book))
+        await until(pilot, lambda: len(processes) == 3)
+        assert processes[2]._process.poll() is None
         await pilot.press("ctrl+q", "y")
         begin.append(time.monotonic())
 
     begin = []
     use(scenario)
-    assert time.monotonic() - begin[0] < 2
-    assert processes[0]._process.poll() is not None
+    assert time.monotonic() - begin[0] < 2, "leaving does not wait for a forecast"
+    assert processes[2]._process.poll() is not None
 
 
 @piloted()
-async def test_a_name_that_is_taken(app, pilot, book, model, processes):
-    """The form warns, the start asks; no keeps the old model, yes trains one in its place."""
+async def test_a_name_that_is_taken(app, pilot, home, book, model, processes):
+    """The form warns, the start asks; no keeps the old model, yes trains one in its place.
+
+    While a run grows a model of that name, that one is named instead.
+    """
     form = await form_of(pilot)
     form["preset"].fill("nano")
     form["tokenizer"].fill("char")
@@ -118,6 +128,14 @@ async def test_a_name_that_is_taken(app, pilot, book, model, processes):
     await opened(pilot, TrainScreen)
     assert not app.runs and form["corpus"].text == str(book)
 
+    going(home)
+    await reached(pilot, "salt-road-4", "running")
+    form["name"].fill("salt-road")
+    await pilot.press("ctrl+r")
+    assert await told(pilot, "run 'salt-road-4' is already growing 'salt-road'")
+    form["name"].fill("")
+    await pilot.pause()
+
     await pilot.press("ctrl+r")
     await opened(pilot, Confirm)
     await pilot.press("y")
@@ -126,37 +144,3 @@ async def test_a_name_that_is_taken(app, pilot, book, model, processes):
     finished = await reached(pilot, "book-1", "finished", "failed")
     assert finished.status.model == "book"
     assert get_model("book").card.tokenizer == "char"
-
-
-@piloted()
-async def test_two_runs_for_one_name(app, pilot, house, book):
-    """While a run grows a model, another of that name is refused with the run to watch."""
-    from furnished import going
-
-    going(house)
-    await reached(pilot, "salt-road-4", "running")
-    form = await form_of(pilot)
-    form["corpus"].fill(str(book))
-    form["name"].fill("salt-road")
-    await pilot.press("ctrl+r")
-    await opened(pilot, Confirm)
-    await pilot.press("y")
-    assert await told(pilot, "run 'salt-road-4' is already growing 'salt-road'")
-    assert isinstance(app.screen, TrainScreen) and form["name"].text == "salt-road"
-
-
-@piloted(size=(120, 60))
-async def test_a_forecast_in_words(app, pilot):
-    """Warnings stand first, an estimate says so, and what was not measured says why."""
-    await form_of(pilot)
-    panel_ = app.screen.query_one(ForecastPanel)
-    panel_.show(Forecast(stage="speed", bytes=30_000, tokenizer="bpe", vocab_size=512,
-                         train_tokens=9000, val_tokens=0, parameters=81_648, steps=80,
-                         memory_needed=10**9, memory_available=10**10, tokens_per_sec=2e4,
-                         step_seconds=1.5, seconds=4000.0, estimated=True, epochs=2.5,
-                         warnings=("it will learn the text by heart",), notes=("a note",)))
-    text = await shown(pilot, "estimated 1:06:40", "1.5 s", "1 GB of 10 GB free", "· a note")
-    assert text.index("! it will learn") < text.index("How long")
-    assert "nothing" in text and "2.5" in text
-    panel_.show(Forecast(skipped="it does not fit into memory"))
-    await shown(pilot, "not measured: it does not fit")

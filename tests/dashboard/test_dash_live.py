@@ -117,6 +117,27 @@ async def test_pausing_and_going_on(app, pilot, live):
     await until(pilot, lambda: len(read_rows(live.metrics)[0]) > steps)
 
 
+def test_a_run_goes_on_without_the_dashboard(live):
+    """Quitting asks nothing and ends nothing; the next dashboard has the run and steers it."""
+
+    async def leaving(app, pilot):
+        await view_of(pilot, live)
+        await reached(pilot, live.id, "running")
+        await pilot.press("q")
+        await until(pilot, lambda: app._exit)
+
+    async def coming_back(app, pilot):
+        await until(pilot, lambda: len(read_rows(live.metrics)[0]) > steps)
+        await pilot.press("3")
+        await reached(pilot, live.id, "running")
+        await pilot.press("p")
+        await reached(pilot, live.id, "paused")
+
+    use(leaving)
+    steps = len(read_rows(live.metrics)[0])
+    use(coming_back)
+
+
 @piloted()
 async def test_evaluating_and_sampling_now(app, pilot, live):
     """`e` brings a point of held-out loss, `a` a sample; the samples can be stepped through."""
@@ -202,8 +223,9 @@ def test_one_panel_at_a_time_where_there_is_no_room(still, size):
         order = []
         for _ in range(5):
             order.append(type(screen.focused))
-            there = [kind for kind in PANELS if screen.query_one(kind).region.area]
-            assert there == ([order[-1]] if narrow else list(PANELS))
+            await until(pilot, lambda: [
+                kind for kind in PANELS if screen.query_one(kind).region.area
+            ] == ([order[-1]] if narrow else list(PANELS)))
             await pilot.press("tab")
         assert order == [*PANELS, Chart]
         await pilot.press("shift+tab", "shift+tab")

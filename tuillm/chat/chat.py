@@ -31,12 +31,12 @@ class Chat:
     def __init__(
         self, model: Model, config: SamplingConfig, device: str, dtype: str, *, keep: bool = True
     ) -> None:
-        """Begin to load the model, in the background."""
+        """Open a chat with a model, which is loaded once `loader` is started."""
         self.screen = Screen()
         self.config = config
         self.keep = keep
         self.head: SessionHead | None = None
-        self._place = (device, dtype)
+        self.place = (device, dtype)
         self._in_use = ExitStack()
         self._paused = False
         self._session: Session | None = None
@@ -69,8 +69,13 @@ class Chat:
         return self.loader.sampler()
 
     @property
+    def open(self) -> bool:
+        """Whether there is a session yet."""
+        return self._session is not None
+
+    @property
     def begun(self) -> bool:
-        """Whether anything was said or replied."""
+        """Whether anything was said or replied that was not taken back."""
         return self._session is not None and self._session.tree.head is not None
 
     def use_session(self, session: "Session", head: "SessionHead | None") -> None:
@@ -90,7 +95,7 @@ class Chat:
         self._take(model)
         try:
             sampler = self.sampler
-        except Exception:
+        except BaseException:  # Ctrl-C, too
             self.model, self.loader, self.mode = old
             self._mark_use()
             raise
@@ -103,7 +108,7 @@ class Chat:
 
     def _take(self, model: Model) -> None:
         self.model, self.mode = model, mode_of(model.card)
-        self.loader = Loader(model, *self._place)
+        self.loader = Loader(model, *self.place)
         self._mark_use()
 
     def _mark_use(self) -> None:
@@ -132,12 +137,13 @@ class Chat:
         The first `known` of the tokens were drawn before.
         """
         self._paused = False
-        done = self.screen.stream(tokens, self.config, self.facts, self._changed, known=known,
-                                  turns=self.mode.turns)
+        try:
+            done = self.screen.stream(tokens, self.config, self.facts, self._changed, known=known,
+                                      turns=self.mode.turns)
+        finally:  # when the window is closed, too
+            self.keep_up()
         if done.dropped:
             self._tell_dropped(done.dropped)
-        if self.keep:
-            self.save()
         return done
 
     def facts(self) -> Facts:
@@ -147,6 +153,11 @@ class Chat:
         loading = "" if self.loader.done else "loading"
         return Facts(self.model.name, self.config.temperature, self.config.top_k, pace.first,
                      pace.per_second, used, size, "paused" if self._paused else loading)
+
+    def keep_up(self) -> None:
+        """Write the conversation down, where conversations are kept."""
+        if self.keep:
+            self.save()
 
     def save(self) -> "SessionHead | None":
         """Write the conversation down; what goes wrong is told and spoils nothing."""

@@ -12,10 +12,15 @@ GROUPS = ("steer", "rewrite", "see inside", "keep", "the rest")
 
 @dataclass(frozen=True)
 class Command:
-    """One command: what may follow it, what it does in a few words, and where /help lists it."""
+    """One command: what may follow it, and what it does in a few words and in all of them.
+
+    The few are for lists and /help, where two columns of commands share a screen; `group` is where
+    /help has it. All of them are for `/help NAME`.
+    """
 
     name: str
     arguments: str
+    brief: str
     help: str
     group: str
 
@@ -26,37 +31,70 @@ class Command:
 
 
 COMMANDS = {command.name: command for command in (
-    Command("set", "NAME VALUE", "change a setting, or: /set profile wild", "steer"),
-    Command("show", "", "the settings, the profiles, and what the model is", "steer"),
-    Command("profile", "save NAME | rm NAME", "keep how it speaks now, for this model", "steer"),
-    Command("mode", "completion|chat", "go on with one text, or take turns", "steer"),
-    Command("model", "NAME", "go on with another model", "steer"),
-    Command("regen", "", "another reply in place of the last one", "rewrite"),
-    Command("retry", "N", "N replies, one after another, each a branch", "rewrite"),
-    Command("undo", "", "take back what you said last, and the reply", "rewrite"),
-    Command("edit", "[reply]", "change your last text, or the model's, and go on", "rewrite"),
-    Command("branches", "", "all ways the conversation went", "rewrite"),
-    Command("goto", "N", "go on from place N of /branches; 0 is the start", "rewrite"),
-    Command("clear", "", "forget the text and begin anew", "rewrite"),
-    Command("why", "[N [K]]", "how sure it was; token N's rivals; take rival K", "see inside"),
-    Command("score", "TEXT", "how likely any text is to the model", "see inside"),
-    Command("book", "", "what of the reply stands in its training text", "see inside"),
-    Command("compare", "MODEL [TEXT]", "another model on the same text and seed", "see inside"),
-    Command("sessions", "", "the conversations that were kept", "keep"),
-    Command("load", "ID", "go on with one of them", "keep"),
-    Command("save", "", "keep this one now (it is kept after each reply)", "keep"),
-    Command("export", "FILE.md|.json", "write the conversation to a file", "keep"),
-    Command("theme", "NAME", "other colours", "the rest"),
-    Command("vi", "", "vi keys on the prompt, or emacs keys again", "the rest"),
-    Command("help", "", "this page", "the rest"),
-    Command("bye", "", "leave (so does Ctrl-D)", "the rest"),
+    Command("set", "NAME VALUE", "change a setting",
+            "As in /set temperature 0.7; several stop strings each in quotes. /set profile wild "
+            "changes several at once, /set NAME tells about one.", "steer"),
+    Command("show", "", "all the settings",
+            "What the model is, the settings as they are now, and the profiles.", "steer"),
+    Command("profile", "save NAME", "keep how it speaks",
+            "Keeps the sampling settings of now for this model, under a name for /set profile. "
+            "/profile rm NAME forgets them.", "steer"),
+    Command("mode", "NAME", "one text, or turns",
+            "/mode completion goes on with one text, /mode chat takes turns.", "steer"),
+    Command("model", "NAME", "another model",
+            "The text stays as it is and another model goes on with it.", "steer"),
+    Command("regen", "", "another reply",
+            "Draws another reply in place of the last one, which stays as a branch.", "rewrite"),
+    Command("retry", "N", "N other replies",
+            "Draws N replies one after another, each a branch; Ctrl-C ends them all.", "rewrite"),
+    Command("undo", "", "take back the last",
+            "Takes back what you said last, and the reply. It stays as a branch.", "rewrite"),
+    Command("edit", "[reply]", "other words there",
+            "/edit lets you change your last text and go on from there, /edit reply the model's.",
+            "rewrite"),
+    Command("branches", "", "all ways it went",
+            "Lists all ways the conversation went, the newest last.", "rewrite"),
+    Command("goto", "N", "go on from one",
+            "Goes on from place N of /branches; /goto 0 is the start.", "rewrite"),
+    Command("clear", "", "begin anew",
+            "Begins a new conversation. The old one is kept: /sessions.", "rewrite"),
+    Command("why", "[N [K]]", "how sure it was",
+            "/why shows how surprising each token of the reply was, /why N what else could have "
+            "stood at token N, and /why N K puts number K of those there and goes on.",
+            "see inside"),
+    Command("score", "TEXT", "how likely it is",
+            "Bits per byte of any text to this model, and how surprising each token is.",
+            "see inside"),
+    Command("book", "", "what is by heart",
+            "Marks what of the last reply stands word for word in the text the model learned, "
+            "and says where.", "see inside"),
+    Command("compare", "MODEL", "beside another",
+            "Both models reply to the same text with the same seed, side by side. /compare MODEL "
+            "TEXT takes another text.", "see inside"),
+    Command("sessions", "", "kept conversations",
+            "Lists the conversations with this model; /sessions all, with every model.", "keep"),
+    Command("load", "ID", "go on with one",
+            "Goes on with a conversation of /sessions, with its model and settings.", "keep"),
+    Command("save", "", "keep this one now",
+            "Writes the conversation down now; that happens after each reply anyway, but not "
+            "with --no-history.", "keep"),
+    Command("export", "FILE", "as .md or .json",
+            "Writes the conversation to a file for people, as in /export story.md, or with all "
+            "tokens and branches, as in /export story.json.", "keep"),
+    Command("theme", "NAME", "other colours",
+            "Other colours, in the dashboard too; they are kept.", "the rest"),
+    Command("vi", "", "vi keys, or emacs",
+            "vi keys on the prompt, or emacs keys again.", "the rest"),
+    Command("help", "[NAME]", "more about one",
+            "All commands, or one of them in more words.", "the rest"),
+    Command("bye", "", "leave (or Ctrl-D)", "Leaves the chat; so does Ctrl-D.", "the rest"),
 )}
 
 KEYS = {
-    "Enter": "send; on an empty line the model just goes on",
-    "Alt-Enter": 'a new line; so does a text between """ and """',
-    "Ctrl-G": "write in your editor",
-    "Ctrl-R": "search what you typed before",
+    "Enter": "send; empty: go on",
+    "Alt-Enter": 'new line (or """)',
+    "Ctrl-G": "your editor",
+    "Ctrl-R": "search your lines",
 }
 
 
@@ -69,10 +107,20 @@ def parse(line: str) -> tuple[Command, str] | None:
     if not line.startswith("/") or line.startswith("//"):
         return None
     name, _, rest = line[1:].strip().partition(" ")
+    return command_of(name), rest.strip()
+
+
+def command_of(name: str) -> Command:
+    """Return the command of a name; raises UsageError for an unknown one, naming the nearest."""
     if name not in COMMANDS:
         hint = did_you_mean(name, COMMANDS, "/help lists all; // begins text with a slash")
         raise UsageError(f"there is no command /{name}", hint)
-    return COMMANDS[name], rest.strip()
+    return COMMANDS[name]
+
+
+def number_of(word: str) -> int | None:
+    """Return the whole number that a word spells in at most nine digits, or None."""
+    return int(word) if word.isascii() and word.isdigit() and len(word) < 10 else None
 
 
 def text_of(line: str) -> str:

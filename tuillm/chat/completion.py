@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
 from prompt_toolkit.document import Document
 
 from tuillm.chat.chat import Chat
 from tuillm.chat.commands import COMMANDS
-from tuillm.config import SamplingConfig, settings_of
+from tuillm.config import SamplingConfig, Setting, settings_of
 from tuillm.config.profiles import PROFILES
-from tuillm.errors import TuillmError
+from tuillm.errors import TuillmError, printable
 from tuillm.store.models import list_models
 from tuillm.store.profiles import profiles_of
 from tuillm.store.sessions import list_sessions
@@ -17,6 +17,7 @@ from tuillm.theme import list_themes
 from tuillm.units import count
 
 _Choice = tuple[str, str]
+_LISTED = 50
 
 
 class ChatCompleter(Completer):
@@ -31,22 +32,30 @@ class ChatCompleter(Completer):
         text = document.text_before_cursor
         if not text.startswith("/") or text.startswith("//") or "\n" in text:
             return
+        if text.startswith("/export "):
+            path = Document(text.removeprefix("/export ").lstrip())
+            yield from PathCompleter(expanduser=True).get_completions(path, complete_event)
+            return
         words = text[1:].split(" ")
         for choice, about in self._choices(words[:-1]):
-            if choice.startswith(words[-1]):
-                yield Completion(choice, -len(words[-1]), display_meta=about)
+            if choice.startswith(words[-1]) and printable(choice) == choice:
+                yield Completion(choice, -len(words[-1]), display_meta=printable(about))
 
     def _choices(self, before: list[str]) -> Iterator[_Choice]:
         """Yield what may follow the words before, with what it means."""
         try:
             if not before:
-                yield from ((command.name, command.help) for command in COMMANDS.values())
+                yield from ((command.name, command.brief) for command in COMMANDS.values())
             elif before == ["set"]:
                 yield from ((each.name, each.help) for each in settings_of(SamplingConfig))
                 yield "profile", "several settings at once"
             elif before == ["set", "profile"]:
                 yield from ((name, profile.help) for name, profile in PROFILES.items())
-                yield from ((name, "yours") for name in profiles_of(self._chat.model.name))
+                yield from self._own_profiles()
+            elif before == ["profile", "rm"]:
+                yield from self._own_profiles()
+            elif before[0] == "set" and len(before) == 2:
+                yield from self._values(before[1])
             elif len(before) == 1:
                 yield from self._arguments(before[0])
         except TuillmError:
@@ -57,16 +66,53 @@ class ChatCompleter(Completer):
             for model in list_models():
                 yield model.name, model.problem or f"{count(model.card.parameters)} parameters"
         elif command == "load":
-            yield from ((head.id, head.problem or head.title) for head in list_sessions()[:50])
+            yield from ((head.id, head.problem or head.title)
+                        for head in list_sessions()[:_LISTED])
         elif command == "theme":
             yield from ((theme.name, theme.about) for theme in list_themes()[0])
-        elif command == "mode":
-            yield "completion", "go on with one text"
-            yield "chat", "take turns"
-        elif command == "edit":
-            yield "reply", "the model's words instead of yours"
-        elif command == "sessions":
-            yield "all", "with every model"
-        elif command == "profile":
-            yield "save", "keep how it speaks now"
-            yield "rm", "forget one of yours"
+        elif command == "help":
+            yield from ((each.name, each.brief) for each in COMMANDS.values())
+        else:
+            yield from _WORDS.get(command, ())
+
+    def _own_profiles(self) -> Iterator[_Choice]:
+        yield from ((name, "yours") for name in profiles_of(self._chat.model.name))
+
+    def _values(self, name: str) -> Iterator[_Choice]:
+        """Yield the value of now, the usual one, and some others worth trying."""
+        setting = next((each for each in settings_of(SamplingConfig) if each.name == name), None)
+        if setting is None:
+            return
+        now = _typed(setting, getattr(self._chat.config, name))
+        usual = _typed(setting, setting.default)
+        yield now, "as it is now"
+        for value, about in ((usual, "as it comes"), *_VALUES.get(name, ())):
+            if value != now and (value != usual or about == "as it comes"):
+                yield value, about
+
+
+_WORDS: dict[str, tuple[_Choice, ...]] = {
+    "mode": (("completion", "go on with one text"), ("chat", "take turns")),
+    "edit": (("reply", "the model's words instead of yours"),),
+    "sessions": (("all", "with every model"),),
+    "profile": (("save", "keep how it speaks now"), ("rm", "forget one of yours")),
+}
+_VALUES: dict[str, tuple[_Choice, ...]] = {
+    "temperature": (("0", "always the likeliest"), ("0.5", "calm"), ("1", "as it learned"),
+                    ("1.4", "wild")),
+    "top_k": (("0", "all tokens"), ("10", "few"), ("50", "some"), ("200", "many")),
+    "top_p": (("0.9", "cuts the unlikely tenth"), ("1", "cuts nothing")),
+    "min_p": (("0", "cuts nothing"), ("0.05", "cuts what is absurd")),
+    "repetition_penalty": (("1", "none"), ("1.1", "a little"), ("1.3", "much")),
+    "stop": (("none", "nothing ends a reply"), ('"\\n"', "the end of a line"),
+             ('"\\n\\n"', "an empty line")),
+    "heal": (("yes", "finish the last word"), ("no", "read words as they are")),
+    "seed": (("auto", "another draw each time"), ("1", "the same draw each time")),
+}
+
+
+def _typed(setting: Setting, value: object) -> str:
+    """A value as /set takes it."""
+    if isinstance(value, tuple):
+        return " ".join('"{}"'.format(text.replace("\n", "\\n")) for text in value) or "none"
+    return setting.words(value)

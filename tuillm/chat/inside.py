@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tuillm.chat.chat import Chat
+from tuillm.chat.commands import number_of
 from tuillm.errors import UsageError
 from tuillm.store.models import find_model
 from tuillm.store.usage import using
@@ -20,13 +21,14 @@ _LEVELS = ((1.0, "class:success"), (3.32, "class:warning"), (6.64, "class:error"
 _MARKED = 3.32
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _LISTED = 8
+_BEFORE = 60
 _RIVALS = 10
 
 
 def why(chat: Chat, rest: str) -> None:
     """`/why`: the reply by surprise; `/why 12`: the rivals of token 12; `/why 12 3`: take one."""
-    numbers = rest.split()
-    if len(numbers) > 2 or not all(word.isascii() and word.isdigit() for word in numbers):
+    numbers = [number for word in rest.split() if (number := number_of(word)) is not None]
+    if len(numbers) > 2 or len(numbers) < len(rest.split()):
         raise UsageError(f"/why {rest} is unknown", "/why, /why TOKEN, or /why TOKEN RIVAL")
     node, scores = _reply_scores(chat)
     if not numbers:
@@ -34,19 +36,16 @@ def why(chat: Chat, rest: str) -> None:
         chat.screen.note("the least expected:")
         rare = sorted(range(len(scores)), key=lambda place: scores[place].logprob)[:_LISTED]
         chat.screen.table([_listed(place, scores[place]) for place in sorted(rare)])
-        chat.screen.note("/why N shows what it had in mind at token N")
+        chat.screen.note(f"/why N shows what it had in mind at token N, 0 to {len(scores) - 1}")
         return
-    place = int(numbers[0])
+    place = numbers[0]
     if place >= len(scores):
         raise UsageError(f"the reply has no token {place}", f"0 to {len(scores) - 1}")
     rivals = _rivals(chat, node, place)
     if len(numbers) == 1:
-        rows = [(str(rank), f"{rival.probability:7.2%}", _quoted(rival.text)
-                 + ("  ← said" if rival.actual else "")) for rank, rival in enumerate(rivals, 1)]
-        chat.screen.table(rows)
-        chat.screen.note(f"/why {place} K puts number K there and goes on")
+        _show_rivals(chat, scores, place, rivals)
         return
-    choice = int(numbers[1])
+    choice = numbers[1]
     if not 1 <= choice <= len(rivals):
         raise UsageError(f"there is no rival {choice}", f"1 to {len(rivals)}")
     chat.stream(chat.session.reroll(place, rivals[choice - 1].id), known=place + 1)
@@ -105,8 +104,8 @@ def compare(chat: Chat, rest: str) -> None:
     prompt = text.strip() or _prompt(chat)
     with using(other.name, "compare"):
         chat.screen.note(f"loading {other.name}")
-        samplers = [(chat.model, chat.sampler), (other, Sampler(other.path))]
-        show_comparison(samplers, prompt, chat.config)
+        samplers = [(chat.model, chat.sampler), (other, Sampler(other.path, *chat.place))]
+        show_comparison(samplers, prompt, chat.config, input=chat.screen.input)
 
 
 def _prompt(chat: Chat) -> str:
@@ -143,6 +142,19 @@ def _rivals(chat: Chat, node: "Node", place: int) -> "Sequence[Alternative]":
     ids = chat.session.ids
     start = max(len(ids) - len(node.ids), 1)
     return alternatives(chat.sampler, ids, start + place, _RIVALS, chat.config.n_keep)
+
+
+def _show_rivals(
+    chat: Chat, scores: "Sequence[TokenScore]", place: int, rivals: "Sequence[Alternative]"
+) -> None:
+    """The token with the words before it, and what else could have stood there."""
+    before = "".join(token.text for token in scores[:place])[-_BEFORE:]
+    chat.screen.pieces([("class:note", " ".join(before.split()) + "‹"),
+                        ("class:warning", scores[place].label), ("class:note", "›")])
+    rows = [(str(rank), f"{rival.probability:7.2%}", _quoted(rival.text)
+             + ("  ← said" if rival.actual else "")) for rank, rival in enumerate(rivals, 1)]
+    chat.screen.table(rows)
+    chat.screen.note(f"/why {place} K puts number K there and goes on")
 
 
 def _show_surprise(chat: Chat, scores: "Sequence[TokenScore]") -> None:

@@ -23,17 +23,17 @@ from tuillm.config import SamplingConfig, build_sampling
 from tuillm.errors import UsageError
 
 KEYS = {
-    "↑ ↓": "temperature, while the reply streams",
+    "↑ ↓": "temperature",
     "← →": "top_k",
-    "Space": "pause, and go on",
-    "Esc": "stop and keep what was said (so does Ctrl-C)",
+    "Space": "pause, go on",
+    "Esc": "stop (or Ctrl-C)",
 }
 TEMPERATURE_STEP = 0.05
 TOP_K_STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 0)
 
 # an arrow key sends Esc and two more characters; what is alone for so long is the Esc key
 _ALONE = 0.1
-_OFTEN = 0.01  # nobody presses keys faster
+_OFTEN = 0.02  # nobody presses keys faster
 _LOOK_AGAIN = 0.2
 _BREATH = 0.01
 _ENDING = ("SIGTERM", "SIGHUP")

@@ -29,25 +29,24 @@ class Loader:
         """Whether loading has ended, well or not."""
         return self._thread is not None and not self._thread.is_alive()
 
-    @property
-    def failed(self) -> bool:
-        """Whether loading has ended badly."""
-        return self._error is not None
+    def check(self) -> None:
+        """Raise what went wrong, if anything has so far."""
+        if self._error is not None:
+            raise self._error
 
     def sampler(self) -> "Sampler":
         """Return the loaded sampler, waiting if need be."""
         self.start()
-        while self._thread and self._thread.is_alive():
+        while self._thread is not None and self._thread.is_alive():
             self._thread.join(0.1)  # in short waits, so that Ctrl-C is heard
-        if self._error is not None:
-            raise self._error
+        self.check()
         assert self._sampler is not None
         return self._sampler
 
     def _load(self) -> None:
-        from tuillm.generation import Sampler
-
         try:
+            from tuillm.generation import Sampler
+
             self._sampler = Sampler(*self._arguments)
         except Exception as error:
             self._error = error

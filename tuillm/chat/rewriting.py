@@ -1,6 +1,7 @@
 """The commands that change what was said: other replies, other words, other branches."""
 
 from tuillm.chat.chat import Chat
+from tuillm.chat.commands import number_of
 from tuillm.chat.tree import first_words
 from tuillm.errors import UsageError
 from tuillm.units import span
@@ -26,14 +27,14 @@ def retry(chat: Chat, rest: str) -> None:
 def undo(chat: Chat, rest: str) -> None:
     """`/undo`: back to before the last exchange."""
     taken = chat.session.undo()
-    chat.save() if chat.keep else None
+    chat.keep_up()
     what = f"\"{first_words(taken)}\"" if taken else "the last reply"
     chat.screen.note(f"took back {what}; it stays as a branch")
 
 
 def clear(chat: Chat, rest: str) -> None:
     """`/clear`: a new conversation; the old one is kept where conversations are."""
-    if chat.begun:
+    if _some(chat):
         chat.session.clear()
         chat.head = None
     chat.screen.note("the text is forgotten")
@@ -41,7 +42,7 @@ def clear(chat: Chat, rest: str) -> None:
 
 def branches(chat: Chat, rest: str) -> None:
     """`/branches`: where the conversation went, the newest last."""
-    found = chat.session.tree.branches() if chat.begun or _some(chat) else []
+    found = chat.session.tree.branches() if _some(chat) else []
     if not found:
         raise UsageError("there are no branches yet", "/regen and /edit make some")
     rows = [(("* " if branch.current else "  ") + str(branch.leaf), f"{branch.depth} long",
@@ -52,9 +53,11 @@ def branches(chat: Chat, rest: str) -> None:
 
 def goto(chat: Chat, rest: str) -> None:
     """`/goto 7`: go on from there."""
-    if not rest.isascii() or not rest.isdigit():
+    place = number_of(rest)
+    if place is None:
         raise UsageError(f"/goto wants a number, not {rest!r}", "/branches shows them")
-    chat.session.goto(int(rest) or None)
+    chat.session.goto(place or None)
+    chat.keep_up()
     node = chat.session.tree.head_node
     if node is None:
         chat.screen.note("at the start")
@@ -79,6 +82,8 @@ def last_words(chat: Chat, rest: str) -> str:
 
 def edit(chat: Chat, what: str, text: str) -> None:
     """Go on with the edited text in the place of the old one."""
+    if not text:
+        raise UsageError("no words were given", "/undo takes back what was said")
     session = chat.session
     chat.stream(session.edit_reply(text) if what else session.edit_mine(text))
 
@@ -89,10 +94,12 @@ def _begun(chat: Chat) -> None:
 
 
 def _some(chat: Chat) -> bool:
-    return bool(chat.session.tree.nodes)
+    """Whether anything was said, be it taken back; does not wait for the model to find out."""
+    return chat.open and bool(chat.session.tree.nodes)
 
 
 def _number(text: str, command: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 99:
+    number = number_of(text)
+    if number is None or not 1 <= number <= 99:
         raise UsageError(f"{command} wants a number, not {text!r}", "1 to 99")
-    return int(text)
+    return number

@@ -3,8 +3,11 @@
 Knows the terminal, the theme and the keys of a reply; knows no command and no conversation.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
@@ -13,6 +16,7 @@ from prompt_toolkit.input import Input, create_input
 from prompt_toolkit.output import ColorDepth, Output, create_output
 from prompt_toolkit.shortcuts import print_formatted_text
 from prompt_toolkit.styles import Style
+from prompt_toolkit.utils import get_cwidth
 
 from tuillm.chat.keys import Change, ReplyKeys
 from tuillm.chat.status import Facts, Pace, StatusLine, fit
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
 
 Pieces = Sequence[tuple[str, str]]
 _WIDEST = 100
+# a path stays whole as long as it can
+_wrap = partial(wrap, break_on_hyphens=False)
+_WORDS = re.compile(r"(\s*\n|[^\S\n]*)([^\s]*)")
 
 
 @dataclass(frozen=True)
@@ -73,8 +80,9 @@ class Screen:
 
     def pieces(self, pieces: Pieces) -> None:
         """Write styled pieces of text, then a line end; what acts on a terminal is left out."""
-        safe = FormattedText([(style, printable(text)) for style, text in pieces])
-        print_formatted_text(safe, style=self.style, output=self.output)
+        safe = [(style, printable(text)) for style, text in pieces]
+        print_formatted_text(FormattedText(_between_words(safe, self.columns)), style=self.style,
+                             output=self.output)
 
     def table(self, rows: Sequence[Sequence[str]], *, kind: str = "note") -> None:
         """Write rows in columns, the last cell wrapped below itself."""
@@ -86,7 +94,7 @@ class Screen:
         for row in rows:
             head = "".join(f"{cell:<{width}}  " for cell, width in zip(row, widths, strict=False))
             room = max(min(self.columns, _WIDEST) - indent - 1, 16)
-            first, *rest = wrap(printable(row[-1]), room) or [""]
+            first, *rest = _wrap(printable(row[-1]), width=room) or [""]
             lines.append(f"  {head}{first}".rstrip())
             lines += [" " * indent + line for line in rest]
         self.pieces([(f"class:{kind}", "\n".join(lines))])
@@ -110,7 +118,8 @@ class Screen:
         status = StatusLine(self.output, self.style, self.depth, line)
         count = dropped = 0
         text = ""
-        with (ReplyStream(self.output, self.style, self.depth, status) as stream,
+        with (closing(tokens),  # type: ignore[type-var]
+              ReplyStream(self.output, self.style, self.depth, status) as stream,
               ReplyKeys(self.input, config, stream.aside) as keys):
             for token in tokens:
                 if count >= known:
@@ -127,16 +136,37 @@ class Screen:
                     stream.refresh()
                 if keys.stopped:
                     break
-            stopped = keys.stopped
-            if stopped:
-                tokens.close()  # type: ignore[attr-defined]
-        return Streamed(count, stopped, dropped, text)
+        return Streamed(count, keys.stopped, dropped, text)
 
     def _wrapped(self, message: str) -> str:
         width = max(min(self.columns, _WIDEST) - 1, 20)
-        lines = (wrap(line, width, drop_whitespace=True, subsequent_indent=_indent(line)) or [""]
+        lines = (_wrap(line, width=width, subsequent_indent=_indent(line)) or [""]
                  for line in printable(message).splitlines() or [""])
         return "\n".join(line for block in lines for line in block)
+
+
+def _between_words(pieces: Pieces, columns: int) -> Pieces:
+    """Put a line end in the place of a blank where the window would break a word."""
+    whole = "".join(text for _, text in pieces)
+    breaks, column = set(), 0
+    for found in _WORDS.finditer(whole):
+        blanks, word = found.groups()
+        cells = get_cwidth(word)
+        if blanks.endswith("\n"):
+            column = 0
+        elif column and column + len(blanks) + cells > columns:
+            breaks.add(found.end(1) - 1)
+            column = 0
+        else:
+            column += len(blanks)
+        if cells:
+            column = (column + cells - 1) % columns + 1  # a longer word goes on below
+    broken, place = [], 0
+    for style, text in pieces:
+        broken.append((style, "".join("\n" if place + at in breaks else char
+                                      for at, char in enumerate(text))))
+        place += len(text)
+    return broken
 
 
 def _indent(line: str) -> str:

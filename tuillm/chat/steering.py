@@ -4,7 +4,7 @@ from typing import Any
 
 from tuillm.chat.chat import Chat
 from tuillm.chat.modes import choose_mode
-from tuillm.config import SamplingConfig, build_sampling, settings_of
+from tuillm.config import SamplingConfig, Setting, build_sampling, settings_of
 from tuillm.config.profiles import PROFILES, apply_profile, profile_of
 from tuillm.errors import UsageError
 from tuillm.store.models import find_model
@@ -14,16 +14,20 @@ from tuillm.units import count, figure
 
 
 def set_(chat: Chat, rest: str) -> None:
-    """`/set temperature 0.7`, `/set stop "\\n\\n" "THE END"`, `/set profile wild`."""
+    """`/set temperature 0.7`, `/set stop "\\n\\n" "THE END"`, `/set profile wild`, `/set top_k`."""
     name, _, value = rest.partition(" ")
+    known = {each.name: each for each in settings_of(SamplingConfig)}
     if name == "profile":
         chat.set_config(apply_profile(value.strip(), chat.config, profiles_of(chat.model.name)))
         chat.screen.note(f"it speaks {value.strip()} now: {_spoken(chat.config)}")
         return
+    if name in known and not value.strip():
+        about = [known[name].help, known[name].range]
+        chat.screen.note(f"{name} is {_words(known[name], chat.config)}: "
+                         + "; ".join(filter(None, about)))
+        return
     chat.set_config(apply_set(rest, chat.config))
-    words = {each.name: each.words(getattr(chat.config, each.name))
-             for each in settings_of(SamplingConfig)}
-    chat.screen.note(f"{name} is {words[name]}")
+    chat.screen.note(f"{name} is {_words(known[name], chat.config)}")
 
 
 def apply_set(rest: str, config: SamplingConfig) -> SamplingConfig:
@@ -36,14 +40,13 @@ def apply_set(rest: str, config: SamplingConfig) -> SamplingConfig:
 
 
 def show(chat: Chat, rest: str) -> None:
-    """`/show`: what the model is, the settings with their ranges, the profiles."""
+    """`/show`: what the model is, the settings, the profiles."""
     card, config = chat.model.card, chat.config
     about = [(chat.model.name, f"{count(card.parameters)} parameters, "
               f"{figure(card.bits_per_byte)} bits/byte, {card.origin}"
               + (f" from {card.parent}" if card.parent else "")),
              ("mode", chat.mode.name)]
-    rows = [(setting.name, setting.words(getattr(config, setting.name)),
-             setting.help + (f" [{setting.range}]" if setting.range else ""))
+    rows = [(setting.name, _words(setting, config), setting.help)
             for setting in settings_of(SamplingConfig)]
     own = profiles_of(chat.model.name)
     name = profile_of(config, own)
@@ -102,7 +105,11 @@ def theme(chat: Chat, rest: str) -> None:
 
 def _spoken(config: SamplingConfig) -> str:
     named = [each for each in settings_of(SamplingConfig) if each.group == "sampling"]
-    return ", ".join(f"{each.name} {each.words(getattr(config, each.name))}" for each in named)
+    return ", ".join(f"{each.name} {_words(each, config)}" for each in named)
+
+
+def _words(setting: Setting, config: SamplingConfig) -> str:
+    return setting.words(getattr(config, setting.name))
 
 
 def _value(name: str, value: str) -> Any:

@@ -44,8 +44,8 @@ class Wrap:
     """Where a stream goes on rows of `width` cells.
 
     `row` is what stands on the row where the cursor is; with `free_below` there is always a free
-    row below that one, for others to write on. Where terminals differ (`joins` tells
-    how this one takes an emoji of several characters, None to find out) the larger width counts:
+    row below that one, for others to write on. `joins` tells whether an emoji of several
+    characters takes two cells, None to find out. Where that is not known the larger width counts:
     a row that is broken too early does no harm, one that the terminal breaks itself does.
     """
 

@@ -45,7 +45,9 @@ class Setting:
             return "yes" if value else "no"
         if isinstance(value, tuple | list):
             return " ".join(map(repr, value)) or "none"
-        return repr(value) if isinstance(value, str) else f"{value:.10g}"
+        if isinstance(value, float):
+            return f"{value:.10g}"
+        return repr(value)
 
 
 def setting(

@@ -27,8 +27,7 @@ class Origin:
 def corpus_of(model: Model) -> Origin:
     """Return the text that a model was trained on; for a fine-tuned one, the last text.
 
-    Paths count as they were typed, from the current directory; an address that is no longer in
-    the cache is fetched again. Raises TuillmError when the text was never known (pulled and
+    An address that is no longer in the cache is fetched again. Raises TuillmError when the text was never known (pulled and
     imported models), when its run or the text is gone, and when the text has changed.
     """
     config = _settings(model)
@@ -37,7 +36,7 @@ def corpus_of(model: Model) -> Origin:
     except TuillmError as error:
         raise TuillmError(
             f"the text that {model.name!r} learned cannot be read: {error.message}",
-            "paths count from the folder where it was trained",
+            "is it where it was when the model was trained?",
         ) from None
     if corpus.sha256 != model.card.corpus_sha256:
         raise TuillmError(f"{corpus.label} has changed since {model.name!r} learned it")

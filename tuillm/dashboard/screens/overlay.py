@@ -86,6 +86,7 @@ class OverlayScreen(Place):
 
     def runs_changed(self) -> None:
         self.query_one(Differences).show(self.entries)
+        self._draw()
 
     def _draw(self) -> None:
         runs = [(entry.id, self._followers[entry.id].history) for entry in self.entries]

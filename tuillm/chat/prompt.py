@@ -1,0 +1,101 @@
+"""The prompt: its keys, texts of several lines, safe paste, history, completion and the figures.
+
+Knows prompt-toolkit; what a line means is the business of `commands` and `repl`.
+"""
+
+from collections.abc import Callable
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
+from prompt_toolkit.enums import DEFAULT_BUFFER, EditingMode
+from prompt_toolkit.filters import has_focus
+from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.keys import Keys
+from prompt_toolkit.layout.screen import Char
+from prompt_toolkit.styles import DynamicStyle
+
+from tuillm.chat.chat import Chat
+from tuillm.chat.commands import is_open
+from tuillm.chat.completion import ChatCompleter
+from tuillm.chat.status import fit
+from tuillm.errors import printable
+from tuillm.store.paths import ensure_dir, history_file
+
+_MARK = [("class:prompt", "› ")]
+
+
+class Prompt:
+    """Asks for one line after another; what is typed is remembered only with `keep`."""
+
+    def __init__(
+        self, chat: Chat, keep: bool, vi: bool, drawn: Callable[[], None] = lambda: None
+    ) -> None:
+        """`drawn` is called whenever the prompt stands on the screen."""
+        _show_marks()
+        history: History = InMemoryHistory()
+        if keep:
+            ensure_dir(history_file().parent)
+            history = FileHistory(str(history_file()))
+        screen = chat.screen
+        self._session: PromptSession[str] = PromptSession(
+            FormattedText(_MARK), history=history, auto_suggest=AutoSuggestFromHistory(),
+            completer=ChatCompleter(chat), complete_while_typing=False, multiline=True,
+            prompt_continuation=lambda width, number, wrapped: FormattedText(
+                [("class:prompt", "· " if not wrapped else "  ")]),
+            key_bindings=_keys(), vi_mode=vi, style=DynamicStyle(lambda: screen.style),
+            bottom_toolbar=lambda: FormattedText(fit(chat.facts(), screen.columns)),
+            enable_open_in_editor=True, input=screen.input, output=screen.output,
+            refresh_interval=0.5,  # the toolbar tells when the model has loaded
+        )
+        self._session.app.after_render += lambda _: drawn()
+
+    def ask(self, default: str = "") -> str:
+        """Return what is typed, which may change `default`; raises EOFError for Ctrl-D."""
+        return self._session.prompt(default=default)
+
+    def switch_keys(self) -> str:
+        """Change between vi and emacs keys; return the name of those that hold now."""
+        vi = self._session.editing_mode != EditingMode.VI
+        self._session.editing_mode = EditingMode.VI if vi else EditingMode.EMACS
+        return "vi" if vi else "emacs"
+
+
+def _show_marks() -> None:
+    """Let the marks that turn text around be seen instead of obeyed, as prompt-toolkit shows ESC.
+
+    They may stand in what is pasted, remembered or edited, and in names that Tab offers.
+    """
+    marks = map(chr, range(0x2000, 0x2070))
+    Char.display_mappings.update(
+        {mark: f"<{ord(mark):x}>" for mark in marks if not printable(mark)})
+
+
+def _keys() -> KeyBindings:
+    """Enter sends, unless a text in \"\"\" is not over; Alt-Enter begins a line; Ctrl-G edits."""
+    keys = KeyBindings()
+    typing = has_focus(DEFAULT_BUFFER)  # and not in a search
+
+    @keys.add("enter", filter=typing)
+    def send(event: KeyPressEvent) -> None:
+        buffer = event.current_buffer
+        if is_open(buffer.text):
+            buffer.insert_text("\n")
+        else:
+            buffer.validate_and_handle()
+
+    @keys.add("escape", "enter", filter=typing)
+    def new_line(event: KeyPressEvent) -> None:
+        event.current_buffer.insert_text("\n")
+
+    @keys.add("c-g", filter=typing)
+    def editor(event: KeyPressEvent) -> None:
+        event.current_buffer.open_in_editor()
+
+    @keys.add(Keys.BracketedPaste)
+    def paste(event: KeyPressEvent) -> None:
+        lines = event.data.replace("\r\n", "\n").replace("\r", "\n")
+        event.current_buffer.insert_text(printable(lines))
+
+    return keys
