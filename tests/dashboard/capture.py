@@ -1,15 +1,13 @@
-"""Pictures of the dashboard in a furnished home: texts to compare with, drawings for the README.
+"""Pictures of the dashboard in a furnished home, as texts to compare with.
 
     python tests/dashboard/capture.py       # after a screen was changed: then look at the diff
 
 writes `captures/SCREEN-SIZE.txt` for every screen at three sizes, which `test_captures` compares
-with what is drawn now, and `captures/models.svg` and `run.svg` for the README.
+with what is drawn now.
 """
 
 import asyncio
-import html
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -19,7 +17,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from furnished import furnish, going
+from furnished import furnish
 from pilot import text_of, until
 
 from tuillm.config import build_train
@@ -31,9 +29,6 @@ from tuillm.store.forecasts import Forecast
 
 CAPTURES = Path(__file__).with_name("captures")
 SIZES = [(80, 24), (120, 40), (200, 60)]
-DRAWING = (110, 34)
-_CELL = 12.2  # width of a character in Rich's drawings
-_FONTS = "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 _FORECAST = Forecast(
     stage="speed", bytes=96_215, tokenizer="bpe", vocab_size=512, train_tokens=48_107,
     val_tokens=4_812, block_size=64, dropout=0.2, parameters=861_312, steps_per_epoch=23.5,
@@ -101,18 +96,6 @@ async def pictures(size, finished):
     return taken
 
 
-async def drawings():
-    """The list of the models, and a run at work, as SVG that asks nobody for a font."""
-    app, still = Dashboard(), _Still()
-    async with app.run_test(size=DRAWING) as pilot:
-        await until(pilot, lambda: app.looked and still("models", text_of(app)))
-        models = app.export_screenshot(title="tuillm", simplify=True)
-        await pilot.press("3", "enter")
-        await until(pilot, lambda: still("run", text_of(app)) and "CPU     0%" not in text_of(app))
-        return {"models": _plain(models),
-                "run": _plain(app.export_screenshot(title="tuillm", simplify=True))}
-
-
 class _Still:
     """Whether a picture has stayed the same for so many looks."""
 
@@ -127,36 +110,12 @@ class _Still:
         return self._times > self.LOOKS
 
 
-def _plain(svg):
-    """An SVG without fonts or addresses from elsewhere, that any program draws alike.
-
-    Some pass over spaces at the beginning of a text, and over how long it is to be: so each word
-    gets a place of its own.
-    """
-    svg = re.sub(r"@font-face \{.*?\}\s*|<!--.*?-->\s*", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"font-family: [^;]+;", f"font-family: {_FONTS};", svg)
-    return re.sub(r'<text class="(\S+)" x="([\d.]+)" y="([\d.]+)" textLength="[\d.]+" '
-                  r'clip-path="(\S+)">([^<]*)</text>', _words, svg)
-
-
-def _words(match):
-    style, x, y, clip, content = match.groups()
-    return "".join(
-        f'<text class="{style}" x="{float(x) + _CELL * word.start():.6g}" y="{y}" '
-        f'textLength="{_CELL * len(word[0]):.6g}" clip-path="{clip}">{html.escape(word[0])}</text>'
-        for word in re.finditer("[^ \xa0]+", html.unescape(content)))
-
-
 def main():
     with furnished_home():
         for width, height in SIZES:
             for name, text in asyncio.run(pictures((width, height), _Still())).items():
                 path = CAPTURES / f"{name}-{width}x{height}.txt"
                 path.write_text(text + "\n", encoding="utf-8")
-    with furnished_home() as home:
-        going(home)
-        for name, svg in asyncio.run(drawings()).items():
-            (CAPTURES / f"{name}.svg").write_text(svg, encoding="utf-8")
 
 
 if __name__ == "__main__":

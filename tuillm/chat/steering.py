@@ -6,10 +6,10 @@ from tuillm.chat.chat import Chat
 from tuillm.chat.modes import choose_mode
 from tuillm.config import SamplingConfig, Setting, build_sampling, settings_of
 from tuillm.config.profiles import PROFILES, apply_profile, profile_of
-from tuillm.errors import UsageError
+from tuillm.errors import UsageError, did_you_mean
 from tuillm.store.models import find_model
 from tuillm.store.profiles import profiles_of, remove_profile, save_profile
-from tuillm.theme import choose_theme, load_theme
+from tuillm.theme import choose_theme, list_themes, load_theme
 from tuillm.units import count, figure
 
 
@@ -33,9 +33,12 @@ def set_(chat: Chat, rest: str) -> None:
 def apply_set(rest: str, config: SamplingConfig) -> SamplingConfig:
     """Return `config` changed by the words of a /set; raises UsageError when they do not fit."""
     name, _, value = rest.partition(" ")
+    known = [setting.name for setting in settings_of(SamplingConfig)]
+    names = ", ".join(known)
     if not name or not value.strip():
-        names = ", ".join(setting.name for setting in settings_of(SamplingConfig))
         raise UsageError("/set wants a name and a value, as in /set temperature 0.7", names)
+    if name not in known:
+        raise UsageError(f"there is no setting {name!r}", did_you_mean(name, known, names))
     return build_sampling({name: _value(name, value.strip())}, config)
 
 
@@ -97,6 +100,9 @@ def model(chat: Chat, rest: str) -> None:
 
 def theme(chat: Chat, rest: str) -> None:
     """`/theme NAME`: other colours from now on, kept."""
+    if not rest:
+        names = ", ".join(theme.name for theme in list_themes()[0])
+        raise UsageError("/theme wants a name", names)
     chosen = load_theme(rest)
     chat.screen.use_theme(chosen)
     choose_theme(rest)

@@ -23,6 +23,7 @@ from tuillm.theme import Theme, choose_theme, list_themes, load_theme
 
 if TYPE_CHECKING:
     from tuillm.config import TrainConfig
+    from tuillm.dashboard.screens.train import TrainScreen
     from tuillm.store.models import Model
     from tuillm.store.runs import Run
     from tuillm.store.snapshot import ModelsSnapshot, RunEntry, RunsSnapshot
@@ -122,14 +123,7 @@ class Dashboard(App[None]):
 
     def train_from(self, model: str) -> None:
         """Go to the form, set to start from a model of the registry ('' from scratch)."""
-        from tuillm.dashboard.screens.train import TrainScreen
-
-        def fill() -> None:
-            if isinstance(self.screen, TrainScreen):
-                self.screen.start_from(model)
-
-        self.switch_mode("train")
-        self.call_after_refresh(fill)
+        self._go_to_form(lambda form: form.start_from(model))
 
     def start(
         self, config: "TrainConfig", *, replace: bool = False,
@@ -170,7 +164,20 @@ class Dashboard(App[None]):
     # keys
 
     def action_place(self, place: str) -> None:
-        self.switch_mode(place)
+        if place == "train":
+            self._go_to_form(lambda form: form.begin())
+        else:
+            self.switch_mode(place)
+
+    def _go_to_form(self, then: Callable[["TrainScreen"], None]) -> None:
+        from tuillm.dashboard.screens.train import TrainScreen
+
+        def there() -> None:
+            if isinstance(self.screen, TrainScreen):
+                then(self.screen)
+
+        self.switch_mode("train")
+        self.call_after_refresh(there)
 
     def action_themes(self) -> None:
         self._theme_before = self.theme

@@ -156,10 +156,11 @@ class RunScreen(SteeringPlace):
             f"[b $primary]{name}[/]" if number == self._panel else f"[$muted]{name}[/]"
             for number, name in enumerate(names)))
 
-    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """A panel that was clicked on is the current one too."""
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        """A panel that is clicked on is the current one too."""
+        clicked = event.widget.ancestors_with_self if event.widget else ()
         for number, kind in enumerate(self.PANELS):
-            if isinstance(event.widget, kind) and number != self._panel:
+            if self.query_one(kind) in clicked and number != self._panel:
                 self._panel = number
                 self._show_panel()
 

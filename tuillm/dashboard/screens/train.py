@@ -29,6 +29,8 @@ class TrainScreen(Place):
     """Fill in, look at the forecast, start."""
 
     PLACE = "train"
+    # a field that was left stays left: after a question digits lead to places, not into its text
+    AUTO_FOCUS = ""
     HELP = ("What stands empty is decided by the preset. Only the text is needed. The forecast "
             "looks at the text and takes a few real steps on this machine.")
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -57,7 +59,7 @@ class TrainScreen(Place):
 
     def on_mount(self) -> None:
         self._check()
-        self.query_one(TrainForm)["corpus"].query("Input").first().focus()
+        self.begin()
 
     # what the app says
 
@@ -68,6 +70,12 @@ class TrainScreen(Place):
     def start_from(self, model: str) -> None:
         """Set the form to start from a model, '' from scratch."""
         self.query_one(TrainForm)["init_from"].fill(model)
+        self.begin()
+
+    def begin(self) -> None:
+        """Put the cursor where typing begins, unless it stands in a field."""
+        if self.focused is None:
+            self.query_one(TrainForm)["corpus"].query("Input").first().focus()
 
     @property
     def unsaved(self) -> str:  # type: ignore[override]

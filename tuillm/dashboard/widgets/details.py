@@ -42,8 +42,8 @@ class ModelDetails(VerticalScroll, can_focus=True):
             body.update("")
             return
         colors = self.app.theme_variables
-        self.border_title = model.name
-        parts: list[Table | Text] = []
+        # in the table there may be no room for all of it
+        parts: list[Table | Text] = [Text(f"{model.name}\n", style=f"bold {colors['primary']}")]
         if model.problem:
             parts.append(Text(printable(model.problem) + "\n", style=colors["error"]))
         for title, rows in _sections(model):

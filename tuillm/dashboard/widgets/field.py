@@ -51,7 +51,9 @@ class SettingField(Vertical):
             if self._choices is not None:
                 yield Select(self._choices, prompt="", compact=True)
             else:
-                yield PathInput(compact=True, suggester=self._suggester, name=self.setting.name)
+                # a path typed or dropped is added to the text there is, never put in its place
+                yield PathInput(compact=True, suggester=self._suggester, name=self.setting.name,
+                                select_on_focus=self.setting.name != "corpus")
         yield Static(classes="about", markup=False)
 
     def on_mount(self) -> None:
