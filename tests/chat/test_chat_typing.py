@@ -39,7 +39,7 @@ def test_tab_completes_and_describes(chat, letters, home):
         ("/set temperature \t", ("0.8", "as it is now", "1.4", "wild")),
         ("/set profile \t", ("greedy", "always the likeliest token")),
         ("/model \t", ("book", "letters", "parameters")),
-        ("/theme \t", ("lamplight", "the warm light of a reading lamp")),
+        ("/theme \t", ("lamplight", "warm light on a dark page")),
         ("/mode \t", ("completion", "take turns")),
         ("/help \t", ("regen", "another reply")),
     ):

@@ -161,8 +161,6 @@ async def test_train_from_a_model(app, pilot, house):
     form = (await opened(pilot, TrainScreen)).query_one(TrainForm)
     await until(pilot, lambda: form["init_from"].text == "salt-road")
     await until(pilot, lambda: "finetune" in text_of(app))
-    await pilot.press("escape", "1", "j", "f")
-    await until(pilot, lambda: form["init_from"].text == "salt-road-letters")
     await pilot.press("escape", "1", "t")
     await until(pilot, lambda: form["init_from"].text == "")
 

@@ -132,6 +132,7 @@ async def test_the_details_of_a_narrow_window(app, pilot, house):
 @piloted(size=(200, 60))
 async def test_a_damaged_model_is_shown_as_damaged(app, pilot, house):
     """A folder without its weights says so in the table and in the details, the others do not."""
+    await shown(pilot, "damaged ")
     lines = text_of(app).splitlines()[2:9]
     assert ["damaged" in line for line in lines] == [False] * 6 + [True]
     await pilot.press("G")

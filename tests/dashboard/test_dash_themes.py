@@ -47,13 +47,13 @@ async def test_trying_themes_out(app, pilot, house):
     assert sorted(names) == sorted(theme.name for theme in list_themes()[0])
     assert await shown(pilot, load_theme(names[0]).about[:30])
     seen = set()
-    for _ in names:
+    for _ in range(5):
         name = names[found.highlighted]
         await until(pilot, lambda name=name: app.theme == name)
         assert app.current_theme.primary == load_theme(name)["primary"]
         seen.add(name)
         await pilot.press("down")
-    assert seen == set(names)
+    assert seen == set(names[:5])
     await pilot.press("escape")
     await opened(pilot, ModelsScreen)
     await until(pilot, lambda: app.theme == DEFAULT)

@@ -238,3 +238,37 @@ def test_the_run_view_in_few_colours(dashboard, home, environment):
     assert re.search(rb"\x1b\[(?:\d+;)*(?:[39][1-6])[m;]", screen.raw) or more
     screen.press("q")
     assert screen.wait_end() == 0
+
+
+def test_one_panel_at_a_time(dashboard, home):
+    """At 80x24 Tab turns to the next panel, drawn for the size it has; none is skipped or lost."""
+    furnish(home)
+    screen = dashboard("tang-poems")
+    screen.press("3\r")
+    shows(screen, "train loss", "c talks to it")
+    screen.press("\t")
+    shows(screen, "throughput")
+    screen.wait(lambda _: re.search("[▁▂▃▄▅▆▇█]{70}", screen.picture))
+    screen.press("\t\t")  # at once, as a key that is held down sends them
+    shows(screen, "published salt-road")
+    screen.press("\t")
+    shows(screen, "train loss")
+
+
+def test_a_form_that_was_left_keeps_its_text(dashboard):
+    """After Escape, digits lead to places; no question in between puts them into the field."""
+    screen = dashboard("No models yet")
+    screen.press("t")
+    shows(screen, "corpus")
+    screen.press("some book.txt")
+    shows(screen, "some book.txt")
+    screen.press("\x1b")
+    screen.settle(0.3)  # else Escape and q are Alt-q
+    screen.press("q")
+    shows(screen, "filled in but not started")
+    screen.press("n1")
+    shows(screen, "No models yet")
+    screen.press("2")
+    shows(screen, "some book.txt")
+    screen.press("!")
+    shows(screen, "some book.txt!")

@@ -190,9 +190,9 @@ class Recorder:
             save_model(self._trainer, self._run.best)
         self._status = self._status.model_copy(update=update)
         if metrics.val_loss is not None:
-            self._say(f"step {metrics.step:,}  train {metrics.train_loss:.3f}  held out "
-                      f"{metrics.val_loss:.3f} nats/token, {metrics.bits_per_byte:.3f} bits/byte"
-                      f"{'  the best so far' if metrics.best else ''}")
+            self._say(f"step {metrics.step:,}  train {metrics.train_loss:.3f}  val "
+                      f"{metrics.val_loss:.3f}  {metrics.bits_per_byte:.3f} bits/byte"
+                      f"{'  best' if metrics.best else ''}")
         if metrics.val_loss is not None or time.monotonic() - self._written > _STATUS_EVERY:
             self._write()
         # large models are saved less often: saving takes a twentieth of the time at most
