@@ -1,6 +1,7 @@
 """A chat in a pseudo-terminal: say a line, wait for the prompt, and see what stands in between."""
 
 from copy import deepcopy
+from itertools import islice
 
 import pyte
 from terminal import Terminal
@@ -15,6 +16,7 @@ class Talk(Terminal):
         super().__init__("chat", *arguments, columns=columns, lines=lines, **more)
         self.screen = TwoScreens(columns, lines, history=2000)
         self._stream = pyte.ByteStream(self.screen)
+        self._above = []  # rows that have scrolled away
         self.wait("\n›")
         if wait:
             self.wait(lambda text: "top_k" in self.toolbar and "loading" not in self.toolbar)
@@ -33,6 +35,14 @@ class Talk(Terminal):
     def since(self, row):
         """What stands between a row and the prompt, without trailing blanks."""
         return "\n".join(self.text.split("\n")[row + 1 : self.row])
+
+    @property
+    def text(self):
+        """All lines, those scrolled away included, without trailing blanks."""
+        for row in islice(self.screen.history.top, len(self._above), None):
+            line = "".join(row[column].data for column in range(self.screen.columns))
+            self._above.append(line.rstrip())
+        return "\n".join([*self._above, self.picture])
 
     @property
     def row(self):

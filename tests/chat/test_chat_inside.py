@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 MARK = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 
 

@@ -1,4 +1,4 @@
-"""The chat in a real pseudo-terminal: conversations kept, taken up, exported; Ctrl-C at any time."""
+"""The chat in a real pseudo-terminal: conversations kept, taken up, exported; Ctrl-C anywhere."""
 
 import json
 import os
@@ -15,6 +15,8 @@ from tuillm.chat.tree import Tree
 from tuillm.config import build_sampling
 from tuillm.store.models import find_model
 from tuillm.store.sessions import list_sessions, load_session
+
+pytestmark = pytest.mark.slow
 
 PLACES = sorted(random.Random(11).sample(range(1, 400), 10))
 

@@ -17,11 +17,13 @@ from tuillm.config import SamplingConfig
 from tuillm.store.models import find_model
 from tuillm.store.sessions import save_session
 
+pytestmark = pytest.mark.slow
+
 # a blinking ground, a title, a reset, a bell, C1's CSI, an override: none of them is ever ours
-EVIL = "\x1b[41;5mred\x1b]0;title\x07\x1bcreset\x9b5mblink\u202eback\u2066to\rfront"
+EVIL = "\x1b[41;5mred \x1b]0;title\x07 \x1bcreset \x9b5mblink\u202eback\u2066to\rfront"
 RAW = (b"\x1b[41;5m", b"\x1b]", b"\x07", b"\x1bc", "\x9b".encode(), "\u202e".encode(),
        "\u2066".encode(), b"5mblink\xe2")
-SHOWN = "[41;5mred]0;titlecreset5mblinkbacktofront"
+SHOWN = "[41;5mred ]0;title creset 5mblinkbacktofront"
 # a terminal's own: colours, the cursor, keypad and modes
 OURS = re.compile(rb"(?s)(?:[^\x1b]|\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>78M])*")
 
@@ -94,19 +96,19 @@ def test_a_conversation_and_files_with_evil_names(talk, evil_session, home, tmp_
     (evil_folder / "config.json").write_text("{}")
     chat = talk("--seed", "1", "-n", "12", columns=120, lines=50)
     page = chat.say("/sessions all")
-    assert page.count(f"one {SHOWN}") >= 2 and f"broken{SHOWN}" in page
+    assert page.count(f"one {SHOWN[:20]}") == 2 and f"broken{SHOWN}" in page
     loaded = chat.say(f"/load {evil_session}")
     assert f"three {SHOWN}" in loaded
-    assert f"two {SHOWN}" in chat.say("/branches")
+    assert f"two {SHOWN[:20]}" in chat.say("/branches")
     assert SHOWN[:20] in chat.say("/goto 2")
     assert "probability" in chat.say("/why") and chat.say("/why 3")
-    chat.say("")
     for command, seen in (("/edit reply", "^[]0;title^G"), ("/edit", "^[]0;title^G")):
         chat.type(command)
         chat.wait(lambda text, seen=seen: seen in chat.picture.split("change it")[-1])
         before = chat.row
         chat.interrupt()
         chat.wait_prompt(before)
+    chat.say("")
     for keys in ("/load \t", "/model \t", "/compare \t"):
         chat.press(keys)
         chat.wait(lambda text, keys=keys: chat.line.startswith(f"› {keys[:3]}"))

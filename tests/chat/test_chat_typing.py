@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def chat(talk):
@@ -30,9 +32,12 @@ def test_one_types_while_the_model_loads(talk):
     assert chat.say("Marda said").strip()
 
 
-def test_tab_completes_and_describes(chat, letters, home):
+def test_tab_completes_and_describes(talk, letters, home, tmp_path, monkeypatch):
     """Commands, settings, values, models, conversations, themes and files, each in a few words."""
     (home / "models" / "mo\x1b[41;5m\u202edel").mkdir()
+    (tmp_path / "story.md").touch()
+    monkeypatch.chdir(tmp_path)
+    chat = talk("-n", "5")
     for keys, offered in (
         ("/s\t", ("set ", "change a setting", "sessions", "kept conversations", "score")),
         ("/set \t", ("temperature", "0 always takes the likeliest", "profile")),
@@ -52,7 +57,7 @@ def test_tab_completes_and_describes(chat, letters, home):
         chat.wait_prompt(before)
     shown(chat, "/prof\t", "/profile")
     shown(chat, " sa\t", "/profile save")
-    shown(chat, "\x15/export /etc/host\t", "/export /etc/hosts")
+    shown(chat, "\x15/export sto\t", "/export story.md")
     before = chat.row
     chat.interrupt()
     chat.wait_prompt(before)

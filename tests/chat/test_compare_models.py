@@ -18,6 +18,8 @@ from tuillm.config import SamplingConfig
 from tuillm.generation.inspect import score, summarise
 from tuillm.store.models import Model, ModelCard
 
+pytestmark = pytest.mark.slow
+
 MARKS = "\n|\\`*_<>[]#~&$ .x"
 TEXT = ("It was a bright cold day, and the clocks were striking thirteen.\n\n"
         "\tMarda said: «今天天气很好。» 👩‍💻 " + "x" * 50

@@ -16,6 +16,8 @@ from tuillm.model import GPT, GPTConfig, write_model
 from tuillm.store.usage import users_of
 from tuillm.text.tokenizer import make_tokenizer
 
+pytestmark = pytest.mark.slow
+
 COMMON = ("-p", "abc", "--seed", "7", "--temperature", "1")
 EVIL = "\x1b\x07\r\u202e\u2066"
 

@@ -5,6 +5,10 @@ import os
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 
 def forecast(*arguments):
     """Run `tuillm train ... --forecast` and return the finished process."""

@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -97,22 +98,22 @@ async def pictures(size, finished):
 
 
 class _Still:
-    """Whether a picture has stayed the same for so many looks."""
+    """Whether a picture has stayed the same for a while."""
 
-    LOOKS = 60
+    SECONDS = 1.0
 
     def __init__(self):
-        self._before, self._times = None, 0
+        self._before, self._since = None, 0.0
 
     def __call__(self, name, text):
-        self._times = self._times + 1 if (name, text) == self._before else 0
-        self._before = name, text
-        return self._times > self.LOOKS
+        if (name, text) != self._before:
+            self._before, self._since = (name, text), time.monotonic()
+        return time.monotonic() - self._since > self.SECONDS
 
 
 def main():
-    with furnished_home():
-        for width, height in SIZES:
+    for width, height in SIZES:
+        with furnished_home():  # for each size anew, so that no age is rounded up meanwhile
             for name, text in asyncio.run(pictures((width, height), _Still())).items():
                 path = CAPTURES / f"{name}-{width}x{height}.txt"
                 path.write_text(text + "\n", encoding="utf-8")

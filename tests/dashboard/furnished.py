@@ -19,7 +19,7 @@ from tuillm.store.runs import Run, Status
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 # so that no age changes its number while somebody looks
-_LATE = 20
+_LATE = 2
 
 # name, card, layers, width, context, vocabulary, minutes ago
 _MODELS = [

@@ -22,7 +22,7 @@ from textual.widgets import Input
 from tuillm.dashboard.app import Dashboard
 from tuillm.dashboard.widgets.table import EntryTable
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 
 
 def piloted(size=(120, 40)):

@@ -7,6 +7,8 @@ import time
 import capture
 import pytest
 
+pytestmark = pytest.mark.slow
+
 _WAIT = 10.0
 
 

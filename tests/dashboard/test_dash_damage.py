@@ -7,7 +7,7 @@ import shutil
 import pytest
 from furnished import going
 from furnished import run as write_run
-from pilot import metric_lines, opened, piloted, points, reached, rows, shown, text_of, until
+from pilot import metric_lines, opened, piloted, points, reached, rows, shown, text_of, told, until
 
 from tuillm.dashboard.screens.overlay import OverlayScreen
 from tuillm.dashboard.screens.run import RunScreen
@@ -15,6 +15,8 @@ from tuillm.dashboard.screens.runs import RunsScreen
 from tuillm.dashboard.widgets.chart import Chart
 from tuillm.dashboard.widgets.log import LogTail
 from tuillm.dashboard.widgets.samples import Samples
+
+pytestmark = pytest.mark.slow
 
 NAN = '{"step": 1, "train_loss": NaN, "val_loss": NaN, "lr": NaN, "grad_norm": NaN, "mfu": NaN}\n'
 INF = ('{"step": 2, "train_loss": Infinity, "val_loss": -Infinity, "tokens_per_sec": Infinity, '
@@ -172,6 +174,20 @@ async def test_an_overlay_of_damaged_metrics(app, pilot, home):
     await until(pilot, lambda: points(chart).get("good-1") == 2)
     await pilot.press("t", "l", "X", "X")
     await until(pilot, lambda: points(chart) == {"empty-1": 0, "bad-1": 0, "good-1": 100})
+
+
+@piloted()
+async def test_what_nobody_thought_of_is_said(app, pilot, house):
+    """An error that we did not foresee is a toast, and stands whole in a log; nothing ends."""
+    (house / "runs" / "tang-poems-1" / "control").mkdir()
+    await pilot.press("3", "G", "k")
+    assert app.screen.target.id == "tang-poems-1"
+    await pilot.press("R")
+    text = await told(pilot, "the dashboard failed: ")
+    assert str(house / "dashboard.log") in text
+    assert "Traceback" in (house / "dashboard.log").read_text()
+    await pilot.press("1")
+    assert len(rows(app)) == 7
 
 
 @piloted()

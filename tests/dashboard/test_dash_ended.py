@@ -5,6 +5,7 @@ import signal
 import time
 from shutil import rmtree
 
+import pytest
 from furnished import run as write_run
 from pilot import (
     entry,
@@ -27,6 +28,8 @@ from tuillm.dashboard.screens.runs import RunsScreen
 from tuillm.dashboard.widgets.chart import Chart
 from tuillm.store.models import get_model
 from tuillm.store.runs import metric_rows, read_rows
+
+pytestmark = pytest.mark.slow
 
 
 async def view_of(pilot, run):

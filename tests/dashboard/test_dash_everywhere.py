@@ -20,6 +20,8 @@ from tuillm.dashboard.screens.train import TrainScreen
 from tuillm.dashboard.widgets.chart import Chart
 from tuillm.dashboard.widgets.samples import Samples
 
+pytestmark = pytest.mark.slow
+
 SIZES = [(80, 24), (200, 60)]  # 120x40 is what most of the other tests have
 
 

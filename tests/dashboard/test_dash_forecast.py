@@ -17,6 +17,8 @@ from tuillm.store.forecasts import Forecast, ForecastProcess
 from tuillm.store.models import get_model
 from tuillm.store.runs import get_run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def processes(monkeypatch):

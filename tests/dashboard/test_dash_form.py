@@ -13,6 +13,8 @@ from tuillm.dashboard.widgets.field import SettingField
 from tuillm.dashboard.widgets.form import FIRST, TrainForm
 from tuillm.errors import UsageError
 
+pytestmark = pytest.mark.slow
+
 WRONG = {
     "n_layer": ("-1", "n_layer cannot be '-1' (allowed: 0 <= whole number <= 96)"),
     "learning_rate": ("x", "learning_rate cannot be 'x' (allowed: 0 < number <= 1)"),

@@ -33,6 +33,8 @@ from tuillm.store import launch
 from tuillm.store.launch import start_run
 from tuillm.store.runs import Run, read_rows
 
+pytestmark = pytest.mark.slow
+
 PANELS = (Chart, Figures, Samples, LogTail)
 
 

@@ -2,6 +2,7 @@
 
 import shutil
 
+import pytest
 from pilot import opened, paste, piloted, rows, shown, text_of, toasts, told, until
 from textual.widgets import Input, Static
 
@@ -12,6 +13,8 @@ from tuillm.dashboard.widgets.form import TrainForm
 from tuillm.dashboard.widgets.table import EntryTable
 from tuillm.store.files import read_json
 from tuillm.store.models import list_models
+
+pytestmark = pytest.mark.slow
 
 # marks the model `book` as in use by the process that runs it
 CHAT = """
@@ -39,7 +42,7 @@ async def test_rename(app, pilot, model, home):
     assert screen.query_one(Input).value == "book"
     await pilot.press("end", *"-of-salt", "enter")
     assert await told(pilot, "book is now book-of-salt")
-    await until(pilot, lambda: rows(app) == ["book-of-salt"], 10)
+    await until(pilot, lambda: rows(app) == ["book-of-salt"])
     assert [path.name for path in (home / "models").glob("[!.]*")] == ["book-of-salt"]
 
 
@@ -80,7 +83,7 @@ async def test_copy(app, pilot, model):
     assert screen.query_one(Input).value == "book-2"
     await pilot.press("enter")
     assert await told(pilot, "copied book to book-2")
-    await until(pilot, lambda: rows(app) == ["book", "book-2"], 10)
+    await until(pilot, lambda: rows(app) == ["book", "book-2"])
     copy = next(each for each in app.models if each.name == "book-2")
     assert (copy.card.parent, copy.problem) == ("book", "")
 

@@ -14,6 +14,8 @@ from tuillm.dashboard.widgets.table import EntryTable
 from tuillm.store.models import get_model
 from tuillm.store.runs import ACTIVE, get_run
 
+pytestmark = pytest.mark.slow
+
 BY_AGE = ["salt-road", "salt-road-letters", "tang-poems", "bigram", "demo", "gpt2", "broken"]
 
 
@@ -146,7 +148,7 @@ async def test_a_model_damaged_meanwhile(app, pilot, model, home):
     assert app.models[0].problem == ""
     with (home / "models" / "book" / "model.safetensors").open("rb+") as file:
         file.truncate(1000)
-    await until(pilot, lambda: "cut short" in app.models[0].problem, 10)
+    await until(pilot, lambda: "cut short" in app.models[0].problem)
     await shown(pilot, "damaged")
 
 
@@ -180,10 +182,10 @@ async def test_the_table_follows_the_disk(app, pilot, home, trained_folders):
     shutil.copytree(trained_folders["bpe"], home / "models" / "late")
     shutil.copytree(trained_folders["char"], home / "models" / "later")
     await pilot.press("1")
-    await until(pilot, lambda: sorted(rows(app)) == ["late", "later"], 10)
+    await until(pilot, lambda: sorted(rows(app)) == ["late", "later"])
     await shown(pilot, "late")
     shutil.rmtree(home / "models" / "late")
-    await until(pilot, lambda: rows(app) == ["later"], 10)
+    await until(pilot, lambda: rows(app) == ["later"])
     shutil.rmtree(home / "models")
     await shown(pilot, "No models yet.")
 
@@ -212,6 +214,6 @@ async def test_a_model_published_elsewhere_replaces_its_row(app, pilot, model, h
     assert app.models[0].card.tokenizer == "bpe"
     shutil.rmtree(home / "models" / "book")
     shutil.copytree(trained_folders["char"], home / "models" / "book")
-    await until(pilot, lambda: app.models and app.models[0].card.tokenizer == "char", 10)
+    await until(pilot, lambda: app.models and app.models[0].card.tokenizer == "char")
     assert get_model("book").card.tokenizer == "char"
     await shown(pilot, "char")

@@ -2,6 +2,7 @@
 
 import shutil
 
+import pytest
 from furnished import going, run
 from pilot import (
     entry,
@@ -28,6 +29,8 @@ from tuillm.dashboard.widgets.run_details import RunDetails
 from tuillm.dashboard.widgets.state import STATE_ROLES, state_words
 from tuillm.dashboard.widgets.table import EntryTable
 from tuillm.store.runs import State, list_runs
+
+pytestmark = pytest.mark.slow
 
 NEWEST_FIRST = ["salt-road-3", "salt-road-2", "letters-1", "salt-road-1", "tang-poems-1", "demo-1"]
 

@@ -13,6 +13,8 @@ from tuillm.dashboard.screens.train import TrainScreen
 from tuillm.store.paths import config_dir
 from tuillm.theme import DEFAULT, ROLES, chosen_theme, list_themes, load_theme
 
+pytestmark = pytest.mark.slow
+
 
 def own(name, text):
     """Write a file of the person's own into the config directory."""
@@ -129,7 +131,7 @@ def test_broken_themes_are_named_once(house):
         names = {theme.name for theme in app.our_themes}
         assert "fine" in names and not names & {"torn", "wrong"}
         assert app.theme == DEFAULT, "what cannot be used is replaced by the default"
-        await pilot.press("2", "escape", "3")
+        await pilot.press("3")
         await opened(pilot, RunsScreen)
         assert len(toasts(app)) == 2
         await shown(pilot, "salmon")

@@ -4,7 +4,6 @@ import os
 import pty
 import re
 import shutil
-import signal
 import subprocess
 import sys
 
@@ -14,6 +13,8 @@ from furnished import furnish
 
 from tuillm.store.models import list_models
 from tuillm.store.runs import get_run, metric_rows, read_rows
+
+pytestmark = pytest.mark.slow
 
 
 def steps(run):
@@ -140,7 +141,7 @@ def test_a_lost_run_is_seen_and_resumed(dashboard, start):
     saved = run.status().step
     screen.press("p")
     screen.wait(lambda _: steps(run) > saved)
-    os.kill(run.status().pid, signal.SIGKILL)
+    psutil.Process(run.status().pid).kill()
     screen.wait(lambda _: "? lost" in screen.picture and "R resumes it" in screen.picture, 15)
     assert run.status().state == "lost"
     screen.press("R")

@@ -10,6 +10,8 @@ from tuillm.config import build_train
 from tuillm.errors import TuillmError
 from tuillm.store.forecasts import Forecast, ForecastProcess
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def config(book, monkeypatch):

@@ -16,6 +16,8 @@ from tuillm.training.checkpoint import load_checkpoint, save_checkpoint
 from tuillm.training.record import Recorder
 from tuillm.training.schedule import lr_factor
 
+pytestmark = pytest.mark.slow
+
 QUICK = dict(preset="nano", max_steps=12, sample_tokens=4, tokenizer="char", dtype="float32",
              dropout=0.2, eval_interval=4)
 

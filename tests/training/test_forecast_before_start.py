@@ -20,6 +20,8 @@ from tuillm.training.cautions import cautions
 from tuillm.training.forecast import forecast, look, probe
 from tuillm.training.pace import plan
 
+pytestmark = pytest.mark.slow
+
 WELL = Forecast(train_tokens=1_000_000, val_tokens=100_000, block_size=64, parameters=900_000,
                 dropout=0.0, epochs=3.0, disk_needed=10**8, disk_free=10**11,
                 memory_needed=10**9, memory_available=10**10,

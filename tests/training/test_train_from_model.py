@@ -21,6 +21,8 @@ from tuillm.text import load_tokenizer, make_tokenizer
 from tuillm.training.evaluate import evaluate
 from tuillm.training.record import Recorder
 
+pytestmark = pytest.mark.slow
+
 QUICK = dict(max_steps=12, sample_tokens=4, dtype="float32", eval_interval=4, patience=0)
 
 

@@ -13,7 +13,7 @@ from tuillm.chat.modes import Mode, mode_of
 from tuillm.chat.screen import Screen, Streamed
 from tuillm.chat.status import Facts
 from tuillm.config import SamplingConfig, build_sampling
-from tuillm.errors import TuillmError
+from tuillm.errors import TuillmError, printable
 from tuillm.store.models import Model
 from tuillm.store.usage import using
 
@@ -151,8 +151,9 @@ class Chat:
         pace = self.screen.pace
         used, size = self._session.used if self._session is not None else (0, 0)
         loading = "" if self.loader.done else "loading"
-        return Facts(self.model.name, self.config.temperature, self.config.top_k, pace.first,
-                     pace.per_second, used, size, "paused" if self._paused else loading)
+        return Facts(printable(self.model.name), self.config.temperature, self.config.top_k,
+                     pace.first, pace.per_second, used, size,
+                     "paused" if self._paused else loading)
 
     def keep_up(self) -> None:
         """Write the conversation down, where conversations are kept."""

@@ -88,13 +88,14 @@ class Screen:
         """Write rows in columns, the last cell wrapped below itself."""
         if not rows:
             return
+        rows = [[printable(cell) for cell in row] for row in rows]
         widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]) - 1)]
         indent = sum(widths) + 2 * len(widths) + 2
         lines = []
         for row in rows:
             head = "".join(f"{cell:<{width}}  " for cell, width in zip(row, widths, strict=False))
             room = max(min(self.columns, _WIDEST) - indent - 1, 16)
-            first, *rest = _wrap(printable(row[-1]), width=room) or [""]
+            first, *rest = _wrap(row[-1], width=room) or [""]
             lines.append(f"  {head}{first}".rstrip())
             lines += [" " * indent + line for line in rest]
         self.pieces([(f"class:{kind}", "\n".join(lines))])

@@ -46,7 +46,10 @@ class ActionCommands(_Listed):
 
     def commands(self) -> Iterator[_Command]:
         seen = set()
-        for node, binding, keys in bindings_of(self.screen, self.focused):
+        found = bindings_of(self.screen, self.focused)
+        # first what can be done, then how to move about in a panel
+        for node, binding, keys in sorted(
+                found, key=lambda each: each[0] not in (self.screen, self.app)):
             if binding.description not in seen and binding.action != "command_palette":
                 seen.add(binding.description)
                 call = partial(self.app.run_action, binding.action, node)
