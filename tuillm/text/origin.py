@@ -27,8 +27,9 @@ class Origin:
 def corpus_of(model: Model) -> Origin:
     """Return the text that a model was trained on; for a fine-tuned one, the last text.
 
-    An address that is no longer in the cache is fetched again. Raises TuillmError when the text was never known (pulled and
-    imported models), when its run or the text is gone, and when the text has changed.
+    An address that is no longer in the cache is fetched again. Raises TuillmError when the text
+    was never known (pulled and imported models), when its run or the text is gone, and when the
+    text has changed.
     """
     config = _settings(model)
     try:
