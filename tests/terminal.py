@@ -66,11 +66,13 @@ class Terminal:
         """Read until a text is on the screen, or a condition on it holds; return the screen."""
         holds = (lambda text: condition in text) if isinstance(condition, str) else condition
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            self._read()
+        alive = True
+        while time.monotonic() < end and alive:
+            alive = self._read() or self._child.isalive()
             if holds(self.text):
                 return self.text
-        raise AssertionError(f"waited in vain for {condition!r}; the screen:\n{self.text}")
+        what = "waited in vain" if alive else "the program has ended; waited"
+        raise AssertionError(f"{what} for {condition!r}; the screen:\n{self.text}")
 
     def settle(self, quiet: float = 0.05) -> str:
         """Read until nothing has come for `quiet` seconds (a second at most); return the screen."""
