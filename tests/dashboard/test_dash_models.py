@@ -8,8 +8,8 @@ from pilot import opened, piloted, rows, shown, text_of, toasts, told, type_text
 
 from tuillm.dashboard.screens.models import COLUMNS, ModelsScreen
 from tuillm.dashboard.screens.train import TrainScreen
-from tuillm.dashboard.widgets.details import ModelDetails
 from tuillm.dashboard.widgets.filter import FilterLine
+from tuillm.dashboard.widgets.model_details import ModelDetails
 from tuillm.dashboard.widgets.table import EntryTable
 from tuillm.store.models import get_model
 from tuillm.store.runs import ACTIVE, get_run

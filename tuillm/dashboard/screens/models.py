@@ -9,16 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
-from textual.widgets import Static
 
 from tuillm.dashboard.chat import open_chat
 from tuillm.dashboard.screens.ask import Ask, Confirm
-from tuillm.dashboard.screens.place import Place
-from tuillm.dashboard.widgets.details import ModelDetails, sample_of
-from tuillm.dashboard.widgets.filter import FilterLine
+from tuillm.dashboard.screens.listing import Listing
+from tuillm.dashboard.widgets.model_details import ModelDetails
 from tuillm.dashboard.widgets.table import Column, EntryTable
 from tuillm.errors import TuillmError
 from tuillm.store.names import check_name
@@ -69,37 +65,32 @@ COLUMNS: list["Column[Model]"] = [
 ]
 
 
-class ModelsScreen(Place):
+class ModelsScreen(Listing["Model"]):
     """The table of the registry and the details of the model under its cursor."""
 
     PLACE = "models"
+    COLUMNS = COLUMNS
+    EMPTY = _EMPTY
     HELP = ("All models of your registry. Type / to filter; s orders by the next column. "
             "bits/byte compares across tokenizers: lower is better; * is measured on the text "
             "the model learned by heart.")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "chat", "Chat", id="models.chat"),
-        Binding("slash", "filter", "Filter", id="models.filter", key_display="/"),
-        Binding("escape", "show_all", "Show all again", id="models.all", show=False),
+        Binding("slash", "filter", "Filter", id="list.filter", key_display="/"),
         Binding("r", "rename", "Rename", id="models.rename", show=False),
         Binding("d,delete", "remove", "Delete", id="models.remove"),
         Binding("y", "copy", "Copy under another name", id="models.copy", show=False),
         Binding("e", "export", "Export to a folder", id="models.export", show=False),
         Binding("t", "train", "Train", id="models.train"),
         Binding("f", "train_from", "Train from this model", id="models.train_from", show=False),
-        Binding("i", "details", "Show or hide the details", id="models.details", show=False),
         Binding("d", "demo", "Grow the demo model", id="models.demo"),
     ]
 
-    def body(self) -> ComposeResult:
-        with Horizontal(id="columns"):
-            with Vertical(id="list"):
-                yield EntryTable(COLUMNS, lambda model: model.name, sort="age", id="models")
-                yield FilterLine()
-                yield Static("Looking …", id="empty", markup=False)
-            yield ModelDetails()
+    def key(self, entry: "Model") -> str:
+        return entry.name
 
-    def on_mount(self) -> None:
-        self.query_one(EntryTable).focus()
+    def details(self) -> ModelDetails:
+        return ModelDetails()
 
     def _ask(
         self, title: str, value: str, check: Callable[[str], object] | None,
@@ -116,16 +107,7 @@ class ModelsScreen(Place):
     # what the app tells
 
     def models_changed(self) -> None:
-        found = self.dashboard.models
-        table: EntryTable[Model] = self.query_one(EntryTable)
-        table.show(found)
-        table.display = bool(found)
-        empty = self.query_one("#empty", Static)
-        empty.display = not found
-        empty.update(_EMPTY if self.dashboard.looked else "Looking …")
-        self.query_one(ModelDetails).set_class(not found, "-empty")
-        self._show_details(table.current)
-        self.refresh_bindings()
+        self.show(self.dashboard.models)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """With an empty registry only the two ways to a first model are offered."""
@@ -134,42 +116,14 @@ class ModelsScreen(Place):
             return not some
         return some or action not in _NEED_A_MODEL
 
-    @on(EntryTable.Highlighted)
-    def _highlighted(self, event: EntryTable.Highlighted) -> None:
-        self._show_details(event.entry)
-
-    def _show_details(self, model: "Model | None") -> None:
-        details = self.query_one(ModelDetails)
-        if details.display:
-            details.show(model, sample_of(model) if model else "")
-
     @on(EntryTable.Chosen)
     def _chosen(self) -> None:
         self.action_chat()
 
-    @on(FilterLine.Typed)
-    def _typed(self, event: FilterLine.Typed) -> None:
-        self.query_one(EntryTable).filter(event.text)
-
-    @on(FilterLine.Left)
-    def _left(self) -> None:
-        self.query_one(EntryTable).focus()
-
     # keys
 
-    def action_filter(self) -> None:
-        self.query_one(FilterLine).open()
-
-    def action_show_all(self) -> None:
-        self.query_one(FilterLine).action_close()
-
-    def action_details(self) -> None:
-        details = self.query_one(ModelDetails)
-        details.toggle_class("-toggled")
-        self._show_details(self._current)
-
     def action_chat(self) -> None:
-        model = self._current
+        model = self.current
         if model and model.problem:
             self.dashboard.told(TuillmError(f"{model.name!r} cannot be used: {model.problem}"))
         elif model:
@@ -178,7 +132,7 @@ class ModelsScreen(Place):
     def action_rename(self) -> None:
         from tuillm.store import models
 
-        if model := self._current:
+        if model := self.current:
             old = model.name
             self._ask(f"A new name for {old}", old, check_name, lambda new: (
                 partial(models.rename_model, old, new), f"{old} is now {new}"))
@@ -186,7 +140,7 @@ class ModelsScreen(Place):
     def action_copy(self) -> None:
         from tuillm.store import models
 
-        if model := self._current:
+        if model := self.current:
             source = model.name
             self._ask(f"Copy {source} as", models.free_name(source), check_name, lambda new: (
                 partial(models.copy_model, source, new), f"copied {source} to {new}"))
@@ -194,7 +148,7 @@ class ModelsScreen(Place):
     def action_export(self) -> None:
         from tuillm.store import models
 
-        if model := self._current:
+        if model := self.current:
             name, place = model.name, Path.cwd() / model.name
             self._ask(f"Export {name} to the folder", str(place), None, lambda path: (
                 partial(models.export_model, name, Path(path).expanduser()),
@@ -203,7 +157,7 @@ class ModelsScreen(Place):
     def action_remove(self) -> None:
         from tuillm.store import models
 
-        model = self._current
+        model = self.current
         if not model:
             return
         name = model.name
@@ -220,15 +174,10 @@ class ModelsScreen(Place):
         self.dashboard.train_from("")
 
     def action_train_from(self) -> None:
-        if model := self._current:
+        if model := self.current:
             self.dashboard.train_from(model.name)
 
     def action_demo(self) -> None:
         from tuillm.store.demo import demo_config
 
         self.dashboard.start(demo_config())
-
-    @property
-    def _current(self) -> "Model | None":
-        table: EntryTable[Model] = self.query_one(EntryTable)
-        return table.current

@@ -3,13 +3,10 @@
 from typing import ClassVar
 
 from textual import on
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
-from textual.widgets import Static
 
+from tuillm.dashboard.screens.listing import Listing
 from tuillm.dashboard.screens.steering import SteeringPlace
-from tuillm.dashboard.widgets.filter import FilterLine
 from tuillm.dashboard.widgets.run_details import RunDetails
 from tuillm.dashboard.widgets.state import STATE_ROLES, state_words
 from tuillm.dashboard.widgets.table import Column, EntryTable
@@ -49,87 +46,44 @@ No runs yet.
 Press  2  to start one: a run grows a model on a text."""
 
 
-class RunsScreen(SteeringPlace):
+class RunsScreen(SteeringPlace, Listing[RunEntry]):
     """The table of all runs and the details of the one under its cursor."""
 
     PLACE = "runs"
+    COLUMNS = COLUMNS
+    EMPTY = _EMPTY
     HELP = ("All training runs. They belong to no window: they go on when the dashboard is "
             "closed. Enter opens the live view; Space marks runs, o lays their curves over "
             "each other.")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("o", "overlay", "Overlay", id="runs.overlay"),
         Binding("space", "mark", "Mark", id="runs.mark"),
-        Binding("slash", "filter", "Filter", id="runs.filter", show=False),
-        Binding("escape", "show_all", "Show all again", id="runs.all", show=False),
-        Binding("i", "details", "Show or hide the details", id="runs.details", show=False),
     ]
 
-    def body(self) -> ComposeResult:
-        with Horizontal(id="columns"):
-            with Vertical(id="list"):
-                yield EntryTable(COLUMNS, lambda entry: entry.id, sort="age", id="runs")
-                yield FilterLine()
-                yield Static("Looking …", id="empty", markup=False)
-            yield RunDetails()
+    def key(self, entry: RunEntry) -> str:
+        return entry.id
 
-    def on_mount(self) -> None:
-        self.query_one(EntryTable).focus()
+    def details(self) -> RunDetails:
+        return RunDetails()
 
     @property
     def target(self) -> RunEntry | None:
-        table: EntryTable[RunEntry] = self.query_one(EntryTable)
-        return table.current
+        return self.current
 
     def runs_changed(self) -> None:
-        found = self.dashboard.runs
-        table: EntryTable[RunEntry] = self.query_one(EntryTable)
-        table.show(found)
-        table.display = bool(found)
-        empty = self.query_one("#empty", Static)
-        empty.display = not found
-        empty.update(_EMPTY if self.dashboard.looked else "Looking …")
-        self.query_one(RunDetails).set_class(not found, "-empty")
-        self._show_details(table.current)
-
-    @on(EntryTable.Highlighted)
-    def _highlighted(self, event: EntryTable.Highlighted) -> None:
-        self._show_details(event.entry)
-
-    def _show_details(self, entry: RunEntry | None) -> None:
-        details = self.query_one(RunDetails)
-        if details.display:
-            details.show(entry)
+        self.show(self.dashboard.runs)
 
     @on(EntryTable.Chosen)
     def _chosen(self, event: EntryTable.Chosen) -> None:
         self.dashboard.open_run(event.entry.id)
 
-    @on(FilterLine.Typed)
-    def _typed(self, event: FilterLine.Typed) -> None:
-        self.query_one(EntryTable).filter(event.text)
-
-    @on(FilterLine.Left)
-    def _left(self) -> None:
-        self.query_one(EntryTable).focus()
-
-    def action_filter(self) -> None:
-        self.query_one(FilterLine).open()
-
-    def action_show_all(self) -> None:
-        self.query_one(FilterLine).action_close()
-
-    def action_details(self) -> None:
-        self.query_one(RunDetails).toggle_class("-toggled")
-        self._show_details(self.target)
-
     def action_mark(self) -> None:
-        self.query_one(EntryTable).toggle_mark()
+        self.table.toggle_mark()
 
     def action_overlay(self) -> None:
         from tuillm.dashboard.screens.overlay import MOST, OverlayScreen
 
-        table: EntryTable[RunEntry] = self.query_one(EntryTable)
-        marked = [entry for entry in self.dashboard.runs if entry.id in table.marked]
+        marked = [entry for entry in self.dashboard.runs if entry.id in self.table.marked]
         if 2 <= len(marked) <= MOST:
             self.app.push_screen(OverlayScreen(marked))
         else:

@@ -1,10 +1,9 @@
-"""What is known about one model: where it comes from, its shape, how it writes, its files.
+"""The pane beside a table that tells all about the entry under its cursor.
 
-Draws a Model; reads the run it came from for a sample of its writing.
+Knows how it scrolls and when it starts at the top again; what it tells is its subclass's.
 """
 
-import os
-from typing import TYPE_CHECKING
+from typing import Generic, TypeVar
 
 from rich.console import Group
 from rich.table import Table
@@ -13,93 +12,38 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from tuillm.dashboard.widgets.facts import Fact, facts, heading
 from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
-from tuillm.errors import TuillmError, printable
-from tuillm.units import age, count, figure, size
 
-if TYPE_CHECKING:
-    from tuillm.store.models import Model
-
-_SAMPLE = 600
+E = TypeVar("E")
+Part = Table | Text
 
 
-class ModelDetails(VerticalScroll, can_focus=True):
-    """The details pane of the models' table."""
+class Details(VerticalScroll, Generic[E], can_focus=True):
+    """A pane of headings, facts and text about one entry, or empty."""
 
     DEFAULT_CLASSES = "details"
-    HELP = ("Where the model comes from (text, run, parent), its shape, a sample of its writing, "
-            "and its files.")
     BINDINGS = SCROLL_KEYS
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told_of = ""
 
     def compose(self) -> ComposeResult:
         yield Static()
 
-    def show(self, model: "Model | None", sample: str = "") -> None:
-        """Show a model, or nothing."""
-        body = self.query_one(Static)
-        if model is None:
-            body.update("")
-            return
-        colors = self.app.theme_variables
-        # in the table there may be no room for all of it
-        parts: list[Table | Text] = [Text(f"{model.name}\n", style=f"bold {colors['primary']}")]
-        if model.problem:
-            parts.append(Text(printable(model.problem) + "\n", style=colors["error"]))
-        for title, rows in _sections(model):
-            parts += [heading(title, colors), facts(rows, colors)]
-        if sample:
-            parts.append(heading("How it writes", colors))
-            parts.append(Text(printable(sample).strip()[:_SAMPLE] + "\n", style="italic"))
-        parts += [heading("Files", colors),
-                  facts(_files(model), colors)]
-        body.update(Group(*parts))
-        self.scroll_home(animate=False)
+    def show(self, entry: E | None) -> None:
+        """Show an entry, or nothing; another one is shown from its top."""
+        name = self.title(entry) if entry is not None else ""
+        parts = self.parts(entry, self.app.theme_variables) if entry is not None else []
+        self.query_one(Static).update(Group(*parts))
+        if name != self._told_of:
+            self._told_of = name
+            self.scroll_home(animate=False)
 
+    def title(self, entry: E) -> str:
+        """What tells the entry from others."""
+        raise NotImplementedError
 
-def sample_of(model: "Model") -> str:
-    """Return the newest sample of the run that grew the model, '' when that is gone."""
-    if not model.card.run:
-        return ""
-    from tuillm.store.runs import get_run, read_tail  # not for the first frame
-
-    try:
-        rows = read_tail(get_run(model.card.run).samples)
-    except TuillmError:
-        return ""
-    return str(rows[-1].get("text", "")) if rows else ""
-
-
-def _sections(model: "Model") -> list[tuple[str, list[Fact]]]:
-    card, config = model.card, model.config
-    loss = "val loss" if card.held_out else "loss on its text"
-    origin = [
-        ("origin", card.origin), ("text", card.corpus or "-"),
-        ("", size(card.corpus_bytes) if card.corpus_bytes else ""),
-        ("run", card.run or "-"), ("parent", card.parent or "-"),
-        ("made", age(card.created)),
-    ]
-    quality = [
-        (loss, f"{figure(card.val_loss)} nats/token" if card.val_loss else "-"),
-        ("", f"{figure(card.bits_per_byte)} bits/byte" if card.bits_per_byte else ""),
-        ("best step", f"{card.steps:,}" if card.steps else ""),
-    ]
-    shape = [
-        ("parameters", f"{card.parameters:,}" if card.parameters else "-"),
-        ("layers", f"{config.get('n_layer', '-')}"),
-        ("heads", f"{config.get('n_head', '-')}"),
-        ("width", f"{config.get('n_embd', '-')}"),
-        ("context", f"{config.get('n_positions', '-')} tokens"),
-        ("vocabulary", f"{count(config.get('vocab_size'))} ({card.tokenizer or '?'})"),
-        ("mode", card.mode if card.mode != "completion" else ""),
-    ]
-    return [("Where it comes from", origin), ("How good it is", quality), ("Its shape", shape)]
-
-
-def _files(model: "Model") -> list[Fact]:
-    try:
-        entries = sorted((entry.name, entry.stat().st_size) for entry in os.scandir(model.path))
-    except OSError:
-        return []
-    rows = [(printable(name), size(number)) for name, number in entries]
-    return [*rows, ("in all", size(model.size)), ("folder", str(model.path))]
+    def parts(self, entry: E, colors: dict[str, str]) -> list[Part]:
+        """All that is known about the entry."""
+        raise NotImplementedError

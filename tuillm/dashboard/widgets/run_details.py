@@ -1,15 +1,10 @@
 """What is known about one run: how far it is, what went wrong, its settings, its writing."""
 
-from rich.console import Group
-from rich.table import Table
 from rich.text import Text
-from textual.app import ComposeResult
-from textual.containers import VerticalScroll
-from textual.widgets import Static
 
 from tuillm.config import PRESETS, TrainConfig, settings_of
+from tuillm.dashboard.widgets.details import Details, Part
 from tuillm.dashboard.widgets.facts import Fact, facts, heading
-from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
 from tuillm.errors import printable
 from tuillm.store.runs import RESUMABLE, Status, read_tail
 from tuillm.store.snapshot import RunEntry
@@ -18,25 +13,17 @@ from tuillm.units import age, count, duration, figure
 _SAMPLE = 600
 
 
-class RunDetails(VerticalScroll, can_focus=True):
+class RunDetails(Details[RunEntry]):
     """The details pane of the table of runs."""
 
-    DEFAULT_CLASSES = "details"
     HELP = "How far the run is, its settings beside those of its preset, and its newest sample."
-    BINDINGS = SCROLL_KEYS
 
-    def compose(self) -> ComposeResult:
-        yield Static()
+    def title(self, entry: RunEntry) -> str:
+        return entry.id
 
-    def show(self, entry: RunEntry | None) -> None:
-        """Show a run, or nothing."""
-        body = self.query_one(Static)
-        if entry is None:
-            body.update("")
-            return
-        colors = self.app.theme_variables
+    def parts(self, entry: RunEntry, colors: dict[str, str]) -> list[Part]:
         status = entry.status
-        parts: list[Table | Text] = []
+        parts: list[Part] = []
         if status.error:
             hint = status.hint or ("R takes it up again" if status.state in RESUMABLE else "")
             text = f"{status.error}\n{hint}\n"
@@ -47,11 +34,10 @@ class RunDetails(VerticalScroll, can_focus=True):
             parts.append(Text(printable(notes), style=colors.get("muted", "")))
         if entry.config:
             parts += [heading("Settings", colors), facts(chosen_settings(entry.config), colors)]
-        samples = read_tail(entry.run.samples)
-        if samples:
+        if samples := read_tail(entry.run.samples):
             text = printable(str(samples[-1].get("text", ""))).strip()[:_SAMPLE]
             parts += [heading("How it writes", colors), Text(text, style="italic")]
-        body.update(Group(*parts))
+        return parts
 
 
 def chosen_settings(config: TrainConfig) -> list[Fact]:

@@ -1,0 +1,89 @@
+"""What is known about one model: where it comes from, its shape, how it writes, its files.
+
+Draws a Model; reads the run it came from for a sample of its writing.
+"""
+
+import os
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from tuillm.dashboard.widgets.details import Details, Part
+from tuillm.dashboard.widgets.facts import Fact, facts, heading
+from tuillm.errors import TuillmError, printable
+from tuillm.units import age, count, figure, size
+
+if TYPE_CHECKING:
+    from tuillm.store.models import Model
+
+_SAMPLE = 600
+
+
+class ModelDetails(Details["Model"]):
+    """The details pane of the models' table."""
+
+    HELP = ("Where the model comes from (text, run, parent), its shape, a sample of its writing, "
+            "and its files.")
+
+    def title(self, entry: "Model") -> str:
+        return entry.name
+
+    def parts(self, entry: "Model", colors: dict[str, str]) -> list[Part]:
+        # in the table there may be no room for all of the name
+        parts: list[Part] = [Text(f"{entry.name}\n", style=f"bold {colors['primary']}")]
+        if entry.problem:
+            parts.append(Text(printable(entry.problem) + "\n", style=colors["error"]))
+        for title, rows in _sections(entry):
+            parts += [heading(title, colors), facts(rows, colors)]
+        if sample := _sample_of(entry):
+            parts.append(heading("How it writes", colors))
+            parts.append(Text(printable(sample).strip()[:_SAMPLE] + "\n", style="italic"))
+        return [*parts, heading("Files", colors), facts(_files(entry), colors)]
+
+
+def _sample_of(model: "Model") -> str:
+    """Return the newest sample of the run that grew the model, '' when that is gone."""
+    if not model.card.run:
+        return ""
+    from tuillm.store.runs import get_run, read_tail  # not for the first frame
+
+    try:
+        rows = read_tail(get_run(model.card.run).samples)
+    except TuillmError:
+        return ""
+    return str(rows[-1].get("text", "")) if rows else ""
+
+
+def _sections(model: "Model") -> list[tuple[str, list[Fact]]]:
+    card, config = model.card, model.config
+    loss = "val loss" if card.held_out else "loss on its text"
+    origin = [
+        ("origin", card.origin), ("text", card.corpus or "-"),
+        ("", size(card.corpus_bytes) if card.corpus_bytes else ""),
+        ("run", card.run or "-"), ("parent", card.parent or "-"),
+        ("made", age(card.created)),
+    ]
+    quality = [
+        (loss, f"{figure(card.val_loss)} nats/token" if card.val_loss else "-"),
+        ("", f"{figure(card.bits_per_byte)} bits/byte" if card.bits_per_byte else ""),
+        ("best step", f"{card.steps:,}" if card.steps else ""),
+    ]
+    shape = [
+        ("parameters", f"{card.parameters:,}" if card.parameters else "-"),
+        ("layers", f"{config.get('n_layer', '-')}"),
+        ("heads", f"{config.get('n_head', '-')}"),
+        ("width", f"{config.get('n_embd', '-')}"),
+        ("context", f"{config.get('n_positions', '-')} tokens"),
+        ("vocabulary", f"{count(config.get('vocab_size'))} ({card.tokenizer or '?'})"),
+        ("mode", card.mode if card.mode != "completion" else ""),
+    ]
+    return [("Where it comes from", origin), ("How good it is", quality), ("Its shape", shape)]
+
+
+def _files(model: "Model") -> list[Fact]:
+    try:
+        entries = sorted((entry.name, entry.stat().st_size) for entry in os.scandir(model.path))
+    except OSError:
+        return []
+    rows = [(printable(name), size(number)) for name, number in entries]
+    return [*rows, ("in all", size(model.size)), ("folder", str(model.path))]
