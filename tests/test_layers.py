@@ -19,7 +19,7 @@ ALLOWED = {
     "store": {"errors", "config"},
     "theme": {"errors", "store.files", "store.paths"},
     "text": {"errors", "config", "store"},
-    "model": {"errors", "config"},
+    "model": {"errors", "units", "config"},
     # Sampler takes a name of the registry, so generation may ask the store for its folder
     "generation": {"errors", "config", "store", "text", "model"},
     "training": {"errors", "units", "config", "store", "text", "model", "generation"},

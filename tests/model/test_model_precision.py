@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tuillm.errors import UsageError
-from tuillm.model import GPT, GPTConfig, choose_device, choose_dtype, pack, precision
+from tuillm.model import GPT, GPTConfig, choose_device, choose_dtype, pack, packing, precision
 
 IDX = torch.randint(50, (2, 24), generator=torch.Generator().manual_seed(2))
 
@@ -39,7 +39,7 @@ def test_packed_bfloat16_is_close(scrambled):
 @torch.no_grad()
 def test_without_the_packing_operators(scrambled, monkeypatch, dtype, error):
     """Where PyTorch lacks the private operators, plain products give the same."""
-    monkeypatch.setattr(precision, "_can_pack", lambda dtype: False)
+    monkeypatch.setattr(packing, "_can_pack", lambda dtype: False)
     plain, other = pair(scrambled, True)
     assert (pack(other, dtype)(IDX) - plain(IDX)).abs().max() < error
 
@@ -47,18 +47,47 @@ def test_without_the_packing_operators(scrambled, monkeypatch, dtype, error):
 @pytest.mark.parametrize(
     ("wanted", "parameters", "expected"),
     [("float32", 10**9, torch.float32), ("bfloat16", 10, torch.bfloat16),
-     ("auto", 10, torch.float32)],
+     ("int8", 10**9, torch.int8), ("auto", 10, torch.float32)],
 )
 def test_precision_by_name(wanted, parameters, expected):
     """A named precision is taken as it is; auto keeps small models in float32."""
-    assert choose_dtype(wanted, torch.device("cpu"), parameters) == expected
+    assert choose_dtype(wanted, torch.device("cpu"), parameters) == (expected, "")
 
 
 def test_auto_precision_of_large_models():
     """Auto halves the bytes of a large model exactly where the CPU computes in bfloat16."""
     fast = precision.has_fast_bfloat16()
-    found = choose_dtype("auto", torch.device("cpu"), 124_000_000)
+    found, _ = choose_dtype("auto", torch.device("cpu"), 124_000_000, free=10**10)
     assert found == (torch.bfloat16 if fast else torch.float32)
+
+
+def test_auto_precision_where_memory_is_short():
+    """Where the usual precision does not fit, a smaller one is taken and the numbers are told."""
+    found, why = choose_dtype("auto", torch.device("cpu"), 10**9, free=1_300_000_000)
+    assert found == torch.int8
+    assert "1.3 GB are free" in why
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("tie", [True, False])
+def test_int8_is_close(scrambled, bias, tie):
+    """Eight bits give float32 logits that point where the exact ones do, in and past a prompt."""
+    plain, other = pair(scrambled, bias, tie)
+    found, exact = pack(other, torch.int8)(IDX), plain(IDX)
+    assert found.dtype == torch.float32
+    assert torch.cosine_similarity(found, exact, -1).min() > 0.99
+    assert not torch.equal(found, exact)
+
+
+@torch.no_grad()
+def test_int8_keeps_its_bits_beside_a_huge_first_token():
+    """GPT-2's first token has activations a hundred times those of the others; they survive."""
+    x = torch.randn(1, 12, 32, generator=torch.Generator().manual_seed(1))
+    x[:, 0] *= 300
+    linear = torch.nn.Linear(32, 48)
+    found, exact = packing.Int8Linear(linear)(x), linear(x)
+    assert (found - exact)[:, 1:].norm() / exact[:, 1:].norm() < 0.02
 
 
 @pytest.mark.parametrize(

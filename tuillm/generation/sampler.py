@@ -73,14 +73,15 @@ class Sampler:
     ) -> None:
         """Load a model of the registry by name, or any GPT-2-shaped Hugging Face folder.
 
-        `dtype` is auto, float32 or bfloat16. Raises TuillmError for an unknown or damaged
-        model and UsageError for a device that is not there.
+        `dtype` is auto, float32, bfloat16 or int8; `why_dtype` says in words why auto took a
+        smaller one than is usual, or "". Raises TuillmError for an unknown or damaged model and
+        UsageError for a device or precision that is not there.
         """
         found = find_model(name_or_path)
         place = choose_device(device)
-        model = read_model(found.path)
-        kind = choose_dtype(dtype, place, model.parameter_count)
-        self._set_up(pack(model.to(place), kind), load_tokenizer(found.path))
+        model = read_model(found.path, head_apart=place.type == "cpu")
+        kind, self.why_dtype = choose_dtype(dtype, place, model.config.parameter_count)
+        self._set_up(pack(model, kind, place), load_tokenizer(found.path))
         self.name = found.name
         self.path: Path | None = found.path
         self.dtype = kind
@@ -91,6 +92,7 @@ class Sampler:
         self = cls.__new__(cls)
         self._set_up(model, tokenizer)
         self.name, self.path, self.dtype = "", None, model.wte.weight.dtype
+        self.why_dtype = ""
         return self
 
     def _set_up(self, model: GPT, tokenizer: Tokenizer) -> None:

@@ -7,7 +7,8 @@ from tuillm.config.shape import GPTConfig
 from tuillm.model.cache import KVCache
 from tuillm.model.gpt import GPT
 from tuillm.model.hf import read_config, read_model, write_model
-from tuillm.model.precision import choose_device, choose_dtype, pack
+from tuillm.model.packing import pack
+from tuillm.model.precision import choose_device, choose_dtype
 
 __all__ = [
     "GPT",

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from tuillm.config.shape import GPTConfig
 from tuillm.errors import TuillmError
 from tuillm.model.gpt import GPT
+from tuillm.model.weights import map_tensor, map_tensors
 
 _LINEAR = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 _NORM = ("ln_1", "ln_2")
@@ -58,19 +58,17 @@ def read_config(folder: Path) -> GPTConfig:
         raise TuillmError(f"{path} is damaged: {error!r}") from None
 
 
-def read_model(folder: Path) -> GPT:
+def read_model(folder: Path, *, head_apart: bool = False) -> GPT:
     """Return the model of a folder with float32 weights that lie in the file, mapped.
 
-    Biases that are all zero are left out. Raises TuillmError for a damaged folder.
+    Biases that are all zero are left out. With `head_apart` a tied head lies in a mapping of its
+    own: once it is packed, no more of the embedding is in memory than was looked up. (Such a
+    model cannot train.) Raises TuillmError for a damaged folder.
     """
     config = read_config(folder)
     path = folder / "model.safetensors"
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {key.removeprefix("transformer."): file.get_tensor(key)
-                       for key in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise TuillmError(f"{path} is damaged: {error}") from None
+    tensors = {key.removeprefix("transformer."): tensor
+               for key, tensor in map_tensors(path).items()}
     bias = any(bool(tensor.any()) for key, tensor in tensors.items()
                if key.endswith(".bias") and not key.endswith(".attn.bias"))
     config = GPTConfig(**(vars(config) | {"bias": bias}))
@@ -81,9 +79,19 @@ def read_model(folder: Path) -> GPT:
     except RuntimeError as error:
         reason = str(error).strip().split("\n")[-1].strip()
         raise TuillmError(f"{path} does not fit its config.json: {reason}") from None
-    if config.tie_weights:
+    if config.tie_weights and head_apart:
+        model.lm_head.weight = nn.Parameter(_map_head(path), requires_grad=False)
+    elif config.tie_weights:
         model.lm_head.weight = model.wte.weight
     return model
+
+
+def _map_head(path: Path) -> Tensor:
+    """The embedding, mapped once more: GPT-2's own files leave the prefix out."""
+    try:
+        return map_tensor(path, "transformer.wte.weight").float()
+    except KeyError:
+        return map_tensor(path, "wte.weight").float()
 
 
 def _config_json(config: GPTConfig, eot: int | None) -> dict[str, Any]:

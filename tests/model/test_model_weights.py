@@ -1,0 +1,58 @@
+"""Tensors mapped from safetensors files: as the library has them, and gone when let go of."""
+
+import psutil
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tuillm.errors import TuillmError
+from tuillm.model.weights import map_tensor, map_tensors
+
+KINDS = [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32,
+         torch.uint8, torch.int8, torch.bool]
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A file with a tensor of each kind, a scalar and an empty one."""
+    tensors = {str(kind): torch.arange(6).view(2, 3).to(kind) for kind in KINDS}
+    tensors |= {"scalar": torch.tensor(3.5), "empty": torch.zeros(0, 4)}
+    save_file(tensors, tmp_path / "a.safetensors", metadata={"format": "pt"})
+    return tmp_path / "a.safetensors"
+
+
+def test_tensors_equal_those_of_the_library(file):
+    """Every kind of number, a scalar and an empty tensor come out as the format's library reads."""
+    expected, found = load_file(file), map_tensors(file)
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, rtol=0, atol=0)
+    assert torch.equal(map_tensor(file, "torch.bfloat16"), expected["torch.bfloat16"])
+
+
+def test_writing_to_a_mapped_tensor_leaves_the_file(file):
+    """What is changed in memory stays in memory."""
+    map_tensors(file)["torch.float32"].fill_(9)
+    assert map_tensors(file)["torch.float32"].sum() == 15
+
+
+def test_memory_comes_back_tensor_by_tensor(tmp_path):
+    """A tensor that was read and let go of takes no memory while its neighbours are held."""
+    path = tmp_path / "a.safetensors"
+    save_file({name: torch.ones(50_000_000 // 4) for name in "abc"}, path)
+    tensors, process = map_tensors(path), psutil.Process()
+    before = process.memory_info().rss
+    for name in "ab":
+        assert float(tensors[name].sum()) > 0
+        held = process.memory_info().rss - before
+        assert held > 30_000_000
+        del tensors[name]
+        assert process.memory_info().rss - before < 20_000_000
+
+
+@pytest.mark.parametrize("keep", [4, 30, 400])
+def test_a_file_cut_short(file, keep):
+    """Wherever a file ends too early, one line says that it is damaged."""
+    file.write_bytes(file.read_bytes()[:keep])
+    with pytest.raises(TuillmError, match="is damaged"):
+        map_tensors(file)
