@@ -72,9 +72,9 @@ def test_expanded_cache_serves_each_row(scrambled):
 
 @torch.no_grad()
 def test_last_is_the_last_position(scrambled):
-    """`last=True` computes the head for the final position only, with the same result."""
+    """`last=1` computes the head for the final position only, with the same result."""
     model, idx = make(scrambled), random_ids(2, 12)
-    found = model(idx, last=True)
+    found = model(idx, last=1)
     assert found.shape == (2, 1, 50)
     torch.testing.assert_close(found[:, 0], model(idx)[:, -1], atol=1e-5, rtol=1e-5)
 

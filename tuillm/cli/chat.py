@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tuillm.cli.generate import read_prompt
-from tuillm.cli.options import GroupedCommand, setting_options, typed
+from tuillm.cli.options import GroupedCommand, place_options, setting_options, typed
 from tuillm.cli.writing import filter_options, write_reply
 from tuillm.config import SamplingConfig, build_sampling
 from tuillm.errors import UsageError
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 @click.command("chat", cls=GroupedCommand)
 @click.argument("name")
 @filter_options
-@click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or mps [auto].")
-@click.option("--dtype", default="auto", metavar="NAME", help="auto, float32 or bfloat16 [auto].")
+@place_options()
 @click.option("--continue", "go_on", is_flag=True, help="Take up the latest conversation.")
 @click.option("--no-history", is_flag=True, help="Write nothing down.")
 @click.option("--vi", is_flag=True, help="vi keys on the prompt.")

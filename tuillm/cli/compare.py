@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tuillm.cli.generate import read_prompt
-from tuillm.cli.options import GroupedCommand, setting_options, typed
+from tuillm.cli.options import GroupedCommand, place_options, setting_options, typed
 from tuillm.cli.writing import START
 from tuillm.config import SamplingConfig, build_sampling
 from tuillm.errors import UsageError
@@ -25,8 +25,7 @@ _MOST = 4
               help="Text to continue; FILE:path reads a file, - reads stdin [a newline].")
 @click.option("--markdown", is_flag=True, help="Print a page in Markdown.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object for programs.")
-@click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or mps [auto].")
-@click.option("--dtype", default="auto", metavar="NAME", help="auto, float32 or bfloat16 [auto].")
+@place_options()
 @setting_options(SamplingConfig, short={"max_new_tokens": "-n"})
 def compare_command(
     names: tuple[str, ...], prompt: str, markdown: bool, as_json: bool, device: str, dtype: str,

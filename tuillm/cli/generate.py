@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from tuillm.cli.options import GroupedCommand, setting_options, typed
+from tuillm.cli.options import GroupedCommand, place_options, setting_options, typed
 from tuillm.cli.writing import START, filter_options, write_reply
 from tuillm.config import SamplingConfig, build_sampling
 from tuillm.errors import UsageError
@@ -19,8 +19,7 @@ from tuillm.errors import UsageError
 @click.option("--num-samples", default=1, metavar="N", help="How many texts to write [1].")
 @click.option("--echo/--no-echo", default=True, help="Print the prompt before the text [yes].")
 @filter_options
-@click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or mps [auto].")
-@click.option("--dtype", default="auto", metavar="NAME", help="auto, float32 or bfloat16 [auto].")
+@place_options()
 @setting_options(SamplingConfig, short={"max_new_tokens": "-n"})
 def generate_command(
     name: str, prompt: str, num_samples: int, echo: bool, stats: bool, as_json: bool, device: str,

@@ -20,6 +20,7 @@ COMMANDS = {
     "chat": "Talk to a model.",
     "generate": "Print text that a model writes.",
     "compare": "Let two models continue the same words, side by side.",
+    "eval": "Measure how well models foretell a text.",
     "list": "List the models.",
     "show": "Show what is known about a model.",
     "rename": "Give a model another name.",

@@ -28,6 +28,19 @@ def setting_options(
     return decorate
 
 
+def place_options(dtype: str = "auto") -> Decorator:
+    """Add --device and --dtype, with the default that suits the command."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        device = click.option("--device", default="auto", metavar="NAME",
+                              help="auto, cpu, cuda or mps [auto].")
+        precision = click.option("--dtype", default=dtype, metavar="NAME",
+                                 help=f"auto, float32, bfloat16 or int8 [{dtype}].")
+        return device(precision(function))
+
+    return decorate
+
+
 def typed(values: dict[str, Any]) -> dict[str, Any]:
     """Return only the settings that were typed."""
     return {name: value for name, value in values.items() if value is not None and value != ()}

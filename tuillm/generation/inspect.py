@@ -132,7 +132,7 @@ def alternatives(
     # any id will do behind the window: it is not read
     (window,) = _windows([*ids[:place], 0], place, sampler.model.config.block_size, n_keep)
     idx = torch.tensor([window.row], device=sampler.model.wte.weight.device)
-    probs = sampler.model(idx, last=True)[0, -1].float().softmax(-1)  # [V]
+    probs = sampler.model(idx, last=1)[0, -1].float().softmax(-1)  # [V]
     order = probs.argsort(descending=True, stable=True)
     ranks = list(range(min(count, len(order))))
     if actual is not None and (rank := int((order == actual).nonzero())) not in ranks:

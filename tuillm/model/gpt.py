@@ -34,8 +34,8 @@ class GPT(nn.Module):
             head.weight = self.wte.weight
         self.lm_head: nn.Module = head
 
-    def forward(self, idx: Tensor, cache: KVCache | None = None, last: bool = False) -> Tensor:
-        """Return logits [B, T, V] for ids [B, T], or [B, 1, V] of the last position.
+    def forward(self, idx: Tensor, cache: KVCache | None = None, last: int = 0) -> Tensor:
+        """Return logits [B, T, V] for ids [B, T], or those of the `last` positions alone.
 
         Raises ValueError when more positions are asked for than block_size.
         """
@@ -51,7 +51,7 @@ class GPT(nn.Module):
         if cache is not None:
             cache.length = end
         if last:
-            x = x[:, -1:]
+            x = x[:, -last:]
         logits = self.lm_head(self.ln_f(x))  # [B, T, V]
         return logits if self.training else logits.float()
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from tuillm.errors import UsageError
 from tuillm.model.gpt import GPT
+from tuillm.model.memory import give_back_freed_memory, keep_freed_memory
 
 _CPU = torch.device("cpu")
 _AT_ONCE = 1_000_000  # weights
@@ -44,9 +45,11 @@ def pack(model: GPT, dtype: torch.dtype, device: torch.device = _CPU) -> GPT:
         setattr(module, name, packed)
 
     # two at a time: much of it is waiting for the system to hand out memory
+    give_back_freed_memory()
     with ThreadPoolExecutor(2) as pool:
         while places:
             list(pool.map(replace, [places.pop(0) for _ in range(min(2, len(places)))]))
+    keep_freed_memory()
     return model
 
 

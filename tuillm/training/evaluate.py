@@ -28,38 +28,56 @@ def evaluate(
     text_bytes: int,
     tokenizer: Tokenizer,
     interrupted: Callable[[], bool] = lambda: False,
+    *,
+    stride: int | None = None,
+    progress: Callable[[float], None] = lambda share: None,
 ) -> Evaluation | None:
     """Return the loss of all tokens but the first, in windows of block_size side by side.
 
-    `text_bytes` is the number of bytes behind `tokens`. Returns None when `interrupted` says so
-    between two batches.
+    With a `stride` windows overlap: each begins so many tokens after the one before, and only
+    what that one has not foretold counts, with block_size - stride tokens before it at least.
+    `text_bytes` is the number of bytes behind `tokens`; `progress` is told the share done, 0 to
+    1. Returns None when `interrupted` says so between two batches.
     """
     was_training, device = model.training, model.wte.weight.device
     model.eval()
-    total, count = 0.0, len(tokens) - 1
-    for idx, targets in _windows(tokens, model.config.block_size, model.config.vocab_size):
+    total, done, count = 0.0, 0, len(tokens) - 1
+    shape = model.config
+    for idx, targets in _windows(tokens, shape.block_size, stride, shape.vocab_size):
         if interrupted():
             model.train(was_training)
             return None
-        logits = model(idx.to(device)).flatten(0, 1).float()
+        logits = model(idx.to(device), last=targets.shape[1]).flatten(0, 1).float()
         total += F.cross_entropy(logits, targets.to(device).flatten(), reduction="sum").item()
+        done += targets.numel()
+        progress(done / count)
     model.train(was_training)
     counted_bytes = text_bytes - len(tokenizer.token_bytes(int(tokens[0])))
     return Evaluation(total / count, total / math.log(2) / max(counted_bytes, 1))
 
 
 def _windows(
-    tokens: np.ndarray, block_size: int, vocab_size: int
+    tokens: np.ndarray, block_size: int, stride: int | None, vocab_size: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield tokens in batches of whole windows, then one shorter window at the end."""
-    whole = (len(tokens) - 1) // block_size
+    """Yield windows [n, width] in batches, each with the targets [n, counted] of its end.
+
+    Whole windows come first; what is left at the end of the text is a shorter window, or one
+    that overlaps more.
+    """
+    length = len(tokens) - 1
+    step = min(stride or block_size, block_size)
+    starts = list(range(0, length - block_size + 1, step))
+    covered = starts[-1] + block_size if starts else 0
+    pieces = [(starts[:1], block_size, block_size)] if step < block_size else []
+    starts = starts[len(pieces) :]
     at_once = windows_at_once(block_size, vocab_size)
-    edges = [*range(0, whole, at_once), whole]
-    pieces = [(first * block_size, last * block_size, block_size)
-              for first, last in zip(edges, edges[1:], strict=False)]
-    rest = len(tokens) - 1 - whole * block_size
-    if rest:
-        pieces.append((whole * block_size, len(tokens) - 1, rest))
-    for start, end, width in pieces:
-        ids = torch.from_numpy(tokens[start : end + 1].astype(np.int64))
-        yield ids[:-1].view(-1, width), ids[1:].view(-1, width)
+    pieces += [(starts[first : first + at_once], block_size, step)
+               for first in range(0, len(starts), at_once)]
+    if covered < length:
+        begin = covered if step == block_size else max(0, length - block_size)
+        pieces.append(([begin], length - begin, length - covered))
+    for begins, width, counted in pieces:
+        if begins:
+            rows = np.stack([tokens[begin : begin + width + 1] for begin in begins])
+            ids = torch.from_numpy(rows.astype(np.int64))
+            yield ids[:, :-1], ids[:, width + 1 - counted :]

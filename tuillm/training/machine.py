@@ -1,6 +1,5 @@
 """What this machine trains best with, and how fast it multiplies. Knows no model."""
 
-import ctypes
 import time
 from contextlib import AbstractContextManager, nullcontext
 
@@ -26,21 +25,6 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
     if dtype == torch.float32:
         return nullcontext()
     return torch.autocast(device.type, dtype)
-
-
-def keep_freed_memory() -> None:
-    """Let the allocator keep what a step frees for the next one, where it can be told so.
-
-    glibc gives large blocks back to the system at once, and every step then pays for the same
-    page faults again: measured, a quarter of a small model's training time.
-    """
-    trim_threshold, mmap_threshold = -1, -3  # names of glibc's malloc.h
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError, TypeError):
-        return  # another C library, another system
-    mallopt(mmap_threshold, 32 << 20)
-    mallopt(trim_threshold, (1 << 31) - 1)
 
 
 def matmul_flops(device: torch.device, dtype: torch.dtype) -> float:

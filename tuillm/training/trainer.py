@@ -18,6 +18,7 @@ from tuillm.config import SamplingConfig, TrainConfig, build_train, settings_tab
 from tuillm.errors import TuillmError
 from tuillm.generation import Sampler
 from tuillm.model import GPT, choose_device
+from tuillm.model.memory import keep_freed_memory
 from tuillm.store.models import Model, find_model, shape_of
 from tuillm.text import load_tokenizer, read_corpus, tokenize
 from tuillm.training.batches import Batches
@@ -26,7 +27,6 @@ from tuillm.training.evaluate import Evaluation, evaluate
 from tuillm.training.machine import (
     autocast,
     choose_train_dtype,
-    keep_freed_memory,
     matmul_flops,
 )
 from tuillm.training.metrics import StepMetrics, Stopwatch

@@ -1,0 +1,91 @@
+"""`tuillm eval`: the figures of transformers, one table, bad input in one line."""
+
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+import torch
+from pytest import approx
+
+TEXT = "Dry feet and a short road. " * 30 + "Қазақ тілі. 🐐"
+
+
+@pytest.fixture
+def text(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+def tuillm(*arguments, code=0):
+    """What a command printed on stdout, or on stderr when it was to fail."""
+    done = subprocess.run([sys.executable, "-m", "tuillm", *map(str, arguments)],
+                          capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    return done.stderr if code else done.stdout
+
+
+@torch.no_grad()
+def reference(transformers, folder, stride=None):
+    """Nats and count of TEXT's tokens by transformers, each counted in the first window with it."""
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    ids = torch.tensor(tokenizer(TEXT)["input_ids"])
+    T, end, nats = model.config.n_positions, len(ids) - 1, 0.0
+    stride, covered, start = stride or T, 0, 0
+    while covered < end:
+        if start + T > end and stride < T:
+            start = max(0, end - T)
+        stop = min(start + T, end)
+        logprobs = model(ids[None, start:stop]).logits[0].log_softmax(-1)
+        for place in range(covered, stop):
+            nats -= float(logprobs[place - start, ids[place + 1]])
+        covered, start = stop, start + stride
+    return nats, end
+
+
+@pytest.mark.parametrize("stride", [None, 5, 31, 1000])
+def test_figures_are_those_of_transformers(transformers, model, home, text, stride):
+    """Loss, perplexity and bits per byte equal a plain computation, windows overlapping or not."""
+    options = ["--stride", stride] if stride else []
+    (found,) = json.loads(tuillm("eval", model, text, "--json", *options))
+    nats, count = reference(transformers, home / "models" / model,
+                            None if stride in (None, 1000) else stride)
+    assert found["tokens"] == count
+    assert found["nats_per_token"] == approx(nats / count, rel=1e-4)
+    assert found["perplexity"] == approx(math.exp(nats / count), rel=1e-3)
+    assert found["bytes"] == len(TEXT.encode())
+
+
+def test_several_models_make_a_table(model, home, text):
+    """One row a model in the order typed; the same text twice gives the same figures."""
+    lines = tuillm("eval", model, home / "models" / model, text).splitlines()
+    assert lines[0].split()[:2] == ["model", "tokens"]
+    first, second = (line.split() for line in lines[1:])
+    assert first[:5] == second[:5] and first[0] == "book"
+
+
+def test_the_held_out_part_alone(model, text):
+    """--val-fraction measures the end of the text only."""
+    (found,) = json.loads(tuillm("eval", model, text, "--val-fraction", "0.25", "--json"))
+    (whole,) = json.loads(tuillm("eval", model, text, "--json"))
+    assert found["bytes"] == len(TEXT[int(len(TEXT) * 0.75):].encode()) < whole["bytes"] / 3
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["nix"], "wants a model and a text"),
+    (["nix", "{text}"], "no model named 'nix'"),
+    (["book", "missing.txt"], "does not exist"),
+    (["book", "{text}", "--stride", "0"], "--stride cannot be 0"),
+    (["book", "{text}", "--val-fraction", "0.9"], "0.9"),
+    (["book", "{text}", "--dtype", "int3"], "int3"),
+])
+def test_bad_input_gets_one_line(model, text, arguments, words):
+    """What cannot be measured is told in one line, with what to do."""
+    typed = [each.format(text=text) for each in arguments]
+    done = subprocess.run([sys.executable, "-m", "tuillm", "eval", *typed], capture_output=True,
+                          text=True)
+    assert done.returncode in (1, 2) and not done.stdout
+    assert words in done.stderr and done.stderr.count("\n") == 1

@@ -1,0 +1,124 @@
+"""`tuillm eval`: how well models foretell a text; one table for all of them."""
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tuillm.cli.options import place_options
+from tuillm.cli.output import print_json, print_table
+from tuillm.errors import UsageError
+from tuillm.units import duration, figure
+
+if TYPE_CHECKING:
+    from tuillm.config import TrainConfig
+    from tuillm.store.models import Model
+    from tuillm.text import Corpus
+
+_COLUMNS = ("model", "tokens", "nats/token", "perplexity", "bits/byte", "tokens/s", "computed in")
+
+
+@click.command("eval")
+@click.argument("names", nargs=-1, required=True, metavar="MODEL... TEXT")
+@click.option("--stride", type=int, metavar="N", help=(
+    "Let windows overlap and begin N tokens apart: slower, and each token is foretold from "
+    "more of what stands before it [windows side by side]."))
+@click.option("--val-fraction", type=float, default=0.0, metavar="F", help=(
+    "Only the last part of the text, as training holds it out; 0.1 is a tenth [all of it]."))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@place_options("float32")
+def eval_command(
+    names: tuple[str, ...], stride: int | None, val_fraction: float, as_json: bool, device: str,
+    dtype: str,
+) -> None:
+    """Measure how well each MODEL foretells TEXT, a file or an address.
+
+    Every token but the first is foretold once, so the same text gives the same figures each time.
+    Bits per byte compare across tokenizers; losses per token and perplexities do not.
+    """
+    *models, text = names
+    if not models:
+        raise UsageError("eval wants a model and a text", f"tuillm eval MODEL {text}")
+    if stride is not None and stride < 1:
+        raise UsageError(f"--stride cannot be {stride}", "allowed: 1 or more")
+    from tuillm.config import build_train
+    from tuillm.store.models import find_model
+    from tuillm.store.usage import using
+    from tuillm.text import read_corpus
+
+    config = build_train({"corpus": text, "val_fraction": val_fraction})
+    found = [find_model(name) for name in models]  # wrong names are told before torch is loaded
+    corpus = read_corpus(config.corpus)
+    with ExitStack() as marks:
+        for model in found:
+            marks.enter_context(using(model.name, "eval"))
+        results = [_measure(model, corpus, config, device, dtype, stride) for model in found]
+    if as_json:
+        print_json(results)
+    else:
+        print_table(_COLUMNS, list(map(_row, results)), right=" ".join(_COLUMNS[1:6]))
+
+
+def _measure(
+    model: "Model", corpus: "Corpus", config: "TrainConfig", device: str, dtype: str,
+    stride: int | None,
+) -> dict[str, Any]:
+    """Load one model, tell how far it is on a terminal, and let go of it."""
+    from tuillm.generation import Sampler
+    from tuillm.text import tokenize
+    from tuillm.training.evaluate import evaluate
+
+    sampler = Sampler(model.path, device=device, dtype=dtype)
+    tokens = tokenize(corpus, config, sampler.tokenizer)
+    began = time.perf_counter()
+    with _Progress(model.name) as progress:
+        result = evaluate(sampler.model, tokens.val, tokens.val_bytes, sampler.tokenizer,
+                          stride=stride, progress=progress)
+    assert result is not None
+    count = len(tokens.val) - 1
+    return {
+        "model": model.name, "tokens": count, "bytes": tokens.val_bytes,
+        "nats_per_token": result.val_loss,
+        "perplexity": math.exp(result.val_loss) if result.val_loss < 700 else None,
+        "bits_per_byte": result.bits_per_byte,
+        "stride": min(stride or sampler.model.config.block_size, sampler.model.config.block_size),
+        "tokens_per_sec": count / (time.perf_counter() - began),
+        "dtype": str(sampler.dtype).removeprefix("torch."),
+    }
+
+
+def _row(result: dict[str, Any]) -> tuple[str, ...]:
+    perplexity = result["perplexity"]
+    return (
+        result["model"], f"{result['tokens']:,}", figure(result["nats_per_token"]),
+        "-" if perplexity is None else f"{perplexity:,.2f}", figure(result["bits_per_byte"]),
+        f"{result['tokens_per_sec']:,.0f}", result["dtype"],
+    )
+
+
+class _Progress:
+    """A line on stderr that says how far one model is, on a terminal only."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._began = self._told = time.monotonic()
+        self._wanted = sys.stderr.isatty()
+
+    def __enter__(self) -> Callable[[float], None]:
+        return self._tell
+
+    def __exit__(self, *_: object) -> None:
+        if self._wanted:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+    def _tell(self, share: float) -> None:
+        now = time.monotonic()
+        if self._wanted and now - self._told > 0.2:
+            self._told = now
+            left = duration((now - self._began) * (1 - share) / share)
+            print(f"\r\x1b[K{self._name}: {share:.0%}, {left} left", end="", file=sys.stderr,
+                  flush=True)
