@@ -40,6 +40,7 @@ class Chat:
         self._in_use = ExitStack()
         self._paused = False
         self._session: Session | None = None
+        self._told_of: Sampler | None = None  # how precisely it computes
         self.model = model
         self.mode: Mode = mode_of(model.card)
         self.loader = Loader(model, device, dtype)
@@ -66,7 +67,11 @@ class Chat:
         """The loaded model."""
         if not self.loader.done:
             self.screen.note(f"loading {self.model.name}")
-        return self.loader.sampler()
+        sampler = self.loader.sampler()
+        if sampler.why_dtype and sampler is not self._told_of:
+            self.screen.note(f"{self.model.name} computes in {sampler.precision}")
+        self._told_of = sampler
+        return sampler
 
     @property
     def open(self) -> bool:

@@ -43,6 +43,8 @@ def write_reply(
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="replace")
+    if sampler.why_dtype:
+        print(f"computing in {sampler.precision}", file=sys.stderr, flush=True)
     figures = _Figures()
     tokens = figures.count(sampler.stream(prompt, config, num_samples))
     if as_json:
@@ -51,7 +53,8 @@ def write_reply(
         _write_text(tokens, prompt if echo else "", num_samples)
     if stats:
         read = len(sampler.tokenizer.encode(prompt or START))
-        print(f"{figures.line()} prompt_tokens={read}", file=sys.stderr, flush=True)
+        dtype = str(sampler.dtype).removeprefix("torch.")
+        print(f"{figures.line()} prompt_tokens={read} dtype={dtype}", file=sys.stderr, flush=True)
 
 
 def _write_text(tokens: Iterable["Token"], echo: str, num_samples: int) -> None:

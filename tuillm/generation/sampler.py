@@ -95,6 +95,12 @@ class Sampler:
         self.why_dtype = ""
         return self
 
+    @property
+    def precision(self) -> str:
+        """What it computes in, and why when that is less than usual, in words."""
+        name = str(self.dtype).removeprefix("torch.")
+        return f"{name}: {self.why_dtype}" if self.why_dtype else name
+
     def _set_up(self, model: GPT, tokenizer: Tokenizer) -> None:
         self.model = model
         self.tokenizer = tokenizer
