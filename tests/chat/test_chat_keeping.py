@@ -16,8 +16,6 @@ from tuillm.config import build_sampling
 from tuillm.store.models import find_model
 from tuillm.store.sessions import list_sessions, load_session
 
-pytestmark = pytest.mark.slow
-
 PLACES = sorted(random.Random(11).sample(range(1, 400), 10))
 
 
@@ -27,6 +25,7 @@ def chat(talk):
     return talk("--seed", "1", "-n", "12")
 
 
+@pytest.mark.slow
 def test_conversations_are_kept_listed_and_taken_up(chat, talk, kept, home):
     """Each exchange is on disk at once; /sessions lists, /load goes on, --continue the latest."""
     assert chat.say("/sessions") == "no conversation was kept yet"
@@ -58,6 +57,7 @@ def test_conversations_are_kept_listed_and_taken_up(chat, talk, kept, home):
     assert "Marda said" in again.say("/branches") or "3 long" not in again.text
 
 
+@pytest.mark.slow
 def test_continue_without_a_conversation_begins_one(talk, letters, kept):
     """--continue says that nothing was kept; /load changes to the model of the conversation."""
     chat = talk("--continue", "-n", "5", name=letters)
@@ -73,6 +73,7 @@ def test_continue_without_a_conversation_begins_one(talk, letters, kept):
     assert [each["session"]["model"] for each in kept()] == ["letters"]
 
 
+@pytest.mark.slow
 def test_export_writes_a_page_and_data(chat, tmp_path):
     """As .md for people, as .json with the whole tree; other names and places are refused."""
     assert "there is nothing to write yet" in chat.say("/export a.md")
@@ -93,6 +94,7 @@ def test_export_writes_a_page_and_data(chat, tmp_path):
     assert "cannot" in chat.say(f"/export {page}/a.md")
 
 
+@pytest.mark.slow
 def test_no_history_writes_nothing(talk, home):
     """The data directory is after --no-history what it was before; /save is asked for."""
     def files():
@@ -118,6 +120,7 @@ def test_no_history_writes_nothing(talk, home):
     assert len(list_sessions()) == 1
 
 
+@pytest.mark.slow
 def test_a_closed_window_loses_nothing(chat, kept):
     """SIGTERM, or the window closed, in the middle of a reply: what was said up to then is kept."""
     chat.say("/set max_new_tokens 1000000")
@@ -131,6 +134,7 @@ def test_a_closed_window_loses_nothing(chat, kept):
     assert typed["text"] == "Marda said" and len(reply["ids"]) > 15 and reply["stopped"]
 
 
+@pytest.mark.slow
 def test_a_hung_up_terminal_keeps_the_conversation(chat, kept):
     """The same when the terminal has gone and can be written on no more."""
     chat.say("/set max_new_tokens 1000000")

@@ -30,8 +30,6 @@ from tuillm.dashboard.widgets.chart import Chart
 from tuillm.dashboard.widgets.form import TrainForm
 from tuillm.store.models import get_model
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def here(book, monkeypatch):
@@ -83,6 +81,7 @@ async def test_from_a_text_to_a_talk(app, pilot, here, monkeypatch):
     assert get_model("book").problem == ""
 
 
+@pytest.mark.slow
 @piloted()
 async def test_a_terminal_that_cannot_be_lent(app, pilot, model):
     """Where the dashboard cannot step aside for the chat, it says so and stays."""
@@ -95,6 +94,7 @@ async def test_a_terminal_that_cannot_be_lent(app, pilot, model):
     await opened(pilot, RunsScreen)
 
 
+@pytest.mark.slow
 @piloted()
 async def test_ctrl_c_in_the_chat_is_for_the_chat_alone(app, pilot, model, monkeypatch):
     """An interrupt while the chat has the terminal does not reach the dashboard."""
@@ -117,6 +117,7 @@ async def test_ctrl_c_in_the_chat_is_for_the_chat_alone(app, pilot, model, monke
     assert not toasts(app)
 
 
+@pytest.mark.slow
 @piloted()
 async def test_a_chat_that_fails(app, pilot, model, monkeypatch):
     """Its last words can be read before the dashboard comes back, which names the exit code."""
@@ -127,6 +128,7 @@ async def test_a_chat_that_fails(app, pilot, model, monkeypatch):
     assert await told(pilot, "'book' failed: it ended with exit code 3")
 
 
+@pytest.mark.slow
 @piloted()
 async def test_a_chat_that_cannot_be_started(app, pilot, model, monkeypatch):
     """When the child process does not even start, the dashboard is back with the reason."""
@@ -141,6 +143,7 @@ async def test_a_chat_that_cannot_be_started(app, pilot, model, monkeypatch):
     assert await told(pilot, "Cannot allocate memory")
 
 
+@pytest.mark.slow
 @piloted()
 async def test_chat_from_a_run(app, pilot, house, monkeypatch):
     """`c` on a run talks to the model it published, and says so when there is none."""
@@ -157,6 +160,7 @@ async def test_chat_from_a_run(app, pilot, house, monkeypatch):
     assert commands[4] == ["-m", "tuillm", "chat", "salt-road"]
 
 
+@pytest.mark.slow
 @piloted()
 async def test_a_damaged_model_is_not_talked_to(app, pilot, model, home, monkeypatch):
     """A model that cannot be used gets a toast with what is wrong, and no chat."""
@@ -168,6 +172,7 @@ async def test_a_damaged_model_is_not_talked_to(app, pilot, model, home, monkeyp
     assert not commands
 
 
+@pytest.mark.slow
 @piloted()
 async def test_quitting_asks_only_for_a_form_that_was_begun(app, pilot, here):
     """An empty form is left at once; over one that was filled in a question comes first."""
@@ -186,6 +191,7 @@ async def test_quitting_asks_only_for_a_form_that_was_begun(app, pilot, here):
     await until(pilot, lambda: app._exit)
 
 
+@pytest.mark.slow
 def test_a_mistake_of_ours_is_one_line(home, capfd):
     """An exception ends the dashboard with a line that names the log, where the traceback is."""
     apps = []

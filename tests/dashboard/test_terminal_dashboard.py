@@ -14,8 +14,6 @@ from furnished import furnish
 from tuillm.store.models import list_models
 from tuillm.store.runs import get_run, metric_rows, read_rows
 
-pytestmark = pytest.mark.slow
-
 
 def steps(run):
     """How many rows of metrics a run has."""
@@ -88,6 +86,7 @@ def test_chat_and_back_while_a_run_goes_on(dashboard, model, trained_folders, ho
     assert run.status().state == "running"
 
 
+@pytest.mark.slow
 def test_a_killed_dashboard_leaves_the_run_steerable(dashboard, book):
     """Started from the form, the run outlives SIGKILL; the next dashboard pauses and stops it."""
     screen = dashboard("No models yet")
@@ -120,6 +119,7 @@ def test_a_killed_dashboard_leaves_the_run_steerable(dashboard, book):
     assert written(run) == list(range(1, stopped.step + 1))
 
 
+@pytest.mark.slow
 def test_a_closed_window_ends_the_dashboard_and_not_the_run(dashboard, start):
     """SIGHUP ends the dashboard quietly, and training goes on."""
     run = start()
@@ -131,6 +131,7 @@ def test_a_closed_window_ends_the_dashboard_and_not_the_run(dashboard, start):
     assert taken == list(range(1, len(taken) + 1))
 
 
+@pytest.mark.slow
 def test_a_lost_run_is_seen_and_resumed(dashboard, start):
     """A worker killed while one looks at its run: `lost` within 15 s, and R goes on to the end."""
     run = start(max_steps=300)
@@ -150,6 +151,7 @@ def test_a_lost_run_is_seen_and_resumed(dashboard, start):
     assert [row["step"] for row in metric_rows(run)] == list(range(1, 301))
 
 
+@pytest.mark.slow
 def test_plain_tuillm_opens_the_dashboard(terminal):
     """On a terminal that is; q leaves it as it was found: screen, cursor, mouse and typing."""
     screen = terminal()
@@ -162,6 +164,7 @@ def test_plain_tuillm_opens_the_dashboard(terminal):
         assert screen.raw.rfind(switched_off) > screen.raw.rfind(switched_on) > 0
 
 
+@pytest.mark.slow
 def test_plain_tuillm_without_a_terminal_prints_help():
     """In a pipe it says what there is, as --help does."""
     bare, helped = (subprocess.run([sys.executable, "-m", "tuillm", *words], text=True,
@@ -171,6 +174,7 @@ def test_plain_tuillm_without_a_terminal_prints_help():
     assert not bare.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", ["stdin", "stdout", "stderr"])
 def test_the_dashboard_wants_a_terminal(missing):
     """One line and exit code 2 when any of the three streams is no terminal."""
@@ -186,6 +190,7 @@ def test_the_dashboard_wants_a_terminal(missing):
     assert done.returncode == 2 and errors.decode().strip() == line and not output
 
 
+@pytest.mark.slow
 def test_a_failure_is_one_line_and_written_down(terminal, home):
     """What breaks the dashboard is told in a line without a traceback; the log has the rest."""
     screen = terminal("dashboard", environment={"TEXTUAL_DRIVER": "no_such_driver"})
@@ -197,6 +202,7 @@ def test_a_failure_is_one_line_and_written_down(terminal, home):
     assert log.startswith("Traceback") and "no_such_driver" in log
 
 
+@pytest.mark.slow
 def test_a_home_that_goes_away_does_not_end_the_dashboard(dashboard, home):
     """The data directory taken away under it: an empty registry, and no word of Python."""
     furnish(home)
@@ -212,6 +218,7 @@ def test_a_home_that_goes_away_does_not_end_the_dashboard(dashboard, home):
     assert screen.wait_end() == 0 and "Traceback" not in screen.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["a file", "a place where nothing can be made"])
 def test_a_home_that_cannot_be_written_is_named_when_it_matters(dashboard, tmp_path, place):
     """An impossible TUILLM_HOME shows nothing to choose, and the first start says why."""
@@ -224,6 +231,7 @@ def test_a_home_that_cannot_be_written_is_named_when_it_matters(dashboard, tmp_p
     assert screen.wait_end() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("environment", [
     {"TERM": "xterm"}, {"COLORTERM": "truecolor", "NO_COLOR": "1"}], ids=["16 colours", "none"])
 def test_the_run_view_in_few_colours(dashboard, home, environment):
@@ -241,6 +249,7 @@ def test_the_run_view_in_few_colours(dashboard, home, environment):
     assert screen.wait_end() == 0
 
 
+@pytest.mark.slow
 def test_one_panel_at_a_time(dashboard, home):
     """At 80x24 Tab turns to the next panel, drawn for the size it has; none is skipped or lost."""
     furnish(home)
@@ -256,6 +265,7 @@ def test_one_panel_at_a_time(dashboard, home):
     shows(screen, "train loss")
 
 
+@pytest.mark.slow
 def test_a_form_that_was_left_keeps_its_text(dashboard):
     """After Escape, digits lead to places; no question in between puts them into the field."""
     screen = dashboard("No models yet")
