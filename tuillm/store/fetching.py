@@ -5,7 +5,9 @@ Knows ranges, patience and checksums. What has come is on the disk at once, in p
 """
 
 import hashlib
+import os
 import re
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +31,7 @@ PIECE = 1 << 18
 _ATTEMPTS = 6
 _LONGEST_WAIT = 300.0
 _READ = 1 << 20
+_LOOK_EVERY = 0.05
 
 # called all the time with the bytes that have just come; what it raises ends the work
 Tick = Callable[[int], None]
@@ -45,7 +48,17 @@ def fetch(plan: Plan, file: HubFile, target: Path, source: Source, tick: Tick, n
     best = -1
 
     def attempt() -> None:
-        _go_on(plan.url(file), file, target, source, tick)
+        reader = _Reader(plan.url(file), file, target, source)
+        reader.start()
+        try:
+            while reader.is_alive():
+                reader.join(_LOOK_EVERY)
+                tick(reader.came())
+        finally:
+            reader.stop()
+        tick(reader.came())
+        if reader.error:
+            raise reader.error
 
     def got_on() -> bool:
         nonlocal best
@@ -114,58 +127,108 @@ def have(path: Path) -> int:
         return 0
 
 
-def _go_on(url: str, file: HubFile, target: Path, source: Source, tick: Tick) -> None:
-    """Ask once for what is missing, and write down what comes."""
-    from huggingface_hub import constants
-    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+class _Reader(threading.Thread):
+    """Asks once for what is missing of a file, and writes down what comes.
 
-    start = have(target)
-    # the client leaves the token out when it is sent on to another host
-    headers = build_hf_headers(library_name="tuillm") | {"Accept-Encoding": "identity"}
-    if start:
-        headers["Range"] = f"bytes={start}-"
-    silence = float(constants.HF_HUB_DOWNLOAD_TIMEOUT)
-    try:
-        with get_session().stream("GET", url, headers=headers, timeout=silence) as response:
-            if response.status_code == 416:
-                raise Hiccup(f"the server's file ends before byte {start:,} of {file.size:,}")
-            if response.status_code not in (200, 206):
-                if response.url.netloc.decode() != host():  # the next answer sends us elsewhere
-                    raise Hiccup(f"{response.url.host} answered {response.status_code}",
-                                 retry_after(response.headers))
-                response.read()
-                with hub_errors(source):
-                    hf_raise_for_status(response)
-                raise TuillmError(f"{host()} answered {response.status_code} for {file.name}")
-            _take(response, file, target, start, tick)
-    except request_errors() as error:
-        raise Hiccup(_reason(error), 0.0) from None
+    A thread of its own: however long a server is silent, the one that waits can stop.
+    """
 
+    def __init__(self, url: str, file: HubFile, target: Path, source: Source) -> None:
+        super().__init__(daemon=True)
+        self.error: BaseException | None = None
+        self._url, self._file, self._target, self._source = url, file, target, source
+        self._gate, self._stopped, self._came = threading.Lock(), False, 0
 
-def _take(response: Any, file: HubFile, target: Path, start: int, tick: Tick) -> None:
-    """Write down the body of an answer, behind what is there or in its place."""
-    if response.status_code == 206:
-        range = re.match(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
-        if not range or int(range[1]) != start or range[2] not in ("*", str(file.size)):
-            raise TuillmError(f"the server sends another part of {file.name} than was asked for",
-                              "try again")
-    elif start:  # it does not know ranges: all comes again
-        tick(-start)
-        start = 0
-    try:
-        with target.open("r+b" if start else "wb", buffering=0) as out:
-            done = out.seek(start)
-            for chunk in response.iter_raw():
-                if done + len(chunk) > file.size:
-                    raise Hiccup("the server sends more than the file has")
-                _write(out, chunk)
-                done += len(chunk)
-                tick(len(chunk))
-    except OSError as error:
-        raise disk_error(error, target) from None
-    if done < file.size:
-        raise Hiccup(f"the server ended after {done:,} of {file.size:,} bytes",
-                     retry_after(response.headers))
+    def came(self) -> int:
+        """Return by how many bytes the file has changed since the last call."""
+        with self._gate:
+            came, self._came = self._came, 0
+        return came
+
+    def stop(self) -> None:
+        """Write nothing from now on."""
+        with self._gate:
+            self._stopped = True
+
+    def run(self) -> None:
+        try:
+            self._ask()
+        except BaseException as error:  # whoever waits raises it
+            self.error = error
+
+    def _ask(self) -> None:
+        from huggingface_hub import constants
+        from huggingface_hub.utils import build_hf_headers, get_session
+
+        start = have(self._target)
+        # the client leaves the token out when it is sent on to another host
+        headers = build_hf_headers(library_name="tuillm") | {"Accept-Encoding": "identity"}
+        if start:
+            headers["Range"] = f"bytes={start}-"
+        silence = float(constants.HF_HUB_DOWNLOAD_TIMEOUT)
+        try:
+            with get_session().stream("GET", self._url, headers=headers,
+                                      timeout=silence) as response:
+                self._refuse(response, start)
+                self._take(response, self._offset(response, start))
+        except request_errors() as error:
+            raise Hiccup(_reason(error)) from None
+
+    def _refuse(self, response: Any, start: int) -> None:
+        """Raise for an answer that is no content."""
+        from huggingface_hub.utils import hf_raise_for_status
+
+        if response.status_code in (200, 206):
+            return
+        if response.status_code == 416:
+            raise Hiccup(f"the server's file ends before byte {start:,} of {self._file.size:,}")
+        if response.url.netloc.decode() != host():  # the next answer sends us elsewhere
+            raise Hiccup(f"{response.url.host} answered {response.status_code}",
+                         retry_after(response.headers))
+        response.read()
+        with hub_errors(self._source):
+            hf_raise_for_status(response)
+        raise TuillmError(f"{host()} answered {response.status_code} for {self._file.name}")
+
+    def _offset(self, response: Any, start: int) -> int:
+        """Return from which byte on an answer goes."""
+        if response.status_code == 200:
+            return 0
+        told = re.match(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+        if not told or int(told[1]) != start or told[2] not in ("*", str(self._file.size)):
+            raise TuillmError(f"the server sends another part of {self._file.name} than was asked "
+                              "for", "try again")
+        return start
+
+    def _take(self, response: Any, start: int) -> None:
+        """Write down a body from byte `start` on; nothing stays behind it."""
+        done = start
+        try:
+            with self._open(start) as out:
+                for chunk in response.iter_raw():
+                    if done + len(chunk) > self._file.size:
+                        raise Hiccup("the server sends more than the file has")
+                    with self._gate:
+                        if self._stopped:
+                            return
+                        _write(out, chunk)
+                        self._came += len(chunk)
+                    done += len(chunk)
+        except OSError as error:
+            raise disk_error(error, self._target) from None
+        if done < self._file.size:
+            raise Hiccup(f"the server ended after {done:,} of {self._file.size:,} bytes")
+
+    def _open(self, start: int) -> Any:
+        """Open the file behind what is to stay of it."""
+        with self._gate:
+            if not self._stopped:
+                self._came += start - have(self._target)
+                self._target.touch()
+                os.truncate(self._target, start)
+        out = self._target.open("r+b", buffering=0)
+        out.seek(start)
+        return out
 
 
 def _write(out: Any, content: bytes) -> None:

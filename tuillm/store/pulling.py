@@ -71,7 +71,7 @@ def size_of(source: Source, name: str = "") -> tuple[int, int]:
     """Return the bytes that a pull of `source` has to bring, and how many are here already."""
     folder = pull_of(name or source.name)
     plan = _kept_plan(folder, source) or _look_up(source, lambda came: None, lambda words: None)
-    return plan.size, sum(_come(folder, file) for file in plan.files)
+    return plan.size, sum(_come(folder, file.name) for file in plan.files)
 
 
 def pulled_from(source: Source, name: str = "") -> Model | None:
@@ -135,9 +135,9 @@ class _Work:
             plan = _look_up(self._source, self._tick, self._note)
             _drop_files(self.pull)
             write_json(self.pull.plan, asdict(plan) | {"revision": self._source.revision})
-        come = {file.name: (_come(self.pull, file), file.size) for file in plan.files}
-        self._update(commit=plan.commit, total=plan.size, files=come,
-                     done=sum(done for done, _ in come.values()))
+        self._update(commit=plan.commit, total=plan.size,
+                     files={file.name: (0, file.size) for file in plan.files})
+        self._count()
         return plan
 
     def _refuse_without_room(self, plan: Plan) -> None:
@@ -155,7 +155,7 @@ class _Work:
         target = self.pull.path / file.name
         if have(target) == file.size and target.exists():
             return  # it has been checked: only then it gets its name
-        partial = _partial(self.pull, file)
+        partial = _partial(self.pull, file.name)
         self._file = file.name
         if have(partial) < file.size and (cached := plan.cached(file)):
             copy(cached, partial, self._tick)
@@ -210,10 +210,16 @@ class _Work:
             self._reported = now
             self._pace(now)
             self._report(self._status.model_copy())
-        if now - self._written >= _STATUS_EVERY:
-            self._write(now)
             if self.pull.cancel_requested(self._status.created):
                 raise Cancelled
+        if now - self._written >= _STATUS_EVERY:
+            self._write(now)
+
+    def _count(self) -> None:
+        """Take what has come from the disk itself."""
+        files = {name: (_come(self.pull, name), size)
+                 for name, (_, size) in self._status.files.items()}
+        self._update(files=files, done=sum(come for come, _ in files.values()))
 
     def _note(self, words: str) -> None:
         self._update(note=words)
@@ -235,6 +241,7 @@ class _Work:
         self._report(self._status.model_copy())
 
     def _tell_end(self, error: BaseException) -> None:
+        self._count()
         with suppress(TuillmError):  # on a full disk that cannot be written down
             if isinstance(error, Cancelled | KeyboardInterrupt):
                 self._tell("cancelled")
@@ -273,15 +280,15 @@ def _drop_files(folder: Pull) -> None:
     """Throw away what an earlier pull of something else has left."""
     for name in hub.FILES:
         (folder.path / name).unlink(missing_ok=True)
-        (folder.path / f"{name}.partial").unlink(missing_ok=True)
+        _partial(folder, name).unlink(missing_ok=True)
 
 
-def _partial(folder: Pull, file: HubFile) -> Path:
-    return folder.path / f"{file.name}.partial"
+def _partial(folder: Pull, name: str) -> Path:
+    return folder.path / f"{name}.partial"
 
 
-def _come(folder: Pull, file: HubFile) -> int:
-    return max(have(folder.path / file.name), have(_partial(folder, file)))
+def _come(folder: Pull, name: str) -> int:
+    return max(have(folder.path / name), have(_partial(folder, name)))
 
 
 def _link(origin: Path, target: Path) -> None:
