@@ -16,7 +16,7 @@ ALLOWED = {
     "errors": set(),
     "units": set(),
     "config": {"errors"},
-    "store": {"errors", "config"},
+    "store": {"errors", "units", "config"},
     "theme": {"errors", "store.files", "store.paths"},
     "text": {"errors", "config", "store"},
     "model": {"errors", "units", "config"},

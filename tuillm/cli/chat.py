@@ -7,6 +7,7 @@ import click
 
 from tuillm.cli.generate import read_prompt
 from tuillm.cli.options import GroupedCommand, place_options, setting_options, typed
+from tuillm.cli.pull import offer_pull
 from tuillm.cli.writing import filter_options, write_reply
 from tuillm.config import SamplingConfig, build_sampling
 from tuillm.errors import UsageError
@@ -29,6 +30,9 @@ def chat_command(
 ) -> None:
     """Talk to the model NAME: a name of the registry, or a model folder.
 
+    gpt2, gpt2-medium, gpt2-large, gpt2-xl and ORG/NAME are fetched from the Hugging Face hub when
+    they are not here yet and you agree.
+
     Ctrl-C stops a reply, Ctrl-D leaves, /help explains. In a pipe it is a filter: it reads one
     message from stdin and writes the model's reply, and nothing else, to stdout.
     """
@@ -39,6 +43,7 @@ def chat_command(
         option = "--json" if as_json else "--stats"
         raise UsageError(f"{option} is for pipes", f"echo TEXT | tuillm chat {name} {option}")
     else:
+        name = offer_pull(name)
         open_chat(name, config, device, dtype, keep=not no_history, go_on=go_on, vi=vi)
 
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "dashboard": "See, steer and start everything (also: tuillm alone).",
     "demo": "Grow a model on the bundled book, then talk to it.",
     "train": "Grow a model on a text of yours.",
+    "pull": "Fetch a GPT-2 from the Hugging Face hub.",
     "chat": "Talk to a model.",
     "generate": "Print text that a model writes.",
     "compare": "Let two models continue the same words, side by side.",
@@ -64,6 +65,7 @@ def tuillm(ctx: click.Context) -> None:
     tuillm demo                            a minute of training, then a chat
     tuillm train book.txt --preset tiny    grow a model on your own text
     tuillm chat book                       talk to it
+    tuillm pull gpt2                       or begin with a model that has read a lot
     """
     if ctx.invoked_subcommand is not None:
         return

@@ -1,7 +1,8 @@
-"""The Hugging Face folder: the only place that knows GPT-2's names and layout on disk.
+"""The Hugging Face folder: the only place that knows GPT-2's tensors and their layout on disk.
 
 A folder written here opens with `transformers.AutoModelForCausalLM.from_pretrained`, and every
-GPT-2-shaped folder opens here. Linear weights stand there as [in, out] and are turned.
+GPT-2-shaped folder opens here. Linear weights stand there as [in, out] and are turned. Which
+`config.json` is that of a GPT-2, `config.gpt2` knows.
 """
 
 import json
@@ -12,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from tuillm.config.gpt2 import gpt2_shape
 from tuillm.config.shape import GPTConfig
 from tuillm.errors import TuillmError
 from tuillm.model.gpt import GPT
@@ -40,21 +42,8 @@ def read_config(folder: Path) -> GPTConfig:
     """
     path = folder / "config.json"
     try:
-        found: dict[str, Any] = json.loads(path.read_bytes())
-        if found.get("model_type") != "gpt2":
-            raise TuillmError(f"{path} is of architecture {found.get('model_type')!r}, not gpt2")
-        _refuse_damaged(path, found)
-        _refuse_variants(path, found)
-        return GPTConfig(
-            vocab_size=found["vocab_size"],
-            block_size=found["n_positions"],
-            n_layer=found["n_layer"],
-            n_head=found["n_head"],
-            n_embd=found["n_embd"],
-            tie_weights=found.get("tie_word_embeddings", True),
-            norm_eps=found.get("layer_norm_epsilon", 1e-5),
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return gpt2_shape(json.loads(path.read_bytes()), path)
+    except (OSError, ValueError) as error:
         raise TuillmError(f"{path} is damaged: {error!r}") from None
 
 
@@ -115,32 +104,6 @@ def _config_json(config: GPTConfig, eot: int | None) -> dict[str, Any]:
         "eos_token_id": eot,
         "dtype": "float32",
     }
-
-
-def _refuse_variants(path: Path, found: dict[str, Any]) -> None:
-    """GPT-2's config has switches that change the arithmetic; refuse those we do not compute."""
-    activation = found.get("activation_function", "gelu_new")
-    if activation not in ("gelu_new", "gelu_pytorch_tanh"):
-        raise TuillmError(f"{path} wants activation {activation!r}; tuillm computes gelu_new only")
-    if found.get("n_inner") not in (None, 4 * found["n_embd"]):
-        raise TuillmError(f"{path} has n_inner {found['n_inner']}, not 4 times n_embd")
-    for switch in ("scale_attn_by_inverse_layer_idx", "add_cross_attention"):
-        if found.get(switch):
-            raise TuillmError(f"{path} sets {switch}, which tuillm does not compute")
-    if not found.get("scale_attn_weights", True):
-        raise TuillmError(f"{path} unsets scale_attn_weights, which tuillm does not compute")
-
-
-def _refuse_damaged(path: Path, found: dict[str, Any]) -> None:
-    """Name the value that no model can have; left alone it would fail far from here."""
-    for key in ("vocab_size", "n_positions", "n_embd", "n_head", "n_layer"):
-        if type(found[key]) is not int or found[key] < (key != "n_layer"):
-            raise TuillmError(f"{path} is damaged: {key} is {found[key]!r}")
-    if found["n_layer"] and found["n_embd"] % found["n_head"]:
-        raise TuillmError(f"{path} is damaged: n_embd {found['n_embd']} is not divisible by "
-                          f"n_head {found['n_head']}")
-    if not isinstance(eps := found.get("layer_norm_epsilon", 1e-5), int | float):
-        raise TuillmError(f"{path} is damaged: layer_norm_epsilon is {eps!r}")
 
 
 def _to_hf(model: GPT) -> dict[str, Tensor]:

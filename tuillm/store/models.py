@@ -7,6 +7,7 @@ folder is listed with what is wrong with it and never hides the others.
 import glob
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from tuillm.store.files import (
     remove_folder,
     write_json,
 )
+from tuillm.store.hubnames import SHORT_NAMES, is_hub_name
 from tuillm.store.names import check_name
 from tuillm.store.paths import data_dir, ensure_dir, models_dir
 from tuillm.store.usage import refuse_if_used
@@ -40,13 +42,16 @@ class ModelCard(BaseModel):
 
     Losses are of the held-out text, or, where `held_out` is false, of the training text itself:
     `val_loss` in nats per token, `bits_per_byte` in bits per UTF-8 byte, which compares across
-    tokenizers. `created` is seconds since 1970.
+    tokenizers. `source` and `revision` are the hub's repository and commit that a model was pulled
+    from. `created` is seconds since 1970.
     """
 
     model_config = ConfigDict(extra="ignore")
 
     origin: Literal["trained", "fine-tuned", "pulled", "imported"] = "imported"
     parent: str | None = None
+    source: str | None = None
+    revision: str | None = None
     run: str | None = None
     corpus: str | None = None
     corpus_sha256: str | None = None
@@ -102,9 +107,7 @@ def get_model(name: str) -> Model:
     path = models_dir() / name
     plausible = bool(name) and name == path.name and not name.startswith(".")
     if not plausible or not (os.path.isdir(path) or _put_back(path)):
-        known = [model.name for model in list_models()]
-        otherwise = "tuillm list shows them" if known else "tuillm train BOOK.txt grows one"
-        raise TuillmError(f"no model named {name!r}", did_you_mean(name, known, otherwise))
+        raise TuillmError(f"no model named {name!r}", _where_to_look(name))
     return read_model(path)
 
 
@@ -250,9 +253,16 @@ def registry_lock() -> Iterator[None]:
         with FileLock(data_dir() / "registry.lock", timeout=30):
             for left in models_dir().glob(".*.old.*"):  # a crash in the middle of a replacement
                 recover_folder(models_dir() / left.name[1:].rpartition(".old.")[0])
+            for left in filter(_is_leftover, models_dir().glob(".*.*")):
+                shutil.rmtree(left, ignore_errors=True)
             yield
     except Timeout:
         raise TuillmError("the registry is locked by another tuillm", "try again") from None
+
+
+def _is_leftover(path: Path) -> bool:
+    """Whether a crash has left a folder in the making or in the removing, as `files` names it."""
+    return bool(re.fullmatch(r"\..+\.[a-z0-9_]{8}", path.name)) and path.is_dir()
 
 
 def _put_back(path: Path) -> bool:
@@ -270,8 +280,18 @@ def _copy_files(source: Path, folder: Path) -> None:
         raise disk_error(OSError(str(error.args[0][0][2])), folder) from None
 
 
+def _where_to_look(name: str) -> str:
+    """Return the hint for a model that is not there: the nearest, the hub's, how to grow one."""
+    known = [model.name for model in list_models()]
+    if name in SHORT_NAMES:
+        return f"tuillm pull {name}"
+    otherwise = "tuillm list shows them" if known else "tuillm train BOOK.txt grows one"
+    return did_you_mean(name, known, f"tuillm pull {name}" if is_hub_name(name) else otherwise)
+
+
 def _missing_parts(path: Path) -> str:
-    for part in (WEIGHTS, "tokenizer.json"):
+    older = all((path / part).is_file() for part in ("vocab.json", "merges.txt"))
+    for part in (WEIGHTS, *([] if older else ["tokenizer.json"])):
         if not (path / part).is_file():
             return f"{path / part} is missing"
     return _weights_problem(path / WEIGHTS)

@@ -36,6 +36,11 @@ def runs_dir() -> Path:
     return data_dir() / "runs"
 
 
+def pulls_dir() -> Path:
+    """What is being fetched from the hub: a folder a pull."""
+    return data_dir() / "pulls"
+
+
 def history_file() -> Path:
     """What a person typed in the chat."""
     return data_dir() / "history"

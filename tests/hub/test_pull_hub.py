@@ -1,0 +1,241 @@
+"""`tuillm pull` against a hub on this machine: what is fetched, reused, refused, and said."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from standin import Hub
+
+from tuillm.store.models import find_model, list_models
+from tuillm.store.pulls import list_pulls
+
+WEIGHTS = "model.safetensors"
+NEEDED = {"config.json", "generation_config.json", WEIGHTS, "vocab.json", "merges.txt",
+          "tokenizer.json", "tokenizer_config.json"}
+
+
+def is_whole(hub, name="gpt2", repo="openai-community/gpt2"):
+    """Whether the registry has a model under a name, byte for byte as the hub has it."""
+    model = find_model(name)
+    files = hub.repositories[repo].files
+    return all((model.path / each).read_bytes() == files[each] for each in NEEDED)
+
+
+def test_a_pulled_model_is_the_hubs_and_writes_text(hub, tuillm):
+    """Only what is needed is fetched; the card tells source, commit and size; it can be used."""
+    done = tuillm("pull", "gpt2")
+    assert (done.code, done.err) == (0, "")
+    assert "checksums right. Talk to it: tuillm chat gpt2" in done.out
+    assert is_whole(hub)
+    card = find_model("gpt2").card
+    commit = hub.repositories["openai-community/gpt2"].commit
+    assert (card.origin, card.source, card.revision, card.tokenizer, card.parameters) == (
+        "pulled", "openai-community/gpt2", commit, "bpe", 123_392)
+    assert {asked.file for asked in hub.requests} - {""} == NEEDED
+    assert list_pulls() == []
+    written = tuillm("generate", "gpt2", "-p", "Dry feet", "-n", "4", "--seed", "1")
+    assert written.code == 0 and written.out.startswith("Dry feet")
+
+
+def test_what_is_here_is_not_fetched_again(hub, tuillm):
+    """A second pull says so and asks nobody; with --replace it is fetched anew."""
+    tuillm("pull", "gpt2")
+    asked = len(hub.requests)
+    again = tuillm("pull", "openai-community/gpt2")
+    assert (again.code, again.out) == (0, "gpt2 is here already: tuillm chat gpt2\n")
+    assert len(hub.requests) == asked
+    assert tuillm("pull", "gpt2", "--replace").code == 0
+    assert len(hub.requests) > asked
+
+
+def test_any_repository_under_any_name_at_a_revision(hub, tuillm, tiny_files):
+    """ORG/NAME@REVISION gives that state of the files, under the name that was wanted."""
+    first = hub.add("somebody/tales", tiny_files)
+    hub.add("somebody/tales", tiny_files | {"generation_config.json": b"{}"})
+    done = tuillm("pull", f"somebody/tales@{first.commit}", "--name", "old-tales")
+    assert done.code == 0, done.err
+    model = find_model("old-tales")
+    assert (model.card.source, model.card.revision) == ("somebody/tales", first.commit)
+    assert (model.path / "generation_config.json").read_bytes() != b"{}"
+
+
+def test_a_taken_name_is_refused_before_anything_is_fetched(hub, tuillm, tiny_files):
+    """Another model of the same name stays as it is."""
+    hub.add("somebody/gpt2", tiny_files)
+    tuillm("pull", "gpt2")
+    asked = len(hub.requests)
+    done = tuillm("pull", "somebody/gpt2")
+    assert (done.code, done.err) == (1, (
+        "tuillm: a model named 'gpt2' already exists (another name: --name NAME; in its place: "
+        "--replace)\n"))
+    assert len(hub.requests) == asked
+
+
+def test_the_token_goes_to_the_hub_alone(hub, tuillm, tiny_files):
+    """A gated model opens with the token, which the host where the weights lie never sees."""
+    hub.add("somebody/gated", tiny_files, gated=True)
+    done = tuillm("pull", "somebody/gated", HF_TOKEN="hf_right")
+    assert done.code == 0, done.err
+    assert {asked.token for asked in hub.requests if asked.host == "hub"} == {"Bearer hf_right"}
+    assert [asked.token for asked in hub.requests if asked.host == "cdn"] == [""]
+
+
+_CACHE = """
+import sys
+from huggingface_hub import hf_hub_download
+for name in sys.argv[2:]:
+    hf_hub_download(sys.argv[1], name)
+"""
+
+
+def test_what_the_hugging_face_cache_holds_is_not_fetched(hub, tuillm, start):
+    """Files at the same commit are copied from it; a damaged one there is fetched after all."""
+    start("openai-community/gpt2", WEIGHTS, "vocab.json", python=("-c", _CACHE)).communicate()
+    asked = len(hub.requests)
+    assert tuillm("pull", "gpt2").code == 0
+    assert not {WEIGHTS, "vocab.json"} & {each.file for each in hub.requests[asked:]}
+    assert is_whole(hub)
+
+
+def test_a_damaged_cache_is_not_believed(hub, tuillm, start, tmp_path):
+    """A cached file with a wrong checksum is fetched from the hub instead."""
+    start("openai-community/gpt2", WEIGHTS, python=("-c", _CACHE)).communicate()
+    blob, = (path for path in (tmp_path / "hf").rglob("blobs/*") if path.stat().st_size > 100_000)
+    content = bytearray(blob.read_bytes())
+    content[1000] ^= 1
+    blob.write_bytes(content)
+    assert tuillm("pull", "gpt2").code == 0
+    assert is_whole(hub)
+
+
+def test_offline_the_cache_alone_gives_a_model(hub, tuillm, start):
+    """With HF_HUB_OFFLINE a whole model in the cache is pulled, checked by the blobs' names."""
+    start("openai-community/gpt2", *NEEDED, python=("-c", _CACHE)).communicate()
+    asked = len(hub.requests)
+    done = tuillm("pull", "gpt2", HF_HUB_OFFLINE="1")
+    assert (done.code, len(hub.requests)) == (0, asked), done.err
+    assert is_whole(hub)
+
+
+def config(files, **changes):
+    """The files with some values of config.json changed."""
+    return files | {"config.json": json.dumps(
+        json.loads(files["config.json"]) | changes).encode()}
+
+
+def without(files, *names):
+    """The files without some of them."""
+    return {name: content for name, content in files.items() if name not in names}
+
+
+BAD = {
+    "bert": (lambda files: config(files, model_type="bert"), "architecture 'bert', not gpt2"),
+    "relu": (lambda files: config(files, activation_function="relu"), "wants activation 'relu'"),
+    "classifier": (lambda files: config(files, architectures=["GPT2ForSequenceClassification"]),
+                   "is a GPT2ForSequenceClassification, which writes no text"),
+    "quantized": (lambda files: config(files, quantization_config={"bits": 4}), "are quantized"),
+    "pickled": (lambda files: without(files, WEIGHTS), "only pytorch_model.bin, which tuillm does"),
+    "sharded": (lambda files: without(files, WEIGHTS) | {WEIGHTS + ".index.json": b"{}"},
+                "in several files"),
+    "no config": (lambda files: without(files, "config.json"), "no model of transformers"),
+    "no tokenizer": (lambda files: without(files, "tokenizer.json", "merges.txt"), "no tokenizer"),
+    "word pieces": (lambda files: files | {"tokenizer.json": b'{"model": {"type": "WordPiece"}}'},
+                    "neither byte-level BPE"),
+    "damaged config": (lambda files: files | {"config.json": b"{"}, "config.json of org/bad is"),
+}
+
+_ALL = """
+import sys
+from tuillm.cli.main import main
+for name in sys.argv[1:]:
+    sys.argv = ["tuillm", "pull", *name.split()]
+    try:
+        main()
+    except SystemExit as end:
+        print("code", end.code, file=sys.stderr)
+"""
+
+
+def told(start, *commands, **environment):
+    """What each of several `tuillm pull` commands says on stderr when it fails, in one process."""
+    out, err = start(*commands, python=("-c", _ALL), **environment).communicate(timeout=60)
+    lines = err.splitlines()
+    assert out == "" or "%" in out, out
+    assert lines[1::2] == ["code 1"] * len(commands), err
+    return lines[::2]
+
+
+def test_what_tuillm_cannot_use_is_refused_before_the_weights_come(hub, start, tiny_files):
+    """Each is told in one line; no weights are asked for and nothing stays behind."""
+    for number, (make, _) in enumerate(BAD.values()):
+        hub.add(f"org/bad{number}", make(tiny_files))
+    lines = told(start, *(f"org/bad{number}" for number in range(len(BAD))))
+    for line, (_, words) in zip(lines, BAD.values(), strict=True):
+        assert words.replace("org/bad ", "org/bad9 ") in line
+    assert hub.of_weights() == []
+    assert (list_models(), list_pulls()) == ([], [])
+
+
+def test_refusals_of_the_hub_are_told_in_words(hub, start, tiny_files):
+    """Not there, private, gated, a revision that is none, no room: one clear line each."""
+    hub.add("org/gated", tiny_files, gated=True)
+    hub.add("org/private", tiny_files, private=True)
+    hub.add("org/huge", tiny_files).sizes[WEIGHTS] = 10**13
+    lines = told(start, "org/nothing", "org/private", "org/gated", "gpt2 --revision nope",
+                 "org/huge")
+    host = hub.address.removeprefix("http://")
+    assert lines[:4] == [
+        f"tuillm: {host} has no model 'org/nothing' that you may see (check the spelling; for a "
+        "private one: hf auth login)",
+        f"tuillm: {host} has no model 'org/private' that you may see (check the spelling; for a "
+        "private one: hf auth login)",
+        "tuillm: org/gated is gated: its owners decide who may fetch it (ask them on "
+        f"https://{host}/org/gated, then: hf auth login)",
+        "tuillm: openai-community/gpt2 has no revision 'nope' (name a branch, a tag or a commit)",
+    ]
+    assert lines[4].startswith("tuillm: no room for org/huge: 1e+04 GB are missing")
+    assert told(start, "org/gated", HF_TOKEN="hf_wrong")[0].startswith("tuillm: org/gated is gated")
+    assert list_pulls() == []
+
+
+def test_without_a_network_one_line_says_so(hub, start):
+    """Offline mode, a host that is not there, one that is no hub, an endpoint that is no address.
+    """
+    assert told(start, "gpt2", HF_HUB_OFFLINE="1") == [
+        "tuillm: gpt2 has to be fetched, and HF_HUB_OFFLINE forbids it (unset HF_HUB_OFFLINE)"]
+    with Hub() as gone:
+        address = gone.address
+    line, = told(start, "gpt2", HF_ENDPOINT=address)
+    assert line.startswith(f"tuillm: {address.removeprefix('http://')} cannot be reached: ")
+    line, = told(start, "gpt2", HF_ENDPOINT=hub.address + "/nowhere")
+    assert "has no model 'openai-community/gpt2'" in line
+    line, = told(start, "gpt2", HF_ENDPOINT="huggingface.co")
+    assert line.startswith("tuillm: HF_ENDPOINT is no http address")
+
+
+@pytest.mark.parametrize("command", [
+    ["generate", "gpt2"], ["chat", "gpt2"], ["train", "BOOK", "--from", "gpt2"],
+])
+def test_verbs_that_miss_the_model_name_the_pull(book, command):
+    """Where nobody can be asked, the hint is the command that fetches the model."""
+    typed = [str(book) if word == "BOOK" else word for word in command]
+    done = subprocess.run([sys.executable, "-m", "tuillm", *typed], text=True, input="hello",
+                          capture_output=True, env=os.environ | {"HF_HUB_OFFLINE": "1"})
+    assert done.returncode == 1
+    assert done.stderr == "tuillm: no model named 'gpt2' (tuillm pull gpt2)\n"
+
+
+@pytest.mark.parametrize(("typed", "words"), [
+    ("gpt3", "did you mean 'gpt2'?"), ("a/b/c", "ORG/NAME as on huggingface.co"),
+    ("../etc", "is no name of the hub"), ("gpt2@", "is no revision"),
+])
+def test_a_name_that_is_none_is_refused_at_once(typed, words):
+    """No network is asked; the exit code is that of a wrong command."""
+    from tuillm.errors import UsageError
+    from tuillm.store.hubnames import hub_source
+
+    with pytest.raises(UsageError) as caught:
+        hub_source(typed)
+    assert words in str(caught.value)

@@ -1,0 +1,249 @@
+"""`tuillm pull`: fetches a GPT-2 from the hub with progress, and tells of pulls elsewhere.
+
+Knows pulls and how they look on a terminal; what is fetched and checked is the store's business.
+"""
+
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import click
+
+from tuillm.cli.output import print_json, print_table
+from tuillm.errors import TuillmError, UsageError
+from tuillm.store.hubnames import Source, hub_source, is_hub_name
+from tuillm.store.paths import models_dir
+from tuillm.units import count, duration, size
+
+if TYPE_CHECKING:
+    from tuillm.store.models import Model
+    from tuillm.store.pulls import PullStatus
+
+# plain lines come this often, in percent
+_PERCENT = 10
+
+
+@click.command("pull")
+@click.argument("what", required=False, metavar="[NAME]")
+@click.option("--name", metavar="N", help="What to call the model here [its name on the hub].")
+@click.option("--revision", default="", metavar="R", help="A branch, a tag or a commit [main].")
+@click.option("--replace", is_flag=True, help="Put it in the place of a model of the same name.")
+@click.option("--cancel", is_flag=True, help="Stop the pull that goes on in another process.")
+@click.option("--discard", is_flag=True, help="Throw away what has come of a pull.")
+@click.option("--json", "as_json", is_flag=True, help="List the pulls as JSON, for programs.")
+@click.option("--worker", is_flag=True, hidden=True)
+def pull_command(
+    what: str | None, name: str | None, revision: str, replace: bool, cancel: bool, discard: bool,
+    as_json: bool, worker: bool,
+) -> None:
+    """Fetch the GPT-2 model NAME from the Hugging Face hub; without NAME, list the pulls.
+
+    NAME is gpt2, gpt2-medium, gpt2-large, gpt2-xl, or ORG/NAME of any repository with a GPT-2 and
+    its model.safetensors; ORG/NAME@REVISION names a revision. Ctrl-C keeps what has come: the same
+    command goes on from there, whenever.
+    """
+    if what is None:
+        if cancel or discard or name or revision or replace:
+            raise UsageError("no model was named", "tuillm pull gpt2")
+        _list(as_json)
+    elif cancel or discard:
+        _steer(name or what.partition("@")[0].rpartition("/")[2], discard)
+    else:
+        source = hub_source(what, revision)
+        if not replace and (model := _there(source, name or source.name)):
+            print(f"{source} is here already: tuillm chat {model.name}")
+        else:
+            fetch_model(source, name or source.name, replace=replace, keep_failure=worker)
+
+
+def fetch_model(
+    source: Source, name: str, *, replace: bool = False, keep_failure: bool = False
+) -> "Model":
+    """Pull a model with progress and tell how it went; return it.
+
+    Raises TuillmError when it cannot be had, click.Abort after Ctrl-C. What has come is kept, but
+    for a pull that failed before it got to the weights, unless `keep_failure` leaves that to read.
+    """
+    from tuillm.store.pulling import Cancelled, pull
+
+    again = f"tuillm pull {source}" + (f" --name {name}" if name != source.name else "")
+    again += " --replace" if replace else ""
+    view: View = Bar(name) if sys.stdout.isatty() else PlainLines(name)
+    try:
+        model = pull(source, name, replace=replace, report=view.show, accept=_tokenizer_kind)
+    except (KeyboardInterrupt, Cancelled):
+        view.close()
+        print(f"stopped; {_kept(name)} kept. Go on with: {again}", file=sys.stderr)
+        raise click.Abort from None
+    except TuillmError:
+        view.close()
+        if not keep_failure:
+            _forget_empty(name)
+        raise
+    view.close()
+    print(f"pulled {name}: {count(model.card.parameters)} parameters, {size(model.size)}, "
+          f"checksums right. Talk to it: tuillm chat {name}")
+    return model
+
+
+def offer_pull(name: str) -> str:
+    """Return the registry's name of what a person calls `name`, a terminal being at hand.
+
+    A model of the hub that is not here is pulled if the person says so; else this ends the
+    command. Other names come back as they are.
+    """
+    if not is_hub_name(name) or (models_dir() / name).is_dir() or Path(name).is_dir():
+        return name
+    from tuillm.store.pulling import pulled_from, refuse_other_owner, size_of
+
+    source = hub_source(name)
+    if model := pulled_from(source):
+        return model.name
+    refuse_other_owner(source, source.name)
+    total, here = size_of(source)
+    some = f" ({size(here)} of it have come before)" if here else ""
+    print(f"{source} is not here yet; it is {size(total)}{some}.")
+    if not click.confirm("Fetch it now?", default=False):
+        sys.exit(1)
+    return fetch_model(source, source.name).name
+
+
+def _there(source: Source, name: str) -> "Model | None":
+    """Return the model when this very pull has been done; throw away what was left of it."""
+    from tuillm.store.pulling import pulled_from
+    from tuillm.store.pulls import discard_pull
+
+    model = pulled_from(source, name)
+    if model:
+        with suppress(TuillmError):  # nothing was left, or it is just being pulled anew
+            discard_pull(name)
+    return model
+
+
+def _steer(name: str, discard: bool) -> None:
+    from tuillm.store.pulls import cancel_pull, discard_pull
+
+    if discard:
+        discard_pull(name)
+        print(f"threw away what had come of {name}")
+    else:
+        cancel_pull(name)
+        print(f"asked the pull of {name} to stop; what has come is kept")
+
+
+def _tokenizer_kind(folder: Path) -> str:
+    """Return the kind of tokenizer in a folder; raises TuillmError for one we cannot read."""
+    from tuillm.text.tokenizer import load_tokenizer
+
+    return load_tokenizer(folder).kind
+
+
+def _kept(name: str) -> str:
+    from tuillm.store.pulls import pull_of
+
+    status = pull_of(name).status()
+    return f"{size(status.done)} of {size(status.total)} are" if status.total else "nothing is"
+
+
+def _forget_empty(name: str) -> None:
+    """Leave no trace of a pull that never got to the weights; a later one starts anew."""
+    from tuillm.store.hub import WEIGHTS
+    from tuillm.store.pulls import PULLING, discard_pull, pull_of
+
+    status = pull_of(name).status()
+    if status.state not in PULLING and not status.files.get(WEIGHTS, (0, 0))[0]:
+        with suppress(TuillmError):
+            discard_pull(name)
+
+
+def _list(as_json: bool) -> None:
+    from tuillm.store.pulls import list_pulls
+
+    pulls = list_pulls()
+    if as_json:
+        print_json([pull.as_json() for pull in pulls])
+        return
+    if not pulls:
+        print("No pull is going and none was left. Fetch a model: tuillm pull gpt2")
+        return
+    rows = [(status.name, str(status.source), status.state, f"{status.fraction:.0%}",
+             size(status.total), f"{size(status.rate)}/s" if status.rate else "-",
+             duration(status.eta)) for status in (pull.status() for pull in pulls)]
+    print_table(("name", "from", "state", "here", "size", "rate", "left"), rows,
+                right="here size rate left")
+    for pull in pulls:
+        if error := pull.status().error:
+            print(f"{pull.name}: {error}")
+
+
+class View(Protocol):
+    """Something that shows a pull."""
+
+    def show(self, status: "PullStatus") -> None: ...
+
+    def close(self) -> None: ...
+
+
+class PlainLines:
+    """A line at the start, one every tenth of the way, one for each wait; for pipes and logs."""
+
+    def __init__(self, name: str) -> None:
+        self._shown, self._note = -1, ""
+
+    def show(self, status: "PullStatus") -> None:
+        percent = int(status.fraction * 100)
+        if status.note and status.note != self._note:
+            print(status.note, flush=True)
+        self._note = status.note
+        if status.total and percent // _PERCENT > self._shown:
+            first, self._shown = self._shown < 0, percent // _PERCENT
+            begin = f"{status.repo} at {status.commit[:7]}, {size(status.total)}\n" if first else ""
+            print(f"{begin}{percent:3} %  {_words(status)}", flush=True)
+
+    def close(self) -> None:
+        pass
+
+
+class Bar:
+    """One line that is drawn anew: how far, how fast, how long still."""
+
+    def __init__(self, name: str) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        from tuillm.theme import load_theme
+
+        theme = load_theme()
+        self._progress = Progress(
+            TextColumn("{task.description}", style=theme["primary"]),
+            BarColumn(20, style=theme["surface"], complete_style=theme["primary"],
+                      finished_style=theme["success"]),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.fields[words]}", style=theme["muted"]),
+            console=Console(highlight=False), transient=True, auto_refresh=False,
+        )
+        self._task: Any = self._progress.add_task(name, total=None, words="asking the hub")
+        self._progress.start()
+
+    def show(self, status: "PullStatus") -> None:
+        if status.total:
+            words = status.note or _words(status)
+            self._progress.update(self._task, total=status.total, completed=status.done,
+                                  words=words)
+        elif status.note:
+            self._progress.update(self._task, words=status.note)
+        self._progress.refresh()
+
+    def close(self) -> None:
+        self._progress.stop()
+
+
+def _words(status: "PullStatus") -> str:
+    """How much has come, how fast it comes, and how long it will still take."""
+    if status.state == "verifying":
+        return "checking what has come"
+    parts = [f"{size(status.done)} of {size(status.total)}"]
+    if status.rate:
+        parts += [f"{size(status.rate)}/s", f"{duration(status.eta)} left"]
+    return "  ".join(parts)
