@@ -1,4 +1,4 @@
-"""The loss of a model on a whole text: deterministic, in float32, every token counted once."""
+"""The loss of a model on a held-out text: deterministic, every token looked at counted once."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from tuillm.model import GPT
 from tuillm.text import Tokenizer
+from tuillm.training.machine import autocast
 from tuillm.training.sizing import windows_at_once
 
 
@@ -28,38 +28,65 @@ def evaluate(
     text_bytes: int,
     tokenizer: Tokenizer,
     interrupted: Callable[[], bool] = lambda: False,
+    *,
+    most: int | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> Evaluation | None:
     """Return the loss of all tokens but the first, in windows of block_size side by side.
 
-    `text_bytes` is the number of bytes behind `tokens`. Returns None when `interrupted` says so
-    between two batches.
+    `text_bytes` is the number of bytes behind `tokens`. Where there are more than `most`, only as
+    many are looked at, in whole windows spread over the text. Products are of precision `dtype`.
+    Returns None when `interrupted` says so between two batches.
     """
     was_training, device = model.training, model.wte.weight.device
     model.eval()
-    total, count = 0.0, len(tokens) - 1
-    for idx, targets in _windows(tokens, model.config.block_size, model.config.vocab_size):
+    total, count, seen = 0.0, 0, 0
+    starts = spread(len(tokens) - 1, model.config.block_size, most)
+    for idx, targets in _windows(tokens, starts, model.config.block_size, model.config.vocab_size):
         if interrupted():
             model.train(was_training)
             return None
-        logits = model(idx.to(device)).flatten(0, 1).float()
-        total += F.cross_entropy(logits, targets.to(device).flatten(), reduction="sum").item()
+        with autocast(device, dtype):
+            loss = model.loss(idx.to(device), targets.to(device))
+        total += loss.item() * targets.numel()
+        count += targets.numel()
+        seen += 0 if starts is None else _bytes_of(targets, tokenizer)
     model.train(was_training)
-    counted_bytes = text_bytes - len(tokenizer.token_bytes(int(tokens[0])))
-    return Evaluation(total / count, total / math.log(2) / max(counted_bytes, 1))
+    if starts is None:
+        seen = text_bytes - len(tokenizer.token_bytes(int(tokens[0])))
+    return Evaluation(total / count, total / math.log(2) / max(seen, 1))
+
+
+def spread(length: int, block_size: int, most: int | None) -> list[int] | None:
+    """Return where the windows begin that stand for a text of `length` tokens; None for all."""
+    whole, wanted = length // block_size, max(1, (most or length) // block_size)
+    if most is None or length <= most or wanted >= whole:
+        return None
+    return [whole * number // wanted * block_size for number in range(wanted)]
 
 
 def _windows(
-    tokens: np.ndarray, block_size: int, vocab_size: int
+    tokens: np.ndarray, starts: list[int] | None, block_size: int, vocab_size: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield tokens in batches of whole windows, then one shorter window at the end."""
-    whole = (len(tokens) - 1) // block_size
+    """Yield tokens in batches of whole windows; of a whole text then one shorter window."""
+    length = len(tokens) - 1
+    if starts is None:
+        starts = list(range(0, length - block_size + 1, block_size))
+        rest = len(starts) * block_size
+    else:
+        rest = length
     at_once = windows_at_once(block_size, vocab_size)
-    edges = [*range(0, whole, at_once), whole]
-    pieces = [(first * block_size, last * block_size, block_size)
-              for first, last in zip(edges, edges[1:], strict=False)]
-    rest = len(tokens) - 1 - whole * block_size
-    if rest:
-        pieces.append((whole * block_size, len(tokens) - 1, rest))
-    for start, end, width in pieces:
-        ids = torch.from_numpy(tokens[start : end + 1].astype(np.int64))
-        yield ids[:-1].view(-1, width), ids[1:].view(-1, width)
+    for first in range(0, len(starts), at_once):
+        rows = np.stack([tokens[start : start + block_size + 1]
+                         for start in starts[first : first + at_once]])
+        ids = torch.from_numpy(rows.astype(np.int64))
+        yield ids[:, :-1], ids[:, 1:]
+    if rest < length:
+        ids = torch.from_numpy(tokens[rest:].astype(np.int64))[None]
+        yield ids[:, :-1], ids[:, 1:]
+
+
+def _bytes_of(ids: torch.Tensor, tokenizer: Tokenizer) -> int:
+    found, counts = ids.unique(return_counts=True)
+    return sum(len(tokenizer.token_bytes(each)) * number
+               for each, number in zip(found.tolist(), counts.tolist(), strict=True))
