@@ -69,14 +69,16 @@ def _option(setting: Setting, short: str | None) -> Decorator:
     flag = setting.flag
     switch = setting.type is bool
     names = [f"{flag}/--no-{flag[2:]}" if switch else flag, setting.name]
-    kind: Any = click.Choice(setting.choices) if setting.choices else setting.type
-    limits = f"; {setting.range}" if setting.range else ""
+    one_of = setting.choices and not setting.several  # several may stand in one text
+    kind: Any = click.Choice(setting.choices) if one_of else setting.type
+    allowed = " | ".join(setting.choices) if setting.several else setting.range
+    limits = f"; {allowed}" if allowed else ""
 
     class Option(_SettingOption):
         group = setting.group
 
     return click.option(
         *([short] if short else []), *names, cls=Option, default=None, multiple=setting.several,
-        type=None if switch else kind, metavar=None if setting.choices or switch else "VALUE",
+        type=None if switch else kind, metavar=None if one_of or switch else "VALUE",
         help=f"{setting.help} [{setting.default_text}{limits}]",
     )

@@ -28,6 +28,9 @@ _FINETUNE: dict[str, Any] = dict(
     minutes=10.0, patience=3,
 )
 
+# of LoRA's adapters at a width of 128; falls with the width like that of `finetune`
+LORA_RATE = 3e-3
+
 PRESETS: dict[str, Preset] = {
     "bigram": Preset(
         "the baseline: each token foretold from the one before it (seconds)",

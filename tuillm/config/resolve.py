@@ -12,12 +12,16 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from tuillm.config.fields import settings_of
-from tuillm.config.presets import PRESETS
+from tuillm.config.presets import LORA_RATE, PRESETS
 from tuillm.config.sampling import SamplingConfig
 from tuillm.config.train import TrainConfig
 from tuillm.errors import UsageError, did_you_mean
 
 Config = TypeVar("Config", bound=BaseModel)
+
+# wide models learn from this many tokens a step, in windows of that many, on any machine in a
+# second or two; their context stays as it is
+_WIDE, _TOKENS, _WINDOW = 512, 1024, 256
 
 ShapeOf = Callable[[str], Mapping[str, Any]]
 
@@ -41,7 +45,7 @@ def build_train(
 
     With `init_from` the preset is `finetune` unless one was named, and the shape is that model's,
     which `shape_of` (store.models.shape_of) tells: a preset's shape gives way silently, and the
-    rate of `finetune` falls with the width.
+    rate of `finetune` falls with the width. With `lora` the optimizer is adamw at LoRA's own rate.
     Raises UsageError for an unknown key or preset, for a value out of its range, and for one
     that is not the model's.
     """
@@ -56,6 +60,8 @@ def build_train(
     if shape_of and isinstance(parent, str | os.PathLike):
         shape = shape_of(os.fspath(parent))
     recipe = _recipe(name, parent is not None, shape)
+    if parent is not None and typed.get("lora", file.get("lora")) is True:
+        recipe |= _lora_recipe(shape)
     values: dict[str, Any] = {}
     for layer in (recipe, file, typed):
         if any(limit in layer for limit in _LIMITS):
@@ -96,9 +102,21 @@ def _recipe(preset: str, has_parent: bool, shape: Mapping[str, Any]) -> dict[str
         return settings
     recipe = {key: value for key, value in settings.items() if key not in _SHAPE}
     if preset == _FINETUNE and shape:
-        narrow = min(1.0, 128 / shape["n_embd"])
-        recipe["learning_rate"] = float(f"{recipe['learning_rate'] * narrow:.2g}")
+        recipe["learning_rate"] = _for_width(recipe["learning_rate"], shape)
+        if shape["n_embd"] >= _WIDE and shape["block_size"] > _WINDOW:
+            recipe |= {"block_size": _WINDOW, "batch_size": _TOKENS // _WINDOW}
     return recipe
+
+
+def _lora_recipe(shape: Mapping[str, Any]) -> dict[str, Any]:
+    """What adapters are trained with under any preset: they begin at zero and need no decay."""
+    return {"optimizer": "adamw", "learning_rate": _for_width(LORA_RATE, shape), "min_lr": 0.0,
+            "weight_decay": 0.0}
+
+
+def _for_width(rate: float, shape: Mapping[str, Any]) -> float:
+    """The rate of a model 128 wide for a wider one: the wider, the gentler."""
+    return float(f"{rate * min(1.0, 128 / shape.get('n_embd', 128)):.2g}")
 
 
 def _shape_taken_over(values: Mapping[str, Any], shape: Mapping[str, Any]) -> dict[str, Any]:

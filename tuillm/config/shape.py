@@ -31,10 +31,11 @@ class GPTConfig:
         embeddings = (self.vocab_size + self.block_size) * C
         return embeddings + self.n_layer * (matrices + biases + 2 * norm) + norm + head
 
-    def flops_per_token(self, window: int) -> int:
+    def flops_per_token(self, window: int, frozen: bool = False) -> int:
         """Operations to learn one token, forward and backward, in windows of so many.
 
         6 per weight and 12 L C T for attention (PaLM, appendix B); looking up a position is none.
+        Weights that are `frozen` cost 4: nobody asks for their gradients.
         """
         weights = self.parameter_count - self.block_size * self.n_embd
-        return 6 * weights + 12 * self.n_layer * self.n_embd * window
+        return (4 if frozen else 6) * weights + 12 * self.n_layer * self.n_embd * window

@@ -5,11 +5,29 @@ Holds values and their limits only; what `auto` becomes is decided where the cor
 """
 
 import os
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    field_validator,
+    model_validator,
+)
 
 from tuillm.config.fields import setting
+
+# the linear layers of a block, by the names that PEFT knows them by
+LoraTarget = Literal["c_attn", "attn.c_proj", "c_fc", "mlp.c_proj"]
+
+
+def _targets(value: Any) -> Any:
+    """Names may be divided by commas; `all` stands for every layer there is."""
+    given = (value,) if isinstance(value, str) else value
+    if not isinstance(given, list | tuple) or not all(isinstance(each, str) for each in given):
+        return value
+    names = [name.strip() for each in given for name in each.split(",")]
+    return get_args(LoraTarget) if "all" in names else tuple(dict.fromkeys(names))
 
 
 class TrainConfig(BaseModel):
@@ -60,6 +78,19 @@ class TrainConfig(BaseModel):
         "sinusoid", "how the learned positions begin; none keeps them at zero", group="model"
     )
 
+    lora: bool = setting(
+        False, "train small adapters beside frozen weights: faster, in a fraction of the memory",
+        group="fine-tuning",
+    )
+    lora_rank: int = setting(8, "rank of the adapters: how much they can hold",
+                             group="fine-tuning", ge=1, le=1024)
+    lora_alpha: float = setting(16.0, "strength of the adapters, divided by their rank",
+                                group="fine-tuning", gt=0, le=10_000)
+    lora_targets: Annotated[tuple[LoraTarget, ...], BeforeValidator(_targets)] = setting(
+        ("c_attn",), "layers that get adapters, divided by commas; all: every one of these",
+        group="fine-tuning", min_length=1,
+    )
+
     optimizer: Literal["muon", "adamw"] = setting(
         "muon", "muon drives the block matrices and leaves the rest to adamw", group="optimizer"
     )
@@ -104,6 +135,10 @@ class TrainConfig(BaseModel):
                                  le=10_000)
     seed: int = setting(1337, "seed of weights, batches and samples", group="run", ge=0,
                         lt=2**63)
+    grad_checkpoint: bool | None = setting(
+        None, "compute blocks again for the backward pass: a fourth slower, little memory; auto: "
+        "where the memory asks for it", group="run",
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = setting(
         "auto", "where to train; auto takes the fastest there is", group="run"
     )
@@ -139,6 +174,12 @@ class TrainConfig(BaseModel):
             raise ValueError(
                 f"warmup_steps {self.warmup_steps} is more than max_steps {self.max_steps}"
             )
+        if self.lora and self.init_from is None:
+            raise ValueError("lora needs a model to start from: --from MODEL")
+        if self.lora and self.optimizer != "adamw":
+            raise ValueError(f"optimizer {self.optimizer} cannot train lora's adapters: use adamw")
+        if self.lora and not self.n_layer:
+            raise ValueError("lora needs layers to adapt, and this model has none")
         if self.vocab_size and self.tokenizer in ("char", "gpt2"):
             raise ValueError(
                 f"vocab_size {self.vocab_size} applies to tokenizer bpe, not to {self.tokenizer}"

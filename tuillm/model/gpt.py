@@ -12,19 +12,27 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from tuillm.config.shape import GPTConfig
 from tuillm.model.attention import attend, attend_cached
 from tuillm.model.cache import KVCache
 from tuillm.model.dropout import drop
+from tuillm.model.head import head_loss
+from tuillm.model.linear import Embedding, Linear
 
 
 class GPT(nn.Module):
-    """`model(idx [B, T]) -> logits [B, T, V]`; with a `cache`, idx continues what it holds."""
+    """`model(idx [B, T]) -> logits [B, T, V]`; with a `cache`, idx continues what it holds.
+
+    With `recompute` the backward pass finds of each block only what went in, and computes the rest
+    again: gradient checkpointing (Chen et al. 2016, arXiv:1604.06174).
+    """
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.config = config
+        self.recompute = False
         self.wte = Embedding(config.vocab_size, config.n_embd)
         self.wpe = Embedding(config.block_size, config.n_embd)
         self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
@@ -39,6 +47,22 @@ class GPT(nn.Module):
 
         Raises ValueError when more positions are asked for than block_size.
         """
+        x = self._stream(idx, cache)
+        if last:
+            x = x[:, -last:]
+        logits = self.lm_head(self.ln_f(x))  # [B, T, V]
+        return logits if self.training else logits.float()
+
+    def loss(self, idx: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean cross-entropy in nats per token of ids [B, T].
+
+        `targets` [B, N] are what the last N positions are to foretell.
+        """
+        x = self._stream(idx)[:, -targets.shape[1] :]
+        return head_loss(self.ln_f(x), self.lm_head, targets)
+
+    def _stream(self, idx: Tensor, cache: KVCache | None = None) -> Tensor:
+        """Return what the blocks make of ids [B, T]: [B, T, C], not normalised yet."""
         start = cache.length if cache is not None else 0
         end = start + idx.shape[1]
         if end > self.config.block_size:
@@ -46,24 +70,21 @@ class GPT(nn.Module):
         x = self.wte(idx) + self.wpe.weight[start:end]  # [B, T, C]
         if self.training and self.config.dropout:
             x = drop(x, self.config.dropout)
+        again = self.recompute and self.training and torch.is_grad_enabled()
         for layer, block in enumerate(self.h):
-            x = block(x, cache, layer)
+            if again:
+                x = checkpoint(block, x, None, layer, use_reentrant=False)
+            else:
+                x = block(x, cache, layer)
         if cache is not None:
             cache.length = end
-        if last:
-            x = x[:, -last:]
-        logits = self.lm_head(self.ln_f(x))  # [B, T, V]
-        return logits if self.training else logits.float()
-
-    def loss(self, idx: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean cross-entropy in nats per token; idx and targets are [B, T]."""
-        logits = self(idx)
-        return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
+        return x
 
     @property
     def parameter_count(self) -> int:
-        """The number of parameters, a tied head counted once."""
-        return sum(parameter.numel() for parameter in self.parameters())
+        """The number of parameters, a tied head counted once, adapters left out."""
+        return sum(parameter.numel() for name, parameter in self.named_parameters()
+                   if ".lora_" not in name)
 
     def init_weights(self, positions: str, generator: torch.Generator) -> None:
         """Draw the first weights: narrow normals, output projections at zero.
@@ -89,24 +110,6 @@ class GPT(nn.Module):
                     parameter.normal_(0, 0.5 / math.sqrt(config.n_embd), generator=generator)
                 elif name.endswith(("c_proj.weight", "bias")):
                     parameter.zero_()
-
-
-class Linear(nn.Linear):
-    """A linear layer whose weights begin undefined: `init_weights` or a file fills them.
-
-    Memory that nobody has written to costs nothing, so a model that is about to be read from a
-    file takes no time to make. (PyTorch's meta device would cost most of a second of imports.)
-    """
-
-    def reset_parameters(self) -> None:
-        """Leave the weights undefined."""
-
-
-class Embedding(nn.Embedding):
-    """A table of vectors that begins undefined, like Linear."""
-
-    def reset_parameters(self) -> None:
-        """Leave the table undefined."""
 
 
 class Block(nn.Module):

@@ -17,6 +17,7 @@ from tuillm.config.gpt2 import gpt2_shape
 from tuillm.config.shape import GPTConfig
 from tuillm.errors import TuillmError
 from tuillm.model.gpt import GPT
+from tuillm.model.lora import merged_state
 from tuillm.model.weights import map_tensor, map_tensors
 
 _LINEAR = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
@@ -26,8 +27,8 @@ _NORM = ("ln_1", "ln_2")
 def write_model(model: GPT, folder: Path, eot: int | None) -> None:
     """Write `config.json`, `generation_config.json` and `model.safetensors` into a folder.
 
-    Models without biases get biases of zero, which compute the same. `eot` is the id of the
-    end-of-text token, if there is one.
+    Models without biases get biases of zero, which compute the same; adapters are added to the
+    weights. `eot` is the id of the end-of-text token, if there is one.
     """
     (folder / "config.json").write_text(json.dumps(_config_json(model.config, eot), indent=2))
     generation = {"bos_token_id": eot, "eos_token_id": eot, "pad_token_id": eot}
@@ -47,12 +48,13 @@ def read_config(folder: Path) -> GPTConfig:
         raise TuillmError(f"{path} is damaged: {error!r}") from None
 
 
-def read_model(folder: Path, *, head_apart: bool = False) -> GPT:
+def read_model(folder: Path, dropout: float = 0.0, *, head_apart: bool = False) -> GPT:
     """Return the model of a folder with float32 weights that lie in the file, mapped.
 
-    Biases that are all zero are left out. With `head_apart` a tied head lies in a mapping of its
-    own: once it is packed, no more of the embedding is in memory than was looked up. (Such a
-    model cannot train.) Raises TuillmError for a damaged folder.
+    Biases that are all zero are left out; `dropout` is the share it drops when it is trained.
+    With `head_apart` a tied head lies in a mapping of its own: once it is packed, no more of the
+    embedding is in memory than was looked up. (Such a model cannot train.) Raises TuillmError for
+    a damaged folder.
     """
     config = read_config(folder)
     path = folder / "model.safetensors"
@@ -60,7 +62,7 @@ def read_model(folder: Path, *, head_apart: bool = False) -> GPT:
                for key, tensor in map_tensors(path).items()}
     bias = any(bool(tensor.any()) for key, tensor in tensors.items()
                if key.endswith(".bias") and not key.endswith(".attn.bias"))
-    config = GPTConfig(**(vars(config) | {"bias": bias}))
+    config = GPTConfig(**(vars(config) | {"bias": bias, "dropout": dropout}))
     model = GPT(config)
     try:
         state = _from_hf(tensors, model)
@@ -107,7 +109,7 @@ def _config_json(config: GPTConfig, eot: int | None) -> dict[str, Any]:
 
 
 def _to_hf(model: GPT) -> dict[str, Tensor]:
-    state = {name: value.detach().float().cpu() for name, value in model.state_dict().items()}
+    state = {name: value.detach().float().cpu() for name, value in merged_state(model).items()}
     out: dict[str, Tensor] = {}
     for name, value in state.items():
         if name == "lm_head.weight":

@@ -132,7 +132,7 @@ def disk_error(error: OSError, path: Path) -> TuillmError:
 
 
 def _sync(folder: Path) -> None:
-    for path in folder.iterdir():
+    for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb+") as file:
                 os.fsync(file.fileno())

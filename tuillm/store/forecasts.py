@@ -24,10 +24,12 @@ class Forecast:
 
     Of stage `text` it is what the text and the settings tell, of stage `speed` also what real
     steps told. `val_tokens` is 0 where nothing is held out, `block_size` the window that the text
-    allows. Memory and disk are in bytes, `memory` part by part. `tokens_per_sec`, `step_seconds`,
-    `steps`, `epochs` and `seconds` are of the whole run as set; `estimated` where steps would have
-    taken too long and the speed of matrix products stands in for them. `skipped` says why no
-    step was taken. `notes` are what was decided, `warnings` what a person should think about.
+    allows. Memory and disk are in bytes, `memory` part by part, `memory_with_lora` what LoRA would
+    need instead; `recompute` says that blocks are computed again to save memory.
+    `tokens_per_sec`, `step_seconds`, `steps`, `epochs` and `seconds` are of the whole run as set;
+    `estimated` where steps would have taken too long and the speed of matrix products stands in
+    for them. `skipped` says why no step was taken. `notes` are what was decided, `warnings` what a
+    person should think about.
     """
 
     stage: str = "text"
@@ -45,6 +47,8 @@ class Forecast:
     memory: dict[str, int] = field(default_factory=dict)
     memory_needed: int | None = None
     memory_available: int | None = None
+    memory_with_lora: int | None = None
+    recompute: bool = False
     disk_needed: int | None = None
     disk_free: int | None = None
     device: str | None = None

@@ -43,7 +43,8 @@ class ModelCard(BaseModel):
     Losses are of the held-out text, or, where `held_out` is false, of the training text itself:
     `val_loss` in nats per token, `bits_per_byte` in bits per UTF-8 byte, which compares across
     tokenizers. `source` and `revision` are the hub's repository and commit that a model was pulled
-    from. `created` is seconds since 1970.
+    from. `lora` says with which adapters it was fine-tuned, if it was. `created` is seconds since
+    1970.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -56,6 +57,7 @@ class ModelCard(BaseModel):
     corpus: str | None = None
     corpus_sha256: str | None = None
     corpus_bytes: int | None = None
+    lora: str | None = None
     tokenizer: str | None = None
     mode: Literal["completion", "qa"] = "completion"
     template: str | None = None
@@ -315,6 +317,6 @@ def _weights_problem(path: Path) -> str:
 
 def _size(path: Path) -> int:
     try:
-        return sum(entry.stat().st_size for entry in os.scandir(path) if entry.is_file())
+        return sum(entry.stat().st_size for entry in path.rglob("*") if entry.is_file())
     except OSError:
         return 0  # another process has just removed it, or it is not ours to look into

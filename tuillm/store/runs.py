@@ -41,6 +41,7 @@ class Status(BaseModel):
 
     `val_loss` and `bits_per_byte` are the best so far, `best_step` when that was; `notes`
     are sentences about what was decided for the person; `model` is the published name.
+    `before_loss` and `before_bits_per_byte` are those of the model that the run started from.
     `extended_steps` is by how much the run was extended beyond its settings, all in all.
     """
 
@@ -62,6 +63,8 @@ class Status(BaseModel):
     val_loss: float | None = None
     bits_per_byte: float | None = None
     best_step: int | None = None
+    before_loss: float | None = None
+    before_bits_per_byte: float | None = None
     parameters: int | None = None
     train_tokens: int | None = None
     val_tokens: int | None = None

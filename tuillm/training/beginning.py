@@ -1,9 +1,10 @@
 """The model a run begins with: a new one of the config's shape, or a copy of another one.
 
-Knows shapes, weights and how long a text suits them; takes no step and knows no run folder.
+Knows shapes, weights, how long a text suits them and whether they fit into the memory; takes no
+step and knows no run folder.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -11,8 +12,11 @@ import torch
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError
 from tuillm.model import GPT, GPTConfig, read_model
+from tuillm.model.lora import add_lora
 from tuillm.text import TokenFiles
-from tuillm.training.sizing import dropout_for, window_for
+from tuillm.training.machine import memory_of
+from tuillm.training.memory import plan_memory, refuse_hopeless
+from tuillm.training.sizing import dropout_for, measured_note, window_for
 
 
 @dataclass(frozen=True)
@@ -25,10 +29,10 @@ class Beginning:
 
 
 def begin(config: TrainConfig, tokens: TokenFiles, parent: Path | None) -> Beginning:
-    """Return a new model for a text, or a copy of the one in folder `parent`.
+    """Return a new model for a text, or the one in folder `parent`, its weights still mapped.
 
-    The copy keeps its context, also when it learns from shorter windows. Raises TuillmError when
-    that folder is damaged.
+    That one keeps its context, also when it learns from shorter windows, and with LoRA it is
+    frozen beside its adapters. Raises TuillmError when that folder is damaged.
     """
     length = len(tokens.train)
     dropout, dropout_note = dropout_for(config, length)
@@ -36,10 +40,30 @@ def begin(config: TrainConfig, tokens: TokenFiles, parent: Path | None) -> Begin
         window, note = window_for(config.block_size, length)
         model = _new_model(config, tokens.tokenizer.n_vocab, window, dropout)
     else:
-        model = _copied_model(parent, tokens.tokenizer.n_vocab, dropout)
+        model = _taken_over(parent, tokens.tokenizer.n_vocab, dropout)
         longest = min(config.block_size, model.config.block_size)
         window, note = window_for(longest, length, "the windows it learns from shrink")
+    if config.lora:
+        add_lora(model, config.lora_rank, config.lora_alpha, config.lora_targets,
+                 torch.Generator().manual_seed(config.seed))
     return Beginning(model, window, tuple(filter(None, (note, dropout_note))))
+
+
+def fit(
+    config: TrainConfig, beginning: Beginning, tokens: TokenFiles, text_bytes: int,
+    device: torch.device,
+) -> tuple[str, ...]:
+    """Let the model compute blocks again where the memory asks for it; return notes in words.
+
+    Raises TuillmError for a run that the memory cannot hold at all.
+    """
+    model, held_out = beginning.model, len(tokens.val)
+    free, total = memory_of(device)
+    plan = plan_memory(config, model.config, beginning.window, text_bytes, held_out,
+                       model.parameter_count, free)
+    refuse_hopeless(config, plan, total)
+    model.recompute = plan.recompute
+    return tuple(filter(None, (plan.note, measured_note(model.parameter_count, held_out))))
 
 
 def copy_weights(source: GPT, target: GPT) -> None:
@@ -64,13 +88,11 @@ def _new_model(config: TrainConfig, vocab_size: int, block_size: int, dropout: f
     return model
 
 
-def _copied_model(folder: Path, n_vocab: int, dropout: float) -> GPT:
-    source = read_model(folder)
-    if n_vocab > source.config.vocab_size:
+def _taken_over(folder: Path, n_vocab: int, dropout: float) -> GPT:
+    model = read_model(folder, dropout)
+    if n_vocab > model.config.vocab_size:
         raise TuillmError(f"{folder} cannot be trained: its tokenizer has {n_vocab:,} entries, "
-                          f"its weights only {source.config.vocab_size:,}")
-    model = GPT(replace(source.config, dropout=dropout))
-    copy_weights(source, model)
+                          f"its weights only {model.config.vocab_size:,}")
     # a bigram model knows no positions, and stays one
-    model.wpe.weight.requires_grad_(bool(source.wpe.weight.any()))
+    model.wpe.weight.requires_grad_(bool(model.wpe.weight.any()))
     return model

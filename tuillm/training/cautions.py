@@ -7,6 +7,7 @@ import math
 
 from tuillm.config import TrainConfig
 from tuillm.store.forecasts import Forecast
+from tuillm.training.memory import way_out, what_needs
 from tuillm.units import count, size
 
 _UNSURE = 0.05
@@ -31,12 +32,9 @@ def memory_caution(config: TrainConfig, forecast: Forecast) -> str:
     need, have = forecast.memory_needed, forecast.memory_available
     if need is None or have is None or need <= have:
         return ""
-    parts = forecast.memory
-    by_batch = parts["activations"] + parts["logits"]
-    lower = (f"a lower batch_size ({config.batch_size}) or block_size ({config.block_size})"
-             if by_batch > parts["weights"] + parts["gradients"] + parts["optimizer"]
-             else f"a smaller n_embd ({config.n_embd}) or n_layer ({config.n_layer})")
-    return f"this needs about {size(need)} of memory and {size(have)} are free: try {lower}"
+    out = way_out(config, forecast.memory, forecast.memory_with_lora, have)
+    return (f"{what_needs(config)} needs about {size(need)} of memory and {size(have)} are free: "
+            f"{out}")
 
 
 def disk_caution(forecast: Forecast) -> str:

@@ -1,6 +1,7 @@
 """Checkpoints: a model folder that also holds what the trainer needs to go on.
 
-Knows the files of a checkpoint; knows neither when one is due nor the registry.
+With LoRA the model is the merged one, and its adapter lies beside it in PEFT's format. Knows the
+files of a checkpoint; knows neither when one is due nor the registry.
 """
 
 import errno
@@ -14,10 +15,12 @@ from safetensors.torch import load_file, save_file
 
 from tuillm.errors import TuillmError
 from tuillm.model import read_model, write_model
+from tuillm.model.lora import write_adapter
 from tuillm.store.files import disk_error, new_folder, read_json, recover_folder, write_json
 from tuillm.training.trainer import Trainer
 
 TENSORS, NUMBERS = "trainer.safetensors", "trainer.json"
+ADAPTER = "adapter"
 
 
 def save_model(trainer: Trainer, folder: Path) -> None:
@@ -49,9 +52,9 @@ def load_checkpoint(trainer: Trainer, folder: Path) -> None:
 
 def copy_model_files(source: Path, target: Path) -> None:
     """Copy the model folder out of a checkpoint, the trainer's state left behind."""
-    for path in source.iterdir():
-        if path.name not in (TENSORS, NUMBERS):
-            shutil.copyfile(path, target / path.name)
+    left_out = shutil.ignore_patterns(TENSORS, NUMBERS)
+    shutil.copytree(source, target, ignore=left_out, copy_function=shutil.copyfile,
+                    dirs_exist_ok=True)
 
 
 @contextmanager
@@ -68,4 +71,6 @@ def _disk_errors(folder: Path) -> Iterator[None]:
 def _write_model(trainer: Trainer, folder: Path) -> None:
     with _disk_errors(folder):
         write_model(trainer.model, folder, trainer.tokenizer.eot)
+        if trainer.config.lora:
+            write_adapter(trainer.model, folder / ADAPTER, trainer.config.init_from or "")
     trainer.tokenizer.save(folder, trainer.model.config.block_size)

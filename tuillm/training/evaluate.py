@@ -1,15 +1,15 @@
-"""The loss of a model on a whole text: deterministic, in float32, every token counted once."""
+"""The loss of a model on a held-out text: deterministic, every token looked at counted once."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from tuillm.model import GPT
 from tuillm.text import Tokenizer
+from tuillm.training.machine import autocast
 from tuillm.training.sizing import windows_at_once
 
 
@@ -21,6 +21,18 @@ class Evaluation:
     bits_per_byte: float
 
 
+@dataclass(frozen=True)
+class Piece:
+    """Windows that go through a model side by side: where they begin, and how wide they are.
+
+    Only the last `counted` tokens of each are foretold.
+    """
+
+    starts: list[int]
+    width: int
+    counted: int
+
+
 @torch.inference_mode()
 def evaluate(
     model: GPT,
@@ -29,55 +41,79 @@ def evaluate(
     tokenizer: Tokenizer,
     interrupted: Callable[[], bool] = lambda: False,
     *,
+    most: int | None = None,
     stride: int | None = None,
+    dtype: torch.dtype = torch.float32,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Evaluation | None:
     """Return the loss of all tokens but the first, in windows of block_size side by side.
 
     With a `stride` windows overlap: each begins so many tokens after the one before, and only
     what that one has not foretold counts, with block_size - stride tokens before it at least.
-    `text_bytes` is the number of bytes behind `tokens`; `progress` is told the share done, 0 to
-    1. Returns None when `interrupted` says so between two batches.
+    Where there are more than `most` tokens, only as many are looked at, in whole windows spread
+    over the text. `text_bytes` is the number of bytes behind `tokens`; products are of precision
+    `dtype`; `progress` is told the share done, 0 to 1. Returns None when `interrupted` says so
+    between two batches.
     """
     was_training, device = model.training, model.wte.weight.device
     model.eval()
-    total, done, count = 0.0, 0, len(tokens) - 1
-    shape = model.config
-    for idx, targets in _windows(tokens, shape.block_size, stride, shape.vocab_size):
+    length, width = len(tokens) - 1, model.config.block_size
+    at_once = windows_at_once(width, model.config.vocab_size)
+    starts = spread(length, width, most)
+    if starts is None:
+        pieces = cover(length, width, min(stride or width, width), at_once)
+        seen = text_bytes - len(tokenizer.token_bytes(int(tokens[0])))
+    else:
+        pieces = _side_by_side(starts, width, width, at_once)
+        seen = sum(len(tokenizer.token_bytes(int(token)))
+                   for start in starts for token in tokens[start + 1 : start + 1 + width])
+    total, count = 0.0, 0
+    for number, piece in enumerate(pieces, start=1):
         if interrupted():
             model.train(was_training)
             return None
-        logits = model(idx.to(device), last=targets.shape[1]).flatten(0, 1).float()
-        total += F.cross_entropy(logits, targets.to(device).flatten(), reduction="sum").item()
-        done += targets.numel()
-        progress(done / count)
+        idx, targets = _windows(tokens, piece)
+        with autocast(device, dtype):
+            loss = model.loss(idx.to(device), targets.to(device))
+        total += loss.item() * targets.numel()
+        count += targets.numel()
+        progress(number / len(pieces))
     model.train(was_training)
-    counted_bytes = text_bytes - len(tokenizer.token_bytes(int(tokens[0])))
-    return Evaluation(total / count, total / math.log(2) / max(counted_bytes, 1))
+    return Evaluation(total / count, total / math.log(2) / max(seen, 1))
 
 
-def _windows(
-    tokens: np.ndarray, block_size: int, stride: int | None, vocab_size: int
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield windows [n, width] in batches, each with the targets [n, counted] of its end.
+def spread(length: int, block_size: int, most: int | None) -> list[int] | None:
+    """Return where the windows begin that stand for a text of `length` tokens; None for all."""
+    whole, wanted = length // block_size, max(1, (most or length) // block_size)
+    if most is None or length <= most or wanted >= whole:
+        return None
+    return [whole * number // wanted * block_size for number in range(wanted)]
+
+
+def cover(length: int, block_size: int, stride: int, at_once: int) -> list[Piece]:
+    """Cut a text of `length` tokens into windows so that each token is foretold once.
 
     Whole windows come first; what is left at the end of the text is a shorter window, or one
     that overlaps more.
     """
-    length = len(tokens) - 1
-    step = min(stride or block_size, block_size)
-    starts = list(range(0, length - block_size + 1, step))
+    starts = list(range(0, length - block_size + 1, stride))
     covered = starts[-1] + block_size if starts else 0
-    pieces = [(starts[:1], block_size, block_size)] if step < block_size else []
-    starts = starts[len(pieces) :]
-    at_once = windows_at_once(block_size, vocab_size)
-    pieces += [(starts[first : first + at_once], block_size, step)
-               for first in range(0, len(starts), at_once)]
+    alone = int(stride < block_size)  # before the first window there is nothing
+    pieces = _side_by_side(starts[:alone], block_size, block_size, at_once)
+    pieces += _side_by_side(starts[alone:], block_size, stride, at_once)
     if covered < length:
-        begin = covered if step == block_size else max(0, length - block_size)
-        pieces.append(([begin], length - begin, length - covered))
-    for begins, width, counted in pieces:
-        if begins:
-            rows = np.stack([tokens[begin : begin + width + 1] for begin in begins])
-            ids = torch.from_numpy(rows.astype(np.int64))
-            yield ids[:, :-1], ids[:, width + 1 - counted :]
+        begin = covered if stride == block_size else max(0, length - block_size)
+        pieces.append(Piece([begin], length - begin, length - covered))
+    return pieces
+
+
+def _side_by_side(starts: list[int], width: int, counted: int, at_once: int) -> list[Piece]:
+    return [Piece(starts[first : first + at_once], width, counted)
+            for first in range(0, len(starts), at_once)]
+
+
+def _windows(tokens: np.ndarray, piece: Piece) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return ids [n, width] and targets [n, counted]."""
+    rows = np.stack([tokens[start : start + piece.width + 1] for start in piece.starts])
+    ids = torch.from_numpy(rows.astype(np.int64))
+    return ids[:, :-1], ids[:, piece.width + 1 - piece.counted :]

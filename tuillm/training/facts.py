@@ -19,7 +19,14 @@ from tuillm.text import Corpus, TokenFiles, load_tokenizer, read_corpus, tokeniz
 from tuillm.text.download import cached_path, is_url
 from tuillm.text.tokenizer import GPT2_ENTRIES, gpt2_is_cached
 from tuillm.training.cautions import cautions, memory_caution
-from tuillm.training.sizing import disk_needed, dropout_for, memory_needed, window_for
+from tuillm.training.memory import plan_memory
+from tuillm.training.sizing import (
+    adapter_parameters,
+    disk_needed,
+    dropout_for,
+    measured_note,
+    window_for,
+)
 
 _MANY = 1 << 40
 
@@ -114,13 +121,18 @@ def _needs(
         parameters = shape.parameter_count
     else:
         parameters = find_model(config.init_from).card.parameters or shape.parameter_count
-    memory = memory_needed(shape, config, window, facts.get("bytes", 0),
-                           len(tokens.val) if tokens else _MANY, parameters)
+    memory = plan_memory(config, shape, window, facts.get("bytes", 0),
+                         len(tokens.val) if tokens else _MANY, parameters,
+                         facts["memory_available"])
+    measured = measured_note(parameters, len(tokens.val)) if tokens else ""
+    learning = adapter_parameters(shape, config) if config.lora else None
     per_step = config.batch_size * config.grad_accum_steps * window
     return {
         "vocab_size": shape.vocab_size, "block_size": window, "parameters": parameters,
-        "memory": memory, "memory_needed": sum(memory.values()),
-        "disk_needed": disk_needed(parameters), "tokens_per_step": per_step,
+        "memory": memory.parts, "memory_needed": memory.needed, "recompute": memory.recompute,
+        "memory_with_lora": memory.with_lora, "disk_needed": disk_needed(parameters, learning),
+        "tokens_per_step": per_step,
+        "notes": (*facts.get("notes", ()), *filter(None, [memory.note, measured])),
     } | (_epoch(config, per_step, len(tokens.train)) if tokens else {})
 
 

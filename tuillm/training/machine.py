@@ -3,11 +3,14 @@
 import time
 from contextlib import AbstractContextManager, nullcontext
 
+import psutil
 import torch
 
 from tuillm.model.precision import has_fast_bfloat16
 
 _SIDE = 768
+# parameters from which on a model is large: its weights no longer stay in a processor's caches
+_LARGE = 30_000_000
 
 
 def choose_train_dtype(wanted: str, device: torch.device) -> torch.dtype:
@@ -25,6 +28,24 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
     if dtype == torch.float32:
         return nullcontext()
     return torch.autocast(device.type, dtype)
+
+
+def mirrors_pay(device: torch.device, dtype: torch.dtype, parameters: int) -> bool:
+    """Whether matrices are to be kept in bfloat16 beside float32, see `model.linear`."""
+    return device.type == "cpu" and dtype == torch.bfloat16 and parameters >= _LARGE
+
+
+def looking_dtype(dtype: torch.dtype, parameters: int) -> torch.dtype:
+    """The precision to evaluate and sample in: float32, for large models that of training."""
+    return dtype if parameters >= _LARGE else torch.float32
+
+
+def memory_of(device: torch.device) -> tuple[int, int]:
+    """The bytes that are free and those there are, where a model on this device would lie."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)
+    memory = psutil.virtual_memory()
+    return memory.available, memory.total + psutil.swap_memory().total
 
 
 def matmul_flops(device: torch.device, dtype: torch.dtype) -> float:

@@ -1,7 +1,8 @@
 """The optimizers, on flat memory: Muon for the block matrices, AdamW for all else.
 
 All parameters of a group lie in one buffer, and so do their gradients, so that a step is a
-handful of operations whatever the number of layers. Knows tensors and rates; no schedule.
+handful of operations whatever the number of layers. Large models also have their matrices mirrored
+in bfloat16, see `model.linear`. Knows tensors and rates; no schedule.
 """
 
 import math
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from tuillm.config import TrainConfig
 from tuillm.model import GPT
+from tuillm.model.linear import Linear
 
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 _NEWTON_SCHULZ_STEPS = 5
@@ -25,21 +27,56 @@ class FlatGroup:
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
-        parameters = list(parameters)
-        self.values = torch.cat([parameter.detach().flatten() for parameter in parameters])
+        self._parameters = list(parameters)
+        first = self._parameters[0] if self._parameters else torch.empty(0)
+        length = sum(parameter.numel() for parameter in self._parameters)
+        self.values = torch.empty(length, dtype=first.dtype, device=first.device)
         self.grads = torch.zeros_like(self.values)
-        start = 0
-        for parameter in parameters:
-            end = start + parameter.numel()
-            parameter.data = self.values[start:end].view(parameter.shape)
-            parameter.grad = self.grads[start:end].view(parameter.shape)
-            start = end
+        self._mirror: Tensor | None = None
+        self._zeroed = [self.grads]
+        for parameter, values, grads in zip(self._parameters, self._views(self.values),
+                                            self._views(self.grads), strict=True):
+            # one after the other: what a parameter was before is free for what follows
+            values.copy_(parameter.detach())
+            parameter.data, parameter.grad = values, grads
+
+    def mirror(self, layers: list[Linear]) -> None:
+        """Give those layers whose weights are in this group a copy of them in bfloat16.
+
+        Their gradients are written by the backward pass, and need not be zero before it.
+        """
+        theirs: dict[int, list[Linear]] = {}
+        for layer in layers:
+            theirs.setdefault(id(layer.weight), []).append(layer)
+        self._mirror, self._zeroed = self.values.bfloat16(), []
+        for parameter, copy, grads in zip(self._parameters, self._views(self._mirror),
+                                          self._views(self.grads), strict=True):
+            for layer in theirs.get(id(parameter), []):
+                layer.mirror = copy
+            if id(parameter) not in theirs:
+                self._zeroed.append(grads)
+
+    def refresh(self) -> None:
+        """Bring the mirror up to date with the values."""
+        if self._mirror is not None:
+            self._mirror.copy_(self.values)
+
+    def zero(self) -> None:
+        """Set the gradients to zero, in place, but for those that the backward pass replaces."""
+        for grads in self._zeroed:
+            grads.zero_()
+
+    def _views(self, buffer: Tensor) -> list[Tensor]:
+        parts = buffer.split([parameter.numel() for parameter in self._parameters])
+        return [part.view(parameter.shape)
+                for part, parameter in zip(parts, self._parameters, strict=True)]
 
 
 class Optimizer:
     """Steps a GPT by the rules of a TrainConfig."""
 
-    def __init__(self, model: GPT, config: TrainConfig) -> None:
+    def __init__(self, model: GPT, config: TrainConfig, *, mirrored: bool = False) -> None:
+        """`mirrored` keeps the weights of linear layers in bfloat16 beside those in float32."""
         matrices = _matrices(model) if config.optimizer == "muon" else []
         driven = {id(parameter) for parameter in matrices}
         rest = [parameter for parameter in model.parameters()
@@ -48,31 +85,52 @@ class Optimizer:
         self._muons = [Muon(*group) for group in _by_shape(matrices, model.config.n_embd)]
         decayed = FlatGroup(parameter for parameter in rest if parameter.dim() >= 2)
         plain = FlatGroup(parameter for parameter in rest if parameter.dim() < 2)
-        self._groups = [decayed, plain]
-        self._adamw = _adamw(decayed, plain, config)
+        self._groups = [group for group in (decayed, plain) if len(group.values)]
+        self._all = [*self._groups, *(muon.flat for muon in self._muons)]
+        self._adamw = _adamw(self._groups, config)
+        self._mirrored = _learning_layers(model) if mirrored else []
+        if self._mirrored:
+            for group in self._all:
+                group.mirror(self._mirrored)
+            if model.config.tie_weights and isinstance(model.lm_head, Linear):
+                model.wte.head = (model.lm_head,)
 
     def zero_grad(self) -> None:
         """Set all gradients to zero, in place: they stay views of their buffers."""
-        for grads in self._all_grads():
-            grads.zero_()
+        for group in self._all:
+            group.zero()
+        for layer in self._mirrored:
+            layer.stale = True
 
     def step(self, factor: float) -> float:
         """Take one step at `factor` times the peak rates; return the gradients' norm.
 
         Only AdamW's gradients are clipped: Muon's update has a norm of its own.
         """
-        norms = torch.stack([grads.norm() for grads in self._all_grads()])
+        norms = torch.stack([group.grads.norm() for group in self._all])
         clipped = norms[: len(self._groups)].norm()
         if self._config.grad_clip:
-            scale = (self._config.grad_clip / (clipped + 1e-6)).clamp(max=1)
-            for group in self._groups:
-                group.grads *= scale
+            self._scale((self._config.grad_clip / (clipped + 1e-6)).clamp(max=1))
         for settings in self._adamw.param_groups:
             settings["lr"] = self._config.learning_rate * factor
         self._adamw.step()
         for muon in self._muons:
             muon.step(self._config.muon_lr * factor, self._config.muon_weight_decay * factor)
+        self.refresh()
         return float(norms.norm())
+
+    def refresh(self) -> None:
+        """Bring the mirrors up to date; to be called after the weights were changed elsewhere."""
+        for group in self._all:
+            group.refresh()
+
+    def _scale(self, factor: Tensor) -> None:
+        """Shrink AdamW's gradients, where there are many in the step itself."""
+        if self._mirrored:  # the fused step divides by this while it reads them
+            self._adamw.grad_scale = 1 / factor  # type: ignore[attr-defined]
+            return
+        for group in self._groups:
+            group.grads *= factor
 
     def state(self) -> dict[str, Tensor]:
         """Return everything but the parameters that the next step depends on."""
@@ -91,9 +149,7 @@ class Optimizer:
             if kind == "adamw":
                 entries.setdefault(int(number), {})[key[0]] = value
         self._adamw.load_state_dict(self._adamw.state_dict() | {"state": entries})
-
-    def _all_grads(self) -> list[Tensor]:
-        return [group.grads for group in self._groups] + [muon.flat.grads for muon in self._muons]
+        self.refresh()
 
 
 class Muon:
@@ -151,13 +207,20 @@ def _by_shape(
     return [(parameters, *shape) for shape, parameters in groups.items()]
 
 
-def _adamw(decayed: FlatGroup, plain: FlatGroup, config: TrainConfig) -> torch.optim.AdamW:
+def _learning_layers(model: GPT) -> list[Linear]:
+    return [layer for layer in model.modules()
+            if isinstance(layer, Linear) and layer.weight.requires_grad]
+
+
+def _adamw(flat: list[FlatGroup], config: TrainConfig) -> torch.optim.AdamW:
     groups = []
-    for group, decay in ((decayed, config.weight_decay), (plain, 0.0)):
+    for group in flat:
         values = nn.Parameter(group.values)
         values.grad = group.grads
-        groups.append({"params": [values], "weight_decay": decay})
-    fused = decayed.values.device.type in ("cpu", "cuda")
+        matrices = group is flat[0]  # norms and biases, after them, do not decay
+        groups.append({"params": [values],
+                       "weight_decay": config.weight_decay if matrices else 0.0})
+    fused = flat[0].values.device.type in ("cpu", "cuda")
     return torch.optim.AdamW(
         groups, lr=config.learning_rate, betas=(config.beta1, config.beta2), fused=fused
     )

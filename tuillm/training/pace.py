@@ -92,7 +92,7 @@ def _on_cuda(config: TrainConfig, seen: Forecast) -> Forecast:
 def _flops_per_step(config: TrainConfig, seen: Forecast) -> int:
     window = seen.block_size or 1
     shape = shape_for(config, seen.vocab_size or 0, window, seen.dropout or 0.0)
-    return shape.flops_per_token(window) * (seen.tokens_per_step or 1)
+    return shape.flops_per_token(window, config.lora) * (seen.tokens_per_step or 1)
 
 
 def _measure(config: TrainConfig, expected: float) -> tuple[float, float]:
@@ -105,14 +105,15 @@ def _measure(config: TrainConfig, expected: float) -> tuple[float, float]:
     trainer = Trainer.from_config(config.model_copy(update={
         "grad_accum_steps": passes, "sample_tokens": min(config.sample_tokens, _SAMPLE)}))
     each = trainer.probe(_SECONDS) / passes
-    whole, window = trainer.tokens.val, trainer.window
+    measured, window = trainer.tokens_measured, trainer.window
     brief = int(_BRIEF / each * config.batch_size)  # windows
     at_once = min(windows_at_once(window, trainer.tokenizer.n_vocab), max(brief, 1))
-    part = whole[: at_once * window + 1]
-    measuring = _duration(lambda: evaluate(trainer.model, part, 1, trainer.tokenizer))
+    part = trainer.tokens.val[: at_once * window + 1]
+    measuring = _duration(lambda: evaluate(trainer.model, part, 1, trainer.tokenizer,
+                                           dtype=trainer.looking_dtype))
     sampling = _duration(trainer.sample)
     return each * config.grad_accum_steps, (
-        measuring * (len(whole) - 1) / (len(part) - 1)
+        measuring * measured / (len(part) - 1)
         + sampling * config.sample_tokens / _SAMPLE
     )
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tuillm import __version__
+from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError
 from tuillm.store.files import append_json, recover_folder, remove_folder
 from tuillm.store.models import (
@@ -129,6 +130,8 @@ class Recorder:
         self._describe()
         self._extend()
         self._trainer.measure_before()
+        if before := self._trainer.before:
+            self._write(before_loss=before.val_loss, before_bits_per_byte=before.bits_per_byte)
         self._write(notes=tuple(self._trainer.notes))
         status = self._status
         self._say(f"{'resumed' if self._resume else 'started'} at step {status.step:,}: "
@@ -281,7 +284,7 @@ class Recorder:
             origin="trained" if parent is None else "fine-tuned",
             parent=None if parent is None else Path(parent).name, run=run.id,
             corpus=trainer.corpus.label, corpus_sha256=trainer.corpus.sha256,
-            corpus_bytes=trainer.corpus.bytes,
+            corpus_bytes=trainer.corpus.bytes, lora=_lora_words(trainer.config),
             tokenizer=trainer.tokenizer.kind, parameters=trainer.model.parameter_count,
             steps=status.best_step or status.step, val_loss=status.val_loss,
             bits_per_byte=status.bits_per_byte, held_out=bool(status.val_tokens),
@@ -310,3 +313,10 @@ class Recorder:
         self._status = Status.model_validate(self._status.model_dump() | update)
         self._run.write_status(self._status)
         self._written = time.monotonic()
+
+
+def _lora_words(config: TrainConfig) -> str | None:
+    if not config.lora:
+        return None
+    return (f"rank {config.lora_rank}, alpha {config.lora_alpha:g}, on "
+            f"{', '.join(config.lora_targets)}")

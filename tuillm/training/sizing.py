@@ -1,4 +1,4 @@
-"""How a run is cut to its text, and what it takes: window, dropout, memory, disk.
+"""How a run is cut to its text, and what it takes: window, dropout, looks, memory, disk.
 
 Pure functions of numbers, so that a forecast needs neither torch nor a model.
 """
@@ -11,6 +11,8 @@ _DROPOUTS = ((60_000, 0.3), (150_000, 0.2), (300_000, 0.1))
 _LOGITS_AT_ONCE = 8_000_000
 _PROGRAM = 400_000_000  # Python, torch and the kernels it compiles, measured
 _FILES = 20_000_000
+_TURNED = 120_000_000
+_EVALUATION_WORK, _FEWEST_MEASURED = 10**12, 4096
 
 
 def window_for(wanted: int, length: int, what: str = "block_size shrinks") -> tuple[int, str]:
@@ -40,48 +42,90 @@ def windows_at_once(window: int, vocab_size: int) -> int:
     return max(1, _LOGITS_AT_ONCE // (window * vocab_size))
 
 
+def tokens_to_measure(parameters: int) -> int:
+    """How much of a held-out text an evaluation looks at: all of it but for large models.
+
+    A tenth of a book is 30,000 tokens, in which a model of GPT-2's size takes half a minute on
+    two cores. What is left out is the same each time, so that losses compare.
+    """
+    return max(_FEWEST_MEASURED, _EVALUATION_WORK // max(parameters, 1))
+
+
+def measured_note(parameters: int, val_tokens: int) -> str:
+    """Says that only a part of the held-out text is looked at, or is ""."""
+    most = tokens_to_measure(parameters)
+    if val_tokens - 1 <= most:
+        return ""
+    return (f"losses are of about {most:,} of the {val_tokens:,} tokens to measure on, spread over "
+            "the text: a large model would take long for all of them")
+
+
+def adapter_parameters(shape: GPTConfig, config: TrainConfig) -> int:
+    """The number of parameters that learn in a run with LoRA."""
+    sides = {"c_attn": 4, "attn.c_proj": 2, "c_fc": 5, "mlp.c_proj": 5}  # in + out, in n_embd
+    width = sum(sides[name] for name in config.lora_targets) * shape.n_embd
+    return shape.n_layer * config.lora_rank * width
+
+
 def memory_needed(
     shape: GPTConfig, config: TrainConfig, window: int, text_bytes: int, val_tokens: int,
-    parameters: int,
+    parameters: int, *, recompute: bool = False,
 ) -> dict[str, int]:
     """Estimate the bytes a run has in memory at its peak, part by part; their sum is the need.
 
-    With P parameters, B T tokens in a micro-batch, width C, H heads, L blocks, V entries:
+    With P parameters, of which A learn (all, or LoRA's), B T tokens in a micro-batch, width C,
+    H heads, L blocks, V entries:
       program      a constant: Python, torch, kernels
       text         the text twice: as it is, and while it is hashed
       weights      10 P: as drawn, as moved into the optimizer's buffer (the allocator keeps the
-                   first), and in bfloat16
-      gradients    4 P
-      optimizer    8 P: AdamW's two moments; Muon's momentum and the work on a third of the rest
+                   first), and in bfloat16; 6 P where they are read from a mapped file; with LoRA
+                   4 P, two packed copies in bfloat16 or the mapped ones
+      gradients    4 A
+      optimizer    8 A: AdamW's two moments; Muon's momentum and the work on a third of the rest
       activations  B T (L (64 C, and 20 H T with dropout) + 12 C) in float32, in bfloat16
-                   B T (L (40 C + 4 H T) + 12 C); whichever is more where dtype is auto
-      logits       12 B T V: logits, their softmax and its gradient
-      evaluation   60 C + 8 V for each token measured at once
+                   B T (L (40 C + 4 H T) + 12 C); whichever is more where dtype is auto. Blocks
+                   that are computed again keep 4 C each, and one of them all of it
+      logits       12 B T V: logits, their softmax and its gradient; 4 B T V where they are many,
+                   and next to nothing under a head that does not learn
+      evaluation   60 C for each token measured at once, and its logits
     They add up because glibc gives back little of what one phase has used. Measured peaks of
     whole processes, from `tiny` to GPT-2's shape, were 0.7 to 1.0 times the sum.
     """
     C, V = shape.n_embd, shape.vocab_size
     tokens = config.batch_size * window
     measured = min(val_tokens, window * windows_at_once(window, V))
+    learning = adapter_parameters(shape, config) if config.lora else parameters
+    block, kept = _block_bytes(shape, config, window), shape.n_layer
+    blocks = kept * 4 * C + block if recompute else kept * block
     return {
         "program": _PROGRAM,
         "text": 2 * text_bytes,
-        "weights": 10 * parameters,
-        "gradients": 4 * parameters,
-        "optimizer": 8 * parameters,
-        "activations": tokens * (shape.n_layer * _block_bytes(shape, config, window) + 12 * C),
-        "logits": 12 * tokens * V,
-        "evaluation": measured * (60 * C + 8 * V),
+        "weights": parameters * (4 if config.lora else 6 if config.init_from else 10),
+        "gradients": 4 * learning,
+        "optimizer": 8 * learning,
+        "activations": tokens * (blocks + 12 * C),
+        "logits": _logits_bytes(tokens, V, config.lora),
+        "evaluation": measured * 60 * C + _logits_bytes(measured, V, True),
     }
 
 
-def disk_needed(parameters: int) -> int:
+def disk_needed(parameters: int, learning: int | None = None) -> int:
     """Estimate the bytes a run writes at most: two checkpoints, one while it replaces the other.
 
     4 per parameter in `best`, in its successor and in the published model; 12, with the
-    optimizer's moments, in `last` and in its successor.
+    optimizer's moments, in `last` and in its successor. With `learning` only so many learn, and
+    `last` also holds the weights that their adapters change: at most 4 more per parameter.
     """
-    return 36 * parameters + _FILES
+    if learning is None:
+        return 36 * parameters + _FILES
+    return 28 * parameters + 24 * learning + _FILES
+
+
+def _logits_bytes(tokens: int, entries: int, frozen: bool) -> int:
+    """What the loss of so many tokens holds; see model.head for what it does with many."""
+    if tokens * entries < _LOGITS_AT_ONCE:
+        return 12 * tokens * entries
+    return _TURNED + (0 if frozen else 4 * tokens * entries)
 
 
 def _block_bytes(shape: GPTConfig, config: TrainConfig, window: int) -> int:

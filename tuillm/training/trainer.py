@@ -18,16 +18,19 @@ from tuillm.config import SamplingConfig, TrainConfig, build_train, settings_tab
 from tuillm.errors import TuillmError
 from tuillm.generation import Sampler
 from tuillm.model import GPT, choose_device
+from tuillm.model.lora import adapter_state, load_adapter_state, ready
 from tuillm.model.memory import keep_freed_memory
 from tuillm.store.models import Model, find_model, shape_of
 from tuillm.text import load_tokenizer, read_corpus, tokenize
 from tuillm.training.batches import Batches
-from tuillm.training.beginning import begin, copy_weights
+from tuillm.training.beginning import begin, copy_weights, fit
 from tuillm.training.evaluate import Evaluation, evaluate
 from tuillm.training.machine import (
     autocast,
     choose_train_dtype,
+    looking_dtype,
     matmul_flops,
+    mirrors_pay,
 )
 from tuillm.training.metrics import StepMetrics, Stopwatch
 from tuillm.training.optimizer import Optimizer
@@ -38,6 +41,7 @@ from tuillm.training.schedule import (
     lr_factor,
     progress_of,
 )
+from tuillm.training.sizing import tokens_to_measure
 
 
 class Trainer:
@@ -95,7 +99,8 @@ class Trainer:
         """Read the corpus, make tokens, build the model; `notes` says what was decided.
 
         A run that starts from a model takes it from `checkpoint` if it is to go on from there:
-        the first model may be gone by then.
+        the first model may be gone by then. Raises TuillmError for a run that the memory cannot
+        hold.
         """
         if self._prepared:
             return
@@ -112,13 +117,20 @@ class Trainer:
         self.tokens = tokenize(self.corpus, self.config, given)
         self.tokenizer = self.tokens.tokenizer
         beginning = begin(self.config, self.tokens, parent)
-        self.notes += [*self.corpus.notes, *self.tokens.notes, *beginning.notes]
-        self.model, self.window = beginning.model.to(self.device), beginning.window
-        self.optimizer = Optimizer(self.model, self.config)
+        self.model, self.window = beginning.model, beginning.window
+        fitted = fit(self.config, beginning, self.tokens, self.corpus.bytes, self.device)
+        self.notes += [*self.corpus.notes, *self.tokens.notes, *beginning.notes, *fitted]
+        ready(self.model.to(self.device), self.dtype)
+        parameters = self.model.parameter_count
+        self.looking_dtype = looking_dtype(self.dtype, parameters)
+        self.tokens_measured = min(len(self.tokens.val) - 1, tokens_to_measure(parameters))
+        mirrored = mirrors_pay(self.device, self.dtype, parameters) and not self.config.lora
+        self.optimizer = Optimizer(self.model, self.config, mirrored=mirrored)
         self.batches = Batches(self.tokens.train, self.window, self.config.batch_size,
                                self.config.seed)
         self._sampler = Sampler.of(self.model, self.tokenizer)
         self._flops = matmul_flops(self.device, self.dtype)
+        self._flops_per_token = self.model.config.flops_per_token(self.window, self.config.lora)
         self.clock = Stopwatch()
         self._prepared = True
 
@@ -191,9 +203,12 @@ class Trainer:
         return sum(taken[warm:]) / len(taken[warm:])
 
     def evaluate(self) -> Evaluation | None:
-        """Return the loss of the whole held-out text now, or None when interrupted."""
+        """Return the loss of the held-out text now, or None when interrupted.
+
+        Large models look at `tokens_measured` of it, always the same ones.
+        """
         return evaluate(self.model, self.tokens.val, self.tokens.val_bytes, self.tokenizer,
-                        self.interrupted)
+                        self.interrupted, most=self.tokens_measured, dtype=self.looking_dtype)
 
     def sample(self) -> str:
         """Return text that continues `sample_prompt`, always with the same seed."""
@@ -202,14 +217,16 @@ class Trainer:
         config = SamplingConfig(max_new_tokens=self.config.sample_tokens, seed=self.config.seed)
         self.model.eval()
         self._sampler.context.truncate(0)
-        tokens = self._sampler.stream(self.config.sample_prompt, config)
-        text = "".join(token.text for token in tokens)
+        with autocast(self.device, self.looking_dtype):
+            tokens = self._sampler.stream(self.config.sample_prompt, config)
+            text = "".join(token.text for token in tokens)
         self.model.train()
         return text
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return tensors and numbers from which `load_state` goes on exactly (model apart)."""
         tensors = self.optimizer.state() | {"rng": torch.get_rng_state()}
+        tensors |= adapter_state(self.model)
         numbers = {
             "step": self.step, "elapsed": self.clock.seconds, "best_step": self.best_step,
             "best": vars(self.best) if self.best else None, "tenths": self._tenths,
@@ -225,7 +242,10 @@ class Trainer:
     ) -> None:
         """Go on from a checkpoint; raises KeyError or RuntimeError when it is of another model."""
         self.prepare()
-        copy_weights(model, self.model)
+        if self.config.lora:
+            load_adapter_state(self.model, tensors, self.dtype)
+        else:
+            copy_weights(model, self.model)
         torch.set_rng_state(tensors.pop("rng"))
         self.optimizer.load_state(tensors)
         self.batches.seek(numbers["epoch"], numbers["position"])
@@ -269,7 +289,7 @@ class Trainer:
         return StepMetrics(
             step=self.step, train_loss=loss, lr=self.config.learning_rate * factor,
             grad_norm=norm, tokens_per_sec=tokens / seconds,
-            mfu=tokens / seconds * self.model.config.flops_per_token(self.window) / self._flops,
+            mfu=tokens / seconds * self._flops_per_token / self._flops,
             elapsed=elapsed, eta=self._eta(progress, elapsed), progress=progress,
             epoch=self.step * tokens / len(self.tokens.train),
             val_loss=evaluation.val_loss if evaluation else None,
@@ -293,7 +313,7 @@ class Trainer:
             return self.step % self.config.eval_interval == 0
         tenths = int(progress * EVALUATIONS)
         # on the clock, looking must not eat the time for learning
-        affordable = (self.config.max_steps is not None
+        affordable = (self.config.minutes is None
                       or self._eval_seconds <= EVAL_SHARE * self.clock.seconds)
         if tenths <= self._tenths or not affordable:
             return False

@@ -38,7 +38,7 @@ class SettingField(Vertical):
         super().__init__(id=f"field-{setting.name}")
         self.setting = setting
         self._choices = choices
-        if choices is None and setting.choices:
+        if choices is None and setting.choices and not setting.several:
             self._choices = [(choice, choice) for choice in setting.choices]
         elif choices is None and setting.type is bool:
             self._choices = [("yes", "yes"), ("no", "no")]
@@ -154,8 +154,10 @@ class SettingField(Vertical):
 
     def _say(self, focused: bool = False) -> None:
         about = self.query_one(".about", Static)
-        limits = f" [{self.setting.range}]" if self.setting.range and focused else ""
-        about.update(printable(self.problem) or self.setting.help + limits)
+        setting = self.setting
+        allowed = " | ".join(setting.choices) if setting.several else setting.range
+        limits = f" [{allowed}]" if allowed and focused else ""
+        about.update(printable(self.problem) or setting.help + limits)
         about.set_class(bool(self.problem), "-error")
 
 

@@ -20,7 +20,8 @@ from tuillm.errors import TuillmError, UsageError
 from tuillm.store.models import shape_of
 
 FIRST = ("corpus", "name", "init_from", "preset", "tokenizer")
-_TITLES = {"text": "The text", "model": "The shape of the model", "optimizer": "How it learns",
+_TITLES = {"text": "The text", "model": "The shape of the model",
+           "fine-tuning": "Fine-tuning with LoRA", "optimizer": "How it learns",
            "run": "How long, where, and what to watch"}
 
 

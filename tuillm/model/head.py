@@ -1,0 +1,79 @@
+"""The loss of a large vocabulary without its logits: they never stand in memory in float32.
+
+For GPT-2's 50,257 entries, the logits of 1,024 tokens with their softmax and its gradient take
+600 MB in float32, most of it new memory in every step. Here the logits are turned into their own
+gradient in place, some rows at a time, while they are in the processor's cache.
+(The gradient of cross-entropy is softmax minus one-hot; the same idea as in Liger Kernel, 2024.)
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tuillm.model.linear import Linear
+
+# fewer logits than this are left to PyTorch
+_MANY = 8_000_000
+# logits computed at once where none are kept, and of these, those turned at once
+_BLOCK, _CACHED = 13_000_000, 1_600_000
+
+
+def head_loss(x: Tensor, head: nn.Module, targets: Tensor) -> Tensor:
+    """Return the mean cross-entropy in nats of head(x [B, T, C]) against targets [B, T]."""
+    x, targets = x.flatten(0, 1), targets.flatten()
+    if not isinstance(head, Linear) or len(x) * head.out_features < _MANY:
+        return F.cross_entropy(head(x).float(), targets)
+    kind = x.device.type
+    if torch.is_autocast_enabled(kind):
+        x = x.to(torch.get_autocast_dtype(kind))
+    learning = torch.is_grad_enabled()
+    loss: Tensor = _HeadLoss.apply(x, head.weight, head, targets, learning)
+    return loss
+
+
+class _HeadLoss(torch.autograd.Function):
+    """x [N, C] in the precision of the products; a head that learns keeps [N, V] for later."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, head: Linear, targets: Tensor, learning: bool
+    ) -> Tensor:
+        trained = learning and weight.requires_grad
+        rows = len(x) if trained else max(1, _BLOCK // head.out_features)
+        total = torch.zeros((), device=x.device)
+        kept = []
+        for part, wanted in zip(x.split(rows), targets.split(rows), strict=True):
+            logits = head.product(part)
+            total += _turn(logits, wanted, learning)
+            if learning:
+                kept.append(logits if trained else head.product_back(logits))
+        ctx.head, ctx.trained = head, trained
+        if learning:
+            ctx.save_for_backward(x, kept[0] if trained else torch.cat(kept))
+        return total / len(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, kept = ctx.saved_tensors
+        scale = grads[0] / len(x)
+        if not ctx.trained:
+            return kept * scale, None, None, None, None
+        weight = ctx.head.learn(kept, x * scale)
+        inner = ctx.head.product_back(kept) * scale if ctx.needs_input_grad[0] else None
+        return inner, weight, None, None, None
+
+
+def _turn(logits: Tensor, targets: Tensor, learning: bool) -> Tensor:
+    """Return the summed loss of logits [N, V]; with `learning` they become their own gradient."""
+    total = torch.zeros((), device=logits.device)
+    rows = max(1, _CACHED // logits.shape[1])
+    for part, wanted in zip(logits.split(rows), targets.split(rows), strict=True):
+        scores = torch.log_softmax(part, -1, dtype=torch.float32)
+        at = wanted[:, None]
+        total -= scores.gather(1, at).sum()
+        if learning:
+            shares = scores.exp_()
+            part.copy_(shares.scatter_add_(1, at, torch.full_like(shares[:, :1], -1.0)))
+    return total
