@@ -4,7 +4,9 @@ A folder written here opens with `transformers.AutoModelForCausalLM.from_pretrai
 GPT-2-shaped folder opens here. Linear weights stand there as [in, out] and are turned.
 """
 
+import errno
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +21,23 @@ from tuillm.model.gpt import GPT
 
 _LINEAR = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 _NORM = ("ln_1", "ln_2")
+_TANH_GELU = ("gelu_new", "gelu_pytorch_tanh")
 
 
 def write_model(model: GPT, folder: Path, eot: int | None) -> None:
     """Write `config.json`, `generation_config.json` and `model.safetensors` into a folder.
 
     Models without biases get biases of zero, which compute the same. `eot` is the id of the
-    end-of-text token, if there is one.
+    end-of-text token, if there is one. Raises OSError when the disk refuses.
     """
     (folder / "config.json").write_text(json.dumps(_config_json(model.config, eot), indent=2))
     generation = {"bos_token_id": eot, "eos_token_id": eot, "pad_token_id": eot}
     (folder / "generation_config.json").write_text(json.dumps(generation, indent=2))
-    save_file(_to_hf(model), folder / "model.safetensors", metadata={"format": "pt"})
+    try:
+        save_file(_to_hf(model), folder / "model.safetensors", metadata={"format": "pt"})
+    except SafetensorError as error:
+        full = "No space left" in str(error)
+        raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from None
 
 
 def read_config(folder: Path) -> GPTConfig:
@@ -53,6 +60,7 @@ def read_config(folder: Path) -> GPTConfig:
             n_embd=found["n_embd"],
             tie_weights=found.get("tie_word_embeddings", True),
             norm_eps=found.get("layer_norm_epsilon", 1e-5),
+            exact_gelu=found.get("activation_function") == "gelu",
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TuillmError(f"{path} is damaged: {error!r}") from None
@@ -63,24 +71,38 @@ def read_model(folder: Path) -> GPT:
 
     Biases that are all zero are left out. Raises TuillmError for a damaged folder.
     """
-    config = read_config(folder)
-    path = folder / "model.safetensors"
+    config, path = read_config(folder), folder / "model.safetensors"
+    return build_model(config, read_tensors(path), f"{path} does not fit its config.json")
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file, mapped; raises TuillmError for a damaged one."""
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {key.removeprefix("transformer."): file.get_tensor(key)
-                       for key in file.keys()}  # noqa: SIM118
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise TuillmError(f"{path} is damaged: {error}") from None
+
+
+def build_model(
+    config: GPTConfig, tensors: dict[str, Tensor], misfit: str, *, turned: bool = True
+) -> GPT:
+    """Return a model of this shape with the float32 values of tensors under GPT-2's names.
+
+    `turned` tells that linear weights stand as [in, out]. Biases that are all zero are left out,
+    whatever the config says. Raises TuillmError, `misfit` and the first tensor that is missing
+    or of another shape.
+    """
+    tensors = {key.removeprefix("transformer."): value for key, value in tensors.items()}
     bias = any(bool(tensor.any()) for key, tensor in tensors.items()
                if key.endswith(".bias") and not key.endswith(".attn.bias"))
-    config = GPTConfig(**(vars(config) | {"bias": bias}))
+    config = replace(config, bias=bias)
     model = GPT(config)
     try:
-        state = _from_hf(tensors, model)
-        model.load_state_dict(state, assign=True)
+        model.load_state_dict(_state(tensors, model, turned), assign=True)
     except RuntimeError as error:
         reason = str(error).strip().split("\n")[-1].strip()
-        raise TuillmError(f"{path} does not fit its config.json: {reason}") from None
+        raise TuillmError(f"{misfit}: {reason}") from None
     if config.tie_weights:
         model.lm_head.weight = model.wte.weight
     return model
@@ -97,7 +119,7 @@ def _config_json(config: GPTConfig, eot: int | None) -> dict[str, Any]:
         "n_layer": config.n_layer,
         "n_head": config.n_head,
         "n_inner": None,
-        "activation_function": "gelu_new",
+        "activation_function": "gelu" if config.exact_gelu else "gelu_new",
         "layer_norm_epsilon": config.norm_eps,
         "resid_pdrop": config.dropout,
         "embd_pdrop": config.dropout,
@@ -112,8 +134,8 @@ def _config_json(config: GPTConfig, eot: int | None) -> dict[str, Any]:
 def _refuse_variants(path: Path, found: dict[str, Any]) -> None:
     """GPT-2's config has switches that change the arithmetic; refuse those we do not compute."""
     activation = found.get("activation_function", "gelu_new")
-    if activation not in ("gelu_new", "gelu_pytorch_tanh"):
-        raise TuillmError(f"{path} wants activation {activation!r}; tuillm computes gelu_new only")
+    if activation not in (*_TANH_GELU, "gelu"):
+        raise TuillmError(f"{path} wants activation {activation!r}; tuillm computes GELU only")
     if found.get("n_inner") not in (None, 4 * found["n_embd"]):
         raise TuillmError(f"{path} has n_inner {found['n_inner']}, not 4 times n_embd")
     for switch in ("scale_attn_by_inverse_layer_idx", "add_cross_attention"):
@@ -160,15 +182,15 @@ def _zero_biases(config: GPTConfig) -> dict[str, Tensor]:
     }
 
 
-def _from_hf(tensors: dict[str, Tensor], model: GPT) -> dict[str, Tensor]:
+def _state(tensors: dict[str, Tensor], model: GPT, turned: bool) -> dict[str, Tensor]:
     """Return a model's state dict; raises RuntimeError naming a tensor that does not fit."""
     state: dict[str, Tensor] = {}
     for name, place in model.state_dict().items():
         tied = name == "lm_head.weight" and model.config.tie_weights
         if (value := tensors.get("wte.weight" if tied else name)) is None:
             raise RuntimeError(f"{name} is missing")
-        turned = name.removesuffix(".weight").endswith(_LINEAR) and value.dim() == 2
-        value = value.t() if turned else value
+        if turned and name.removesuffix(".weight").endswith(_LINEAR) and value.dim() == 2:
+            value = value.t()
         if value.shape != place.shape:
             raise RuntimeError(f"{name} is {list(value.shape)}, not {list(place.shape)}")
         state[name] = value.float()

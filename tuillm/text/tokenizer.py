@@ -12,8 +12,9 @@ import codecs
 import hashlib
 import json
 import os
+import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ class Tokenizer:
         special = {} if self.eot is None else {END_OF_TEXT: self.eot}
         self.n_vocab = len(spec["model"]["vocab"].keys() | special.keys())
         self._ids_by_bytes = ranks
+        self._unknown = _unknown(ranks)
         self._encoding = tiktoken.Encoding(
             f"tuillm-{self.kind}",
             pat_str="(?s:.)" if self.kind == "char" else _gpt2_pattern(),
@@ -59,7 +61,12 @@ class Tokenizer:
         return hashlib.sha256(json.dumps(self.spec, sort_keys=True).encode()).hexdigest()
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of a text; '<|endoftext|>' in it is plain text like any other."""
+        """Return the ids of a text; '<|endoftext|>' in it is plain text like any other.
+
+        Characters that a vocabulary of characters alone does not have are left out.
+        """
+        if self._unknown is not None:
+            text = self._unknown.sub("", text)
         return self._encoding.encode_ordinary(text)
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -134,6 +141,15 @@ def make_tokenizer(kind: str, documents: Iterable[str], vocab_size: int = 1024) 
     return _gpt2_tokenizer()
 
 
+def tokenizer_of_characters(characters: Sequence[str]) -> Tokenizer:
+    """Return the tokenizer whose ids are the places of these characters, and that has no others.
+
+    Neither bytes nor an end of text: such are the vocabularies of nanoGPT.
+    """
+    vocab = {character: id for id, character in enumerate(characters)}
+    return Tokenizer(_char_file(vocab) | {"added_tokens": []})
+
+
 def gpt2_is_cached() -> bool:
     """Whether GPT-2's vocabulary is where tiktoken looks for it before it asks the network."""
     environ, default = os.environ, os.path.join(tempfile.gettempdir(), "data-gym-cache")
@@ -162,7 +178,10 @@ def _char_spec(documents: Iterable[str]) -> dict[str, Any]:
     characters = sorted(set().union(*documents))
     seen = {character.encode() for character in characters}
     names = [f"<0x{byte:02X}>" for byte in range(256) if bytes([byte]) not in seen]
-    vocab = {token: id for id, token in enumerate(characters + names)}
+    return _char_file({token: id for id, token in enumerate(characters + names)})
+
+
+def _char_file(vocab: dict[str, int]) -> dict[str, Any]:
     model = _bpe_model(vocab, [], byte_fallback=True)
     decoder = {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]}
     return _spec(model, None, decoder)
@@ -266,6 +285,14 @@ def _ranks(spec: dict[str, Any], kind: str) -> dict[bytes, int]:
     latin = str.maketrans({stand_in: chr(byte) for stand_in, byte in table.items()})
     return {token.translate(latin).encode("latin-1"): id
             for token, id in vocab.items() if token != END_OF_TEXT}
+
+
+def _unknown(ranks: dict[bytes, int]) -> re.Pattern[str] | None:
+    """Return what finds the characters that no ids spell, or None where every byte has one."""
+    if all(bytes([byte]) in ranks for byte in range(256)):
+        return None
+    known = "".join(spelt.decode() for spelt in ranks if not 128 <= spelt[0] < 192)
+    return re.compile(f"[^{re.escape(known)}]+")
 
 
 def _char_bytes(token: str) -> bytes:
