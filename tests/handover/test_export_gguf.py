@@ -1,6 +1,7 @@
 """GGUF files, read back by gguf's own reader: every tensor, and what llama.cpp is told."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -13,9 +14,9 @@ from tuillm.errors import TuillmError, UsageError
 from tuillm.handover.coming import import_model
 from tuillm.handover.going import export
 from tuillm.handover.vocabulary import vocabulary_of
-from tuillm.model import GPT, GPTConfig, read_model, write_model
+from tuillm.model import GPT, GPTConfig, write_model
 from tuillm.store.models import ModelCard, publish
-from tuillm.text import load_tokenizer, make_tokenizer
+from tuillm.text import make_tokenizer
 
 
 @pytest.fixture
@@ -216,8 +217,8 @@ def test_what_is_there_stays(grown, tmp_path):
     assert "is there already" in refused(tmp_path / "there", "hf")
 
 
-def test_what_cannot_be_written(grown, nanogpt, tmp_path):
-    """Bigrams, vocabularies without an end, unknown formats and types: each gets its line."""
+def test_what_cannot_be_written(grown, tmp_path):
+    """Bigrams, a character llama.cpp keeps for itself, unknown formats and types: a line each."""
     grown(n_layer=0, tie_weights=False)
     assert "without layers" in refused(tmp_path / "new", "gguf")
     assert "did you mean 'gguf'" in refused(tmp_path / "new", "gguff", kind=UsageError)
@@ -234,30 +235,58 @@ from pathlib import Path
 from tuillm.errors import TuillmError
 from tuillm.handover.going import export
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-try:
-    export("mine", Path(sys.argv[1]), sys.argv[2])
-except TuillmError as error:
-    print(error)
+for to in ("gguf", "ollama", "hf"):
+    try:
+        export("mine", Path(sys.argv[1]) / to, to)
+    except TuillmError as error:
+        print(error)
 """
 
 
-@pytest.mark.parametrize("to", ["gguf", "ollama"])
-def test_a_disk_that_takes_only_a_part(grown, tmp_path, to):
+def test_a_disk_that_takes_only_a_part(grown, tmp_path):
     """A disk that is full in the middle gets one line, and nothing half-written stays."""
     grown()
-    done = subprocess.run([sys.executable, "-c", SMALL_DISK, tmp_path / "new" / "place", to],
+    done = subprocess.run([sys.executable, "-c", SMALL_DISK, tmp_path / "new"],
                           capture_output=True, text=True, env=dict(os.environ), timeout=60)
-    assert done.stdout.startswith("cannot write") and done.stdout.count("\n") == 1, done.stderr
     assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert len(lines) == 3 and all(line.startswith("cannot write") for line in lines), lines
     assert [path for path in (tmp_path / "new").rglob("*") if path.is_file()] == []
 
 
-def test_exact_gelu_is_told(nanogpt, tmp_path, meta_pickle, home):
-    """A model of nanoGPT without an end of text goes out as hf only."""
-    _, path = nanogpt()
+def test_a_disk_without_room_is_seen_before(grown, tmp_path, monkeypatch):
+    """Where the file would not fit nothing is begun."""
+    grown()
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage._replace(free=1000))
+    line = refused(tmp_path / "new", "gguf")
+    assert "no space left to write" in line and "mine.gguf" in line
+
+
+def test_a_vocabulary_without_an_end(nanogpt, tmp_path, characters):
+    """What came from nanoGPT goes out with an end of text as unlikely as its rarest character."""
+    theirs, path = nanogpt()
     import_model(str(path), "play")
-    with pytest.raises(TuillmError, match="ends a text"):
-        export("play", tmp_path / "new", "gguf")
-    export("play", tmp_path / "hf", "hf")
-    assert read_model(tmp_path / "hf").config.exact_gelu
-    assert load_tokenizer(tmp_path / "hf").eot is None
+    done = export("play", tmp_path, "gguf")
+    assert "exact GELU" in done.notes[1]
+    reader = GGUFReader(done.path)
+    table, size = tensors(reader)["token_embd.weight"], len(characters)
+    assert len(table) == size + 1 == len(values(reader, "tokenizer.ggml.tokens"))
+    assert values(reader, "tokenizer.ggml.eos_token_id") == size
+    (rarest,) = (id for id in range(size) if np.array_equal(table[id], table[size]))
+    with torch.no_grad():
+        likely = theirs(torch.arange(size)[:, None])[:, 0].softmax(-1)
+    assert likely[:, rarest].log().mean() == likely.log().mean(0).min()
+
+
+def test_characters_without_bytes_are_built_by_merges(nanogpt):
+    """Where there are no bytes to fall back on, merges build each character of its own ones."""
+    letters = ["a", "b", "\n", "\u049b", "\u0493", "\u767d", "\U0001f40b"]
+    _, path = nanogpt(meta=letters, vocab_size=len(letters))
+    told = vocabulary_of(import_model(str(path), "letters").tokenizer, len(letters))
+    assert told.model == "gpt2"
+    pairs = {tuple(merge.split(" ")) for merge in told.merges}
+    for token, letter in zip(told.tokens, letters, strict=False):
+        assert len(token) == len(letter.encode())
+        assert all((token[:place], token[place]) in pairs for place in range(1, len(token)))
+    assert len(pairs) == 1 + 1 + 2 + 3

@@ -77,6 +77,15 @@ def test_it_talks_at_once(nanogpt):
         assert len(sampler.generate(prompt, max_new_tokens=8, seed=1)) == 8
 
 
+def test_a_text_without_line_ends(nanogpt):
+    """A vocabulary that lacks even the newline a reply begins with still gives replies."""
+    _, path = nanogpt(meta=["A", "C", "G", "T"], vocab_size=4)
+    import_model(str(path), "dna")
+    sampler = Sampler("dna")
+    for prompt in ("GAT", "", "hello"):
+        assert set(sampler.generate(prompt, max_new_tokens=8, seed=1)) <= set("ACGT")
+
+
 def test_the_card_tells_what_the_checkpoint_told(nanogpt):
     """Origin, data set, steps and loss stand in the card; the name is that of the folder."""
     _, path = nanogpt()

@@ -71,7 +71,7 @@ def _prepared(found: Model, dtype: str) -> tuple[GPT, Vocabulary]:
     check_for_gguf(model, dtype)
     size = model.config.vocab_size
     vocabulary = vocabulary_of(tokenizer, size)
-    if len(vocabulary.tokens) > size:
+    if len(vocabulary.tokens) > size + (tokenizer.eot is None):
         raise TuillmError(f"{found.path} is damaged: its tokenizer has {tokenizer.n_vocab:,} "
                           f"entries, its weights only {size:,}")
     return model, vocabulary

@@ -45,7 +45,7 @@ def _template(template: str, turns: bool) -> str:
 
 def _literal(text: str) -> str:
     """Return text that Go's templates leave as it is, and whose quotes end no template."""
-    return text.replace("{{", '{{ "{{" }}').replace(_QUOTE, "{{ `" + _QUOTE + "` }}")
+    return text.replace("{{", '{{ "{{" }}').replace(_QUOTE, r'{{ "\"\"\"" }}')
 
 
 def _quoted(text: str) -> str:

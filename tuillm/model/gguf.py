@@ -50,8 +50,9 @@ def write_gguf(
     """Write a model as one GGUF file. `dtype` is that of the matrices: f32, f16 or bf16.
 
     Where a model has no biases they are zeros; positions are padded to a multiple of 256 with
-    the last one. Raises TuillmError for a model that llama.cpp cannot compute, UsageError for
-    another dtype, OSError when the disk refuses.
+    the last one. A vocabulary of one entry more than the model has adds an end of text that is
+    as unlikely as the rarest token. Raises TuillmError for a model that llama.cpp cannot
+    compute, UsageError for another dtype, OSError when the disk refuses.
     """
     from gguf import GGMLQuantizationType, GGUFWriter
 
@@ -60,7 +61,8 @@ def write_gguf(
     _describe(writer, model, name, dtype)
     _add_vocabulary(writer, vocabulary)
     exact, short = GGMLQuantizationType.F32, GGMLQuantizationType[dtype.upper()]
-    tensors = list(_tensors(model))
+    more = _rarest(model) if len(vocabulary.tokens) > model.config.vocab_size else []
+    tensors = list(_tensors(model, more))
     for label, tensor in tensors:
         kind = short if _is_matrix(label) else exact
         size = tensor.numel() * (4 if kind is exact else 2)
@@ -126,8 +128,11 @@ def _add_vocabulary(writer: "GGUFWriter", vocabulary: Vocabulary) -> None:
     writer.add_add_space_prefix(False)
 
 
-def _tensors(model: GPT) -> Iterator[tuple[str, Tensor]]:
-    """Yield all tensors under llama.cpp's names; linear weights are [out, in] there as here."""
+def _tensors(model: GPT, more: list[int]) -> Iterator[tuple[str, Tensor]]:
+    """Yield all tensors under llama.cpp's names; linear weights are [out, in] there as here.
+
+    The rows `more` of the vocabulary come once again at its end.
+    """
     for name, module in model.named_modules():
         if name == "lm_head" and model.config.tie_weights:
             continue
@@ -135,6 +140,8 @@ def _tensors(model: GPT) -> Iterator[tuple[str, Tensor]]:
         if not isinstance(weight, Tensor):
             continue
         label, weight = _label(name), weight.detach()
+        if more and name in ("wte", "lm_head"):
+            weight = torch.cat([weight, weight[more]])
         if name == "wpe":
             rest = places(len(weight)) - len(weight)
             weight = torch.cat([weight, weight[-1:].expand(rest, -1)])
@@ -142,6 +149,13 @@ def _tensors(model: GPT) -> Iterator[tuple[str, Tensor]]:
         if name not in ("wte", "wpe", "lm_head"):
             zeros = torch.zeros(len(weight))
             yield f"{label}.bias", zeros if bias is None else bias.detach()
+
+
+@torch.inference_mode()
+def _rarest(model: GPT) -> list[int]:
+    """Return the id that a model finds least likely behind the others, as a list of one."""
+    before = torch.arange(min(model.config.vocab_size, _PLACES))[:, None]
+    return [int(model.eval()(before)[:, 0].log_softmax(-1).mean(0).argmin())]
 
 
 def _label(name: str) -> str:

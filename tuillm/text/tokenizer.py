@@ -158,6 +158,15 @@ def gpt2_is_cached() -> bool:
     return bool(place) and all(os.path.exists(os.path.join(place, name)) for name in names)
 
 
+def byte_table() -> dict[str, int]:
+    """Return GPT-2's stand-ins for bytes: printable Latin-1 is itself, the rest from U+0100."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {
+        chr(256 + place): byte for place, byte in enumerate(others)
+    }
+
+
 def slices(text: str, size: int = _SLICE) -> Iterator[str]:
     """Cut a long text where no token of any kind can span: before the newline after a word.
 
@@ -278,7 +287,7 @@ def _ranks(spec: dict[str, Any], kind: str) -> dict[bytes, int]:
     ids = [vocab["".join(_pair(merge))] for merge in spec["model"]["merges"]]
     if any(later <= earlier for earlier, later in zip(ids, ids[1:], strict=False)):
         raise TuillmError("this tokenizer's merges are not in the order of its ids")
-    table = _byte_table()
+    table = byte_table()
     if not vocab.keys() >= table.keys():
         raise TuillmError("this tokenizer does not know every byte")
     # by way of Latin-1, whose characters are the bytes: ten times faster than one by one
@@ -298,15 +307,6 @@ def _unknown(ranks: dict[bytes, int]) -> re.Pattern[str] | None:
 def _char_bytes(token: str) -> bytes:
     is_byte = len(token) == 6 and token.startswith("<0x")
     return bytes([int(token[3:5], 16)]) if is_byte else token.encode()
-
-
-def _byte_table() -> dict[str, int]:
-    """GPT-2's printable stand-ins for bytes: printable Latin-1 is itself, the rest from U+0100."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {
-        chr(256 + place): byte for place, byte in enumerate(others)
-    }
 
 
 def _pair(merge: str | list[str]) -> list[str]:
