@@ -26,11 +26,13 @@ COMMANDS = {
     "show": "Show what is known about a model.",
     "rename": "Give a model another name.",
     "cp": "Copy a model.",
-    "export": "Copy a model to a folder of your own.",
+    "import": "Bring a model in from a folder or file.",
+    "export": "Copy a model out: for transformers, llama.cpp or ollama.",
     "rm": "Remove models.",
     "runs": "List, watch and steer training runs.",
 }
-_MODULES = dict.fromkeys(("list", "show", "rename", "cp", "export", "rm"), "models")
+_MODULES = dict.fromkeys(("list", "show", "rename", "cp", "rm"), "models")
+_MODULES |= {"import": "handover", "export": "handover"}
 
 
 class Verbs(NearestGroup):

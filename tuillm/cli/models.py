@@ -1,6 +1,4 @@
-"""`tuillm list | show | rename | cp | export | rm`: the registry from the command line."""
-
-from pathlib import Path
+"""`tuillm list | show | rename | cp | rm`: the registry from the command line."""
 
 import click
 
@@ -63,16 +61,6 @@ def cp_command(source: str, target: str) -> None:
     """Copy the model SOURCE as TARGET."""
     models.copy_model(source, target)
     print(f"copied {source} to {target}")
-
-
-@click.command("export")
-@click.argument("name")
-@click.argument("folder", metavar="DIR")
-def export_command(name: str, folder: str) -> None:
-    """Copy the model NAME to the new folder DIR, where transformers loads it as it is."""
-    target = Path(folder).expanduser()
-    models.export_model(name, target)
-    print(f"exported {name} to {target}")
 
 
 @click.command("rm")

@@ -32,6 +32,7 @@ def gpt2_shape(found: Any, where: _Where) -> GPTConfig:
             n_embd=found["n_embd"],
             tie_weights=found.get("tie_word_embeddings", True),
             norm_eps=found.get("layer_norm_epsilon", 1e-5),
+            exact_gelu=found.get("activation_function") == "gelu",
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise TuillmError(f"{where} is damaged: {error!r}") from None
@@ -40,8 +41,8 @@ def gpt2_shape(found: Any, where: _Where) -> GPTConfig:
 def _refuse_variants(where: _Where, found: dict[str, Any]) -> None:
     """GPT-2's config has switches that change the arithmetic; refuse those we do not compute."""
     activation = found.get("activation_function", "gelu_new")
-    if activation not in ("gelu_new", "gelu_pytorch_tanh"):
-        raise TuillmError(f"{where} wants activation {activation!r}; tuillm computes gelu_new only")
+    if activation not in ("gelu_new", "gelu_pytorch_tanh", "gelu"):
+        raise TuillmError(f"{where} wants activation {activation!r}; tuillm computes GELU only")
     if found.get("n_inner") not in (None, 4 * found["n_embd"]):
         raise TuillmError(f"{where} has n_inner {found['n_inner']}, not 4 times n_embd")
     for switch in ("scale_attn_by_inverse_layer_idx", "add_cross_attention"):

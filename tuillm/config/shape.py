@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class GPTConfig:
-    """The shape of a model; names as in TrainConfig."""
+    """The shape of a model; names as in TrainConfig.
+
+    GPT-2 computes the tanh approximation of GELU; models of today's nanoGPT the exact one.
+    """
 
     vocab_size: int
     block_size: int
@@ -19,6 +22,7 @@ class GPTConfig:
     bias: bool = True
     tie_weights: bool = True
     norm_eps: float = 1e-5
+    exact_gelu: bool = False
 
     @property
     def parameter_count(self) -> int:

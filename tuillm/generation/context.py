@@ -41,8 +41,10 @@ class Context:
         """Make the window that of a prompt; return logits [1, V] and how many ids were dropped.
 
         Keys and values of the longest common beginning are reused; `prefilled` counts the ids
-        that had to be computed.
+        that had to be computed. A vocabulary of few characters may spell nothing of a prompt:
+        then it is read as the first id.
         """
+        ids = ids or [0]
         window = fit(ids, self.block_size, n_keep)
         old = self.rows[0] if len(self.rows) == 1 else []
         # the last id is always computed again: its logits are wanted

@@ -151,16 +151,17 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    """C -> 4C -> C with GPT-2's tanh-approximated GELU between."""
+    """C -> 4C -> C with a GELU between, GPT-2's tanh-approximated one or the exact one."""
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.dropout = config.dropout
+        self.gelu = "none" if config.exact_gelu else "tanh"
         self.c_fc: nn.Module = Linear(config.n_embd, 4 * config.n_embd, bias=config.bias)
         self.c_proj: nn.Module = Linear(4 * config.n_embd, config.n_embd, bias=config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.c_proj(F.gelu(self.c_fc(x), approximate="tanh"))
+        x = self.c_proj(F.gelu(self.c_fc(x), approximate=self.gelu))
         return drop(x, self.dropout) if self.training and self.dropout else x
 
 

@@ -5,11 +5,14 @@ GPT-2-shaped folder opens here. Linear weights stand there as [in, out] and are 
 `config.json` is that of a GPT-2, `config.gpt2` knows.
 """
 
+import errno
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -28,12 +31,17 @@ def write_model(model: GPT, folder: Path, eot: int | None) -> None:
     """Write `config.json`, `generation_config.json` and `model.safetensors` into a folder.
 
     Models without biases get biases of zero, which compute the same; adapters are added to the
-    weights. `eot` is the id of the end-of-text token, if there is one.
+    weights. `eot` is the id of the end-of-text token, if there is one. Raises OSError when the
+    disk refuses.
     """
     (folder / "config.json").write_text(json.dumps(_config_json(model.config, eot), indent=2))
     generation = {"bos_token_id": eot, "eos_token_id": eot, "pad_token_id": eot}
     (folder / "generation_config.json").write_text(json.dumps(generation, indent=2))
-    save_file(_to_hf(model), folder / "model.safetensors", metadata={"format": "pt"})
+    try:
+        save_file(_to_hf(model), folder / "model.safetensors", metadata={"format": "pt"})
+    except SafetensorError as error:
+        full = "No space left" in str(error)
+        raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from None
 
 
 def read_config(folder: Path) -> GPTConfig:
@@ -56,23 +64,34 @@ def read_model(folder: Path, dropout: float = 0.0, *, head_apart: bool = False) 
     embedding is in memory than was looked up. (Such a model cannot train.) Raises TuillmError for
     a damaged folder.
     """
-    config = read_config(folder)
-    path = folder / "model.safetensors"
-    tensors = {key.removeprefix("transformer."): tensor
-               for key, tensor in map_tensors(path).items()}
-    bias = any(bool(tensor.any()) for key, tensor in tensors.items()
-               if key.endswith(".bias") and not key.endswith(".attn.bias"))
-    config = GPTConfig(**(vars(config) | {"bias": bias, "dropout": dropout}))
-    model = GPT(config)
-    try:
-        state = _from_hf(tensors, model)
-        model.load_state_dict(state, assign=True)
-    except RuntimeError as error:
-        reason = str(error).strip().split("\n")[-1].strip()
-        raise TuillmError(f"{path} does not fit its config.json: {reason}") from None
+    config, path = read_config(folder), folder / "model.safetensors"
+    model = build_model(replace(config, dropout=dropout), map_tensors(path),
+                        f"{path} does not fit its config.json")
     if config.tie_weights and head_apart:
         model.lm_head.weight = nn.Parameter(_map_head(path), requires_grad=False)
-    elif config.tie_weights:
+    return model
+
+
+def build_model(
+    config: GPTConfig, tensors: dict[str, Tensor], misfit: str, *, turned: bool = True
+) -> GPT:
+    """Return a model of this shape with the float32 values of tensors under GPT-2's names.
+
+    `turned` tells that linear weights stand as [in, out]. Biases that are all zero are left out,
+    whatever the config says. Raises TuillmError, `misfit` and the first tensor that is missing
+    or of another shape.
+    """
+    tensors = {key.removeprefix("transformer."): value for key, value in tensors.items()}
+    bias = any(bool(tensor.any()) for key, tensor in tensors.items()
+               if key.endswith(".bias") and not key.endswith(".attn.bias"))
+    config = replace(config, bias=bias)
+    model = GPT(config)
+    try:
+        model.load_state_dict(_state(tensors, model, turned), assign=True)
+    except RuntimeError as error:
+        reason = str(error).strip().split("\n")[-1].strip()
+        raise TuillmError(f"{misfit}: {reason}") from None
+    if config.tie_weights:
         model.lm_head.weight = model.wte.weight
     return model
 
@@ -96,7 +115,7 @@ def _config_json(config: GPTConfig, eot: int | None) -> dict[str, Any]:
         "n_layer": config.n_layer,
         "n_head": config.n_head,
         "n_inner": None,
-        "activation_function": "gelu_new",
+        "activation_function": "gelu" if config.exact_gelu else "gelu_new",
         "layer_norm_epsilon": config.norm_eps,
         "resid_pdrop": config.dropout,
         "embd_pdrop": config.dropout,
@@ -133,15 +152,15 @@ def _zero_biases(config: GPTConfig) -> dict[str, Tensor]:
     }
 
 
-def _from_hf(tensors: dict[str, Tensor], model: GPT) -> dict[str, Tensor]:
+def _state(tensors: dict[str, Tensor], model: GPT, turned: bool) -> dict[str, Tensor]:
     """Return a model's state dict; raises RuntimeError naming a tensor that does not fit."""
     state: dict[str, Tensor] = {}
     for name, place in model.state_dict().items():
         tied = name == "lm_head.weight" and model.config.tie_weights
         if (value := tensors.get("wte.weight" if tied else name)) is None:
             raise RuntimeError(f"{name} is missing")
-        turned = name.removesuffix(".weight").endswith(_LINEAR) and value.dim() == 2
-        value = value.t() if turned else value
+        if turned and name.removesuffix(".weight").endswith(_LINEAR) and value.dim() == 2:
+            value = value.t()
         if value.shape != place.shape:
             raise RuntimeError(f"{name} is {list(value.shape)}, not {list(place.shape)}")
         state[name] = value.float()

@@ -80,6 +80,27 @@ def append_json(path: Path, value: Any) -> None:
 
 
 @contextmanager
+def new_file(target: Path) -> Iterator[Path]:
+    """Yield a path beside `target` to write to; it becomes `target` when the block ends well.
+
+    An existing target is replaced. When the block raises, nothing is left behind.
+    """
+    ensure_dir(target.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    staging = Path(name)
+    try:
+        os.fchmod(handle, 0o644)  # a temporary file is private at first
+        os.close(handle)
+        yield staging
+        _sync_file(staging)
+        os.replace(staging, target)
+    except OSError as error:
+        raise disk_error(error, target) from None
+    finally:
+        staging.unlink(missing_ok=True)
+
+
+@contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
     """Yield an empty folder beside `target` that becomes `target` when the block ends well.
 
@@ -134,5 +155,9 @@ def disk_error(error: OSError, path: Path) -> TuillmError:
 def _sync(folder: Path) -> None:
     for path in folder.rglob("*"):
         if path.is_file():
-            with path.open("rb+") as file:
-                os.fsync(file.fileno())
+            _sync_file(path)
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())

@@ -27,10 +27,12 @@ from tuillm.store.files import (
     recover_folder,
     remove_folder,
     write_json,
+    write_text,
 )
 from tuillm.store.hubnames import SHORT_NAMES, is_hub_name
 from tuillm.store.names import check_name
 from tuillm.store.paths import data_dir, ensure_dir, models_dir
+from tuillm.store.readme import README, model_readme
 from tuillm.store.usage import refuse_if_used
 
 CARD = "tuillm.json"
@@ -160,16 +162,26 @@ def read_model(path: Path) -> Model:
     problem, config, card = "", {}, ModelCard()
     try:
         config = read_json(path / "config.json")
-        if (path / CARD).exists():
-            card = ModelCard.model_validate(read_json(path / CARD))
+        card = read_card(path)
         problem = _missing_parts(path)
     except TuillmError as error:
         problem = error.message
     except OSError as error:
         problem = f"{error.filename or path} cannot be read: {error.strerror}"
-    except ValidationError as error:
-        problem = f"{path / CARD} is damaged: {error.errors()[0]['msg']}"
     return Model(path.name, path, card, config, _size(path), problem)
+
+
+def read_card(folder: Path) -> ModelCard:
+    """Return the card in a model folder, an empty one where there is none.
+
+    Raises TuillmError for a damaged one.
+    """
+    if not (folder / CARD).exists():
+        return ModelCard()
+    try:
+        return ModelCard.model_validate(read_json(folder / CARD))
+    except ValidationError as error:
+        raise TuillmError(f"{folder / CARD} is damaged: {error.errors()[0]['msg']}") from None
 
 
 @contextmanager
@@ -216,14 +228,21 @@ def copy_model(source: str, target: str) -> None:
 def export_model(name: str, target: Path) -> None:
     """Copy a model's folder to `target`, where transformers can load it without us.
 
-    `target` may be an empty folder; raises TuillmError when it holds anything, and when the
-    model is unknown or damaged.
+    A model card `README.md` is laid beside it. `target` may be an empty folder; raises
+    TuillmError when it holds anything, and when the model is unknown or damaged.
     """
     model = find_model(name)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise TuillmError(f"{target} is there already", "name a new or an empty folder")
+    refuse_if_filled(target)
     with new_folder(target) as folder:
         _copy_files(model.path, folder)
+        if not (folder / README).exists():
+            write_text(folder / README, model_readme(model))
+
+
+def refuse_if_filled(target: Path) -> None:
+    """Raise TuillmError where there is anything but an empty folder."""
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise TuillmError(f"{target} is there already", "name a new or an empty folder")
 
 
 def remove_model(name: str) -> None:

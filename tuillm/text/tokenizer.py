@@ -12,8 +12,9 @@ import codecs
 import hashlib
 import json
 import os
+import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ class Tokenizer:
         special = {} if self.eot is None else {END_OF_TEXT: self.eot}
         self.n_vocab = len(spec["model"]["vocab"].keys() | special.keys())
         self._ids_by_bytes = ranks
+        self._unknown = _unknown(ranks)
         self._encoding = tiktoken.Encoding(
             f"tuillm-{self.kind}",
             pat_str="(?s:.)" if self.kind == "char" else _gpt2_pattern(),
@@ -59,7 +61,12 @@ class Tokenizer:
         return hashlib.sha256(json.dumps(self.spec, sort_keys=True).encode()).hexdigest()
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of a text; '<|endoftext|>' in it is plain text like any other."""
+        """Return the ids of a text; '<|endoftext|>' in it is plain text like any other.
+
+        Characters that a vocabulary of characters alone does not have are left out.
+        """
+        if self._unknown is not None:
+            text = self._unknown.sub("", text)
         return self._encoding.encode_ordinary(text)
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -134,12 +141,30 @@ def make_tokenizer(kind: str, documents: Iterable[str], vocab_size: int = 1024) 
     return _gpt2_tokenizer()
 
 
+def tokenizer_of_characters(characters: Sequence[str]) -> Tokenizer:
+    """Return the tokenizer whose ids are the places of these characters, and that has no others.
+
+    Neither bytes nor an end of text: such are the vocabularies of nanoGPT.
+    """
+    vocab = {character: id for id, character in enumerate(characters)}
+    return Tokenizer(_char_file(vocab) | {"added_tokens": []})
+
+
 def gpt2_is_cached() -> bool:
     """Whether GPT-2's vocabulary is where tiktoken looks for it before it asks the network."""
     environ, default = os.environ, os.path.join(tempfile.gettempdir(), "data-gym-cache")
     place = environ.get("TIKTOKEN_CACHE_DIR", environ.get("DATA_GYM_CACHE_DIR", default))
     names = (hashlib.sha1((_GPT2_HOST + name).encode()).hexdigest() for name in _GPT2_FILES)
     return bool(place) and all(os.path.exists(os.path.join(place, name)) for name in names)
+
+
+def byte_table() -> dict[str, int]:
+    """Return GPT-2's stand-ins for bytes: printable Latin-1 is itself, the rest from U+0100."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {
+        chr(256 + place): byte for place, byte in enumerate(others)
+    }
 
 
 def slices(text: str, size: int = _SLICE) -> Iterator[str]:
@@ -162,7 +187,10 @@ def _char_spec(documents: Iterable[str]) -> dict[str, Any]:
     characters = sorted(set().union(*documents))
     seen = {character.encode() for character in characters}
     names = [f"<0x{byte:02X}>" for byte in range(256) if bytes([byte]) not in seen]
-    vocab = {token: id for id, token in enumerate(characters + names)}
+    return _char_file({token: id for id, token in enumerate(characters + names)})
+
+
+def _char_file(vocab: dict[str, int]) -> dict[str, Any]:
     model = _bpe_model(vocab, [], byte_fallback=True)
     decoder = {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]}
     return _spec(model, None, decoder)
@@ -259,7 +287,7 @@ def _ranks(spec: dict[str, Any], kind: str) -> dict[bytes, int]:
     ids = [vocab["".join(_pair(merge))] for merge in spec["model"]["merges"]]
     if any(later <= earlier for earlier, later in zip(ids, ids[1:], strict=False)):
         raise TuillmError("this tokenizer's merges are not in the order of its ids")
-    table = _byte_table()
+    table = byte_table()
     if not vocab.keys() >= table.keys():
         raise TuillmError("this tokenizer does not know every byte")
     # by way of Latin-1, whose characters are the bytes: ten times faster than one by one
@@ -268,18 +296,17 @@ def _ranks(spec: dict[str, Any], kind: str) -> dict[bytes, int]:
             for token, id in vocab.items() if token != END_OF_TEXT}
 
 
+def _unknown(ranks: dict[bytes, int]) -> re.Pattern[str] | None:
+    """Return what finds the characters that no ids spell, or None where every byte has one."""
+    if all(bytes([byte]) in ranks for byte in range(256)):
+        return None
+    known = "".join(spelt.decode() for spelt in ranks if not 128 <= spelt[0] < 192)
+    return re.compile(f"[^{re.escape(known)}]+")
+
+
 def _char_bytes(token: str) -> bytes:
     is_byte = len(token) == 6 and token.startswith("<0x")
     return bytes([int(token[3:5], 16)]) if is_byte else token.encode()
-
-
-def _byte_table() -> dict[str, int]:
-    """GPT-2's printable stand-ins for bytes: printable Latin-1 is itself, the rest from U+0100."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {
-        chr(256 + place): byte for place, byte in enumerate(others)
-    }
 
 
 def _pair(merge: str | list[str]) -> list[str]:

@@ -1,0 +1,83 @@
+"""nanoGPT's checkpoint: the only place that knows what stands in its `ckpt.pt`.
+
+A dictionary with the weights under GPT-2's names, as [out, in], and the shape in `model_args`.
+Knows tensors and shapes; what its ids mean stands in no checkpoint.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from tuillm.config.shape import GPTConfig
+from tuillm.errors import TuillmError
+from tuillm.model.gpt import GPT
+from tuillm.model.hf import build_model
+from tuillm.model.pickled import read_pickled
+
+_COMPILED = "_orig_mod."
+_SIZES = ("vocab_size", "block_size", "n_layer", "n_head", "n_embd")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a `ckpt.pt` holds. `val_loss` is in nats per token; None is what it does not tell."""
+
+    path: Path
+    config: GPTConfig
+    tensors: dict[str, Tensor]
+    dataset: str | None
+    steps: int | None
+    val_loss: float | None
+
+    def model(self, n_vocab: int) -> GPT:
+        """Return the model with float32 weights, its vocabulary cut to `n_vocab` entries.
+
+        nanoGPT rounds its vocabulary up, 50,257 to 50,304; no text reaches the rows beyond.
+        Raises TuillmError for tensors that do not fit the shape.
+        """
+        tensors = dict(self.tensors)
+        for name in ("transformer.wte.weight", "lm_head.weight"):
+            if name in tensors and len(tensors[name]) == self.config.vocab_size:
+                tensors[name] = tensors[name][:n_vocab]
+        return build_model(replace(self.config, vocab_size=n_vocab), tensors,
+                           f"{self.path} does not fit its model_args", turned=False)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a `ckpt.pt`; raises TuillmError for a file that is none, damaged, or unsafe."""
+    found = read_pickled(path)
+    shape, state = found.get("model_args"), found.get("model")
+    if not isinstance(shape, dict) or not isinstance(state, dict):
+        raise TuillmError(f"{path} is not a checkpoint of nanoGPT",
+                          "those hold model_args and model")
+    tensors = {str(key).removeprefix(_COMPILED): value for key, value in state.items()
+               if isinstance(value, Tensor)}
+    told = found.get("config")
+    dataset = told.get("dataset") if isinstance(told, dict) else None
+    steps = found.get("iter_num")
+    return Checkpoint(
+        path, _config(path, shape, tensors), tensors,
+        dataset if isinstance(dataset, str) else None,
+        steps if type(steps) is int else None,
+        _loss(found.get("best_val_loss")),
+    )
+
+
+def _loss(value: Any) -> float | None:
+    """Return a measured loss; nanoGPT writes 1e9 before it has measured any."""
+    number = float(value) if isinstance(value, Tensor) and value.numel() == 1 else value
+    return number if isinstance(number, float) and 0 <= number < 1e9 else None
+
+
+def _config(path: Path, shape: dict[str, Any], tensors: dict[str, Tensor]) -> GPTConfig:
+    for name in _SIZES:
+        if type(shape.get(name)) is not int or shape[name] < 1:
+            raise TuillmError(f"{path} is damaged: {name} is {shape.get(name)!r}")
+    if shape["n_embd"] % shape["n_head"]:
+        raise TuillmError(f"{path} is damaged: n_embd {shape['n_embd']} is not divisible by "
+                          f"n_head {shape['n_head']}")
+    table, head = tensors.get("transformer.wte.weight"), tensors.get("lm_head.weight")
+    tied = head is None or table is None or (head.shape == table.shape and head.equal(table))
+    return GPTConfig(**{name: shape[name] for name in _SIZES}, tie_weights=tied, exact_gelu=True)
