@@ -32,6 +32,16 @@ def test_one_types_while_the_model_loads(talk):
     assert chat.say("Marda said").strip()
 
 
+def test_what_is_typed_while_the_model_loads_waits_unseen(talk):
+    """Keys pressed after a line was sent do not spoil the screen: they stand in the next prompt."""
+    chat = talk("-n", "5", wait=False)
+    chat.type("Marda said")
+    chat.wait("loading book")
+    chat.press("and so")
+    chat.wait(lambda text: chat.line == "› and so")
+    assert chat.text.count("and so") == 1
+
+
 def test_tab_completes_and_describes(talk, letters, home, tmp_path, monkeypatch):
     """Commands, settings, values, models, conversations, themes and files, each in a few words."""
     (home / "models" / "mo\x1b[41;5m\u202edel").mkdir()

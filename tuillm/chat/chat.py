@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from tuillm.chat.echo import unechoed
 from tuillm.chat.keys import Change
 from tuillm.chat.loader import Loader
 from tuillm.chat.modes import Mode, mode_of
@@ -67,7 +68,8 @@ class Chat:
         """The loaded model."""
         if not self.loader.done:
             self.screen.note(f"loading {self.model.name}")
-        sampler = self.loader.sampler()
+        with unechoed(self.screen.input.fileno()):  # what is typed stands in the next prompt
+            sampler = self.loader.sampler()
         if sampler.why_dtype and sampler is not self._told_of:
             self.screen.note(f"{self.model.name} computes in {sampler.precision}")
         self._told_of = sampler

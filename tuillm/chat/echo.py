@@ -1,0 +1,27 @@
+"""Keeps the terminal from showing what is typed while nothing reads it. Knows terminals only."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+
+@contextmanager
+def unechoed(place: int) -> Iterator[None]:
+    """Show nothing typed at the terminal of file number `place`; whoever reads next gets it."""
+    try:
+        import termios
+    except ImportError:  # Windows shows nothing by itself
+        yield
+        return
+    try:
+        before = termios.tcgetattr(place)
+    except termios.error:  # it has gone
+        yield
+        return
+    quiet = [*before]
+    quiet[3] &= ~termios.ECHO
+    try:
+        termios.tcsetattr(place, termios.TCSANOW, quiet)
+        yield
+    finally:
+        with suppress(termios.error):
+            termios.tcsetattr(place, termios.TCSANOW, before)
