@@ -39,7 +39,7 @@ def test_what_is_typed_while_the_model_loads_waits_unseen(talk):
     chat.wait("loading book")
     chat.press("and so")
     chat.wait(lambda text: chat.line == "› and so")
-    assert chat.text.count("and so") == 1
+    assert chat.raw.count(b"and so") == 1
 
 
 def test_tab_completes_and_describes(talk, letters, home, tmp_path, monkeypatch):
