@@ -58,7 +58,7 @@ def test_a_pull_is_started_stopped_and_taken_up_by_key(hub):
         assert await ask_for(pilot) == "gpt2"
         assert await told(pilot, "gpt2 is here already")
 
-    use(scenario)
+    use(scenario, size=(200, 40))  # so wide that no toast lies over the line
     assert hub.of_weights()[-1].start > 290_000
     assert find_model("gpt2").problem == ""
 

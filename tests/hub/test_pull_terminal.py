@@ -5,6 +5,8 @@ import pytest
 from tuillm.store.models import find_model, list_models
 from tuillm.store.pulls import get_pull
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def open_terminal(hub, terminal, tmp_path):
@@ -48,7 +50,6 @@ def test_the_chat_offers_to_fetch_what_is_not_here(hub, open_terminal):
     assert find_model("gpt2").card.source == "openai-community/gpt2"
 
 
-@pytest.mark.slow
 def test_the_chat_knows_what_came_before_and_what_it_is_called(hub, open_terminal):
     """The question tells of bytes that are here; ORG/NAME opens the model that came from there."""
     hub.hold = 300_000
