@@ -39,6 +39,7 @@ def test_a_pulled_model_is_the_hubs_and_writes_text(hub, tuillm):
     assert written.code == 0 and written.out.startswith("Dry feet")
 
 
+@pytest.mark.slow
 def test_what_is_here_is_not_fetched_again(hub, tuillm):
     """A second pull says so and asks nobody; with --replace it is fetched anew."""
     tuillm("pull", "gpt2")
@@ -50,6 +51,7 @@ def test_what_is_here_is_not_fetched_again(hub, tuillm):
     assert len(hub.requests) > asked
 
 
+@pytest.mark.slow
 def test_any_repository_under_any_name_at_a_revision(hub, tuillm, tiny_files):
     """ORG/NAME@REVISION gives that state of the files, under the name that was wanted."""
     first = hub.add("somebody/tales", tiny_files)
@@ -61,6 +63,7 @@ def test_any_repository_under_any_name_at_a_revision(hub, tuillm, tiny_files):
     assert (model.path / "generation_config.json").read_bytes() != b"{}"
 
 
+@pytest.mark.slow
 def test_a_taken_name_is_refused_before_anything_is_fetched(hub, tuillm, tiny_files):
     """Another model of the same name stays as it is."""
     hub.add("somebody/gpt2", tiny_files)
@@ -73,6 +76,7 @@ def test_a_taken_name_is_refused_before_anything_is_fetched(hub, tuillm, tiny_fi
     assert len(hub.requests) == asked
 
 
+@pytest.mark.slow
 def test_the_token_goes_to_the_hub_alone(hub, tuillm, tiny_files):
     """A gated model opens with the token, which the host where the weights lie never sees."""
     hub.add("somebody/gated", tiny_files, gated=True)
@@ -90,6 +94,7 @@ for name in sys.argv[2:]:
 """
 
 
+@pytest.mark.slow
 def test_what_the_hugging_face_cache_holds_is_not_fetched(hub, tuillm, start):
     """Files at the same commit are copied from it; a damaged one there is fetched after all."""
     start("openai-community/gpt2", WEIGHTS, "vocab.json", python=("-c", _CACHE)).communicate()
@@ -99,6 +104,7 @@ def test_what_the_hugging_face_cache_holds_is_not_fetched(hub, tuillm, start):
     assert is_whole(hub)
 
 
+@pytest.mark.slow
 def test_a_damaged_cache_is_not_believed(hub, tuillm, start, tmp_path):
     """A cached file with a wrong checksum is fetched from the hub instead."""
     start("openai-community/gpt2", WEIGHTS, python=("-c", _CACHE)).communicate()
@@ -110,6 +116,7 @@ def test_a_damaged_cache_is_not_believed(hub, tuillm, start, tmp_path):
     assert is_whole(hub)
 
 
+@pytest.mark.slow
 def test_offline_the_cache_alone_gives_a_model(hub, tuillm, start):
     """With HF_HUB_OFFLINE a whole model in the cache is pulled, checked by the blobs' names."""
     start("openai-community/gpt2", *NEEDED, python=("-c", _CACHE)).communicate()

@@ -72,6 +72,7 @@ def test_a_killed_pull_goes_on_and_is_no_model_meanwhile(hub, start, tuillm):
     assert_whole(hub)
 
 
+@pytest.mark.slow
 def test_a_pull_stays_at_its_commit(hub, start, tuillm, tiny_files):
     """When the repository moves on in between, the rest is that of the state it began with."""
     before = hub.repositories[REPO]
@@ -100,6 +101,7 @@ def test_a_flipped_byte_is_caught(hub, tuillm):
     assert_whole(hub)
 
 
+@pytest.mark.slow
 def test_a_byte_flipped_on_the_disk_is_caught(hub, start, tuillm):
     """So is one that goes wrong in what an earlier pull has left."""
     hub.hold = 300_000
@@ -168,6 +170,7 @@ def test_ctrl_c_keeps_what_has_come(hub, start, tuillm):
     assert_whole(hub)
 
 
+@pytest.mark.slow
 def test_two_processes_never_pull_the_same_model(hub, start, tuillm):
     """The second is told who is at it; --cancel stops the first from outside."""
     hub.hold = 300_000
@@ -195,6 +198,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.slow
 def test_a_pull_in_the_background_outlives_who_started_it(hub, start):
     """Its folder tells how far it is; it can be cancelled, taken up again, and ends in a model."""
     hub.hold = 300_000
@@ -215,6 +219,7 @@ def test_a_pull_in_the_background_outlives_who_started_it(hub, start):
     assert_whole(hub)
 
 
+@pytest.mark.slow
 def test_a_failed_pull_in_the_background_says_why(hub, start):
     """Nobody looks at its output: the reason stands in its status until it is thrown away."""
     start("org/nothing", python=("-c", _BEGIN)).communicate(timeout=30)

@@ -301,3 +301,24 @@ def test_a_model_hidden_by_a_crash_comes_back(add_model, home):
     os.rename(home / "models" / "book", hidden)
     assert get_model("book").problem == ""
     assert (home / "models" / "book").is_dir() and not hidden.exists()
+
+
+def test_what_a_crash_left_half_made_goes_with_the_next_change(add_model, home):
+    """Folders in the making or in the removing are cleared away; what is another's is not."""
+    add_model("book")
+    for name in (".book.ab12_xyz", ".book.gone.ab12_xyz", ".book.old.ab12_xyz/folder",
+                 ".git", ".ipynb_checkpoints"):
+        (home / "models" / name).mkdir(parents=True)
+    rename_model("book", "tale")
+    assert sorted(path.name for path in (home / "models").iterdir()) == [
+        ".git", ".ipynb_checkpoints", "tale"]
+
+
+def test_the_older_pair_of_files_is_a_tokenizer_too(add_model):
+    """GPT-2's vocab.json with merges.txt does instead of a tokenizer.json; one alone does not."""
+    folder = add_model("ant")
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.json").write_text("{}")
+    assert "tokenizer.json is missing" in get_model("ant").problem
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    assert find_model("ant").problem == ""

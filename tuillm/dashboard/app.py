@@ -17,6 +17,7 @@ from textual.worker import get_current_worker
 from tuillm.dashboard.commands import ActionCommands, ThemeCommands
 from tuillm.dashboard.failure import write_failure
 from tuillm.dashboard.keymap import read_keymap
+from tuillm.dashboard.pulls import news
 from tuillm.dashboard.screens.models import ModelsScreen
 from tuillm.errors import TuillmError, printable
 from tuillm.theme import Theme, choose_theme, list_themes, load_theme
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from tuillm.config import TrainConfig
     from tuillm.dashboard.screens.train import TrainScreen
     from tuillm.store.models import Model
+    from tuillm.store.pulls import PullStatus
     from tuillm.store.runs import Run
-    from tuillm.store.snapshot import ModelsSnapshot, RunEntry, RunsSnapshot
+    from tuillm.store.snapshot import ModelsSnapshot, PullsSnapshot, RunEntry, RunsSnapshot
 
 _LOOK_EVERY = 1.0
 # '5 min ago' becomes '6 min ago' although nothing changes on the disk
@@ -70,11 +72,13 @@ class Dashboard(App[None]):
         super().__init__()
         self.models: list[Model] = []
         self.runs: list[RunEntry] = []
+        self.pulls: list[PullStatus] = []
         self.looked = False
         self.models_changed: Signal[None] = Signal(self, "models changed")
         self.runs_changed: Signal[None] = Signal(self, "runs changed")
+        self.pulls_changed: Signal[None] = Signal(self, "pulls changed")
         self.failure = ""
-        self._snapshots: tuple[ModelsSnapshot, RunsSnapshot] | None = None
+        self._snapshots: tuple[ModelsSnapshot, RunsSnapshot, PullsSnapshot] | None = None
         self._looking = False
         self._themes: dict[str, Theme] = {}
         self._load_theme()
@@ -258,18 +262,21 @@ class Dashboard(App[None]):
     def _look(self) -> None:
         """In a thread: look, and tell."""
         # imported here: the first frame must not wait for all that the store is made of
-        from tuillm.store.snapshot import ModelsSnapshot, RunsSnapshot
+        from tuillm.store.snapshot import ModelsSnapshot, PullsSnapshot, RunsSnapshot
 
         try:
             if self._snapshots is None:
-                self._snapshots = ModelsSnapshot(), RunsSnapshot()
-            models, runs = (snapshot.refresh() for snapshot in self._snapshots)
+                self._snapshots = ModelsSnapshot(), RunsSnapshot(), PullsSnapshot()
+            # pulls first: one that is gone has brought its model before
+            pulls = self._snapshots[2].refresh()
+            models, runs = (snapshot.refresh() for snapshot in self._snapshots[:2])
         finally:
             self._looking = False
-        if not get_current_worker().is_cancelled and (models or runs or not self.looked):
-            self.call_from_thread(self._saw, models, runs)
+        changed = models or runs or pulls or not self.looked
+        if changed and not get_current_worker().is_cancelled:
+            self.call_from_thread(self._saw, models, runs, pulls)
 
-    def _saw(self, models: bool, runs: bool) -> None:
+    def _saw(self, models: bool, runs: bool, pulls: bool) -> None:
         assert self._snapshots is not None
         first, self.looked = not self.looked, True
         if models or first:
@@ -278,6 +285,14 @@ class Dashboard(App[None]):
         if runs or first:
             self.runs = self._snapshots[1].runs
             self.runs_changed.publish(None)
+        if pulls:
+            before, self.pulls = self.pulls, self._snapshots[2].pulls
+            self.pulls_changed.publish(None)
+            for heard in news(before, self.pulls, {model.name for model in self.models}):
+                if isinstance(heard, TuillmError):
+                    self.told(heard)
+                else:
+                    self.notify(printable(heard), markup=False)
 
     def _tell(self) -> None:
         self.models_changed.publish(None)

@@ -38,7 +38,7 @@ from tuillm.units import size
 _STATUS_EVERY = 0.5
 _REPORT_EVERY = 0.1
 # the rate is that of the last seconds
-_RATE_OVER = 5.0
+_RATE_OVER, _RATE_AFTER = 5.0, 0.5
 # what a disk should have left beside the model, in bytes
 _SPARE = 32_000_000
 
@@ -230,7 +230,8 @@ class _Work:
         while now - self._came[0][0] > _RATE_OVER and len(self._came) > 2:
             self._came.popleft()
         (began, before), left = self._came[0], self._status.total - self._status.done
-        rate = (self._fresh - before) / (now - began) if now > began else 0.0
+        # the first moment says nothing yet
+        rate = (self._fresh - before) / (now - began) if now - began >= _RATE_AFTER else 0.0
         self._update(rate=rate or None, eta=left / rate if rate else None)
 
     def _tell(self, state: PullState, error: str | None = None, hint: str | None = None) -> None:

@@ -76,7 +76,7 @@ class PullStatus(BaseModel):
     @property
     def fraction(self) -> float:
         """How much of it has come, from 0 to 1."""
-        return self.done / self.total if self.total else 0.0
+        return min(max(self.done / self.total, 0.0), 1.0) if self.total > 0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def list_pulls() -> list[Pull]:
                  if entry.is_dir() and not entry.name.startswith(".")]
     except OSError:
         return []
-    return [pull_of(name) for name in sorted(names)]
+    return [Pull(name, pulls_dir() / name) for name in sorted(names)]
 
 
 def pull_of(name: str) -> Pull:

@@ -1,4 +1,4 @@
-"""All models and all runs at once, read again only where the disk has changed.
+"""All models, all runs and all pulls at once, read again only where the disk has changed.
 
 Knows folders and their stamps. A thousand models cost half a second to read and a few
 milliseconds to look over; whoever watches the registry keeps one of these and refreshes it.
@@ -13,6 +13,7 @@ from tuillm.errors import TuillmError
 from tuillm.store.models import CARD, WEIGHTS, Model, read_model
 from tuillm.store.paths import models_dir, runs_dir
 from tuillm.store.processes import ProcessId
+from tuillm.store.pulls import PullStatus, list_pulls
 from tuillm.store.runs import ACTIVE, Run, Status
 
 _Stamp = tuple[int, ...]
@@ -79,6 +80,18 @@ class RunsSnapshot:
         entries = (entry for _, entry in now.values())
         self.runs = sorted(entries, key=lambda entry: (-entry.status.created, entry.id))
         return changed
+
+
+class PullsSnapshot:
+    """All pulls that are going or were left, by name."""
+
+    def __init__(self) -> None:
+        self.pulls: list[PullStatus] = []
+
+    def refresh(self) -> bool:
+        """Look at the disk and at the processes; return whether anything changed."""
+        before, self.pulls = self.pulls, [pull.status() for pull in list_pulls()]
+        return self.pulls != before
 
 
 def _read_run(run: Run, before: RunEntry | None) -> RunEntry:

@@ -39,6 +39,7 @@ class Listing(Place, Generic[E]):
                 yield EntryTable(self.COLUMNS, self.key, sort="age", id=self.PLACE)
                 yield FilterLine()
                 yield Static(_LOOKING, id="empty", markup=False)
+                yield from self.below()
             yield self.details()
 
     def key(self, entry: E) -> str:
@@ -48,6 +49,10 @@ class Listing(Place, Generic[E]):
     def details(self) -> Details[E]:
         """A new pane for the details of one entry."""
         raise NotImplementedError
+
+    def below(self) -> ComposeResult:
+        """What stands under the table."""
+        yield from ()
 
     def on_mount(self) -> None:
         self.table.focus()

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from tuillm.dashboard.chat import open_chat
+from tuillm.dashboard.pulls import begin, check, going
 from tuillm.dashboard.screens.ask import Ask, Confirm
 from tuillm.dashboard.screens.listing import Listing
 from tuillm.dashboard.widgets.model_details import ModelDetails
+from tuillm.dashboard.widgets.pull_lines import PullLines
 from tuillm.dashboard.widgets.table import Column, EntryTable
 from tuillm.errors import TuillmError
 from tuillm.store.names import check_name
@@ -28,7 +31,8 @@ _EMPTY = """\
 No models yet.
 
 Press  t  to grow one on a text of your own,
-or     d  to watch one learn the book that comes with tuillm, in two minutes."""
+or     d  to watch one learn the book that comes with tuillm, in two minutes,
+or     P  to fetch GPT-2 from the Hugging Face hub."""
 
 
 def _quality(model: "Model") -> str:
@@ -84,6 +88,9 @@ class ModelsScreen(Listing["Model"]):
         Binding("t", "train", "Train", id="models.train"),
         Binding("f", "train_from", "Train from this model", id="models.train_from", show=False),
         Binding("d", "demo", "Grow the demo model", id="models.demo"),
+        Binding("P", "pull", "Pull from the hub, or go on", id="models.pull", show=False),
+        Binding("X", "stop_pull", "Stop a pull, or throw it away", id="models.stop_pull",
+                show=False),
     ]
 
     def key(self, entry: "Model") -> str:
@@ -91,6 +98,13 @@ class ModelsScreen(Listing["Model"]):
 
     def details(self) -> ModelDetails:
         return ModelDetails()
+
+    def below(self) -> ComposeResult:
+        yield PullLines()
+
+    def on_mount(self) -> None:
+        self.dashboard.pulls_changed.subscribe(self, self._pulls_changed)
+        self._pulls_changed(None)
 
     def _ask(
         self, title: str, value: str, check: Callable[[str], object] | None,
@@ -109,11 +123,17 @@ class ModelsScreen(Listing["Model"]):
     def models_changed(self) -> None:
         self.show(self.dashboard.models)
 
+    def _pulls_changed(self, _: object) -> None:
+        self.query_one(PullLines).show(self.dashboard.pulls)
+        self.refresh_bindings()
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """With an empty registry only the two ways to a first model are offered."""
         some = bool(self.dashboard.models)
         if action == "demo":
             return not some
+        if action == "stop_pull":
+            return bool(self.dashboard.pulls)
         return some or action not in _NEED_A_MODEL
 
     @on(EntryTable.Chosen)
@@ -169,6 +189,42 @@ class ModelsScreen(Listing["Model"]):
         size_words = size(model.size)
         self.app.push_screen(
             Confirm(f"Delete {name}?", f"{size_words} in {model.path}", "Delete"), answered)
+
+    def action_pull(self) -> None:
+        """Ask for a name of the hub; one whose pull stands still is proposed."""
+        at_work = going(self.dashboard.pulls)
+        left = [str(pull.source) for pull in self.dashboard.pulls
+                if pull.repo and pull not in at_work]
+        title = "Pull from the Hugging Face hub"
+        note = "gpt2, gpt2-medium, gpt2-large, gpt2-xl, or ORG/NAME of a GPT-2 there"
+
+        def answered(text: str | None) -> None:
+            if text:
+                self.dashboard.attempt(partial(begin, text))
+
+        self.app.push_screen(Ask(title, (left or ["gpt2"])[0], check=check, note=note), answered)
+
+    def action_stop_pull(self) -> None:
+        """Stop the pull that goes on, or throw away what is left of one that does not."""
+        from tuillm.store.pulls import cancel_pull, discard_pull
+
+        at_work = going(self.dashboard.pulls)
+        pull = (at_work or self.dashboard.pulls)[0]
+        name = pull.name
+        if not at_work and not pull.done:
+            self.dashboard.attempt(partial(discard_pull, name))
+        elif not at_work:
+            question = Confirm(f"Throw away what has come of {name}?",
+                               f"{size(pull.done)} of {size(pull.total)}", "Throw away")
+            self.app.push_screen(question, lambda yes: self.dashboard.attempt(
+                partial(discard_pull, name), f"threw away what had come of {name}")
+                if yes else None)
+        elif len(at_work) == 1:
+            self.dashboard.attempt(partial(cancel_pull, name),
+                                   f"stopping the pull of {name}; what has come is kept")
+        else:
+            self._ask("Stop the pull of", name, check_name, lambda typed: (
+                partial(cancel_pull, typed), f"stopping the pull of {typed}"))
 
     def action_train(self) -> None:
         self.dashboard.train_from("")

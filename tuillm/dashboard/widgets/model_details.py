@@ -58,7 +58,8 @@ def _sections(model: "Model") -> list[tuple[str, list[Fact]]]:
     card, config = model.card, model.config
     loss = "val loss" if card.held_out else "loss on its text"
     origin = [
-        ("origin", card.origin), ("text", card.corpus or "-"),
+        ("origin", card.origin), ("from", card.source or ""),
+        ("commit", (card.revision or "")[:10]), ("text", card.corpus or "-"),
         ("", size(card.corpus_bytes) if card.corpus_bytes else ""),
         ("run", card.run or "-"), ("parent", card.parent or "-"),
         ("made", age(card.created)),

@@ -1,0 +1,67 @@
+"""A line for each pull below the table of models: how far, how long still, or why it stands.
+
+Knows pulls as the store tells of them; there is nothing of it where there are none.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+from textual.widgets import Static
+
+from tuillm.errors import printable
+from tuillm.units import duration, size
+
+if TYPE_CHECKING:
+    from tuillm.store.pulls import PullStatus
+
+_BAR = 16
+
+
+class PullLines(Static):
+    """Shows pulls, a line each, and hides when there are none."""
+
+    def on_mount(self) -> None:
+        self.display = False
+
+    def show(self, pulls: Sequence["PullStatus"]) -> None:
+        """Draw these from now on."""
+        self.display = bool(pulls)
+        self.update(Text("\n").join(self._line(pull) for pull in pulls))
+
+    def _line(self, pull: "PullStatus") -> Text:
+        from tuillm.store.pulls import PULLING
+
+        colors = self.app.theme_variables
+        line, muted = Text(no_wrap=True, overflow="ellipsis"), colors.get("muted", "")
+        at_work = pull.state in PULLING
+        sign = "↓" if at_work else {"failed": "✗", "lost": "?"}.get(pull.state, "‖")
+        line.append(f"{sign} {printable(pull.name)}  ", style=colors["primary" if at_work
+                                                                       else "foreground"])
+        if at_work:
+            full = round(_BAR * pull.fraction)
+            line.append("━" * full, style=colors["primary"])
+            line.append("─" * (_BAR - full), style=muted)
+            line.append(f" {pull.fraction:.0%}", style="bold")
+            line.append(f"  {_pace(pull)}", style=muted)
+        elif pull.error:
+            hint = f" ({pull.hint})" if pull.hint else ""
+            line.append(printable(pull.error + hint), style=colors["error"])
+            line.append("   P tries again, X clears it", style=muted)
+        else:
+            how = "broke off" if pull.state == "lost" else "stopped"
+            line.append(f"{how} at {pull.fraction:.0%} of {size(pull.total)}", style=muted)
+            line.append("   P goes on, X throws it away", style=muted)
+        return line
+
+
+def _pace(pull: "PullStatus") -> str:
+    """How long still and how fast, or what else is going on."""
+    if pull.note:
+        return printable(pull.note)
+    if pull.state == "verifying":
+        return "checking what has come"
+    if not pull.total:
+        return "asking the hub"
+    pace = f"{duration(pull.eta)} left  {size(pull.rate)}/s  " if pull.rate else ""
+    return f"{pace}{size(pull.done)} of {size(pull.total)}"
