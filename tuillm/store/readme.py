@@ -46,7 +46,7 @@ def _what(model: "Model") -> str:
     way = ("answers questions in the form below" if card.template or card.mode == "qa"
            else "continues text; it does not answer questions")
     return (f"A GPT-2-shaped language model, {_ORIGINS[card.origin]}, that {way}. Made with "
-            "[tuillm](https://pypi.org/project/tuillm/) and laid out as transformers reads it.")
+            "tuillm and laid out as transformers reads it.")
 
 
 def _facts(model: "Model") -> str:
