@@ -16,7 +16,7 @@ from tuillm.handover.going import export
 from tuillm.handover.vocabulary import vocabulary_of
 from tuillm.model import GPT, GPTConfig, write_model
 from tuillm.store.models import ModelCard, publish
-from tuillm.text import make_tokenizer
+from tuillm.text import load_tokenizer, make_tokenizer
 
 
 @pytest.fixture
@@ -176,13 +176,13 @@ def test_untied_head(grown, tmp_path):
     assert np.array_equal(found["output.weight"], model.lm_head.weight.detach().numpy())
 
 
-def test_gpt2_vocabulary(grown, gpt2_vocabulary, tmp_path):
+def test_gpt2_vocabulary(shared_data):
     """GPT-2's own vocabulary goes out with its 50,000 merges, each token at its id."""
-    _, tokenizer = grown(kind="gpt2", n_embd=4)
-    reader = GGUFReader(export("mine", tmp_path, "gguf").path)
-    tokens = values(reader, "tokenizer.ggml.tokens")
-    assert (len(tokens), tokens[50_256], tokens[995]) == (50_257, "<|endoftext|>", "\u0120world")
-    assert len(values(reader, "tokenizer.ggml.merges")) == 50_000
+    told = vocabulary_of(load_tokenizer(shared_data / "gpt2-bpe"), 50_257)
+    assert (told.model, told.eot, len(told.tokens)) == ("gpt2", 50_256, 50_257)
+    assert (told.tokens[50_256], told.tokens[995]) == ("<|endoftext|>", "\u0120world")
+    assert told.kinds == [1] * 50_256 + [3]
+    assert (len(told.merges), told.merges[0]) == (50_000, "\u0120 t")
 
 
 def test_it_may_be_named_as_a_file(grown, tmp_path):
@@ -289,4 +289,4 @@ def test_characters_without_bytes_are_built_by_merges(nanogpt):
     for token, letter in zip(told.tokens, letters, strict=False):
         assert len(token) == len(letter.encode())
         assert all((token[:place], token[place]) in pairs for place in range(1, len(token)))
-    assert len(pairs) == 1 + 1 + 2 + 3
+    assert len(pairs) == 1 + 1 + 2 + 3 + 1  # the last one for files that need none

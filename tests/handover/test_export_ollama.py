@@ -43,7 +43,9 @@ def test_a_model_that_continues(model, tmp_path):
     assert done.path == tmp_path / "out"
     assert sorted(path.name for path in done.path.iterdir()) == ["Modelfile", "book.gguf"]
     found = parsed((done.path / "Modelfile").read_text(encoding="utf-8"))
-    assert (found["FROM"], found["TEMPLATE"]) == (["./book.gguf"], ["{{ .Prompt }}"])
+    assert found["FROM"] == ["./book.gguf"]
+    assert filled(found["TEMPLATE"][0], [("The road", " went"), ("on", None)]) == (
+        "The road went\non")
     block_size = get_model(model).config["n_positions"]
     assert (found["num_ctx"], found["num_predict"]) == ([str(block_size)], [str(block_size // 2)])
     assert found["temperature"] == ["0.8"] and found["repeat_penalty"] == ["1.0"]

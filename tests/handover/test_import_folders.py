@@ -152,6 +152,7 @@ def test_a_tokenizer_that_is_too_large(folder):
     ({"activation_function": "relu"}, "relu"),
     ({"n_positions": 99}, "wpe.weight is"),
     ({"n_layer": 3}, "h.2.ln_1.weight is missing"),
+    ({"n_layer": 1}, "h.1."),
     ({"n_head": 5}, "not divisible"),
 ])
 def test_a_folder_that_is_not_what_it_says(folder, change, words):

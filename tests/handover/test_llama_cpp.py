@@ -84,7 +84,7 @@ def test_a_trained_model(trained, tmp_path, kind, bias):
 
 def test_gpt2_vocabulary(trained, tmp_path, gpt2_vocabulary):
     """The same with GPT-2's own vocabulary."""
-    folder = trained("gpt2", max_steps=60, val_fraction=0.02)
+    folder = trained("gpt2", max_steps=40, n_embd=32, batch_size=2, val_fraction=0.01)
     llama = opened(export("gpt2", tmp_path, "gguf").path)
     assert_same_ids(llama, load_tokenizer(folder))
     assert assert_same_reply(llama, folder, "The road went on") < 0.05

@@ -9,6 +9,7 @@ import pytest
 from tuillm.errors import TuillmError
 from tuillm.store.files import (
     append_json,
+    new_file,
     new_folder,
     read_json,
     recover_folder,
@@ -107,6 +108,19 @@ def test_a_missing_or_damaged_document_is_named(tmp_path, content, words):
     with pytest.raises(TuillmError, match=words) as caught:
         read_json(path)
     assert caught.value.message.startswith(str(path))
+
+
+def test_a_new_file_appears_only_when_it_is_complete(tmp_path):
+    """While the block writes nothing stands under its name; when it fails nothing ever does."""
+    target = tmp_path / "deep" / "file.bin"
+    with new_file(target) as staging:
+        staging.write_bytes(b"whole")
+        assert not target.exists()
+    assert target.read_bytes() == b"whole" and target.stat().st_mode & 0o777 == 0o644
+    with pytest.raises(KeyboardInterrupt), new_file(target) as staging:
+        staging.write_bytes(b"half")
+        raise KeyboardInterrupt
+    assert target.read_bytes() == b"whole" and names(target.parent) == ["file.bin"]
 
 
 def test_a_new_folder_appears_only_when_it_is_complete(tmp_path):

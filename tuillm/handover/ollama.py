@@ -27,20 +27,18 @@ def modelfile(card: ModelCard, gguf: str, block_size: int) -> str:
         ("repeat_penalty", default.repetition_penalty),
     ]
     stops = [stop for stop in mode.stop if _QUOTE not in stop]  # which nothing could quote
-    lines = [f"FROM ./{gguf}", f"TEMPLATE {_quoted(_template(mode.template, mode.turns))}"]
+    lines = [f"FROM ./{gguf}", f"TEMPLATE {_quoted(_template(mode.template))}"]
     lines += [f"PARAMETER {name} {value}" for name, value in parameters]
     lines += [f"PARAMETER stop {_quoted(stop)}" for stop in stops]
     return "\n".join(lines) + "\n"
 
 
-def _template(template: str, turns: bool) -> str:
-    """Return ollama's template: the words alone, or turns that follow each other."""
-    if not turns:
-        return "{{ .Prompt }}"
+def _template(template: str) -> str:
+    """Return ollama's template of one turn; turns follow each other on lines of their own."""
     head, _, tail = template.partition(ANSWER)
     before, _, between = head.partition(QUESTION)
     return (f"{_literal(before)}{{{{ .Prompt }}}}{_literal(between)}{{{{ .Response }}}}"
-            f"{_literal(tail) or chr(10)}")
+            + (_literal(tail) or "\n"))
 
 
 def _literal(text: str) -> str:

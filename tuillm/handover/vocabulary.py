@@ -60,7 +60,8 @@ def _name_characters(vocab: dict[str, int], names: dict[int, str], kinds: dict[i
 def _spell_characters(vocab: dict[str, int], names: dict[int, str]) -> list[str]:
     """Name characters by their bytes' stand-ins; return the merges that build them of those."""
     stand_ins = {byte: stand_in for stand_in, byte in byte_table().items()}
-    merges: dict[str, None] = {}
+    # llama.cpp loads no file without merges: this one joins two bytes that stand in no text
+    merges: dict[str, None] = {f"{stand_ins[0xFE]} {stand_ins[0xFF]}": None}
     for character, id in vocab.items():
         spelt = "".join(stand_ins[byte] for byte in character.encode())
         names[id] = spelt

@@ -30,7 +30,7 @@ def read_folder_model(folder: Path, weights: Path | None = None) -> GPT:
     for place in places:
         found = map_tensors(place) if place.suffix == ".safetensors" else read_pickled(place)
         tensors |= {key: value for key, value in found.items() if isinstance(value, Tensor)}
-    return build_model(config, tensors, f"{places[0]} does not fit its config.json")
+    return build_model(config, tensors, f"{places[0]} does not fit its config.json", strict=True)
 
 
 def _weight_files(folder: Path) -> list[Path]:

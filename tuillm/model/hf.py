@@ -73,13 +73,14 @@ def read_model(folder: Path, dropout: float = 0.0, *, head_apart: bool = False) 
 
 
 def build_model(
-    config: GPTConfig, tensors: dict[str, Tensor], misfit: str, *, turned: bool = True
+    config: GPTConfig, tensors: dict[str, Tensor], misfit: str, *, turned: bool = True,
+    strict: bool = False,
 ) -> GPT:
     """Return a model of this shape with the float32 values of tensors under GPT-2's names.
 
     `turned` tells that linear weights stand as [in, out]. Biases that are all zero are left out,
     whatever the config says. Raises TuillmError, `misfit` and the first tensor that is missing
-    or of another shape.
+    or of another shape, or, if `strict`, has no place in the model.
     """
     tensors = {key.removeprefix("transformer."): value for key, value in tensors.items()}
     bias = any(bool(tensor.any()) for key, tensor in tensors.items()
@@ -87,6 +88,8 @@ def build_model(
     config = replace(config, bias=bias)
     model = GPT(config)
     try:
+        if strict:
+            _refuse_strangers(tensors, config)
         model.load_state_dict(_state(tensors, model, turned), assign=True)
     except RuntimeError as error:
         reason = str(error).strip().split("\n")[-1].strip()
@@ -150,6 +153,14 @@ def _zero_biases(config: GPTConfig) -> dict[str, Tensor]:
         f"transformer.{name}.bias": torch.zeros(widths.get(name.split(".", 2)[-1], C))
         for name in [*names, "ln_f"]
     }
+
+
+def _refuse_strangers(tensors: dict[str, Tensor], config: GPTConfig) -> None:
+    """Raise RuntimeError for a tensor that would be computed with elsewhere, and not here."""
+    known = GPT(replace(config, bias=True)).state_dict()
+    for name in tensors:
+        if name not in known and not name.endswith((".attn.bias", ".attn.masked_bias")):
+            raise RuntimeError(f"{name} has no place in a GPT-2 of this shape")
 
 
 def _state(tensors: dict[str, Tensor], model: GPT, turned: bool) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ from tuillm.model.pickled import read_pickled
 
 _COMPILED = "_orig_mod."
 _SIZES = ("vocab_size", "block_size", "n_layer", "n_head", "n_embd")
+_HARMLESS = ("bias", "dropout")  # the weights tell of biases themselves
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Checkpoint:
             if name in tensors and len(tensors[name]) == self.config.vocab_size:
                 tensors[name] = tensors[name][:n_vocab]
         return build_model(replace(self.config, vocab_size=n_vocab), tensors,
-                           f"{self.path} does not fit its model_args", turned=False)
+                           f"{self.path} does not fit its model_args", turned=False,
+                           strict=True)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -75,6 +77,10 @@ def _config(path: Path, shape: dict[str, Any], tensors: dict[str, Tensor]) -> GP
     for name in _SIZES:
         if type(shape.get(name)) is not int or shape[name] < 1:
             raise TuillmError(f"{path} is damaged: {name} is {shape.get(name)!r}")
+    variants = [name for name in shape if name not in (*_SIZES, *_HARMLESS) and shape[name]]
+    if variants:
+        raise TuillmError(f"{path} is of a variant of nanoGPT: tuillm does not compute "
+                          f"{variants[0]}")
     if shape["n_embd"] % shape["n_head"]:
         raise TuillmError(f"{path} is damaged: n_embd {shape['n_embd']} is not divisible by "
                           f"n_head {shape['n_head']}")
