@@ -17,7 +17,7 @@ def leaves(tensors, dtype):
     return [tensor.detach().clone().to(dtype).requires_grad_() for tensor in tensors]
 
 
-@pytest.mark.parametrize("T", [1, 7, 64])
+@pytest.mark.parametrize("T", [1, 7, 64, 512, 700])
 def test_product_attention_agrees_with_fused(T):
     """In bfloat16 under training, output and gradients are those of SDPA in float32."""
     *qkv, grad = heads(2, 3, T, 16)
@@ -33,8 +33,10 @@ def test_product_attention_agrees_with_fused(T):
         assert error < 0.02
 
 
-def test_product_attention_gradients_are_exact():
-    """In float64 the written backward pass is the derivative of the forward pass."""
+@pytest.mark.parametrize("long", [512, 4])
+def test_product_attention_gradients_are_exact(long, monkeypatch):
+    """In float64 the written backward pass is the derivative of the forward pass, in blocks too."""
+    monkeypatch.setattr("tuillm.model.attention._LONG", long)
     generator = torch.Generator().manual_seed(3)
     qkv = [torch.randn(2, 6, 4, generator=generator, dtype=torch.float64, requires_grad=True)
            for _ in range(3)]

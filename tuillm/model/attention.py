@@ -16,6 +16,9 @@ from torch import Tensor
 
 from tuillm.model.dropout import keep_weights
 
+# windows from here on are cut into blocks of half as many queries
+_LONG = 512
+
 
 def attend(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
     """Attention of T positions over themselves, each seeing itself and those before it."""
@@ -40,31 +43,68 @@ def attend_cached(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 class _ProductAttention(torch.autograd.Function):
-    """softmax(q k^T / sqrt(D) + causal mask) v on [N, T, D], both passes as batched products."""
+    """softmax(q k^T / sqrt(D) + causal mask) v on [N, T, D], both passes as batched products.
+
+    Long windows are cut into blocks of queries, each of which looks at no later key: that leaves
+    out three eighths of the work for 1,024 positions.
+    """
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, dropout: float) -> Tensor:
         scale = 1 / math.sqrt(q.shape[-1])
-        mask = _causal_mask(q.shape[1], q.dtype)
-        weights = torch.softmax(torch.baddbmm(mask, q, k.transpose(1, 2), alpha=scale), -1)
-        kept = keep_weights(weights, dropout) if dropout else None
-        ctx.save_for_backward(q, k, v, weights, kept)
-        return torch.bmm(weights if kept is None else weights * kept, v)
+        T = q.shape[1]
+        mask, parts, saved = _causal_mask(T, q.dtype), [], []
+        for start, end in _query_blocks(T):
+            scores = torch.baddbmm(mask[:, start:end, :end], q[:, start:end],
+                                   k[:, :end].transpose(1, 2), alpha=scale)
+            weights = torch.softmax(scores, -1)
+            kept = keep_weights(weights, dropout) if dropout else None
+            parts.append(torch.bmm(weights if kept is None else weights * kept, v[:, :end]))
+            saved += [weights, kept]
+        ctx.save_for_backward(q, k, v, *saved)
+        return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        q, k, v, weights, kept = ctx.saved_tensors
-        (grad,) = grads
-        scale = 1 / math.sqrt(q.shape[-1])
-        used = weights if kept is None else weights * kept
-        grad_v = torch.bmm(used.transpose(1, 2), grad)
-        grad_weights = torch.bmm(grad, v.transpose(1, 2))
-        if kept is not None:
-            grad_weights *= kept
-        grad_scores = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
-        grad_scores *= scale
-        grad_q = torch.bmm(grad_scores, k)
-        return grad_q, torch.bmm(grad_scores.transpose(1, 2), q), grad_v, None
+        q, k, v, *saved = ctx.saved_tensors
+        (grad,), T = grads, q.shape[1]
+        grad_q, found = [], []
+        for place, (start, end) in enumerate(_query_blocks(T)):
+            weights, kept = saved[2 * place : 2 * place + 2]
+            *rest, each = _block_gradients(
+                q[:, start:end], k[:, :end], v[:, :end], grad[:, start:end], weights, kept)
+            grad_q.append(each)
+            found.append(rest)
+        if len(found) == 1:
+            return grad_q[0], found[0][0], found[0][1], None
+        # the last block has looked at all keys, each one before it at fewer
+        wide = torch.promote_types(q.dtype, torch.float32)
+        grad_k, grad_v = (part.to(wide) for part in found.pop())
+        for of_k, of_v in found:
+            grad_k[:, : of_k.shape[1]] += of_k
+            grad_v[:, : of_v.shape[1]] += of_v
+        return torch.cat(grad_q, 1), grad_k.to(q.dtype), grad_v.to(q.dtype), None
+
+
+def _block_gradients(
+    q: Tensor, k: Tensor, v: Tensor, grad: Tensor, weights: Tensor, kept: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of k, v and q for some queries and all the keys they look at."""
+    scale = 1 / math.sqrt(q.shape[-1])
+    used = weights if kept is None else weights * kept
+    grad_v = torch.bmm(used.transpose(1, 2), grad)
+    grad_weights = torch.bmm(grad, v.transpose(1, 2))
+    if kept is not None:
+        grad_weights *= kept
+    grad_scores = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
+    grad_scores *= scale
+    return torch.bmm(grad_scores.transpose(1, 2), q), grad_v, torch.bmm(grad_scores, k)
+
+
+def _query_blocks(T: int) -> list[tuple[int, int]]:
+    if T < _LONG:
+        return [(0, T)]
+    return [(start, min(start + _LONG // 2, T)) for start in range(0, T, _LONG // 2)]
 
 
 @cache
