@@ -70,7 +70,8 @@ class Chat:
             self.screen.note(f"loading {self.model.name}")
         with unechoed(self.screen.input.fileno()):  # what is typed stands in the next prompt
             sampler = self.loader.sampler()
-        if sampler.why_dtype and sampler is not self._told_of:
+        chosen = self.place[1] == "auto" and sampler.precision != "float32"
+        if chosen and sampler is not self._told_of:
             self.screen.note(f"{self.model.name} computes in {sampler.precision}")
         self._told_of = sampler
         return sampler
