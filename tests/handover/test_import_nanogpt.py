@@ -194,6 +194,9 @@ def test_a_checkpoint_cut_short(nanogpt, keep):
     ({"use_rmsnorm": True}, "does not compute use_rmsnorm"),
     ({"block_size": 99}, "wpe.weight is"),
     ({"n_embd": 18}, "wte.weight is"),
+    ({"n_embd": 1 << 40}, "wte.weight is"),
+    ({"block_size": 1 << 40}, "wpe.weight is"),
+    ({"n_layer": 10**9}, "h.999999999.ln_1.weight is missing"),
 ])
 def test_a_checkpoint_that_does_not_fit_itself(nanogpt, change, words):
     """Shape and weights that contradict each other are refused, naming the first that does."""
@@ -203,6 +206,20 @@ def test_a_checkpoint_that_does_not_fit_itself(nanogpt, change, words):
     held = held | change if whole else held | {"model_args": held["model_args"] | change}
     torch.save(held, path)
     assert words in one_line(lambda: import_model(str(path)))
+
+
+@pytest.mark.parametrize("value", [torch.tensor(1.0), torch.zeros(3), torch.zeros(65, 16).int()])
+@pytest.mark.parametrize("name", ["transformer.wte.weight", "lm_head.weight"])
+def test_tables_of_another_kind(nanogpt, name, value):
+    """A table that is a number, a row or of another type is refused or read, and never crashes."""
+    _, path = nanogpt()
+    held = torch.load(path, weights_only=True)
+    held["model"][name] = value
+    torch.save(held, path)
+    if value.dim() == 2:
+        import_model(str(path))
+    else:
+        assert name.removeprefix("transformer.") in one_line(lambda: import_model(str(path)))
 
 
 def test_a_pickle_of_something_else(tmp_path):

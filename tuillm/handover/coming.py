@@ -104,7 +104,8 @@ def _recognised(source: str) -> Path:
     if not path.exists():
         beside = path.parent.iterdir() if path.parent.is_dir() else ()
         raise TuillmError(f"{source} does not exist",
-                          did_you_mean(path.name, [entry.name for entry in beside], "check it"))
+                          did_you_mean(path.name, [entry.name for entry in beside],
+                                       "models of the hub come with tuillm pull"))
     if path.name == "config.json":
         return path.parent
     if path.suffix not in (".pt", ".safetensors", ".bin"):

@@ -86,8 +86,9 @@ def build_model(
     bias = any(bool(tensor.any()) for key, tensor in tensors.items()
                if key.endswith(".bias") and not key.endswith(".attn.bias"))
     config = replace(config, bias=bias)
-    model = GPT(config)
     try:
+        _refuse_other_sizes(tensors, config)
+        model = GPT(config)
         if strict:
             _refuse_strangers(tensors, config)
         model.load_state_dict(_state(tensors, model, turned), assign=True)
@@ -153,6 +154,16 @@ def _zero_biases(config: GPTConfig) -> dict[str, Tensor]:
         f"transformer.{name}.bias": torch.zeros(widths.get(name.split(".", 2)[-1], C))
         for name in [*names, "ln_f"]
     }
+
+
+def _refuse_other_sizes(tensors: dict[str, Tensor], config: GPTConfig) -> None:
+    """Raise RuntimeError before a shape that is not that of the tensors asks for its memory."""
+    sizes = {"wte.weight": config.vocab_size, "wpe.weight": config.block_size}
+    for name, size in sizes.items():
+        if name in tensors and (found := list(tensors[name].shape)) != [size, config.n_embd]:
+            raise RuntimeError(f"{name} is {found}, not {[size, config.n_embd]}")
+    if config.n_layer and (last := f"h.{config.n_layer - 1}.ln_1.weight") not in tensors:
+        raise RuntimeError(f"{last} is missing")
 
 
 def _refuse_strangers(tensors: dict[str, Tensor], config: GPTConfig) -> None:

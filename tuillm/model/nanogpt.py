@@ -40,7 +40,7 @@ class Checkpoint:
         """
         tensors = dict(self.tensors)
         for name in ("transformer.wte.weight", "lm_head.weight"):
-            if name in tensors and len(tensors[name]) == self.config.vocab_size:
+            if name in tensors and tensors[name].shape[:1] == (self.config.vocab_size,):
                 tensors[name] = tensors[name][:n_vocab]
         return build_model(replace(self.config, vocab_size=n_vocab), tensors,
                            f"{self.path} does not fit its model_args", turned=False,
