@@ -117,7 +117,7 @@ def test_half_precision(folder, home):
 
 def test_our_own_export_keeps_its_card(model, tmp_path):
     """A model that went out and comes back still knows what it is and how good."""
-    from tuillm.store.models import export_model
+    from tuillm.store.export import export_model
 
     before = get_model(model).card
     export_model(model, tmp_path / "out")

@@ -2,7 +2,8 @@
 
 from huggingface_hub import ModelCard as HubCard
 
-from tuillm.store.models import ModelCard, export_model, get_model, read_model
+from tuillm.store.export import export_model
+from tuillm.store.models import ModelCard, get_model, read_model
 from tuillm.store.readme import README, model_readme
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from tuillm.store import models
+from tuillm.store.export import export_model
 from tuillm.units import count
 
 
@@ -52,7 +52,7 @@ def export_command(name: str, folder: str, to: str, dtype: str | None) -> None:
     """
     target = Path(folder).expanduser()
     if to == "hf" and dtype is None:  # the folder as it is needs no torch
-        models.export_model(name, target)
+        export_model(name, target)
         print(f"exported {name} to {target}")
         return
     from tuillm.handover.going import export

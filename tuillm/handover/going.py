@@ -13,8 +13,9 @@ from tuillm.handover.ollama import modelfile
 from tuillm.handover.vocabulary import vocabulary_of
 from tuillm.model import GPT, read_model
 from tuillm.model.gguf import Vocabulary, check_for_gguf, places, write_gguf
+from tuillm.store.export import export_model, refuse_if_filled
 from tuillm.store.files import disk_error, new_file, new_folder, write_text
-from tuillm.store.models import Model, export_model, find_model, refuse_if_filled
+from tuillm.store.models import Model, find_model
 from tuillm.text import load_tokenizer
 
 FORMATS = ("hf", "gguf", "ollama")

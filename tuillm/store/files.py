@@ -100,6 +100,14 @@ def new_file(target: Path) -> Iterator[Path]:
         staging.unlink(missing_ok=True)
 
 
+def copy_files(source: Path, folder: Path) -> None:
+    """Copy what is in a folder into another one; raises TuillmError when the disk refuses."""
+    try:
+        shutil.copytree(source, folder, dirs_exist_ok=True)
+    except shutil.Error as error:
+        raise disk_error(OSError(str(error.args[0][0][2])), folder) from None
+
+
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
     """Yield an empty folder beside `target` that becomes `target` when the block ends well.

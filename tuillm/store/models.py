@@ -21,18 +21,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tuillm.errors import TuillmError, did_you_mean
 from tuillm.store.files import (
-    disk_error,
+    copy_files,
     new_folder,
     read_json,
     recover_folder,
     remove_folder,
     write_json,
-    write_text,
 )
 from tuillm.store.hubnames import SHORT_NAMES, is_hub_name
 from tuillm.store.names import check_name
 from tuillm.store.paths import data_dir, ensure_dir, models_dir
-from tuillm.store.readme import README, model_readme
 from tuillm.store.usage import refuse_if_used
 
 CARD = "tuillm.json"
@@ -220,29 +218,9 @@ def copy_model(source: str, target: str) -> None:
         model = get_model(source)
         refuse_if_taken(target)
         with new_folder(models_dir() / target) as folder:
-            _copy_files(model.path, folder)
+            copy_files(model.path, folder)
             card = model.card.model_copy(update={"parent": source})
             write_json(folder / CARD, card.model_dump(mode="json"))
-
-
-def export_model(name: str, target: Path) -> None:
-    """Copy a model's folder to `target`, where transformers can load it without us.
-
-    A model card `README.md` is laid beside it. `target` may be an empty folder; raises
-    TuillmError when it holds anything, and when the model is unknown or damaged.
-    """
-    model = find_model(name)
-    refuse_if_filled(target)
-    with new_folder(target) as folder:
-        _copy_files(model.path, folder)
-        if not (folder / README).exists():
-            write_text(folder / README, model_readme(model))
-
-
-def refuse_if_filled(target: Path) -> None:
-    """Raise TuillmError where there is anything but an empty folder."""
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise TuillmError(f"{target} is there already", "name a new or an empty folder")
 
 
 def remove_model(name: str) -> None:
@@ -292,13 +270,6 @@ def _put_back(path: Path) -> bool:
         return False
     with registry_lock():
         return path.is_dir()
-
-
-def _copy_files(source: Path, folder: Path) -> None:
-    try:
-        shutil.copytree(source, folder, dirs_exist_ok=True)
-    except shutil.Error as error:
-        raise disk_error(OSError(str(error.args[0][0][2])), folder) from None
 
 
 def _where_to_look(name: str) -> str:

@@ -3,10 +3,9 @@
 Says what is known and measured, and no more. Knows cards and configs; opens no weights.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from tuillm.store.models import Model
+from tuillm.store.models import Model
 
 README = "README.md"
 _ORIGINS = {
@@ -17,7 +16,7 @@ _ORIGINS = {
 }
 
 
-def model_readme(model: "Model") -> str:
+def model_readme(model: Model) -> str:
     """Return the model card of a model as Markdown, with the hub's front matter."""
     parts = (_FRONT, f"# {_plain(model.name)}", _what(model), _facts(model), _use(model), _LIMITS)
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -41,7 +40,7 @@ What it writes is made up. Rights in the text may reach to what a model repeats 
 you publish."""
 
 
-def _what(model: "Model") -> str:
+def _what(model: Model) -> str:
     card = model.card
     way = ("answers questions in the form below" if card.template or card.mode == "qa"
            else "continues text; it does not answer questions")
@@ -49,7 +48,7 @@ def _what(model: "Model") -> str:
             "tuillm and laid out as transformers reads it.")
 
 
-def _facts(model: "Model") -> str:
+def _facts(model: Model) -> str:
     """Return what is known as a table; what is not known has no line."""
     card, config = model.card, model.config
     text = None if card.corpus is None else _plain(card.corpus)
@@ -77,7 +76,7 @@ def _facts(model: "Model") -> str:
     return "\n".join(["| | |", "|---|---|", *lines])
 
 
-def _use(model: "Model") -> str:
+def _use(model: Model) -> str:
     template = model.card.template
     form = ("" if not template else "\n\nIt was made for texts of this form:\n\n"
             + "\n".join("    " + line for line in template.splitlines()))

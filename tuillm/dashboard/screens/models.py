@@ -166,12 +166,12 @@ class ModelsScreen(Listing["Model"]):
                 partial(models.copy_model, source, new), f"copied {source} to {new}"))
 
     def action_export(self) -> None:
-        from tuillm.store import models
+        from tuillm.store.export import export_model
 
         if model := self.current:
             name, place = model.name, Path.cwd() / model.name
             self._ask(f"Export {name} to the folder", str(place), None, lambda path: (
-                partial(models.export_model, name, Path(path).expanduser()),
+                partial(export_model, name, Path(path).expanduser()),
                 f"exported to {path}: transformers loads it as it is"))
 
     def action_remove(self) -> None:
