@@ -237,6 +237,8 @@ class _Work:
         self._tick(0)
 
     def _pace(self, now: float) -> None:
+        if not self._fresh:  # asking the hub is no part of the rate
+            return
         self._came.append((now, self._fresh))
         while now - self._came[0][0] > _RATE_OVER and len(self._came) > 2:
             self._came.popleft()
