@@ -78,8 +78,9 @@ def test_a_pull_stays_at_its_commit(hub, start, tuillm, tiny_files):
     before = hub.repositories[REPO]
     hub.hold = 300_000
     process = start("pull", "gpt2")
-    assert hub.held.wait(30)
+    until(lambda: come() > 0)
     process.kill()
+    process.wait()
     hub.hold = None
     hub.go.set()
     hub.add(REPO, tiny_files | {WEIGHTS: bytes(1000)})
