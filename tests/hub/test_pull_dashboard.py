@@ -43,7 +43,7 @@ def test_a_pull_is_started_stopped_and_taken_up_by_key(hub):
         hub.hold = 300_000
         assert await ask_for(pilot) == "gpt2"
         assert await told(pilot, "pulling gpt2; it goes on without the dashboard")
-        screen = await shown(pilot, "↓ gpt2  ━━━━", " 60%", " kB of 509 kB")
+        screen = await shown(pilot, "↓ gpt2  ━━━━", " 60%", " kB / 509 kB")
         assert "No models yet" in screen
         await pilot.press("X")
         await told(pilot, "stopping the pull of gpt2; what has come is kept")
@@ -69,7 +69,7 @@ def test_what_fails_is_told_and_can_be_cleared(hub):
     async def scenario(app, pilot):
         await ask_for(pilot, "org/nothing")
         assert await told(pilot, "has no model 'org/nothing'", "check the spelling")
-        await shown(pilot, "✗ nothing  ", "has no model 'org/nothing'")
+        await shown(pilot, "✗ nothing  P tries again, X clears it   127.0.0.1")
         await pilot.press("X")
         await until(pilot, lambda: not app.pulls)
         assert "✗" not in text_of(app)
@@ -98,15 +98,17 @@ def test_lines_of_all_kinds_fit_the_window(size):
     facts = dict(repo="org/story-teller", name="x", done=230_000_000, total=548_000_000,
                  rate=5e6, eta=63.0)
     for name, more in {"cut": {"state": "lost"}, "off": {"state": "cancelled"},
-                       "bad": {"state": "failed", "error": "it came damaged", "hint": "again"},
+                       "bad": {"state": "failed", "error": "it came damaged", "hint": "again" * 40},
                        }.items():
         pull_of(name).path.mkdir(parents=True)
         pull_of(name).write_status(PullStatus(**facts | {"name": name} | more))
 
     async def scenario(app, pilot):
         screen = await shown(pilot, "? cut  broke off at 42% of 548 MB   P goes on",
-                             "✗ bad  it came damaged (again)   P tries again", "‖ off  stopped")
+                             "✗ bad  P tries again, X clears it   it came damaged (again",
+                             "‖ off  stopped at 42%")
         assert all(len(line) <= size[0] for line in screen.splitlines())
+        assert app.screen.query_one(PullLines).size.height == 3
         await pilot.press("X")
         await opened(pilot, Confirm)
         await pilot.press("y")

@@ -40,6 +40,29 @@ def test_a_pulled_model_is_the_hubs_and_writes_text(hub, tuillm):
 
 
 @pytest.mark.slow
+def test_transformers_opens_a_pulled_model_as_it_is(hub, tuillm, transformers):
+    """The folder in the registry is one of theirs: same ids, same text as ours."""
+    tuillm("pull", "gpt2")
+    folder = find_model("gpt2").path
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    ids = tokenizer("Dry feet and a short road", return_tensors="pt")
+    theirs = tokenizer.decode(model.generate(**ids, max_new_tokens=20, do_sample=False)[0])
+    ours = tuillm("generate", "gpt2", "-p", "Dry feet and a short road", "-n", "20",
+                  "--temperature", "0", "--dtype", "float32", "--no-heal", "--device", "cpu")
+    assert ours.out == theirs + "\n"
+
+
+@pytest.mark.slow
+def test_the_older_pair_of_files_is_enough(hub, tuillm, tiny_files):
+    """A repository with vocab.json and merges.txt but no tokenizer.json gives a model that speaks.
+    """
+    hub.add("org/older", without(tiny_files, "tokenizer.json", "tokenizer_config.json"))
+    assert tuillm("pull", "org/older").code == 0
+    assert tuillm("generate", "older", "-p", "Dry feet", "-n", "4").code == 0
+
+
+@pytest.mark.slow
 def test_what_is_here_is_not_fetched_again(hub, tuillm):
     """A second pull says so and asks nobody; with --replace it is fetched anew."""
     tuillm("pull", "gpt2")

@@ -75,6 +75,8 @@ def fetch_model(
     except (KeyboardInterrupt, Cancelled):
         view.close()
         print(f"stopped; {_kept(name)} kept. Go on with: {again}", file=sys.stderr)
+        if not keep_failure:
+            _forget_empty(name)
         raise click.Abort from None
     except TuillmError:
         view.close()

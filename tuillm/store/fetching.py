@@ -95,11 +95,10 @@ def patiently(
 
 
 def copy(origin: Path, target: Path, tick: Tick) -> None:
-    """Bring `target` to the length of a file that lies on this machine."""
+    """Copy what `target` lacks of a file that lies on this machine."""
     try:
         with origin.open("rb") as old, target.open("ab", buffering=0) as new:
-            tick(-new.tell())  # from the beginning: what was there came from elsewhere
-            new.truncate(0)
+            old.seek(new.tell())
             while piece := old.read(PIECE):
                 _write(new, piece)
                 tick(len(piece))

@@ -84,9 +84,9 @@ def look_up(source: Source) -> Plan:
     a model that is not there, not for everybody, or has no weights that tuillm reads; Hiccup when
     the hub is busy.
     """
-    from huggingface_hub import HfApi, is_offline_mode
+    from huggingface_hub import HfApi, constants
 
-    if is_offline_mode() and (plan := _cached_plan(source)):
+    if constants.HF_HUB_OFFLINE and (plan := _cached_plan(source)):
         return plan
     with hub_errors(source):
         info = HfApi(library_name="tuillm").model_info(

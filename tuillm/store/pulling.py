@@ -32,6 +32,7 @@ from tuillm.store.models import (
 from tuillm.store.paths import ensure_dir, models_dir
 from tuillm.store.processes import this_process
 from tuillm.store.pulls import PULLING, Pull, PullState, PullStatus, pull_lock, pull_of
+from tuillm.store.usage import refuse_if_used
 from tuillm.units import size
 
 # looked at and written this often, in seconds
@@ -76,15 +77,20 @@ def size_of(source: Source, name: str = "") -> tuple[int, int]:
 
 def pulled_from(source: Source, name: str = "") -> Model | None:
     """Return the usable model that was pulled from `source`, under `name` or any other."""
-    wanted = [get_model(name)] if name and (models_dir() / name).is_dir() else list_models()
-    return next((model for model in wanted if (not name or model.name == name)
-                 and model.card.source == source.repo and not model.problem
+    if not name:
+        candidates = list_models()
+    else:
+        candidates = [get_model(name)] if (models_dir() / name).is_dir() else []
+    return next((model for model in candidates
+                 if model.card.source == source.repo and not model.problem
                  and (model.card.revision or "").startswith(source.revision)), None)
 
 
 def refuse_other_owner(source: Source, name: str, *, replace: bool = False) -> None:
-    """Raise TuillmError when the registry has another model of this name."""
-    if not replace:
+    """Raise TuillmError when the registry has another model of this name, or it is in use."""
+    if replace:
+        refuse_if_used(name, "replace")
+    else:
         refuse_if_taken(name, "another name: --name NAME; in its place: --replace")
 
 
@@ -109,6 +115,8 @@ class _Work:
         before = self.pull.status()
         if before.state in PULLING:  # by whoever started this process, who may have cancelled it
             self._update(created=before.created)
+        if before.source == self._source:
+            self._update(done=before.done, total=before.total, commit=before.commit)
         self._tell("fetching")
         try:
             plan = self._planned()
@@ -130,11 +138,14 @@ class _Work:
         return model
 
     def _planned(self) -> Plan:
-        plan = _kept_plan(self.pull, self._source)
-        if not plan:
+        kept = _kept_plan(self.pull, self._source)
+        if kept and _come(self.pull, hub.WEIGHTS):
+            plan = kept  # whatever the repository is by now, its files belong together
+        else:
             plan = _look_up(self._source, self._tick, self._note)
-            _drop_files(self.pull)
-            write_json(self.pull.plan, asdict(plan) | {"revision": self._source.revision})
+            if plan != kept:
+                _drop_files(self.pull)
+                write_json(self.pull.plan, asdict(plan) | {"revision": self._source.revision})
         self._update(commit=plan.commit, total=plan.size,
                      files={file.name: (0, file.size) for file in plan.files})
         self._count()
@@ -157,11 +168,11 @@ class _Work:
             return  # it has been checked: only then it gets its name
         partial = _partial(self.pull, file.name)
         self._file = file.name
-        if have(partial) < file.size and (cached := plan.cached(file)):
+        cached = plan.cached(file) if have(partial) < file.size else None
+        if cached and is_whole(cached, file, self._tick):
             copy(cached, partial, self._tick)
-            if self._keep(file, partial):
-                return
-        fetch(plan, file, partial, self._source, self._tick, self._note)
+        else:
+            fetch(plan, file, partial, self._source, self._tick, self._note)
         if not self._keep(file, partial):
             raise TuillmError(
                 f"{file.name} of {self._source} came damaged: its checksum is not what the hub "
@@ -226,6 +237,8 @@ class _Work:
         self._tick(0)
 
     def _pace(self, now: float) -> None:
+        if not self._fresh:  # asking the hub is no part of the rate
+            return
         self._came.append((now, self._fresh))
         while now - self._came[0][0] > _RATE_OVER and len(self._came) > 2:
             self._came.popleft()

@@ -33,7 +33,7 @@ class PullLines(Static):
         from tuillm.store.pulls import PULLING
 
         colors = self.app.theme_variables
-        line, muted = Text(no_wrap=True, overflow="ellipsis"), colors.get("muted", "")
+        line, muted = Text(), colors.get("muted", "")
         at_work = pull.state in PULLING
         sign = "↓" if at_work else {"failed": "✗", "lost": "?"}.get(pull.state, "‖")
         line.append(f"{sign} {printable(pull.name)}  ", style=colors["primary" if at_work
@@ -46,8 +46,8 @@ class PullLines(Static):
             line.append(f"  {_pace(pull)}", style=muted)
         elif pull.error:
             hint = f" ({pull.hint})" if pull.hint else ""
+            line.append("P tries again, X clears it   ", style=muted)  # a long error is cut
             line.append(printable(pull.error + hint), style=colors["error"])
-            line.append("   P tries again, X clears it", style=muted)
         else:
             how = "broke off" if pull.state == "lost" else "stopped"
             line.append(f"{how} at {pull.fraction:.0%} of {size(pull.total)}", style=muted)
@@ -64,4 +64,4 @@ def _pace(pull: "PullStatus") -> str:
     if not pull.total:
         return "asking the hub"
     pace = f"{duration(pull.eta)} left  {size(pull.rate)}/s  " if pull.rate else ""
-    return f"{pace}{size(pull.done)} of {size(pull.total)}"
+    return f"{pace}{size(pull.done)} / {size(pull.total)}"
