@@ -40,6 +40,8 @@ def _beginning(corpus: tuple[str, ...], encoding: str) -> str:
         return "The"
     late = text[int(_FROM * len(text)):]
     start = re.search(r"[.!?]\s+(?=[A-Z])", late)
-    line = " ".join(late[start.end() if start else 0 :].split()[:_WORDS])
+    # without a sentence the first word may be a part of one
+    words = late[start.end():].split() if start else late.split()[1:]
+    line = " ".join(words[:_WORDS])
     plain = line.isprintable() and line[:1].isalnum() and not line.startswith("FILE:")
     return line if plain else "The"
