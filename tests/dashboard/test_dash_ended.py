@@ -26,6 +26,7 @@ from tuillm.dashboard.screens.ask import Ask
 from tuillm.dashboard.screens.run import RunScreen
 from tuillm.dashboard.screens.runs import RunsScreen
 from tuillm.dashboard.widgets.chart import Chart
+from tuillm.dashboard.widgets.run_head import RunHead
 from tuillm.store.models import get_model
 from tuillm.store.runs import metric_rows, read_rows
 
@@ -155,3 +156,21 @@ async def test_the_view_of_a_run_that_was_just_started(app, pilot, house):
     look()
     await shown(pilot, "new-1", "✓ finished")
     assert app.screen is screen
+
+
+@piloted()
+async def test_a_fine_tuned_runs_view_tells_before_and_after(app, pilot, house):
+    """Head and figures show what the model knew before; for a run from nothing there is no such."""
+    write_run(house, "tuned-1", 100, 1, before_loss=3.9, before_bits_per_byte=3.456,
+              bits_per_byte=2.345)
+    write_run(house, "plain-1", 100, 1)
+    await until(pilot, lambda: entry(app, "tuned-1") and entry(app, "plain-1"))
+    app.open_run("tuned-1")
+    await shown(pilot, "3.456 → 2.345 bits/byte", "before  3.456 bits/byte")
+    await pilot.press("escape")
+    await opened(pilot, RunsScreen)
+    app.open_run("plain-1")
+    await opened(pilot, RunScreen)
+    await shown(pilot, "plain-1", "bits/byte")
+    assert "→" not in str(app.screen.query_one(RunHead).render())
+    assert "before " not in text_of(app)

@@ -52,7 +52,7 @@ async def test_each_field_checks_as_one_types(app, pilot):
     assert sorted(names) == sorted(declared) and tuple(names[:len(FIRST)]) == FIRST
     assert {choice for _, choice in form["preset"]._choices} == set(PRESETS)
     groups = list(form.query(Collapsible))
-    assert len(groups) == 4 and all(group.collapsed for group in groups)
+    assert len(groups) == 5 and all(group.collapsed for group in groups)
     await pilot.press("ctrl+a")
     assert not any(group.collapsed for group in groups), "the rare ones are unfolded"
     for name, (value, problem) in WRONG.items():

@@ -9,7 +9,7 @@ import torch
 
 from tuillm.model import GPT, GPTConfig
 from tuillm.text.tokenizer import make_tokenizer
-from tuillm.training.evaluate import evaluate
+from tuillm.training.evaluate import evaluate, spread
 
 TEXT = "Märchen: der Wolf und die sieben Geißlein 🐐. " * 9
 T = 24
@@ -73,3 +73,23 @@ def test_model_is_left_as_it_was(model, tokenizer):
     assert model.training
     evaluate(model.eval(), ids, 500, tokenizer)
     assert not model.training
+
+
+def test_a_part_of_the_text_stands_for_all(model, tokenizer):
+    """With `most`, whole windows spread over the text are looked at, each token counted once."""
+    ids = tokenizer.encode(TEXT * 3)
+    array = np.array(ids, np.uint16)
+    starts = spread(len(ids) - 1, T, 5 * T)
+    assert len(starts) == 5 and starts[0] == 0 and all(start % T == 0 for start in starts)
+    assert min(b - a for a, b in zip(starts, starts[1:], strict=False)) >= T
+    assert starts[-1] > 0.7 * len(ids) and starts[-1] + T < len(ids)
+    parts = [evaluate(model, array[start : start + T + 1], 0, tokenizer) for start in starts]
+    found = evaluate(model, array, 10**9, tokenizer, most=5 * T + 3)
+    assert found.val_loss == pytest.approx(sum(part.val_loss for part in parts) / 5, abs=1e-6)
+    seen = b"".join(tokenizer.token_bytes(ids[start + place])
+                    for start in starts for place in range(1, T + 1))
+    assert found.bits_per_byte == pytest.approx(
+        found.val_loss * 5 * T / math.log(2) / len(seen), rel=1e-6)
+    whole = evaluate(model, array, 1000, tokenizer)
+    assert evaluate(model, array, 1000, tokenizer, most=len(ids)) == whole
+    assert evaluate(model, array, 1000, tokenizer, most=10**9) == whole

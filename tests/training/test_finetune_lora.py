@@ -130,7 +130,7 @@ def test_a_model_without_layers_has_none_to_adapt(book):
 def test_any_preset_gives_way_to_what_adapters_need(model, book):
     """LoRA brings its optimizer and rate to every preset; what was typed holds."""
     config = Trainer(book, init_from="book", lora=True, preset="small").config
-    assert (config.optimizer, config.learning_rate, config.weight_decay) == ("adamw", 3e-3, 0.0)
+    assert (config.optimizer, config.learning_rate, config.weight_decay) == ("adamw", 6e-3, 0.0)
     assert Trainer(book, init_from="book", lora=True, learning_rate=1e-4).config.learning_rate == (
         1e-4)
     assert Trainer(book, init_from="book", lora_targets="all").config.lora_targets == (

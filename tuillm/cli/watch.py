@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Protocol
 
+from tuillm.cli.comparing import comparing
 from tuillm.errors import TuillmError
 from tuillm.store.runs import ACTIVE, Run, Status, read_rows
 from tuillm.units import count, duration, figure
@@ -108,9 +109,13 @@ def _tell_end(run: Run, status: Status, quiet: bool) -> str | None:
         loss = "loss" if status.val_tokens == 0 else "held-out loss"
         print(f"{status.state} after {status.step:,} steps in {duration(status.elapsed)}; "
               f"kept is the model of step {status.best_step or status.step:,}:")
+        before = (f" (before: {figure(status.before_loss)}, {figure(status.before_bits_per_byte)})"
+                  if status.before_loss is not None else "")
         print(f"{loss} {figure(status.val_loss)} nats/token, "
-              f"{figure(status.bits_per_byte)} bits/byte")
+              f"{figure(status.bits_per_byte)} bits/byte{before}")
         print(f"The model is {status.model!r}. Talk to it: tuillm chat {status.model}")
+        if command := comparing(run, status):
+            print(f"Before and after, side by side: {command}")
     return status.model
 
 

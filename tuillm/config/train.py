@@ -136,8 +136,8 @@ class TrainConfig(BaseModel):
     seed: int = setting(1337, "seed of weights, batches and samples", group="run", ge=0,
                         lt=2**63)
     grad_checkpoint: bool | None = setting(
-        None, "compute blocks again for the backward pass: a fourth slower, little memory; auto: "
-        "where the memory asks for it", group="run",
+        None, "compute blocks again for the backward pass: less memory, more time; auto: where "
+        "the memory asks for it", group="run",
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = setting(
         "auto", "where to train; auto takes the fastest there is", group="run"

@@ -92,13 +92,14 @@ def _block_gradients(
     """The gradients of k, v and q for some queries and all the keys they look at."""
     scale = 1 / math.sqrt(q.shape[-1])
     used = weights if kept is None else weights * kept
-    grad_v = torch.bmm(used.transpose(1, 2), grad)
+    # turned, since products whose left side is turned cost a copy of it, here of the large one
+    grad_v = torch.bmm(grad.transpose(1, 2), used).transpose(1, 2)
     grad_weights = torch.bmm(grad, v.transpose(1, 2))
     if kept is not None:
         grad_weights *= kept
     grad_scores = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
-    grad_scores *= scale
-    return torch.bmm(grad_scores.transpose(1, 2), q), grad_v, torch.bmm(grad_scores, k)
+    grad_k = torch.bmm(q.transpose(1, 2), grad_scores).transpose(1, 2)
+    return grad_k.mul_(scale), grad_v, torch.bmm(grad_scores, k).mul_(scale)
 
 
 def _query_blocks(T: int) -> list[tuple[int, int]]:

@@ -70,10 +70,13 @@ def _turn(logits: Tensor, targets: Tensor, learning: bool) -> Tensor:
     total = torch.zeros((), device=logits.device)
     rows = max(1, _CACHED // logits.shape[1])
     for part, wanted in zip(logits.split(rows), targets.split(rows), strict=True):
-        scores = torch.log_softmax(part, -1, dtype=torch.float32)
         at = wanted[:, None]
-        total -= scores.gather(1, at).sum()
-        if learning:
-            shares = scores.exp_()
-            part.copy_(shares.scatter_add_(1, at, torch.full_like(shares[:, :1], -1.0)))
+        if not learning:
+            total -= torch.log_softmax(part, -1, dtype=torch.float32).gather(1, at).sum()
+            continue
+        # one look fewer than by logarithms; no loss is beyond the 87 nats of the smallest number
+        shares = torch.softmax(part, -1, dtype=torch.float32)
+        wins = shares.gather(1, at)
+        total -= wins.clamp(min=torch.finfo(torch.float32).tiny).log().sum()
+        part.copy_(shares.scatter_(1, at, wins - 1))
     return total

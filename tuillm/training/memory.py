@@ -13,9 +13,9 @@ from tuillm.errors import TuillmError
 from tuillm.training.sizing import memory_needed
 from tuillm.units import size
 
-# peaks were measured from here on, as a share of the estimate
-_SURELY = 0.7
-# beside which share of a need there must be room for what else the machine does
+# the lowest peak that was measured, as a share of the estimate
+_SURELY = 0.6
+# the share of the free memory that a run may take
 _ROOM = 0.95
 
 
@@ -44,23 +44,27 @@ def plan_memory(
 ) -> MemoryPlan:
     """Decide whether blocks are computed again: as it is set, else where `available` asks for it.
     """
-    def need(settings: TrainConfig, recompute: bool) -> dict[str, int]:
-        return memory_needed(shape, settings, window, text_bytes, val_tokens, parameters,
+    def need(recompute: bool) -> dict[str, int]:
+        return memory_needed(shape, config, window, text_bytes, val_tokens, parameters,
                              recompute=recompute)
 
-    tight = sum(need(config, False).values()) > _ROOM * available
+    tight = sum(need(False).values()) > _ROOM * available
     again = tight if config.grad_checkpoint is None else config.grad_checkpoint
     note = ("memory is short: blocks are computed again for the backward pass (grad_checkpoint)"
             if again and config.grad_checkpoint is None else "")
     with_lora = None
     if config.init_from is not None and not config.lora and shape.n_layer:
-        with_lora = sum(need(config.model_copy(update={"lora": True}), again).values())
-    return MemoryPlan(need(config, again), again, with_lora, note)
+        other = config.model_copy(update={"lora": True})
+        with_lora = plan_memory(other, shape, window, text_bytes, val_tokens, parameters,
+                                available).needed
+    return MemoryPlan(need(again), again, with_lora, note)
 
 
 def refuse_hopeless(config: TrainConfig, plan: MemoryPlan, total: int) -> None:
     """Raise TuillmError for a run that the machine's `total` bytes cannot hold by any measure."""
-    if _SURELY * plan.needed > total:
+    # weights, gradients and what the optimizer keeps of them, all of a size
+    copies = 4 if config.optimizer == "adamw" else 3
+    if max(copies * plan.parts["gradients"], _SURELY * plan.needed) > total:
         raise TuillmError(
             f"{what_needs(config)} needs about {size(plan.needed)} of memory, this machine has "
             f"{size(total)}", way_out(config, plan.parts, plan.with_lora, total))

@@ -89,7 +89,7 @@ def memory_needed(
                    and next to nothing under a head that does not learn
       evaluation   60 C for each token measured at once, and its logits
     They add up because glibc gives back little of what one phase has used. Measured peaks of
-    whole processes, from `tiny` to GPT-2's shape, were 0.7 to 1.0 times the sum.
+    whole processes, from `tiny` to GPT-2's shape, were 0.6 to 1.0 times the sum.
     """
     C, V = shape.n_embd, shape.vocab_size
     tokens = config.batch_size * window

@@ -89,6 +89,8 @@ class Figures(VerticalScroll, can_focus=True):
             ("epoch", figure(last.get("epoch"), 2)),
             ("best", f"{figure(status.bits_per_byte)} bits/byte"),
         ]
+        if status.before_bits_per_byte is not None:  # it started from another model
+            rows.append(("before", f"{figure(status.before_bits_per_byte)} bits/byte"))
         if use:
             rows += [("CPU", f"{use.cpu:.0%} of {use.cores} cores"),
                      ("memory", f"{size(use.memory)}, {size(use.free)} free")]

@@ -57,6 +57,8 @@ def _progress(status: Status) -> list[Fact]:
     held_out = "held-out loss" if status.val_tokens != 0 else "loss on its text"
     best = f"{figure(status.val_loss)} nats/token at step {status.best_step:,}" if (
         status.val_loss is not None and status.best_step is not None) else ""
+    before = (f"{figure(status.before_loss)} nats/token, "
+              f"{figure(status.before_bits_per_byte)} bits/byte" if status.before_loss else "")
     return [
         ("state", status.state),
         ("done", f"{status.progress:.0%}{left}"),
@@ -64,6 +66,7 @@ def _progress(status: Status) -> list[Fact]:
         ("time", duration(status.elapsed)),
         (held_out, best),
         ("", f"{figure(status.bits_per_byte)} bits/byte" if status.bits_per_byte else ""),
+        ("before", before),
         ("speed", f"{count(status.tokens_per_sec)} tokens/s" if status.tokens_per_sec else ""),
         ("parameters", f"{status.parameters:,}" if status.parameters else ""),
         ("device", f"{status.device} {status.dtype}" if status.device else ""),

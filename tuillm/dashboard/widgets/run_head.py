@@ -55,10 +55,18 @@ class RunHead(Static):
             text.append("   R resumes it", style=colors.get("muted", ""))
             return text
         text.append(f"{status.step:,} steps in {duration(status.elapsed)}  "
-                    f"{figure(status.bits_per_byte)} bits/byte", style=colors.get("muted", ""))
+                    f"{_before_and_after(status)} bits/byte", style=colors.get("muted", ""))
         if status.model:
             text.append(f"  model {status.model}", style=colors["foreground"])
             text.append("   c talks to it", style=colors.get("muted", ""))
         if status.state in RESUMABLE:
             text.append("   R resumes it", style=colors.get("muted", ""))
         return text
+
+
+def _before_and_after(status: Status) -> str:
+    """The bits per byte that were reached, and for a fine-tuned model those it began with."""
+    after = figure(status.bits_per_byte)
+    if status.before_bits_per_byte is None:
+        return after
+    return f"{figure(status.before_bits_per_byte)} → {after}"

@@ -1,0 +1,60 @@
+"""Settings of LoRA and of wide models: what they bring to a recipe, and what holds over them."""
+
+import pytest
+
+from tuillm.config import TrainConfig, build_train
+from tuillm.config.presets import LORA_RATE
+from tuillm.config.single import check_setting
+from tuillm.errors import UsageError
+
+
+def shape_of(name):
+    """`gpt2` is 768 wide with a context of 1,024, all others 128 with 64."""
+    width, context = (768, 1024) if name == "gpt2" else (128, 64)
+    return {"init_from": name, "n_layer": 5, "n_head": 4, "n_embd": width, "vocab_size": 1024,
+            "block_size": context, "tie_weights": True, "tokenizer": "bpe"}
+
+
+def build(**typed):
+    return build_train(typed, None, shape_of)
+
+
+def test_wide_models_learn_from_a_thousand_tokens_a_step():
+    """GPT-2's context would make steps of 8,192 tokens; what was typed holds."""
+    config = build(init_from="gpt2")
+    assert (config.batch_size, config.block_size) == (4, 256)
+    assert build(init_from="gpt2", block_size=1024).block_size == 1024
+    assert build(init_from="gpt2", batch_size=7).batch_size == 7
+    narrow = build(init_from="old")
+    assert (narrow.batch_size, narrow.block_size) == (8, 64)
+    assert build(init_from="gpt2", preset="small").block_size == 1024
+
+
+def test_adapters_bring_their_rate():
+    """It falls with the width, and any preset takes it; what was typed or set in a file holds."""
+    assert build(init_from="old", lora=True).learning_rate == LORA_RATE
+    assert build(init_from="gpt2", lora=True).learning_rate == pytest.approx(LORA_RATE / 6)
+    assert build(init_from="old", lora=True, learning_rate=0.1).learning_rate == 0.1
+    in_file = build_train({"init_from": "old"}, {"lora": True, "weight_decay": 0.3}, shape_of)
+    assert (in_file.learning_rate, in_file.weight_decay) == (LORA_RATE, 0.3)
+    assert build(init_from="old", lora=True, preset="heart").optimizer == "adamw"
+    assert build(init_from="old", preset="heart").optimizer == "muon"
+    assert build_train({"init_from": "old", "lora": True}).learning_rate == LORA_RATE
+
+
+@pytest.mark.parametrize(("typed", "targets"), [
+    ("c_attn", ("c_attn",)), ("c_fc, mlp.c_proj", ("c_fc", "mlp.c_proj")),
+    (("c_fc", "c_attn,c_fc"), ("c_fc", "c_attn")),
+    ("all", ("c_attn", "attn.c_proj", "c_fc", "mlp.c_proj")),
+], ids=str)
+def test_targets_may_be_divided_by_commas(typed, targets):
+    """On the command line, in a form and in a file they are understood alike."""
+    assert build(init_from="old", lora_targets=typed).lora_targets == targets
+    assert check_setting(TrainConfig, "lora_targets", typed) == targets
+
+
+@pytest.mark.parametrize("typed", ["c_proj", "", "c_attn,", (), 3, ["c_attn", 3]], ids=repr)
+def test_targets_that_are_none(typed):
+    """What names no layer is refused with the names there are."""
+    with pytest.raises(UsageError, match="lora_targets cannot be.*allowed: c_attn or attn.c_proj"):
+        build(init_from="old", lora_targets=typed)

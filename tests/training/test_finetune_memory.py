@@ -1,0 +1,120 @@
+"""Memory told before the start: what gives way by itself, what is refused, and in which words."""
+
+from dataclasses import replace
+
+import pytest
+
+from tuillm import Trainer
+from tuillm.config import build_train
+from tuillm.config.shape import GPTConfig
+from tuillm.errors import TuillmError
+from tuillm.model import GPT
+from tuillm.model.lora import add_lora
+from tuillm.store.forecasts import Forecast
+from tuillm.store.models import shape_of
+from tuillm.training.cautions import cautions
+from tuillm.training.facts import look
+from tuillm.training.memory import plan_memory, refuse_hopeless
+from tuillm.training.sizing import adapter_parameters, disk_needed
+
+GB = 10**9
+XL = GPTConfig(50257, 1024, 48, 25, 1600)
+SMALL = GPTConfig(50257, 1024, 12, 12, 768)
+
+
+def as_shape(shape):
+    """What the registry would tell of a model of this shape."""
+    return lambda name: {"init_from": name, "n_layer": shape.n_layer, "n_head": shape.n_head,
+                         "n_embd": shape.n_embd, "block_size": shape.block_size,
+                         "vocab_size": shape.vocab_size, "tie_weights": True, "tokenizer": "gpt2"}
+
+
+def planned(shape, available, **settings):
+    config = build_train({"init_from": "gpt2-xl"} | settings, shape_of=as_shape(shape))
+    return config, plan_memory(config, shape, config.block_size, 10**6, 30_000,
+                               shape.parameter_count, available)
+
+
+def test_a_machine_too_small_is_told_what_to_do():
+    """Full fine-tuning of gpt2-xl on 24 GB is refused with both figures, and LoRA offered."""
+    config, plan = planned(XL, 22 * GB)
+    with pytest.raises(TuillmError) as caught:
+        refuse_hopeless(config, plan, 24 * GB)
+    words = str(caught.value)
+    assert "full fine-tuning of gpt2-xl needs about" in words and "this machine has 24 GB" in words
+    assert "use --lora, which needs about" in words and "\n" not in words
+    lora_config, lora = planned(XL, 22 * GB, lora=True)
+    refuse_hopeless(lora_config, lora, 24 * GB)
+    assert plan.needed > 26 * GB and lora.needed == plan.with_lora < 12 * GB
+
+
+def test_where_it_might_just_fit_it_is_a_caution():
+    """What is above the free memory but not beyond hope is said before the start, not refused."""
+    config, plan = planned(XL, 26 * GB)
+    refuse_hopeless(config, plan, 26 * GB)
+    seen = Forecast(memory=plan.parts, memory_needed=plan.needed, memory_available=26 * GB,
+                    memory_with_lora=plan.with_lora)
+    (said,) = cautions(config, seen)
+    assert said.startswith("full fine-tuning of gpt2-xl needs about")
+    assert "of memory and 26 GB are free: use --lora, which needs about" in said
+    assert cautions(config, replace(seen, memory_available=90 * GB)) == ()
+
+
+def test_blocks_are_computed_again_only_where_memory_asks_for_it():
+    """Unasked where it would not fit otherwise, and as it is set where it is set."""
+    wide = dict(batch_size=16, block_size=1024)
+    _, roomy = planned(SMALL, 64 * GB, **wide)
+    _, tight = planned(SMALL, 12 * GB, **wide)
+    assert (roomy.recompute, roomy.note) == (False, "")
+    assert tight.recompute and "blocks are computed again" in tight.note
+    assert tight.parts["activations"] < 0.3 * roomy.parts["activations"]
+    _, set_on = planned(SMALL, 64 * GB, grad_checkpoint=True)
+    config, set_off = planned(SMALL, 8 * GB, grad_checkpoint=False, **wide)
+    assert (set_on.recompute, set_on.note) == (True, "")
+    assert (set_off.recompute, set_off.note) == (False, "")
+    with pytest.raises(TuillmError, match="leave out --no-grad-checkpoint"):
+        refuse_hopeless(config, replace(set_off, with_lora=None), GB)
+
+
+@pytest.mark.parametrize("targets", ["c_attn", "attn.c_proj,c_fc", "all"])
+def test_adapters_are_counted_without_a_model(targets):
+    """The formula equals what learns in a real model."""
+    import torch
+
+    config = build_train({"init_from": "x", "lora": True, "lora_targets": targets, "lora_rank": 3},
+                         shape_of=as_shape(SMALL))
+    shape = GPTConfig(50, 8, 3, 2, 32)
+    model = GPT(shape)
+    add_lora(model, 3, 1.0, config.lora_targets, torch.Generator())
+    learning = sum(value.numel() for value in model.parameters() if value.requires_grad)
+    assert adapter_parameters(shape, config) == learning
+
+
+def test_the_forecast_knows_of_lora(model, book):
+    """With LoRA a run needs less memory and disk, which is said before the start."""
+    settings = {"corpus": str(book), "init_from": model, "max_steps": 5}
+    full = look(build_train(settings, shape_of=shape_of))
+    lora = look(build_train(settings | {"lora": True}, shape_of=shape_of))
+    assert full.memory_with_lora == lora.memory_needed < full.memory_needed
+    assert lora.disk_needed < full.disk_needed == disk_needed(full.parameters)
+    assert lora.memory_with_lora is None and not lora.recompute
+    set_on = look(build_train(settings | {"grad_checkpoint": True}, shape_of=shape_of))
+    assert set_on.recompute and set_on.memory["activations"] < full.memory["activations"]
+
+
+def test_a_run_that_cannot_fit_says_so_before_it_begins(model, book, monkeypatch):
+    """The trainer refuses in one line what the system would otherwise kill."""
+    monkeypatch.setattr("tuillm.training.beginning.memory_of", lambda device: (10**8, 10**8))
+    with pytest.raises(TuillmError, match="full fine-tuning of book needs about"):
+        Trainer(book, init_from=model, max_steps=2).prepare()
+
+
+def test_a_run_computes_again_where_it_is_told(model, book):
+    """Every step of a run is the same with blocks computed again, dropout and all."""
+    losses = []
+    for again in (False, True):
+        trainer = Trainer(book, init_from=model, max_steps=4, sample_tokens=0, dropout=0.2,
+                          dtype="float32", grad_checkpoint=again)
+        losses.append([step.train_loss for step in trainer.steps()])
+        assert trainer.model.recompute is again
+    assert losses[0] == losses[1]
