@@ -15,7 +15,7 @@ from tuillm.model import GPT, GPTConfig, read_model
 from tuillm.model.lora import add_lora
 from tuillm.text import TokenFiles
 from tuillm.training.machine import memory_of
-from tuillm.training.memory import plan_memory, refuse_hopeless
+from tuillm.training.memory import plan_memory, refuse_hopeless, shortage
 from tuillm.training.sizing import dropout_for, measured_note, window_for
 
 
@@ -63,7 +63,8 @@ def fit(
                        model.parameter_count, free)
     refuse_hopeless(config, plan, total)
     model.recompute = plan.recompute
-    return tuple(filter(None, (plan.note, measured_note(model.parameter_count, held_out))))
+    short = shortage(config, plan.needed, plan.parts, plan.with_lora, free)
+    return tuple(filter(None, (short, plan.note, measured_note(model.parameter_count, held_out))))
 
 
 def copy_weights(source: GPT, target: GPT) -> None:

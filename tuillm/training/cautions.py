@@ -7,7 +7,7 @@ import math
 
 from tuillm.config import TrainConfig
 from tuillm.store.forecasts import Forecast
-from tuillm.training.memory import way_out, what_needs
+from tuillm.training.memory import shortage
 from tuillm.units import count, size
 
 _UNSURE = 0.05
@@ -30,11 +30,9 @@ def cautions(config: TrainConfig, forecast: Forecast) -> tuple[str, ...]:
 def memory_caution(config: TrainConfig, forecast: Forecast) -> str:
     """The run needs more memory than there is."""
     need, have = forecast.memory_needed, forecast.memory_available
-    if need is None or have is None or need <= have:
+    if need is None or have is None:
         return ""
-    out = way_out(config, forecast.memory, forecast.memory_with_lora, have)
-    return (f"{what_needs(config)} needs about {size(need)} of memory and {size(have)} are free: "
-            f"{out}")
+    return shortage(config, need, forecast.memory, forecast.memory_with_lora, have)
 
 
 def disk_caution(forecast: Forecast) -> str:

@@ -62,12 +62,24 @@ def plan_memory(
 
 def refuse_hopeless(config: TrainConfig, plan: MemoryPlan, total: int) -> None:
     """Raise TuillmError for a run that the machine's `total` bytes cannot hold by any measure."""
-    # weights, gradients and what the optimizer keeps of them, all of a size
-    copies = 4 if config.optimizer == "adamw" else 3
-    if max(copies * plan.parts["gradients"], _SURELY * plan.needed) > total:
+    # what learns, its gradients and what the optimizer keeps of them, all of a size, and half of
+    # that once more in bfloat16
+    copies = (4 if config.optimizer == "adamw" else 3) + (config.dtype != "float32") / 2
+    surely = plan.parts["program"] + copies * plan.parts["gradients"]
+    if max(surely, _SURELY * plan.needed) > total:
         raise TuillmError(
             f"{what_needs(config)} needs about {size(plan.needed)} of memory, this machine has "
             f"{size(total)}", way_out(config, plan.parts, plan.with_lora, total))
+
+
+def shortage(
+    config: TrainConfig, needed: int, parts: dict[str, int], with_lora: int | None, available: int
+) -> str:
+    """Say that a run needs more than the bytes `available`, and what would need less, or ""."""
+    if needed <= available:
+        return ""
+    return (f"{what_needs(config)} needs about {size(needed)} of memory and {size(available)} are "
+            f"free: {way_out(config, parts, with_lora, available)}")
 
 
 def what_needs(config: TrainConfig) -> str:
