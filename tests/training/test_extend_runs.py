@@ -71,19 +71,36 @@ def test_an_extended_run_evaluates_on(book):
     assert {24} < {step for step in evaluated if step > 12} and evaluated[-1] == 24
 
 
-def test_the_clock_gets_what_so_many_steps_have_taken(book):
-    """N steps are worth N times the measured seconds a step, which takes a step to measure."""
-    trainer = Trainer(book, **QUICK | {"max_steps": None, "minutes": 5})
-    with pytest.raises(TuillmError, match="before its first step"):
-        trainer.extend(10)
+def on_the_clock(book):
+    """A trainer that stops after some ten steps, by the clock."""
+    return Trainer(book, **QUICK | {"max_steps": None, "minutes": 0.005})
+
+
+def test_a_run_on_the_clock_takes_exactly_so_many_steps_more(book):
+    """Whenever it is extended, N steps follow where the clock ended it, and the rate falls to 0."""
+    finished = on_the_clock(book)
+    metrics = extended(finished, 7)
+    (ended, last) = [m.step for m in metrics if m.last]
+    assert last == ended + 7 == metrics[-1].step
+    assert 0 < metrics[-1].lr < metrics[-4].lr
+    going = on_the_clock(book)
+    going.extend(5)
+    steps = [(m.step, m.progress, m.elapsed) for m in going.steps()]
+    beyond = [step for step, _, elapsed in steps if elapsed >= 0.3]
+    assert 5 <= len(beyond) <= 6 and steps[-1][1] == 1
+    assert all(0 < progress < 1 for _, progress, _ in steps[:-1])
+    assert [progress for _, progress, _ in steps] == sorted(progress for _, progress, _ in steps)
+
+
+def test_extended_again_and_again(book):
+    """A run that was extended, and ended, takes exactly so many steps more the next time."""
+    trainer, ends = on_the_clock(book), []
     for metrics in trainer.steps():
-        if metrics.step == 8:
-            break
-    before = trainer.progress
-    trainer.extend(10_000)
-    added = trainer.state()[1]["extended_seconds"]
-    assert added == pytest.approx(10_000 * trainer.clock.seconds / 8, rel=0.1)
-    assert trainer.progress == pytest.approx(before * 300 / (300 + added), rel=0.1)
+        if metrics.last:
+            ends.append(metrics.step)
+            if len(ends) < 4:
+                trainer.extend(3)
+    assert [after - before for before, after in zip(ends, ends[1:], strict=False)] == [3, 3, 3]
 
 
 def test_patience_begins_anew(book):
@@ -93,7 +110,7 @@ def test_patience_begins_anew(book):
     metrics = extended(trainer, 5)
     ends = [m.step for m in metrics if m.last]
     assert [m.last for m in metrics if m.last] == ["patience"] * 2
-    assert ends[1] >= ends[0] + 2 and ends[1] == metrics[-1].step
+    assert ends[0] + 2 <= ends[1] <= ends[0] + 5 and ends[1] == metrics[-1].step
 
 
 def test_a_checkpoint_keeps_the_extension(book, tmp_path):
@@ -119,7 +136,7 @@ def test_a_checkpoint_from_before_there_were_extensions(book, tmp_path):
     next(trainer.steps())
     save_checkpoint(trainer, tmp_path / "last")
     numbers = json.loads((tmp_path / "last" / "trainer.json").read_text())
-    for key in ("before", "extended_steps", "extended_seconds"):
+    for key in ("before", "extended_steps", "ended_at"):
         del numbers[key]
     (tmp_path / "last" / "trainer.json").write_text(json.dumps(numbers))
     second = Trainer(book, **QUICK)

@@ -1,6 +1,7 @@
-"""How far a run is, and what that means for the learning rate. Pure functions of numbers."""
+"""How far a run is, and what that means for the learning rate. Knows numbers only."""
 
 import math
+from typing import Any
 
 from tuillm.config import TrainConfig
 
@@ -10,18 +11,61 @@ EVALUATIONS = 10
 EVAL_SHARE = 0.05
 
 
-def extended(config: TrainConfig, steps: int, seconds: float) -> TrainConfig:
-    """Return the config with its limits further out: max_steps by `steps`, the clock by `seconds`.
+class Course:
+    """The way of one run: to where its settings end it, then exactly the steps it was extended by.
 
-    The learning rate rises again to what this longer schedule says: it had fallen to nearly
-    nothing for the end, where further steps would teach nothing.
+    The learning rate follows the whole way, so that it rises again when the way becomes longer:
+    it had fallen to nearly nothing for the end, where further steps would teach nothing.
     """
-    limits: dict[str, float] = {}
-    if config.max_steps:
-        limits["max_steps"] = config.max_steps + steps
-    if config.minutes:
-        limits["minutes"] = config.minutes + seconds / 60
-    return config.model_copy(update=limits)
+
+    def __init__(self, config: TrainConfig) -> None:
+        self._config = config
+        self.extended_steps = 0
+        self._ended_at: int | None = None  # the step at which the settings ended the run
+
+    def progress(self, step: int, elapsed: float) -> float:
+        """How much of the way is over after `step` steps in `elapsed` seconds, 0 to 1."""
+        own = progress_of(self._config, step, elapsed)
+        if not self.extended_steps:
+            return own
+        if own >= 1 or self._ended_at is not None:
+            ended = step if self._ended_at is None else self._ended_at
+            return min(step / (ended + self.extended_steps), 1.0)
+        # on the clock nobody knows the steps to come: as many as there would be at this pace
+        end = self._config.max_steps or (step / own if own else 1)
+        return own * end / (end + self.extended_steps)
+
+    def note(self, step: int, elapsed: float, *, tired: bool = False) -> None:
+        """Remember that the settings have ended the run, if they have, or patience, wherever."""
+        if tired:
+            self._ended_at = step - self.extended_steps
+        elif self._ended_at is None and progress_of(self._config, step, elapsed) >= 1:
+            self._ended_at = step
+
+    def extend(self, steps: int) -> None:
+        """Make the way so many steps longer."""
+        self.extended_steps += steps
+
+    def lr_factor(self, step: int, progress: float) -> float:
+        """The share of the peak learning rate for the step after `step` steps."""
+        most = self._config.max_steps
+        longer = {"max_steps": most + self.extended_steps} if most else {}
+        return lr_factor(self._config.model_copy(update=longer), step, progress)
+
+    def state(self) -> dict[str, int | None]:
+        """What a checkpoint keeps."""
+        return {"extended_steps": self.extended_steps, "ended_at": self._ended_at}
+
+    def load_state(self, numbers: dict[str, Any]) -> None:
+        """Go on from a checkpoint; older ones know less."""
+        self.extended_steps = numbers.get("extended_steps", 0)
+        self._ended_at = numbers.get("ended_at")
+
+    @property
+    def words(self) -> str:
+        """What there is to say about an extension, '' without one."""
+        return (f"extended by {self.extended_steps:,} steps: the learning rate rises again to "
+                "what the longer schedule says") if self.extended_steps else ""
 
 
 def progress_of(config: TrainConfig, step: int, elapsed: float) -> float:

@@ -37,9 +37,7 @@ from tuillm.training.optimizer import Optimizer
 from tuillm.training.schedule import (
     EVAL_SHARE,
     EVALUATIONS,
-    extended,
-    lr_factor,
-    progress_of,
+    Course,
 )
 from tuillm.training.sizing import tokens_to_measure
 
@@ -70,12 +68,10 @@ class Trainer:
         self.best: Evaluation | None = None
         self.best_step = 0
         self.before: Evaluation | None = None
-        self.extended_steps = 0
         self.eval_wanted = False
         self.interrupted: Callable[[], bool] = lambda: False
         self._prepared = False
-        self._schedule = config  # with the limits of an extended run
-        self._extended_seconds = 0.0
+        self._course = Course(config)
         self._evals_without_gain = 0
         self._tenths = 0
         self._eval_seconds = 0.0
@@ -145,7 +141,7 @@ class Trainer:
         self.model.train()
         while self.progress < 1:  # a resumed run may have taken its last step already
             started = self.clock.seconds
-            factor = lr_factor(self._schedule, self.step, self.progress)
+            factor = self._course.lr_factor(self.step, self.progress)
             loss, norm = self._take_step(factor)
             seconds = self.clock.seconds - started
             if not math.isfinite(loss):
@@ -159,19 +155,22 @@ class Trainer:
                 return
 
     def extend(self, steps: int) -> None:
-        """Let the run take `steps` more, or on the clock as many seconds as these have taken.
+        """Let the run take exactly `steps` more than where its settings, or patience, end it.
 
         The learning rate rises again to what the longer schedule says, and patience begins
-        anew where it had run out. Raises TuillmError when there is nothing to measure yet.
+        anew where it had run out.
         """
         self.prepare()
-        if self.config.minutes and not self.step:
-            raise TuillmError("a run on the clock cannot be extended before its first step")
-        seconds = steps * self.clock.seconds / self.step if self.step else 0.0
-        self._set_extension(self.extended_steps + steps, self._extended_seconds + seconds)
+        self._course.note(self.step, self.clock.seconds, tired=self._tired)
+        self._set_course(lambda: self._course.extend(steps))
         self._tenths = int(self.progress * EVALUATIONS)
         if self._tired:
             self._evals_without_gain = 0
+
+    @property
+    def extended_steps(self) -> int:
+        """By how many steps the run was extended, all in all."""
+        return self._course.extended_steps
 
     def measure_before(self) -> None:
         """Note how well the model to start from knows the text; the time is not the run's."""
@@ -182,7 +181,7 @@ class Trainer:
     @property
     def progress(self) -> float:
         """How much of the run is over, 0 to 1."""
-        return progress_of(self._schedule, self.step, self.clock.seconds)
+        return self._course.progress(self.step, self.clock.seconds)
 
     def probe(self, seconds: float) -> float:
         """Take real steps for about `seconds`, after two to warm up; return the seconds of one.
@@ -196,10 +195,11 @@ class Trainer:
         warm = 2
         while len(taken) <= warm or sum(taken[warm:]) < seconds:
             begin = time.perf_counter()
-            self._take_step(lr_factor(self.config, self.step, 0.0))
+            self._take_step(self._course.lr_factor(self.step, 0.0))
             taken.append(time.perf_counter() - begin)
             warm = 1 if taken[0] > seconds / 2 else 2
         self.step, self.notes, self._prepared = 0, [], False
+        self._course = Course(self.config)
         return sum(taken[warm:]) / len(taken[warm:])
 
     def evaluate(self) -> Evaluation | None:
@@ -233,8 +233,7 @@ class Trainer:
             "evals_without_gain": self._evals_without_gain,
             "epoch": self.batches.epoch, "position": self.batches.position,
             "before": vars(self.before) if self.before else None,
-            "extended_steps": self.extended_steps, "extended_seconds": self._extended_seconds,
-        }
+        } | self._course.state()
         return tensors, numbers
 
     def load_state(
@@ -256,10 +255,11 @@ class Trainer:
         self.clock = Stopwatch(numbers["elapsed"])
         before = numbers.get("before")  # older checkpoints have neither this nor extensions
         self._set_before(Evaluation(**before) if before else None)
-        self._set_extension(numbers.get("extended_steps", 0), numbers.get("extended_seconds", 0.0))
+        self._set_course(lambda: self._course.load_state(numbers))
 
     def _take_step(self, factor: float) -> tuple[float, float]:
         """Run forward and backward over all micro-batches and step; return loss and norm."""
+        self._course.note(self.step, self.clock.seconds)
         self.optimizer.zero_grad()
         total = torch.zeros((), device=self.device)
         for _ in range(self.config.grad_accum_steps):
@@ -325,13 +325,12 @@ class Trainer:
         """Whether patience has run out."""
         return 0 < self.config.patience <= self._evals_without_gain
 
-    def _set_extension(self, steps: int, seconds: float) -> None:
-        """Put the limits `steps` and `seconds` beyond those of the config, and note it."""
-        before = _extension_note(self.extended_steps)
+    def _set_course(self, change: Callable[[], None]) -> None:
+        """Change how far the run goes, and say so in its notes."""
+        before = self._course.words
+        change()
         self.notes = [note for note in self.notes if note != before]
-        self.notes += [_extension_note(steps)] if steps else []
-        self.extended_steps, self._extended_seconds = steps, seconds
-        self._schedule = extended(self.config, steps, seconds)
+        self.notes += [self._course.words] if self._course.words else []
 
     def _set_before(self, evaluation: Evaluation | None) -> None:
         self.before = evaluation
@@ -341,8 +340,3 @@ class Trainer:
 
     def _eta(self, progress: float, elapsed: float) -> float | None:
         return elapsed * (1 - progress) / progress if progress > 0 else None
-
-
-def _extension_note(steps: int) -> str:
-    return (f"extended by {steps:,} steps: the learning rate rises again to what the longer "
-            "schedule says")
