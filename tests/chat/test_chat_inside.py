@@ -34,7 +34,7 @@ def test_why_colours_the_reply_and_lists_the_rivals(talk, kept):
     place, probability, label = rare[0]
     rivals = chat.say(f"/why {place}")
     assert rivals.splitlines()[0].endswith(f"‹{label}›")
-    rows = re.findall(r"^  (\d+) +(\d+\.\d\d)%  '(.*)'(  ← said)?$", rivals, re.M)
+    rows = re.findall(r"^  (\d+) +(\d+\.\d\d)%  '(.*)'(  ← chosen)?$", rivals, re.M)
     assert 10 <= len(rows) <= 11 and sum(float(row[1]) for row in rows) <= 100.1
     assert (f"{float(probability):.2f}", label) in [
         (row[1], row[2]) for row in rows if row[3]]

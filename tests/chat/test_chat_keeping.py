@@ -89,9 +89,12 @@ def test_export_writes_a_page_and_data(chat, tmp_path):
     assert [turn["who"] for turn in values["turns"]] == ["you", "model"]
     assert squeezed(values["turns"][1]["text"]) == squeezed(reply)
     assert len(Tree.from_json(values["tree"]).nodes) == 3
+    assert "is there already" in " ".join(chat.say(f"/export {page}").split())
+    assert "there is no folder" in " ".join(chat.say(f"/export {tmp_path}/nope/a.md").split())
+    assert not (tmp_path / "nope").exists()
     assert "ends in .md or .json" in " ".join(chat.say("/export story.txt").split())
     assert "ends in .md or .json" in " ".join(chat.say("/export").split())
-    assert "cannot" in chat.say(f"/export {page}/a.md")
+    assert "there is no folder" in chat.say(f"/export {page}/a.md")
 
 
 @pytest.mark.slow

@@ -47,7 +47,7 @@ def test_retry_branches_goto_and_undo(chat, kept):
     for wrong in ("0", "two", "100", "9" * 40):
         assert "/retry wants a number" in chat.say(f"/retry {wrong}")
     rows = chat.say("/branches").splitlines()
-    assert [row[:14] for row in rows[:3]] == ["    2  2 long ", "    3  2 long ", "  * 4  2 long "]
+    assert [row[:14] for row in rows[:3]] == ["    2  2 texts", "    3  2 texts", "  * 4  2 texts"]
     assert "* is where you are" in rows[3]
     behind = chat.say("/goto 2")
     assert behind.startswith("behind what book said:")
@@ -57,7 +57,7 @@ def test_retry_branches_goto_and_undo(chat, kept):
     assert len(chat.say("/branches").splitlines()) == 4
     assert chat.say("/undo") == 'took back "And then"; it stays as a branch'
     assert kept()[-1]["tree"]["head"] == 2
-    assert "4 long" in chat.say("/branches")
+    assert "4 texts" in chat.say("/branches")
     assert "there is no place 77" in chat.say("/goto 77")
     assert "/goto wants a number" in chat.say("/goto there")
     assert chat.say("/goto 0") == "at the start"

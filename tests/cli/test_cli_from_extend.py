@@ -36,6 +36,9 @@ def test_a_model_is_grown_from_another_and_extended(model, story):
     assert plain.returncode == 0 and "step 11" in plain.stdout and "rises again" in plain.stdout
     settings = tuillm("runs", "show", "story-1").stdout
     assert "extended steps" in settings and "'book'" in settings
+    for wrong in ("-5", "abc", "0"):
+        assert f"'{wrong}' is no number of steps" in one_line(
+            tuillm("runs", "extend", "story-1", wrong), code=2)
     assert "tuillm runs extend story-1 STEPS" in one_line(tuillm("runs", "resume", "story-1"))
 
 
@@ -76,7 +79,7 @@ def test_an_active_run_is_asked(book):
     (["train", "BOOK", "--from", "cut"], 1, "model 'cut' cannot be used"),
     (["train", "BOOK", "--from", "torn"], 1, "tokenizer.json is damaged"),
     (["runs", "extend", "none", "5"], 1, "no run named 'none'"),
-    (["runs", "extend", "none", "0"], 2, "STEPS"),
+    (["runs", "extend", "none", "0"], 2, "'0' is no number of steps"),
     (["runs", "extend", "none", "many"], 2, "many"),
 ])
 def test_what_cannot_be_is_one_line(arguments, code, words, model, story, home, tmp_path):

@@ -101,6 +101,25 @@ def test_registry_verbs(model, home):
     assert leftovers(home) == []
 
 
+def test_removing_asks_on_a_terminal(model, home, terminal):
+    """What was grown for hours does not go by a slip; --yes and scripts are not asked."""
+    screen = terminal("rm", "book")
+    screen.wait("Remove book (")
+    screen.type("n")
+    assert screen.wait_end() == 130 and "nothing was removed" in screen.text
+    assert (home / "models" / "book").exists()
+    screen = terminal("rm", "book", "--yes")
+    assert screen.wait_end() == 0 and "removed book" in screen.text
+
+
+def test_a_full_disk_behind_stdout_gets_one_line(model):
+    """Where stdout cannot be written, one line says why."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-m", "tuillm", "generate", "book", "-n", "5"],
+                              stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and "No space left" in one_line(done)
+
+
 def test_a_damaged_model_is_named_and_the_others_listed(model, home):
     """Cut weights and broken JSON show up as damaged; the rest of the registry stays usable."""
     for name in ("cut", "torn"):

@@ -48,8 +48,8 @@ async def _train(app, pilot):
     await pilot.press("2")
     await until(pilot, lambda: isinstance(app.screen, TrainScreen) and app.screen.query(TrainForm))
     # a real forecast measures this machine; none is begun for settings it was asked for already
-    app.screen._asked = build_train({"corpus": "evenings.txt"})
-    app.screen.query_one(TrainForm)["corpus"].fill("evenings.txt")
+    app.screen._asked = build_train({"corpus": "~/evenings.txt"})
+    app.screen.query_one(TrainForm)["corpus"].fill("~/evenings.txt")
     app.screen.query_one(ForecastPanel).show(_FORECAST)
 
 
@@ -72,7 +72,8 @@ VIEWS = {"models": _models, "train": _train, "runs": _runs, "run": _run, "overla
 def furnished_home():
     """A home in a place whose name always has the same length; TUILLM_HOME points to it."""
     home, before = Path(tempfile.mkdtemp(prefix="tuillm-", dir="/tmp")), os.environ.copy()
-    os.environ["TUILLM_HOME"] = str(home)
+    os.environ |= {"TUILLM_HOME": str(home), "HOME": str(home)}
+    (home / "evenings.txt").touch()
     try:
         furnish(home)
         yield home

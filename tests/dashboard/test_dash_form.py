@@ -78,6 +78,10 @@ async def test_what_cannot_work_is_not_started(app, pilot, book):
     await pilot.press("tab", "ctrl+r")
     assert await told(pilot, "no text was named (Ctrl-O picks one)")
     await until(pilot, lambda: app.screen.focused.name == "corpus")
+    form["corpus"].fill("/no/such.txt")
+    await until(pilot, lambda: "/no/such.txt does not exist" in str(line.content))
+    await pilot.press("ctrl+r")
+    assert await told(pilot, "/no/such.txt does not exist")
     form["corpus"].fill(str(book))
     for name, value, problem, right in (
         ("n_layer", "-1", WRONG["n_layer"][1], ""),

@@ -67,6 +67,48 @@ async def test_runs_are_listed_with_their_state(app, pilot, house):
     assert len(signs) == len(State.__args__) == len(STATE_ROLES), "states do without colour"
 
 
+@piloted(size=(120, 30))
+async def test_the_keys_at_the_bottom_fit_the_run(app, pilot, house):
+    """An ended run offers its chat or what mends it, a going one pause and stop."""
+    await list_of(pilot)
+    await pilot.press("slash", *"stopped", "enter")
+    await shown(pilot, "R Resume")
+    await pilot.press("escape", "slash", *"finished", "enter")
+    text = await shown(pilot, "c Chat", "E Extend")
+    assert "p Pause" not in text and "x Stop" not in text
+    await pilot.press("escape")
+    going(house)
+    await reached(pilot, "salt-road-4", "running")
+    app.screen.query_one(EntryTable).move_to("salt-road-4")
+    text = await shown(pilot, "p Pause", "x Stop")
+    assert "E Extend" not in text
+    bottom = text.splitlines()[-1]
+    assert sum(bottom.count(key) for key in ("Pause", "Stop", "Overlay", "Mark", "Help",
+                                             "Palette")) == 6
+
+
+@piloted(size=(120, 30))
+async def test_coming_back_from_a_run(app, pilot, house):
+    """Behind the view of a run the cursor stands on that very run."""
+    table = await list_of(pilot)
+    await pilot.press("g")
+    app.open_run("letters-1")
+    await opened(pilot, RunScreen)
+    await pilot.press("escape")
+    await until(pilot, lambda: app.screen.query_one(EntryTable).current.id == "letters-1")
+    assert table.current.id == "letters-1"
+
+
+@piloted(size=(120, 30))
+async def test_a_filter_that_nothing_matches(app, pilot, house):
+    """The list says so, and Escape shows all again."""
+    await list_of(pilot)
+    await pilot.press("slash", *"zzz")
+    await shown(pilot, "Nothing matches. Escape shows all again.")
+    await pilot.press("escape")
+    await until(pilot, lambda: rows(app) == NEWEST_FIRST)
+
+
 @piloted(size=(120, 60))
 async def test_the_details_of_a_run(app, pilot, house):
     """How it stands, what it was set to, how it writes; why it failed and what to do."""

@@ -107,6 +107,8 @@ def parse(line: str) -> tuple[Command, str] | None:
     if not line.startswith("/") or line.startswith("//"):
         return None
     name, _, rest = line[1:].strip().partition(" ")
+    if "\n" in line and name not in COMMANDS:
+        return None  # several lines that were pasted
     return command_of(name), rest.strip()
 
 

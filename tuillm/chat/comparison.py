@@ -90,7 +90,7 @@ class Comparison:
     ) -> None:
         seed = secrets.randbits(48) if config.seed is None else config.seed
         self.prompt, self.config = prompt, config.model_copy(update={"seed": seed})
-        self.results = [Result(name, seed, sampler.model.parameter_count, sampler.path)
+        self.results = [Result(name, seed, sampler.model.config.parameter_count, sampler.path)
                         for name, sampler in samplers]
         self._tokens = self._take_turns([sampler for _, sampler in samplers])
 

@@ -152,7 +152,7 @@ def _show_rivals(
     chat.screen.pieces([("class:note", " ".join(before.split()) + "‹"),
                         ("class:warning", scores[place].label), ("class:note", "›")])
     rows = [(str(rank), f"{rival.probability:7.2%}", _quoted(rival.text)
-             + ("  ← said" if rival.actual else "")) for rank, rival in enumerate(rivals, 1)]
+             + ("  ← chosen" if rival.actual else "")) for rank, rival in enumerate(rivals, 1)]
     chat.screen.table(rows)
     chat.screen.note(f"/why {place} K puts number K there and goes on")
 

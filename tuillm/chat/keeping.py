@@ -64,6 +64,10 @@ def export(chat: Chat, rest: str) -> None:
                          "as in /export story.md")
     if not chat.begun:
         raise UsageError("there is nothing to write yet", "type something first")
+    if path.exists():
+        raise UsageError(f"{path} is there already", "name another file, or remove it first")
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent}", "make it first, or name another")
     session, name = chat.session, chat.model.name
     if path.suffix == ".md":
         about = f"temperature {chat.config.temperature:g}, top_k {chat.config.top_k}"

@@ -50,8 +50,11 @@ def mode_of(card: ModelCard) -> Mode:
 
 def choose_mode(name: str, card: ModelCard) -> Mode:
     """Return the mode of this name for a model; raises UsageError for another name."""
-    if name == "completion":
+    if name in ("completion", "continue"):
         return COMPLETION
+    if not name:
+        raise UsageError("/mode wants a name", "/mode completion goes on with one text, /mode chat "
+                         "takes turns")
     if name != "chat":
         raise UsageError(f"there is no mode {name!r}",
                          did_you_mean(name, ("completion", "chat"), "completion or chat"))

@@ -45,7 +45,7 @@ def branches(chat: Chat, rest: str) -> None:
     found = chat.session.tree.branches() if _some(chat) else []
     if not found:
         raise UsageError("there are no branches yet", "/regen and /edit make some")
-    rows = [(("* " if branch.current else "  ") + str(branch.leaf), f"{branch.depth} long",
+    rows = [(("* " if branch.current else "  ") + str(branch.leaf), f"{branch.depth} texts",
              span(branch.age), branch.words) for branch in found]
     chat.screen.table(rows)
     chat.screen.note("* is where you are; /goto N goes on from there, /goto 0 from the start")

@@ -67,7 +67,8 @@ def profile(chat: Chat, rest: str) -> None:
     """`/profile save NAME` keeps how the model speaks now; `/profile rm NAME` forgets it."""
     verb, _, name = rest.partition(" ")
     if verb not in ("save", "rm") or not name.strip():
-        raise UsageError("/profile wants save or rm, and a name", "as in /profile save quiet")
+        raise UsageError("/profile wants save or rm, and a name", "as in /profile save quiet; "
+                         "/show lists them, /set profile NAME takes one")
     if verb == "save":
         save_profile(chat.model.name, name.strip(), chat.config)
         chat.screen.note(f"kept for {chat.model.name}: /set profile {name.strip()}")

@@ -38,6 +38,8 @@ def chat_command(
     """
     config = build_sampling(typed(settings))
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        if go_on:
+            raise UsageError("--continue is for a terminal", "in a pipe each message stands alone")
         _filter(name, config, device, dtype, stats, as_json)
     elif stats or as_json:
         option = "--json" if as_json else "--stats"

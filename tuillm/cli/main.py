@@ -95,6 +95,10 @@ def main() -> None:
         # the reader has gone: nothing is wrong, and Python must not complain while it ends
         sys.stdout = None
         sys.exit(0)
+    except OSError as error:  # a full disk behind a redirected stdout, say
+        sys.stdout = None
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror or error}", 1)
 
 
 def _fail(message: str, code: int) -> None:

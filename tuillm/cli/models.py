@@ -2,7 +2,13 @@
 
 import click
 
-from tuillm.cli.output import print_facts, print_json, print_table
+from tuillm.cli.output import (
+    print_facts,
+    print_json,
+    print_table,
+    refuse_unless_confirmed,
+    yes_option,
+)
 from tuillm.store import models
 from tuillm.units import age, count, figure, size
 
@@ -65,10 +71,12 @@ def cp_command(source: str, target: str) -> None:
 
 @click.command("rm")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-def rm_command(names: tuple[str, ...]) -> None:
+@yes_option
+def rm_command(names: tuple[str, ...], yes: bool) -> None:
     """Remove the models NAME..."""
-    for name in names:  # nothing is removed when one of them is not there
-        models.get_model(name)
+    # nothing is removed when one of them is not there
+    all_of_it = sum(models.get_model(name).size for name in names)
+    refuse_unless_confirmed(f"Remove {', '.join(names)} ({size(all_of_it)})?", yes)
     for name in names:
         models.remove_model(name)
         print(f"removed {name}")

@@ -1,9 +1,25 @@
-"""How tables and facts look on the command line. Knows rich; knows no models."""
+"""How tables, facts and questions look on the command line. Knows rich; knows no models."""
 
 import json
 import sys
 from collections.abc import Sequence
 from typing import Any
+
+import click
+
+yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+
+
+def refuse_unless_confirmed(question: str, yes: bool) -> None:
+    """Ask on a terminal before something is lost; click.Abort when the answer is no.
+
+    `yes` answers beforehand; a script is not asked.
+    """
+    if yes or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return
+    if not click.confirm(question):
+        print("nothing was removed")
+        raise click.Abort
 
 
 def print_json(value: Any) -> None:

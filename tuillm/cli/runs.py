@@ -3,7 +3,13 @@
 import click
 
 from tuillm.cli.nearest import NearestGroup
-from tuillm.cli.output import print_facts, print_json, print_table
+from tuillm.cli.output import (
+    print_facts,
+    print_json,
+    print_table,
+    refuse_unless_confirmed,
+    yes_option,
+)
 from tuillm.config import TrainConfig, settings_of
 from tuillm.errors import TuillmError
 from tuillm.store import runs
@@ -97,17 +103,17 @@ def resume(run_id: str) -> None:
     print(f"{run_id} {begin}; watch it: tuillm runs attach {run_id}")
 
 
-@runs_command.command("extend")
+@runs_command.command("extend", context_settings={"ignore_unknown_options": True})
 @_id
-@click.argument("steps", type=click.IntRange(min=1), metavar="STEPS")
-def extend(run_id: str, steps: int) -> None:
+@click.argument("wanted", metavar="STEPS")
+def extend(run_id: str, wanted: str) -> None:
     """Let a run take STEPS more, be it going or ended; it publishes over its model.
 
-    A run on the clock gets the time that so many of its steps have taken. The learning rate rises
-    again to what the longer schedule says.
+    The learning rate rises again to what the longer schedule says.
     """
     from tuillm.store.launch import resume_run
 
+    steps = runs.steps_of(wanted)
     run = runs.get_run(run_id)
     state = run.status().state
     if state in ACTIVE:
@@ -121,9 +127,12 @@ def extend(run_id: str, steps: int) -> None:
 
 @runs_command.command("rm")
 @click.argument("run_ids", nargs=-1, required=True, metavar="ID...")
-def rm(run_ids: tuple[str, ...]) -> None:
+@yes_option
+def rm(run_ids: tuple[str, ...], yes: bool) -> None:
     """Remove run folders; the models they published stay."""
-    for run in [runs.get_run(run_id) for run_id in run_ids]:
+    found = [runs.get_run(run_id) for run_id in run_ids]
+    refuse_unless_confirmed(f"Remove the runs {', '.join(run_ids)}? Their models stay.", yes)
+    for run in found:
         runs.remove_run(run)
         print(f"removed {run.id}")
 

@@ -96,6 +96,7 @@ class Dashboard(App[None]):
 
     def told(self, error: TuillmError) -> None:
         """Say what went wrong, in a toast."""
+        self.clear_notifications()  # what was wrong before is of no interest any more
         self.notify(printable(str(error)), severity="error", timeout=8, markup=False)
 
     def attempt(
@@ -152,8 +153,12 @@ class Dashboard(App[None]):
     def open_run(self, run_id: str) -> None:
         """Go to the live view of a run."""
         from tuillm.dashboard.screens.run import RunScreen
+        from tuillm.dashboard.screens.runs import RunsScreen
 
         self.switch_mode("runs")
+        for screen in self.screen_stack:
+            if isinstance(screen, RunsScreen):
+                screen.seek(run_id)  # on coming back the cursor stands there
         if isinstance(self.screen, RunScreen) and self.screen.run_id == run_id:
             return
         try:

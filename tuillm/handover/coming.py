@@ -109,7 +109,8 @@ def _recognised(source: str) -> Path:
     if path.name == "config.json":
         return path.parent
     if path.suffix not in (".pt", ".safetensors", ".bin"):
-        raise TuillmError(f"{source} is no model that tuillm reads", f"wanted: {_WANTED}")
+        only_out = "GGUF only goes out; " if path.suffix == ".gguf" else ""
+        raise TuillmError(f"{source} is no model that tuillm reads", f"{only_out}wanted: {_WANTED}")
     if path.suffix != ".pt" and not (path.parent / "config.json").exists():
         raise TuillmError(f"{source} has no config.json beside it", "which tells its shape")
     return path

@@ -34,6 +34,7 @@ Request = Literal["pause", "resume", "stop", "eval", "sample", "extend"]
 
 ACTIVE: tuple[State, ...] = ("preparing", "running", "paused")
 RESUMABLE: tuple[State, ...] = ("stopped", "failed", "lost")
+_MOST_STEPS = 1_000_000_000
 
 
 class Status(BaseModel):
@@ -233,6 +234,14 @@ def requests(run: Run, offset: int) -> tuple[list[Asked], int]:
     """
     rows, offset = read_rows(run.control, offset)
     return [asked for row in rows if (asked := _asked(row))], offset
+
+
+def steps_of(text: str) -> int:
+    """Return the number of steps that a person has typed; raises UsageError for anything else."""
+    digits = text.strip().replace(",", "")
+    if not digits.isascii() or not digits.isdigit() or not 0 < int(digits) <= _MOST_STEPS:
+        raise UsageError(f"{text!r} is no number of steps", "a whole number from 1 on")
+    return int(digits)
 
 
 def check_extension(steps: int) -> int:

@@ -71,7 +71,7 @@ class Recorder:
         self._published = before.model
         self._status = before.model_copy(update={
             "state": "preparing", "pid": me.pid, "process_started": me.started,
-            "error": None, "hint": None, "model": None,
+            "error": None, "hint": None,
         })
         self._control_offset = 0
         self._stop = self._paused = False

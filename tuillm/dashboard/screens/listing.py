@@ -20,6 +20,7 @@ from tuillm.dashboard.widgets.table import Column, EntryTable
 E = TypeVar("E")
 
 _LOOKING = "Looking …"
+_NO_MATCH = "Nothing matches. Escape shows all again."
 
 
 class Listing(Place, Generic[E]):
@@ -54,8 +55,23 @@ class Listing(Place, Generic[E]):
         """What stands under the table."""
         yield from ()
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._sought = ""
+
     def on_mount(self) -> None:
         self.table.focus()
+
+    def seek(self, key: str) -> None:
+        """Put the cursor on an entry, as soon as it is there."""
+        self._sought = key
+        if self.is_mounted:
+            self._find()
+
+    def _find(self) -> None:
+        if self._sought in map(self.key, self.table.rows):
+            self.table.move_to(self._sought)
+            self._sought = ""
 
     @property
     def table(self) -> EntryTable[E]:
@@ -70,23 +86,36 @@ class Listing(Place, Generic[E]):
     def show(self, entries: Sequence[E]) -> None:
         """Show these from now on."""
         self.table.show(entries)
-        self.table.display = bool(entries)
-        empty = self.query_one("#empty", Static)
-        empty.display = not entries
-        empty.update(self.EMPTY if self.dashboard.looked else _LOOKING)
+        self._find()
+        self._show_rows()
         self.query_one(Details).set_class(not entries, "-empty")
         self._show_details()
         self.refresh_bindings()
 
     @on(EntryTable.Highlighted)
+    def _highlighted(self) -> None:
+        self._show_details()
+        self.refresh_bindings()
+
     def _show_details(self) -> None:
         details: Details[E] = self.query_one(Details)
         if details.display:
             details.show(self.current)
 
+    def _show_rows(self) -> None:
+        """Show the table, or in its place why nothing stands in it."""
+        empty = self.query_one("#empty", Static)
+        self.table.display = bool(self.table.rows)
+        empty.display = not self.table.rows
+        if self.table.filled:
+            empty.update(_NO_MATCH)
+        else:
+            empty.update(self.EMPTY if self.dashboard.looked else _LOOKING)
+
     @on(FilterLine.Typed)
     def _typed(self, event: FilterLine.Typed) -> None:
         self.table.filter(event.text)
+        self._show_rows()
 
     @on(FilterLine.Left)
     def _left(self) -> None:

@@ -31,7 +31,7 @@ _EMPTY = """\
 No models yet.
 
 Press  t  to grow one on a text of your own,
-or     d  to watch one learn the book that comes with tuillm, in two minutes,
+or     d  to watch one learn the book that comes with tuillm, in a minute or two,
 or     P  to fetch GPT-2 from the Hugging Face hub."""
 
 

@@ -48,6 +48,7 @@ class RunScreen(SteeringPlace):
         self._follower = Follower(self, self._run, self._news)
         self._machine = MachineWatch()
         self._use: MachineUse | None = None
+        self._state = ""
         self._axis = 0
         self._panel = 0
 
@@ -80,6 +81,9 @@ class RunScreen(SteeringPlace):
         if entry:
             self.query_one(RunHead).show(entry)
             self._draw_figures()
+            if entry.status.state != self._state:
+                self._state = entry.status.state
+                self.refresh_bindings()
         else:
             self._leave_if_gone()
 

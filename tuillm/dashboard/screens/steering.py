@@ -3,25 +3,30 @@
 Writes requests into the run folder and starts workers; knows no chart and no table.
 """
 
+from dataclasses import replace
 from typing import ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import ActiveBinding, Binding, BindingType
 
 from tuillm.dashboard.chat import open_chat
 from tuillm.dashboard.screens.ask import Ask, Confirm
 from tuillm.dashboard.screens.place import Place
-from tuillm.errors import TuillmError, UsageError
+from tuillm.errors import TuillmError
 from tuillm.store.launch import resume_run
-from tuillm.store.runs import ACTIVE, RESUMABLE, Request, Run, remove_run
+from tuillm.store.runs import ACTIVE, RESUMABLE, Request, Run, remove_run, steps_of
 from tuillm.store.snapshot import RunEntry
+
+# words for the keys at the bottom, which offer what suits the run; all others work as well
+_WORDS = {"pause": "Pause", "stop": "Stop", "chat": "Chat", "extend": "Extend",
+          "resume": "Resume", "remove": "Delete"}
 
 
 class SteeringPlace(Place):
     """A place where one run at a time, `target`, can be steered."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("p", "pause", "Pause", id="run.pause"),
-        Binding("x", "stop", "Stop", id="run.stop"),
+        Binding("p", "pause", "Pause or go on", id="run.pause", show=False),
+        Binding("x", "stop", "Stop", id="run.stop", show=False),
         Binding("R", "resume", "Resume from its checkpoint", id="run.resume", show=False),
         Binding("e", "ask('eval')", "Evaluate now", id="run.eval", show=False),
         Binding("a", "ask('sample')", "Sample now", id="run.sample", show=False),
@@ -34,6 +39,33 @@ class SteeringPlace(Place):
     def target(self) -> RunEntry | None:
         """The run that the keys are about."""
         raise NotImplementedError
+
+    @property
+    def active_bindings(self) -> dict[str, ActiveBinding]:
+        """The keys that work here; those at the bottom fit the state of the run."""
+        offered = self._offered()
+
+        def shown(found: ActiveBinding) -> ActiveBinding:
+            binding = found.binding
+            if binding.action not in _WORDS or found.node is not self:
+                return found
+            if binding.action in offered:
+                binding = replace(binding, show=True, description=_WORDS[binding.action])
+            else:
+                binding = replace(binding, show=False)
+            return found._replace(binding=binding)
+
+        return {key: shown(found) for key, found in super().active_bindings.items()}
+
+    def _offered(self) -> tuple[str, ...]:
+        """The two actions that suit the run best."""
+        entry = self.target if self.is_mounted else None
+        if entry is None:
+            return ()
+        if entry.status.state in ACTIVE:
+            return "pause", "stop"
+        return ("chat" if entry.status.model else "remove",
+                "resume" if entry.status.state in RESUMABLE else "extend")
 
     def action_pause(self) -> None:
         """Pause what runs, and let go on what is paused."""
@@ -74,7 +106,7 @@ class SteeringPlace(Place):
         def answered(text: str | None) -> None:
             if text is None:
                 return
-            steps = _steps(text)
+            steps = steps_of(text)
             if active:
                 self.dashboard.attempt(lambda: _extend_active(run, steps))
             else:
@@ -82,7 +114,7 @@ class SteeringPlace(Place):
 
         note = f"It has taken {taken:,}. The learning rate rises to what the longer run has there."
         self.app.push_screen(
-            Ask(f"Extend {run.id} by how many steps?", str(max(taken, 100)), check=_steps,
+            Ask(f"Extend {run.id} by how many steps?", str(max(taken, 100)), check=steps_of,
                 note=note), answered)
 
     def action_remove(self) -> None:
@@ -137,10 +169,3 @@ def _resume(run: Run, extend: int = 0) -> str:
 def _extend_active(run: Run, steps: int) -> str:
     run.request("extend", steps=steps)
     return f"asked {run.id} to take {steps:,} steps more"
-
-
-def _steps(text: str) -> int:
-    digits = text.strip().replace(",", "")
-    if not digits.isascii() or not digits.isdigit() or not 0 < int(digits) <= 1_000_000_000:
-        raise UsageError(f"{text!r} is no number of steps", "a whole number from 1 on")
-    return int(digits)

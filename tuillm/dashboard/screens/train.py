@@ -102,7 +102,7 @@ class TrainScreen(Place):
         try:
             config = self.query_one(TrainForm).config()
             if config.corpus:
-                problem = _name_problem(config)
+                problem = _text_problem(config) or _name_problem(config)
         except TuillmError as error:
             problem = str(error)
         line = self.query_one("#problem", Static)
@@ -113,7 +113,7 @@ class TrainScreen(Place):
         if config is None or not config.corpus:
             self._cancel()
             self.query_one(ForecastPanel).wait()
-        elif config != self._asked:
+        elif not _same_run(config, self._asked):
             self._timer = self.set_timer(_PAUSE, lambda: self._forecast(config))
 
     def _forecast(self, config: TrainConfig) -> None:
@@ -166,6 +166,8 @@ class TrainScreen(Place):
         if not config.corpus:
             self.dashboard.told(TuillmError("no text was named", "Ctrl-O picks one"))
             self.query_one(TrainForm)["corpus"].query("Input").first().focus()
+        elif problem := _text_problem(config):
+            self.dashboard.told(TuillmError(problem, "Ctrl-O picks one"))
         elif (models_dir() / name).exists():
             question = f"A model named {name!r} is there already. Train a new one in its place?"
             self.app.push_screen(Confirm("Replace it?", question, "Replace"),
@@ -175,7 +177,7 @@ class TrainScreen(Place):
 
     def _begin(self, config: TrainConfig, replace: bool) -> None:
         self._cancel()
-        self.dashboard.start(config, replace=replace, then=self.query_one(TrainForm).clear)
+        self.dashboard.start(config, replace=replace, then=self.action_clear)
 
     def action_pick(self) -> None:
         from tuillm.dashboard.screens.files import FilesScreen
@@ -195,10 +197,24 @@ class TrainScreen(Place):
 
     def action_clear(self) -> None:
         self.query_one(TrainForm).clear()
+        self.set_focus(None)
+        self.begin()
 
     def action_leave(self) -> None:
         """Leave the field, so that the keys of places work again."""
         self.set_focus(None)
+
+
+def _text_problem(config: TrainConfig) -> str:
+    """A word about a text that is not there."""
+    missing = [source for source in config.corpus
+               if "://" not in source and not Path(source).expanduser().exists()]
+    return f"{missing[0]} does not exist" if missing else ""
+
+
+def _same_run(config: TrainConfig, asked: TrainConfig | None) -> bool:
+    """Whether nothing was changed but the name, of which no forecast depends."""
+    return asked is not None and config == asked.model_copy(update={"name": config.name})
 
 
 def _name_problem(config: TrainConfig) -> str:

@@ -129,6 +129,11 @@ class EntryTable(ScrollView, Generic[E], can_focus=True):
         """The entries shown, in their order."""
         return list(self._rows)
 
+    @property
+    def filled(self) -> bool:
+        """Whether there are entries at all, be they filtered away."""
+        return bool(self._entries)
+
     def move_to(self, key: str) -> None:
         """Put the cursor on an entry, if it is shown."""
         for number, entry in enumerate(self._rows):
