@@ -48,7 +48,7 @@ async def _train(app, pilot):
     await pilot.press("2")
     await until(pilot, lambda: isinstance(app.screen, TrainScreen) and app.screen.query(TrainForm))
     # a real forecast measures this machine; none is begun for settings it was asked for already
-    app.screen._asked = build_train({"corpus": "~/evenings.txt"})
+    app.screen._asked = build_train({"corpus": str(Path("~/evenings.txt").expanduser())})
     app.screen.query_one(TrainForm)["corpus"].fill("~/evenings.txt")
     app.screen.query_one(ForecastPanel).show(_FORECAST)
 
