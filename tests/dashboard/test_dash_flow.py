@@ -165,10 +165,10 @@ async def test_chat_from_a_run(app, pilot, house, monkeypatch):
 async def test_a_damaged_model_is_not_talked_to(app, pilot, model, home, monkeypatch):
     """A model that cannot be used gets a toast with what is wrong, and no chat."""
     commands = lend_terminal(app, monkeypatch)
-    (home / "models" / "book" / "tokenizer.json").unlink()
+    (home / "models" / "book" / "model.safetensors").unlink()
     await until(pilot, lambda: app.models[0].problem)
     await pilot.press("c")
-    assert "tokenizer.json is missing" in await told(pilot, "'book' cannot be used")
+    assert "model.safetensors is missing" in await told(pilot, "'book' cannot be used")
     assert not commands
 
 

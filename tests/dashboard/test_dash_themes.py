@@ -153,7 +153,7 @@ def test_a_keymap_changes_keys(house):
         await pilot.press("r")
         assert isinstance(app.screen, ModelsScreen), "the old key is free"
         await pilot.press("ö", "ö")
-        await until(pilot, lambda: app.screen._current.name == rows(app)[2])
+        await until(pilot, lambda: app.screen.current.name == rows(app)[2])
         await pilot.press("question_mark")
         await opened(pilot, HelpScreen)
         await shown(pilot, "ö", "f5")

@@ -1,5 +1,6 @@
 """Text to ids and back: three kinds, one behaviour, and the ids that transformers gives."""
 
+import copy
 import random
 import shutil
 import warnings
@@ -10,7 +11,7 @@ from tokenizers import models, normalizers, pre_tokenizers, trainers
 
 from tuillm.errors import TuillmError
 from tuillm.store.files import write_json
-from tuillm.text.tokenizer import END_OF_TEXT, load_tokenizer, make_tokenizer, slices
+from tuillm.text.tokenizer import END_OF_TEXT, Tokenizer, load_tokenizer, make_tokenizer, slices
 
 KINDS = ["char", "bpe", "gpt2"]
 ALPHABETS = [
@@ -335,3 +336,12 @@ def test_a_folder_without_a_tokenizer_says_so(tmp_path):
     """Nothing to load is told as a missing file."""
     with pytest.raises(TuillmError, match="tokenizer.json is missing"):
         load_tokenizer(tmp_path)
+
+
+def test_a_vocabulary_without_one_byte():
+    """Only what that byte alone would spell is left out; all other text comes back."""
+    whole = make_tokenizer("char", ["abc"])
+    spec = copy.deepcopy(whole.spec)
+    del spec["model"]["vocab"]["<0x21>"]
+    found = Tokenizer(spec)
+    assert found.decode(found.encode("a!b қ 🐐")) == "ab қ 🐐"

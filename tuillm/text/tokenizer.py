@@ -298,10 +298,13 @@ def _ranks(spec: dict[str, Any], kind: str) -> dict[bytes, int]:
 
 def _unknown(ranks: dict[bytes, int]) -> re.Pattern[str] | None:
     """Return what finds the characters that no ids spell, or None where every byte has one."""
-    if all(bytes([byte]) in ranks for byte in range(256)):
+    lacking = {byte for byte in range(256) if bytes([byte]) not in ranks}
+    if not lacking:
         return None
-    known = "".join(spelt.decode() for spelt in ranks if not 128 <= spelt[0] < 192)
-    return re.compile(f"[^{re.escape(known)}]+")
+    known = re.escape("".join(spelt.decode() for spelt in ranks
+                              if spelt[0] < 128 or len(spelt) > 1))  # whole characters
+    beyond = "" if lacking & set(range(0x80, 0xF5)) else "\u0080-\U0010ffff"
+    return re.compile(f"[^{known}{beyond}]+")
 
 
 def _char_bytes(token: str) -> bytes:
