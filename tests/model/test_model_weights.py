@@ -1,5 +1,7 @@
 """Tensors mapped from safetensors files: as the library has them, and gone when let go of."""
 
+import json
+
 import psutil
 import pytest
 import torch
@@ -48,6 +50,17 @@ def test_memory_comes_back_tensor_by_tensor(tmp_path):
         assert held > 30_000_000
         del tensors[name]
         assert process.memory_info().rss - before < 20_000_000
+
+
+@pytest.mark.parametrize("offsets", [[0, 0], [0, 8], [-8, 16], [8, 0]])
+def test_offsets_that_do_not_fit_the_shape(tmp_path, offsets):
+    """A tensor whose bytes are not as many as its shape asks for is damaged, however large."""
+    for shape in ([2, 3], [10**9, 10**9]):
+        header = json.dumps({"a": {"dtype": "F32", "shape": shape, "data_offsets": offsets}})
+        path = tmp_path / "a.safetensors"
+        path.write_bytes(len(header).to_bytes(8, "little") + header.encode() + bytes(24))
+        with pytest.raises(TuillmError, match="is damaged"):
+            map_tensors(path)
 
 
 @pytest.mark.parametrize("keep", [4, 30, 400])

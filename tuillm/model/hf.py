@@ -52,7 +52,7 @@ def read_config(folder: Path) -> GPTConfig:
     path = folder / "config.json"
     try:
         return gpt2_shape(json.loads(path.read_bytes()), path)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise TuillmError(f"{path} is damaged: {error!r}") from None
 
 

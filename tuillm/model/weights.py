@@ -6,6 +6,7 @@ file once for all tensors: what was read stays until the last of them goes.)
 """
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def map_tensors(path: Path) -> dict[str, Tensor]:
         header, start = _read_header(path)
         return {name: _map_tensor(path, start, entry) for name, entry in header.items()
                 if name != "__metadata__"}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise TuillmError(f"{path} is damaged: {error}") from None
 
 
@@ -54,6 +55,8 @@ def _map_tensor(path: Path, start: int, entry: dict[str, Any]) -> Tensor:
     kind, seen_as = _DTYPES[entry["dtype"]]
     first, last = entry["data_offsets"]
     shape = tuple(entry["shape"])
+    if first < 0 or last - first != math.prod(shape) * np.dtype(kind).itemsize:
+        raise ValueError(f"a tensor of shape {list(shape)} has {last - first} bytes")
     if first == last:
         tensor = torch.zeros(shape)
     else:

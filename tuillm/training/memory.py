@@ -65,7 +65,8 @@ def refuse_hopeless(config: TrainConfig, plan: MemoryPlan, total: int) -> None:
     # what learns, its gradients and what the optimizer keeps of them, all of a size, and half of
     # that once more in bfloat16
     copies = (4 if config.optimizer == "adamw" else 3) + (config.dtype != "float32") / 2
-    surely = plan.parts["program"] + copies * plan.parts["gradients"]
+    surely = (plan.parts["program"] + copies * plan.parts["gradients"]
+              + plan.parts["checkpoint"])
     if max(surely, _SURELY * plan.needed) > total:
         raise TuillmError(
             f"{what_needs(config)} needs about {size(plan.needed)} of memory, this machine has "

@@ -88,6 +88,7 @@ def memory_needed(
       logits       12 B T V: logits, their softmax and its gradient; 4 B T V where they are many,
                    and next to nothing under a head that does not learn
       evaluation   60 C for each token measured at once, and its logits
+      checkpoint   4 P: the weights as they lie in the file
     They add up because glibc gives back little of what one phase has used. Measured peaks of
     whole processes, from `tiny` to GPT-2's shape, were 0.6 to 1.0 times the sum.
     """
@@ -106,6 +107,7 @@ def memory_needed(
         "activations": tokens * (blocks + 12 * C),
         "logits": _logits_bytes(tokens, V, config.lora),
         "evaluation": measured * 60 * C + _logits_bytes(measured, V, True),
+        "checkpoint": 4 * parameters,
     }
 
 
