@@ -58,6 +58,7 @@ def fit(
     Raises TuillmError for a run that the memory cannot hold at all.
     """
     model, held_out = beginning.model, len(tokens.val)
+    config = config.model_copy(update={"device": device.type})  # `auto` is decided by now
     free, total = memory_of(device)
     plan = plan_memory(config, model.config, beginning.window, text_bytes, held_out,
                        model.parameter_count, free)

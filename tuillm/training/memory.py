@@ -13,6 +13,7 @@ from tuillm.errors import TuillmError
 from tuillm.training.sizing import memory_needed
 from tuillm.units import size
 
+RECOMPUTED = "memory is short: blocks are computed again for the backward pass (grad_checkpoint)"
 # the lowest peak that was measured, as a share of the estimate
 _SURELY = 0.6
 # the share of the free memory that a run may take
@@ -50,8 +51,7 @@ def plan_memory(
 
     tight = sum(need(False).values()) > _ROOM * available
     again = tight if config.grad_checkpoint is None else config.grad_checkpoint
-    note = ("memory is short: blocks are computed again for the backward pass (grad_checkpoint)"
-            if again and config.grad_checkpoint is None else "")
+    note = RECOMPUTED if again and config.grad_checkpoint is None else ""
     with_lora = None
     if config.init_from is not None and not config.lora and shape.n_layer:
         other = config.model_copy(update={"lora": True})

@@ -12,6 +12,7 @@ from tuillm.config import TrainConfig
 from tuillm.store.forecasts import Forecast
 from tuillm.training.cautions import cautions, memory_caution
 from tuillm.training.facts import shape_for
+from tuillm.training.memory import RECOMPUTED, plan_memory
 from tuillm.training.schedule import EVAL_SHARE, EVALUATIONS
 from tuillm.training.sizing import windows_at_once
 
@@ -82,10 +83,19 @@ def plan(config: TrainConfig, step: float, pause: float) -> tuple[int, float]:
 
 
 def _on_cuda(config: TrainConfig, seen: Forecast) -> Forecast:
-    """The memory that counts is the device's."""
+    """The memory that counts is the device's, and so is what the run does where it is short."""
     import torch
 
-    seen = replace(seen, memory_available=torch.cuda.mem_get_info()[0])
+    free, window = torch.cuda.mem_get_info()[0], seen.block_size or 1
+    shape = shape_for(config, seen.vocab_size or 0, window, seen.dropout or 0.0)
+    plan = plan_memory(
+        config.model_copy(update={"device": "cuda"}), shape, window, seen.bytes or 0,
+        seen.val_tokens or seen.train_tokens or 0, seen.parameters or shape.parameter_count, free)
+    notes = tuple(note for note in seen.notes if note != RECOMPUTED)
+    seen = replace(
+        seen, memory=plan.parts, memory_needed=plan.needed, memory_available=free,
+        memory_with_lora=plan.with_lora, recompute=plan.recompute,
+        notes=(*notes, plan.note) if plan.note else notes)
     return replace(seen, skipped=memory_caution(config, seen), warnings=cautions(config, seen))
 
 
