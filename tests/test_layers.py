@@ -25,7 +25,7 @@ ALLOWED = {
     "training": {"errors", "units", "config", "store", "text", "model", "generation"},
     "chat": {"errors", "units", "config", "store", "text", "model", "generation", "theme"},
     # what ollama is told of a model is how the chat would talk to it
-    "handover": {"errors", "config", "store", "text", "model", "chat.modes"},
+    "handover": {"errors", "config", "store", "text", "model"},
     "dashboard": {"errors", "units", "config", "store", "theme"},
     "cli": {"errors", "config", "store", "text", "model", "generation", "training", "chat",
             "handover", "dashboard", "theme", "units"},

@@ -7,13 +7,13 @@ import pytest
 
 from tuillm import Sampler
 from tuillm.chat.export import export_json, export_markdown
-from tuillm.chat.modes import TRANSCRIPT
 from tuillm.chat.saved import from_saved, to_saved
 from tuillm.chat.session import Session
 from tuillm.chat.tree import Node, Tree
 from tuillm.config import build_sampling
 from tuillm.errors import TuillmError
 from tuillm.store.models import find_model
+from tuillm.store.modes import TRANSCRIPT
 from tuillm.store.sessions import load_session, save_session
 
 

@@ -5,11 +5,11 @@ import re
 import pytest
 from gguf import GGUFReader
 
-from tuillm.chat.modes import mode_of
 from tuillm.handover.going import export
 from tuillm.handover.ollama import modelfile
 from tuillm.store.files import write_json
 from tuillm.store.models import ModelCard, get_model
+from tuillm.store.modes import mode_of
 
 # an instruction, the name of a parameter, and a value that may be quoted over several lines
 _COMMAND = re.compile(r'(FROM|TEMPLATE|PARAMETER (\w+)) (?:"""(.*?)"""|([^"\n]+))\n', re.DOTALL)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from tuillm.chat.echo import unechoed
 from tuillm.chat.keys import Change
 from tuillm.chat.loader import Loader
-from tuillm.chat.modes import Mode, mode_of
 from tuillm.chat.screen import Screen, Streamed
 from tuillm.chat.status import Facts
 from tuillm.config import SamplingConfig, build_sampling
 from tuillm.errors import TuillmError, printable
 from tuillm.store.models import Model
+from tuillm.store.modes import Mode, mode_of
 from tuillm.store.usage import using
 
 if TYPE_CHECKING:

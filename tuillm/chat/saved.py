@@ -5,7 +5,6 @@ Knows both sides; what a file looks like is the business of `store.sessions`.
 
 from dataclasses import replace
 
-from tuillm.chat.modes import choose_mode
 from tuillm.chat.session import Session
 from tuillm.chat.tree import Tree
 from tuillm.config import build_sampling
@@ -13,6 +12,7 @@ from tuillm.errors import TuillmError
 from tuillm.generation import Sampler
 from tuillm.generation.sampler import START
 from tuillm.store.models import Model
+from tuillm.store.modes import choose_mode
 from tuillm.store.sessions import SavedSession, SessionHead, weights_of
 from tuillm.text import Tokenizer
 

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 
-from tuillm.chat.modes import COMPLETION, Mode
 from tuillm.chat.replies import Replies
 from tuillm.chat.tree import Node, Tree
 from tuillm.chat.turns import unshown_of, window_of
 from tuillm.config import SamplingConfig
 from tuillm.errors import UsageError
 from tuillm.generation import Sampler, Token
+from tuillm.store.modes import COMPLETION, Mode
 
 
 class Session:

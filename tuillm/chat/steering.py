@@ -3,11 +3,11 @@
 from typing import Any
 
 from tuillm.chat.chat import Chat
-from tuillm.chat.modes import choose_mode
 from tuillm.config import SamplingConfig, Setting, build_sampling, settings_of
 from tuillm.config.profiles import PROFILES, apply_profile, profile_of
 from tuillm.errors import UsageError, did_you_mean
 from tuillm.store.models import find_model
+from tuillm.store.modes import choose_mode
 from tuillm.store.profiles import profiles_of, remove_profile, save_profile
 from tuillm.theme import choose_theme, list_themes, load_theme
 from tuillm.units import count, figure

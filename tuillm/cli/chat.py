@@ -87,7 +87,7 @@ def _filter(
 
 def _as_turn(model: "Model", message: str, config: SamplingConfig) -> tuple[str, SamplingConfig]:
     """Return the prompt and the settings with which the model takes a message for its turn."""
-    from tuillm.chat.modes import mode_of
+    from tuillm.store.modes import mode_of
 
     mode = mode_of(model.card)
     if not (message and mode.turns):

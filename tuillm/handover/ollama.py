@@ -4,9 +4,9 @@ Knows cards and ollama's words; its template is Go's, where `{{` begins an actio
 weights.
 """
 
-from tuillm.chat.modes import ANSWER, QUESTION, mode_of
 from tuillm.config import SamplingConfig
 from tuillm.store.models import ModelCard
+from tuillm.store.modes import ANSWER, QUESTION, mode_of
 
 _QUOTE = '"""'
 
