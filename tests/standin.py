@@ -60,7 +60,8 @@ class Hub:
     `cuts` are the bytes after which the next answers with a file's content break off; `answers` the
     error statuses of the next answers that would send weights, `metadata_answers` of those with
     metadata; `flip` the byte of the weights that is sent wrong; `hold` the byte of the weights
-    before which the server waits for `go`; `pace` its bytes per second.
+    before which the server waits for `go`; `pace` its bytes per second; `portal` the headers of the
+    next answers for weights with a login page in their place ("Content-Length" none: in chunks).
     """
 
     def __init__(self) -> None:
@@ -75,6 +76,7 @@ class Hub:
         self.hold: int | None = None
         self.pace: float | None = None
         self.short: int = 0
+        self.portal: list[dict[str, str]] = []
         self.knows_ranges = True
         self.held, self.go, self._closing = threading.Event(), threading.Event(), threading.Event()
         self._servers = [_Server(self, name) for name in ("hub", "cdn")]
@@ -232,6 +234,9 @@ class _Handler(BaseHTTPRequestHandler):
         if weights and hub.answers:
             self._refuse(hub.answers.pop(0))
             return
+        if weights and hub.portal:
+            self._login_page(hub.portal.pop(0))
+            return
         content = bytearray(found.files[name])
         if weights:
             if hub.flip is not None:
@@ -248,6 +253,17 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(206, bytes(content[start:]), headers | {"Content-Range": span}, weights)
         else:
             self._answer(200, bytes(content), headers, weights)
+
+    def _login_page(self, headers: dict[str, str]) -> None:
+        self.asked.status = 200
+        page = b"<html>" + b"log in " * 100
+        self.send_response(200)
+        told = {} if "Content-Length" in headers else {"Transfer-Encoding": "chunked"}
+        for name, value in (headers | told).items():
+            self.send_header(name, value)
+        self.end_headers()
+        chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(page), page)
+        self.wfile.write(chunked if told else page)
 
     @property
     def _start(self) -> int:

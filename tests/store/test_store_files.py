@@ -98,6 +98,7 @@ def test_what_is_not_json_leaves_the_old_document(tmp_path):
         (b'{"a": 1', "is damaged"),
         (b"[1, 2]", "is damaged: not a JSON object"),
         (b'{"a": "\xff"}', "is damaged"),
+        (b'{"a": ' + b"[" * 200_000, "is damaged"),
     ],
 )
 def test_a_missing_or_damaged_document_is_named(tmp_path, content, words):

@@ -169,7 +169,7 @@ class _Reader(threading.Thread):
             with get_session().stream("GET", self._url, headers=headers,
                                       timeout=silence) as response:
                 self._refuse(response, start)
-                self._take(response, self._offset(response, start))
+                self._take(response, start, self._offset(response, start))
         except request_errors() as error:
             raise Hiccup(_reason(error)) from None
 
@@ -190,8 +190,14 @@ class _Reader(threading.Thread):
         raise TuillmError(f"{host()} answered {response.status_code} for {self._file.name}")
 
     def _offset(self, response: Any, start: int) -> int:
-        """Return from which byte on an answer goes."""
+        """Return from which byte on an answer goes; raises for one that is not of this file."""
+        if "text/html" in response.headers.get("Content-Type", "").lower():
+            raise Hiccup("a web page came in place of the file; does the network want a login?")
         if response.status_code == 200:
+            length = response.headers.get("Content-Length", "")
+            if length.isdecimal() and int(length) != self._file.size:
+                raise Hiccup(f"the server has another file: {int(length):,} bytes, not "
+                             f"{self._file.size:,}")
             return 0
         told = re.match(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
         if not told or int(told[1]) != start or told[2] not in ("*", str(self._file.size)):
@@ -199,32 +205,42 @@ class _Reader(threading.Thread):
                               "for", "try again")
         return start
 
-    def _take(self, response: Any, start: int) -> None:
-        """Write down a body from byte `start` on; nothing stays behind it."""
-        done = start
+    def _take(self, response: Any, start: int, at: int) -> None:
+        """Write a body that begins at byte `at` behind the `start` bytes that are here.
+
+        What is here is never given up: a server without ranges sends it again, unread.
+        """
+        done = at
         try:
             with self._open(start) as out:
                 for chunk in response.iter_raw():
                     if done + len(chunk) > self._file.size:
                         raise Hiccup("the server sends more than the file has")
+                    fresh = chunk[max(start - done, 0):]
                     with self._gate:
                         if self._stopped:
                             return
-                        _write(out, chunk)
-                        self._came += len(chunk)
+                        _write(out, fresh)
+                        self._came += len(fresh)
                     done += len(chunk)
+                if done < self._file.size:
+                    self._drop_other(response, out, start)
+                    raise Hiccup(f"the server ended after {done:,} of {self._file.size:,} bytes")
         except OSError as error:
             raise disk_error(error, self._target) from None
-        if done < self._file.size:
-            raise Hiccup(f"the server ended after {done:,} of {self._file.size:,} bytes")
+
+    def _drop_other(self, response: Any, out: Any, start: int) -> None:
+        """Forget a whole body that told no length beforehand and was too short for the file."""
+        if response.status_code == 200 and "chunked" in response.headers.get(
+                "Transfer-Encoding", "").lower():
+            with self._gate:
+                if not self._stopped:
+                    self._came -= out.tell() - start
+                    out.truncate(start)
 
     def _open(self, start: int) -> Any:
-        """Open the file behind what is to stay of it."""
-        with self._gate:
-            if not self._stopped:
-                self._came += start - have(self._target)
-                self._target.touch()
-                os.truncate(self._target, start)
+        """Open the file behind what is there of it."""
+        self._target.touch()
         out = self._target.open("r+b", buffering=0)
         out.seek(start)
         return out

@@ -4,12 +4,13 @@ Knows bytes, JSON and folders; knows nothing of what stands in them.
 """
 
 import errno
+import fcntl
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise TuillmError(f"{path} is missing") from None
     except OSError as error:
         raise TuillmError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # nested too deeply is damaged, too
         raise TuillmError(f"{path} is damaged: {error}") from None
     if not isinstance(value, dict):
         raise TuillmError(f"{path} is damaged: not a JSON object")
@@ -109,22 +110,50 @@ def copy_files(source: Path, folder: Path) -> None:
 
 
 @contextmanager
-def new_folder(target: Path) -> Iterator[Path]:
+def new_folder(
+    target: Path, guard: Callable[[], AbstractContextManager[None]] = nullcontext
+) -> Iterator[Path]:
     """Yield an empty folder beside `target` that becomes `target` when the block ends well.
 
-    An existing target is replaced. When the block raises, nothing is left behind.
+    An existing target is replaced. When the block raises, nothing is left behind. `guard` is held
+    while the folder is made and while it gets its name, and not in the long time between; an
+    exception of its refuses either. Until then `in_the_making` tells that somebody fills it.
     """
     ensure_dir(target.parent)
-    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    staging.chmod(0o755)
+    with guard():
+        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        handle = _claim(staging)
     try:
+        staging.chmod(0o755)
         yield staging
         _sync(staging)
-        replace_folder(staging, target)
+        with guard():
+            replace_folder(staging, target)
     except OSError as error:
         raise disk_error(error, target) from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+        os.close(handle)
+
+
+def in_the_making(staging: Path) -> bool:
+    """Whether a process that lives is filling this folder: what a crash has left is nobody's."""
+    try:
+        os.close(_claim(staging))
+    except OSError:
+        return True
+    return False
+
+
+def _claim(folder: Path) -> int:
+    """Lock a folder until the handle returned is closed, or its process gone."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
 
 
 def replace_folder(source: Path, target: Path) -> None:

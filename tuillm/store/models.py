@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tuillm.errors import TuillmError, did_you_mean
 from tuillm.store.files import (
     copy_files,
+    in_the_making,
     new_folder,
     read_json,
     recover_folder,
@@ -31,7 +33,7 @@ from tuillm.store.files import (
 from tuillm.store.hubnames import SHORT_NAMES, is_hub_name
 from tuillm.store.names import check_name
 from tuillm.store.paths import data_dir, ensure_dir, models_dir
-from tuillm.store.usage import refuse_if_used
+from tuillm.store.usage import refuse_if_used, using
 
 CARD = "tuillm.json"
 WEIGHTS = "model.safetensors"
@@ -186,17 +188,13 @@ def read_card(folder: Path) -> ModelCard:
 def publish(name: str, card: ModelCard, *, replace: bool = False) -> Iterator[Path]:
     """Yield an empty folder to fill with a model; it appears as `name` when the block ends well.
 
-    Raises TuillmError when the name is taken and `replace` is not given.
+    Raises TuillmError when the name is taken and `replace` is not given, or the model to replace
+    is in use: at the beginning, and at the end where that has come in the meantime.
     """
     check_name(name)
-    with registry_lock():
-        if replace:
-            refuse_if_used(name, "replace")
-        else:
-            refuse_if_taken(name)
-        with new_folder(models_dir() / name) as folder:
-            yield folder
-            write_json(folder / CARD, card.model_dump(mode="json") | {"created": time.time()})
+    with new_folder(models_dir() / name, partial(_may_take, name, replace)) as folder:
+        yield folder
+        write_json(folder / CARD, card.model_dump(mode="json") | {"created": time.time()})
 
 
 def rename_model(old: str, new: str) -> None:
@@ -214,13 +212,11 @@ def rename_model(old: str, new: str) -> None:
 def copy_model(source: str, target: str) -> None:
     """Copy a model under another name; its card names the source as parent."""
     check_name(target)
-    with registry_lock():
-        model = get_model(source)
-        refuse_if_taken(target)
-        with new_folder(models_dir() / target) as folder:
-            copy_files(model.path, folder)
-            card = model.card.model_copy(update={"parent": source})
-            write_json(folder / CARD, card.model_dump(mode="json"))
+    model, place = get_model(source), models_dir() / target
+    with using(source, "a copy"), new_folder(place, partial(_may_take, target)) as folder:
+        copy_files(model.path, folder)
+        card = model.card.model_copy(update={"parent": source})
+        write_json(folder / CARD, card.model_dump(mode="json"))
 
 
 def remove_model(name: str) -> None:
@@ -259,9 +255,21 @@ def registry_lock() -> Iterator[None]:
         raise TuillmError("the registry is locked by another tuillm", "try again") from None
 
 
+@contextmanager
+def _may_take(name: str, replace: bool = False) -> Iterator[None]:
+    """Hold the registry where a model may take this name; raises TuillmError where it may not."""
+    with registry_lock():
+        if replace:
+            refuse_if_used(name, "replace")
+        else:
+            refuse_if_taken(name)
+        yield
+
+
 def _is_leftover(path: Path) -> bool:
     """Whether a crash has left a folder in the making or in the removing, as `files` names it."""
-    return bool(re.fullmatch(r"\..+\.[a-z0-9_]{8}", path.name)) and path.is_dir()
+    named = re.fullmatch(r"\..+\.[a-z0-9_]{8}", path.name)
+    return bool(named) and path.is_dir() and not in_the_making(path)
 
 
 def _put_back(path: Path) -> bool:
@@ -300,7 +308,7 @@ def _weights_problem(path: Path) -> str:
             header = json.loads(file.read(length))
             end = max(entry["data_offsets"][1] for key, entry in header.items()
                       if key != "__metadata__")
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return f"{path} is damaged: unreadable header"
     return "" if size == 8 + length + end else f"{path} is damaged: cut short"
 

@@ -291,8 +291,16 @@ class Recorder:
             created=time.time(), tuillm_version=__version__,
         )
         name, replace = self._name_to_publish()
-        with publish(name, card, replace=replace) as folder:
-            copy_model_files(run.best if run.best.exists() else run.last, folder)
+        while True:
+            try:
+                with publish(name, card, replace=replace) as folder:
+                    copy_model_files(run.best if run.best.exists() else run.last, folder)
+                break
+            except TuillmError:
+                before = name, replace
+                name, replace = self._name_to_publish()
+                if (name, replace) == before:  # nobody took the name in the meantime
+                    raise
         self._published = name
         return get_model(name)
 
@@ -305,7 +313,8 @@ class Recorder:
             return wanted, theirs is not None
         name = free_name(model_name(self._trainer.config))
         note = f"{wanted!r} is another model or in use and was kept: this one is {name!r}"
-        self._status = self._status.model_copy(update={"notes": (*self._status.notes, note)})
+        if note not in self._status.notes:
+            self._status = self._status.model_copy(update={"notes": (*self._status.notes, note)})
         return name, False
 
     def _write(self, **update: Any) -> None:
