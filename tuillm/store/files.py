@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +122,9 @@ def new_folder(
     ensure_dir(target.parent)
     with guard():
         staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        handle = _claim(staging)
+        handle = os.open(staging, os.O_RDONLY)
+        with suppress(OSError):  # some network disks know no locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
     try:
         staging.chmod(0o755)
         yield staging
@@ -137,23 +139,18 @@ def new_folder(
 
 
 def in_the_making(staging: Path) -> bool:
-    """Whether a process that lives is filling this folder: what a crash has left is nobody's."""
+    """Whether a process that lives is filling this folder: its lock goes when it does."""
     try:
-        os.close(_claim(staging))
-    except OSError:
+        handle = os.open(staging, os.O_RDONLY)
+    except OSError:  # gone, or another user's
         return True
-    return False
-
-
-def _claim(folder: Path) -> int:
-    """Lock a folder until the handle returned is closed, or its process gone."""
-    handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
+        return True
+    finally:
         os.close(handle)
-        raise
-    return handle
+    return False
 
 
 def replace_folder(source: Path, target: Path) -> None:
