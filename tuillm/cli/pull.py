@@ -114,11 +114,12 @@ def offer_pull(name: str) -> str:
 def _there(source: Source, name: str) -> "Model | None":
     """Return the model when this very pull has been done; throw away what was left of it."""
     from tuillm.store.pulling import pulled_from
-    from tuillm.store.pulls import discard_pull
+    from tuillm.store.pulls import discard_pull, get_pull, refuse_other_source
 
     model = pulled_from(source, name)
     if model:
-        with suppress(TuillmError):  # nothing was left, or it is just being pulled anew
+        with suppress(TuillmError):  # nothing was left, or of another; it is just pulled anew
+            refuse_other_source(get_pull(name), source)
             discard_pull(name)
     return model
 
@@ -150,11 +151,9 @@ def _kept(name: str) -> str:
 
 def _forget_empty(name: str) -> None:
     """Leave no trace of a pull that never got to the weights; a later one starts anew."""
-    from tuillm.store.hub import WEIGHTS
-    from tuillm.store.pulls import PULLING, discard_pull, pull_of
+    from tuillm.store.pulls import PULLING, discard_pull, has_weights, pull_of
 
-    status = pull_of(name).status()
-    if status.state not in PULLING and not status.files.get(WEIGHTS, (0, 0))[0]:
+    if pull_of(name).status().state not in PULLING and not has_weights(pull_of(name)):
         with suppress(TuillmError):
             discard_pull(name)
 

@@ -87,9 +87,11 @@ def _nanogpt(path: Path, name: str, wanted: Wanted) -> tuple[Imported, ModelCard
 
 
 def _known(model: GPT, tokenizer: Tokenizer) -> dict[str, object]:
-    """Return what every model that came in says of itself."""
-    return {"origin": "imported", "run": None, "tokenizer": tokenizer.kind,
-            "parameters": model.parameter_count, "tuillm_version": __version__}
+    """Return what every model that came in says of itself: it was not pulled, whatever it claims.
+    """
+    return {"origin": "imported", "source": None, "revision": None, "run": None,
+            "tokenizer": tokenizer.kind, "parameters": model.parameter_count,
+            "tuillm_version": __version__}
 
 
 def _recognised(source: str) -> Path:

@@ -5,7 +5,6 @@ Knows ranges, patience and checksums. What has come is on the disk at once, in p
 """
 
 import hashlib
-import os
 import re
 import threading
 import time

@@ -31,7 +31,15 @@ from tuillm.store.models import (
 )
 from tuillm.store.paths import ensure_dir, models_dir
 from tuillm.store.processes import this_process
-from tuillm.store.pulls import PULLING, Pull, PullState, PullStatus, pull_lock, pull_of
+from tuillm.store.pulls import (
+    PULLING,
+    Pull,
+    PullState,
+    PullStatus,
+    pull_lock,
+    pull_of,
+    refuse_other_source,
+)
 from tuillm.store.usage import refuse_if_used
 from tuillm.units import size
 
@@ -82,16 +90,23 @@ def pulled_from(source: Source, name: str = "") -> Model | None:
     else:
         candidates = [get_model(name)] if (models_dir() / name).is_dir() else []
     return next((model for model in candidates
-                 if model.card.source == source.repo and not model.problem
-                 and (model.card.revision or "").startswith(source.revision)), None)
+                 if model.card.origin == "pulled" and model.card.source == source.repo
+                 and (model.card.revision or "").startswith(source.revision)
+                 and not model.problem), None)
 
 
 def refuse_other_owner(source: Source, name: str, *, replace: bool = False) -> None:
-    """Raise TuillmError when the registry has another model of this name, or it is in use."""
+    """Raise TuillmError when the registry has another model of this name, or it is in use.
+
+    So it does where a pull of something else was left under this name.
+    """
     if replace:
         refuse_if_used(name, "replace")
     else:
         refuse_if_taken(name, "another name: --name NAME; in its place: --replace")
+    left = pull_of(name)
+    if left.status().state not in PULLING:  # one that is going tells of itself
+        refuse_other_source(left, source)
 
 
 class _Work:
@@ -111,6 +126,7 @@ class _Work:
 
     def run(self, accept: Accept) -> Model:
         """Do all of it; whatever happens stands in the status at the end."""
+        refuse_other_source(self.pull, self._source)
         ensure_dir(self.pull.path)
         before = self.pull.status()
         if before.state in PULLING:  # by whoever started this process, who may have cancelled it

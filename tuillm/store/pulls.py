@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tuillm.errors import TuillmError, did_you_mean
 from tuillm.store.files import append_json, read_json, remove_folder, write_json
+from tuillm.store.hub import WEIGHTS
 from tuillm.store.hubnames import Source
 from tuillm.store.names import check_name
 from tuillm.store.paths import ensure_dir, pulls_dir
@@ -168,14 +169,35 @@ def discard_pull(name: str) -> None:
         remove_folder(pull.path)
 
 
+def has_weights(pull: Pull) -> bool:
+    """Whether any byte of the weights has come."""
+    return any(path.exists() and path.stat().st_size > 0 for path in
+               (pull.path / WEIGHTS, pull.path / f"{WEIGHTS}.partial"))
+
+
+def refuse_other_source(pull: Pull, source: Source) -> None:
+    """Raise TuillmError where weights of something else have come under this name."""
+    if not has_weights(pull):
+        return
+    try:
+        plan = read_json(pull.plan)
+        left = Source(str(plan["repo"]), str(plan["revision"]))
+    except (TuillmError, KeyError):
+        left = pull.status().source
+    if left.repo and left != source:
+        raise TuillmError(f"a pull of {left} was left under the name {pull.name!r}",
+                          f"--name N, or tuillm pull {pull.name} --discard")
+
+
 def start_pull(source: Source, name: str = "", *, replace: bool = False) -> Pull:
     """Start a pull in the background, or take up one that was left; returns at once.
 
-    Raises TuillmError when the model is being pulled already.
+    Raises TuillmError when the model is being pulled already, or another was left under this name.
     """
     pull = pull_of(name or source.name)
     me = this_process()
     with pull_lock(pull):
+        refuse_other_source(pull, source)
         ensure_dir(pull.path)
         before = pull.status()
         same = before.source == source
