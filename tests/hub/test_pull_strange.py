@@ -3,17 +3,19 @@
 import json
 
 import pytest
+from click.testing import CliRunner
 from standin import Hub
-from test_pull_hub import told
+from test_pull_hub import config, told
 
-from tuillm.errors import TuillmError
+from tuillm.cli.pull import pull_command
+from tuillm.errors import TuillmError, UsageError
 from tuillm.handover.coming import import_model
 from tuillm.store.fetching import fetch
-from tuillm.store.hub import HubFile, Plan
+from tuillm.store.hub import HubFile, Plan, check_config, check_weights
 from tuillm.store.hubnames import Source
-from tuillm.store.models import ModelCard, find_model, publish
+from tuillm.store.models import ModelCard, find_model, list_models, publish
 from tuillm.store.pulling import pulled_from
-from tuillm.store.pulls import pull_of, start_pull
+from tuillm.store.pulls import list_pulls, pull_of, start_pull
 
 SIZE = 50_000
 
@@ -99,3 +101,96 @@ def test_only_what_was_pulled_passes_for_pulled(tiny_files):
     import_model(str(find_model("pulled").path), "again")
     card = find_model("again").card
     assert (card.origin, card.source, card.revision) == ("imported", None, None)
+
+
+def config_file(folder, **changes):
+    """A GPT-2's config.json with some values changed."""
+    shape = {"model_type": "gpt2", "vocab_size": 10, "n_positions": 8, "n_embd": 4, "n_head": 2,
+             "n_layer": 1}
+    path = folder / "config.json"
+    path.write_text(json.dumps(shape | changes))
+    return path
+
+
+@pytest.mark.parametrize("architectures", [[["x"]], 5, {"a": 1}, ["GPT2LMHeadModel", None]])
+def test_architectures_that_are_no_names_are_damaged(tmp_path, architectures):
+    """Whatever stands there, it ends in one line."""
+    with pytest.raises(TuillmError, match="is damaged: its architectures are no list of names"):
+        check_config(config_file(tmp_path, architectures=architectures), Source("org/odd"))
+
+
+def test_a_single_architecture_and_deep_nesting(tmp_path):
+    """A name without a list counts as one; JSON without end is damaged."""
+    path = config_file(tmp_path, architectures="GPT2LMHeadModel")
+    assert check_config(path, Source("org/odd")).n_layer == 1
+    config_file(tmp_path, architectures="GPT2ForSequenceClassification")
+    with pytest.raises(TuillmError, match="is a GPT2ForSequenceClassification, which"):
+        check_config(path, Source("org/odd"))
+    path.write_text("[" * 200_000)
+    with pytest.raises(TuillmError, match="config.json of org/odd is damaged"):
+        check_config(path, Source("org/odd"))
+
+
+MISFITS = [
+    ({"n_layer": 10**9}, "h.2.ln_1.weight is missing"), ({"n_layer": 1}, "more layers than its 1"),
+    ({"n_positions": 65}, "wpe.weight is [64, 64], not [65, 64]"),
+    ({"n_embd": 32}, "wte.weight is [300, 64], not [300, 32]"),
+    ({"tie_word_embeddings": False}, "lm_head.weight is missing"),
+]
+
+
+def test_a_config_that_does_not_fit_its_weights_is_not_published(hub, start, tiny_files):
+    """The first tensor that is missing or of another size is told, and no model appears."""
+    for number, (changes, _) in enumerate(MISFITS):
+        hub.add(f"org/misfit{number}", config(tiny_files, **changes))
+    lines = told(start, *(f"org/misfit{number}" for number in range(len(MISFITS))))
+    for number, (line, (_, words)) in enumerate(zip(lines, MISFITS, strict=True)):
+        start_of_it = f"tuillm: the weights of org/misfit{number} do not fit its config.json: "
+        assert line.startswith(start_of_it) and words in line
+    assert list_models() == []
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("prefix", ["", "transformer."])
+def test_weights_that_fit_do_so_in_every_spelling(tmp_path, tiny_files, prefix, bias):
+    """With and without the prefix, without biases, with the masks of the older files."""
+    raw = tiny_files["model.safetensors"]
+    header = json.loads(raw[8:8 + int.from_bytes(raw[:8], "little")])
+    kept = {prefix + name.removeprefix("transformer."): entry for name, entry in header.items()
+            if name != "__metadata__" and (bias or not name.endswith(".bias"))}
+    kept[f"{prefix}h.0.attn.bias"] = {"dtype": "U8", "shape": [1, 1, 64, 64]}
+    text = json.dumps(kept).encode()
+    (tmp_path / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text)
+    (tmp_path / "config.json").write_bytes(tiny_files["config.json"])
+    shape = check_config(tmp_path / "config.json", Source("org/fits"))
+    check_weights(tmp_path / "model.safetensors", shape, Source("org/fits"))
+
+
+@pytest.mark.parametrize(("setting", "words"), [
+    ({"HF_ENDPOINT": "http://localhost:notaport"}, "HF_ENDPOINT is no http address"),
+    ({"HF_ENDPOINT": "http://localhost:99999999"}, "HF_ENDPOINT is no http address"),
+    ({"HF_ENDPOINT": "http://[::1"}, "HF_ENDPOINT is no http address"),
+    ({"HF_TOKEN": "hf_schl\u00fcssel"}, "your token of the hub has characters that no token has"),
+])
+def test_a_mistyped_setting_is_told_in_one_line(start, setting, words):
+    """An endpoint that cannot be taken apart, a token that no header can carry."""
+    line, = told(start, "gpt2", **setting)
+    assert line.startswith(f"tuillm: {words}")
+
+
+@pytest.mark.parametrize("typed", [
+    "gpt2 --json", "gpt2 --cancel --replace", "gpt2 --discard --revision v1",
+    "gpt2 --cancel --discard",
+])
+def test_options_that_would_be_ignored_are_refused(typed):
+    """Each is a wrong command."""
+    done = CliRunner().invoke(pull_command, typed.split())
+    assert isinstance(done.exception, UsageError)
+
+
+def test_a_long_name_is_steered_as_it_was_pulled(home):
+    """Pulls are called by the first 64 letters; both spellings throw the same away."""
+    for typed in (f"org/{'a' * 80}", "a" * 64):
+        left_behind("a" * 64, Source(f"org/{'a' * 80}"))
+        done = CliRunner().invoke(pull_command, [typed, "--discard"])
+        assert (done.exception, list_pulls()) == (None, [])

@@ -47,8 +47,16 @@ def pull_command(
         if cancel or discard or name or revision or replace:
             raise UsageError("no model was named", "tuillm pull gpt2")
         _list(as_json)
+    elif as_json:
+        raise UsageError("--json lists all pulls; it goes with no NAME", "tuillm pull --json")
     elif cancel or discard:
-        _steer(name or what.partition("@")[0].rpartition("/")[2], discard)
+        if cancel and discard:
+            raise UsageError("--cancel and --discard cannot be given together", "give one")
+        if replace or revision:
+            steer = "--discard" if discard else "--cancel"
+            other = "--replace" if replace else "--revision"
+            raise UsageError(f"{steer} does not go with {other}", f"tuillm pull {what} {steer}")
+        _steer(name or (hub_source(what).name if is_hub_name(what) else what), discard)
     else:
         source = hub_source(what, revision)
         if not replace and (model := _there(source, name or source.name)):

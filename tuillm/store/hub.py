@@ -84,6 +84,7 @@ def look_up(source: Source) -> Plan:
     a model that is not there, not for everybody, or has no weights that tuillm reads; Hiccup when
     the hub is busy.
     """
+    check_settings()
     from huggingface_hub import HfApi, constants
 
     if constants.HF_HUB_OFFLINE and (plan := _cached_plan(source)):
@@ -105,19 +106,73 @@ def check_config(path: Path, source: Source) -> GPTConfig:
     where = f"the config.json of {source.repo}"
     try:
         found = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise TuillmError(f"{where} is damaged: {error}") from None
-    try:
         shape = gpt2_shape(found, where)
+    except (ValueError, RecursionError) as error:
+        raise TuillmError(f"{where} is damaged: {error}") from None
     except TuillmError as error:
         raise TuillmError(error.message, "tuillm pulls GPT-2 models only") from None
     named = found.get("architectures") or _ARCHITECTURES
+    named = [named] if isinstance(named, str) else named
+    if not isinstance(named, list | tuple) or not all(isinstance(each, str) for each in named):
+        raise TuillmError(f"{where} is damaged: its architectures are no list of names")
     if not set(named) & set(_ARCHITECTURES):
         raise TuillmError(f"{source.repo} is a {named[0]}, which writes no text")
     if found.get("quantization_config"):
         raise TuillmError(f"the weights of {source.repo} are quantized, which tuillm does not read",
                           "pull the model that it was made from")
     return shape
+
+
+def check_weights(path: Path, shape: GPTConfig, source: Source) -> None:
+    """Raise TuillmError unless the weights have the tensors of that shape; reads the header only.
+    """
+    try:
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        found = {name.removeprefix("transformer."): list(entry["shape"])
+                 for name, entry in header.items() if name != "__metadata__"}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise TuillmError(f"the {WEIGHTS} of {source.repo} is damaged") from None
+    biased = any(name.endswith("ln_f.bias") for name in found)
+    misfit = f"the weights of {source.repo} do not fit its config.json"
+    for name, wanted in _tensors(shape):  # ends at the first that is missing
+        if name not in found and (biased or not name.endswith(".bias")):
+            raise TuillmError(f"{misfit}: {name} is missing")
+        if found.get(name, wanted) != wanted:
+            raise TuillmError(f"{misfit}: {name} is {found[name]}, not {wanted}")
+    if f"h.{shape.n_layer}.ln_1.weight" in found:
+        raise TuillmError(f"{misfit}: they have more layers than its {shape.n_layer}")
+
+
+def _tensors(shape: GPTConfig) -> Iterator[tuple[str, list[int]]]:
+    """Name the tensors of a GPT-2 and their sizes, linear weights as [in, out]."""
+    C = shape.n_embd
+    yield "wte.weight", [shape.vocab_size, C]
+    yield "wpe.weight", [shape.block_size, C]
+    for layer in range(shape.n_layer):
+        for part, sizes in (("ln_1", [C]), ("attn.c_attn", [C, 3 * C]), ("attn.c_proj", [C, C]),
+                            ("ln_2", [C]), ("mlp.c_fc", [C, 4 * C]), ("mlp.c_proj", [4 * C, C])):
+            yield f"h.{layer}.{part}.weight", sizes
+            yield f"h.{layer}.{part}.bias", sizes[-1:]
+    yield "ln_f.weight", [C]
+    yield "ln_f.bias", [C]
+    if not shape.tie_weights:
+        yield "lm_head.weight", [shape.vocab_size, C]
+
+
+def check_settings() -> None:
+    """Raise TuillmError for an HF_ENDPOINT or a token that the hub's library stumbles over."""
+    endpoint = os.environ.get("HF_ENDPOINT", "")
+    try:
+        urlsplit(endpoint).port  # noqa: B018
+    except ValueError as error:
+        raise TuillmError(f"HF_ENDPOINT is no http address: {endpoint!r}: {error}",
+                          "unset it") from None
+    from huggingface_hub import get_token
+
+    if not ((token := get_token() or "").isascii() and token.isprintable()):
+        raise TuillmError("your token of the hub has characters that no token has",
+                          "hf auth login, or set HF_TOKEN")
 
 
 def host() -> str:

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tuillm import __version__
+from tuillm.config.shape import GPTConfig
 from tuillm.errors import TuillmError
 from tuillm.store import hub
 from tuillm.store.fetching import copy, fetch, have, is_whole, patiently
@@ -137,15 +138,14 @@ class _Work:
         try:
             plan = self._planned()
             self._refuse_without_room(plan)
-            kind, parameters = "", 0
+            kind, shape = "", None
             for file in plan.files:
                 if file.name == hub.WEIGHTS:
                     kind = accept(self.pull.path)
                 self._bring(plan, file)
                 if file.name == hub.CONFIG:
-                    path = self.pull.path / file.name
-                    parameters = hub.check_config(path, self._source).parameter_count
-            model = self._publish(plan, kind, parameters)
+                    shape = hub.check_config(self.pull.path / file.name, self._source)
+            model = self._publish(plan, kind, shape)
         except BaseException as error:
             self._tell_end(error)
             raise
@@ -154,6 +154,7 @@ class _Work:
         return model
 
     def _planned(self) -> Plan:
+        hub.check_settings()
         kept = _kept_plan(self.pull, self._source)
         if kept and _come(self.pull, hub.WEIGHTS):
             plan = kept  # whatever the repository is by now, its files belong together
@@ -211,12 +212,16 @@ class _Work:
             raise disk_error(error, partial) from None
         return True
 
-    def _publish(self, plan: Plan, kind: str, parameters: int) -> Model:
+    def _publish(self, plan: Plan, kind: str, shape: GPTConfig | None) -> Model:
         if problem := read_model(self.pull.path).problem:
             raise TuillmError(f"{self._source} is damaged on the hub itself: {problem}")
+        if shape is None:  # a kept plan that somebody has changed
+            raise TuillmError(f"the plan of {self._source} has no {hub.CONFIG}",
+                              f"start anew: tuillm pull {self._source} --discard")
+        hub.check_weights(self.pull.path / hub.WEIGHTS, shape, self._source)
         card = ModelCard(
             origin="pulled", source=plan.repo, revision=plan.commit, tokenizer=kind,
-            parameters=parameters, tuillm_version=__version__,
+            parameters=shape.parameter_count, tuillm_version=__version__,
         )
         with publish(self.pull.name, card, replace=self._status.replace) as folder:
             for file in plan.files:
