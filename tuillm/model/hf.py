@@ -5,15 +5,12 @@ GPT-2-shaped folder opens here. Linear weights stand there as [in, out] and are 
 `config.json` is that of a GPT-2, `config.gpt2` knows.
 """
 
-import errno
 import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tuillm.config.gpt2 import gpt2_shape
@@ -21,6 +18,7 @@ from tuillm.config.shape import GPTConfig
 from tuillm.errors import TuillmError
 from tuillm.model.gpt import GPT
 from tuillm.model.lora import merged_state
+from tuillm.model.saving import save_tensors
 from tuillm.model.weights import map_tensor, map_tensors
 
 _LINEAR = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
@@ -37,11 +35,7 @@ def write_model(model: GPT, folder: Path, eot: int | None) -> None:
     (folder / "config.json").write_text(json.dumps(_config_json(model.config, eot), indent=2))
     generation = {"bos_token_id": eot, "eos_token_id": eot, "pad_token_id": eot}
     (folder / "generation_config.json").write_text(json.dumps(generation, indent=2))
-    try:
-        save_file(_to_hf(model), folder / "model.safetensors", metadata={"format": "pt"})
-    except SafetensorError as error:
-        full = "No space left" in str(error)
-        raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from None
+    save_tensors(_to_hf(model), folder / "model.safetensors", {"format": "pt"})
 
 
 def read_config(folder: Path) -> GPTConfig:

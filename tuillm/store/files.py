@@ -102,9 +102,12 @@ def new_file(target: Path) -> Iterator[Path]:
 
 
 def copy_files(source: Path, folder: Path) -> None:
-    """Copy what is in a folder into another one; raises TuillmError when the disk refuses."""
+    """Copy what is in a folder into another one; raises TuillmError when the disk refuses.
+
+    The copies are as readable as any new file, whatever the originals are.
+    """
     try:
-        shutil.copytree(source, folder, dirs_exist_ok=True)
+        shutil.copytree(source, folder, copy_function=shutil.copyfile, dirs_exist_ok=True)
     except shutil.Error as error:
         raise disk_error(OSError(str(error.args[0][0][2])), folder) from None
 
@@ -115,13 +118,18 @@ def new_folder(
 ) -> Iterator[Path]:
     """Yield an empty folder beside `target` that becomes `target` when the block ends well.
 
-    An existing target is replaced. When the block raises, nothing is left behind. `guard` is held
-    while the folder is made and while it gets its name, and not in the long time between; an
-    exception of its refuses either. Until then `in_the_making` tells that somebody fills it.
+    An existing target is replaced; an empty one that has to stay where it is is filled instead.
+    When the block raises, nothing is left behind. `guard` is held while the folder is made and
+    while it gets its name, and not in the long time between; an exception of its refuses either.
+    Until then `in_the_making` tells that somebody fills it.
     """
-    ensure_dir(target.parent)
+    if empty := target.is_dir() and not any(target.iterdir()):
+        target = target.resolve()  # a link to it stays one
+    stays = empty and _has_to_stay(target)
+    place = target if stays else target.parent
+    ensure_dir(place)
     with guard():
-        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=place))
         handle = os.open(staging, os.O_RDONLY)
         with suppress(OSError):  # some network disks know no locks
             fcntl.flock(handle, fcntl.LOCK_EX)
@@ -130,12 +138,27 @@ def new_folder(
         yield staging
         _sync(staging)
         with guard():
-            replace_folder(staging, target)
+            if stays:
+                _move_up(staging)
+            else:
+                replace_folder(staging, target)
     except OSError as error:
         raise disk_error(error, target) from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         os.close(handle)
+
+
+def _has_to_stay(folder: Path) -> bool:
+    """Whether another folder cannot take this one's place: a disk's root, or where we stand."""
+    return folder.is_mount() or os.path.samefile(folder, ".") or not os.access(
+        folder.parent, os.W_OK)
+
+
+def _move_up(folder: Path) -> None:
+    """Move what is in a folder to where the folder is."""
+    for path in list(folder.iterdir()):
+        os.rename(path, folder.parent / path.name)
 
 
 def in_the_making(staging: Path) -> bool:

@@ -4,19 +4,17 @@ With LoRA the model is the merged one, and its adapter lies beside it in PEFT's 
 files of a checkpoint; knows neither when one is due nor the registry.
 """
 
-import errno
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from tuillm.errors import TuillmError
 from tuillm.model import read_model, write_model
 from tuillm.model.lora import write_adapter
-from tuillm.store.files import disk_error, new_folder, read_json, recover_folder, write_json
+from tuillm.model.saving import disk_errors, save_tensors
+from tuillm.store.files import new_folder, read_json, recover_folder, write_json
 from tuillm.training.trainer import Trainer
 
 TENSORS, NUMBERS = "trainer.safetensors", "trainer.json"
@@ -35,8 +33,7 @@ def save_checkpoint(trainer: Trainer, folder: Path) -> None:
     with new_folder(folder) as staging:
         _write_model(trainer, staging)
         cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        with _disk_errors(folder):
-            save_file(cpu, staging / TENSORS)
+        save_tensors(cpu, staging / TENSORS)
         write_json(staging / NUMBERS, numbers)
 
 
@@ -57,20 +54,9 @@ def copy_model_files(source: Path, target: Path) -> None:
                     dirs_exist_ok=True)
 
 
-@contextmanager
-def _disk_errors(folder: Path) -> Iterator[None]:
-    """Turn what the disk says through safetensors into one line."""
-    try:
-        yield
-    except SafetensorError as error:
-        full = "No space left" in str(error)
-        reason = OSError(errno.ENOSPC if full else errno.EIO, str(error))
-        raise disk_error(reason, folder) from None
-
-
 def _write_model(trainer: Trainer, folder: Path) -> None:
-    with _disk_errors(folder):
-        write_model(trainer.model, folder, trainer.tokenizer.eot)
-        if trainer.config.lora:
+    write_model(trainer.model, folder, trainer.tokenizer.eot)
+    if trainer.config.lora:
+        with disk_errors():
             write_adapter(trainer.model, folder / ADAPTER, trainer.config.init_from or "")
     trainer.tokenizer.save(folder, trainer.model.config.block_size)
