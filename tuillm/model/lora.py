@@ -15,12 +15,12 @@ from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tuillm.model.gpt import GPT
 from tuillm.model.linear import Linear
 from tuillm.model.packing import PackedLinear
+from tuillm.model.saving import save_tensors
 
 _MARK = ".lora_"
 _BASE = ".base"
@@ -110,7 +110,7 @@ def write_adapter(model: GPT, folder: Path, base: str) -> None:
     tensors = {f"base_model.model.transformer.{name}.lora_{part}.weight":
                getattr(layer, f"lora_{part}").detach().float().cpu().contiguous()
                for name, layer in layers.items() for part in "AB"}
-    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    save_tensors(tensors, folder / "adapter_model.safetensors", {"format": "pt"})
 
 
 class Frozen(Linear):
