@@ -66,9 +66,9 @@ class Chat:
     @property
     def sampler(self) -> "Sampler":
         """The loaded model."""
-        if not self.loader.done:
-            self.screen.note(f"loading {self.model.name}")
         with unechoed(self.screen.input.fileno()):  # what is typed stands in the next prompt
+            if not self.loader.done:
+                self.screen.note(f"loading {self.model.name}")
             sampler = self.loader.sampler()
         chosen = self.place[1] == "auto" and sampler.precision != "float32"
         if chosen and sampler is not self._told_of:

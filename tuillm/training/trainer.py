@@ -139,7 +139,8 @@ class Trainer:
         self.prepare()
         self.measure_before()
         self.model.train()
-        while self.progress < 1:  # a resumed run may have taken its last step already
+        over = self.progress >= 1  # a resumed run may have taken its last step already
+        while not over:
             started = self.clock.seconds
             factor = self._course.lr_factor(self.step, self.progress)
             loss, norm = self._take_step(factor)
@@ -151,8 +152,9 @@ class Trainer:
                 )
             metrics = self._measure(loss, norm, factor, seconds)
             yield metrics
-            if self._tired:  # unless the run was extended just now
-                return
+            # unless the run was extended just now; a clock that has run out since the step was
+            # measured leaves one more, which is evaluated
+            over = self._tired or (bool(metrics.last) and self.progress >= 1)
 
     def extend(self, steps: int) -> None:
         """Let the run take exactly `steps` more than where its settings, or patience, end it.
@@ -259,7 +261,8 @@ class Trainer:
 
     def _take_step(self, factor: float) -> tuple[float, float]:
         """Run forward and backward over all micro-batches and step; return loss and norm."""
-        self._course.note(self.step, self.clock.seconds)
+        if self.extended_steps:
+            self._course.note(self.step, self.clock.seconds)
         self.optimizer.zero_grad()
         total = torch.zeros((), device=self.device)
         for _ in range(self.config.grad_accum_steps):
@@ -284,13 +287,14 @@ class Trainer:
             gained = self._note(evaluation) if evaluation else False
             sample = self.sample()
             self._eval_seconds += self.clock.seconds - begin
+            over = over or self.progress >= 1
         tokens = self.config.batch_size * self.config.grad_accum_steps * self.window
         elapsed = self.clock.seconds
         return StepMetrics(
             step=self.step, train_loss=loss, lr=self.config.learning_rate * factor,
             grad_norm=norm, tokens_per_sec=tokens / seconds,
             mfu=tokens / seconds * self._flops_per_token / self._flops,
-            elapsed=elapsed, eta=self._eta(progress, elapsed), progress=progress,
+            elapsed=elapsed, eta=self._eta(progress, elapsed), progress=1.0 if over else progress,
             epoch=self.step * tokens / len(self.tokens.train),
             val_loss=evaluation.val_loss if evaluation else None,
             bits_per_byte=evaluation.bits_per_byte if evaluation else None,
