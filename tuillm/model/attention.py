@@ -3,7 +3,8 @@
 Measured on CPUs with bfloat16 units: the backward pass of PyTorch's fused attention takes half
 a training step there, the same written as batched products makes bfloat16 pay (2.7x).
 
-Shapes: q, k, v [B, H, T, D]; S is the number of positions that a cache holds.
+Shapes: qkv [B, T, 3C] as the projection gives it; q, k, v [B, H, T, D] cut from it; S is the
+number of positions that a cache holds.
 """
 
 import math
@@ -20,13 +21,15 @@ from tuillm.model.dropout import keep_weights
 _LONG = 512
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
-    """Attention of T positions over themselves, each seeing itself and those before it."""
-    if q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.requires_grad:
-        B, H, T, D = q.shape
-        flat = (tensor.reshape(B * H, T, D) for tensor in (q, k, v))
-        return _ProductAttention.apply(*flat, dropout).view(B, H, T, D)
-    return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
+def attend(qkv: Tensor, n_head: int, dropout: float = 0.0) -> Tensor:
+    """Attention of T positions over themselves, each seeing itself and those before it: [B, T, C].
+    """
+    if qkv.device.type == "cpu" and qkv.dtype == torch.bfloat16 and qkv.requires_grad:
+        y: Tensor = _ProductAttention.apply(qkv, n_head, dropout)
+        return y
+    q, k, v = split_heads(qkv, n_head)
+    y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
+    return join_heads(y)
 
 
 def attend_cached(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -42,64 +45,84 @@ def attend_cached(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return out.to(q.dtype)
 
 
+def split_heads(qkv: Tensor, n_head: int) -> tuple[Tensor, ...]:
+    """Cut [B, T, 3C] into q, k and v, each [B, H, T, D]."""
+    B, T, C3 = qkv.shape
+    return qkv.view(B, T, 3, n_head, C3 // 3 // n_head).permute(2, 0, 3, 1, 4).unbind(0)
+
+
+def join_heads(y: Tensor) -> Tensor:
+    """Put the heads of [B, H, T, D] side by side: [B, T, C]."""
+    return y.transpose(1, 2).flatten(2)
+
+
 class _ProductAttention(torch.autograd.Function):
-    """softmax(q k^T / sqrt(D) + causal mask) v on [N, T, D], both passes as batched products.
+    """softmax(q k^T / sqrt(D) + causal mask) v, both passes as batched products.
 
     Long windows are cut into blocks of queries, each of which looks at no later key: that leaves
-    out three eighths of the work for 1,024 positions.
+    out three eighths of the work for 1,024 positions. Inside, B and H are one axis N.
     """
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, dropout: float) -> Tensor:
-        scale = 1 / math.sqrt(q.shape[-1])
-        T = q.shape[1]
-        mask, parts, saved = _causal_mask(T, q.dtype), [], []
+    def forward(ctx: Any, qkv: Tensor, n_head: int, dropout: float) -> Tensor:
+        B, T, C3 = qkv.shape
+        q, k, v = (each.flatten(0, 1).contiguous() for each in split_heads(qkv, n_head))
+        out = qkv.new_empty(B, T, n_head, q.shape[-1])
+        saved = []
         for start, end in _query_blocks(T):
-            scores = torch.baddbmm(mask[:, start:end, :end], q[:, start:end],
-                                   k[:, :end].transpose(1, 2), alpha=scale)
-            weights = torch.softmax(scores, -1)
+            weights = torch.softmax(_scores(q[:, start:end], k[:, :end]), -1)
             kept = keep_weights(weights, dropout) if dropout else None
-            parts.append(torch.bmm(weights if kept is None else weights * kept, v[:, :end]))
+            seen = torch.bmm(weights if kept is None else weights * kept, v[:, :end])
+            out[:, start:end] = seen.unflatten(0, (B, n_head)).transpose(1, 2)
             saved += [weights, kept]
         ctx.save_for_backward(q, k, v, *saved)
-        return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+        return out.flatten(2)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         q, k, v, *saved = ctx.saved_tensors
-        (grad,), T = grads, q.shape[1]
-        grad_q, found = [], []
-        for place, (start, end) in enumerate(_query_blocks(T)):
-            weights, kept = saved[2 * place : 2 * place + 2]
-            *rest, each = _block_gradients(
-                q[:, start:end], k[:, :end], v[:, :end], grad[:, start:end], weights, kept)
-            grad_q.append(each)
-            found.append(rest)
-        if len(found) == 1:
-            return grad_q[0], found[0][0], found[0][1], None
-        # the last block has looked at all keys, each one before it at fewer
-        wide = torch.promote_types(q.dtype, torch.float32)
-        grad_k, grad_v = (part.to(wide) for part in found.pop())
-        for of_k, of_v in found:
-            grad_k[:, : of_k.shape[1]] += of_k
-            grad_v[:, : of_v.shape[1]] += of_v
-        return torch.cat(grad_q, 1), grad_k.to(q.dtype), grad_v.to(q.dtype), None
+        (B, T, C), D = grads[0].shape, q.shape[-1]
+        grad = grads[0].view(B, T, C // D, D).transpose(1, 2).flatten(0, 1)  # [N, T, D]
+        found = grads[0].new_empty(B, T, 3, C // D, D)
+        of_q, of_k, of_v = found.permute(2, 0, 3, 1, 4)  # each [B, H, T, D]
+        total_k, total_v = torch.empty(0), torch.empty(0)
+        # the last block looks at all keys, each one before it at fewer
+        for place, (start, end) in reversed(list(enumerate(_query_blocks(T)))):
+            part_q, part_k, part_v = _block_gradients(
+                q[:, start:end], k[:, :end], v[:, :end], grad[:, start:end],
+                *saved[2 * place : 2 * place + 2])
+            of_q[:, :, start:end] = part_q.unflatten(0, (B, -1))
+            if end == T:
+                total_k, total_v = part_k, part_v
+            else:
+                total_k[:, :end] += part_k
+                total_v[:, :end] += part_v
+        of_k.copy_(total_k.unflatten(0, (B, -1)))
+        of_v.copy_(total_v.unflatten(0, (B, -1)))
+        return found.view(B, T, 3 * C), None, None
+
+
+def _scores(q: Tensor, k: Tensor) -> Tensor:
+    """q k^T / sqrt(D) [N, t, S] of the last t positions of S; -inf where they may not look."""
+    t, D = q.shape[1:]
+    scores = _product(1 / math.sqrt(D), q, k.transpose(1, 2))
+    scores[:, :, -t:] += _causal_mask(t, q.dtype)
+    return scores
 
 
 def _block_gradients(
     q: Tensor, k: Tensor, v: Tensor, grad: Tensor, weights: Tensor, kept: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of k, v and q for some queries and all the keys they look at."""
-    scale = 1 / math.sqrt(q.shape[-1])
+    """The gradients of q, k and v for some queries and all the keys they look at."""
     used = weights if kept is None else weights * kept
-    # turned, since products whose left side is turned cost a copy of it, here of the large one
-    grad_v = torch.bmm(grad.transpose(1, 2), used).transpose(1, 2)
+    grad_v = torch.bmm(used.transpose(1, 2), grad)
     grad_weights = torch.bmm(grad, v.transpose(1, 2))
     if kept is not None:
         grad_weights *= kept
     grad_scores = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
-    grad_k = torch.bmm(q.transpose(1, 2), grad_scores).transpose(1, 2)
-    return grad_k.mul_(scale), grad_v, torch.bmm(grad_scores, k).mul_(scale)
+    scale = 1 / math.sqrt(q.shape[-1])
+    return (_product(scale, grad_scores, k),
+            _product(scale, grad_scores.transpose(1, 2), q), grad_v)
 
 
 def _query_blocks(T: int) -> list[tuple[int, int]]:
@@ -108,7 +131,12 @@ def _query_blocks(T: int) -> list[tuple[int, int]]:
     return [(start, min(start + _LONG // 2, T)) for start in range(0, T, _LONG // 2)]
 
 
+def _product(scale: float, a: Tensor, b: Tensor) -> Tensor:
+    """scale a b for batches of matrices, the factor at no cost."""
+    return torch.baddbmm(a.new_empty(1, 1, 1), a, b, beta=0, alpha=scale)
+
+
 @cache
 def _causal_mask(T: int, dtype: torch.dtype) -> Tensor:
-    """[1, T, T]: 0 where a position may look, -inf where it may not."""
-    return torch.full((1, T, T), -math.inf).triu(1).to(dtype)
+    """[T, T]: 0 where a position may look, -inf where it may not."""
+    return torch.full((T, T), -math.inf).triu(1).to(dtype)

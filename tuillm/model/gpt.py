@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from tuillm.config.shape import GPTConfig
-from tuillm.model.attention import attend, attend_cached
+from tuillm.model.attention import attend, attend_cached, join_heads, split_heads
 from tuillm.model.cache import KVCache
 from tuillm.model.dropout import drop
 from tuillm.model.head import head_loss
@@ -138,15 +138,14 @@ class Attention(nn.Module):
         self.c_proj: nn.Module = Linear(config.n_embd, config.n_embd, bias=config.bias)
 
     def forward(self, x: Tensor, cache: KVCache | None, layer: int) -> Tensor:
-        B, T, C = x.shape
-        q, k, v = self.c_attn(x).view(B, T, 3, self.n_head, C // self.n_head).unbind(2)
-        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # [B, H, T, D]
+        qkv = self.c_attn(x)  # [B, T, 3C]
         dropout = self.dropout if self.training else 0.0
         if cache is None:
-            y = attend(q, k, v, dropout)
+            y = attend(qkv, self.n_head, dropout)
         else:
-            y = attend_cached(q, *cache.append(layer, k, v))
-        y = self.c_proj(y.transpose(1, 2).reshape(B, T, C))
+            q, k, v = split_heads(qkv, self.n_head)  # [B, H, T, D]
+            y = join_heads(attend_cached(q, *cache.append(layer, k, v)))
+        y = self.c_proj(y)
         return drop(y, dropout) if dropout else y
 
 
