@@ -69,3 +69,12 @@ def test_a_file_cut_short(file, keep):
     file.write_bytes(file.read_bytes()[:keep])
     with pytest.raises(TuillmError, match="is damaged"):
         map_tensors(file)
+
+
+def test_a_type_that_nobody_knows_is_named(tmp_path):
+    """Tensors of a type that cannot be mapped are refused by its name."""
+    header = json.dumps({"a": {"dtype": "F8_E4M3", "shape": [4], "data_offsets": [0, 4]}})
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header.encode() + bytes(4))
+    with pytest.raises(TuillmError, match="tensors of type 'F8_E4M3' are unknown"):
+        map_tensors(path)

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tuillm.config.gpt2 import gpt2_shape
+from tuillm.config.safetensors import read_header
 from tuillm.config.shape import GPTConfig
 from tuillm.errors import TuillmError
 from tuillm.store.hubnames import Source
@@ -127,11 +128,9 @@ def check_weights(path: Path, shape: GPTConfig, source: Source) -> None:
     """Raise TuillmError unless the weights have the tensors of that shape; reads the header only.
     """
     try:
-        with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        found = {name.removeprefix("transformer."): list(entry["shape"])
-                 for name, entry in header.items() if name != "__metadata__"}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        found = {name.removeprefix("transformer."): stored.shape
+                 for name, stored in read_header(path).items()}
+    except TuillmError:
         raise TuillmError(f"the {WEIGHTS} of {source.repo} is damaged") from None
     biased = any(name.endswith("ln_f.bias") for name in found)
     misfit = f"the weights of {source.repo} do not fit its config.json"

@@ -5,7 +5,6 @@ folder is listed with what is wrong with it and never hides the others.
 """
 
 import glob
-import json
 import os
 import re
 import shutil
@@ -20,6 +19,7 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from tuillm.config.safetensors import read_header
 from tuillm.errors import TuillmError, did_you_mean
 from tuillm.store.files import (
     copy_files,
@@ -298,19 +298,11 @@ def _missing_parts(path: Path) -> str:
 
 
 def _weights_problem(path: Path) -> str:
-    """Check a safetensors file by its header alone: its length must be what the header says."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if size < 8 or length > min(size - 8, 100_000_000):
-            return f"{path} is damaged: cut short"
-        try:
-            header = json.loads(file.read(length))
-            end = max(entry["data_offsets"][1] for key, entry in header.items()
-                      if key != "__metadata__")
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            return f"{path} is damaged: unreadable header"
-    return "" if size == 8 + length + end else f"{path} is damaged: cut short"
+    try:
+        read_header(path)
+    except TuillmError as error:
+        return error.message
+    return ""
 
 
 def _size(path: Path) -> int:
