@@ -123,13 +123,18 @@ def test_no_history_writes_nothing(talk, home):
     assert len(list_sessions()) == 1
 
 
-@pytest.mark.slow
-def test_a_closed_window_loses_nothing(chat, kept):
-    """SIGTERM, or the window closed, in the middle of a reply: what was said up to then is kept."""
+def into_a_long_reply(chat):
+    """Let the model speak without end, and wait for some lines of it."""
     chat.say("/set max_new_tokens 1000000")
     before = chat.row
     chat.type("Marda said")
     chat.wait(lambda text: chat.row > before + 4)
+
+
+@pytest.mark.slow
+def test_a_closed_window_loses_nothing(chat, kept):
+    """SIGTERM, or the window closed, in the middle of a reply: what was said up to then is kept."""
+    into_a_long_reply(chat)
     os.kill(chat.pid, signal.SIGTERM)
     assert chat.wait_end() == 128 + signal.SIGTERM
     (session,) = kept()
@@ -140,10 +145,7 @@ def test_a_closed_window_loses_nothing(chat, kept):
 @pytest.mark.slow
 def test_a_hung_up_terminal_keeps_the_conversation(chat, kept):
     """The same when the terminal has gone and can be written on no more."""
-    chat.say("/set max_new_tokens 1000000")
-    before = chat.row
-    chat.type("Marda said")
-    chat.wait(lambda text: chat.row > before + 4)
+    into_a_long_reply(chat)
     chat.hang_up()
     (session,) = kept()
     assert len(session["tree"]["nodes"][1]["ids"]) > 15

@@ -49,7 +49,7 @@ def show(chat: Chat, rest: str) -> None:
               f"{figure(card.bits_per_byte)} bits/byte, {card.origin}"
               + (f" from {card.parent}" if card.parent else "")),
              ("mode", chat.mode.name)]
-    about += [("in", chat.sampler.precision)] if chat.open else []
+    about += [("precision", chat.sampler.precision)] if chat.open else []
     rows = [(setting.name, _words(setting, config), setting.help)
             for setting in settings_of(SamplingConfig)]
     own = profiles_of(chat.model.name)

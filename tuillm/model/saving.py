@@ -4,8 +4,8 @@ Knows files; knows nothing of what the tensors are.
 """
 
 import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+import re
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -19,16 +19,11 @@ def save_tensors(
     """Write a safetensors file, as readable as any new file; raises OSError as the disk does."""
     path.touch()
     mode = path.stat().st_mode & 0o777  # the library makes a file that only its owner can read
-    with disk_errors():
-        save_file(tensors, path, metadata=metadata)
-    path.chmod(mode)
-
-
-@contextmanager
-def disk_errors() -> Iterator[None]:
-    """Turn what the disk says through safetensors into the OSError that it was."""
     try:
-        yield
+        save_file(tensors, path, metadata=metadata)
     except SafetensorError as error:
-        full = "No space left" in str(error)
-        raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from None
+        # what the disk said, which the library has put into words
+        told = re.search(r"os error (\d+)", str(error))
+        number = int(told[1]) if told else errno.EIO
+        raise OSError(number, os.strerror(number), str(path)) from None
+    path.chmod(mode)

@@ -206,7 +206,7 @@ def hub_errors(source: Source) -> Iterator[None]:
     except HfHubHTTPError as error:
         raise _refusal(error, source) from None
     except request_errors() as error:
-        raise unreachable(error) from None
+        raise _unreachable(error) from None
     except HFValidationError:
         raise TuillmError(f"{source.repo!r} is no name of the hub", "ORG/NAME") from None
     except (ValueError, KeyError, TypeError):
@@ -214,7 +214,7 @@ def hub_errors(source: Source) -> Iterator[None]:
                           "is HF_ENDPOINT right?") from None
 
 
-def unreachable(error: Exception) -> TuillmError:
+def _unreachable(error: Exception) -> TuillmError:
     """Say why no connection to the hub came about."""
     kind = type(error).__name__
     if "Timeout" in kind:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from tuillm.errors import TuillmError
 from tuillm.model import read_model, write_model
 from tuillm.model.lora import write_adapter
-from tuillm.model.saving import disk_errors, save_tensors
+from tuillm.model.saving import save_tensors
 from tuillm.store.files import new_folder, read_json, recover_folder, write_json
 from tuillm.training.trainer import Trainer
 
@@ -57,6 +57,5 @@ def copy_model_files(source: Path, target: Path) -> None:
 def _write_model(trainer: Trainer, folder: Path) -> None:
     write_model(trainer.model, folder, trainer.tokenizer.eot)
     if trainer.config.lora:
-        with disk_errors():
-            write_adapter(trainer.model, folder / ADAPTER, trainer.config.init_from or "")
+        write_adapter(trainer.model, folder / ADAPTER, trainer.config.init_from or "")
     trainer.tokenizer.save(folder, trainer.model.config.block_size)

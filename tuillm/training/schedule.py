@@ -48,9 +48,7 @@ class Course:
 
     def lr_factor(self, step: int, progress: float) -> float:
         """The share of the peak learning rate for the step after `step` steps."""
-        most = self._config.max_steps
-        longer = {"max_steps": most + self.extended_steps} if most else {}
-        return lr_factor(self._config.model_copy(update=longer), step, progress)
+        return lr_factor(self._config, step, progress, self.extended_steps)
 
     def state(self) -> dict[str, int | None]:
         """What a checkpoint keeps."""
@@ -78,11 +76,12 @@ def progress_of(config: TrainConfig, step: int, elapsed: float) -> float:
     return min(max(by_steps, by_clock), 1.0)
 
 
-def lr_factor(config: TrainConfig, step: int, progress: float) -> float:
+def lr_factor(config: TrainConfig, step: int, progress: float, extended: int = 0) -> float:
     """Return the share of the peak learning rate for the step after `step` steps.
 
     Rises over `warmup_steps` (auto: the first twentieth of the run) while it falls, linearly
-    or as a cosine, from 1 to min_lr / learning_rate at the end.
+    or as a cosine, from 1 to min_lr / learning_rate at the end. `extended` is how many steps
+    the run takes beyond its settings.
     """
     floor = config.min_lr / config.learning_rate
     if config.schedule == "cosine":
@@ -93,6 +92,6 @@ def lr_factor(config: TrainConfig, step: int, progress: float) -> float:
         rise = min(1.0, (step + 1) / (config.warmup_steps + 1))
     else:
         # half a step ahead, so that the first step is not taken at a rate of zero
-        ahead = progress + (0.5 / config.max_steps if config.max_steps else 1e-3)
+        ahead = progress + (0.5 / (config.max_steps + extended) if config.max_steps else 1e-3)
         rise = min(1.0, ahead / WARMUP)
     return rise * (floor + (1 - floor) * fall)

@@ -3,6 +3,8 @@
 Pure functions of numbers, so that a forecast needs neither torch nor a model.
 """
 
+import math
+
 from tuillm.config import TrainConfig
 from tuillm.config.shape import GPTConfig
 
@@ -11,6 +13,8 @@ _DROPOUTS = ((60_000, 0.3), (150_000, 0.2), (300_000, 0.1))
 _LOGITS_AT_ONCE = 8_000_000
 _PROGRAM = 400_000_000  # Python, torch and the kernels it compiles, measured
 _FILES = 20_000_000
+# what goes into a layer and comes out of it, in n_embd
+_SIDES = {"c_attn": (1, 3), "attn.c_proj": (1, 1), "c_fc": (1, 4), "mlp.c_proj": (4, 1)}
 _TURNED = 120_000_000
 _EVALUATION_WORK, _FEWEST_MEASURED = 10**12, 4096
 
@@ -62,9 +66,14 @@ def measured_note(parameters: int, val_tokens: int) -> str:
 
 def adapter_parameters(shape: GPTConfig, config: TrainConfig) -> int:
     """The number of parameters that learn in a run with LoRA."""
-    sides = {"c_attn": 4, "attn.c_proj": 2, "c_fc": 5, "mlp.c_proj": 5}  # in + out, in n_embd
-    width = sum(sides[name] for name in config.lora_targets) * shape.n_embd
+    width = sum(sum(_SIDES[name]) for name in config.lora_targets) * shape.n_embd
     return shape.n_layer * config.lora_rank * width
+
+
+def adapted_parameters(shape: GPTConfig, config: TrainConfig) -> int:
+    """The number of weights that a run with LoRA has adapters beside."""
+    area = sum(math.prod(_SIDES[name]) for name in config.lora_targets)
+    return shape.n_layer * area * shape.n_embd**2
 
 
 def memory_needed(
@@ -88,9 +97,11 @@ def memory_needed(
       logits       12 B T V: logits, their softmax and its gradient; 4 B T V where they are many,
                    and next to nothing under a head that does not learn
       evaluation   60 C for each token measured at once, and its logits
-      checkpoint   4 P: the weights as they lie in the file
+      checkpoint   4 P: the weights as they lie in the file; with LoRA those with adapters, since
+                   the others are written from the mapped file
     They add up because glibc gives back little of what one phase has used. Measured peaks of
-    whole processes, from `tiny` to GPT-2's shape, were 0.6 to 1.0 times the sum.
+    whole processes, from `tiny` to GPT-2's shape, were 0.6 to 1.0 times the sum, pages of a mapped
+    file left out: the system takes them back as it likes.
     """
     C, V = shape.n_embd, shape.vocab_size
     tokens = config.batch_size * window
@@ -107,7 +118,7 @@ def memory_needed(
         "activations": tokens * (blocks + 12 * C),
         "logits": _logits_bytes(tokens, V, config.lora),
         "evaluation": measured * 60 * C + _logits_bytes(measured, V, True),
-        "checkpoint": 4 * parameters,
+        "checkpoint": 4 * (adapted_parameters(shape, config) if config.lora else parameters),
     }
 
 

@@ -289,12 +289,12 @@ class Trainer:
             self._eval_seconds += self.clock.seconds - begin
             over = over or self.progress >= 1
         tokens = self.config.batch_size * self.config.grad_accum_steps * self.window
-        elapsed = self.clock.seconds
+        elapsed, progress = self.clock.seconds, 1.0 if over else progress
         return StepMetrics(
             step=self.step, train_loss=loss, lr=self.config.learning_rate * factor,
             grad_norm=norm, tokens_per_sec=tokens / seconds,
             mfu=tokens / seconds * self._flops_per_token / self._flops,
-            elapsed=elapsed, eta=self._eta(progress, elapsed), progress=1.0 if over else progress,
+            elapsed=elapsed, eta=self._eta(progress, elapsed), progress=progress,
             epoch=self.step * tokens / len(self.tokens.train),
             val_loss=evaluation.val_loss if evaluation else None,
             bits_per_byte=evaluation.bits_per_byte if evaluation else None,
