@@ -6,7 +6,7 @@ import pytest
 from furnished import furnish
 
 from tuillm.config import build_train
-from tuillm.store import launch
+from tuillm.store import processes
 from tuillm.store.launch import start_run
 from tuillm.store.runs import Run
 
@@ -29,10 +29,10 @@ def small_workers():
 def no_worker_left():
     """Workers are gone when a test is over, those of a failed test too."""
     yield
-    for worker in launch._workers:
+    for worker in processes._started:
         worker.kill()
         worker.wait()
-    launch._workers.clear()
+    processes._started.clear()
 
 
 @pytest.fixture

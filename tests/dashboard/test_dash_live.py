@@ -29,7 +29,7 @@ from tuillm.dashboard.widgets.chart import Chart
 from tuillm.dashboard.widgets.figures import Figures
 from tuillm.dashboard.widgets.log import LogTail
 from tuillm.dashboard.widgets.samples import Samples
-from tuillm.store import launch
+from tuillm.store import processes
 from tuillm.store.launch import start_run
 from tuillm.store.runs import Run, read_rows
 
@@ -54,7 +54,7 @@ def worker(tmp_path_factory, book_text):
         os.environ.pop("TUILLM_HOME")
         if before is not None:
             os.environ["TUILLM_HOME"] = before
-    process = launch._workers.pop()
+    process = processes._started.pop()
     yield place / "home"
     process.kill()
     process.wait()

@@ -6,7 +6,7 @@ from textual.widgets import Input
 
 from tuillm.dashboard.screens.ask import Ask, Confirm
 from tuillm.dashboard.widgets.pull_lines import PullLines
-from tuillm.store import pulls
+from tuillm.store import processes
 from tuillm.store.models import find_model
 from tuillm.store.pulls import PullStatus, get_pull, list_pulls, pull_of
 
@@ -20,10 +20,10 @@ def quick(monkeypatch, hub, tmp_path):
     for name, value in hub.environment(tmp_path / "hf").items():
         monkeypatch.setenv(name, value)
     yield
-    for worker in pulls._workers:
+    for worker in processes._started:
         worker.kill()
         worker.wait()
-    pulls._workers.clear()
+    processes._started.clear()
 
 
 async def ask_for(pilot, typed=None):

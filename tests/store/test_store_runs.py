@@ -9,7 +9,7 @@ import pytest
 
 from tuillm.config import build_train
 from tuillm.errors import TuillmError, UsageError
-from tuillm.store import launch
+from tuillm.store import processes
 from tuillm.store.files import append_json, write_text
 from tuillm.store.launch import resume_run
 from tuillm.store.processes import ProcessId, this_process
@@ -292,7 +292,7 @@ def test_resuming_starts_a_worker_that_belongs_to_nobody(place):
     run.request("stop")
     set_state(run, "failed", error="the disk was full")
     resume_run(run)
-    worker = launch._workers[-1]
+    worker = processes._started[-1]
     try:
         status = run.status()
         assert (status.state, status.pid, status.error) == ("preparing", worker.pid, None)

@@ -9,7 +9,7 @@ import pytest
 
 from tuillm import Trainer
 from tuillm.config import build_train
-from tuillm.store import launch
+from tuillm.store import processes
 from tuillm.store.launch import resume_run, start_run
 from tuillm.store.models import list_models
 from tuillm.store.runs import ACTIVE, metric_rows, read_rows
@@ -22,7 +22,7 @@ _undisturbed = {}
 def no_worker_left():
     """Workers are gone when a test is over, those of a failed test too."""
     yield
-    for worker in launch._workers:
+    for worker in processes._started:
         try:
             worker.wait(20)
         except subprocess.TimeoutExpired:

@@ -1,20 +1,14 @@
 """Starts a worker process for a run and lets go of it.
 
-Knows the worker only by its module's name: importing it would cost torch. The worker gets
-a session of its own, so that Ctrl-C in the terminal that started it never reaches it.
+Knows the worker only by its module's name: importing it would cost torch.
 """
-
-import subprocess
-import sys
-
-import psutil
 
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError, UsageError
 from tuillm.store.files import read_json, recover_folder
 from tuillm.store.models import find_model, refuse_if_taken
 from tuillm.store.paths import ensure_dir, models_dir, runs_dir
-from tuillm.store.processes import ProcessId, this_process
+from tuillm.store.processes import start_detached, this_process
 from tuillm.store.runs import (
     RESUMABLE,
     Run,
@@ -26,7 +20,6 @@ from tuillm.store.runs import (
 from tuillm.store.usage import refuse_if_used
 
 _WORKER = "tuillm.training.worker"
-_workers: list[subprocess.Popen[bytes]] = []
 
 
 def refuse_to_start(config: TrainConfig, *, replace: bool = False) -> None:
@@ -92,14 +85,8 @@ def resume_run(run: Run, *, extend: int = 0) -> int:
 
 
 def _spawn(run: Run, options: list[str]) -> None:
-    with run.log.open("ab") as log:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", _WORKER, str(run.path), *options],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-        )
-    _workers[:] = [other for other in _workers if other.poll() is None] + [worker]
+    owner = start_detached(_WORKER, [str(run.path), *options], run.log)
     # from here on the run is lost when the worker dies, whatever becomes of this process
-    owner = ProcessId(worker.pid, psutil.Process(worker.pid).create_time())
     fresh = {"pid": owner.pid, "process_started": owner.started}
     if (status := run.status()).state == "preparing":
         run.write_status(status.model_copy(update=fresh))

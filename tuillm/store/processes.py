@@ -1,9 +1,17 @@
-"""Who is alive: a process is its number *and* its start time, since numbers come again."""
+"""Who is alive: a process is its number *and* its start time, since numbers come again.
+
+Also starts processes that outlive this one, and lets go of them.
+"""
 
 import os
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
+
+_started: list[subprocess.Popen[bytes]] = []
 
 
 @dataclass(frozen=True)
@@ -31,3 +39,21 @@ class ProcessId:
 def this_process() -> ProcessId:
     """The process that runs this code."""
     return ProcessId(os.getpid(), psutil.Process().create_time())
+
+
+def start_detached(module: str, arguments: list[str], log: Path) -> ProcessId:
+    """Start `python -m MODULE ARGUMENTS...`, its output going to the end of the file `log`.
+
+    It gets a session of its own, so that Ctrl-C in the terminal that started it never reaches it.
+    """
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True,
+        )
+    # those that have ended are asked, or they would stay as zombies
+    _started[:] = [other for other in _started if other.poll() is None] + [process]
+    try:
+        return ProcessId(process.pid, psutil.Process(process.pid).create_time())
+    except psutil.NoSuchProcess:  # it has ended already
+        return ProcessId(process.pid, 0.0)

@@ -13,8 +13,6 @@ Knows files and processes; asks no network.
 import glob
 import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -32,12 +29,11 @@ from tuillm.store.hub import WEIGHTS
 from tuillm.store.hubnames import Source
 from tuillm.store.names import check_name
 from tuillm.store.paths import ensure_dir, pulls_dir
-from tuillm.store.processes import ProcessId, this_process
+from tuillm.store.processes import ProcessId, start_detached, this_process
 from tuillm.store.runs import read_rows
 
 PullState = Literal["fetching", "verifying", "finished", "cancelled", "failed", "lost"]
 PULLING: tuple[PullState, ...] = ("fetching", "verifying")
-_workers: list[subprocess.Popen[bytes]] = []
 
 
 class PullStatus(BaseModel):
@@ -231,18 +227,9 @@ def pull_lock(pull: Pull) -> Iterator[None]:
 
 
 def _spawn(pull: Pull, arguments: list[str]) -> None:
-    with (pull.path / "log.txt").open("ab") as log:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "tuillm", "pull", *arguments, "--worker"],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-        )
-    _workers[:] = [other for other in _workers if other.poll() is None] + [worker]
+    owner = start_detached("tuillm", ["pull", *arguments, "--worker"], pull.path / "log.txt")
     # from here on the pull is lost when the worker dies, whatever becomes of this process
-    status, me = pull.status(), this_process()
-    if pull.path.is_dir() and status.pid == me.pid:
-        try:
-            started = psutil.Process(worker.pid).create_time()
-        except psutil.NoSuchProcess:
-            return
+    status = pull.status()
+    if pull.path.is_dir() and status.pid == this_process().pid:
         pull.write_status(status.model_copy(
-            update={"pid": worker.pid, "process_started": started}))
+            update={"pid": owner.pid, "process_started": owner.started}))

@@ -34,6 +34,10 @@ class Listing(Place, Generic[E]):
         Binding("i", "details", "Show or hide the details", id="list.details", show=False),
     ]
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._sought = ""
+
     def body(self) -> ComposeResult:
         with Horizontal(id="columns"):
             with Vertical(id="list"):
@@ -54,10 +58,6 @@ class Listing(Place, Generic[E]):
     def below(self) -> ComposeResult:
         """What stands under the table."""
         yield from ()
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._sought = ""
 
     def on_mount(self) -> None:
         self.table.focus()
