@@ -18,7 +18,7 @@ from tuillm.model.gpt import GPT
 from tuillm.model.memory import give_back_freed_memory, keep_freed_memory
 
 _CPU = torch.device("cpu")
-_AT_ONCE = 1_000_000  # weights
+_AT_ONCE = 200_000  # weights, less than a megabyte of them: see `give_back_freed_memory`
 
 
 def pack(model: GPT, dtype: torch.dtype, device: torch.device = _CPU) -> GPT:
@@ -113,10 +113,11 @@ def _quantize(weight: Tensor, bias: Tensor | None) -> torch.ScriptObject:
     rounded = torch.empty(weight.shape, dtype=torch.int8)
     scales = torch.empty(len(weight))
     rows = max(1, _AT_ONCE // weight.shape[1])  # what is in between stays small
+    work = torch.empty(rows, weight.shape[1])  # once: new memory takes longer than the products
     for start in range(0, len(weight), rows):
-        part = weight[start : start + rows].float()
-        scale = (part.abs().amax(1) / 127).clamp(min=1e-12)
-        rounded[start : start + rows] = part.div(scale[:, None]).round_()
+        part = work[: len(weight) - start].copy_(weight[start : start + rows])
+        scale = (torch.maximum(part.amax(1), -part.amin(1)) / 127).clamp_(min=1e-12)
+        rounded[start : start + rows] = part.div_(scale[:, None]).round_()
         scales[start : start + rows] = scale
     zeros = torch.zeros(len(scales), dtype=torch.long)
     with warnings.catch_warnings():  # a later PyTorch will lack it, as pyproject.toml knows
