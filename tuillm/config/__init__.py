@@ -1,5 +1,6 @@
 """Settings, declared once: defaults, ranges and sentences, from which every front end draws.
 
+Also what can be told of a model without its tensors: its shape, and the headers of its files.
 Knows nothing of torch, of folders or of screens.
 """
 

@@ -6,17 +6,20 @@ and tensors are mapped by it.
 """
 
 import json
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tuillm.errors import TuillmError
 
+# bytes of a number, for the types that tuillm reads
+ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1,
+              "U8": 1, "BOOL": 1}
 _LONGEST_HEADER = 100_000_000  # as the format's own library has it
 
 
 class StoredTensor(NamedTuple):
-    """One tensor: its type as the format calls it ("F32"), and its first byte and end in the file.
-    """
+    """One tensor: its type, a key of ITEM_BYTES, and its first byte and end in the file."""
 
     dtype: str
     shape: list[int]
@@ -27,8 +30,8 @@ class StoredTensor(NamedTuple):
 def read_header(path: Path) -> dict[str, StoredTensor]:
     """Return the tensors of a file by name.
 
-    Raises TuillmError for a file that is damaged or not as long as its header says, OSError for
-    one that cannot be read.
+    Raises TuillmError for a file that is damaged, not as long as its header says, or has tensors
+    of another type, OSError for one that cannot be read.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -37,21 +40,30 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
             raise TuillmError(f"{path} is damaged: cut short")
         written = file.read(length)
     try:
-        found = {name: _stored(entry, 8 + length)
+        found = {name: _stored(path, entry, 8 + length)
                  for name, entry in json.loads(written).items() if name != "__metadata__"}
-        end = max(tensor.end for tensor in found.values())
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise TuillmError(f"{path} is damaged: unreadable header") from None
+    end = 8 + length
+    for tensor in sorted(found.values(), key=lambda each: (each.start, each.end)):
+        if tensor.start != end:
+            raise TuillmError(f"{path} is damaged: its tensors do not lie side by side")
+        end = tensor.end
     if size != end:
-        raise TuillmError(f"{path} is damaged: cut short")
+        how = "cut short" if size < end else "longer than its header says"
+        raise TuillmError(f"{path} is damaged: {how}")
     return found
 
 
-def _stored(entry: dict[str, Any], begin: int) -> StoredTensor:
+def _stored(path: Path, entry: dict[str, Any], begin: int) -> StoredTensor:
     """Make one of a header's entry, whose bytes are counted from `begin`; raises as they come."""
     dtype, shape = entry["dtype"], entry["shape"]
     first, last = entry["data_offsets"]
-    if not (isinstance(dtype, str) and isinstance(shape, list)
-            and all(type(number) is int and number >= 0 for number in (*shape, first, last))):
+    if not all(type(number) is int and number >= 0 for number in (*shape, first, last)):
         raise TypeError(entry)
-    return StoredTensor(dtype, shape, begin + first, begin + last)
+    if dtype not in ITEM_BYTES:
+        raise TuillmError(f"{path} has tensors of type {dtype!r}, which tuillm does not read")
+    if last - first != math.prod(shape) * ITEM_BYTES[dtype]:
+        raise TuillmError(f"{path} is damaged: a tensor of shape {list(shape)} has {last - first} "
+                          "bytes")
+    return StoredTensor(dtype, list(shape), begin + first, begin + last)

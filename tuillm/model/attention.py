@@ -105,8 +105,11 @@ class _ProductAttention(torch.autograd.Function):
 def _scores(q: Tensor, k: Tensor) -> Tensor:
     """q k^T / sqrt(D) [N, t, S] of the last t positions of S; -inf where they may not look."""
     t, D = q.shape[1:]
-    scores = _product(1 / math.sqrt(D), q, k.transpose(1, 2))
-    scores[:, :, -t:] += _causal_mask(t, q.dtype)
+    scale, mask = 1 / math.sqrt(D), _causal_mask(t, q.dtype)
+    if t == k.shape[1]:
+        return torch.baddbmm(mask, q, k.transpose(1, 2), alpha=scale)
+    scores = _product(scale, q, k.transpose(1, 2))
+    scores[:, :, -t:] += mask
     return scores
 
 

@@ -98,7 +98,7 @@ def memory_needed(
                    and next to nothing under a head that does not learn
       evaluation   60 C for each token measured at once, and its logits
       checkpoint   4 P: the weights as they lie in the file; with LoRA those with adapters, since
-                   the others are written from the mapped file
+                   the others are written from the mapped file (4 P more if it is not float32)
     They add up because glibc gives back little of what one phase has used. Measured peaks of
     whole processes, from `tiny` to GPT-2's shape, were 0.6 to 1.0 times the sum, pages of a mapped
     file left out: the system takes them back as it likes.
