@@ -135,6 +135,7 @@ def test_odd_lines(chat, kept):
     assert "there is no command /hlp (did you mean 'help'?)" in chat.say("/hlp")
     assert "// begins text with a slash" in chat.say("/usr/bin/zqx")
     assert "/help lists all" in chat.say("/")
+    assert "Ctrl-D" in chat.say("/help quit"), "which is /bye here"
     chat.say("//help me")
     assert typed(kept) == ["/help me"]
     chat.say("")

@@ -76,11 +76,14 @@ def test_an_active_run_is_asked(book):
      "n_layer cannot be 6: the model 'book' has 2"),
     (["train", "BOOK", "--from", "book", "--config", "TOML"], 2,
      "n_head cannot be 3: the model 'book' has 2"),
+    (["train", "BOOK", "--from", "book", "--lora-rank", "4"], 2,
+     "--lora-rank is about LoRA, which is off (add --lora)"),
     (["train", "BOOK", "--from", "cut"], 1, "model 'cut' cannot be used"),
     (["train", "BOOK", "--from", "torn"], 1, "tokenizer.json is damaged"),
     (["runs", "extend", "none", "5"], 1, "no run named 'none'"),
     (["runs", "extend", "none", "0"], 2, "'0' is no number of steps"),
     (["runs", "extend", "none", "many"], 2, "many"),
+    (["eval", "book"], 2, "tuillm eval book TEXT"),
 ])
 def test_what_cannot_be_is_one_line(arguments, code, words, model, story, home, tmp_path):
     """Unknown and damaged models and settings that are not theirs are refused before a run."""

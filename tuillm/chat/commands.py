@@ -90,6 +90,9 @@ COMMANDS = {command.name: command for command in (
     Command("bye", "", "leave (or Ctrl-D)", "Leaves the chat; so does Ctrl-D.", "the rest"),
 )}
 
+# what other programs call it
+_OTHER_NAMES = {"quit": "bye", "exit": "bye"}
+
 KEYS = {
     "Enter": "send; empty: go on",
     "Alt-Enter": 'new line (or """)',
@@ -114,6 +117,7 @@ def parse(line: str) -> tuple[Command, str] | None:
 
 def command_of(name: str) -> Command:
     """Return the command of a name; raises UsageError for an unknown one, naming the nearest."""
+    name = _OTHER_NAMES.get(name, name)
     if name not in COMMANDS:
         hint = did_you_mean(name, COMMANDS, "/help lists all; // begins text with a slash")
         raise UsageError(f"there is no command /{name}", hint)

@@ -7,6 +7,7 @@ import re
 import shlex
 
 from tuillm.errors import TuillmError
+from tuillm.store.models import find_model
 from tuillm.store.runs import Run, Status
 
 _WORDS = 5
@@ -17,13 +18,15 @@ _FROM = 0.9
 def comparing(run: Run, status: Status) -> str:
     """Return `tuillm compare PARENT NEW -p WORDS --seed 1` for a run that had a parent, else "".
 
-    There is nothing to compare where the new model has taken its parent's place.
+    There is nothing to compare where the new model has taken its parent's place, or the parent has
+    gone.
     """
     try:
         config = run.config
+        if config.init_from is None or not status.model or config.init_from == status.model:
+            return ""
+        find_model(config.init_from)
     except TuillmError:
-        return ""
-    if config.init_from is None or not status.model or config.init_from == status.model:
         return ""
     models = f"{shlex.quote(config.init_from)} {shlex.quote(status.model)}"
     words = shlex.quote(_beginning(config.corpus, config.encoding))

@@ -12,6 +12,7 @@ import click
 from tuillm.cli.options import place_options
 from tuillm.cli.output import print_json, print_table
 from tuillm.errors import UsageError
+from tuillm.store.paths import models_dir
 from tuillm.units import duration, figure
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def eval_command(
     """
     *models, text = names
     if not models:
-        raise UsageError("eval wants a model and a text", f"tuillm eval MODEL {text}")
+        missing = f"{text} TEXT" if (models_dir() / text).is_dir() else f"MODEL {text}"
+        raise UsageError("eval wants a model and a text", f"tuillm eval {missing}")
     if stride is not None and stride < 1:
         raise UsageError(f"--stride cannot be {stride}", "allowed: 1 or more")
     from tuillm.config import build_train

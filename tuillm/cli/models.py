@@ -27,8 +27,8 @@ def list_command(as_json: bool) -> None:
         print("No models yet. Grow one: tuillm demo, or tuillm train BOOK.txt")
         return
     rows = [_row(model) for model in found]
-    columns = ("name", "origin", "parameters", "tokenizer", "context", "bits/byte", "size", "made")
-    print_table(columns, rows, right="parameters context bits/byte size")
+    columns = ("name", "origin", "params", "tokens", "context", "bits/byte", "size", "made")
+    print_table(columns, rows, right="params context bits/byte size")
     if not all(model.card.held_out for model in found):
         print("* of the text it learned by heart; nothing was held out")
     for model in found:

@@ -43,17 +43,22 @@ def print_facts(facts: dict[str, Any]) -> None:
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: str = "") -> None:
     """Print an aligned table; the columns named in `right` are set flush right.
 
-    Piped, it is plain and never cut.
+    Where it is too wide its columns move together, and names fold. Piped, it is plain and never
+    cut.
     """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     piped = not sys.stdout.isatty()
+    console = Console(width=100_000 if piped else None, highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
+    for place, column in enumerate(columns):
         justify: Any = "right" if column in right.split() else "left"
-        table.add_column(column, justify=justify, overflow="fold", no_wrap=piped)
+        folds = not piped and (place == 0 or column == "model")
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=not folds)
     for row in rows:
         table.add_row(*map(Text, row))
-    Console(width=100_000 if piped else None, highlight=False).print(table)
+    unbounded = console.options.update(max_width=100_000)
+    table.collapse_padding = console.measure(table, options=unbounded).maximum > console.width
+    console.print(table)

@@ -145,10 +145,10 @@ def _list(as_json: bool) -> None:
     if not found:
         print("No runs yet. Start one: tuillm train BOOK.txt")
         return
-    columns = ("run", "state", "step", "progress", "loss", "bits/byte", "tokens/s", "model",
+    columns = ("run", "state", "step", "done", "loss", "bits/byte", "tokens/s", "model",
                "started")
     print_table(columns, [_row(run) for run in found],
-                right="step progress loss bits/byte tokens/s")
+                right="step done loss bits/byte tokens/s")
 
 
 def _row(run: Run) -> tuple[str, ...]:
