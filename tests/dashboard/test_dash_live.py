@@ -234,7 +234,7 @@ def test_one_panel_at_a_time_where_there_is_no_room(still, size):
         assert isinstance(screen.focused, LogTail)
         if narrow:
             await shown(pilot, "chart   figures   samples   log")
-        assert all(len(line) <= size[0] for line in text_of(app).splitlines())
+        await until(pilot, lambda: all(len(line) <= size[0] for line in text_of(app).splitlines()))
 
     use(scenario, size)
 
