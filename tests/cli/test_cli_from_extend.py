@@ -77,7 +77,7 @@ def test_an_active_run_is_asked(book):
     (["train", "BOOK", "--from", "book", "--config", "TOML"], 2,
      "n_head cannot be 3: the model 'book' has 2"),
     (["train", "BOOK", "--from", "book", "--lora-rank", "4"], 2,
-     "--lora-rank is about LoRA, which is off (add --lora)"),
+     "lora_rank is about LoRA, which is off (add --lora)"),
     (["train", "BOOK", "--from", "cut"], 1, "model 'cut' cannot be used"),
     (["train", "BOOK", "--from", "torn"], 1, "tokenizer.json is damaged"),
     (["runs", "extend", "none", "5"], 1, "no run named 'none'"),

@@ -49,7 +49,7 @@ def test_adapters_bring_their_rate():
 ], ids=str)
 def test_targets_may_be_divided_by_commas(typed, targets):
     """On the command line, in a form and in a file they are understood alike."""
-    assert build(init_from="old", lora_targets=typed).lora_targets == targets
+    assert build(init_from="old", lora=True, lora_targets=typed).lora_targets == targets
     assert check_setting(TrainConfig, "lora_targets", typed) == targets
 
 
@@ -57,4 +57,13 @@ def test_targets_may_be_divided_by_commas(typed, targets):
 def test_targets_that_are_none(typed):
     """What names no layer is refused with the names there are."""
     with pytest.raises(UsageError, match="lora_targets cannot be.*allowed: c_attn or attn.c_proj"):
-        build(init_from="old", lora_targets=typed)
+        build(init_from="old", lora=True, lora_targets=typed)
+
+
+def test_settings_of_lora_without_it_are_refused():
+    """What is typed and would do nothing is told; a file may hold both and be overruled."""
+    for typed in ({"lora_rank": 4}, {"init_from": "old", "lora_targets": "all", "lora": False}):
+        with pytest.raises(UsageError, match="is about LoRA, which is off"):
+            build(**typed)
+    file = {"init_from": "old", "lora": True, "lora_rank": 4}
+    assert not build_train({"lora": False}, file).lora

@@ -52,13 +52,22 @@ def test_memory_comes_back_tensor_by_tensor(tmp_path):
         assert process.memory_info().rss - before < 20_000_000
 
 
+def of_header(path, header, content):
+    """A file with this header, whatever it says."""
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(content))
+    return path
+
+
+def stored(shape, start, end, dtype="F32"):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
+
+
 @pytest.mark.parametrize("offsets", [[0, 0], [0, 8], [-8, 16], [8, 0]])
 def test_offsets_that_do_not_fit_the_shape(tmp_path, offsets):
     """A tensor whose bytes are not as many as its shape asks for is damaged, however large."""
     for shape in ([2, 3], [10**9, 10**9]):
-        header = json.dumps({"a": {"dtype": "F32", "shape": shape, "data_offsets": offsets}})
-        path = tmp_path / "a.safetensors"
-        path.write_bytes(len(header).to_bytes(8, "little") + header.encode() + bytes(24))
+        path = of_header(tmp_path / "a.safetensors", {"a": stored(shape, *offsets)}, 24)
         with pytest.raises(TuillmError, match="is damaged"):
             map_tensors(path)
 
@@ -69,17 +78,6 @@ def test_a_file_cut_short(file, keep):
     file.write_bytes(file.read_bytes()[:keep])
     with pytest.raises(TuillmError, match="is damaged"):
         map_tensors(file)
-
-
-def of_header(path, header, content):
-    """A file with this header, whatever it says."""
-    text = json.dumps(header).encode()
-    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(content))
-    return path
-
-
-def stored(shape, start, end, dtype="F32"):
-    return {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
 
 
 @pytest.mark.parametrize(("header", "content", "words"), [

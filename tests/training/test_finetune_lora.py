@@ -133,5 +133,5 @@ def test_any_preset_gives_way_to_what_adapters_need(model, book):
     assert (config.optimizer, config.learning_rate, config.weight_decay) == ("adamw", 6e-3, 0.0)
     assert Trainer(book, init_from="book", lora=True, learning_rate=1e-4).config.learning_rate == (
         1e-4)
-    assert Trainer(book, init_from="book", lora_targets="all").config.lora_targets == (
+    assert Trainer(book, init_from="book", lora=True, lora_targets="all").config.lora_targets == (
         "c_attn", "attn.c_proj", "c_fc", "mlp.c_proj")

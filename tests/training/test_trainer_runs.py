@@ -11,9 +11,9 @@ from tuillm import Sampler, TrainConfig, Trainer, __version__
 from tuillm.config import settings_of
 from tuillm.errors import TuillmError, UsageError
 from tuillm.model import read_model
-from tuillm.store.models import get_model, list_models
+from tuillm.store.models import ModelCard, get_model, list_models, publish
 from tuillm.store.runs import get_run, list_runs, metric_rows
-from tuillm.training.checkpoint import load_checkpoint, save_checkpoint
+from tuillm.training.checkpoint import copy_model_files, load_checkpoint, save_checkpoint
 from tuillm.training.evaluate import evaluate
 from tuillm.training.schedule import lr_factor
 
@@ -200,6 +200,21 @@ def test_taken_name(book):
     second = Trainer(book, **QUICK, seed=5).run(replace=True)
     assert second.path == first.path and second.card.run == "book-2"
     assert [model.name for model in list_models()] == ["book"]
+
+
+def test_a_name_taken_while_the_model_is_published(book, monkeypatch):
+    """Who took the name first keeps it; the run's own model gets a free one, and a note says so."""
+    def copy_late(source, folder):
+        if not list_models():
+            with publish("book", ModelCard(corpus="another")) as other:
+                copy_model_files(source, other)
+        copy_model_files(source, folder)
+
+    monkeypatch.setattr("tuillm.training.record.copy_model_files", copy_late)
+    model = Trainer(book, **QUICK).run()
+    assert (model.name, get_model("book").card.corpus) == ("book-2", "another")
+    (note,) = [note for note in get_run("book-1").status().notes if "was kept" in note]
+    assert note.endswith("this one is 'book-2'")
 
 
 @pytest.mark.parametrize("length", [3, 4, 9, 40, 100])

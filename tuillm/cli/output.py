@@ -43,8 +43,8 @@ def print_facts(facts: dict[str, Any]) -> None:
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: str = "") -> None:
     """Print an aligned table; the columns named in `right` are set flush right.
 
-    Where it is too wide its columns move together, and names fold. Piped, it is plain and never
-    cut.
+    Where it is too wide its columns move together, then names fold, then all do. Piped, it is
+    plain and on one line a row.
     """
     from rich.console import Console
     from rich.table import Table
@@ -61,4 +61,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: st
         table.add_row(*map(Text, row))
     unbounded = console.options.update(max_width=100_000)
     table.collapse_padding = console.measure(table, options=unbounded).maximum > console.width
+    if console.measure(table, options=unbounded).minimum > console.width:
+        for each in table.columns:  # rather folded than cut
+            each.no_wrap = False
     console.print(table)

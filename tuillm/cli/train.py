@@ -7,7 +7,6 @@ import click
 
 from tuillm.cli.options import GroupedCommand, setting_options, typed
 from tuillm.config import PRESETS, TrainConfig, build_train, read_toml
-from tuillm.errors import UsageError
 
 _PRESETS = "\n".join(f"  {name:<12} {preset.help}" for name, preset in PRESETS.items())
 
@@ -36,10 +35,7 @@ def train_command(
     from tuillm.store.models import shape_of
 
     file = read_toml(config_file) if config_file else {}
-    config = build_train(given := typed(settings | {"corpus": corpus}), file, shape_of)
-    idle = [name for name in given if name.startswith("lora_")]
-    if idle and not config.lora:
-        raise UsageError(f"--{idle[0].replace('_', '-')} is about LoRA, which is off", "add --lora")
+    config = build_train(typed(settings | {"corpus": corpus}), file, shape_of)
     if forecast:
         from tuillm.cli.forecast import show_forecast
 

@@ -46,8 +46,8 @@ def build_train(
     With `init_from` the preset is `finetune` unless one was named, and the shape is that model's,
     which `shape_of` (store.models.shape_of) tells: a preset's shape gives way silently, and the
     rate of `finetune` falls with the width. With `lora` the optimizer is adamw at LoRA's own rate.
-    Raises UsageError for an unknown key or preset, for a value out of its range, and for one
-    that is not the model's.
+    Raises UsageError for an unknown key or preset, for a value out of its range, for one that is
+    not the model's, and for LoRA's own settings where it is off.
     """
     file = file or {}
     parent = typed.get("init_from", file.get("init_from"))
@@ -74,7 +74,11 @@ def build_train(
         values.update(layer)
     if shape:
         values |= _shape_taken_over(values, shape)
-    return _validated(TrainConfig, values | {"preset": name})
+    config = _validated(TrainConfig, values | {"preset": name})
+    idle = [key for key in typed if key.startswith("lora_")]
+    if idle and not config.lora:
+        raise UsageError(f"{idle[0]} is about LoRA, which is off", "add --lora")
+    return config
 
 
 def build_sampling(

@@ -85,20 +85,18 @@ class _ProductAttention(torch.autograd.Function):
         grad = grads[0].view(B, T, C // D, D).transpose(1, 2).flatten(0, 1)  # [N, T, D]
         found = grads[0].new_empty(B, T, 3, C // D, D)
         of_q, of_k, of_v = found.permute(2, 0, 3, 1, 4)  # each [B, H, T, D]
-        total_k, total_v = torch.empty(0), torch.empty(0)
-        # the last block looks at all keys, each one before it at fewer
         for place, (start, end) in reversed(list(enumerate(_query_blocks(T)))):
-            part_q, part_k, part_v = _block_gradients(
+            gradients = _block_gradients(
                 q[:, start:end], k[:, :end], v[:, :end], grad[:, start:end],
                 *saved[2 * place : 2 * place + 2])
-            of_q[:, :, start:end] = part_q.unflatten(0, (B, -1))
-            if end == T:
-                total_k, total_v = part_k, part_v
+            part_q, part_k, part_v = (each.unflatten(0, (B, -1)) for each in gradients)
+            of_q[:, :, start:end] = part_q
+            if end == T:  # this block looks at all keys, each one before it at fewer
+                of_k.copy_(part_k)
+                of_v.copy_(part_v)
             else:
-                total_k[:, :end] += part_k
-                total_v[:, :end] += part_v
-        of_k.copy_(total_k.unflatten(0, (B, -1)))
-        of_v.copy_(total_v.unflatten(0, (B, -1)))
+                of_k[:, :, :end] += part_k
+                of_v[:, :, :end] += part_v
         return found.view(B, T, 3 * C), None, None
 
 
@@ -106,7 +104,7 @@ def _scores(q: Tensor, k: Tensor) -> Tensor:
     """q k^T / sqrt(D) [N, t, S] of the last t positions of S; -inf where they may not look."""
     t, D = q.shape[1:]
     scale, mask = 1 / math.sqrt(D), _causal_mask(t, q.dtype)
-    if t == k.shape[1]:
+    if t == k.shape[1]:  # all in one pass
         return torch.baddbmm(mask, q, k.transpose(1, 2), alpha=scale)
     scores = _product(scale, q, k.transpose(1, 2))
     scores[:, :, -t:] += mask

@@ -88,14 +88,14 @@ def _on_cuda(config: TrainConfig, seen: Forecast) -> Forecast:
 
     free, window = torch.cuda.mem_get_info()[0], seen.block_size or 1
     shape = shape_for(config, seen.vocab_size or 0, window, seen.dropout or 0.0)
-    plan = plan_memory(
+    there = plan_memory(
         config.model_copy(update={"device": "cuda"}), shape, window, seen.bytes or 0,
         seen.val_tokens or seen.train_tokens or 0, seen.parameters or shape.parameter_count, free)
     notes = tuple(note for note in seen.notes if note != RECOMPUTED)
     seen = replace(
-        seen, memory=plan.parts, memory_needed=plan.needed, memory_available=free,
-        memory_with_lora=plan.with_lora, recompute=plan.recompute,
-        notes=(*notes, plan.note) if plan.note else notes)
+        seen, memory=there.parts, memory_needed=there.needed, memory_available=free,
+        memory_with_lora=there.with_lora, recompute=there.recompute,
+        notes=(*notes, there.note) if there.note else notes)
     return replace(seen, skipped=memory_caution(config, seen), warnings=cautions(config, seen))
 
 
