@@ -6,8 +6,10 @@ Knows nothing of the rest of the program; every package may raise these.
 import re
 from collections.abc import Iterable
 
-# C0 and C1 controls but for tab and newline, and the marks that override text direction
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# C0 and C1 controls but for tab and newline, the separators that some terminals take for a line's
+# end, and the marks that change the direction of text
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class TuillmError(Exception):
@@ -52,6 +54,12 @@ def printable(text: str) -> str:
     """Return `text` without characters that act on a terminal; safe on pieces of a stream.
 
     GPT-2's vocabulary holds ESC and 29 other control tokens, any model can spell them byte by
-    byte, and so can a file's name: shown raw they move the cursor or turn the text around.
+    byte, and so can a file's name: shown raw they move the cursor or turn the text around. Lone
+    surrogates, which no stream can encode, become U+FFFD.
     """
-    return _UNSAFE.sub("", text)
+    return _SURROGATES.sub("\ufffd", _UNSAFE.sub("", text))
+
+
+def one_line(text: str) -> str:
+    """Return `text` as `printable` does, runs of whitespace made one blank: for rows."""
+    return " ".join(printable(text).split())

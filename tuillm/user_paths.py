@@ -1,0 +1,53 @@
+"""A path as a person types it, made one that every later look at the disk may use.
+
+Knows the home directory and what a file system refuses; does not know what a path is for.
+"""
+
+import errno
+import os
+from pathlib import Path
+
+from tuillm.errors import UsageError
+
+_HINTS = {
+    errno.EACCES: "check the permissions of the folders above it",
+    errno.ENAMETOOLONG: "a name has at most 255 bytes",
+    errno.ELOOP: "its symbolic links lead in a circle",
+}
+
+
+def user_path(text: str | os.PathLike[str]) -> Path:
+    """Return the path that a person typed, `~` and `~name` expanded; it need not exist.
+
+    Raises UsageError for one that cannot be looked at: an unknown `~name`, a name that is too
+    long, a folder that may not be entered, a NUL in it. Whatever comes back can be asked
+    `exists()`, `is_dir()` and `is_file()`, which raise OSError for the paths refused here.
+    """
+    typed = os.fspath(text)
+    if "\0" in typed:
+        raise UsageError(f"{typed!r} is no path", "a path cannot hold a NUL character")
+    path = Path(os.path.expanduser(typed))
+    try:
+        os.stat(path)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+            raise UsageError(f"cannot look at {_short(typed)}: {error.strerror}",
+                             _HINTS.get(error.errno or 0, "")) from None
+        if typed.startswith("~") and str(path) == str(Path(typed)):
+            user = typed[1:].partition("/")[0]
+            raise UsageError(f"{_short(typed)}: there is no user {_short(user)!r} here",
+                             f"a file of that name: ./{_short(typed)}") from None
+    return path
+
+
+def path_problem(text: str | os.PathLike[str]) -> str:
+    """Return why `user_path` refuses a path, in words, or ''."""
+    try:
+        user_path(text)
+    except UsageError as error:
+        return str(error)
+    return ""
+
+
+def _short(text: str, most: int = 80) -> str:
+    return text if len(text) <= most else f"{text[:most // 2]}...{text[-most // 4:]}"
