@@ -8,6 +8,7 @@ from tuillm.cli.output import (
     print_json,
     print_table,
     refuse_unless_confirmed,
+    say,
     yes_option,
 )
 from tuillm.config import TrainConfig, settings_of
@@ -56,7 +57,8 @@ def show(run_id: str, as_json: bool) -> None:
     values |= {"progress": f"{status.progress:.0%}"}
     values |= {f"note {number}": note for number, note in enumerate(status.notes, 1)}
     print_facts(values)
-    print("\nsettings")
+    say()
+    say("settings")
     print_facts({f"  {setting.name}": setting.words(config[setting.name])
                  for setting in settings_of(TrainConfig)})
 
@@ -76,7 +78,7 @@ def attach(run_id: str, json_lines: bool) -> None:
 def stop(run_id: str) -> None:
     """Stop a run after its current step; it saves and publishes."""
     _active(run_id).request("stop")
-    print(f"asked {run_id} to stop")
+    say(f"asked {run_id} to stop")
 
 
 @runs_command.command("pause")
@@ -84,7 +86,7 @@ def stop(run_id: str) -> None:
 def pause(run_id: str) -> None:
     """Pause a run after its current step."""
     _active(run_id).request("pause")
-    print(f"asked {run_id} to pause; go on with: tuillm runs resume {run_id}")
+    say(f"asked {run_id} to pause; go on with: tuillm runs resume {run_id}")
 
 
 @runs_command.command("resume")
@@ -96,11 +98,11 @@ def resume(run_id: str) -> None:
     run = runs.get_run(run_id)
     if run.status().state in ACTIVE:
         run.request("resume")
-        print(f"asked {run_id} to go on")
+        say(f"asked {run_id} to go on")
         return
     step = resume_run(run)
     begin = f"goes on from step {step:,}" if step else "left no checkpoint and begins anew"
-    print(f"{run_id} {begin}; watch it: tuillm runs attach {run_id}")
+    say(f"{run_id} {begin}; watch it: tuillm runs attach {run_id}")
 
 
 @runs_command.command("extend", context_settings={"ignore_unknown_options": True})
@@ -119,10 +121,10 @@ def extend(run_id: str, wanted: str) -> None:
     if state in ACTIVE:
         run.request("extend", steps)
         paused = f"; it is paused, go on with: tuillm runs resume {run_id}"
-        print(f"asked {run_id} to take {steps:,} steps more{paused if state == 'paused' else ''}")
+        say(f"asked {run_id} to take {steps:,} steps more{paused if state == 'paused' else ''}")
         return
-    print(f"{run_id} goes on from step {resume_run(run, extend=steps):,} for {steps:,} steps more "
-          f"than it had; watch it: tuillm runs attach {run_id}")
+    say(f"{run_id} goes on from step {resume_run(run, extend=steps):,} for {steps:,} steps more "
+        f"than it had; watch it: tuillm runs attach {run_id}")
 
 
 @runs_command.command("rm")
@@ -134,7 +136,7 @@ def rm(run_ids: tuple[str, ...], yes: bool) -> None:
     refuse_unless_confirmed(f"Remove the runs {', '.join(run_ids)}? Their models stay.", yes)
     for run in found:
         runs.remove_run(run)
-        print(f"removed {run.id}")
+        say(f"removed {run.id}")
 
 
 def _list(as_json: bool) -> None:
@@ -143,7 +145,7 @@ def _list(as_json: bool) -> None:
         print_json([run.as_json() for run in found])
         return
     if not found:
-        print("No runs yet. Start one: tuillm train BOOK.txt")
+        say("No runs yet. Start one: tuillm train BOOK.txt")
         return
     columns = ("run", "state", "step", "done", "loss", "bits/byte", "tokens/s", "model",
                "started")

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from tuillm.cli.options import GroupedCommand, setting_options, typed
+from tuillm.cli.output import safe_console, say
 from tuillm.config import PRESETS, TrainConfig, build_train, read_toml
 
 _PRESETS = "\n".join(f"  {name:<12} {preset.help}" for name, preset in PRESETS.items())
@@ -54,7 +55,7 @@ def start(
 
     run = start_run(config, replace=replace)
     if detach:
-        print(f"run {run.id} started in the background; watch it: tuillm runs attach {run.id}")
+        say(f"run {run.id} started in the background; watch it: tuillm runs attach {run.id}")
         return None
     return watch(run, json_lines=json_lines)
 
@@ -85,11 +86,11 @@ def _fetch_addresses(sources: tuple[str, ...]) -> None:
         if not sys.stderr.isatty():
             download(url)
             continue
-        from rich.console import Console
         from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-        columns = (TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        name = TextColumn("{task.description}", markup=False)
+        columns = (name, DownloadColumn(), TransferSpeedColumn())
+        with Progress(*columns, console=safe_console(stderr=True), transient=True) as progress:
             task = progress.add_task(url, total=None)
 
             def report(
