@@ -54,6 +54,7 @@ def hostile_home(home: Path, folder: Path) -> Path:
         _write(model / "config.json", _figures(value))
         _run(_beside(home, "runs", b"number-%d" % number), number, value)
         _pull(_beside(home, "pulls", b"number-%d" % number), number, value)
+    shutil.copytree(folder, home / "models" / "demo")
     _damage(home)
     return home
 
