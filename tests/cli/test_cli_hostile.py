@@ -4,7 +4,9 @@ Nothing that came out of the data acts on the terminal, nothing ends with a trac
 called JSON is JSON. A new verb has to be added to the walk, or a test fails.
 """
 
+import ast
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -125,13 +127,15 @@ def _check_piped(commands, codes, folder):
         out, err = ((folder / f"{number}.{name}").read_bytes().decode() for name in ("out", "err"))
         assert "Traceback" not in out + err, (command, out, err)
         assert printable(err) == err, command
-        if command[0] not in ("generate", "chat") or "--json" in command:
+        options = command[: (command + ["--"]).index("--")]  # behind it stand names
+        raw = command[0] in ("generate", "chat")  # their text is data for the next program
+        if not raw or "--json" in options:
             assert printable(out) == out, command
         assert err.startswith("tuillm: ") == (code in (1, 2)) or code == 130, (command, err)
         assert code not in (1, 2) or err.count("\n") == 1, (command, err)
-        if code == 0 and "--json" in command and command[0] not in ("generate", "chat"):
+        if code == 0 and "--json" in options and not raw:
             json.loads(out, parse_constant=pytest.fail)
-        elif "--json" in command or "--json-lines" in command:
+        elif "--json" in options or "--json-lines" in options:
             for line in out.splitlines():
                 json.loads(line, parse_constant=pytest.fail)
 
@@ -167,3 +171,28 @@ def test_piped_with_a_model(verb, walk, tmp_path):
 def test_on_a_terminal_with_a_model(verb, walk):
     """The verbs that compute, on a terminal; the chat has its own tests there."""
     walk(verb, LOADING[verb], piped=False)
+
+
+@pytest.mark.parametrize("path", sorted(CLI.glob("*.py")), ids=lambda path: path.name)
+def test_nothing_is_printed_but_through_the_gate(path):
+    """`output` alone writes to a stream, asks a question, or makes a console for rich."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    names = [ast.unparse(call.func) for call in calls]
+    around = {"print", "input", "click.echo", "click.secho", "click.confirm", "click.prompt",
+              "click.echo_via_pager", "click.pause", "click.progressbar", "Console", "SafeConsole",
+              "sys.stdout.write", "sys.stderr.write", "sys.stdout.buffer.write", "os.write"}
+    assert path.name == "output.py" or not around & set(names)
+    for call, name in zip(calls, names, strict=True):
+        # without a console of ours rich makes its own, and reads markup in what it is given
+        assert name not in ("Live", "Progress") or "console" in {each.arg for each in call.keywords}
+        assert name != "TextColumn" or "markup" in {each.arg for each in call.keywords} or (
+            "{task.description}" not in ast.unparse(call) and "fields" not in ast.unparse(call))
+
+
+def test_rich_has_one_console():
+    """All of tuillm draws with rich through the console that leaves out what acts."""
+    makers = [path for path in CLI.parent.rglob("*.py")
+              if re.search(r"(?<!Safe)\bConsole\(|rich import print|get_console",
+                           path.read_text(encoding="utf-8"))]
+    assert makers == []

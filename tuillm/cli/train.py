@@ -78,11 +78,9 @@ def check(config: TrainConfig, *, replace: bool) -> None:
 
 def _fetch_addresses(sources: tuple[str, ...]) -> None:
     """Download what is an address, with progress, so that the worker finds it in the cache."""
-    from tuillm.text.download import cached_path, download, is_url
+    from tuillm.text.download import download, is_url
 
     for url in filter(is_url, sources):
-        if cached_path(url).exists():
-            continue
         if not sys.stderr.isatty():
             download(url)
             continue
