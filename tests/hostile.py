@@ -26,7 +26,7 @@ NAMES: tuple[bytes, ...] = (
 NUMBERS = ("NaN", "Infinity", "-Infinity", "1e400", "-1e300", "9" * 300, "-1", "1e-320", "0.5",
            '"many"', "[1]", "{}", "null", "true")
 _ACTS = re.compile(
-    rb"\x1b\[[0-9;?]*31337|\x1b\]52|\x1bP31337|\x07|\x08|\x7f|\x0b"  # never our own
+    rb"\x1b\[[0-9;?]*31337|\x1b\]52|\x1bP31337|=\x07|\x08|\x7f|\x0b"  # never our own
     rb"|\xc2[\x80-\x9f]|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]|\xd8\x9c")
 
 

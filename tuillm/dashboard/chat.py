@@ -25,7 +25,8 @@ def open_chat(app: "Dashboard", name: str) -> None:
         with app.suspend():
             # nothing may be raised in here: Textual would not come back (its issue 6692)
             try:
-                code = subprocess.run([sys.executable, "-m", "tuillm", "chat", name]).returncode
+                command = [sys.executable, "-m", "tuillm", "chat", "--", name]
+                code = subprocess.run(command).returncode
                 if code:
                     _wait_for_enter()
             except (OSError, ValueError) as error:

@@ -11,6 +11,14 @@ from urllib.parse import unquote, urlparse
 from textual.suggester import Suggester
 
 
+def here() -> Path:
+    """The working directory, or the home directory where that has been removed."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return Path(os.path.expanduser("~"))
+
+
 def split_paths(text: str) -> list[str]:
     """The paths and addresses of a line; a whole line that is a path with spaces is one.
 
@@ -67,6 +75,6 @@ class PathSuggester(Suggester):
                            for entry in os.scandir(folder)
                            if entry.name.startswith(beginning) and not (
                                entry.name.startswith(".") and not beginning))
-        except OSError:
+        except (OSError, ValueError):  # a NUL was pasted
             return None
         return value + names[0][len(beginning):] if names else None

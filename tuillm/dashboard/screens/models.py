@@ -5,7 +5,6 @@ It is the first that a person sees: the store is imported where it is used, afte
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
@@ -13,6 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from tuillm.dashboard.chat import open_chat
+from tuillm.dashboard.paths import here
 from tuillm.dashboard.pulls import begin, check, going
 from tuillm.dashboard.screens.ask import Ask, Confirm
 from tuillm.dashboard.screens.listing import Listing
@@ -22,6 +22,7 @@ from tuillm.dashboard.widgets.table import Column, EntryTable
 from tuillm.errors import TuillmError
 from tuillm.store.names import check_name
 from tuillm.units import age, count, figure, size
+from tuillm.user_paths import user_path
 
 if TYPE_CHECKING:
     from tuillm.store.models import Model
@@ -42,6 +43,12 @@ def _quality(model: "Model") -> str:
 def _context(model: "Model") -> int | None:
     length = model.config.get("n_positions")
     return length if isinstance(length, int) else None
+
+
+def _export(name: str, path: str) -> None:
+    from tuillm.store.export import export_model
+
+    export_model(name, user_path(path))
 
 
 COLUMNS: list["Column[Model]"] = [
@@ -166,12 +173,10 @@ class ModelsScreen(Listing["Model"]):
                 partial(models.copy_model, source, new), f"copied {source} to {new}"))
 
     def action_export(self) -> None:
-        from tuillm.store.export import export_model
-
         if model := self.current:
-            name, place = model.name, Path.cwd() / model.name
+            name, place = model.name, here() / model.name
             self._ask(f"Export {name} to the folder", str(place), None, lambda path: (
-                partial(export_model, name, Path(path).expanduser()),
+                partial(_export, name, path),
                 f"exported to {path}: transformers loads it as it is"))
 
     def action_remove(self) -> None:
