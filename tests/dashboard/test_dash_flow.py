@@ -76,7 +76,7 @@ async def test_from_a_text_to_a_talk(app, pilot, here, monkeypatch):
     await until(pilot, lambda: rows(app) == ["book"])
     await shown(pilot, "book", "trained", "book-1")
     await pilot.press("c")
-    assert commands == ["suspended", ["-m", "tuillm", "chat", "book"], "back"]
+    assert commands == ["suspended", ["-m", "tuillm", "chat", "--", "book"], "back"]
     assert isinstance(app.screen, ModelsScreen) and app.screen.focused.id == "models"
     assert get_model("book").problem == ""
 
@@ -124,7 +124,7 @@ async def test_a_chat_that_fails(app, pilot, model, monkeypatch):
     commands = lend_terminal(app, monkeypatch, code=3)
     monkeypatch.setattr("builtins.input", lambda prompt: commands.append("read"))
     await pilot.press("c")
-    assert commands == ["suspended", ["-m", "tuillm", "chat", "book"], "read", "back"]
+    assert commands == ["suspended", ["-m", "tuillm", "chat", "--", "book"], "read", "back"]
     assert await told(pilot, "'book' failed: it ended with exit code 3")
 
 
