@@ -1,7 +1,8 @@
 """Token files: the corpus as ids on disk, split exactly, memory-mapped, made once.
 
 Knows ids and files; does not know batches. The last `val_fraction` of the characters is held
-out; in a corpus of several documents an end-of-text id stands where one ends.
+out. An end-of-text id stands before the first document to learn and behind each that is whole;
+among those held out only behind each of several.
 """
 
 import hashlib
@@ -19,7 +20,7 @@ from tuillm.store.paths import cache_dir, ensure_dir
 from tuillm.text.sources import Corpus
 from tuillm.text.tokenizer import Tokenizer, load_tokenizer, make_tokenizer, slices
 
-_FORMAT = 3
+_FORMAT = 4
 _KEEP_CACHED = 16
 _DAY = 86_400
 _BPE_SMALL, _BPE_LARGE, _LARGE_TEXT = 512, 1024, 500_000
@@ -106,10 +107,11 @@ def _write(
     several = len(corpus.documents) > 1
     # the document that the split cuts in two ends in the second part only
     cut = len(train_text) + len(val_text) > len(corpus.documents)
-    train = _encode(tokenizer, train_text, len(train_text) - cut if several else 0)
+    train = _encode(tokenizer, train_text, len(train_text) - cut, begin=True)
     val = _encode(tokenizer, val_text, len(val_text) if several else 0)
-    if len(train) < 2:
-        raise TuillmError(f"{corpus.label} is too short to learn from: {len(train)} token")
+    spelt = np.count_nonzero(train != tokenizer.eot) if len(train) else 0
+    if spelt < 2:
+        raise TuillmError(f"{corpus.label} is too short to learn from: {spelt} token")
     with new_folder(folder) as staging:
         if not given:
             tokenizer.save(staging, context=0)
@@ -126,10 +128,15 @@ def _tokenizer_for(corpus: Corpus, config: TrainConfig, train_text: list[str]) -
     return make_tokenizer(kind, corpus.documents if kind == "char" else train_text, vocab_size)
 
 
-def _encode(tokenizer: Tokenizer, documents: list[str], ends: int) -> np.ndarray:
-    """Return the ids of documents one after the other, the first `ends` with an end of text."""
+def _encode(
+    tokenizer: Tokenizer, documents: list[str], ends: int, *, begin: bool = False
+) -> np.ndarray:
+    """Return the ids of documents one after the other, the first `ends` with an end of text.
+
+    With `begin` one stands before the first document as well, as behind it the others begin.
+    """
     dtype = np.uint16 if tokenizer.n_vocab <= 1 << 16 else np.uint32
-    parts = []
+    parts = [np.array([tokenizer.eot], dtype)] if begin and tokenizer.eot is not None else []
     for number, document in enumerate(documents):
         parts += [np.array(tokenizer.encode(part), dtype) for part in slices(document)]
         if number < ends and tokenizer.eot is not None:

@@ -16,7 +16,7 @@ from tuillm.model.lora import add_lora
 from tuillm.text import TokenFiles
 from tuillm.training.machine import memory_of
 from tuillm.training.memory import plan_memory, refuse_hopeless, shortage
-from tuillm.training.sizing import dropout_for, measured_note, window_for
+from tuillm.training.sizing import dropout_for, window_for
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def fit(
     refuse_hopeless(config, plan, total)
     model.recompute = plan.recompute
     short = shortage(config, plan.needed, plan.parts, plan.with_lora, free)
-    return tuple(filter(None, (short, plan.note, measured_note(model.parameter_count, held_out))))
+    return tuple(filter(None, (short, plan.note)))
 
 
 def copy_weights(source: GPT, target: GPT) -> None:

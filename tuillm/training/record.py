@@ -246,7 +246,7 @@ class Recorder:
         elif request == "resume":  # also takes back a stop that was not acted on yet
             self._paused = self._stop = False
         elif request == "eval":
-            self._trainer.eval_wanted = True
+            self._trainer.evaluations.wanted = True
         elif request == "extend":
             self._more_steps += asked.steps
         elif request == "sample":
@@ -259,7 +259,7 @@ class Recorder:
 
     def _evaluate_at_stop(self) -> None:
         """A run stopped before its first evaluation has no best model: what it has is the best."""
-        if self._trainer.best is None:
+        if self._trainer.evaluations.best is None:
             self._trainer.interrupted = lambda: False
             evaluation = self._trainer.evaluate()
             if evaluation is not None:
@@ -288,7 +288,7 @@ class Recorder:
             tokenizer=trainer.tokenizer.kind, parameters=trainer.model.parameter_count,
             steps=status.best_step or status.step, val_loss=status.val_loss,
             bits_per_byte=status.bits_per_byte, held_out=bool(status.val_tokens),
-            created=time.time(), tuillm_version=__version__,
+            starts_at_eot=trainer.starts_at_eot, created=time.time(), tuillm_version=__version__,
         )
         name, replace = self._name_to_publish()
         while True:
