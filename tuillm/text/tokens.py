@@ -49,18 +49,31 @@ def tokenize(
     They are those of `tokenizer`, or of one made for this corpus. Raises TuillmError when the
     text is too short to learn from, and UsageError when `config` asks for another kind.
     """
+    root, made = ensure_dir(cache_dir() / "tokens"), choose_tokenizer(corpus, config)
+    folder = root / _recipe(corpus, config, " ".join(map(str, made)))
     if tokenizer:
         refuse_other_kind(tokenizer, config)
-        maker = f"given {tokenizer.sha256}"
-    else:
-        maker = " ".join(map(str, choose_tokenizer(corpus, config)))
-    recipe = f"{_FORMAT} {corpus.sha256} {maker} {config.val_fraction!r}"
-    root = ensure_dir(cache_dir() / "tokens")
-    folder = root / hashlib.sha256(recipe.encode()).hexdigest()[:24]
+        if not _is_of(folder, tokenizer):
+            folder = root / _recipe(corpus, config, f"given {tokenizer.sha256}")
     if not (folder / "meta.json").exists():
         _write(folder, corpus, config, tokenizer)
         _forget_old(root, folder)
     return _open(folder, tokenizer)
+
+
+def _recipe(corpus: Corpus, config: TrainConfig, maker: str) -> str:
+    """Return the name of the folder for the tokens that `maker` makes of a corpus."""
+    recipe = f"{_FORMAT} {corpus.sha256} {maker} {config.val_fraction!r}"
+    return hashlib.sha256(recipe.encode()).hexdigest()[:24]
+
+
+def _is_of(folder: Path, tokenizer: Tokenizer) -> bool:
+    """Whether a folder holds the tokens of this tokenizer, as when a run is taken up again."""
+    try:
+        return (folder / "meta.json").exists() and (
+            load_tokenizer(folder).sha256 == tokenizer.sha256)
+    except TuillmError:
+        return False
 
 
 def refuse_other_kind(tokenizer: Tokenizer, config: TrainConfig) -> None:

@@ -61,12 +61,13 @@ class Recorder:
 
     def __init__(
         self, trainer: Trainer, run: Run, *, replace: bool = False, resume: bool = False,
-        extend: int = 0, say: Callable[[str], None] = lambda line: None,
+        extend: int = 0, changed_text: bool = False, say: Callable[[str], None] = lambda line: None,
     ) -> None:
         """`say` is told in a line what happens: the worker prints it into the run's log."""
         me, before = this_process(), run.status()
         self._trainer, self._run = trainer, run
         self._replace, self._resume, self._more_steps = replace, resume, extend
+        self._changed_text = changed_text
         self._say = say
         self._published = before.model
         self._status = before.model_copy(update={
@@ -120,8 +121,10 @@ class Recorder:
         if self._resume:
             recover_folder(self._run.last)
             recover_folder(self._run.best)
-            self._trainer.prepare(self._run.last)
-            load_checkpoint(self._trainer, self._run.last)
+            known = load_checkpoint(self._trainer, self._run.last,
+                                    changed_text=self._changed_text)
+            if not known:  # what was measured on another text does not compare
+                self._write(val_loss=None, bits_per_byte=None, best_step=None)
             append_json(self._run.metrics, {"resumed": self._trainer.step, "time": time.time()})
         else:
             self._trainer.prepare()
@@ -265,6 +268,7 @@ class Recorder:
             if evaluation is not None:
                 self._status = self._status.model_copy(update=vars(evaluation) | {
                     "best_step": self._trainer.step})
+                save_model(self._trainer, self._run.best)
 
     def _save_last(self) -> None:
         begin = time.monotonic()

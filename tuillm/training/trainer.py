@@ -23,7 +23,7 @@ from tuillm.model.memory import keep_freed_memory
 from tuillm.store.models import Model, find_model, shape_of
 from tuillm.text import load_tokenizer, read_corpus, tokenize
 from tuillm.training.batches import Batches
-from tuillm.training.beginning import begin, copy_weights, fit
+from tuillm.training.beginning import begin, context_of, copy_weights, fit
 from tuillm.training.evaluate import Evaluation, evaluate
 from tuillm.training.evaluations import Evaluations, choose_tokens
 from tuillm.training.machine import (
@@ -35,6 +35,7 @@ from tuillm.training.machine import (
 )
 from tuillm.training.metrics import StepMetrics, Stopwatch
 from tuillm.training.optimizer import Optimizer
+from tuillm.training.resume import CHANGED
 from tuillm.training.schedule import Course
 from tuillm.training.sizing import measured_note
 
@@ -86,9 +87,9 @@ class Trainer:
     def prepare(self, checkpoint: Path | None = None) -> None:
         """Read the corpus, make tokens, build the model; `notes` says what was decided.
 
-        A run that starts from a model takes it from `checkpoint` if it is to go on from there:
-        the first model may be gone by then. Raises TuillmError for a run that the memory cannot
-        hold.
+        A run that is to go on from a `checkpoint` has its tokenizer and its context, and one that
+        starts from a model takes it from there: the first one may be gone by then. Raises
+        TuillmError for a run that the memory cannot hold.
         """
         if self._prepared:
             return
@@ -98,13 +99,17 @@ class Trainer:
         self.device = choose_device(self.config.device)
         self.dtype = choose_train_dtype(self.config.dtype, self.device)
         self.corpus = read_corpus(self.config.corpus, self.config.encoding)
-        parent = None
+        self.corpus_sha256 = self.corpus.sha256
+        parent, context = None, None
         if self.config.init_from is not None:
             parent = checkpoint or find_model(self.config.init_from).path
-        given = load_tokenizer(parent) if parent else None
+        elif checkpoint:
+            context = context_of(checkpoint)
+        source = checkpoint or parent
+        given = load_tokenizer(source) if source else None
         self.tokens = tokenize(self.corpus, self.config, given)
         self.tokenizer = self.tokens.tokenizer
-        beginning = begin(self.config, self.tokens, parent)
+        beginning = begin(self.config, self.tokens, parent, context)
         self.model, self.window = beginning.model, beginning.window
         fitted = fit(self.config, beginning, self.tokens, self.corpus.bytes, self.device)
         self.notes += [*self.corpus.notes, *self.tokens.notes, *beginning.notes, *fitted]
@@ -231,6 +236,7 @@ class Trainer:
         numbers = {
             "step": self.step, "elapsed": self.clock.seconds,
             "epoch": self.batches.epoch, "position": self.batches.position,
+            "corpus_sha256": self.corpus_sha256,
             "before": vars(self.before) if self.before else None,
         } | self.evaluations.state() | self._course.state()
         return tensors, numbers
@@ -246,13 +252,21 @@ class Trainer:
             copy_weights(model, self.model)
         torch.set_rng_state(tensors.pop("rng"))
         self.optimizer.load_state(tensors)
-        self.batches.seek(numbers["epoch"], numbers["position"])
-        self.step = numbers["step"]
+        self.batches.seek(int(numbers["epoch"]), int(numbers["position"]))
+        self.step = int(numbers["step"])
         self.evaluations.load_state(numbers)
-        self.clock = Stopwatch(numbers["elapsed"])
+        self.clock = Stopwatch(float(numbers["elapsed"]))
         before = numbers.get("before")  # older checkpoints have neither this nor extensions
         self._set_before(Evaluation(**before) if before else None)
         self._set_course(lambda: self._course.load_state(numbers))
+
+    def change_text(self) -> None:
+        """Say that the text is another one than that of the checkpoint that was loaded.
+
+        What was measured on that one is forgotten, and patience begins anew.
+        """
+        self.evaluations.change_text()
+        self.notes.append(CHANGED)
 
     def _take_step(self, factor: float) -> tuple[float, float]:
         """Run forward and backward over all micro-batches and step; return loss and norm."""
