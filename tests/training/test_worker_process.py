@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 
+import psutil
 import pytest
 
 from tuillm import Trainer
@@ -203,3 +204,20 @@ def test_no_line_of_control_ends_a_worker(book):
     run.request("extend", steps=10)
     status = wait_for_end(run)
     assert (status.state, status.step, status.extended_steps) == ("finished", 30, 10)
+
+
+@pytest.mark.parametrize("asked, expected", [(None, 19), ("7", 7), ("0", 0), ("often", 19)])
+def test_a_worker_gives_way(book, monkeypatch, asked, expected):
+    """All threads of a worker have the lowest priority, or the one that TUILLM_NICE asks for."""
+    if asked is None:
+        monkeypatch.delenv("TUILLM_NICE")
+    else:
+        monkeypatch.setenv("TUILLM_NICE", asked)
+    run = start_run(config(book))
+    process = processes._started[-1]
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    found = {os.getpriority(os.PRIO_PROCESS, thread.id)
+             for thread in psutil.Process(process.pid).threads()}
+    assert found == {max(expected, own)}
+    process.kill()
+    assert run.status()

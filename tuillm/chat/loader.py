@@ -46,7 +46,9 @@ class Loader:
     def _load(self) -> None:
         try:
             from tuillm.generation import Sampler
+            from tuillm.generation.threads import adapt
 
+            adapt()
             self._sampler = Sampler(*self._arguments)
         except Exception as error:
             self._error = error

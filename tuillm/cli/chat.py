@@ -79,7 +79,9 @@ def _filter(
     message = read_prompt("-").removesuffix("\n").removesuffix("\r")
     with using(model.name, "chat"):
         from tuillm.generation import Sampler
+        from tuillm.generation.threads import adapt
 
+        adapt()
         prompt, config = _as_turn(model, message, config)
         sampler = Sampler(name, device=device, dtype=dtype)
         write_reply(sampler, prompt, config, as_json=as_json, stats=stats)

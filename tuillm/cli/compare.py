@@ -58,7 +58,9 @@ def compare_command(
 def _load(found: "list[Model]", device: str, dtype: str) -> "list[tuple[Model, Any]]":
     """Return each model with its Sampler, loaded once even if it was named twice."""
     from tuillm.generation import Sampler
+    from tuillm.generation.threads import adapt
 
+    adapt()
     paths = dict.fromkeys(model.path for model in found)
     loaded = {path: Sampler(path, device=device, dtype=dtype) for path in paths}
     return [(model, loaded[model.path]) for model in found]

@@ -36,7 +36,9 @@ def generate_command(
     model = find_model(name)  # a wrong name is told before torch is loaded
     with using(model.name, "generate"):
         from tuillm.generation import Sampler
+        from tuillm.generation.threads import adapt
 
+        adapt()
         sampler = Sampler(name, device=device, dtype=dtype)
         write_reply(sampler, text, config, num_samples=num_samples, echo=echo, as_json=as_json,
                     stats=stats)

@@ -19,6 +19,7 @@ from tuillm.generation.context import Context
 from tuillm.generation.heal import Reading, read_prompt
 from tuillm.generation.sampling import sample
 from tuillm.generation.text_stream import TextStream
+from tuillm.generation.threads import settle
 from tuillm.model import GPT, choose_device, choose_dtype, pack, read_model
 from tuillm.store.models import find_model
 from tuillm.text import Tokenizer, load_tokenizer
@@ -187,6 +188,7 @@ class Sampler:
         self, settings: Settings, replies: "list[_Reply]", n_keep: int,
         read: Callable[[], tuple[Reading, Tensor, int]],
     ) -> Iterator[Token]:
+        settle(self.model)
         self._turn += 1
         turn, context, count = self._turn, self.context, len(replies)
         generators = [reply.generator for reply in replies]

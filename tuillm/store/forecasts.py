@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError
+from tuillm.store.processes import lower_priority
 
 _MODULE = "tuillm.training.forecast"
 
@@ -94,6 +95,7 @@ class ForecastProcess:
                 [sys.executable, "-m", _MODULE], stdin=settings, stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL, start_new_session=True, text=True, encoding="utf-8",
             )
+        lower_priority(self._process.pid)
 
     @property
     def pid(self) -> int:

@@ -6,11 +6,13 @@ Also starts processes that outlive this one, and lets go of them.
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+_LOWEST = 19
 _started: list[subprocess.Popen[bytes]] = []
 
 
@@ -41,16 +43,33 @@ def this_process() -> ProcessId:
     return ProcessId(os.getpid(), psutil.Process().create_time())
 
 
+def lower_priority(pid: int) -> None:
+    """Let a process that has just been started give way to what a person waits for.
+
+    Its threads inherit that, so it is done before it has any. TUILLM_NICE, 0 to 19, is for those
+    who want another niceness than 19: on a machine shared with others a run may get too little.
+    """
+    try:
+        wanted = min(max(int(os.environ.get("TUILLM_NICE", "")), 0), _LOWEST)
+    except ValueError:
+        wanted = _LOWEST
+    with suppress(OSError, AttributeError):  # it has ended, or this system knows no priorities
+        if os.getpriority(os.PRIO_PROCESS, pid) < wanted:
+            os.setpriority(os.PRIO_PROCESS, pid, wanted)
+
+
 def start_detached(module: str, arguments: list[str], log: Path) -> ProcessId:
     """Start `python -m MODULE ARGUMENTS...`, its output going to the end of the file `log`.
 
-    It gets a session of its own, so that Ctrl-C in the terminal that started it never reaches it.
+    It gets a session of its own, so that Ctrl-C in the terminal that started it never reaches it,
+    and the lowest priority.
     """
     with log.open("ab") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True,
         )
+    lower_priority(process.pid)
     # those that have ended are asked, or they would stay as zombies
     _started[:] = [other for other in _started if other.poll() is None] + [process]
     try:
