@@ -4,11 +4,13 @@ Without TUILLM_HOME these are the platform's own user data, cache and config dir
 """
 
 import os
+from functools import cache
 from pathlib import Path
 
 import platformdirs
 
 from tuillm.errors import TuillmError
+from tuillm.user_paths import user_path
 
 
 def data_dir() -> Path:
@@ -75,7 +77,12 @@ def ensure_dir(path: Path) -> Path:
 
 def _home(part: str) -> Path | None:
     home = os.environ.get("TUILLM_HOME")
-    return Path(home).expanduser().absolute() / part if home else None
+    return _folder_named(home) / part if home else None
+
+
+@cache
+def _folder_named(home: str) -> Path:
+    return user_path(home).absolute()
 
 
 def _platform() -> platformdirs.PlatformDirs:

@@ -1,11 +1,12 @@
 """Who is alive: a process is its number *and* its start time, since numbers come again.
 
-Also starts processes that outlive this one, and lets go of them.
+Also says how a process of ours is started, and starts those that outlive this one.
 """
 
 import os
 import subprocess
 import sys
+import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,33 @@ def this_process() -> ProcessId:
     return ProcessId(os.getpid(), psutil.Process().create_time())
 
 
+def module_command(module: str, *arguments: str) -> list[str]:
+    """Return the command that runs a module of ours, wherever it is started.
+
+    -P keeps the current folder off the path, where a text may lie beside a `random.py` that is
+    not ours to run. Goes together with `module_environment`.
+    """
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def module_environment() -> dict[str, str]:
+    """Return the environment for `module_command`: a path without the current folder.
+
+    An empty entry of PYTHONPATH stands for that folder, too. Where tuillm runs from its source
+    without being installed, its folder is on the path.
+    """
+    try:
+        here = os.getcwd()
+    except OSError:  # it was removed
+        here = ""
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    path = [entry for entry in given if entry and os.path.abspath(entry) != here]
+    root = str(Path(__file__).parents[2])
+    if root not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *path):
+        path.append(root)
+    return os.environ | {"PYTHONPATH": os.pathsep.join(path)}
+
+
 def start_detached(module: str, arguments: list[str], log: Path) -> ProcessId:
     """Start `python -m MODULE ARGUMENTS...`, its output going to the end of the file `log`.
 
@@ -48,7 +76,7 @@ def start_detached(module: str, arguments: list[str], log: Path) -> ProcessId:
     """
     with log.open("ab") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            module_command(module, *arguments), env=module_environment(),
             stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True,
         )
     # those that have ended are asked, or they would stay as zombies
