@@ -6,11 +6,13 @@ Also starts processes that outlive this one, and lets go of them.
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+_NOTHING: Mapping[str, str] = {}
 _started: list[subprocess.Popen[bytes]] = []
 
 
@@ -41,15 +43,19 @@ def this_process() -> ProcessId:
     return ProcessId(os.getpid(), psutil.Process().create_time())
 
 
-def start_detached(module: str, arguments: list[str], log: Path) -> ProcessId:
+def start_detached(
+    module: str, arguments: list[str], log: Path, environment: Mapping[str, str] = _NOTHING
+) -> ProcessId:
     """Start `python -m MODULE ARGUMENTS...`, its output going to the end of the file `log`.
 
     It gets a session of its own, so that Ctrl-C in the terminal that started it never reaches it.
+    `environment` is added to this process's own.
     """
     with log.open("ab") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True,
+            env=os.environ | environment,
         )
     # those that have ended are asked, or they would stay as zombies
     _started[:] = [other for other in _started if other.poll() is None] + [process]
