@@ -12,8 +12,8 @@ _SECRETS = re.compile(r"//[^/?#]*@|[?#].*", re.DOTALL)
 # the variable in which a process hands on, as JSON, what stored addresses were before
 ADDRESSES = "TUILLM_ADDRESSES"
 _KEPT = re.compile(r"([^?#]*)#kept=([0-9a-f]{16})")
-_IN_TEXT = re.compile(r"[a-z][a-z0-9+.-]*://[^\s'\"<>)\]]+?(?=[.,:;]*(?:[\s'\"<>)\]]|$))",
-                      re.IGNORECASE)
+# up to the blank behind it, without the marks that a sentence ends or brackets it with
+_IN_TEXT = re.compile(r"[a-z][a-z0-9+.-]*://\S+?(?=['\"<>)\]}.,:;]*(?:\s|$))", re.IGNORECASE)
 
 
 def is_url(source: str) -> bool:

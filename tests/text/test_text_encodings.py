@@ -8,7 +8,7 @@ from tuillm.text.sources import read_corpus
 KAZAKH = "Бір кітап — «book»\nсөз 白鲸 🐋\n" * 20
 RUSSIAN = ("Все счастливые семьи похожи друг на друга, каждая несчастливая семья несчастлива "
            "по-своему. Всё смешалось в доме Облонских.\n") * 5
-FRENCH = "Longtemps, je me suis couché de bonne heure. “À peine”, dit-elle, ma bougie éteinte.\n" * 5
+FRENCH = "Longtemps, je me suis couché tôt. “À peine”, dit-elle, ma bougie éteinte.\n" * 5
 CHINESE = "白鲸记 叫我以实玛利。多年以前，不必管它究竟有多少年，我口袋里没有多少钱。\n" * 8
 JAPANESE = "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。\n" * 8
 

@@ -24,6 +24,7 @@ from tuillm.errors import TuillmError
 from tuillm.store.files import read_json, write_json, write_text
 from tuillm.text.pieces import learn_pieces
 from tuillm.text.progress import Tick, unwatched
+from tuillm.urls import hide_secrets
 
 END_OF_TEXT = "<|endoftext|>"
 GPT2_ENTRIES = 50_257
@@ -220,7 +221,8 @@ def _gpt2_tokenizer() -> Tokenizer:
         merges, vocab = (read_file_cached(_GPT2_HOST + name, expected_hash=digest)
                          for name, digest in _GPT2_FILES.items())
     except (requests.RequestException, OSError, ValueError) as error:
-        reason = "cannot be reached" if isinstance(error, requests.RequestException) else error
+        reason = "cannot be reached" if isinstance(error, requests.RequestException) else (
+            hide_secrets(str(error)))
         raise TuillmError(
             f"GPT-2's vocabulary has to be fetched once, and its server {reason}",
             "connect once, or use --tokenizer bpe",
