@@ -35,6 +35,10 @@ class UsageError(TuillmError):
     exit_code = 2
 
 
+class Interrupted(TuillmError):
+    """The person asked for an end before there was anything to keep."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return the entry of `known` most like `word`, or "" when none is alike."""
     from difflib import get_close_matches

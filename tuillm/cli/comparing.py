@@ -38,7 +38,7 @@ def _beginning(corpus: tuple[str, ...], encoding: str) -> str:
     from tuillm.text.sources import read_corpus
 
     try:
-        text = read_corpus(corpus, encoding).text
+        text = read_corpus(corpus, encoding, as_text=True).text
     except TuillmError:  # it may be gone by now
         return "The"
     late = text[int(_FROM * len(text)):]

@@ -30,11 +30,13 @@ _COLUMNS = ("model", "tokens", "nats/token", "perplexity", "bits/byte", "tokens/
     "more of what stands before it [windows side by side]."))
 @click.option("--val-fraction", type=float, default=0.0, metavar="F", help=(
     "Only the last part of the text, as training holds it out; 0.1 is a tenth [all of it]."))
+@click.option("--encoding", default="auto", metavar="NAME", help="Encoding of the text [auto].")
+@click.option("--as-text", is_flag=True, help="Take a web page, JSON or the like as it is.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @place_options("float32")
 def eval_command(
-    names: tuple[str, ...], stride: int | None, val_fraction: float, as_json: bool, device: str,
-    dtype: str,
+    names: tuple[str, ...], stride: int | None, val_fraction: float, encoding: str, as_text: bool,
+    as_json: bool, device: str, dtype: str,
 ) -> None:
     """Measure how well each MODEL foretells TEXT, a file or an address.
 
@@ -51,10 +53,11 @@ def eval_command(
     from tuillm.store.models import find_model
     from tuillm.store.usage import using
     from tuillm.text import read_corpus
+    from tuillm.text.pipes import keep_pipes
 
     config = build_train({"corpus": text, "val_fraction": val_fraction})
     found = [find_model(name) for name in models]  # wrong names are told before torch is loaded
-    corpus = read_corpus(config.corpus)
+    corpus = read_corpus(keep_pipes(config.corpus), encoding, as_text=as_text)
     with ExitStack() as marks:
         for model in found:
             marks.enter_context(using(model.name, "eval"))

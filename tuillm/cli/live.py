@@ -53,7 +53,8 @@ class LiveView:
                 self._val.append((row["step"], row["val_loss"]))
         if samples:
             self._sample = samples[-1]
-        state = (len(self._train), status.state, status.notes, self._message, len(self._sample))
+        state = (len(self._train), status.state, status.doing, status.notes, self._message,
+                 len(self._sample))
         if state != self._drawn:
             self._drawn = state
             self._live.update(self._picture(), refresh=True)
@@ -101,6 +102,8 @@ class LiveView:
         text = Text()
         text.append(f" {self._run.id} ", style=f"bold {theme['background']} on {theme['primary']}")
         text.append(f" {status.state}", style=theme["primary"])
+        if status.doing:
+            text.append(f"  {status.doing}", style=theme["muted"])
         if status.parameters:
             text.append(
                 f"  {count(status.parameters)} parameters  text {count(status.train_tokens)} "

@@ -12,6 +12,7 @@ import click
 from tuillm import __version__
 from tuillm.cli.nearest import NearestGroup
 from tuillm.errors import TuillmError, printable
+from tuillm.urls import hide_secrets
 
 COMMANDS = {
     "dashboard": "See, steer and start everything (also: tuillm alone).",
@@ -102,5 +103,5 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"tuillm: {printable(' '.join(message.split()))}", file=sys.stderr)
+    print(f"tuillm: {printable(hide_secrets(' '.join(message.split())))}", file=sys.stderr)
     sys.exit(code)

@@ -15,6 +15,7 @@ from tuillm.errors import TuillmError
 from tuillm.store import runs
 from tuillm.store.runs import ACTIVE, RESUMABLE, Run
 from tuillm.units import age, count, duration, figure
+from tuillm.urls import public_url
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 _id = click.argument("run_id", metavar="ID")
@@ -44,6 +45,7 @@ def show(run_id: str, as_json: bool) -> None:
     run = runs.get_run(run_id)
     config = run.config.model_dump(mode="json")
     if as_json:
+        config |= {"corpus": [public_url(source) for source in config["corpus"]]}
         print_json(run.as_json() | {"config": config})
         return
     status = run.status()

@@ -105,6 +105,11 @@ def _tell_end(run: Run, status: Status, quiet: bool) -> str | None:
         )
     if status.state == "failed":
         raise TuillmError(f"run {run.id!r} failed: {status.error}", status.hint or "")
+    if status.state == "stopped" and status.best_step is None and not status.model:
+        if not quiet:
+            print("stopped before the first step: there is no model yet; take it up again: "
+                  f"tuillm runs resume {run.id}")
+        return None
     if not quiet:
         loss = "loss" if status.val_tokens == 0 else "held-out loss"
         print(f"{status.state} after {status.step:,} steps in {duration(status.elapsed)}; "
@@ -125,9 +130,14 @@ class PlainLines:
     def __init__(self, run: Run) -> None:
         self._every, self._shown = 5.0, 0.0
         self._notes: set[str] = set()
+        self._stage = ""
         print(f"run {run.id}", flush=True)
 
     def news(self, status: Status, rows: list[dict[str, Any]], samples: list[str]) -> None:
+        stage = status.doing.partition(",")[0]
+        if stage and stage != self._stage:
+            print(status.doing, flush=True)
+        self._stage = stage
         for note in status.notes:
             if note not in self._notes:
                 self._notes.add(note)

@@ -10,6 +10,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, Field
 
+from tuillm.urls import is_url, public_url
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -44,10 +46,10 @@ class Setting:
         if isinstance(value, bool):
             return "yes" if value else "no"
         if isinstance(value, tuple | list):
-            return " ".join(map(repr, value)) or "none"
+            return " ".join(map(self.words, value)) or "none"
         if isinstance(value, float):
             return f"{value:.10g}"
-        return repr(value)
+        return repr(public_url(value) if isinstance(value, str) and is_url(value) else value)
 
 
 def setting(

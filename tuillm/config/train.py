@@ -43,7 +43,12 @@ class TrainConfig(BaseModel):
     )
     preset: str = setting("tiny", "the recipe to start from", group="text")
     encoding: str = setting(
-        "auto", "encoding of the text; auto knows UTF-8, UTF-16 and cp1252", group="text"
+        "auto", "encoding of the text; auto knows UTF-8, UTF-16 and UTF-32, and guesses others",
+        group="text",
+    )
+    as_text: bool = setting(
+        False, "learn the text as it is, also a web page, JSON, XML or another kind of source",
+        group="text",
     )
     tokenizer: Literal["auto", "char", "bpe", "gpt2"] = setting(
         "auto", "how text becomes tokens; bpe learns its pieces from the corpus", group="text"

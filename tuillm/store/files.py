@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tuillm.errors import TuillmError
+from tuillm.json_text import to_json
 from tuillm.store.paths import ensure_dir
 
 
@@ -43,7 +44,7 @@ def write_text(path: Path, content: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Replace `path` by a JSON document in one step."""
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    write_text(path, to_json(value, indent=2) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def append_json(path: Path, value: Any) -> None:
     A line that a crash or a full disk tore before is ended first, so that it spoils no other;
     one that another process is just writing may look torn, which costs an empty line.
     """
-    line = (json.dumps(value, ensure_ascii=False) + "\n").encode()
+    line = (to_json(value) + "\n").encode()
     try:
         handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:

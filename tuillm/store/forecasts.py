@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError
+from tuillm.json_text import to_json
 from tuillm.store.processes import module_command, module_environment
 
 _MODULE = "tuillm.training.forecast"
@@ -88,7 +89,7 @@ class ForecastProcess:
         """Start the process; returns at once."""
         self._cancelled = self._reading = False
         with tempfile.TemporaryFile() as settings:  # a pipe might fill up before it is read
-            settings.write(config.model_dump_json().encode())
+            settings.write(to_json(config.model_dump(mode="json")).encode())
             settings.seek(0)
             self._process = subprocess.Popen(
                 module_command(_MODULE), env=module_environment(),

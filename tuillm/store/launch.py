@@ -3,6 +3,8 @@
 Knows the worker only by its module's name: importing it would cost torch.
 """
 
+import json
+
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError, UsageError
 from tuillm.store.files import read_json, recover_folder
@@ -18,6 +20,7 @@ from tuillm.store.runs import (
     model_name,
 )
 from tuillm.store.usage import refuse_if_used
+from tuillm.urls import ADDRESSES, has_secrets, is_url, stored_url
 
 _WORKER = "tuillm.training.worker"
 
@@ -53,7 +56,11 @@ def start_run(config: TrainConfig, *, replace: bool = False) -> Run:
     `replace` lets the run publish over a model of the same name.
     """
     run = create_run(config, this_process())
-    _spawn(run, ["--replace"] if replace else [])
+    secret = {stored_url(source): source for source in config.corpus
+              if is_url(source) and has_secrets(source)}
+    # handed on, never written down: what is not in the cache yet has to be fetched with them
+    _spawn(run, ["--replace"] if replace else [],
+           {ADDRESSES: json.dumps(secret)} if secret else {})
     return run
 
 
@@ -84,8 +91,8 @@ def resume_run(run: Run, *, extend: int = 0) -> int:
     return step
 
 
-def _spawn(run: Run, options: list[str]) -> None:
-    owner = start_detached(_WORKER, [str(run.path), *options], run.log)
+def _spawn(run: Run, options: list[str], environment: dict[str, str] | None = None) -> None:
+    owner = start_detached(_WORKER, [str(run.path), *options], run.log, environment or {})
     # from here on the run is lost when the worker dies, whatever becomes of this process
     fresh = {"pid": owner.pid, "process_started": owner.started}
     if (status := run.status()).state == "preparing":

@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+_NOTHING: Mapping[str, str] = {}
 _started: list[subprocess.Popen[bytes]] = []
 
 
@@ -69,14 +71,17 @@ def module_environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(path)}
 
 
-def start_detached(module: str, arguments: list[str], log: Path) -> ProcessId:
+def start_detached(
+    module: str, arguments: list[str], log: Path, environment: Mapping[str, str] = _NOTHING
+) -> ProcessId:
     """Start `python -m MODULE ARGUMENTS...`, its output going to the end of the file `log`.
 
     It gets a session of its own, so that Ctrl-C in the terminal that started it never reaches it.
+    `environment` is added to this process's own.
     """
     with log.open("ab") as file:
         process = subprocess.Popen(
-            module_command(module, *arguments), env=module_environment(),
+            module_command(module, *arguments), env={**module_environment(), **environment},
             stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True,
         )
     # those that have ended are asked, or they would stay as zombies

@@ -18,16 +18,18 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from tuillm.config import TrainConfig
-from tuillm.errors import TuillmError, UsageError, did_you_mean
+from tuillm.errors import TuillmError, UsageError, did_you_mean, printable
 from tuillm.store.files import append_json, read_json, remove_folder, write_json
 from tuillm.store.names import check_name, name_from
 from tuillm.store.paths import ensure_dir, runs_dir
 from tuillm.store.processes import ProcessId
+from tuillm.urls import hide_secrets, stored_url
+from tuillm.user_paths import user_path
 
 State = Literal["preparing", "running", "paused", "finished", "stopped", "failed", "lost"]
 Request = Literal["pause", "resume", "stop", "eval", "sample", "extend"]
@@ -37,11 +39,16 @@ RESUMABLE: tuple[State, ...] = ("stopped", "failed", "lost")
 _MOST_STEPS = 1_000_000_000
 
 
+# sentences that may quote a path or an address: they are written down as they may be shown
+_Shown = Annotated[str, AfterValidator(lambda text: printable(hide_secrets(text)))]
+
+
 class Status(BaseModel):
     """The contents of `status.json`. Times are seconds; `heartbeat`, `created` since 1970.
 
     `val_loss` and `bits_per_byte` are the best so far, `best_step` when that was; `notes`
-    are sentences about what was decided for the person; `model` is the published name.
+    are sentences about what was decided for the person; `model` is the published name. `doing`
+    says what a run in `preparing` is busy with, and how far it is.
     `before_loss` and `before_bits_per_byte` are those of the model that the run started from.
     `extended_steps` is by how much the run was extended beyond its settings, all in all.
     """
@@ -49,6 +56,7 @@ class Status(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     state: State = "preparing"
+    doing: str = ""
     pid: int = 0
     process_started: float = 0.0
     created: float = 0.0
@@ -71,10 +79,10 @@ class Status(BaseModel):
     val_tokens: int | None = None
     device: str | None = None
     dtype: str | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[_Shown, ...] = ()
     model: str | None = None
-    error: str | None = None
-    hint: str | None = None
+    error: _Shown | None = None
+    hint: _Shown | None = None
 
 
 @dataclass(frozen=True)
@@ -174,7 +182,8 @@ def model_name(config: TrainConfig) -> str:
 def create_run(config: TrainConfig, process: ProcessId) -> Run:
     """Make a new run folder `NAME-1`, `NAME-2`... in state `preparing`, owned by `process`.
 
-    Its paths are absolute from then on: a run may be taken up again from any directory.
+    Its paths are absolute from then on: a run may be taken up again from any directory. Its
+    addresses are without their secrets: what was fetched with them is found in the cache.
     """
     ensure_dir(runs_dir())
     config = _with_absolute_paths(config)
@@ -308,11 +317,11 @@ def _asked(row: dict[str, Any]) -> Asked | None:
 
 
 def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
-    corpus = tuple(source if "://" in source else os.path.abspath(os.path.expanduser(source))
+    corpus = tuple(stored_url(source) if "://" in source else os.path.abspath(user_path(source))
                    for source in config.corpus)
     parent = config.init_from
     if parent and parent != os.path.basename(parent):  # a folder, no name of the registry
-        parent = os.path.abspath(os.path.expanduser(parent))
+        parent = os.path.abspath(user_path(parent))
     return config.model_copy(update={"corpus": corpus, "init_from": parent})
 
 

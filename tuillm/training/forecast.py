@@ -33,7 +33,7 @@ def forecast(config: TrainConfig) -> Iterator[Forecast]:
 def main() -> int:
     """Read settings on stdin, print forecasts; return the exit code."""
     try:
-        for each in forecast(TrainConfig.model_validate_json(sys.stdin.read())):
+        for each in forecast(TrainConfig.model_validate(json.load(sys.stdin))):
             print_line(each.as_json())
         return 0
     except BrokenPipeError:

@@ -15,7 +15,7 @@ from typing import Any
 
 from tuillm import __version__
 from tuillm.config import TrainConfig
-from tuillm.errors import TuillmError
+from tuillm.errors import Interrupted, TuillmError, printable
 from tuillm.store.files import append_json, recover_folder, remove_folder
 from tuillm.store.models import (
     Model,
@@ -29,6 +29,7 @@ from tuillm.store.models import (
 from tuillm.store.processes import this_process
 from tuillm.store.runs import Asked, Run, State, Status, create_run, model_name, requests
 from tuillm.store.usage import users_of
+from tuillm.text.pipes import keep_pipes
 from tuillm.training.checkpoint import (
     copy_model_files,
     load_checkpoint,
@@ -48,6 +49,8 @@ def run_here(trainer: Trainer, *, replace: bool = False) -> Model:
 
     Raises TuillmError when the name is taken (unless `replace`) or training fails.
     """
+    corpus = keep_pipes(trainer.config.corpus)
+    trainer.config = trainer.config.model_copy(update={"corpus": corpus})
     name = model_name(trainer.config)
     if not replace:
         refuse_if_taken(name, "another name: Trainer(name=...); in its place: run(replace=True)")
@@ -78,6 +81,7 @@ class Recorder:
         self._written = self._saved = 0.0
         self._save_cost = 0.0
         trainer.interrupted = self._stop_wanted
+        trainer.tick = self._tick
 
     def stop(self) -> None:
         """Ask for an end at the next step boundary, as a `stop` in the control file does."""
@@ -88,6 +92,10 @@ class Recorder:
         try:
             with self._interrupts():
                 return self._run_all()
+        except Interrupted as error:
+            self._say(f"stopped: {error}")
+            self._write(state="stopped", doing="", eta=None)
+            raise
         except TuillmError as error:
             self._say(f"failed: {error}")  # before the status: who reads that finds this
             self._write(state="failed", error=error.message, hint=error.hint or None, eta=None)
@@ -172,8 +180,9 @@ class Recorder:
         trainer = self._trainer
         held_out = len(trainer.tokens.val) if trainer.tokens.val is not trainer.tokens.train else 0
         self._write(
-            state="running", notes=tuple(trainer.notes), train_tokens=len(trainer.tokens.train),
-            val_tokens=held_out, parameters=trainer.model.parameter_count,
+            state="running", doing="", notes=tuple(trainer.notes),
+            train_tokens=len(trainer.tokens.train), val_tokens=held_out,
+            parameters=trainer.model.parameter_count,
             device=str(trainer.device), dtype=str(trainer.dtype).removeprefix("torch."),
             step=trainer.step, extended_steps=trainer.extended_steps,
         )
@@ -249,9 +258,17 @@ class Recorder:
             self._trainer.eval_wanted = True
         elif request == "extend":
             self._more_steps += asked.steps
-        elif request == "sample":
+        elif request == "sample" and self._status.state != "preparing":
             text = self._trainer.sample()
             append_json(self._run.samples, {"step": self._trainer.step, "text": text})
+
+    def _tick(self, stage: str, share: float) -> None:
+        """Take what preparing the text has got to; raise Interrupted when it is not wanted."""
+        if self._stop_wanted():
+            raise Interrupted("the run was stopped while it prepared its text",
+                              f"go on with: tuillm runs resume {self._run.id}")
+        if time.monotonic() - self._written > _STATUS_EVERY:
+            self._write(doing=f"{stage}, {share:.0%}")
 
     def _stop_wanted(self) -> bool:
         self._read_control()
@@ -282,7 +299,7 @@ class Recorder:
         parent = trainer.config.init_from
         card = ModelCard(
             origin="trained" if parent is None else "fine-tuned",
-            parent=None if parent is None else Path(parent).name, run=run.id,
+            parent=None if parent is None else printable(Path(parent).name), run=run.id,
             corpus=trainer.corpus.label, corpus_sha256=trainer.corpus.sha256,
             corpus_bytes=trainer.corpus.bytes, lora=_lora_words(trainer.config),
             tokenizer=trainer.tokenizer.kind, parameters=trainer.model.parameter_count,

@@ -22,6 +22,7 @@ from tuillm.model.lora import adapter_state, load_adapter_state, ready
 from tuillm.model.memory import keep_freed_memory
 from tuillm.store.models import Model, find_model, shape_of
 from tuillm.text import load_tokenizer, read_corpus, tokenize
+from tuillm.text.progress import Tick, unwatched
 from tuillm.training.batches import Batches
 from tuillm.training.beginning import begin, copy_weights, fit
 from tuillm.training.evaluate import Evaluation, evaluate
@@ -70,6 +71,7 @@ class Trainer:
         self.before: Evaluation | None = None
         self.eval_wanted = False
         self.interrupted: Callable[[], bool] = lambda: False
+        self.tick: Tick = unwatched
         self._prepared = False
         self._course = Course(config)
         self._evals_without_gain = 0
@@ -105,12 +107,14 @@ class Trainer:
         torch.manual_seed(self.config.seed)
         self.device = choose_device(self.config.device)
         self.dtype = choose_train_dtype(self.config.dtype, self.device)
-        self.corpus = read_corpus(self.config.corpus, self.config.encoding)
+        as_text = self.config.as_text or checkpoint is not None  # what was begun is gone on with
+        self.corpus = read_corpus(self.config.corpus, self.config.encoding, as_text=as_text,
+                                  tick=self.tick)
         parent = None
         if self.config.init_from is not None:
             parent = checkpoint or find_model(self.config.init_from).path
         given = load_tokenizer(parent) if parent else None
-        self.tokens = tokenize(self.corpus, self.config, given)
+        self.tokens = tokenize(self.corpus, self.config, given, self.tick)
         self.tokenizer = self.tokens.tokenizer
         beginning = begin(self.config, self.tokens, parent)
         self.model, self.window = beginning.model, beginning.window

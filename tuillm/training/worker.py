@@ -10,10 +10,11 @@ import sys
 import time
 from pathlib import Path
 
-from tuillm.errors import TuillmError
+from tuillm.errors import TuillmError, printable
 from tuillm.store.runs import Run
 from tuillm.training.record import Recorder
 from tuillm.training.trainer import Trainer
+from tuillm.urls import hide_secrets
 
 
 def main(arguments: list[str]) -> int:
@@ -37,7 +38,7 @@ def main(arguments: list[str]) -> int:
 
 def _say(line: str) -> None:
     """Print a line of the log, with the time of day, at once."""
-    print(time.strftime("%H:%M:%S"), line, flush=True)
+    print(time.strftime("%H:%M:%S"), printable(hide_secrets(line)), flush=True)
 
 
 if __name__ == "__main__":

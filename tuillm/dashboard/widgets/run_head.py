@@ -23,6 +23,8 @@ class RunHead(Static):
         first.append(entry.id, style=f"bold {colors['primary']}")
         role = STATE_ROLES[status.state]
         first.append(f"  {state_words(status.state)}", style=colors.get(role, ""))
+        if status.doing:
+            first.append(f"   {printable(status.doing)}", style=muted)
         if status.parameters:
             first.append(f"   {count(status.parameters)} parameters · "
                          f"{count(status.train_tokens)} tokens of text · "
