@@ -51,11 +51,7 @@ def download(
     than `max_bytes`, or breaks off; unless `as_text` also when a web page or the like comes in
     place of a text. No part of a file stays behind.
     """
-    try:
-        target = cached_path(url)
-    except ValueError as error:
-        raise TuillmError(f"cannot fetch {public_url(url)}: {_without_secrets(str(error), url)}",
-                          "check the address") from None
+    target = cached_path(url)
     if not is_cached(url, as_text=as_text):
         ensure_dir(target.parent)
         _fetch(_with_secrets(url), target, progress, as_text, max_bytes, timeout)
@@ -63,8 +59,13 @@ def download(
 
 
 def cached_path(url: str) -> Path:
-    """Where the file of an address is, or will be; raises ValueError for an impossible one."""
-    name = PurePosixPath(unquote(urlsplit(url).path)).name.lstrip(".") or "text"
+    """Where the file of an address is, or will be; raises TuillmError for an impossible one."""
+    try:
+        path = urlsplit(url).path
+    except ValueError as error:
+        raise TuillmError(f"cannot fetch {public_url(url)}: {_without_secrets(str(error), url)}",
+                          "check the address") from None
+    name = PurePosixPath(unquote(path)).name.lstrip(".") or "text"
     short = name.encode(errors="replace")[-100:].decode(errors="ignore")  # a disk counts bytes
     return cache_dir() / "downloads" / address_key(url) / short
 

@@ -76,7 +76,9 @@ _TAG = re.compile(r"</?(?:a|abbr|article|b|blockquote|br|div|em|font|h[1-6]|hr|i
 _KEYED = re.compile(r'\s*[\[{]\s*[\[{]?\s*"[^"\n]{1,80}"\s*:')
 _ESCAPE = re.compile(r"(?:\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}|&#x?[0-9a-fA-F]{1,6};|"
                      r"=[0-9A-F]{2}|%[0-9A-F]{2})")
-_BASE64_LINE = re.compile(r"^[A-Za-z0-9+/]{60,}={0,2}$", re.MULTILINE)
+# with letters of both cases and digits, as genes and rows of letters have not
+_BASE64_LINE = re.compile(r"^(?=[A-Z0-9+/]*[a-z])(?=[a-z0-9+/]*[A-Z])(?=[A-Za-z+/]*[0-9])"
+                          r"[A-Za-z0-9+/]{60,}={0,2}$", re.MULTILINE)
 
 
 def recognize(content: bytes) -> Found | None:
@@ -172,7 +174,7 @@ def _is_base64(head: str) -> bool:
 
 def _columns(head: str) -> int:
     """How many columns the first lines have, all alike, or 0."""
-    lines = [line for line in head.split("\n")[:-1] if line][:50]
+    lines = [stripped for line in head.split("\n")[:-1] if (stripped := line.strip())][:50]
     for mark, least in (("\t", 1), (";", 2), (",", 3)):
         counts = {line.count(mark) for line in lines}
         if len(lines) >= 10 and len(counts) == 1 and (number := counts.pop()) >= least:

@@ -7,7 +7,6 @@ on the way is said in `Corpus.notes`.
 import hashlib
 import os
 import stat
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +21,7 @@ from tuillm.urls import is_url, public_url
 from tuillm.user_paths import user_path
 
 _PIECE = 1 << 24
+_STAGE = "reading the text"
 
 
 @dataclass(frozen=True)
@@ -71,16 +71,15 @@ def read_corpus(
     if not sources:
         raise TuillmError("no text was named", "tuillm train BOOK.txt")
     documents, notes = [], []
-    for number, source in enumerate(sources):
+    for source in sources:
         shown = shown_source(source)
-        content = _read(source, as_text, lambda share, done=number: tick(  # type: ignore[misc]
-            "reading the text", (done + share) / len(sources)))
+        content = _read(source, as_text, tick)
         if not as_text and (found := recognize_binary(content)):
             raise found.refusal(shown)
         text, remarks = decode(content, shown, encoding, charset_of(source)
                                if is_url(source) else "")
         del content
-        tick("reading the text", (number + 1) / len(sources))
+        tick(_STAGE, 1.0)
         if not text.strip():
             raise TuillmError(f"{shown} is empty", "a book of 10 KB or more is a good start")
         if len(text) < 2:
@@ -102,7 +101,7 @@ def _label(source: str) -> str:
     return printable(cached_path(source).name if is_url(source) else Path(source).name)
 
 
-def _read(source: str, as_text: bool, tick: Callable[[float], None]) -> bytes:
+def _read(source: str, as_text: bool, tick: Tick) -> bytes:
     path = download(source, as_text=as_text) if is_url(source) else user_path(source)
     shown = shown_source(source)
     try:
@@ -119,7 +118,7 @@ def _read(source: str, as_text: bool, tick: Callable[[float], None]) -> bytes:
         raise TuillmError(f"cannot read {shown}: {error.strerror}") from None
 
 
-def _content(path: Path, tick: Callable[[float], None]) -> bytes:
+def _content(path: Path, tick: Tick) -> bytes:
     """Return the bytes of a file, read piece by piece."""
     pieces, done = [], 0
     with path.open("rb") as file:
@@ -127,7 +126,7 @@ def _content(path: Path, tick: Callable[[float], None]) -> bytes:
         while piece := file.read(_PIECE):
             pieces.append(piece)
             done += len(piece)
-            tick(min(done / size, 1.0))
+            tick(_STAGE, min(done / size, 1.0))
     return b"".join(pieces)
 
 

@@ -37,6 +37,7 @@ from tuillm.training.checkpoint import (
     save_model,
 )
 from tuillm.training.metrics import StepMetrics
+from tuillm.training.preparing import Preparing
 from tuillm.training.trainer import Trainer
 
 _STATUS_EVERY = 0.5
@@ -81,7 +82,7 @@ class Recorder:
         self._written = self._saved = 0.0
         self._save_cost = 0.0
         trainer.interrupted = self._stop_wanted
-        trainer.tick = self._tick
+        trainer.tick = Preparing(run, lambda: self._stop, lambda words: self._write(doing=words))
 
     def stop(self) -> None:
         """Ask for an end at the next step boundary, as a `stop` in the control file does."""
@@ -94,7 +95,7 @@ class Recorder:
                 return self._run_all()
         except Interrupted as error:
             self._say(f"stopped: {error}")
-            self._write(state="stopped", doing="", eta=None)
+            self._write(state="stopped", eta=None)
             raise
         except TuillmError as error:
             self._say(f"failed: {error}")  # before the status: who reads that finds this
@@ -180,7 +181,7 @@ class Recorder:
         trainer = self._trainer
         held_out = len(trainer.tokens.val) if trainer.tokens.val is not trainer.tokens.train else 0
         self._write(
-            state="running", doing="", notes=tuple(trainer.notes),
+            state="running", notes=tuple(trainer.notes),
             train_tokens=len(trainer.tokens.train), val_tokens=held_out,
             parameters=trainer.model.parameter_count,
             device=str(trainer.device), dtype=str(trainer.dtype).removeprefix("torch."),
@@ -258,17 +259,9 @@ class Recorder:
             self._trainer.eval_wanted = True
         elif request == "extend":
             self._more_steps += asked.steps
-        elif request == "sample" and self._status.state != "preparing":
+        elif request == "sample":
             text = self._trainer.sample()
             append_json(self._run.samples, {"step": self._trainer.step, "text": text})
-
-    def _tick(self, stage: str, share: float) -> None:
-        """Take what preparing the text has got to; raise Interrupted when it is not wanted."""
-        if self._stop_wanted():
-            raise Interrupted("the run was stopped while it prepared its text",
-                              f"go on with: tuillm runs resume {self._run.id}")
-        if time.monotonic() - self._written > _STATUS_EVERY:
-            self._write(doing=f"{stage}, {share:.0%}")
 
     def _stop_wanted(self) -> bool:
         self._read_control()
@@ -336,6 +329,8 @@ class Recorder:
 
     def _write(self, **update: Any) -> None:
         update["heartbeat"] = time.time()
+        if update.get("state", "preparing") != "preparing":
+            update["doing"] = ""
         self._status = Status.model_validate(self._status.model_dump() | update)
         self._run.write_status(self._status)
         self._written = time.monotonic()
