@@ -13,19 +13,20 @@ Knows files and processes; knows nothing of torch, and draws nothing.
 """
 
 import itertools
-import json
+import math
 import os
 import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeGuard, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from tuillm.config import TrainConfig
-from tuillm.errors import TuillmError, UsageError, did_you_mean
+from tuillm.config.train import MOST_STEPS
+from tuillm.errors import TuillmError, UsageError, brief, did_you_mean
 from tuillm.store.files import (
     append_json,
     disk_error,
@@ -35,6 +36,7 @@ from tuillm.store.files import (
     remove_folder,
     write_json,
 )
+from tuillm.store.jsonl import latest_steps, read_metrics, read_rows
 from tuillm.store.locks import Lock
 from tuillm.store.names import check_name, name_from
 from tuillm.store.paths import ensure_dir, runs_dir
@@ -46,7 +48,10 @@ Request = Literal["pause", "resume", "stop", "eval", "sample", "extend"]
 
 ACTIVE: tuple[State, ...] = ("preparing", "running", "paused")
 RESUMABLE: tuple[State, ...] = ("stopped", "failed", "lost")
-_MOST_STEPS = 1_000_000_000
+# what a front end may print and calculate with, whatever stands in the file
+_Count = Annotated[int, Field(ge=0, le=2**53)]
+_Figure = Annotated[float | None, BeforeValidator(
+    lambda value: None if isinstance(value, float) and not math.isfinite(value) else value)]
 
 
 class Status(BaseModel):
@@ -58,29 +63,29 @@ class Status(BaseModel):
     `extended_steps` is by how much the run was extended beyond its settings, all in all.
     """
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
     state: State = "preparing"
-    pid: int = 0
+    pid: _Count = 0
     process_started: float = 0.0
     created: float = 0.0
     heartbeat: float = 0.0
-    step: int = 0
+    step: _Count = 0
     progress: float = 0.0
     epoch: float = 0.0
     elapsed: float = 0.0
-    eta: float | None = None
-    extended_steps: int = 0
-    train_loss: float | None = None
-    tokens_per_sec: float | None = None
-    val_loss: float | None = None
-    bits_per_byte: float | None = None
-    best_step: int | None = None
-    before_loss: float | None = None
-    before_bits_per_byte: float | None = None
-    parameters: int | None = None
-    train_tokens: int | None = None
-    val_tokens: int | None = None
+    eta: _Figure = None
+    extended_steps: _Count = 0
+    train_loss: _Figure = None
+    tokens_per_sec: _Figure = None
+    val_loss: _Figure = None
+    bits_per_byte: _Figure = None
+    best_step: _Count | None = None
+    before_loss: _Figure = None
+    before_bits_per_byte: _Figure = None
+    parameters: _Count | None = None
+    train_tokens: _Count | None = None
+    val_tokens: _Count | None = None
     device: str | None = None
     dtype: str | None = None
     notes: tuple[str, ...] = ()
@@ -279,62 +284,24 @@ def requests(run: Run, offset: int) -> tuple[list[Asked], int]:
 def steps_of(text: str) -> int:
     """Return the number of steps that a person has typed; raises UsageError for anything else."""
     digits = text.strip().replace(",", "")
-    if not digits.isascii() or not digits.isdigit() or not 0 < int(digits) <= _MOST_STEPS:
-        raise UsageError(f"{text!r} is no number of steps", "a whole number from 1 on")
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 20
+            and 0 < int(digits) <= MOST_STEPS):
+        raise UsageError(f"{brief(text)} is no number of steps",
+                         f"a whole number from 1 to {MOST_STEPS:,}")
     return int(digits)
 
 
 def check_extension(steps: int) -> int:
-    """Return the steps that a run is to take in addition; raises UsageError for less than one."""
-    if type(steps) is not int or steps < 1:
-        raise UsageError(f"a run cannot be extended by {steps!r} steps", "allowed: 1 or more")
+    """Return the steps that a run is to take in addition; raises UsageError for what is none."""
+    if not _is_extension(steps):
+        raise UsageError(f"a run cannot be extended by {brief(steps)} steps",
+                         f"allowed: 1 to {MOST_STEPS:,}")
     return steps
-
-
-def read_rows(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-    """Return the JSON objects of the whole lines from byte `offset` on, and the new offset.
-
-    A torn last line is left for the next call, damaged lines are passed over; a file that
-    is missing is empty, and one that has shrunk is read from its beginning.
-    """
-    try:
-        with path.open("rb") as file:
-            if path.stat().st_size < offset:
-                offset = 0
-            file.seek(offset)
-            content = file.read()
-    except FileNotFoundError:
-        return [], 0
-    whole = content[: content.rfind(b"\n") + 1]
-    rows = []
-    for line in whole.splitlines():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, dict):
-            rows.append(row)
-    return rows, offset + len(whole)
-
-
-def read_tail(path: Path, limit: int = 65_536) -> list[dict[str, Any]]:
-    """Return the JSON objects of the last whole lines, from at most `limit` bytes."""
-    try:
-        size = path.stat().st_size
-    except OSError:
-        return []
-    return read_rows(path, max(size - limit, 0))[0]
 
 
 def metric_rows(run: Run) -> Iterator[dict[str, Any]]:
     """Yield a run's metrics by step; what a resume took up again counts as it was then."""
-    rows: list[dict[str, Any]] = []
-    for row in read_rows(run.metrics)[0]:
-        if "step" in row:
-            while rows and rows[-1]["step"] >= row["step"]:
-                rows.pop()
-            rows.append(row)
-    return iter(rows)
+    return latest_steps(read_metrics(run.metrics)[0])
 
 
 def _asked(row: dict[str, Any]) -> Asked | None:
@@ -344,7 +311,11 @@ def _asked(row: dict[str, Any]) -> Asked | None:
         return None
     if request != "extend":
         return Asked(request)
-    return Asked(request, steps) if type(steps) is int and steps > 0 else None
+    return Asked(request, steps) if _is_extension(steps) else None
+
+
+def _is_extension(steps: Any) -> TypeGuard[int]:
+    return type(steps) is int and 0 < steps <= MOST_STEPS
 
 
 def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
