@@ -38,18 +38,15 @@ def temporary_file(target: Path, private: bool = False) -> Iterator[tuple[Path, 
     where there is none, and for its owner alone if `private`. Raises OSError.
     """
     mode = 0o600 if private else 0o666
-    path, fd = _make(target, "new", lambda path: os.open(
-        path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode))
+    made = _Made(target, lambda path: os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode))
     try:
         with suppress(FileNotFoundError):
             before = stat.S_IMODE(os.stat(target).st_mode)
-            if not private and before != stat.S_IMODE(os.fstat(fd).st_mode):
-                os.fchmod(fd, before & 0o777)
-        yield path, fd
+            if not private and before != stat.S_IMODE(os.fstat(made.fd).st_mode):
+                os.fchmod(made.fd, before & 0o777)
+        yield made.path, made.fd
     finally:
-        with suppress(OSError):
-            path.unlink()
-        os.close(fd)
+        made.remove()
 
 
 @contextmanager
@@ -58,15 +55,11 @@ def temporary_folder(target: Path) -> Iterator[Path]:
 
     Raises OSError.
     """
-    path, lock = None, Lock(None)
+    made = _Made(target, _open_new_folder)
     try:
-        with uninterrupted():
-            path, lock = make_folder(target, "new")
-        yield path
+        yield made.path
     finally:
-        with uninterrupted(), lock, suppress(OSError):
-            if path and path.exists():
-                discard(path)
+        made.remove()
 
 
 def make_folder(target: Path, kind: Kind) -> tuple[Path, Lock]:
@@ -124,6 +117,32 @@ def sync_folder(folder: Path) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+class _Made:
+    """A file or folder in the making; it goes with this object, if nothing removes it before.
+
+    So it does where Ctrl-C comes right between a block and its `finally`.
+    """
+
+    def __init__(self, target: Path, create: Callable[[Path], int]) -> None:
+        self.fd = -1
+        with uninterrupted():
+            self.path, self.fd = _make(target, "new", create)
+
+    def remove(self) -> None:
+        """Remove it, unless it was renamed, and let go of it."""
+        with uninterrupted():
+            fd, self.fd = self.fd, -1
+            if fd >= 0:
+                with suppress(OSError):
+                    if os.path.lexists(self.path):
+                        discard(self.path)
+                os.close(fd)
+
+    def __del__(self) -> None:
+        if self.fd >= 0:
+            self.remove()
 
 
 def _make(target: Path, kind: Kind, create: Callable[[Path], int]) -> tuple[Path, int]:
