@@ -63,6 +63,11 @@ target = place / "file"
 def prepare():
     target.write_bytes(b"old")
 """
+FILLED = FILE + """
+def fill():
+    with new_file(target) as file:
+        file.write_bytes(b'new')
+"""
 FOLDER = """
 target = place / "folder"
 def prepare():
@@ -85,8 +90,7 @@ def prepare():
         (FILE, "write_bytes(target, b'new')", "assert target.read_bytes() in (b'old', b'new')"),
         (NOTHING, "write_new(target, b'new')",
          "assert not target.exists() or target.read_bytes() == b'new'"),
-        (FILE + "\ndef fill():\n    with new_file(target) as file:\n        file.write_bytes(b'new')",
-         "fill()", "assert target.read_bytes() in (b'old', b'new')"),
+        (FILLED, "fill()", "assert target.read_bytes() in (b'old', b'new')"),
         (NOTHING, "append_json(target, {'a': 1})",
          "assert not target.exists() or target.read_bytes() in (b'', b'{\"a\": 1}\\n')"),
         (FOLDER, "fill()", "assert (target / 'name').read_text() in ('old', 'new')"),

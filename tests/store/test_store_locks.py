@@ -61,7 +61,7 @@ def test_a_detached_process_that_cannot_start_holds_nothing(tmp_path):
     """A worker that dies at once leaves its lock free."""
     path = tmp_path / "lock"
     with take(path) as lock:
-        start_detached("tuillm.there_is_no_such_module", [], tmp_path / "log", lock)
+        start_detached("tuillm.there_is_no_such_module", [], tmp_path / "log", lock=lock)
     end = threading.Event()
     while is_held(path):
         end.wait(0.01)

@@ -28,6 +28,10 @@ from tuillm.store.temporary import (
 )
 
 
+class DiskError(TuillmError):
+    """What a disk refused; whatever was there before is as it was."""
+
+
 def write_bytes(path: Path, content: bytes, *, private: bool = False) -> None:
     """Replace `path` by `content` in one step; raises TuillmError when the disk refuses.
 
@@ -300,11 +304,11 @@ def hold(path: Path, refusal: Callable[[], TuillmError], wait: float = 0.0) -> L
         raise disk_error(error, path) from None
 
 
-def disk_error(error: OSError, path: Path) -> TuillmError:
+def disk_error(error: OSError, path: Path) -> DiskError:
     """Put what the disk said into one line."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return TuillmError(f"no space left to write {path}", "free some space and try again")
-    return TuillmError(f"cannot write {path}: {error.strerror or error}")
+        return DiskError(f"no space left to write {path}", "free some space and try again")
+    return DiskError(f"cannot write {path}: {error.strerror or error}")
 
 
 def _sync(folder: Path) -> None:

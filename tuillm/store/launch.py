@@ -104,7 +104,7 @@ def _refuse_to_resume(run: Run, status: Status, extend: int) -> None:
 
 def _spawn(run: Run, options: list[str], lock: Lock) -> None:
     """Start a worker that holds the run's lock from its first moment on."""
-    owner = start_detached(_WORKER, [str(run.path), *options], run.log, lock)
+    owner = start_detached(_WORKER, [str(run.path), *options], run.log, lock=lock)
     if lock.fd is None and (status := run.recorded()).state == "preparing":
         # without a lock the worker is known by its number, which it writes down only later
         run.write_status(status.model_copy(

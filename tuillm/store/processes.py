@@ -55,7 +55,7 @@ def owner_lives(lock: Path, process: ProcessId) -> bool:
 
 
 def start_detached(
-    module: str, arguments: list[str], log: Path, lock: Lock | None = None
+    module: str, arguments: list[str], log: Path, *, lock: Lock | None = None
 ) -> ProcessId:
     """Start `python -m MODULE ARGUMENTS...`, its output going to the end of the file `log`.
 

@@ -234,7 +234,8 @@ def _pulled_already(pull: Pull) -> TuillmError:
 
 
 def _spawn(pull: Pull, arguments: list[str], lock: Lock) -> None:
-    owner = start_detached("tuillm", ["pull", *arguments, "--worker"], pull.path / "log.txt", lock)
+    owner = start_detached("tuillm", ["pull", *arguments, "--worker"], pull.path / "log.txt",
+                           lock=lock)
     if lock.fd is None:  # the process is known by its number alone, as long as we are its owner
         status = pull.status()
         if pull.path.is_dir() and status.pid == this_process().pid:

@@ -9,14 +9,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from tuillm import __version__
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError
-from tuillm.store.files import append_json, recover_folder, remove_folder
+from tuillm.store.files import DiskError, append_json, recover_folder, remove_folder
 from tuillm.store.models import (
     Model,
     ModelCard,
@@ -90,8 +90,11 @@ class Recorder:
             with self._interrupts():
                 return self._run_all()
         except TuillmError as error:
+            if isinstance(error, DiskError) and (name := self._publish_best()):
+                error.hint = f"{error.hint}; the best so far is {name!r}".removeprefix("; ")
             self._say(f"failed: {error}")  # before the status: who reads that finds this
-            self._write(state="failed", error=error.message, hint=error.hint or None, eta=None)
+            with suppress(DiskError):  # then the process that ends tells by its lock
+                self._write(state="failed", error=error.message, hint=error.hint or None, eta=None)
             raise
         except BaseException as error:
             traceback.print_exc()
@@ -127,6 +130,8 @@ class Recorder:
         else:
             self._trainer.prepare()
             if self._run.best.exists():  # of an earlier beginning that came to no checkpoint
+                if self._status.best_step and not self._published:
+                    self._publish()
                 remove_folder(self._run.best)
         self._describe()
         self._extend()
@@ -304,6 +309,15 @@ class Recorder:
                     raise
         self._published = name
         return get_model(name)
+
+    def _publish_best(self) -> str:
+        """Publish what a run has learned that a full disk ends, by links; return its name, or ''."""
+        if self._status.best_step and self._run.best.exists():
+            with suppress(TuillmError):
+                name = self._publish().name
+                self._status = self._status.model_copy(update={"model": name})
+                return name
+        return ""
 
     def _name_to_publish(self) -> tuple[str, bool]:
         """Return the name to publish under, and whether it replaces a model."""
