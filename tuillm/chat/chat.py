@@ -121,7 +121,7 @@ class Chat:
 
     def _mark_use(self) -> None:
         self._in_use.close()
-        self._in_use.enter_context(using(self.model.name, "chat"))
+        self._in_use.enter_context(using(self.model.path, "chat"))
 
     # settings
 

@@ -102,7 +102,7 @@ def compare(chat: Chat, rest: str) -> None:
         raise UsageError("/compare wants the name of a model", "tuillm list shows them")
     other = find_model(name)
     prompt = text.strip() or _prompt(chat)
-    with using(other.name, "compare"):
+    with using(other.path, "compare"):
         chat.screen.note(f"loading {other.name}")
         samplers = [(chat.model, chat.sampler), (other, Sampler(other.path, *chat.place))]
         show_comparison(samplers, prompt, chat.config, input=chat.screen.input)

@@ -77,7 +77,7 @@ def _filter(
         print("type your message, Ctrl-D ends it", file=sys.stderr)
     # the last line end is the shell's: `echo` and the chat's Enter mean the same
     message = read_prompt("-").removesuffix("\n").removesuffix("\r")
-    with using(model.name, "chat"):
+    with using(model.path, "chat"):
         from tuillm.generation import Sampler
 
         prompt, config = _as_turn(model, message, config)

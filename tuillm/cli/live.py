@@ -48,7 +48,8 @@ class LiveView:
             if "step" not in row:  # the mark of a resume
                 continue
             self._row = row
-            self._train.append((row["step"], row["train_loss"]))
+            if "train_loss" in row:
+                self._train.append((row["step"], row["train_loss"]))
             if "val_loss" in row:
                 self._val.append((row["step"], row["val_loss"]))
         if samples:

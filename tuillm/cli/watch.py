@@ -15,7 +15,8 @@ from typing import Any, Protocol
 
 from tuillm.cli.comparing import comparing
 from tuillm.errors import TuillmError
-from tuillm.store.runs import ACTIVE, Run, Status, read_rows
+from tuillm.store.jsonl import read_metrics, read_rows
+from tuillm.store.runs import ACTIVE, Run, Status
 from tuillm.units import count, duration, figure
 
 _POLL = 0.1
@@ -65,7 +66,7 @@ def _follow(run: Run, view: View, presses: list[float]) -> Status | None:
     stopping = False
     while True:
         status = run.status()  # read before the rows: what it tells of is then in them
-        rows, metrics_at = read_rows(run.metrics, metrics_at)
+        rows, metrics_at = read_metrics(run.metrics, metrics_at)
         texts, samples_at = read_rows(run.samples, samples_at)
         view.news(status, rows, [str(row.get("text", "")) for row in texts])
         if status.state not in ACTIVE:
@@ -145,8 +146,9 @@ class PlainLines:
         for row in rows:
             if "step" not in row:  # the mark of a resume
                 continue
-            if "val_loss" in row or row["elapsed"] - self._shown >= self._every:
-                self._shown = row["elapsed"]
+            elapsed = row.get("elapsed", 0.0)
+            if "val_loss" in row or elapsed - self._shown >= self._every:
+                self._shown = elapsed
                 print(self._line(row), flush=True)
 
     def say(self, message: str) -> None:
@@ -156,11 +158,12 @@ class PlainLines:
         pass
 
     def _line(self, row: dict[str, Any]) -> str:
-        parts = [f"step {row['step']:,}", duration(row["elapsed"]),
-                 f"loss {row['train_loss']:.3f}"]
+        parts = [f"step {row['step']:,}", duration(row.get("elapsed")),
+                 f"loss {figure(row.get('train_loss'))}"]
         if "val_loss" in row:
-            parts.append(f"val {row['val_loss']:.3f}  {row['bits_per_byte']:.3f} bits/byte")
-        parts += [f"{count(row['tokens_per_sec'])} tokens/s", f"eta {duration(row.get('eta'))}"]
+            parts.append(f"val {figure(row['val_loss'])}  "
+                         f"{figure(row.get('bits_per_byte'))} bits/byte")
+        parts += [f"{count(row.get('tokens_per_sec'))} tokens/s", f"eta {duration(row.get('eta'))}"]
         return "  ".join(parts)
 
 

@@ -14,8 +14,9 @@ from pydantic import BaseModel, ValidationError
 from tuillm.config.fields import settings_of
 from tuillm.config.presets import LORA_RATE, PRESETS
 from tuillm.config.sampling import SamplingConfig
+from tuillm.config.single import refused
 from tuillm.config.train import TrainConfig
-from tuillm.errors import UsageError, did_you_mean
+from tuillm.errors import UsageError, brief, did_you_mean
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -55,7 +56,8 @@ def build_train(
     name = typed.get("preset") or file.get("preset") or default
     if not isinstance(name, str) or name not in PRESETS:
         known = "presets: " + ", ".join(PRESETS)
-        raise UsageError(f"unknown preset {name!r}", did_you_mean(str(name), PRESETS, known))
+        raise UsageError(f"unknown preset {brief(name)}",
+                         did_you_mean(name, PRESETS, known) if isinstance(name, str) else known)
     shape: Mapping[str, Any] = {}
     if shape_of and isinstance(parent, str | os.PathLike):
         shape = shape_of(os.fspath(parent))
@@ -69,8 +71,8 @@ def build_train(
                 values.pop(limit, None)
         if layer.get("tokenizer", "bpe") != "bpe":
             values.pop("vocab_size", None)
-        if layer.get("learning_rate", 1) < values.get("min_lr", 0):
-            values.pop("min_lr")
+        if _below(layer.get("learning_rate", 1), values.get("min_lr", 0)):
+            values.pop("min_lr", None)
         values.update(layer)
     if shape:
         values |= _shape_taken_over(values, shape)
@@ -95,7 +97,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # numbers of too many digits, too, or nested deep
         raise UsageError(f"{path} is not valid TOML: {error}") from None
 
 
@@ -137,11 +139,17 @@ def _shape_taken_over(values: Mapping[str, Any], shape: Mapping[str, Any]) -> di
             continue
         shorter = key == "block_size" and isinstance(value, int) and value < own
         if value != own and not shorter:
-            raise UsageError(f"{key} cannot be {value!r}: the model {model!r} has {own!r}",
+            raise UsageError(f"{key} cannot be {brief(value)}: the model {model!r} has {own!r}",
                              "leave it out, or train without --from")
     window = said.get("block_size") or max(2, shape["block_size"])  # 2 is the least there is
     kind = shape.get("tokenizer") or said.get("tokenizer", "auto")
     return {**shape, "block_size": window, "tokenizer": kind, "vocab_size": None}
+
+
+def _below(rate: Any, floor: Any) -> bool:
+    """Whether a rate is below a floor; what is no number is refused later, with all the others."""
+    numbers = isinstance(rate, int | float) and isinstance(floor, int | float)
+    return numbers and rate < floor
 
 
 def _validated(kind: type[Config], values: Mapping[str, Any]) -> Config:
@@ -149,7 +157,7 @@ def _validated(kind: type[Config], values: Mapping[str, Any]) -> Config:
     for key in values:
         if key not in known:
             raise UsageError(
-                f"unknown setting {key!r}",
+                f"unknown setting {brief(key)}",
                 did_you_mean(key, known, "tuillm train --help lists them all"),
             )
     try:
@@ -158,6 +166,4 @@ def _validated(kind: type[Config], values: Mapping[str, Any]) -> Config:
         first = error.errors()[0]
     if not first["loc"]:
         raise UsageError(str(first["msg"]).removeprefix("Value error, "))
-    setting = known[str(first["loc"][0])]
-    allowed = " or ".join(setting.choices) or setting.range or f"a {setting.type.__name__}"
-    raise UsageError(f"{setting.name} cannot be {first['input']!r}", f"allowed: {allowed}")
+    raise refused(known[str(first["loc"][0])], first["input"])

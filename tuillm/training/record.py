@@ -9,14 +9,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from tuillm import __version__
 from tuillm.config import TrainConfig
 from tuillm.errors import Interrupted, TuillmError, printable
-from tuillm.store.files import append_json, recover_folder, remove_folder
+from tuillm.store.files import DiskError, append_json, recover_folder, remove_folder
 from tuillm.store.models import (
     Model,
     ModelCard,
@@ -57,7 +57,8 @@ def run_here(trainer: Trainer, *, replace: bool = False) -> Model:
         refuse_if_taken(name, "another name: Trainer(name=...); in its place: run(replace=True)")
     trainer.prepare()
     run = create_run(trainer.config, this_process())
-    return Recorder(trainer, run, replace=replace).run()
+    with run.take():
+        return Recorder(trainer, run, replace=replace).run()
 
 
 class Recorder:
@@ -98,8 +99,11 @@ class Recorder:
             self._write(state="stopped", eta=None)
             raise
         except TuillmError as error:
+            if isinstance(error, DiskError) and (name := self._publish_best()):
+                error.hint = f"{error.hint}; the best so far is {name!r}".removeprefix("; ")
             self._say(f"failed: {error}")  # before the status: who reads that finds this
-            self._write(state="failed", error=error.message, hint=error.hint or None, eta=None)
+            with suppress(DiskError):  # then the process that ends tells by its lock
+                self._write(state="failed", error=error.message, hint=error.hint or None, eta=None)
             raise
         except BaseException as error:
             traceback.print_exc()
@@ -135,6 +139,8 @@ class Recorder:
         else:
             self._trainer.prepare()
             if self._run.best.exists():  # of an earlier beginning that came to no checkpoint
+                if self._status.best_step and not self._published:
+                    self._publish()
                 remove_folder(self._run.best)
         self._describe()
         self._extend()
@@ -313,6 +319,15 @@ class Recorder:
                     raise
         self._published = name
         return get_model(name)
+
+    def _publish_best(self) -> str:
+        """Publish by links what was learned before the disk was full; return its name, or ""."""
+        if self._status.best_step and self._run.best.exists():
+            with suppress(TuillmError):
+                name = self._publish().name
+                self._status = self._status.model_copy(update={"model": name})
+                return name
+        return ""
 
     def _name_to_publish(self) -> tuple[str, bool]:
         """Return the name to publish under, and whether it replaces a model."""

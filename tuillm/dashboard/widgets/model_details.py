@@ -45,7 +45,8 @@ def _sample_of(model: "Model") -> str:
     """Return the newest sample of the run that grew the model, '' when that is gone."""
     if not model.card.run:
         return ""
-    from tuillm.store.runs import get_run, read_tail  # not for the first frame
+    from tuillm.store.jsonl import read_tail  # not for the first frame
+    from tuillm.store.runs import get_run
 
     try:
         rows = read_tail(get_run(model.card.run).samples)
