@@ -4,6 +4,7 @@ from typing import Any
 
 from tuillm.chat.chat import Chat
 from tuillm.config import SamplingConfig, Setting, build_sampling, settings_of
+from tuillm.config.fields import with_escapes
 from tuillm.config.profiles import PROFILES, apply_profile, profile_of
 from tuillm.errors import UsageError, did_you_mean
 from tuillm.store.models import find_model
@@ -134,4 +135,4 @@ def _quoted(value: str) -> list[str]:
         parts.append(rest[1:end])
         rest = rest[end + 1 :].lstrip()
     texts = parts if parts and not rest else [value]
-    return [text.replace("\\n", "\n") for text in texts]
+    return list(map(with_escapes, texts))

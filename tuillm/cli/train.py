@@ -5,14 +5,14 @@ from typing import Any
 
 import click
 
-from tuillm.cli.options import GroupedCommand, setting_options, typed
+from tuillm.cli.options import TrainingCommand, setting_options, typed
 from tuillm.config import PRESETS, TrainConfig, build_train, read_toml
 
 _PRESETS = "\n".join(f"  {name:<12} {preset.help}" for name, preset in PRESETS.items())
 
 
 @click.command(
-    "train", cls=GroupedCommand,
+    "train", cls=TrainingCommand,
     epilog=f"\b\nPresets:\n{_PRESETS}\n\n\b\nWhat is typed wins over --config, which wins over "
     "the preset.",
 )

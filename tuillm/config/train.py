@@ -130,7 +130,8 @@ class TrainConfig(BaseModel):
     )
     patience: int = setting(0, "evaluations without a better loss before stopping; 0 never stops",
                             group="run", ge=0)
-    sample_prompt: str = setting("\n", "text that the samples of a run continue", group="run")
+    sample_prompt: str = setting("\n", "text that the samples of a run continue", group="run",
+                                 escapes=True)
     sample_tokens: int = setting(120, "tokens of each sample; 0 draws none", group="run", ge=0,
                                  le=10_000)
     seed: int = setting(1337, "seed of weights, batches and samples", group="run", ge=0,
