@@ -47,8 +47,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
     if plain in by_letters:
         return by_letters[plain]
     begun = [name for name in by_letters if name.startswith(plain)] if len(plain) > 2 else []
-    if len(begun) == 1:
-        return by_letters[begun[0]]
+    if begun:
+        return by_letters[begun[0]] if len(begun) == 1 else ""
     most = 0 if len(plain) < 3 else 1 if len(plain) < 6 else 2 if len(plain) < 11 else 3
     near = sorted((slips, name) for name in reversed(by_letters)
                   if (slips := _slips(plain, name, most)) <= most)

@@ -55,10 +55,10 @@ def explained(error: click.UsageError, typed: list[str]) -> click.UsageError:
     ctx = error.ctx
     if ctx is None:
         return error
-    # click takes -ngl for -n gl, or for -n -g -l
+    # click takes -ngl for -n gl, or for -n -g -l, and complains of what follows
     word = next((each for each in typed if each[:1] == "-" != each[1:2] and len(each) > 2
                  and each.isascii() and each[1:].isalpha() and is_foreign(each)), "")
-    if isinstance(error, click.NoSuchOption) or (word and isinstance(error, click.BadParameter)):
+    if isinstance(error, click.NoSuchOption) or word:
         name = word or getattr(error, "option_name", "")
         hint = pointer(name, _options_of(ctx), _elsewhere())
         usual = f"{ctx.command_path} --help lists them"

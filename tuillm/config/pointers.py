@@ -6,6 +6,7 @@ there is at a place is told by whoever asks.
 
 from collections.abc import Iterable, Mapping
 from functools import cache
+from typing import TYPE_CHECKING
 
 from tuillm.config import foreign_words
 from tuillm.errors import nearest
@@ -31,7 +32,9 @@ def pointer(word: str, here: Mapping[str, str], elsewhere: Mapping[str, str] = _
         if found := [elsewhere[one] for one in meant if one in elsewhere]:
             return f"that is {found[0]}"
     match = nearest(word, here)
-    return f"did you mean {here[match]!r}?" if match else ""
+    begun = [each for each in here if len(name) > 2 and each.startswith(name)]
+    meant = [match] if match else begun if len(begun) < 4 else []
+    return f"did you mean {' or '.join(repr(here[each]) for each in meant)}?" if meant else ""
 
 
 def meant_name(word: str, known: Iterable[str]) -> str:
@@ -66,6 +69,30 @@ def python_pointer(owner: str, name: str, known: Iterable[str]) -> str:
     found = _read(foreign_words.PYTHON.get(owner, _NOTHING)).get(name.lower())
     match = "" if found else nearest(name, known)
     return _as_hint(found[0]) if found else f"did you mean {match!r}?" if match else ""
+
+
+class Answering(type):
+    """The type of a class that answers for attributes it lacks, as `Sampler.generate_text`.
+
+    Its instances do so too. Nothing else changes: what is missing is an AttributeError as ever.
+    """
+
+    if not TYPE_CHECKING:  # else no checker would find a wrong attribute any more
+
+        def __new__(mcs, name, bases, namespace):
+            namespace.setdefault("__getattr__", lambda self, name: _lacks(type(self), name))
+            return super().__new__(mcs, name, bases, namespace)
+
+        def __getattr__(cls, name):
+            _lacks(cls, name)
+
+
+def _lacks(owner: type, name: str) -> None:
+    """Raise the AttributeError for what a class and its instances lack."""
+    known = [each for each in dir(owner) if not each.startswith("_")]
+    hint = "" if name.startswith("_") else python_pointer(owner.__name__, name, known)
+    words = f"{owner.__name__!r} has no attribute {name!r}" + (f" ({hint})" if hint else "")
+    raise AttributeError(words, name=name)  # named already: Python adds no guess of its own
 
 
 def plain(word: str) -> str:

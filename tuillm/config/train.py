@@ -153,7 +153,9 @@ class TrainConfig(BaseModel):
         """A single path stands for a list of one."""
         if isinstance(value, str | os.PathLike):
             return (os.fspath(value),)
-        return tuple(map(os.fspath, value)) if isinstance(value, list | tuple) else value
+        if not isinstance(value, list | tuple):
+            return value
+        return tuple(os.fspath(each) if isinstance(each, os.PathLike) else each for each in value)
 
     @field_validator("init_from", mode="before")
     @classmethod
