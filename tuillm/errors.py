@@ -86,6 +86,8 @@ def _slips(word: str, name: str, most: int) -> int:
     """How many letters stand between two words, swapped neighbours counting once; > most: more."""
     if abs(len(word) - len(name)) > most:
         return most + 1
+    if sorted(word) == sorted(name) and word[0] == name[0]:  # the same letters in disorder
+        return 1
     before: list[int] = []
     row = list(range(len(name) + 1))
     for i, letter in enumerate(word, 1):

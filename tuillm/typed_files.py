@@ -5,6 +5,7 @@ words end a sentence such as "keymap.toml cannot be read: ...".
 """
 
 import codecs
+import re
 import tomllib
 from datetime import date, time
 from pathlib import Path
@@ -57,9 +58,14 @@ def read_toml_file(path: Path) -> dict[str, Any]:
     return parse_toml(read_typed(path))
 
 
-def shown(value: Any) -> str:
-    """Return a value of a TOML file, or one typed, as a line shows it: short, dates as written."""
+def shown(value: Any, number: bool = False) -> str:
+    """Return a value of a TOML file, or one typed, as a line shows it: short, dates as written.
+
+    Where a `number` was wanted, a text that is one stands without quotes.
+    """
     text = value.isoformat() if isinstance(value, date | time) else _repr(value)
+    if number and isinstance(value, str) and re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?|nan", value):
+        text = value
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 12]}...{text[-9:]}"
 
 

@@ -129,8 +129,8 @@ def test_a_slip_is_still_recognised(typed, ours):
 def test_underscores_are_dashes():
     """nanoGPT's way to write an option is taken as it is, with = too."""
     for typed in (["--batch_size", "0"], ["--batch_size=0"]):
-        assert answer("train", "x", *typed).startswith("batch_size cannot be '0'")
-    assert "top_k cannot be '-1'" in answer("generate", "x", "--top_k=-1")
+        assert answer("train", "x", *typed).startswith("batch_size cannot be 0 (")
+    assert "top_k cannot be -1 (" in answer("generate", "x", "--top_k=-1")
     assert "no run named 'x'" in str(raised(["runs", "attach", "x", "--json_lines"]))
 
 

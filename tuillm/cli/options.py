@@ -125,7 +125,7 @@ class Number(click.ParamType):
             pass
         flag = max(param.opts, key=len) if param else self.name
         allowed = f"{self._low:.10g} <= {self.name} <= {self._high:.10g}"
-        raise UsageError(f"{flag} cannot be {shown(value)}", f"allowed: {allowed}")
+        raise UsageError(f"{flag} cannot be {shown(value, number=True)}", f"allowed: {allowed}")
 
 
 class _Escaped(click.ParamType):

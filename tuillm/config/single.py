@@ -27,7 +27,8 @@ def check_setting(kind: type[BaseModel], name: str, value: Any) -> Any:
 
 def refused(setting: Setting, value: Any) -> UsageError:
     """The error for a value that a setting cannot have: it names both and what is allowed."""
-    return UsageError(f"{setting.name} cannot be {shown(value)}", f"allowed: {setting.allowed}")
+    given = shown(value, number=setting.type in (int, float))
+    return UsageError(f"{setting.name} cannot be {given}", f"allowed: {setting.allowed}")
 
 
 @lru_cache(maxsize=128)
