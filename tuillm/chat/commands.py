@@ -5,6 +5,8 @@ Knows words only: what a command does stands in the modules that `repl` gathers.
 
 from dataclasses import dataclass
 
+from tuillm.config import SamplingConfig
+from tuillm.config.pointers import chat_pointer, meant_name
 from tuillm.errors import UsageError, did_you_mean
 
 GROUPS = ("steer", "rewrite", "see inside", "keep", "the rest")
@@ -91,7 +93,8 @@ COMMANDS = {command.name: command for command in (
 )}
 
 # what other programs call it
-_OTHER_NAMES = {"quit": "bye", "exit": "bye"}
+_OTHER_NAMES = {"quit": "bye", "exit": "bye", "q": "bye", "?": "help", "h": "help",
+                "reset": "clear", "new": "clear", "regenerate": "regen"}
 
 KEYS = {
     "Enter": "send; empty: go on",
@@ -119,7 +122,9 @@ def command_of(name: str) -> Command:
     """Return the command of a name; raises UsageError for an unknown one, naming the nearest."""
     name = _OTHER_NAMES.get(name, name)
     if name not in COMMANDS:
-        hint = did_you_mean(name, COMMANDS, "/help lists all; // begins text with a slash")
+        setting = meant_name(name, SamplingConfig.model_fields) if name else ""
+        hint = chat_pointer(name) or (f"/set {setting} VALUE" if setting else did_you_mean(
+            name, COMMANDS, "/help lists all; // begins text with a slash"))
         raise UsageError(f"there is no command /{name}", hint)
     return COMMANDS[name]
 

@@ -75,8 +75,7 @@ def _filter(
     model = find_model(name)
     if sys.stdin.isatty():
         print("type your message, Ctrl-D ends it", file=sys.stderr)
-    # the last line end is the shell's: `echo` and the chat's Enter mean the same
-    message = read_prompt("-").removesuffix("\n").removesuffix("\r")
+    message = read_prompt("-")  # without its last line end: that is the chat's Enter
     with using(model.path, "chat"):
         from tuillm.generation import Sampler
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tuillm.cli.generate import read_prompt
+from tuillm.cli.generate import keep_newline_option, read_prompt
 from tuillm.cli.options import GroupedCommand, place_options, setting_options, typed
 from tuillm.cli.writing import START
 from tuillm.config import SamplingConfig, build_sampling
@@ -23,13 +23,14 @@ _MOST = 4
 @click.argument("names", nargs=-1, required=True, metavar="A B")
 @click.option("-p", "--prompt", default=START, metavar="TEXT",
               help="Text to continue; FILE:path reads a file, - reads stdin [a newline].")
+@keep_newline_option
 @click.option("--markdown", is_flag=True, help="Print a page in Markdown.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object for programs.")
 @place_options()
 @setting_options(SamplingConfig, short={"max_new_tokens": "-n"})
 def compare_command(
-    names: tuple[str, ...], prompt: str, markdown: bool, as_json: bool, device: str, dtype: str,
-    **settings: Any,
+    names: tuple[str, ...], prompt: str, keep_newline: bool, markdown: bool, as_json: bool,
+    device: str, dtype: str, **settings: Any,
 ) -> None:
     """Let the models A and B continue the same words with the same seed, side by side.
 
@@ -42,7 +43,7 @@ def compare_command(
                          f"compare takes 2 to {_MOST}")
     if markdown and as_json:
         raise UsageError("--markdown and --json do not go together", "choose one")
-    text = read_prompt(prompt)
+    text = read_prompt(prompt, keep_newline=keep_newline)
     from tuillm.store.models import find_model
     from tuillm.store.usage import using
 

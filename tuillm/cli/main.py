@@ -19,18 +19,19 @@ COMMANDS = {
     "demo": "Grow a model on the bundled book, then talk to it.",
     "train": "Grow a model on a text of yours.",
     "pull": "Fetch a GPT-2 from the Hugging Face hub.",
-    "chat": "Talk to a model.",
+    "chat": "Talk to a model (also: run).",
     "generate": "Print text that a model writes.",
     "compare": "Let two models continue the same words, side by side.",
     "eval": "Measure how well models foretell a text.",
-    "list": "List the models.",
+    "list": "List the models (also: ls).",
     "show": "Show what is known about a model.",
     "rename": "Give a model another name.",
     "cp": "Copy a model.",
     "import": "Bring a model in from a folder or file.",
     "export": "Copy a model out: for transformers, llama.cpp or ollama.",
     "rm": "Remove models.",
-    "runs": "List, watch and steer training runs.",
+    "runs": "List, watch and steer training runs (also: ps).",
+    "presets": "List the recipes for training, or one with its values.",
 }
 _MODULES = dict.fromkeys(("list", "show", "rename", "cp", "rm"), "models")
 _MODULES |= {"import": "handover", "export": "handover"}

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from tuillm.cli.options import GroupedCommand, setting_options, typed
+from tuillm.cli.options import TrainingCommand, setting_options, typed
 from tuillm.config import PRESETS, TrainConfig, build_train, read_toml
 from tuillm.urls import public_url
 
@@ -13,7 +13,7 @@ _PRESETS = "\n".join(f"  {name:<12} {preset.help}" for name, preset in PRESETS.i
 
 
 @click.command(
-    "train", cls=GroupedCommand,
+    "train", cls=TrainingCommand,
     epilog=f"\b\nPresets:\n{_PRESETS}\n\n\b\nWhat is typed wins over --config, which wins over "
     "the preset.",
 )

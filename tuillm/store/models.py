@@ -32,6 +32,7 @@ from tuillm.store.names import check_name
 from tuillm.store.paths import data_dir, ensure_dir, models_dir
 from tuillm.store.temporary import clear_leftovers
 from tuillm.store.usage import refuse_if_used, using
+from tuillm.user_paths import path_problem, user_path
 
 CARD = "tuillm.json"
 WEIGHTS = "model.safetensors"
@@ -120,10 +121,13 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Model:
     name and for a damaged folder.
     """
     text = os.fspath(name_or_path)
-    registered = text == Path(text).name and os.path.isdir(models_dir() / text)
-    if not registered and os.path.isfile(Path(text) / "config.json"):
-        model = read_model(Path(text).absolute())
-    elif not registered and text != Path(text).name and os.path.isdir(text):
+    named = text == Path(text).name
+    registered = named and os.path.isdir(models_dir() / text)
+    # a name that is too long for any file is still looked for, and missed, in the registry
+    folder = None if registered or (named and path_problem(text)) else user_path(text)
+    if folder and os.path.isfile(folder / "config.json"):
+        model = read_model(folder.absolute())
+    elif folder and not named and os.path.isdir(folder):
         raise TuillmError(f"the folder {text} holds no model", "a model folder has a config.json")
     else:
         model = get_model(text)

@@ -38,6 +38,7 @@ from tuillm.training.checkpoint import (
 )
 from tuillm.training.metrics import StepMetrics
 from tuillm.training.preparing import Preparing
+from tuillm.training.progress import progress
 from tuillm.training.trainer import Trainer
 
 _STATUS_EVERY = 0.5
@@ -45,10 +46,11 @@ _SAVE_EVERY = 5.0
 _POLL = 0.1
 
 
-def run_here(trainer: Trainer, *, replace: bool = False) -> Model:
+def run_here(trainer: Trainer, *, replace: bool = False, quiet: bool = False) -> Model:
     """Train in this process with a run folder of its own; return the published model.
 
-    Raises TuillmError when the name is taken (unless `replace`) or training fails.
+    Tells on stderr how far it is, unless `quiet`. Raises TuillmError when the name is taken
+    (unless `replace`) or training fails.
     """
     corpus = keep_pipes(trainer.config.corpus)
     trainer.config = trainer.config.model_copy(update={"corpus": corpus})
@@ -57,8 +59,8 @@ def run_here(trainer: Trainer, *, replace: bool = False) -> Model:
         refuse_if_taken(name, "another name: Trainer(name=...); in its place: run(replace=True)")
     trainer.prepare()
     run = create_run(trainer.config, this_process())
-    with run.take():
-        return Recorder(trainer, run, replace=replace).run()
+    with progress(quiet) as tell, run.take():
+        return Recorder(trainer, run, replace=replace, say=tell.say, tell=tell.step).run()
 
 
 class Recorder:
@@ -67,12 +69,16 @@ class Recorder:
     def __init__(
         self, trainer: Trainer, run: Run, *, replace: bool = False, resume: bool = False,
         extend: int = 0, say: Callable[[str], None] = lambda line: None,
+        tell: Callable[[StepMetrics], None] = lambda metrics: None,
     ) -> None:
-        """`say` is told in a line what happens: the worker prints it into the run's log."""
+        """`say` is told in a line what happens, which the worker prints into the run's log.
+
+        `tell` is told each step.
+        """
         me, before = this_process(), run.status()
         self._trainer, self._run = trainer, run
         self._replace, self._resume, self._more_steps = replace, resume, extend
-        self._say = say
+        self._say, self._tell = say, tell
         self._published = before.model
         self._status = before.model_copy(update={
             "state": "preparing", "pid": me.pid, "process_started": me.started,
@@ -196,6 +202,7 @@ class Recorder:
 
     def _record(self, metrics: StepMetrics) -> None:
         append_json(self._run.metrics, metrics.row())
+        self._tell(metrics)
         update: dict[str, Any] = {
             key: getattr(metrics, key)
             for key in ("step", "progress", "epoch", "elapsed", "eta", "train_loss",

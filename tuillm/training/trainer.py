@@ -14,7 +14,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from tuillm.config import SamplingConfig, TrainConfig, build_train, settings_table
+from tuillm.config import SamplingConfig, TrainConfig, build_train, preset_values, settings_table
+from tuillm.config.pointers import Answering
 from tuillm.errors import TuillmError
 from tuillm.generation import Sampler
 from tuillm.model import GPT, choose_device
@@ -35,15 +36,11 @@ from tuillm.training.machine import (
 )
 from tuillm.training.metrics import StepMetrics, Stopwatch
 from tuillm.training.optimizer import Optimizer
-from tuillm.training.schedule import (
-    EVAL_SHARE,
-    EVALUATIONS,
-    Course,
-)
+from tuillm.training.schedule import EVAL_SHARE, EVALUATIONS, Course
 from tuillm.training.sizing import tokens_to_measure
 
 
-class Trainer:
+class Trainer(metaclass=Answering):
     """`Trainer(corpus="book.txt", name="kafka", preset="tiny").run()` trains and publishes."""
 
     def __init__(self, corpus: str | os.PathLike[str] | list[str] | tuple[str, ...] = (),
@@ -79,19 +76,22 @@ class Trainer:
         self._eval_seconds = 0.0
 
     @staticmethod
-    def help_config() -> None:
-        """Print every training setting: meaning, range and default."""
-        print(settings_table(TrainConfig))
+    def help_config(preset: str | None = None, **settings: Any) -> None:
+        """Print every training setting: meaning, range, and its value in a run with a preset.
 
-    def run(self, *, replace: bool = False) -> Model:
+        `settings` are such as change that: `init_from`. Raises UsageError for an unknown preset.
+        """
+        print(settings_table(TrainConfig, preset_values(preset, settings, shape_of)))
+
+    def run(self, *, replace: bool = False, quiet: bool = False) -> Model:
         """Train in this process, writing a run folder, and publish; return the model.
 
-        `replace` allows to publish over a model of the same name. Raises TuillmError when the
-        name is taken or the corpus cannot be read.
+        Tells on stderr how far it is, unless `quiet`. `replace` allows to publish over a model of
+        the same name. Raises TuillmError when the name is taken or the corpus cannot be read.
         """
         from tuillm.training.record import run_here
 
-        return run_here(self, replace=replace)
+        return run_here(self, replace=replace, quiet=quiet)
 
     def prepare(self, checkpoint: Path | None = None) -> None:
         """Read the corpus, make tokens, build the model; `notes` says what was decided.
