@@ -31,7 +31,8 @@ ALLOWED = {
     "chat": {"errors", "units", "config", "store", "text", "model", "generation", "theme"},
     # what ollama is told of a model is how the chat would talk to it
     "handover": {"errors", "config", "store", "text", "model"},
-    "dashboard": {"errors", "units", "config", "store", "theme"},
+    # a run is taken up again once its text has been looked at, which takes no torch
+    "dashboard": {"errors", "units", "config", "store", "theme", "training.resume"},
     "cli": {"errors", "config", "store", "text", "model", "generation", "training", "chat",
             "handover", "dashboard", "theme", "units"},
 }

@@ -6,9 +6,10 @@ Knows the worker only by its module's name: importing it would cost torch.
 import json
 
 from tuillm.config import TrainConfig
-from tuillm.errors import TuillmError, UsageError
+from tuillm.errors import TuillmError, UsageError, brief
 from tuillm.store.files import read_json, recover_folder, remove_folder
 from tuillm.store.interrupts import uninterrupted
+from tuillm.store.jsonl import is_step
 from tuillm.store.locks import Lock
 from tuillm.store.models import find_model, refuse_if_taken
 from tuillm.store.paths import ensure_dir, models_dir, runs_dir
@@ -74,25 +75,39 @@ def start_run(config: TrainConfig, *, replace: bool = False) -> Run:
     return run
 
 
-def resume_run(run: Run, *, extend: int = 0) -> int:
+def refuse_to_resume(run: Run, extend: int = 0) -> None:
+    """Raise TuillmError when a run is still going, or has finished and is not extended.
+
+    Raises UsageError for steps that are none.
+    """
+    if extend:
+        check_extension(extend)
+    _refuse_state(run, run.status(), extend)
+
+
+def resume_run(run: Run, *, extend: int = 0, changed_text: bool = False) -> int:
     """Start a new worker that takes an ended run up again; return the step it goes on from.
 
     That is the last checkpoint's, or 0 for a run that ended before its first one and so begins
-    anew. With `extend` the run takes that many steps more, which a finished one can do as well.
-    Raises TuillmError when the run is still going, or has finished and is not extended. Of several
-    calls at once one starts a worker.
+    anew. With `extend` the run takes that many steps more, which a finished one can do as well;
+    with `changed_text` it may learn another text than before. Whoever may, calls
+    `training.resume`, which looks at the text first. Raises as `refuse_to_resume`, and TuillmError
+    when there is no checkpoint, or a damaged one. Of several calls at once one starts a worker.
     """
-    options = ["--extend", str(check_extension(extend))] if extend else []
-    _refuse_to_resume(run, run.status(), extend)
+    refuse_to_resume(run, extend)
+    options = ["--extend", str(extend)] if extend else []
+    options += ["--changed-text"] if changed_text else []
     with uninterrupted(), run.take() as lock:
         status = run.recorded()  # which another call may have changed since
         if status.state not in ACTIVE:  # that of a worker is the trace of one that died
-            _refuse_to_resume(run, status, extend)
+            _refuse_state(run, status, extend)
         recover_folder(run.last)
         checkpoint = run.last / "trainer.json"
         if status.state == "finished" and not checkpoint.exists():
             raise TuillmError(f"run {run.id!r} has no checkpoint to go on from in {run.last}")
-        step = int(read_json(checkpoint).get("step", 0)) if checkpoint.exists() else 0
+        step = read_json(checkpoint).get("step", 0) if checkpoint.exists() else 0
+        if not is_step(step):
+            raise TuillmError(f"checkpoint {run.last} is damaged: its step is {brief(step)}")
         me = this_process()
         run.control.unlink(missing_ok=True)
         fresh = {"state": "preparing", "pid": me.pid, "process_started": me.started, "error": None}
@@ -101,7 +116,7 @@ def resume_run(run: Run, *, extend: int = 0) -> int:
     return step
 
 
-def _refuse_to_resume(run: Run, status: Status, extend: int) -> None:
+def _refuse_state(run: Run, status: Status, extend: int) -> None:
     """Raise TuillmError for a run that is going, or has finished and is not to be extended."""
     if status.state not in RESUMABLE and not (status.state == "finished" and extend):
         words = "has finished" if status.state == "finished" else f"is {status.state}"

@@ -44,8 +44,9 @@ class ModelCard(BaseModel):
     Losses are of the held-out text, or, where `held_out` is false, of the training text itself:
     `val_loss` in nats per token, `bits_per_byte` in bits per UTF-8 byte, which compares across
     tokenizers. `source` and `revision` are the hub's repository and commit that a model was pulled
-    from. `lora` says with which adapters it was fine-tuned, if it was. `created` is seconds since
-    1970.
+    from. `lora` says with which adapters it was fine-tuned, if it was. `starts_at_eot` says that an
+    empty prompt is best begun behind the end-of-text token, where the texts it knows begin.
+    `created` is seconds since 1970.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -68,6 +69,7 @@ class ModelCard(BaseModel):
     val_loss: float | None = None
     bits_per_byte: float | None = None
     held_out: bool = True
+    starts_at_eot: bool = False
     created: float | None = None
     tuillm_version: str | None = None
 

@@ -1,6 +1,7 @@
 """Run folders: the only thing between a worker and whoever watches or steers it.
 
     run.json        the TrainConfig; never changes
+    corpus.json     where the text is now, if it is no longer where run.json says
     status.json     replaced whole: state, process, step, best, eta, error (see Status)
     metrics.jsonl   one object a step
     samples.jsonl   text sampled at each evaluation
@@ -119,9 +120,15 @@ class Run:
 
     @property
     def config(self) -> TrainConfig:
-        """The settings of the run; raises TuillmError when `run.json` is damaged."""
+        """The settings of the run, with its text where it is now.
+
+        Raises TuillmError when `run.json` or `corpus.json` is damaged.
+        """
+        values, moved = read_json(self.path / "run.json"), self.path / "corpus.json"
+        if moved.exists():
+            values["corpus"] = read_json(moved).get("corpus")
         try:
-            return TrainConfig.model_validate(read_json(self.path / "run.json"))
+            return TrainConfig.model_validate(values)
         except ValidationError as error:
             problem = error.errors()[0]["msg"]
             raise TuillmError(f"{self.path / 'run.json'} is damaged: {problem}") from None
@@ -157,6 +164,10 @@ class Run:
         return hold(self.lock, lambda: TuillmError(
             f"run {self.id!r} has a worker already", f"watch it: tuillm runs attach {self.id}"),
             wait=2)  # one that has just ended
+
+    def move_corpus(self, corpus: tuple[str, ...]) -> None:
+        """Note that the text is now at these absolute paths or addresses; `run.json` stays."""
+        write_json(self.path / "corpus.json", {"corpus": corpus, "moved": time.time()})
 
     def write_status(self, status: Status) -> None:
         """Replace `status.json`."""

@@ -66,7 +66,7 @@ class RunsSnapshot:
         now: dict[str, tuple[_Stamp, RunEntry]] = {}
         for name in _folders(runs_dir()):
             path = runs_dir() / name
-            settings = _stamp(path / "run.json")
+            settings = _stamp(path / "run.json", path / "corpus.json")
             stamp = settings + _stamp(path / "status.json")
             known = self._read.get(name)
             if known and known[0] == stamp and _still_true(known[1]):
@@ -94,7 +94,7 @@ class PullsSnapshot:
 
 
 def _read_run(run: Run, before: RunEntry | None) -> RunEntry:
-    """Read a run; `before` is what was known of it with the same `run.json`."""
+    """Read a run; `before` is what was known of it with the same settings."""
     config = before.config if before else None
     if config is None:
         try:

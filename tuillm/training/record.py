@@ -68,7 +68,7 @@ class Recorder:
 
     def __init__(
         self, trainer: Trainer, run: Run, *, replace: bool = False, resume: bool = False,
-        extend: int = 0, say: Callable[[str], None] = lambda line: None,
+        extend: int = 0, changed_text: bool = False, say: Callable[[str], None] = lambda line: None,
         tell: Callable[[StepMetrics], None] = lambda metrics: None,
     ) -> None:
         """`say` is told in a line what happens, which the worker prints into the run's log.
@@ -78,6 +78,7 @@ class Recorder:
         me, before = this_process(), run.status()
         self._trainer, self._run = trainer, run
         self._replace, self._resume, self._more_steps = replace, resume, extend
+        self._changed_text = changed_text
         self._say, self._tell = say, tell
         self._published = before.model
         self._status = before.model_copy(update={
@@ -139,8 +140,10 @@ class Recorder:
         if self._resume:
             recover_folder(self._run.last)
             recover_folder(self._run.best)
-            self._trainer.prepare(self._run.last)
-            load_checkpoint(self._trainer, self._run.last)
+            known = load_checkpoint(self._trainer, self._run.last,
+                                    changed_text=self._changed_text)
+            if not known:  # what was measured on another text does not compare
+                self._write(val_loss=None, bits_per_byte=None, best_step=None)
             append_json(self._run.metrics, {"resumed": self._trainer.step, "time": time.time()})
         else:
             self._trainer.prepare()
@@ -269,7 +272,7 @@ class Recorder:
         elif request == "resume":  # also takes back a stop that was not acted on yet
             self._paused = self._stop = False
         elif request == "eval":
-            self._trainer.eval_wanted = True
+            self._trainer.evaluations.wanted = True
         elif request == "extend":
             self._more_steps += asked.steps
         elif request == "sample":
@@ -282,12 +285,13 @@ class Recorder:
 
     def _evaluate_at_stop(self) -> None:
         """A run stopped before its first evaluation has no best model: what it has is the best."""
-        if self._trainer.best is None:
+        if self._trainer.evaluations.best is None:
             self._trainer.interrupted = lambda: False
             evaluation = self._trainer.evaluate()
             if evaluation is not None:
                 self._status = self._status.model_copy(update=vars(evaluation) | {
                     "best_step": self._trainer.step})
+                save_model(self._trainer, self._run.best)
 
     def _save_last(self) -> None:
         begin = time.monotonic()
@@ -311,7 +315,7 @@ class Recorder:
             tokenizer=trainer.tokenizer.kind, parameters=trainer.model.parameter_count,
             steps=status.best_step or status.step, val_loss=status.val_loss,
             bits_per_byte=status.bits_per_byte, held_out=bool(status.val_tokens),
-            created=time.time(), tuillm_version=__version__,
+            starts_at_eot=trainer.starts_at_eot, created=time.time(), tuillm_version=__version__,
         )
         name, replace = self._name_to_publish()
         while True:

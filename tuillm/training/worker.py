@@ -1,6 +1,7 @@
 """`python -m tuillm.training.worker RUN_FOLDER [OPTIONS]`: one run, one process.
 
-Options: --resume from the last checkpoint, --extend STEPS, --replace a model of the same name.
+Options: --resume from the last checkpoint, --extend STEPS, --replace a model of the same name,
+--changed-text: the text may be another one than the checkpoint's.
 
 Reads the run folder's settings, trains, and leaves everything in the folder. SIGTERM asks for
 an orderly end, as a `stop` in the control file does.
@@ -40,7 +41,8 @@ def _work(run: Run, arguments: list[str]) -> int:
         _say(f"failed: {error}")
         return error.exit_code
     recorder = Recorder(trainer, run, replace="--replace" in arguments,
-                        resume="--resume" in arguments, extend=int(steps), say=_say)
+                        resume="--resume" in arguments, extend=int(steps),
+                        changed_text="--changed-text" in arguments, say=_say)
     try:
         recorder.run()
     except TuillmError as error:
