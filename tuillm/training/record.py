@@ -311,7 +311,7 @@ class Recorder:
         return get_model(name)
 
     def _publish_best(self) -> str:
-        """Publish what a run has learned that a full disk ends, by links; return its name, or ''."""
+        """Publish what a run learned that a full disk ends, by links; return its name, or ''."""
         if self._status.best_step and self._run.best.exists():
             with suppress(TuillmError):
                 name = self._publish().name
