@@ -7,6 +7,7 @@ import click
 
 from tuillm.cli.options import TrainingCommand, setting_options, typed
 from tuillm.config import PRESETS, TrainConfig, build_train, read_toml
+from tuillm.errors import TuillmError
 from tuillm.urls import public_url
 
 _PRESETS = "\n".join(f"  {name:<12} {preset.help}" for name, preset in PRESETS.items())
@@ -52,13 +53,17 @@ def start(
     """Check the text and the name, start a run and watch it; return the published name."""
     check(config, replace=replace)
     from tuillm.cli.watch import watch
-    from tuillm.store.launch import start_run
+    from tuillm.store.launch import forget_vain_start, start_run
 
     run = start_run(config, replace=replace)
     if detach:
         print(f"run {run.id} started in the background; watch it: tuillm runs attach {run.id}")
         return None
-    return watch(run, json_lines=json_lines)
+    try:
+        return watch(run, json_lines=json_lines)
+    except TuillmError:
+        forget_vain_start(run)
+        raise
 
 
 def check(config: TrainConfig, *, replace: bool) -> None:

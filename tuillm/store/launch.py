@@ -4,9 +4,11 @@ Knows the worker only by its module's name: importing it would cost torch.
 """
 
 import json
+from contextlib import suppress
 
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError, UsageError, brief
+from tuillm.store.devices import refuse_missing_device
 from tuillm.store.files import read_json, recover_folder, remove_folder
 from tuillm.store.interrupts import uninterrupted
 from tuillm.store.jsonl import is_step
@@ -23,6 +25,7 @@ from tuillm.store.runs import (
     check_extension,
     create_run,
     model_name,
+    remove_run,
 )
 from tuillm.store.usage import refuse_if_used
 from tuillm.urls import ADDRESSES, has_secrets, is_url, stored_url
@@ -33,8 +36,8 @@ _WORKER = "tuillm.training.worker"
 def refuse_to_start(config: TrainConfig, *, replace: bool = False) -> None:
     """Raise TuillmError for a run that cannot end well: no text, a name taken, a disk refusing.
 
-    So does a model to start from that is unknown or damaged. Whether the text itself can be read
-    is not looked at here.
+    So does a model to start from that is unknown or damaged, and a device that is not there.
+    Whether the text itself can be read is not looked at here.
     """
     if not config.corpus:
         raise UsageError("no text was named", "tuillm train BOOK.txt, or tuillm demo")
@@ -53,6 +56,7 @@ def refuse_to_start(config: TrainConfig, *, replace: bool = False) -> None:
         )
     if config.init_from is not None:
         find_model(config.init_from)
+    refuse_missing_device(config.device)
 
 
 def start_run(config: TrainConfig, *, replace: bool = False) -> Run:
@@ -83,6 +87,19 @@ def refuse_to_resume(run: Run, extend: int = 0) -> None:
     if extend:
         check_extension(extend)
     _refuse_state(run, run.status(), extend)
+
+
+def forget_vain_start(run: Run) -> None:
+    """Remove a run that failed before its first step, for a reason that was told to the person.
+
+    One that broke off by a fault of ours stays, with its log.
+    """
+    status = run.status()
+    kept = run.last, run.best, run.metrics
+    told = status.error and str(run.log) not in (status.hint or "")
+    if status.state == "failed" and told and not any(path.exists() for path in kept):
+        with suppress(TuillmError):
+            remove_run(run)
 
 
 def resume_run(run: Run, *, extend: int = 0, changed_text: bool = False) -> int:

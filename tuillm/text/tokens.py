@@ -52,9 +52,9 @@ def tokenize(
     text is too short to learn from, and UsageError when `config` asks for another kind. `tick` is
     told how far the work is; what it raises ends it, and nothing half-made stays behind.
     """
+    tick("hashing the text", 0.0)
     root, made = ensure_dir(cache_dir() / "tokens"), choose_tokenizer(corpus, config)
     folder = root / _recipe(corpus, config, " ".join(map(str, made)))
-    tick("hashing the text", 0.0)
     if tokenizer:
         refuse_other_kind(tokenizer, config)
         if not _is_of(folder, tokenizer):
