@@ -5,7 +5,7 @@ import signal
 import sys
 import termios
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pexpect
 import pyte
@@ -18,9 +18,10 @@ class Terminal:
 
     def __init__(
         self, *arguments: str, columns: int = 80, lines: int = 24,
-        environment: dict[str, str] | None = None,
+        environment: dict[str, str] | None = None, python: Sequence[str] = ("-m", "tuillm"),
     ) -> None:
-        """`environment` is laid over this process's own, with 256 colours."""
+        """`environment` is laid over this process's own, with 256 colours; `python` runs what else
+        than tuillm."""
         self.screen = pyte.HistoryScreen(columns, lines, history=2000)
         self._stream = pyte.ByteStream(self.screen)
         usual = os.environ | {"TERM": "xterm-256color", "COLUMNS": str(columns)}
@@ -28,7 +29,7 @@ class Terminal:
             usual.pop(name, None)
         self.raw = b""
         self._child = pexpect.spawn(
-            sys.executable, ["-m", "tuillm", *arguments], dimensions=(lines, columns),
+            sys.executable, [*python, *arguments], dimensions=(lines, columns),
             env=usual | (environment or {}), timeout=DEADLINE,
         )
         self._child.delaybeforesend = None  # a key is sent when it is pressed

@@ -33,6 +33,7 @@ from tuillm.chat.wrap import Wrap
 from tuillm.config import SamplingConfig
 from tuillm.errors import printable
 from tuillm.store.models import Model
+from tuillm.terminal.safe_console import SafeConsole
 from tuillm.theme import load_theme
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def show_comparison(
     on one that cannot be drawn on, plain text is printed at the end. `input` is the keyboard: a
     chat gives its own, and finds there what was typed ahead.
     """
-    console = console or Console(highlight=False)
+    console = console or SafeConsole()
     comparison = compare_models(models, prompt, config)
     if not console.file.isatty() or console.is_dumb_terminal:
         comparison.run()

@@ -7,6 +7,7 @@ import click
 
 from tuillm.cli.generate import read_prompt
 from tuillm.cli.options import GroupedCommand, place_options, setting_options, typed
+from tuillm.cli.output import say
 from tuillm.cli.pull import offer_pull
 from tuillm.cli.writing import filter_options, write_reply
 from tuillm.config import SamplingConfig, build_sampling
@@ -74,7 +75,7 @@ def _filter(
 
     model = find_model(name)
     if sys.stdin.isatty():
-        print("type your message, Ctrl-D ends it", file=sys.stderr)
+        say("type your message, Ctrl-D ends it", aside=True)
     message = read_prompt("-")  # without its last line end: that is the chat's Enter
     with using(model.path, "chat"):
         from tuillm.generation import Sampler

@@ -9,6 +9,7 @@ import click
 
 from tuillm.cli.generate import keep_newline_option, read_prompt
 from tuillm.cli.options import GroupedCommand, place_options, setting_options, typed
+from tuillm.cli.output import write_page
 from tuillm.cli.writing import START
 from tuillm.config import SamplingConfig, build_sampling
 from tuillm.errors import UsageError
@@ -77,7 +78,7 @@ def _compare(
     if form:
         comparison = compare_models(models, prompt, config)
         results = comparison.run()
-        sys.stdout.write((as_json if form == "json" else as_markdown)(comparison))
+        write_page((as_json if form == "json" else as_markdown)(comparison))
     else:
         from tuillm.chat.compare import show_comparison
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tuillm.cli.options import Number, place_options
-from tuillm.cli.output import print_json, print_table
+from tuillm.cli.output import overwrite, print_json, print_table
 from tuillm.errors import UsageError
 from tuillm.store.paths import models_dir
 from tuillm.units import duration, figure
@@ -117,12 +117,11 @@ class _Progress:
 
     def __exit__(self, *_: object) -> None:
         if self._wanted:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            overwrite("")
 
     def _tell(self, share: float) -> None:
         now = time.monotonic()
         if self._wanted and now - self._told > 0.2:
             self._told = now
             left = duration((now - self._began) * (1 - share) / share)
-            print(f"\r\x1b[K{self._name}: {share:.0%}, {left} left", end="", file=sys.stderr,
-                  flush=True)
+            overwrite(f"{self._name}: {share:.0%}, {left} left")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tuillm.cli.chart import Point, draw_chart, smooth
+from tuillm.cli.output import safe_console
 from tuillm.errors import printable
 from tuillm.store.runs import Run, Status
 from tuillm.theme import Theme, load_theme
@@ -36,7 +37,7 @@ class LiveView:
         self._row: dict[str, Any] = {}
         self._sample, self._message = "", ""
         self._status = Status()
-        self._live = Live(console=Console(highlight=False), auto_refresh=False, transient=False)
+        self._live = Live(console=safe_console(), auto_refresh=False, transient=False)
         self._keys = _hide_keys()
         self._live.start()
         self._drawn: object = None
@@ -122,7 +123,8 @@ class LiveView:
 
     def _progress(self, theme: Theme, width: int) -> Table:
         grid = Table.grid(padding=(0, 1))
-        bar = ProgressBar(total=1.0, completed=self._status.progress, width=max(width - 24, 10),
+        done = min(max(0.0, self._status.progress), 1.0)  # a damaged file may say any number
+        bar = ProgressBar(total=1.0, completed=done, width=max(width - 24, 10),
                           style=theme["surface"], complete_style=theme["primary"],
                           finished_style=theme["success"])
         left = Text(f"{self._status.progress:>5.0%}", style=theme["primary"])

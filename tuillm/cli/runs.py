@@ -8,6 +8,7 @@ from tuillm.cli.output import (
     print_json,
     print_table,
     refuse_unless_confirmed,
+    say,
     yes_option,
 )
 from tuillm.config import TrainConfig, settings_of
@@ -63,7 +64,8 @@ def show(run_id: str, as_json: bool) -> None:
     values |= {"progress": f"{status.progress:.0%}"}
     values |= {f"note {number}": note for number, note in enumerate(status.notes, 1)}
     print_facts(values)
-    print("\nsettings")
+    say()
+    say("settings")
     print_facts({f"  {setting.name}": setting.words(config[setting.name])
                  for setting in settings_of(TrainConfig)})
 
@@ -83,7 +85,7 @@ def attach(run_id: str, json_lines: bool) -> None:
 def stop(run_id: str) -> None:
     """Stop a run after its current step; it saves and publishes."""
     _active(run_id).request("stop")
-    print(f"asked {run_id} to stop")
+    say(f"asked {run_id} to stop")
 
 
 @runs_command.command("pause")
@@ -91,7 +93,7 @@ def stop(run_id: str) -> None:
 def pause(run_id: str) -> None:
     """Pause a run after its current step."""
     _active(run_id).request("pause")
-    print(f"asked {run_id} to pause; go on with: tuillm runs resume {run_id}")
+    say(f"asked {run_id} to pause; go on with: tuillm runs resume {run_id}")
 
 
 @runs_command.command("resume")
@@ -106,11 +108,11 @@ def resume(run_id: str, corpus: tuple[str, ...], changed_text: bool) -> None:
     if run.status().state in ACTIVE:
         _refuse_text(run, corpus, changed_text)
         run.request("resume")
-        print(f"asked {run_id} to go on")
+        say(f"asked {run_id} to go on")
         return
     step = resuming.resume(run, corpus=corpus, changed_text=changed_text)
     begin = f"goes on from step {step:,}" if step else "left no checkpoint and begins anew"
-    print(f"{run_id} {begin}; watch it: tuillm runs attach {run_id}")
+    say(f"{run_id} {begin}; watch it: tuillm runs attach {run_id}")
 
 
 @runs_command.command("extend", context_settings={"ignore_unknown_options": True})
@@ -132,11 +134,11 @@ def extend(run_id: str, wanted: str, corpus: tuple[str, ...], changed_text: bool
         _refuse_text(run, corpus, changed_text)
         run.request("extend", steps)
         paused = f"; it is paused, go on with: tuillm runs resume {run_id}"
-        print(f"asked {run_id} to take {steps:,} steps more{paused if state == 'paused' else ''}")
+        say(f"asked {run_id} to take {steps:,} steps more{paused if state == 'paused' else ''}")
         return
     step = resuming.resume(run, extend=steps, corpus=corpus, changed_text=changed_text)
-    print(f"{run_id} goes on from step {step:,} for {steps:,} steps more than it had; "
-          f"watch it: tuillm runs attach {run_id}")
+    say(f"{run_id} goes on from step {step:,} for {steps:,} steps more than it had; "
+        f"watch it: tuillm runs attach {run_id}")
 
 
 @runs_command.command("rm")
@@ -148,7 +150,7 @@ def rm(run_ids: tuple[str, ...], yes: bool) -> None:
     refuse_unless_confirmed(f"Remove the runs {', '.join(run_ids)}? Their models stay.", yes)
     for run in found:
         runs.remove_run(run)
-        print(f"removed {run.id}")
+        say(f"removed {run.id}")
 
 
 def _list(as_json: bool) -> None:
@@ -157,7 +159,7 @@ def _list(as_json: bool) -> None:
         print_json([run.as_json() for run in found])
         return
     if not found:
-        print("No runs yet. Start one: tuillm train BOOK.txt")
+        say("No runs yet. Start one: tuillm train BOOK.txt")
         return
     columns = ("run", "state", "step", "done", "loss", "bits/byte", "tokens/s", "model",
                "started")

@@ -44,6 +44,12 @@ def _context(model: "Model") -> int | None:
     return length if isinstance(length, int) else None
 
 
+def _export(name: str, path: str) -> None:
+    from tuillm.store.export import export_model
+
+    export_model(name, user_path(path))
+
+
 COLUMNS: list["Column[Model]"] = [
     Column("name", "name", lambda m: m.name, lambda m: m.name.casefold(),
                   role=lambda m: "error" if m.problem else ""),
@@ -166,12 +172,10 @@ class ModelsScreen(Listing["Model"]):
                 partial(models.copy_model, source, new), f"copied {source} to {new}"))
 
     def action_export(self) -> None:
-        from tuillm.store.export import export_model
-
         if model := self.current:
             name, place = model.name, current_folder() / model.name
             self._ask(f"Export {name} to the folder", str(place), user_path, lambda path: (
-                partial(export_model, name, user_path(path)),
+                partial(_export, name, path),
                 f"exported to {path}: transformers loads it as it is"))
 
     def action_remove(self) -> None:

@@ -17,7 +17,7 @@ from tuillm.dashboard.screens.ask import Confirm
 from tuillm.dashboard.screens.place import Place
 from tuillm.dashboard.widgets.forecast import ForecastPanel
 from tuillm.dashboard.widgets.form import TrainForm
-from tuillm.errors import TuillmError, printable
+from tuillm.errors import TuillmError
 from tuillm.store.forecasts import Forecast, ForecastProcess
 from tuillm.store.paths import models_dir
 from tuillm.store.runs import model_name
@@ -109,7 +109,7 @@ class TrainScreen(Place):
         except TuillmError as error:
             problem = str(error)
         line = self.query_one("#problem", Static)
-        line.update(printable(problem))
+        line.update(problem)
         line.display = bool(problem)
         if self._timer:
             self._timer.stop()
