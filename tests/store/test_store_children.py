@@ -44,7 +44,7 @@ def test_training_and_its_forecast_run_no_code_beside_the_book(hostile):
     from tuillm.config import build_train
     from tuillm.store.forecasts import ForecastProcess
     from tuillm.store.launch import start_run
-    from tuillm.store.runs import ACTIVE
+    from tuillm.store.status import ACTIVE
 
     config = build_train({"corpus": "book.txt", "preset": "nano", "max_steps": 2})
     with ForecastProcess(config) as process:

@@ -17,7 +17,8 @@ from rich.text import Text
 from tuillm.cli.chart import Point, draw_chart, smooth
 from tuillm.cli.output import safe_console
 from tuillm.errors import printable
-from tuillm.store.runs import Run, Status
+from tuillm.store.runs import Run
+from tuillm.store.status import Status
 from tuillm.theme import Theme, load_theme
 from tuillm.units import count, duration, figure
 

@@ -14,7 +14,8 @@ from tuillm.cli.output import (
 from tuillm.config import TrainConfig, settings_of
 from tuillm.errors import TuillmError
 from tuillm.store import runs
-from tuillm.store.runs import ACTIVE, RESUMABLE, Run
+from tuillm.store.runs import Run
+from tuillm.store.status import ACTIVE, RESUMABLE
 from tuillm.units import age, count, duration, figure
 from tuillm.urls import public_url
 

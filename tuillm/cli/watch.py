@@ -16,7 +16,8 @@ from tuillm.cli.comparing import comparing
 from tuillm.cli.output import complain, print_json_line, say
 from tuillm.errors import TuillmError
 from tuillm.store.jsonl import read_metrics, read_rows
-from tuillm.store.runs import ACTIVE, Run, Status
+from tuillm.store.runs import Run
+from tuillm.store.status import ACTIVE, Status
 from tuillm.units import count, duration, figure
 
 _POLL = 0.1

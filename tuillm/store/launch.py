@@ -17,16 +17,14 @@ from tuillm.store.models import find_model, refuse_if_taken
 from tuillm.store.paths import ensure_dir, models_dir, runs_dir
 from tuillm.store.processes import start_detached, this_process
 from tuillm.store.runs import (
-    ACTIVE,
-    RESUMABLE,
     Run,
-    Status,
     active_run_for,
     check_extension,
     create_run,
     model_name,
     remove_run,
 )
+from tuillm.store.status import ACTIVE, RESUMABLE, Status
 from tuillm.store.usage import refuse_if_used
 from tuillm.urls import ADDRESSES, has_secrets, is_url, stored_url
 

@@ -14,20 +14,19 @@ Knows files and processes; knows nothing of torch, and draws nothing.
 """
 
 import itertools
-import math
 import os
 import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeGuard, get_args
+from typing import Any, Literal, TypeGuard, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from tuillm.config import TrainConfig
 from tuillm.config.train import MOST_STEPS
-from tuillm.errors import TuillmError, UsageError, brief, did_you_mean, printable
+from tuillm.errors import TuillmError, UsageError, brief, did_you_mean
 from tuillm.store.files import (
     append_json,
     disk_error,
@@ -42,65 +41,12 @@ from tuillm.store.locks import Lock
 from tuillm.store.names import check_name, name_from
 from tuillm.store.paths import ensure_dir, runs_dir
 from tuillm.store.processes import ProcessId, owner_lives
+from tuillm.store.status import ACTIVE, Status
 from tuillm.store.temporary import clear_leftovers, temporary_folder
-from tuillm.urls import hide_secrets, stored_url
+from tuillm.urls import stored_url
 from tuillm.user_paths import user_path
 
-State = Literal["preparing", "running", "paused", "finished", "stopped", "failed", "lost"]
 Request = Literal["pause", "resume", "stop", "eval", "sample", "extend"]
-
-ACTIVE: tuple[State, ...] = ("preparing", "running", "paused")
-RESUMABLE: tuple[State, ...] = ("stopped", "failed", "lost")
-# what a front end may print and calculate with, whatever stands in the file
-_Count = Annotated[int, Field(ge=0, le=2**53)]
-_Figure = Annotated[float | None, BeforeValidator(
-    lambda value: None if isinstance(value, float) and not math.isfinite(value) else value)]
-
-
-# sentences that may quote a path or an address: they are written down as they may be shown
-_Shown = Annotated[str, AfterValidator(lambda text: printable(hide_secrets(text)))]
-
-
-class Status(BaseModel):
-    """The contents of `status.json`. Times are seconds; `heartbeat`, `created` since 1970.
-
-    `val_loss` and `bits_per_byte` are the best so far, `best_step` when that was; `notes`
-    are sentences about what was decided for the person; `model` is the published name. `doing`
-    says what a run in `preparing` is busy with, and how far it is.
-    `before_loss` and `before_bits_per_byte` are those of the model that the run started from.
-    `extended_steps` is by how much the run was extended beyond its settings, all in all.
-    """
-
-    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
-
-    state: State = "preparing"
-    doing: str = ""
-    pid: _Count = 0
-    process_started: float = 0.0
-    created: float = 0.0
-    heartbeat: float = 0.0
-    step: _Count = 0
-    progress: float = 0.0
-    epoch: float = 0.0
-    elapsed: float = 0.0
-    eta: _Figure = None
-    extended_steps: _Count = 0
-    train_loss: _Figure = None
-    tokens_per_sec: _Figure = None
-    val_loss: _Figure = None
-    bits_per_byte: _Figure = None
-    best_step: _Count | None = None
-    before_loss: _Figure = None
-    before_bits_per_byte: _Figure = None
-    parameters: _Count | None = None
-    train_tokens: _Count | None = None
-    val_tokens: _Count | None = None
-    device: str | None = None
-    dtype: str | None = None
-    notes: tuple[_Shown, ...] = ()
-    model: str | None = None
-    error: _Shown | None = None
-    hint: _Shown | None = None
 
 
 @dataclass(frozen=True)

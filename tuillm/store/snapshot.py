@@ -13,7 +13,8 @@ from tuillm.errors import TuillmError
 from tuillm.store.models import CARD, WEIGHTS, Model, read_model
 from tuillm.store.paths import models_dir, runs_dir
 from tuillm.store.pulls import PullStatus, list_pulls
-from tuillm.store.runs import ACTIVE, Run, Status
+from tuillm.store.runs import Run
+from tuillm.store.status import ACTIVE, Status
 
 _Stamp = tuple[int, ...]
 

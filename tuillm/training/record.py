@@ -10,28 +10,19 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
-from tuillm import __version__
-from tuillm.config import TrainConfig
-from tuillm.errors import Interrupted, TuillmError, printable
+from tuillm.errors import Interrupted, TuillmError
 from tuillm.store.files import DiskError, append_json, recover_folder, remove_folder
 from tuillm.store.models import (
     Model,
-    ModelCard,
-    free_name,
-    get_model,
-    list_models,
-    publish,
     refuse_if_taken,
 )
 from tuillm.store.processes import this_process
-from tuillm.store.runs import Asked, Run, State, Status, create_run, model_name, requests
-from tuillm.store.usage import users_of
+from tuillm.store.runs import Asked, Run, create_run, model_name, requests
+from tuillm.store.status import State, Status
 from tuillm.text.pipes import keep_pipes
 from tuillm.training.checkpoint import (
-    copy_model_files,
     load_checkpoint,
     save_checkpoint,
     save_model,
@@ -39,6 +30,7 @@ from tuillm.training.checkpoint import (
 from tuillm.training.metrics import StepMetrics
 from tuillm.training.preparing import Preparing
 from tuillm.training.progress import progress
+from tuillm.training.publish import publish_run
 from tuillm.training.trainer import Trainer
 
 _STATUS_EVERY = 0.5
@@ -300,36 +292,10 @@ class Recorder:
         self._save_cost = self._saved - begin
 
     def _publish(self) -> Model:
-        """Put the best checkpoint into the registry; return the model.
-
-        A resumed run replaces what it had published before. Where the name is another model's,
-        or that model is in use, a free name beside it is taken: nothing learned is lost.
-        """
-        trainer, run, status = self._trainer, self._run, self._status
-        parent = trainer.config.init_from
-        card = ModelCard(
-            origin="trained" if parent is None else "fine-tuned",
-            parent=None if parent is None else printable(Path(parent).name), run=run.id,
-            corpus=trainer.corpus.label, corpus_sha256=trainer.corpus.sha256,
-            corpus_bytes=trainer.corpus.bytes, lora=_lora_words(trainer.config),
-            tokenizer=trainer.tokenizer.kind, parameters=trainer.model.parameter_count,
-            steps=status.best_step or status.step, val_loss=status.val_loss,
-            bits_per_byte=status.bits_per_byte, held_out=bool(status.val_tokens),
-            starts_at_eot=trainer.starts_at_eot, created=time.time(), tuillm_version=__version__,
-        )
-        name, replace = self._name_to_publish()
-        while True:
-            try:
-                with publish(name, card, replace=replace) as folder:
-                    copy_model_files(run.best if run.best.exists() else run.last, folder)
-                break
-            except TuillmError:
-                before = name, replace
-                name, replace = self._name_to_publish()
-                if (name, replace) == before:  # nobody took the name in the meantime
-                    raise
-        self._published = name
-        return get_model(name)
+        model, self._status = publish_run(self._trainer, self._run, self._status,
+                                          published=self._published, replace=self._replace)
+        self._published = model.name
+        return model
 
     def _publish_best(self) -> str:
         """Publish by links what was learned before the disk was full; return its name, or ""."""
@@ -340,19 +306,6 @@ class Recorder:
                 return name
         return ""
 
-    def _name_to_publish(self) -> tuple[str, bool]:
-        """Return the name to publish under, and whether it replaces a model."""
-        wanted = self._published or model_name(self._trainer.config)
-        theirs = next((model for model in list_models() if model.name == wanted), None)
-        ours = theirs is not None and theirs.card.run == self._run.id
-        if theirs is None or ((ours or self._replace) and not users_of(wanted)):
-            return wanted, theirs is not None
-        name = free_name(model_name(self._trainer.config))
-        note = f"{wanted!r} is another model or in use and was kept: this one is {name!r}"
-        if note not in self._status.notes:
-            self._status = self._status.model_copy(update={"notes": (*self._status.notes, note)})
-        return name, False
-
     def _write(self, **update: Any) -> None:
         update["heartbeat"] = time.time()
         if update.get("state", "preparing") != "preparing":
@@ -360,10 +313,3 @@ class Recorder:
         self._status = Status.model_validate(self._status.model_dump() | update)
         self._run.write_status(self._status)
         self._written = time.monotonic()
-
-
-def _lora_words(config: TrainConfig) -> str | None:
-    if not config.lora:
-        return None
-    return (f"rank {config.lora_rank}, alpha {config.lora_alpha:g}, on "
-            f"{', '.join(config.lora_targets)}")
