@@ -49,7 +49,7 @@ def compare_command(
     found = [find_model(name) for name in names]  # a wrong name is told before torch is loaded
     with ExitStack() as marks:
         for model in found:
-            marks.enter_context(using(model.name, "compare"))
+            marks.enter_context(using(model.path, "compare"))
         models = _load(found, device, dtype)
         if not _compare(models, text, config, "markdown" if markdown else "json" * as_json):
             raise click.Abort

@@ -57,7 +57,7 @@ def eval_command(
     corpus = read_corpus(config.corpus)
     with ExitStack() as marks:
         for model in found:
-            marks.enter_context(using(model.name, "eval"))
+            marks.enter_context(using(model.path, "eval"))
         results = [_measure(model, corpus, config, device, dtype, stride) for model in found]
     if as_json:
         print_json(results)

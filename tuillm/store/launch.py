@@ -5,13 +5,17 @@ Knows the worker only by its module's name: importing it would cost torch.
 
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError, UsageError
-from tuillm.store.files import read_json, recover_folder
+from tuillm.store.files import read_json, recover_folder, remove_folder
+from tuillm.store.interrupts import uninterrupted
+from tuillm.store.locks import Lock
 from tuillm.store.models import find_model, refuse_if_taken
 from tuillm.store.paths import ensure_dir, models_dir, runs_dir
 from tuillm.store.processes import start_detached, this_process
 from tuillm.store.runs import (
+    ACTIVE,
     RESUMABLE,
     Run,
+    Status,
     active_run_for,
     check_extension,
     create_run,
@@ -52,8 +56,14 @@ def start_run(config: TrainConfig, *, replace: bool = False) -> Run:
 
     `replace` lets the run publish over a model of the same name.
     """
-    run = create_run(config, this_process())
-    _spawn(run, ["--replace"] if replace else [])
+    with uninterrupted():
+        run = create_run(config, this_process())
+        try:
+            with run.take() as lock:
+                _spawn(run, ["--replace"] if replace else [], lock)
+        except (TuillmError, OSError):
+            remove_folder(run.path)
+            raise
     return run
 
 
@@ -62,31 +72,40 @@ def resume_run(run: Run, *, extend: int = 0) -> int:
 
     That is the last checkpoint's, or 0 for a run that ended before its first one and so begins
     anew. With `extend` the run takes that many steps more, which a finished one can do as well.
-    Raises TuillmError when the run is still going, or has finished and is not extended.
+    Raises TuillmError when the run is still going, or has finished and is not extended. Of several
+    calls at once one starts a worker.
     """
     options = ["--extend", str(check_extension(extend))] if extend else []
-    status = run.status()
-    finished = status.state == "finished"
-    if status.state not in RESUMABLE and not (finished and extend):
-        words = "has finished" if finished else f"is {status.state}"
-        raise TuillmError(f"run {run.id!r} {words}; there is nothing to resume",
-                          f"more steps: tuillm runs extend {run.id} STEPS")
-    recover_folder(run.last)
-    checkpoint = run.last / "trainer.json"
-    if finished and not checkpoint.exists():
-        raise TuillmError(f"run {run.id!r} has no checkpoint to go on from in {run.last}")
-    step = int(read_json(checkpoint).get("step", 0)) if checkpoint.exists() else 0
-    me = this_process()
-    run.control.unlink(missing_ok=True)
-    fresh = {"state": "preparing", "pid": me.pid, "process_started": me.started, "error": None}
-    run.write_status(status.model_copy(update=fresh))
-    _spawn(run, options + (["--resume"] if checkpoint.exists() else []))
+    _refuse_to_resume(run, run.status(), extend)
+    with uninterrupted(), run.take() as lock:
+        status = run.recorded()  # which another call may have changed since
+        if status.state not in ACTIVE:  # that of a worker is the trace of one that died
+            _refuse_to_resume(run, status, extend)
+        recover_folder(run.last)
+        checkpoint = run.last / "trainer.json"
+        if status.state == "finished" and not checkpoint.exists():
+            raise TuillmError(f"run {run.id!r} has no checkpoint to go on from in {run.last}")
+        step = int(read_json(checkpoint).get("step", 0)) if checkpoint.exists() else 0
+        me = this_process()
+        run.control.unlink(missing_ok=True)
+        fresh = {"state": "preparing", "pid": me.pid, "process_started": me.started, "error": None}
+        run.write_status(status.model_copy(update=fresh))
+        _spawn(run, options + (["--resume"] if checkpoint.exists() else []), lock)
     return step
 
 
-def _spawn(run: Run, options: list[str]) -> None:
-    owner = start_detached(_WORKER, [str(run.path), *options], run.log)
-    # from here on the run is lost when the worker dies, whatever becomes of this process
-    fresh = {"pid": owner.pid, "process_started": owner.started}
-    if (status := run.status()).state == "preparing":
-        run.write_status(status.model_copy(update=fresh))
+def _refuse_to_resume(run: Run, status: Status, extend: int) -> None:
+    """Raise TuillmError for a run that is going, or has finished and is not to be extended."""
+    if status.state not in RESUMABLE and not (status.state == "finished" and extend):
+        words = "has finished" if status.state == "finished" else f"is {status.state}"
+        raise TuillmError(f"run {run.id!r} {words}; there is nothing to resume",
+                          f"more steps: tuillm runs extend {run.id} STEPS")
+
+
+def _spawn(run: Run, options: list[str], lock: Lock) -> None:
+    """Start a worker that holds the run's lock from its first moment on."""
+    owner = start_detached(_WORKER, [str(run.path), *options], run.log, lock)
+    if lock.fd is None and (status := run.recorded()).state == "preparing":
+        # without a lock the worker is known by its number, which it writes down only later
+        run.write_status(status.model_copy(
+            update={"pid": owner.pid, "process_started": owner.started}))

@@ -1,6 +1,8 @@
-"""Who is alive: a process is its number *and* its start time, since numbers come again.
+"""Who is alive: whoever holds the lock of what it works on.
 
-Also starts processes that outlive this one, and lets go of them.
+A process is its number *and* its start time, since numbers come again; but a start time changes
+with the clock, so that this counts only where there is no lock. Also starts processes that outlive
+this one, and lets go of them.
 """
 
 import os
@@ -10,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from tuillm.store.locks import Lock, is_held
 
 _started: list[subprocess.Popen[bytes]] = []
 
@@ -41,15 +45,29 @@ def this_process() -> ProcessId:
     return ProcessId(os.getpid(), psutil.Process().create_time())
 
 
-def start_detached(module: str, arguments: list[str], log: Path) -> ProcessId:
+def owner_lives(lock: Path, process: ProcessId) -> bool:
+    """Whether who works on something is alive: its lock tells, and its number where none does.
+
+    There is no lock on disks that know none, and in folders of earlier versions.
+    """
+    held = is_held(lock)
+    return process.alive if held is None else held
+
+
+def start_detached(
+    module: str, arguments: list[str], log: Path, lock: Lock | None = None
+) -> ProcessId:
     """Start `python -m MODULE ARGUMENTS...`, its output going to the end of the file `log`.
 
-    It gets a session of its own, so that Ctrl-C in the terminal that started it never reaches it.
+    It gets a session of its own, so that Ctrl-C in the terminal that started it never reaches it,
+    and holds `lock` from its first moment on, as `locks.inherited` finds it.
     """
+    lock = lock or Lock(None)
     with log.open("ab") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True,
+            pass_fds=[] if lock.fd is None else [lock.fd], env=os.environ | lock.handed_on,
         )
     # those that have ended are asked, or they would stay as zombies
     _started[:] = [other for other in _started if other.poll() is None] + [process]

@@ -6,11 +6,13 @@
     samples.jsonl   text sampled at each evaluation
     log.txt         what the worker printed
     control         requests, one JSON object a line
+    lock            held by the worker as long as it lives
     last/ best/     checkpoints
 
 Knows files and processes; knows nothing of torch, and draws nothing.
 """
 
+import itertools
 import json
 import os
 import re
@@ -24,10 +26,20 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError, UsageError, did_you_mean
-from tuillm.store.files import append_json, read_json, remove_folder, write_json
+from tuillm.store.files import (
+    append_json,
+    disk_error,
+    first_free_name,
+    hold,
+    read_json,
+    remove_folder,
+    write_json,
+)
+from tuillm.store.locks import Lock
 from tuillm.store.names import check_name, name_from
 from tuillm.store.paths import ensure_dir, runs_dir
-from tuillm.store.processes import ProcessId
+from tuillm.store.processes import ProcessId, owner_lives
+from tuillm.store.temporary import clear_leftovers, temporary_folder
 
 State = Literal["preparing", "running", "paused", "finished", "stopped", "failed", "lost"]
 Request = Literal["pause", "resume", "stop", "eval", "sample", "extend"]
@@ -103,16 +115,35 @@ class Run:
 
     def status(self) -> Status:
         """What the run says of itself now; a run whose process is gone is `lost`."""
+        status = self.recorded()
+        if status.state in ACTIVE and not self.has_worker(status):
+            status = self.recorded()  # it may have ended in order since it was read
+            if status.state in ACTIVE:
+                return status.model_copy(update={"state": "lost", "eta": None})
+        return status
+
+    def has_worker(self, status: Status) -> bool:
+        """Whether the process that wrote an active status is alive: whether it holds the lock."""
+        return owner_lives(self.lock, ProcessId(status.pid, status.process_started))
+
+    def recorded(self) -> Status:
+        """What the run has last said of itself, whether its process is alive or not."""
         try:
-            status = Status.model_validate(read_json(self.path / "status.json"))
+            return Status.model_validate(read_json(self.path / "status.json"))
         except TuillmError as error:
             return Status(state="lost", error=error.message)
         except ValidationError as error:
             problem = error.errors()[0]["msg"]
             return Status(state="lost", error=f"status.json is damaged: {problem}")
-        if status.state in ACTIVE and not ProcessId(status.pid, status.process_started).alive:
-            return status.model_copy(update={"state": "lost", "eta": None})
-        return status
+
+    def take(self) -> Lock:
+        """Be the one process that works in the folder, until the lock is released.
+
+        Raises TuillmError when another is, or when the disk refuses.
+        """
+        return hold(self.lock, lambda: TuillmError(
+            f"run {self.id!r} has a worker already", f"watch it: tuillm runs attach {self.id}"),
+            wait=2)  # one that has just ended
 
     def write_status(self, status: Status) -> None:
         """Replace `status.json`."""
@@ -127,6 +158,11 @@ class Run:
             check_extension(steps)
         number = {"steps": steps} if request == "extend" else {}
         append_json(self.path / "control", {"request": request, **number, "time": time.time()})
+
+    @property
+    def lock(self) -> Path:
+        """What the worker holds."""
+        return self.path / "lock"
 
     @property
     def control(self) -> Path:
@@ -177,16 +213,19 @@ def create_run(config: TrainConfig, process: ProcessId) -> Run:
     Its paths are absolute from then on: a run may be taken up again from any directory.
     """
     ensure_dir(runs_dir())
+    clear_leftovers(runs_dir())
     config = _with_absolute_paths(config)
-    run = _new_folder(model_name(config))
+    name = model_name(config)
     try:
-        write_json(run.path / "run.json", config.model_dump(mode="json"))
-        run.write_status(Status(pid=process.pid, process_started=process.started,
-                                created=time.time(), heartbeat=time.time()))
-    except TuillmError:
-        remove_folder(run.path)
-        raise
-    return run
+        with temporary_folder(runs_dir() / name) as staging:
+            write_json(staging / "run.json", config.model_dump(mode="json"))
+            Run(name, staging).write_status(Status(
+                pid=process.pid, process_started=process.started, created=time.time(),
+                heartbeat=time.time()))
+            path = first_free_name(staging, _numbered(name))
+    except OSError as error:
+        raise disk_error(error, runs_dir() / name) from None
+    return Run(path.name, path)
 
 
 def list_runs() -> list[Run]:
@@ -213,7 +252,8 @@ def remove_run(run: Run) -> None:
     """Remove a run folder; raises TuillmError while its process is alive."""
     if run.status().state in ACTIVE:
         raise TuillmError(f"run {run.id!r} is still going", f"tuillm runs stop {run.id}")
-    remove_folder(run.path)
+    with run.take():  # nobody takes it up in this moment
+        remove_folder(run.path)
 
 
 def active_run_for(name: str) -> Run | None:
@@ -316,17 +356,12 @@ def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
     return config.model_copy(update={"corpus": corpus, "init_from": parent})
 
 
-def _new_folder(name: str) -> Run:
+def _numbered(name: str) -> Iterator[Path]:
+    """Return the folders that a new run may have: numbers go on from the highest there is."""
     pattern = re.compile(re.escape(name) + r"-(\d+)")
     matches = (pattern.fullmatch(run.id) for run in list_runs())
     number = max((int(match[1]) for match in matches if match), default=0) + 1
-    while True:
-        path = runs_dir() / f"{name}-{number}"
-        try:
-            path.mkdir()
-            return Run(path.name, path)
-        except FileExistsError:
-            number += 1
+    return (runs_dir() / f"{name}-{each}" for each in itertools.count(number))
 
 
 def _age(folder: Path) -> tuple[float, str]:

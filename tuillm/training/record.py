@@ -53,7 +53,8 @@ def run_here(trainer: Trainer, *, replace: bool = False) -> Model:
         refuse_if_taken(name, "another name: Trainer(name=...); in its place: run(replace=True)")
     trainer.prepare()
     run = create_run(trainer.config, this_process())
-    return Recorder(trainer, run, replace=replace).run()
+    with run.take():
+        return Recorder(trainer, run, replace=replace).run()
 
 
 class Recorder:
