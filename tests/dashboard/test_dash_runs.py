@@ -29,7 +29,8 @@ from tuillm.dashboard.widgets.chart import Chart
 from tuillm.dashboard.widgets.run_details import RunDetails
 from tuillm.dashboard.widgets.state import STATE_ROLES, state_words
 from tuillm.dashboard.widgets.table import EntryTable
-from tuillm.store.runs import State, list_runs
+from tuillm.store.runs import list_runs
+from tuillm.store.status import State
 
 pytestmark = pytest.mark.slow
 

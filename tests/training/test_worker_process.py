@@ -13,7 +13,8 @@ from tuillm.config import build_train
 from tuillm.store import processes
 from tuillm.store.launch import resume_run, start_run
 from tuillm.store.models import list_models
-from tuillm.store.runs import ACTIVE, metric_rows, read_rows
+from tuillm.store.runs import metric_rows, read_rows
+from tuillm.store.status import ACTIVE
 
 STEPS = 250
 _undisturbed = {}

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from tuillm.config import SamplingConfig, build_sampling, settings_table
+from tuillm.config.pointers import Answering
 from tuillm.errors import UsageError
 from tuillm.generation.context import Context
 from tuillm.generation.heal import Reading, read_prompt
@@ -66,7 +67,7 @@ class Beginning:
     logits: Tensor | None = None
 
 
-class Sampler:
+class Sampler(metaclass=Answering):
     """A loaded model and its tokenizer: `Sampler("book").generate("Once upon a time")`."""
 
     def __init__(

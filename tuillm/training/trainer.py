@@ -14,7 +14,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from tuillm.config import SamplingConfig, TrainConfig, build_train, settings_table
+from tuillm.config import SamplingConfig, TrainConfig, build_train, preset_values, settings_table
+from tuillm.config.pointers import Answering
 from tuillm.errors import TuillmError
 from tuillm.generation import Sampler
 from tuillm.model import GPT, choose_device
@@ -22,6 +23,7 @@ from tuillm.model.lora import adapter_state, load_adapter_state, ready
 from tuillm.model.memory import keep_freed_memory
 from tuillm.store.models import Model, find_model, shape_of
 from tuillm.text import load_tokenizer, read_corpus, tokenize
+from tuillm.text.progress import Tick, unwatched
 from tuillm.training.batches import Batches
 from tuillm.training.beginning import begin, context_of, copy_weights, fit
 from tuillm.training.evaluate import Evaluation, evaluate
@@ -40,7 +42,7 @@ from tuillm.training.schedule import Course
 from tuillm.training.sizing import measured_note
 
 
-class Trainer:
+class Trainer(metaclass=Answering):
     """`Trainer(corpus="book.txt", name="kafka", preset="tiny").run()` trains and publishes."""
 
     def __init__(self, corpus: str | os.PathLike[str] | list[str] | tuple[str, ...] = (),
@@ -65,24 +67,28 @@ class Trainer:
         self.step = 0
         self.before: Evaluation | None = None
         self.interrupted: Callable[[], bool] = lambda: False
+        self.tick: Tick = unwatched
         self._prepared = False
         self._course = Course(config)
         self.evaluations = Evaluations(config)
 
     @staticmethod
-    def help_config() -> None:
-        """Print every training setting: meaning, range and default."""
-        print(settings_table(TrainConfig))
+    def help_config(preset: str | None = None, **settings: Any) -> None:
+        """Print every training setting: meaning, range, and its value in a run with a preset.
 
-    def run(self, *, replace: bool = False) -> Model:
+        `settings` are such as change that: `init_from`. Raises UsageError for an unknown preset.
+        """
+        print(settings_table(TrainConfig, preset_values(preset, settings, shape_of)))
+
+    def run(self, *, replace: bool = False, quiet: bool = False) -> Model:
         """Train in this process, writing a run folder, and publish; return the model.
 
-        `replace` allows to publish over a model of the same name. Raises TuillmError when the
-        name is taken or the corpus cannot be read.
+        Tells on stderr how far it is, unless `quiet`. `replace` allows to publish over a model of
+        the same name. Raises TuillmError when the name is taken or the corpus cannot be read.
         """
         from tuillm.training.record import run_here
 
-        return run_here(self, replace=replace)
+        return run_here(self, replace=replace, quiet=quiet)
 
     def prepare(self, checkpoint: Path | None = None) -> None:
         """Read the corpus, make tokens, build the model; `notes` says what was decided.
@@ -98,7 +104,9 @@ class Trainer:
         torch.manual_seed(self.config.seed)
         self.device = choose_device(self.config.device)
         self.dtype = choose_train_dtype(self.config.dtype, self.device)
-        self.corpus = read_corpus(self.config.corpus, self.config.encoding)
+        as_text = self.config.as_text or checkpoint is not None  # what was begun is gone on with
+        self.corpus = read_corpus(self.config.corpus, self.config.encoding, as_text=as_text,
+                                  tick=self.tick)
         self.corpus_sha256 = self.corpus.sha256
         parent, context = None, None
         if self.config.init_from is not None:
@@ -107,7 +115,7 @@ class Trainer:
             context = context_of(checkpoint)
         source = checkpoint or parent
         given = load_tokenizer(source) if source else None
-        self.tokens = tokenize(self.corpus, self.config, given)
+        self.tokens = tokenize(self.corpus, self.config, given, self.tick)
         self.tokenizer = self.tokens.tokenizer
         beginning = begin(self.config, self.tokens, parent, context)
         self.model, self.window = beginning.model, beginning.window

@@ -12,8 +12,9 @@ from tuillm.dashboard.chat import open_chat
 from tuillm.dashboard.screens.ask import Ask, Confirm
 from tuillm.dashboard.screens.place import Place
 from tuillm.errors import TuillmError
-from tuillm.store.runs import ACTIVE, RESUMABLE, Request, Run, remove_run, steps_of
+from tuillm.store.runs import Request, Run, remove_run, steps_of
 from tuillm.store.snapshot import RunEntry
+from tuillm.store.status import ACTIVE, RESUMABLE
 
 # words for the keys at the bottom, which offer what suits the run; all others work as well
 _WORDS = {"pause": "Pause", "stop": "Stop", "chat": "Chat", "extend": "Extend",
