@@ -8,7 +8,8 @@ from pathlib import Path
 
 import platformdirs
 
-from tuillm.errors import TuillmError
+from tuillm.errors import TuillmError, UsageError
+from tuillm.user_paths import user_path
 
 
 def data_dir() -> Path:
@@ -75,7 +76,12 @@ def ensure_dir(path: Path) -> Path:
 
 def _home(part: str) -> Path | None:
     home = os.environ.get("TUILLM_HOME")
-    return Path(home).expanduser().absolute() / part if home else None
+    if not home:
+        return None
+    try:
+        return user_path(home).absolute() / part
+    except UsageError as error:
+        raise UsageError(f"TUILLM_HOME is no folder: {error.message}", error.hint) from None
 
 
 def _platform() -> platformdirs.PlatformDirs:
