@@ -19,7 +19,9 @@ ALLOWED = {
     "user_paths": {"errors"},
     "urls": set(),
     "json_text": set(),
-    "typed_files": set(),
+    "typed_files": {"errors"},
+    # the streams and the terminal that the shell gives us; all front ends go through it
+    "terminal": {"errors"},
     "config": {"errors"},
     "store": {"errors", "units", "config"},
     "theme": {"errors", "store.files", "store.paths"},
@@ -28,12 +30,15 @@ ALLOWED = {
     # Sampler takes a name of the registry, so generation may ask the store for its folder
     "generation": {"errors", "config", "store", "text", "model"},
     "training": {"errors", "units", "config", "store", "text", "model", "generation"},
-    "chat": {"errors", "units", "config", "store", "text", "model", "generation", "theme"},
+    "chat": {"errors", "units", "config", "store", "text", "model", "generation", "theme",
+             "terminal"},
     # what ollama is told of a model is how the chat would talk to it
     "handover": {"errors", "config", "store", "text", "model"},
-    "dashboard": {"errors", "units", "config", "store", "theme"},
+    # a run is taken up again once its text has been looked at, which takes no torch
+    "dashboard": {"errors", "units", "config", "store", "theme", "terminal",
+                  "training.resume"},
     "cli": {"errors", "config", "store", "text", "model", "generation", "training", "chat",
-            "handover", "dashboard", "theme", "units"},
+            "handover", "dashboard", "theme", "units", "terminal"},
 }
 HEAVY = {"gguf", "torch", "transformers", "tiktoken", "textual", "prompt_toolkit"}
 

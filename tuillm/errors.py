@@ -35,6 +35,10 @@ class UsageError(TuillmError):
     exit_code = 2
 
 
+class Interrupted(TuillmError):
+    """The person asked for an end before there was anything to keep."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return the entry of `known` that `word` is most likely a slip of, or "" when there is none.
 
@@ -76,6 +80,15 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """Return `text` as `printable` does, runs of whitespace made one blank: for rows."""
     return " ".join(printable(text).split())
+
+
+def brief(value: object, most: int = 80) -> str:
+    """Return `repr(value)`, the middle of a long one left out: a refused value in one line."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # more digits than Python prints, or nested too deeply
+        return f"that {type(value).__name__}"
+    return text if len(text) <= most else f"{text[:most // 2]}...{text[-most // 4:]}"
 
 
 def _letters(word: str) -> str:

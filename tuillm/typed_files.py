@@ -11,8 +11,9 @@ from datetime import date, time
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from tuillm.errors import brief
+
 _MOST = 16_000_000  # bytes; a device or a pipe may never end
-_SHOWN = 80
 _MARKS = ((codecs.BOM_UTF32_LE, "UTF-32"), (codecs.BOM_UTF32_BE, "UTF-32"),
           (codecs.BOM_UTF16_LE, "UTF-16"), (codecs.BOM_UTF16_BE, "UTF-16"))
 
@@ -63,20 +64,14 @@ def shown(value: Any, number: bool = False) -> str:
 
     Where a `number` was wanted, a text that is one stands without quotes.
     """
-    text = value.isoformat() if isinstance(value, date | time) else _repr(value)
-    if number and isinstance(value, str) and re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?|nan", value):
-        text = value
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 12]}...{text[-9:]}"
+    if isinstance(value, date | time):
+        return value.isoformat()
+    short = brief(value)
+    is_number = isinstance(value, str) and re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?|nan", value)
+    return short.strip("'") if number and is_number else short
 
 
 def words_of(error: Exception) -> str:
     """Return why a file could not be read, in a few words without its name."""
     reason = error.strerror if isinstance(error, OSError) else ""
     return reason or str(error)
-
-
-def _repr(value: Any) -> str:
-    try:
-        return repr(value)
-    except ValueError:  # a whole number of more than 4300 digits
-        return "a number too long to write"

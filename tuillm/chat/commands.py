@@ -74,12 +74,19 @@ COMMANDS = {command.name: command for command in (
             "Both models reply to the same text with the same seed, side by side. /compare MODEL "
             "TEXT takes another text.", "see inside"),
     Command("sessions", "", "kept conversations",
-            "Lists the conversations with this model; /sessions all, with every model.", "keep"),
+            "Lists the conversations with this model, the newest first; /sessions more lists the "
+            "older ones. /sessions all is with every model. Any other words choose those whose "
+            "name, first words or id have them all, as in /sessions all salt.", "keep"),
     Command("load", "ID", "go on with one",
-            "Goes on with a conversation of /sessions, with its model and settings.", "keep"),
-    Command("save", "", "keep this one now",
+            "Goes on with a conversation of /sessions, by its id or its name, with its model and "
+            "settings.", "keep"),
+    Command("save", "[NAME]", "keep, or name it",
             "Writes the conversation down now; that happens after each reply anyway, but not "
-            "with --no-history.", "keep"),
+            "with --no-history. /save the salt road gives it that name, in the place of an older "
+            "one; /load the salt road finds it again.", "keep"),
+    Command("delete", "ID", "forget one",
+            "Removes a conversation for good, by its id or its name, and asks for that once more "
+            "before.", "keep"),
     Command("export", "FILE", "as .md or .json",
             "Writes the conversation to a file for people, as in /export story.md, or with all "
             "tokens and branches, as in /export story.json.", "keep"),

@@ -8,7 +8,7 @@ from tuillm.config.fields import with_escapes
 from tuillm.config.pointers import meant_name, pointer
 from tuillm.config.profiles import PROFILES, apply_profile, profile_of
 from tuillm.errors import UsageError
-from tuillm.store.models import find_model
+from tuillm.store.checkpoints import find_talker
 from tuillm.store.modes import choose_mode
 from tuillm.store.profiles import profiles_of, remove_profile, save_profile
 from tuillm.theme import choose_theme, list_themes, load_theme
@@ -113,7 +113,7 @@ def model(chat: Chat, rest: str) -> None:
     """`/model NAME`: the text so far stays, another model goes on with it."""
     if not rest:
         raise UsageError("/model wants the name of a model", "tuillm list shows them")
-    chat.use_model(find_model(rest))
+    chat.use_model(find_talker(rest))
     chat.screen.note(describe_mode(chat))
 
 

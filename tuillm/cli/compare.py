@@ -9,6 +9,7 @@ import click
 
 from tuillm.cli.generate import keep_newline_option, read_prompt
 from tuillm.cli.options import GroupedCommand, place_options, setting_options, typed
+from tuillm.cli.output import write_page
 from tuillm.cli.writing import START
 from tuillm.config import SamplingConfig, build_sampling
 from tuillm.errors import UsageError
@@ -50,7 +51,7 @@ def compare_command(
     found = [find_model(name) for name in names]  # a wrong name is told before torch is loaded
     with ExitStack() as marks:
         for model in found:
-            marks.enter_context(using(model.name, "compare"))
+            marks.enter_context(using(model.path, "compare"))
         models = _load(found, device, dtype)
         if not _compare(models, text, config, "markdown" if markdown else "json" * as_json):
             raise click.Abort
@@ -77,7 +78,7 @@ def _compare(
     if form:
         comparison = compare_models(models, prompt, config)
         results = comparison.run()
-        sys.stdout.write((as_json if form == "json" else as_markdown)(comparison))
+        write_page((as_json if form == "json" else as_markdown)(comparison))
     else:
         from tuillm.chat.compare import show_comparison
 

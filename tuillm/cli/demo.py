@@ -5,6 +5,7 @@ import sys
 import click
 
 from tuillm.cli.options import Number
+from tuillm.cli.output import say
 from tuillm.errors import UsageError
 
 
@@ -23,7 +24,7 @@ def demo_command(chat: bool, again: bool, minutes: float) -> None:
     if again or not (models_dir() / NAME).exists():
         name = start(demo_config(minutes), replace=again)
     else:
-        print(f"The model {NAME!r} is there already (grow it anew: tuillm demo --again).")
+        say(f"The model {NAME!r} is there already (grow it anew: tuillm demo --again).")
     if not chat or name is None:
         return
     if not sys.stdin.isatty():

@@ -45,7 +45,7 @@ def generate_command(
     from tuillm.store.usage import using
 
     model = find_model(name)  # a wrong name is told before torch is loaded
-    with using(model.name, "generate"):
+    with using(model.path, "generate"):
         from tuillm.generation import Sampler
 
         sampler = Sampler(name, device=device, dtype=dtype)

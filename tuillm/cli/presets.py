@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from tuillm.cli.output import print_json, print_table
+from tuillm.cli.output import print_json, print_table, say
 from tuillm.config import PRESETS, Setting, TrainConfig, preset_values, settings_of
 
 _NOT_A_RECIPES = ("corpus", "name", "preset", "init_from")
@@ -24,17 +24,20 @@ def presets_command(name: str | None, as_json: bool) -> None:
             return
         width = max(map(len, PRESETS))
         for each, preset in PRESETS.items():
-            print(f"{each:<{width}}  {preset.help}")
+            say(f"{each:<{width}}  {preset.help}")
         return
     values = preset_values(name)
     if as_json:
         print_json({key: value for key, value in values.items() if key not in _NOT_A_RECIPES})
         return
-    print(f"{name}: {PRESETS[name].help}\n")
+    say(f"{name}: {PRESETS[name].help}")
+    say()
     rows = [_row(setting, values, setting.name in PRESETS[name].settings)
             for setting in settings_of(TrainConfig) if setting.name not in _NOT_A_RECIPES]
     print_table(("setting", "value", "what it is"), rows)
-    print(f"\n* set by the preset\ntuillm train BOOK.txt --preset {name}")
+    say()
+    say("* set by the preset")
+    say(f"tuillm train BOOK.txt --preset {name}")
 
 
 def _row(setting: Setting, values: dict[str, Any], own: bool) -> tuple[str, str, str]:

@@ -12,6 +12,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, Field
 
+from tuillm.urls import is_url, public_url
+
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
 _KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
@@ -56,10 +58,10 @@ class Setting:
         if isinstance(value, bool):
             return "yes" if value else "no"
         if isinstance(value, tuple | list):
-            return " ".join(map(repr, value)) or "none"
+            return " ".join(map(self.words, value)) or "none"
         if isinstance(value, float):
             return f"{value:.10g}"
-        return repr(value)
+        return repr(public_url(value) if isinstance(value, str) and is_url(value) else value)
 
 
 def setting(

@@ -70,8 +70,8 @@ def build_train(
                 values.pop(limit, None)
         if layer.get("tokenizer", "bpe") != "bpe":
             values.pop("vocab_size", None)
-        if layer.get("learning_rate", 1) < values.get("min_lr", 0):
-            values.pop("min_lr")
+        if _below(layer.get("learning_rate", 1), values.get("min_lr", 0)):
+            values.pop("min_lr", None)
         values.update(layer)
     if shape:
         values |= _shape_taken_over(values, shape)
@@ -165,11 +165,17 @@ def _shape_taken_over(values: Mapping[str, Any], shape: Mapping[str, Any]) -> di
             continue
         shorter = key == "block_size" and isinstance(value, int) and value < own
         if value != own and not shorter:
-            raise UsageError(f"{key} cannot be {value!r}: the model {model!r} has {own!r}",
+            raise UsageError(f"{key} cannot be {shown(value)}: the model {model!r} has {own!r}",
                              "leave it out, or train without --from")
     window = said.get("block_size") or max(2, shape["block_size"])  # 2 is the least there is
     kind = shape.get("tokenizer") or said.get("tokenizer", "auto")
     return {**shape, "block_size": window, "tokenizer": kind, "vocab_size": None}
+
+
+def _below(rate: Any, floor: Any) -> bool:
+    """Whether a rate is below a floor; what is no number is refused later, with all the others."""
+    numbers = isinstance(rate, int | float) and isinstance(floor, int | float)
+    return numbers and rate < floor
 
 
 def _checked(kind: type[Config], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from tuillm.errors import TuillmError, UsageError
 from tuillm.text import Tokenizer, load_tokenizer, make_tokenizer, read_corpus
 from tuillm.text.meta import read_characters
+from tuillm.text.pipes import keep_pipes
 from tuillm.text.tokenizer import GPT2_ENTRIES, tokenizer_of_characters
 from tuillm.user_paths import user_path
 
@@ -62,7 +63,7 @@ def _named(wanted: Wanted) -> Tokenizer | None:
     if wanted.corpus and wanted.tokenizer:
         raise UsageError("--corpus and --tokenizer both name a vocabulary", "give one of them")
     if wanted.corpus:  # as nanoGPT does it
-        return tokenizer_of_characters(sorted(set(read_corpus((wanted.corpus,)).text)))
+        return tokenizer_of_characters(sorted(set(read_corpus(keep_pipes((wanted.corpus,))).text)))
     if not wanted.tokenizer:
         return None
     if wanted.tokenizer == "gpt2":

@@ -4,6 +4,7 @@ Without TUILLM_HOME these are the platform's own user data, cache and config dir
 """
 
 import os
+from functools import cache
 from pathlib import Path
 
 import platformdirs
@@ -60,10 +61,15 @@ def demo_book() -> Path:
     return Path(__file__).parents[1] / "text" / "books" / "the-salt-road.txt"
 
 
-def ensure_dir(path: Path) -> Path:
-    """Create a directory of ours and return it; raises TuillmError when it cannot be written."""
+def ensure_dir(path: Path, *, private: bool = False) -> Path:
+    """Create a directory of ours and return it; raises TuillmError when it cannot be written.
+
+    With `private` nobody but its owner can look into it, even if it was open before.
+    """
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(0o700 if private else 0o777, parents=True, exist_ok=True)
+        if private and path.stat().st_mode & 0o077:
+            path.chmod(0o700)
         if not os.access(path, os.W_OK | os.X_OK):
             raise PermissionError(13, "Permission denied")
     except OSError as error:
@@ -76,10 +82,13 @@ def ensure_dir(path: Path) -> Path:
 
 def _home(part: str) -> Path | None:
     home = os.environ.get("TUILLM_HOME")
-    if not home:
-        return None
+    return _folder_named(home) / part if home else None
+
+
+@cache
+def _folder_named(home: str) -> Path:
     try:
-        return user_path(home).absolute() / part
+        return user_path(home).absolute()
     except UsageError as error:
         raise UsageError(f"TUILLM_HOME is no folder: {error.message}", error.hint) from None
 
