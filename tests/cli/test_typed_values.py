@@ -80,6 +80,17 @@ def test_a_path_that_cannot_be_is_one_line(
     assert not (home / "runs").exists()
 
 
+@pytest.mark.parametrize("hostile", [LONG, "~nobody-of-this-name/x", "loop"])
+@pytest.mark.parametrize("verb", ["list", "runs", "generate", "train"])
+def test_a_data_folder_that_cannot_be_is_one_line(verb, hostile, book, tmp_path, monkeypatch):
+    """TUILLM_HOME is a path that a person types too, and the line names it."""
+    monkeypatch.chdir(tmp_path)
+    os.symlink("loop", "loop")
+    monkeypatch.setenv("TUILLM_HOME", hostile)
+    words = {"generate": ["generate", "book"], "train": ["train", book]}.get(verb, [verb])
+    assert refused(*words).startswith("TUILLM_HOME is no folder: ")
+
+
 def test_a_home_folder_is_expanded_wherever_a_path_is_typed(model, home, tmp_path, monkeypatch):
     """`~` means it for settings, prompts and models too."""
     monkeypatch.setenv("HOME", str(home))

@@ -43,8 +43,8 @@ class Setting:
     @property
     def allowed(self) -> str:
         """What the setting takes, in the words of a person."""
-        several = " (or a list of them)" if self.several else ""
-        return (" or ".join(self.choices) or self.range or _KINDS.get(self.type, "")) + several
+        kind = _KINDS.get(self.type, "") + (" or a list of texts" if self.several else "")
+        return " or ".join(self.choices) or self.range or kind
 
     @property
     def default_text(self) -> str:

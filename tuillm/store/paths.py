@@ -9,7 +9,7 @@ from pathlib import Path
 
 import platformdirs
 
-from tuillm.errors import TuillmError
+from tuillm.errors import TuillmError, UsageError
 from tuillm.user_paths import user_path
 
 
@@ -87,7 +87,10 @@ def _home(part: str) -> Path | None:
 
 @cache
 def _folder_named(home: str) -> Path:
-    return user_path(home).absolute()
+    try:
+        return user_path(home).absolute()
+    except UsageError as error:
+        raise UsageError(f"TUILLM_HOME is no folder: {error.message}", error.hint) from None
 
 
 def _platform() -> platformdirs.PlatformDirs:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from tuillm.errors import one_line
+from tuillm.errors import printable
 from tuillm.training.metrics import StepMetrics
 from tuillm.units import count, duration
 
@@ -28,7 +28,7 @@ class Progress:
 
     def say(self, line: str) -> None:
         """Tell in a line what has happened."""
-        self._write(f"{one_line(line)}\n")
+        self._write(printable(line).replace("\n", " ") + "\n")
 
     def step(self, metrics: StepMetrics) -> None:
         """Tell how far the run is, a few times a second."""
