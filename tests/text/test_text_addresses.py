@@ -193,6 +193,7 @@ def test_a_worker_fetches_with_the_secrets_that_it_is_not_to_write_down(server, 
         corpus_of(get_model("theirs"))
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_the_cache_and_says_when_it_was_emptied(server):
     """Nothing is asked for again; without the copy, the words say what is missing."""
     download(server.url("book.txt"))

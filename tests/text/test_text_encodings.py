@@ -1,5 +1,7 @@
 """Bytes become the text they are; what was bad, guessed or cut is told, with line and column."""
 
+import time
+
 import pytest
 
 from tuillm.errors import TuillmError
@@ -68,6 +70,8 @@ def test_two_and_four_bytes_a_character(read, encoding, marked, text):
         (FRENCH, "cp1252", "cp1252"), (FRENCH.replace("“", "«").replace("”", "»"), "latin-1",
                                       "cp1252"),
         (CHINESE, "gbk", "gb18030"), (JAPANESE, "shift-jis", "shift-jis"),
+        (CHINESE.replace("\n", "") * 300, "gbk", "gb18030"), (CHINESE * 300, "gbk", "gb18030"),
+        ((JAPANESE * 300).replace("\n", ""), "shift-jis", "shift-jis"),
         (JAPANESE, "iso2022-jp", "iso2022_jp"), ("It was the café’s owner.\n", "cp1252", "cp1252"),
     ],
 )
@@ -104,6 +108,15 @@ def test_a_nul_is_told_with_its_place(read):
     with pytest.raises(TuillmError, match="a NUL byte in line 2, column 4") as caught:
         read(b"plain\ntex\0t " * 9)
     assert "tr -d" in caught.value.hint
+
+
+@pytest.mark.parametrize("long", [b"x" * 3_000_000, b"x " * 1_500_000, b"x\n" * 1_500_000])
+def test_a_guess_takes_no_time_with_the_length_of_lines(read, long):
+    """Only the lines that tell something are looked at, however long the others are."""
+    begin = time.process_time()
+    text, notes = read(long + RUSSIAN.encode("cp1251") + long)
+    assert RUSSIAN.strip() in text and "cp1251" in notes
+    assert time.process_time() - begin < 3
 
 
 def test_plain_texts_do_not_pay_for_guessing(read):

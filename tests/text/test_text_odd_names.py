@@ -17,11 +17,11 @@ ODD = os.fsdecode(b"na\xefve")  # Latin-1
 QUICK = ("--preset", "nano", "--max-steps", "2", "--tokenizer", "char")
 
 
-@pytest.fixture(params=["file", "folder"])
-def odd_book(request, tmp_path, book):
-    """The book under a name, or in a folder with a name, that is not UTF-8."""
-    path = tmp_path / f"{ODD}.txt" if request.param == "file" else tmp_path / ODD / "book.txt"
-    path.parent.mkdir(exist_ok=True)
+@pytest.fixture
+def odd_book(tmp_path, book):
+    """The book under a name, and in a folder with a name, that is not UTF-8."""
+    path = tmp_path / ODD / f"{ODD}.txt"
+    path.parent.mkdir()
     path.write_bytes(book.read_bytes())
     return path
 
@@ -39,7 +39,7 @@ def test_a_run_by_command(odd_book):
     (run,) = list_runs()
     assert run.status().state == "finished"
     assert run.config.corpus == (str(odd_book),)
-    assert get_model(run.status().model).card.corpus in ("na\ufffdve.txt", "book.txt")
+    assert get_model(run.status().model).card.corpus == "na\ufffdve.txt"
     shown = tuillm("runs", "show", run.id)
     assert shown.returncode == 0, shown.stderr
     assert "na\\udcefve" in shown.stdout.decode()

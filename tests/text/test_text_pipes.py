@@ -56,6 +56,7 @@ def test_a_run_learns_from_a_pipe(book, line, name):
     assert read_corpus(get_run(f"{name}-1").config.corpus).text == book.read_text()
 
 
+@pytest.mark.slow
 def test_a_forecast_reads_a_pipe_once(book):
     """The text and the speed are of what came through."""
     done = bash(f"TUILLM train --forecast /dev/stdin --preset nano < <(cat {book})")
@@ -63,6 +64,7 @@ def test_a_forecast_reads_a_pipe_once(book):
     assert "30,000 characters" in done.stdout and "speed" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_file_behind_standard_input_is_that_file(book, tmp_path):
     """`< book.txt` needs no copy: the worker finds the file itself."""
     done = bash(f"TUILLM train - --detach {' '.join(QUICK)} < {book}; TUILLM runs attach book-1")

@@ -4,12 +4,14 @@ import base64
 import gzip
 import io
 import json
+import time
 import zipfile
 
 import pytest
 
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError
+from tuillm.text.recognize import recognize_text, remarks_on
 from tuillm.text.sources import read_corpus
 
 PROSE = "Call me Ishmael. Some years ago, never mind how long precisely.\n" * 40
@@ -118,6 +120,17 @@ def test_what_may_be_meant_is_learned_with_a_note(write, text, words):
     corpus = read_corpus((write(text.encode()),))
     assert corpus.text == text
     assert words in " ".join(corpus.notes)
+
+
+@pytest.mark.parametrize(
+    "text", ["<!-- -->" * 8000 + "x", "<!--" * 16_000, "<" * 65_000, "[" * 65_000, "{" * 65_000,
+             "<?xml " * 10_000, '["' * 30_000, "MIME-Version: 1.0\n" * 4000, "&#" * 30_000])
+def test_nothing_hostile_makes_it_slow(text):
+    """Whatever a file holds, looking at it takes a moment."""
+    begin = time.process_time()
+    recognize_text(text)
+    remarks_on(text, "x")
+    assert time.process_time() - begin < 2
 
 
 def test_the_refusal_of_json_lines_names_the_field(write):

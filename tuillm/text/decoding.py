@@ -30,6 +30,8 @@ _HEAD = 1 << 16
 _EXAMPLES = "cp1252, cp1251, koi8-r, gb18030 or shift_jis"
 # a noncharacter, which no text has: it marks the places that could not be decoded
 _BAD = "\ufdd0"
+_BETWEEN = re.compile(rb"[\x00-\x2f]")
+_HIGH = re.compile(rb"[\x80-\xff]")
 _HALF = re.compile("[\ud800-\udfff]")
 
 codecs.register_error("tuillm-mark", lambda error: (
@@ -168,19 +170,20 @@ def _guesses(content: bytes) -> list[str]:
 
 
 def _telling_lines(content: bytes) -> bytes:
-    """Return up to 64 KB of the lines that have bytes beyond ASCII."""
-    lines, size = [], 0
-    for line in re.finditer(rb"[^\n]*[\x80-\xff][^\n]*\n?", content):
-        lines.append(line[0][:_HEAD])
-        size += len(lines[-1])
-        if size >= _HEAD:
-            break
-    sample = b"".join(lines)
-    if len(sample) <= _HEAD:
-        return sample
-    # not in the middle of a character: behind a blank or a line's end
-    end = max(sample.rfind(blank, 0, _HEAD) for blank in (b"\n", b" ", b"\r"))
-    return sample[: end + 1] or sample[:_HEAD]
+    """Return some 64 KB of the text around bytes beyond ASCII, cut nowhere inside a character.
+
+    That is from somewhat before such a byte on, and behind a blank or a mark, which no second
+    byte of a character looks like.
+    """
+    parts, size, end = [], 0, 0
+    while size < _HEAD and (high := _HIGH.search(content, end)):
+        start = max(end, high.start() - 64)
+        line = content.find(b"\n", high.start(), high.start() + _HEAD)
+        stop = _BETWEEN.search(content, line if line >= 0 else high.start() + _HEAD)
+        end = stop.end() if stop else len(content)
+        parts.append(content[start:end])
+        size += end - start
+    return b"".join(parts)
 
 
 def _mostly(content: bytes, source: str, encoding: str) -> tuple[str, list[str]]:

@@ -51,6 +51,8 @@ _ZIPPED = (
     (b"word/", Found("a Word document (DOCX)", _OFFICE)),
     (b"vnd.oasis.opendocument", Found("an OpenDocument text", _OFFICE)),
 )
+# possessive: nothing in a hostile file makes the search go back and forth
+_COMMENTS = r"(?:<!--(?:(?!-->)[^\0])*+-->\s*+)*+"
 # how the text of a file begins: learned only when the person says so
 _OPENINGS: tuple[tuple[str, Found], ...] = (
     (r"%PDF-\d", Found("a PDF", "turn it into plain text: pdftotext BOOK.pdf BOOK.txt")),
@@ -61,12 +63,12 @@ _OPENINGS: tuple[tuple[str, Found], ...] = (
     (r"HTTP/\d(?:\.\d)? \d{3}\b", Found("a web server's answer with its headers", _PAGE)),
     (r"(?:From: <Saved by |MIME-Version: 1\.0\s[^\0]{0,400}multipart/related)",
      Found("a saved web page (MHTML)", _PAGE)),
-    (r"(?:<!--[^\0]*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b",
+    (rf"{_COMMENTS}<(?:!doctype\s+html|html|head|body)\b",
      Found("a web page (HTML)", _PAGE)),
-    (r"(?:<\?xml[^>]*>\s*)?(?:<!(?:--[^\0]*?--|doctype[^>]*)>\s*)*<svg\b",
+    (rf"(?:<\?xml[^>]*>\s*)?{_COMMENTS}(?:<!doctype[^>]*>\s*)?<svg\b",
      Found("a picture (SVG)", f"a model learns from text; {AS_TEXT}")),
     (r"(?:<\?xml[^>]*>\s*)?<FictionBook\b", Found("an FB2 book", f"{_BOOK}; {AS_TEXT}")),
-    (r"<\?xml\b[^>]*>\s*(?:<!(?:--[^\0]*?--|doctype[^>]*)>\s*)*<html\b",
+    (rf"<\?xml\b[^>]*>\s*{_COMMENTS}(?:<!doctype[^>]*>\s*)?<html\b",
      Found("a web page (XHTML)", _PAGE)),
     (r"<\?xml\b", Found("an XML document", f"take its text out, without the tags; {AS_TEXT}")),
 )
