@@ -35,6 +35,10 @@ class UsageError(TuillmError):
     exit_code = 2
 
 
+class DiskError(TuillmError):
+    """What a disk refused; whatever was there before is as it was."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return the entry of `known` most like `word`, or "" when none is alike."""
     from difflib import get_close_matches

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from pathlib import Path
 from typing import Any
 
-from tuillm.errors import TuillmError
+from tuillm.errors import DiskError, TuillmError
 from tuillm.store.interrupts import uninterrupted
 from tuillm.store.locks import Lock, Taken, inherited, is_held, take
 from tuillm.store.paths import ensure_dir
@@ -26,10 +26,6 @@ from tuillm.store.temporary import (
     temporary_file,
     temporary_folder,
 )
-
-
-class DiskError(TuillmError):
-    """What a disk refused; whatever was there before is as it was."""
 
 
 def write_bytes(path: Path, content: bytes, *, private: bool = False) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from tuillm.config import TrainConfig
-from tuillm.errors import TuillmError, UsageError
+from tuillm.errors import DiskError, TuillmError, UsageError
 from tuillm.store.files import new_folder, read_json, write_json
-from tuillm.store.paths import cache_dir, ensure_dir
+from tuillm.store.paths import cache_dir, ensure_dir, passing_dir
 from tuillm.text.sources import Corpus
 from tuillm.text.tokenizer import Tokenizer, load_tokenizer, make_tokenizer, slices
 
@@ -54,11 +54,16 @@ def tokenize(
     else:
         maker = " ".join(map(str, choose_tokenizer(corpus, config)))
     recipe = f"{_FORMAT} {corpus.sha256} {maker} {config.val_fraction!r}"
-    root = ensure_dir(cache_dir() / "tokens")
-    folder = root / hashlib.sha256(recipe.encode()).hexdigest()[:24]
+    name = hashlib.sha256(recipe.encode()).hexdigest()[:24]
+    folder = cache_dir() / "tokens" / name
     if not (folder / "meta.json").exists():
-        _write(folder, corpus, config, tokenizer)
-        _forget_old(root, folder)
+        try:
+            ensure_dir(folder.parent)
+            _write(folder, corpus, config, tokenizer)
+            _forget_old(folder.parent, folder)
+        except DiskError:  # read-only or full: what reads a text needs no cache of ours
+            folder = passing_dir() / name
+            _write(folder, corpus, config, tokenizer)
     return _open(folder, tokenizer)
 
 

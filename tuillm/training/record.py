@@ -15,8 +15,8 @@ from typing import Any
 
 from tuillm import __version__
 from tuillm.config import TrainConfig
-from tuillm.errors import TuillmError
-from tuillm.store.files import DiskError, append_json, recover_folder, remove_folder
+from tuillm.errors import DiskError, TuillmError
+from tuillm.store.files import append_json, recover_folder, remove_folder
 from tuillm.store.models import (
     Model,
     ModelCard,
