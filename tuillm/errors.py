@@ -39,6 +39,10 @@ class Interrupted(TuillmError):
     """The person asked for an end before there was anything to keep."""
 
 
+class DiskError(TuillmError):
+    """What a disk refused; whatever was there before is as it was."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return the entry of `known` that `word` is most likely a slip of, or "" when there is none.
 

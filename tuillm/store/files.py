@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from pathlib import Path
 from typing import Any
 
-from tuillm.errors import TuillmError
+from tuillm.errors import DiskError, TuillmError
 from tuillm.json_text import to_json
 from tuillm.store.interrupts import uninterrupted
 from tuillm.store.locks import Lock, Taken, inherited, is_held, take
@@ -27,10 +27,6 @@ from tuillm.store.temporary import (
     temporary_file,
     temporary_folder,
 )
-
-
-class DiskError(TuillmError):
-    """What a disk refused; whatever was there before is as it was."""
 
 
 def write_bytes(path: Path, content: bytes, *, private: bool = False) -> None:

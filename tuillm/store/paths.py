@@ -3,13 +3,15 @@
 Without TUILLM_HOME these are the platform's own user data, cache and config directories.
 """
 
+import atexit
 import os
+import tempfile
 from functools import cache
 from pathlib import Path
 
 import platformdirs
 
-from tuillm.errors import TuillmError, UsageError
+from tuillm.errors import DiskError, UsageError
 from tuillm.user_paths import user_path
 
 
@@ -62,7 +64,7 @@ def demo_book() -> Path:
 
 
 def ensure_dir(path: Path, *, private: bool = False) -> Path:
-    """Create a directory of ours and return it; raises TuillmError when it cannot be written.
+    """Create a directory of ours and return it; raises DiskError when it cannot be written.
 
     With `private` nobody but its owner can look into it, even if it was open before.
     """
@@ -73,11 +75,19 @@ def ensure_dir(path: Path, *, private: bool = False) -> Path:
         if not os.access(path, os.W_OK | os.X_OK):
             raise PermissionError(13, "Permission denied")
     except OSError as error:
-        raise TuillmError(
+        raise DiskError(
             f"cannot write to {path}: {error.strerror}",
             "set TUILLM_HOME to a directory of yours",
         ) from None
     return path
+
+
+@cache
+def passing_dir() -> Path:
+    """A directory that ends with this process, for what has no room in the cache."""
+    place = tempfile.TemporaryDirectory(prefix="tuillm-", ignore_cleanup_errors=True)
+    atexit.register(place.cleanup)
+    return Path(place.name)
 
 
 def _home(part: str) -> Path | None:

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from tuillm.config import TrainConfig
-from tuillm.errors import TuillmError, UsageError
+from tuillm.errors import DiskError, TuillmError, UsageError
 from tuillm.store.files import new_folder, read_json, write_json
-from tuillm.store.paths import cache_dir, ensure_dir
+from tuillm.store.paths import cache_dir, ensure_dir, passing_dir
 from tuillm.text.progress import Tick, unwatched
 from tuillm.text.sources import Corpus
 from tuillm.text.tokenizer import Tokenizer, load_tokenizer, make_tokenizer, slices
@@ -53,15 +53,20 @@ def tokenize(
     told how far the work is; what it raises ends it, and nothing half-made stays behind.
     """
     tick("hashing the text", 0.0)
-    root, made = ensure_dir(cache_dir() / "tokens"), choose_tokenizer(corpus, config)
+    root, made = cache_dir() / "tokens", choose_tokenizer(corpus, config)
     folder = root / _recipe(corpus, config, " ".join(map(str, made)))
     if tokenizer:
         refuse_other_kind(tokenizer, config)
         if not _is_of(folder, tokenizer):
             folder = root / _recipe(corpus, config, f"given {tokenizer.sha256}")
     if not (folder / "meta.json").exists():
-        _write(folder, corpus, config, tokenizer, tick)
-        _forget_old(root, folder)
+        try:
+            ensure_dir(root)
+            _write(folder, corpus, config, tokenizer, tick)
+            _forget_old(root, folder)
+        except DiskError:  # read-only or full: what reads a text needs no cache of ours
+            folder = passing_dir() / folder.name
+            _write(folder, corpus, config, tokenizer, tick)
     return _open(folder, tokenizer)
 
 

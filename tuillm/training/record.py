@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from tuillm.errors import Interrupted, TuillmError
-from tuillm.store.files import DiskError, append_json, recover_folder, remove_folder
+from tuillm.errors import DiskError, Interrupted, TuillmError
+from tuillm.store.files import append_json, recover_folder, remove_folder
 from tuillm.store.models import (
     Model,
     refuse_if_taken,
