@@ -113,7 +113,7 @@ def _piped(place, folder):
 
 
 def _drawn(terminal, place):
-    opened = terminal(place, python=[str(WALKING)])
+    opened = terminal(place, program=[str(WALKING)])
     opened.press("n\r" * 40)  # to the questions that come
     assert opened.wait_end() == 0, opened.text
     assert acts(opened.raw) == []

@@ -1,12 +1,11 @@
 """`tuillm import | export`: models that come in and go out."""
 
-from pathlib import Path
-
 import click
 
 from tuillm.cli.output import say
 from tuillm.store.export import export_model
 from tuillm.units import count
+from tuillm.user_paths import user_path
 
 
 @click.command("import")
@@ -51,7 +50,7 @@ def export_command(name: str, folder: str, to: str, dtype: str | None) -> None:
     As hf and ollama DIR is a new folder; as gguf the file NAME.gguf appears in it, or DIR is the
     file where it ends in .gguf.
     """
-    target = Path(folder).expanduser()
+    target = user_path(folder)
     if to == "hf" and dtype is None:  # the folder as it is needs no torch
         export_model(name, target)
         say(f"exported {name} to {target}")

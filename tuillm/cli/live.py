@@ -17,7 +17,8 @@ from rich.text import Text
 from tuillm.cli.chart import Point, draw_chart, smooth
 from tuillm.cli.output import safe_console
 from tuillm.errors import printable
-from tuillm.store.runs import Run, Status
+from tuillm.store.runs import Run
+from tuillm.store.status import Status
 from tuillm.theme import Theme, load_theme
 from tuillm.units import count, duration, figure
 
@@ -55,7 +56,8 @@ class LiveView:
                 self._val.append((row["step"], row["val_loss"]))
         if samples:
             self._sample = samples[-1]
-        state = (len(self._train), status.state, status.notes, self._message, len(self._sample))
+        state = (len(self._train), status.state, status.doing, status.notes, self._message,
+                 len(self._sample))
         if state != self._drawn:
             self._drawn = state
             self._live.update(self._picture(), refresh=True)
@@ -103,6 +105,8 @@ class LiveView:
         text = Text()
         text.append(f" {self._run.id} ", style=f"bold {theme['background']} on {theme['primary']}")
         text.append(f" {status.state}", style=theme["primary"])
+        if status.doing:
+            text.append(f"  {status.doing}", style=theme["muted"])
         if status.parameters:
             text.append(
                 f"  {count(status.parameters)} parameters  text {count(status.train_tokens)} "

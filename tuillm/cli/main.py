@@ -19,24 +19,26 @@ from tuillm.cli.output import complain, say_page
 from tuillm.errors import TuillmError
 from tuillm.terminal.ending import end_on_signals, ended_with
 from tuillm.terminal.streams import finish_streams, mute_streams, prepare_streams
+from tuillm.urls import hide_secrets
 
 COMMANDS = {
     "dashboard": "See, steer and start everything (also: tuillm alone).",
     "demo": "Grow a model on the bundled book, then talk to it.",
     "train": "Grow a model on a text of yours.",
     "pull": "Fetch a GPT-2 from the Hugging Face hub.",
-    "chat": "Talk to a model.",
+    "chat": "Talk to a model (also: run).",
     "generate": "Print text that a model writes.",
     "compare": "Let two models continue the same words, side by side.",
     "eval": "Measure how well models foretell a text.",
-    "list": "List the models.",
+    "list": "List the models (also: ls).",
     "show": "Show what is known about a model.",
     "rename": "Give a model another name.",
     "cp": "Copy a model.",
     "import": "Bring a model in from a folder or file.",
     "export": "Copy a model out: for transformers, llama.cpp or ollama.",
     "rm": "Remove models.",
-    "runs": "List, watch and steer training runs.",
+    "runs": "List, watch and steer training runs (also: ps).",
+    "presets": "List the recipes for training, or one with its values.",
 }
 _MODULES = dict.fromkeys(("list", "show", "rename", "cp", "rm"), "models")
 _MODULES |= {"import": "handover", "export": "handover"}
@@ -137,6 +139,7 @@ def _run() -> int:
 
 
 def _fail(message: str, code: int, whole: bool = False) -> int:
+    message = hide_secrets(message)
     complain(message if whole else f"tuillm: {' '.join(message.split())}", whole=whole)
     return code
 

@@ -3,6 +3,7 @@
 Knows pulls and how they look on a terminal; what is fetched and checked is the store's business.
 """
 
+import os
 import sys
 from contextlib import closing, suppress
 from pathlib import Path
@@ -103,7 +104,7 @@ def offer_pull(name: str) -> str:
     A model of the hub that is not here is pulled if the person says so; else this ends the
     command. Other names come back as they are.
     """
-    if not is_hub_name(name) or (models_dir() / name).is_dir() or Path(name).is_dir():
+    if not is_hub_name(name) or os.path.isdir(models_dir() / name) or os.path.isdir(name):
         return name
     from tuillm.store.pulling import pulled_from, refuse_other_owner, size_of
 

@@ -16,7 +16,8 @@ from tuillm.cli.comparing import comparing
 from tuillm.cli.output import complain, print_json_line, say
 from tuillm.errors import TuillmError
 from tuillm.store.jsonl import read_metrics, read_rows
-from tuillm.store.runs import ACTIVE, Run, Status
+from tuillm.store.runs import Run
+from tuillm.store.status import ACTIVE, Status
 from tuillm.units import count, duration, figure
 
 _POLL = 0.1
@@ -110,6 +111,11 @@ def _tell_end(run: Run, status: Status, quiet: bool) -> str | None:
         )
     if status.state == "failed":
         raise TuillmError(f"run {run.id!r} failed: {status.error}", status.hint or "")
+    if status.state == "stopped" and status.best_step is None and not status.model:
+        if not quiet:
+            say("stopped before the first step: there is no model yet; take it up again: "
+                f"tuillm runs resume {run.id}")
+        return None
     if not quiet:
         loss = "loss" if status.val_tokens == 0 else "held-out loss"
         say(f"{status.state} after {status.step:,} steps in {duration(status.elapsed)}; "
@@ -130,9 +136,14 @@ class PlainLines:
     def __init__(self, run: Run) -> None:
         self._every, self._shown = 5.0, 0.0
         self._notes: set[str] = set()
+        self._stage = ""
         say(f"run {run.id}")
 
     def news(self, status: Status, rows: list[dict[str, Any]], samples: list[str]) -> None:
+        stage = status.doing.partition(",")[0]
+        if stage and stage != self._stage:
+            say(status.doing)
+        self._stage = stage
         for note in status.notes:
             if note not in self._notes:
                 self._notes.add(note)

@@ -1,85 +1,52 @@
 """Run folders: the only thing between a worker and whoever watches or steers it.
 
     run.json        the TrainConfig; never changes
+    corpus.json     where the text is now, if it is no longer where run.json says
     status.json     replaced whole: state, process, step, best, eta, error (see Status)
     metrics.jsonl   one object a step
     samples.jsonl   text sampled at each evaluation
     log.txt         what the worker printed
     control         requests, one JSON object a line
+    lock            held by the worker as long as it lives
     last/ best/     checkpoints
 
 Knows files and processes; knows nothing of torch, and draws nothing.
 """
 
-import math
+import itertools
 import os
 import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeGuard, get_args
+from typing import Any, Literal, TypeGuard, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from tuillm.config import TrainConfig
 from tuillm.config.train import MOST_STEPS
 from tuillm.errors import TuillmError, UsageError, brief, did_you_mean
-from tuillm.store.files import append_json, read_json, remove_folder, write_json
+from tuillm.store.files import (
+    append_json,
+    disk_error,
+    first_free_name,
+    hold,
+    read_json,
+    remove_folder,
+    write_json,
+)
 from tuillm.store.jsonl import latest_steps, read_metrics, read_rows
+from tuillm.store.locks import Lock
 from tuillm.store.names import check_name, name_from
 from tuillm.store.paths import ensure_dir, runs_dir
-from tuillm.store.processes import ProcessId
+from tuillm.store.processes import ProcessId, owner_lives
+from tuillm.store.status import ACTIVE, Status
+from tuillm.store.temporary import clear_leftovers, temporary_folder
+from tuillm.urls import stored_url
+from tuillm.user_paths import user_path
 
-State = Literal["preparing", "running", "paused", "finished", "stopped", "failed", "lost"]
 Request = Literal["pause", "resume", "stop", "eval", "sample", "extend"]
-
-ACTIVE: tuple[State, ...] = ("preparing", "running", "paused")
-RESUMABLE: tuple[State, ...] = ("stopped", "failed", "lost")
-# what a front end may print and calculate with, whatever stands in the file
-_Count = Annotated[int, Field(ge=0, le=2**53)]
-_Figure = Annotated[float | None, BeforeValidator(
-    lambda value: None if isinstance(value, float) and not math.isfinite(value) else value)]
-
-
-class Status(BaseModel):
-    """The contents of `status.json`. Times are seconds; `heartbeat`, `created` since 1970.
-
-    `val_loss` and `bits_per_byte` are the best so far, `best_step` when that was; `notes`
-    are sentences about what was decided for the person; `model` is the published name.
-    `before_loss` and `before_bits_per_byte` are those of the model that the run started from.
-    `extended_steps` is by how much the run was extended beyond its settings, all in all.
-    """
-
-    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
-
-    state: State = "preparing"
-    pid: _Count = 0
-    process_started: float = 0.0
-    created: float = 0.0
-    heartbeat: float = 0.0
-    step: _Count = 0
-    progress: float = 0.0
-    epoch: float = 0.0
-    elapsed: float = 0.0
-    eta: _Figure = None
-    extended_steps: _Count = 0
-    train_loss: _Figure = None
-    tokens_per_sec: _Figure = None
-    val_loss: _Figure = None
-    bits_per_byte: _Figure = None
-    best_step: _Count | None = None
-    before_loss: _Figure = None
-    before_bits_per_byte: _Figure = None
-    parameters: _Count | None = None
-    train_tokens: _Count | None = None
-    val_tokens: _Count | None = None
-    device: str | None = None
-    dtype: str | None = None
-    notes: tuple[str, ...] = ()
-    model: str | None = None
-    error: str | None = None
-    hint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -99,25 +66,54 @@ class Run:
 
     @property
     def config(self) -> TrainConfig:
-        """The settings of the run; raises TuillmError when `run.json` is damaged."""
+        """The settings of the run, with its text where it is now.
+
+        Raises TuillmError when `run.json` or `corpus.json` is damaged.
+        """
+        values, moved = read_json(self.path / "run.json"), self.path / "corpus.json"
+        if moved.exists():
+            values["corpus"] = read_json(moved).get("corpus")
         try:
-            return TrainConfig.model_validate(read_json(self.path / "run.json"))
+            return TrainConfig.model_validate(values)
         except ValidationError as error:
             problem = error.errors()[0]["msg"]
             raise TuillmError(f"{self.path / 'run.json'} is damaged: {problem}") from None
 
     def status(self) -> Status:
         """What the run says of itself now; a run whose process is gone is `lost`."""
+        status = self.recorded()
+        if status.state in ACTIVE and not self.has_worker(status):
+            status = self.recorded()  # it may have ended in order since it was read
+            if status.state in ACTIVE:
+                return status.model_copy(update={"state": "lost", "eta": None})
+        return status
+
+    def has_worker(self, status: Status) -> bool:
+        """Whether the process that wrote an active status is alive: whether it holds the lock."""
+        return owner_lives(self.lock, ProcessId(status.pid, status.process_started))
+
+    def recorded(self) -> Status:
+        """What the run has last said of itself, whether its process is alive or not."""
         try:
-            status = Status.model_validate(read_json(self.path / "status.json"))
+            return Status.model_validate(read_json(self.path / "status.json"))
         except TuillmError as error:
             return Status(state="lost", error=error.message)
         except ValidationError as error:
             problem = error.errors()[0]["msg"]
             return Status(state="lost", error=f"status.json is damaged: {problem}")
-        if status.state in ACTIVE and not ProcessId(status.pid, status.process_started).alive:
-            return status.model_copy(update={"state": "lost", "eta": None})
-        return status
+
+    def take(self) -> Lock:
+        """Be the one process that works in the folder, until the lock is released.
+
+        Raises TuillmError when another is, or when the disk refuses.
+        """
+        return hold(self.lock, lambda: TuillmError(
+            f"run {self.id!r} has a worker already", f"watch it: tuillm runs attach {self.id}"),
+            wait=2)  # one that has just ended
+
+    def move_corpus(self, corpus: tuple[str, ...]) -> None:
+        """Note that the text is now at these absolute paths or addresses; `run.json` stays."""
+        write_json(self.path / "corpus.json", {"corpus": corpus, "moved": time.time()})
 
     def write_status(self, status: Status) -> None:
         """Replace `status.json`."""
@@ -132,6 +128,11 @@ class Run:
             check_extension(steps)
         number = {"steps": steps} if request == "extend" else {}
         append_json(self.path / "control", {"request": request, **number, "time": time.time()})
+
+    @property
+    def lock(self) -> Path:
+        """What the worker holds."""
+        return self.path / "lock"
 
     @property
     def control(self) -> Path:
@@ -179,19 +180,23 @@ def model_name(config: TrainConfig) -> str:
 def create_run(config: TrainConfig, process: ProcessId) -> Run:
     """Make a new run folder `NAME-1`, `NAME-2`... in state `preparing`, owned by `process`.
 
-    Its paths are absolute from then on: a run may be taken up again from any directory.
+    Its paths are absolute from then on: a run may be taken up again from any directory. Its
+    addresses are without their secrets: what was fetched with them is found in the cache.
     """
     ensure_dir(runs_dir())
+    clear_leftovers(runs_dir())
     config = _with_absolute_paths(config)
-    run = _new_folder(model_name(config))
+    name = model_name(config)
     try:
-        write_json(run.path / "run.json", config.model_dump(mode="json"))
-        run.write_status(Status(pid=process.pid, process_started=process.started,
-                                created=time.time(), heartbeat=time.time()))
-    except TuillmError:
-        remove_folder(run.path)
-        raise
-    return run
+        with temporary_folder(runs_dir() / name) as staging:
+            write_json(staging / "run.json", config.model_dump(mode="json"))
+            Run(name, staging).write_status(Status(
+                pid=process.pid, process_started=process.started, created=time.time(),
+                heartbeat=time.time()))
+            path = first_free_name(staging, _numbered(name))
+    except OSError as error:
+        raise disk_error(error, runs_dir() / name) from None
+    return Run(path.name, path)
 
 
 def list_runs() -> list[Run]:
@@ -218,7 +223,8 @@ def remove_run(run: Run) -> None:
     """Remove a run folder; raises TuillmError while its process is alive."""
     if run.status().state in ACTIVE:
         raise TuillmError(f"run {run.id!r} is still going", f"tuillm runs stop {run.id}")
-    remove_folder(run.path)
+    with run.take():  # nobody takes it up in this moment
+        remove_folder(run.path)
 
 
 def active_run_for(name: str) -> Run | None:
@@ -279,25 +285,20 @@ def _is_extension(steps: Any) -> TypeGuard[int]:
 
 
 def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
-    corpus = tuple(source if "://" in source else os.path.abspath(os.path.expanduser(source))
+    corpus = tuple(stored_url(source) if "://" in source else os.path.abspath(user_path(source))
                    for source in config.corpus)
     parent = config.init_from
     if parent and parent != os.path.basename(parent):  # a folder, no name of the registry
-        parent = os.path.abspath(os.path.expanduser(parent))
+        parent = os.path.abspath(user_path(parent))
     return config.model_copy(update={"corpus": corpus, "init_from": parent})
 
 
-def _new_folder(name: str) -> Run:
+def _numbered(name: str) -> Iterator[Path]:
+    """Return the folders that a new run may have: numbers go on from the highest there is."""
     pattern = re.compile(re.escape(name) + r"-(\d+)")
     matches = (pattern.fullmatch(run.id) for run in list_runs())
     number = max((int(match[1]) for match in matches if match), default=0) + 1
-    while True:
-        path = runs_dir() / f"{name}-{number}"
-        try:
-            path.mkdir()
-            return Run(path.name, path)
-        except FileExistsError:
-            number += 1
+    return (runs_dir() / f"{name}-{each}" for each in itertools.count(number))
 
 
 def _age(folder: Path) -> tuple[float, str]:

@@ -4,6 +4,7 @@
 as a line of JSON as soon as it stands. Knows no run folder and fetches nothing from the network.
 """
 
+import json
 import sys
 from collections.abc import Iterator
 
@@ -33,7 +34,7 @@ def forecast(config: TrainConfig) -> Iterator[Forecast]:
 def main() -> int:
     """Read settings on stdin, print forecasts; return the exit code."""
     try:
-        for each in forecast(TrainConfig.model_validate_json(sys.stdin.read())):
+        for each in forecast(TrainConfig.model_validate(json.load(sys.stdin))):
             print_line(each.as_json())
         return 0
     except BrokenPipeError:

@@ -12,7 +12,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from tuillm.dashboard.chat import open_chat
-from tuillm.dashboard.paths import here
 from tuillm.dashboard.pulls import begin, check, going
 from tuillm.dashboard.screens.ask import Ask, Confirm
 from tuillm.dashboard.screens.listing import Listing
@@ -22,7 +21,7 @@ from tuillm.dashboard.widgets.table import Column, EntryTable
 from tuillm.errors import TuillmError
 from tuillm.store.names import check_name
 from tuillm.units import age, count, figure, size
-from tuillm.user_paths import user_path
+from tuillm.user_paths import current_folder, user_path
 
 if TYPE_CHECKING:
     from tuillm.store.models import Model
@@ -174,8 +173,8 @@ class ModelsScreen(Listing["Model"]):
 
     def action_export(self) -> None:
         if model := self.current:
-            name, place = model.name, here() / model.name
-            self._ask(f"Export {name} to the folder", str(place), None, lambda path: (
+            name, place = model.name, current_folder() / model.name
+            self._ask(f"Export {name} to the folder", str(place), user_path, lambda path: (
                 partial(_export, name, path),
                 f"exported to {path}: transformers loads it as it is"))
 

@@ -1,5 +1,6 @@
 """The place where a run is started: the form, and beside it what to expect of it."""
 
+from itertools import filterfalse
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,7 +12,7 @@ from textual.timer import Timer
 from textual.widgets import Button, Static
 
 from tuillm.config import TrainConfig
-from tuillm.dashboard.paths import dropped_paths, here, join_paths
+from tuillm.dashboard.paths import dropped_paths, join_paths
 from tuillm.dashboard.screens.ask import Confirm
 from tuillm.dashboard.screens.place import Place
 from tuillm.dashboard.widgets.forecast import ForecastPanel
@@ -20,7 +21,8 @@ from tuillm.errors import TuillmError
 from tuillm.store.forecasts import Forecast, ForecastProcess
 from tuillm.store.paths import models_dir
 from tuillm.store.runs import model_name
-from tuillm.user_paths import path_problem, user_path
+from tuillm.urls import is_url
+from tuillm.user_paths import current_folder, path_problem, user_path
 
 # a forecast costs a process: it waits until the typing stops
 _PAUSE = 0.7
@@ -188,7 +190,7 @@ class TrainScreen(Place):
                 field = self.query_one(TrainForm)["corpus"]
                 field.fill(join_paths([str(path)]))
 
-        self.app.push_screen(FilesScreen(here()), picked)
+        self.app.push_screen(FilesScreen(current_folder()), picked)
 
     def action_advanced(self) -> None:
         groups = list(self.query("Collapsible"))
@@ -208,11 +210,11 @@ class TrainScreen(Place):
 
 def _text_problem(config: TrainConfig) -> str:
     """A word about a text that is not there."""
-    for source in config.corpus:
-        if "://" not in source:
-            problem = path_problem(source)
-            if problem or not user_path(source).exists():
-                return problem or f"{source} does not exist"
+    for source in filterfalse(is_url, config.corpus):
+        if problem := path_problem(source):
+            return problem
+        if not user_path(source).exists():
+            return f"{source} does not exist"
     return ""
 
 

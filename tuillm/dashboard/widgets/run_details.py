@@ -6,9 +6,10 @@ from tuillm.config import PRESETS, TrainConfig, settings_of
 from tuillm.dashboard.widgets.details import Details, Part
 from tuillm.dashboard.widgets.facts import Fact, facts, heading
 from tuillm.store.jsonl import read_tail
-from tuillm.store.runs import RESUMABLE, Status
 from tuillm.store.snapshot import RunEntry
+from tuillm.store.status import RESUMABLE, Status
 from tuillm.units import age, count, duration, figure
+from tuillm.urls import public_url
 
 _SAMPLE = 600
 
@@ -43,7 +44,7 @@ class RunDetails(Details[RunEntry]):
 def chosen_settings(config: TrainConfig) -> list[Fact]:
     """The text, the preset, and every setting that is not what the preset says."""
     preset = PRESETS[config.preset].settings if config.preset in PRESETS else {}
-    rows = [("text", " ".join(config.corpus)), ("preset", config.preset)]
+    rows = [("text", " ".join(map(public_url, config.corpus))), ("preset", config.preset)]
     for setting in settings_of(TrainConfig):
         value = getattr(config, setting.name)
         usual = preset.get(setting.name, setting.default)

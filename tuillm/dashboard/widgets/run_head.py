@@ -4,8 +4,8 @@ from rich.text import Text
 from textual.widgets import Static
 
 from tuillm.dashboard.widgets.state import STATE_ROLES, state_words
-from tuillm.store.runs import ACTIVE, RESUMABLE, Status
 from tuillm.store.snapshot import RunEntry
+from tuillm.store.status import ACTIVE, RESUMABLE, Status
 from tuillm.units import count, duration, figure
 
 _BAR = 24
@@ -22,6 +22,8 @@ class RunHead(Static):
         first.append(entry.id, style=f"bold {colors['primary']}")
         role = STATE_ROLES[status.state]
         first.append(f"  {state_words(status.state)}", style=colors.get(role, ""))
+        if status.doing:
+            first.append(f"   {status.doing}", style=muted)
         if status.parameters:
             first.append(f"   {count(status.parameters)} parameters · "
                          f"{count(status.train_tokens)} tokens of text · "
