@@ -276,14 +276,15 @@ def test_a_finished_run_is_told_how_to_go_on():
         resume_run(run, extend=-1)
     with pytest.raises(TuillmError, match="has no checkpoint to go on from"):
         resume_run(run, extend=5)
-    set_state(run, "running")
-    with pytest.raises(TuillmError, match="is running"):
-        resume_run(run, extend=5)
+    with run.take():
+        set_state(run, "running")
+        with pytest.raises(TuillmError, match="is running"):
+            resume_run(run, extend=5)
 
 
 @pytest.mark.parametrize("place", ["last", ".last.old.abc/folder"])
 def test_resuming_starts_a_worker_that_belongs_to_nobody(place):
-    """The worker has a session of its own and owns the run, even after a crash while saving.
+    """The worker has a session of its own and its lock, even after a crash while saving.
 
     A crash between the two renames of a save leaves the checkpoint under another name.
     """
@@ -295,7 +296,7 @@ def test_resuming_starts_a_worker_that_belongs_to_nobody(place):
     worker = processes._started[-1]
     try:
         status = run.status()
-        assert (status.state, status.pid, status.error) == ("preparing", worker.pid, None)
+        assert (status.state, status.error) == ("preparing", None)
         assert os.getsid(worker.pid) == worker.pid != os.getsid(0)
         assert not run.control.exists(), "an old request would stop the new worker"
     finally:

@@ -24,7 +24,8 @@ from tuillm.store.launch import resume_run, start_run
 from tuillm.store.models import get_model
 from tuillm.store.names import name_from
 from tuillm.store.paths import cache_dir
-from tuillm.store.runs import ACTIVE, create_run, list_runs, model_name
+from tuillm.store.runs import create_run, list_runs, model_name
+from tuillm.store.status import ACTIVE
 from tuillm.text.download import cached_path, charset_of, download
 from tuillm.text.origin import corpus_of
 from tuillm.text.sources import read_corpus

@@ -8,7 +8,8 @@ import shlex
 
 from tuillm.errors import TuillmError
 from tuillm.store.models import find_model
-from tuillm.store.runs import Run, Status
+from tuillm.store.runs import Run
+from tuillm.store.status import Status
 
 _WORDS = 5
 # where the held-out tenth begins: words that neither model has learned from

@@ -1,6 +1,7 @@
 """`tuillm eval`: how well models foretell a text; one table for all of them."""
 
 import math
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -9,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tuillm.cli.options import place_options
-from tuillm.cli.output import print_json, print_table
+from tuillm.cli.options import Number, place_options
+from tuillm.cli.output import overwrite, print_json, print_table
 from tuillm.errors import UsageError
 from tuillm.store.paths import models_dir
 from tuillm.units import duration, figure
@@ -25,10 +26,10 @@ _COLUMNS = ("model", "tokens", "nats/token", "perplexity", "bits/byte", "tokens/
 
 @click.command("eval")
 @click.argument("names", nargs=-1, required=True, metavar="MODEL... TEXT")
-@click.option("--stride", type=int, metavar="N", help=(
+@click.option("--stride", type=Number(int, 1, 2**31), metavar="N", help=(
     "Let windows overlap and begin N tokens apart: slower, and each token is foretold from "
     "more of what stands before it [windows side by side]."))
-@click.option("--val-fraction", type=float, default=0.0, metavar="F", help=(
+@click.option("--val-fraction", type=Number(float, 0, 0.5), default=0.0, metavar="F", help=(
     "Only the last part of the text, as training holds it out; 0.1 is a tenth [all of it]."))
 @click.option("--encoding", default="auto", metavar="NAME", help="Encoding of the text [auto].")
 @click.option("--as-text", is_flag=True, help="Take a web page, JSON or the like as it is.")
@@ -45,10 +46,8 @@ def eval_command(
     """
     *models, text = names
     if not models:
-        missing = f"{text} TEXT" if (models_dir() / text).is_dir() else f"MODEL {text}"
+        missing = f"{text} TEXT" if os.path.isdir(models_dir() / text) else f"MODEL {text}"
         raise UsageError("eval wants a model and a text", f"tuillm eval {missing}")
-    if stride is not None and stride < 1:
-        raise UsageError(f"--stride cannot be {stride}", "allowed: 1 or more")
     from tuillm.config import build_train
     from tuillm.store.models import find_model
     from tuillm.store.usage import using
@@ -60,7 +59,7 @@ def eval_command(
     corpus = read_corpus(keep_pipes(config.corpus), encoding, as_text=as_text)
     with ExitStack() as marks:
         for model in found:
-            marks.enter_context(using(model.name, "eval"))
+            marks.enter_context(using(model.path, "eval"))
         results = [_measure(model, corpus, config, device, dtype, stride) for model in found]
     if as_json:
         print_json(results)
@@ -118,12 +117,11 @@ class _Progress:
 
     def __exit__(self, *_: object) -> None:
         if self._wanted:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            overwrite("")
 
     def _tell(self, share: float) -> None:
         now = time.monotonic()
         if self._wanted and now - self._told > 0.2:
             self._told = now
             left = duration((now - self._began) * (1 - share) / share)
-            print(f"\r\x1b[K{self._name}: {share:.0%}, {left} left", end="", file=sys.stderr,
-                  flush=True)
+            overwrite(f"{self._name}: {share:.0%}, {left} left")

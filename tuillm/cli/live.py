@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
@@ -15,8 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from tuillm.cli.chart import Point, draw_chart, smooth
+from tuillm.cli.output import safe_console
 from tuillm.errors import printable
-from tuillm.store.runs import Run, Status
+from tuillm.store.runs import Run
+from tuillm.store.status import Status
 from tuillm.theme import Theme, load_theme
 from tuillm.units import count, duration, figure
 
@@ -36,7 +38,7 @@ class LiveView:
         self._row: dict[str, Any] = {}
         self._sample, self._message = "", ""
         self._status = Status()
-        self._live = Live(console=Console(highlight=False), auto_refresh=False, transient=False)
+        self._live = Live(console=safe_console(), auto_refresh=False, transient=False)
         self._keys = _hide_keys()
         self._live.start()
         self._drawn: object = None
@@ -48,7 +50,8 @@ class LiveView:
             if "step" not in row:  # the mark of a resume
                 continue
             self._row = row
-            self._train.append((row["step"], row["train_loss"]))
+            if "train_loss" in row:
+                self._train.append((row["step"], row["train_loss"]))
             if "val_loss" in row:
                 self._val.append((row["step"], row["val_loss"]))
         if samples:
@@ -121,7 +124,8 @@ class LiveView:
 
     def _progress(self, theme: Theme, width: int) -> Table:
         grid = Table.grid(padding=(0, 1))
-        bar = ProgressBar(total=1.0, completed=self._status.progress, width=max(width - 24, 10),
+        done = min(max(0.0, self._status.progress), 1.0)  # a damaged file may say any number
+        bar = ProgressBar(total=1.0, completed=done, width=max(width - 24, 10),
                           style=theme["surface"], complete_style=theme["primary"],
                           finished_style=theme["success"])
         left = Text(f"{self._status.progress:>5.0%}", style=theme["primary"])

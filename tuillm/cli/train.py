@@ -5,15 +5,17 @@ from typing import Any
 
 import click
 
-from tuillm.cli.options import GroupedCommand, setting_options, typed
+from tuillm.cli.options import TrainingCommand, setting_options, typed
+from tuillm.cli.output import safe_console, say
 from tuillm.config import PRESETS, TrainConfig, build_train, read_toml
+from tuillm.errors import TuillmError
 from tuillm.urls import public_url
 
 _PRESETS = "\n".join(f"  {name:<12} {preset.help}" for name, preset in PRESETS.items())
 
 
 @click.command(
-    "train", cls=GroupedCommand,
+    "train", cls=TrainingCommand,
     epilog=f"\b\nPresets:\n{_PRESETS}\n\n\b\nWhat is typed wins over --config, which wins over "
     "the preset.",
 )
@@ -52,13 +54,17 @@ def start(
     """Check the text and the name, start a run and watch it; return the published name."""
     check(config, replace=replace)
     from tuillm.cli.watch import watch
-    from tuillm.store.launch import start_run
+    from tuillm.store.launch import forget_vain_start, start_run
 
     run = start_run(config, replace=replace)
     if detach:
-        print(f"run {run.id} started in the background; watch it: tuillm runs attach {run.id}")
+        say(f"run {run.id} started in the background; watch it: tuillm runs attach {run.id}")
         return None
-    return watch(run, json_lines=json_lines)
+    try:
+        return watch(run, json_lines=json_lines)
+    except TuillmError:
+        forget_vain_start(run)
+        raise
 
 
 def check(config: TrainConfig, *, replace: bool) -> None:
@@ -81,7 +87,7 @@ def _without_pipes(config: TrainConfig) -> TrainConfig:
     """Read what comes through pipes into files, which the worker can read as well."""
     from tuillm.text.pipes import keep_pipes
 
-    corpus = keep_pipes(config.corpus, lambda line: print(line, file=sys.stderr, flush=True))
+    corpus = keep_pipes(config.corpus, lambda line: say(line, aside=True))
     return config.model_copy(update={"corpus": corpus})
 
 
@@ -93,13 +99,12 @@ def _fetch_addresses(config: TrainConfig) -> None:
         if not sys.stderr.isatty():
             download(url, as_text=config.as_text)
             continue
-        from rich.console import Console
-        from rich.markup import escape
         from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-        columns = (TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task(escape(public_url(url)), total=None)
+        name = TextColumn("{task.description}", markup=False)
+        columns = (name, DownloadColumn(), TransferSpeedColumn())
+        with Progress(*columns, console=safe_console(stderr=True), transient=True) as progress:
+            task = progress.add_task(public_url(url), total=None)
 
             def report(
                 done: int, total: int | None, progress: Progress = progress, task: Any = task

@@ -17,6 +17,8 @@ from pydantic import (
 
 from tuillm.config.fields import setting
 
+# more steps than any run takes, so that arithmetic with them stays arithmetic
+MOST_STEPS = 1_000_000_000
 # the linear layers of a block, by the names that PEFT knows them by
 LoraTarget = Literal["c_attn", "attn.c_proj", "c_fc", "mlp.c_proj"]
 
@@ -112,7 +114,7 @@ class TrainConfig(BaseModel):
                             group="optimizer", ge=0, le=1)
     warmup_steps: int | None = setting(
         None, "steps until the peak; auto: the first twentieth of the run", group="optimizer",
-        ge=0,
+        ge=0, le=MOST_STEPS,
     )
     schedule: Literal["linear", "cosine"] = setting(
         "linear", "how the learning rate falls after the peak", group="optimizer"
@@ -125,17 +127,20 @@ class TrainConfig(BaseModel):
     beta2: float = setting(0.99, "adamw's memory of squared gradients", group="optimizer",
                            ge=0, lt=1)
     grad_clip: float = setting(1.0, "largest norm of adamw's gradients; 0 never clips",
-                               group="optimizer", ge=0)
+                               group="optimizer", ge=0, le=1_000_000)
 
-    max_steps: int | None = setting(None, "optimizer steps to take", group="run", ge=1)
+    max_steps: int | None = setting(None, "optimizer steps to take", group="run", ge=1,
+                                   le=MOST_STEPS)
     minutes: float | None = setting(None, "minutes to train; the schedule ends on the clock",
                                     group="run", gt=0, le=100_000)
     eval_interval: int | None = setting(
-        None, "steps between evaluations; auto: ten in a run", group="run", ge=1
+        None, "steps between evaluations; auto: ten in a run", group="run", ge=1,
+        le=MOST_STEPS,
     )
     patience: int = setting(0, "evaluations without a better loss before stopping; 0 never stops",
-                            group="run", ge=0)
-    sample_prompt: str = setting("\n", "text that the samples of a run continue", group="run")
+                            group="run", ge=0, le=MOST_STEPS)
+    sample_prompt: str = setting("\n", "text that the samples of a run continue", group="run",
+                                 escapes=True)
     sample_tokens: int = setting(120, "tokens of each sample; 0 draws none", group="run", ge=0,
                                  le=10_000)
     seed: int = setting(1337, "seed of weights, batches and samples", group="run", ge=0,
@@ -157,7 +162,9 @@ class TrainConfig(BaseModel):
         """A single path stands for a list of one."""
         if isinstance(value, str | os.PathLike):
             return (os.fspath(value),)
-        return tuple(map(os.fspath, value)) if isinstance(value, list | tuple) else value
+        if not isinstance(value, list | tuple):
+            return value
+        return tuple(os.fspath(each) if isinstance(each, os.PathLike) else each for each in value)
 
     @field_validator("init_from", mode="before")
     @classmethod

@@ -12,7 +12,8 @@ from textual.worker import get_current_worker
 
 from tuillm.dashboard.history import Batch, Feed, History
 from tuillm.errors import TuillmError
-from tuillm.store.runs import Run, read_rows
+from tuillm.store.jsonl import read_rows
+from tuillm.store.runs import Run
 
 _EVERY = 0.25
 _LOG_TAIL = 256 * 1024

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuillm.errors import TuillmError
+from tuillm.store.jsonl import calculable, is_step
 
 Array = NDArray[Any]
 Columns = dict[str, Array]
@@ -29,8 +30,6 @@ COLUMNS = ("step", "train_loss", "lr", "grad_norm", "tokens_per_sec", "mfu", "el
 EVALUATION = ("step", "val_loss", "bits_per_byte", "train_loss", "elapsed", "epoch")
 # rows of a block: a run of a million steps has 31 of them, a short one a single one
 _BLOCK = 32_768
-# a step beyond this is damage, and would not fit a float64 axis either
-_STEPS = 2**53
 
 
 @dataclass(frozen=True)
@@ -234,8 +233,8 @@ def _rows(whole: bytes) -> list[Any]:
 def _batch(values: list[Any], empty: Batch) -> Batch:
     """Fill a batch with what the rows hold; within it, too, a step taken again replaces."""
     rows = [row for row in values if isinstance(row, dict)]
-    resumed = tuple(row["resumed"] for row in rows if _is_step(row.get("resumed")))
-    rows = [row for row in rows if _is_step(row.get("step"))]
+    resumed = tuple(row["resumed"] for row in rows if is_step(row.get("resumed")))
+    rows = [row for row in rows if is_step(row.get("step"))]
     if rows:
         steps = np.array([row["step"] for row in rows], np.int64)
         # a row stays when no later one has its step or an earlier one
@@ -245,11 +244,7 @@ def _batch(values: list[Any], empty: Batch) -> Batch:
             rows = [row for row, stay in zip(rows, stays, strict=True) if stay]
     evaluations = [row for row in rows if "val_loss" in row]
     return Batch(empty.offset, empty.more, empty.restarted, _columns(rows, COLUMNS),
-                 _columns(evaluations, EVALUATION), resumed, rows[-1] if rows else None)
-
-
-def _is_step(value: Any) -> bool:
-    return type(value) is int and 0 <= value < _STEPS
+                 _columns(evaluations, EVALUATION), resumed, calculable(rows[-1]) if rows else None)
 
 
 def _columns(rows: list[dict[str, Any]], names: tuple[str, ...]) -> Columns:

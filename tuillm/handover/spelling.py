@@ -11,6 +11,7 @@ from tuillm.text import Tokenizer, load_tokenizer, make_tokenizer, read_corpus
 from tuillm.text.meta import read_characters
 from tuillm.text.pipes import keep_pipes
 from tuillm.text.tokenizer import GPT2_ENTRIES, tokenizer_of_characters
+from tuillm.user_paths import user_path
 
 _META = "meta.pkl"
 _GPT2_ROUNDED = 50_304  # to which nanoGPT rounds GPT-2's vocabulary up
@@ -67,7 +68,7 @@ def _named(wanted: Wanted) -> Tokenizer | None:
         return None
     if wanted.tokenizer == "gpt2":
         return make_tokenizer("gpt2", [])
-    place = Path(wanted.tokenizer).expanduser()
+    place = user_path(wanted.tokenizer)
     if place.is_file():
         if place.suffix == ".pkl":
             return tokenizer_of_characters(read_characters(place))

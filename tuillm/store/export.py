@@ -6,7 +6,8 @@ Knows folders and cards; other formats are `handover`'s business.
 from pathlib import Path
 
 from tuillm.errors import TuillmError
-from tuillm.store.files import copy_files, new_folder, write_text
+from tuillm.store.copying import copy_files
+from tuillm.store.files import new_folder, write_text
 from tuillm.store.models import find_model
 from tuillm.store.readme import README, model_readme
 
@@ -15,7 +16,8 @@ def export_model(name: str, target: Path) -> None:
     """Copy a model's folder to `target`, where transformers can load it without us.
 
     A model card `README.md` is laid beside it. `target` may be an empty folder; raises
-    TuillmError when it holds anything, and when the model is unknown or damaged.
+    TuillmError when it holds anything, and when the model is unknown or damaged or holds links
+    that lead out of its folder.
     """
     model = find_model(name)
     refuse_if_filled(target)

@@ -1,45 +1,89 @@
 """Files that are whole or not there: write beside the target, fsync, rename.
 
-Knows bytes, JSON and folders; knows nothing of what stands in them.
+So it is whatever ends the work, Ctrl-C and a lost process included. Files are as readable as the
+umask says, or `private` to their owner. Knows bytes, JSON and folders; knows nothing of what
+stands in them.
 """
 
 import errno
-import fcntl
+import glob
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from tuillm.errors import TuillmError
+from tuillm.errors import DiskError, TuillmError
 from tuillm.json_text import to_json
+from tuillm.store.interrupts import uninterrupted
+from tuillm.store.locks import Lock, Taken, inherited, is_held, take
 from tuillm.store.paths import ensure_dir
+from tuillm.store.temporary import (
+    discard,
+    make_folder,
+    sync_folder,
+    temporary_file,
+    temporary_folder,
+)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replace `path` by `content` in one step; raises TuillmError when the disk refuses."""
-    ensure_dir(path.parent)
-    handle, temporary = -1, ""
+def write_bytes(path: Path, content: bytes, *, private: bool = False) -> None:
+    """Replace `path` by `content` in one step; raises TuillmError when the disk refuses.
+
+    With `private` nobody but its owner can read it, nor look into its folder.
+    """
+    ensure_dir(path.parent, private=private)
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fchmod(file.fileno(), 0o644)  # a temporary file is private at first
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with uninterrupted(), temporary_file(path, private) as (temporary, handle):
+            _write_all(handle, content)
+            os.replace(temporary, path)
+            sync_folder(path.parent)
     except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
         raise disk_error(error, path) from None
 
 
-def write_text(path: Path, content: str) -> None:
+def write_new(path: Path, content: bytes, *, private: bool = False) -> bool:
+    """Write a file of a name that is free, whole; return False where it is taken.
+
+    Of two processes that write the same name one gets it. Raises TuillmError when the disk
+    refuses.
+    """
+    ensure_dir(path.parent, private=private)
+    try:
+        with uninterrupted(), temporary_file(path, private) as (temporary, handle):
+            _write_all(handle, content)
+            _give_new_name(temporary, path)
+            sync_folder(path.parent)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise disk_error(error, path) from None
+    return True
+
+
+def write_text(path: Path, content: str, *, private: bool = False) -> None:
     """Replace `path` by UTF-8 text in one step."""
-    write_bytes(path, content.encode())
+    write_bytes(path, content.encode(), private=private)
+
+
+def make_private(path: Path) -> Path:
+    """Let nobody but its owner read a file that others append to; make it if it is missing.
+
+    Returns its path; raises TuillmError when the disk refuses.
+    """
+    ensure_dir(path.parent)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            if stat.S_IMODE(os.fstat(handle).st_mode) & 0o077:
+                os.fchmod(handle, 0o600)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise disk_error(error, path) from None
+    return path
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -70,13 +114,16 @@ def append_json(path: Path, value: Any) -> None:
     """
     line = (to_json(value) + "\n").encode()
     try:
-        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            size = os.fstat(handle).st_size
-            torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
-            os.write(handle, b"\n" + line if torn else line)
-        finally:
-            os.close(handle)
+        with uninterrupted():
+            handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+            try:
+                size = os.fstat(handle).st_size
+                torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+                line = b"\n" + line if torn else line
+                if os.write(handle, line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            finally:
+                os.close(handle)
     except OSError as error:
         raise disk_error(error, path) from None
 
@@ -88,29 +135,15 @@ def new_file(target: Path) -> Iterator[Path]:
     An existing target is replaced. When the block raises, nothing is left behind.
     """
     ensure_dir(target.parent)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    staging = Path(name)
     try:
-        os.fchmod(handle, 0o644)  # a temporary file is private at first
-        os.close(handle)
-        yield staging
-        _sync_file(staging)
-        os.replace(staging, target)
+        with temporary_file(target) as (staging, _):
+            yield staging
+            _sync_file(staging)
+            with uninterrupted():
+                os.replace(staging, target)
+                sync_folder(target.parent)
     except OSError as error:
         raise disk_error(error, target) from None
-    finally:
-        staging.unlink(missing_ok=True)
-
-
-def copy_files(source: Path, folder: Path) -> None:
-    """Copy what is in a folder into another one; raises TuillmError when the disk refuses.
-
-    The copies are as readable as any new file, whatever the originals are.
-    """
-    try:
-        shutil.copytree(source, folder, copy_function=shutil.copyfile, dirs_exist_ok=True)
-    except shutil.Error as error:
-        raise disk_error(OSError(str(error.args[0][0][2])), folder) from None
 
 
 @contextmanager
@@ -122,32 +155,25 @@ def new_folder(
     An existing target is replaced; an empty one that has to stay where it is is filled instead.
     When the block raises, nothing is left behind. `guard` is held while the folder is made and
     while it gets its name, and not in the long time between; an exception of its refuses either.
-    Until then `in_the_making` tells that somebody fills it.
     """
     if empty := target.is_dir() and not any(target.iterdir()):
         target = target.resolve()  # a link to it stays one
     stays = empty and _has_to_stay(target)
-    place = target if stays else target.parent
-    ensure_dir(place)
-    with guard():
-        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=place))
-        handle = os.open(staging, os.O_RDONLY)
-        with suppress(OSError):  # some network disks know no locks
-            fcntl.flock(handle, fcntl.LOCK_EX)
+    beside = target / target.name if stays else target
+    ensure_dir(beside.parent)
     try:
-        staging.chmod(0o755)
-        yield staging
-        _sync(staging)
-        with guard():
-            if stays:
-                _move_up(staging)
-            else:
-                replace_folder(staging, target)
+        with ExitStack() as made:
+            with guard():
+                staging = made.enter_context(temporary_folder(beside))
+            yield staging
+            _sync(staging)
+            with guard(), uninterrupted():
+                if stays:
+                    _move_up(staging)
+                else:
+                    replace_folder(staging, target)
     except OSError as error:
         raise disk_error(error, target) from None
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-        os.close(handle)
 
 
 def _has_to_stay(folder: Path) -> bool:
@@ -160,60 +186,158 @@ def _move_up(folder: Path) -> None:
     """Move what is in a folder to where the folder is."""
     for path in list(folder.iterdir()):
         os.rename(path, folder.parent / path.name)
+    sync_folder(folder.parent)
 
 
-def in_the_making(staging: Path) -> bool:
-    """Whether a process that lives is filling this folder: its lock goes when it does."""
-    try:
-        handle = os.open(staging, os.O_RDONLY)
-    except OSError:  # gone, or another user's
-        return True
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(handle)
-    return False
+def first_free_name(folder: Path, places: Iterable[Path]) -> Path:
+    """Rename a folder to the first of `places` that is free, and return that; OSError.
+
+    Of two processes that want the same name one gets it.
+    """
+    for place in places:
+        try:
+            os.rename(folder, place)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+        else:
+            sync_folder(place.parent)
+            return place
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
 
 
 def replace_folder(source: Path, target: Path) -> None:
-    """Rename folder `source` to `target`, moving an existing target out of the way first."""
-    if not target.exists():
+    """Rename folder `source` to `target`, moving an existing target out of the way first.
+
+    Wherever the process dies, `recover_folder` finds the old one whole: of those that were moved
+    out of the way there is never more than one while `target` is missing.
+    """
+    with uninterrupted():
+        if not os.path.lexists(target):
+            os.rename(source, target)
+            sync_folder(target.parent)
+            return
+        for stale in _moved_away(target):
+            discard(stale)
+        old, lock = make_folder(target, "old")
+        with lock:
+            try:
+                os.rename(target, old / "folder")
+                _rename_or_undo(source, target, old / "folder")
+                sync_folder(target.parent)
+                discard(old)
+            except OSError:
+                with suppress(OSError):  # unless the old one is still in there
+                    old.rmdir()
+                raise
+
+
+def _rename_or_undo(source: Path, target: Path, old: Path) -> None:
+    """Rename `source` to `target`; put `old` back there where that fails."""
+    try:
         os.rename(source, target)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-    os.rename(target, old / "folder")
-    os.rename(source, target)
-    shutil.rmtree(old, ignore_errors=True)
+    except OSError:
+        os.rename(old, target)
+        raise
 
 
 def recover_folder(path: Path) -> None:
-    """Put back what a crash in the middle of `replace_folder` left beside a missing folder."""
-    if not path.exists():
-        for old in path.parent.glob(f".{path.name}.old.*/folder"):
-            os.rename(old, path)
-            return
+    """Put back what a crash in the middle of `replace_folder` left beside a missing folder.
+
+    Of several, as earlier versions left them, it is the newest that is complete.
+    """
+    if os.path.lexists(path):
+        return
+    found = [old for old in _moved_away(path) if os.path.lexists(old / "folder")]
+    if not found:
+        return
+    try:
+        with uninterrupted():
+            os.rename(max(found, key=_completeness) / "folder", path)
+            sync_folder(path.parent)
+            for old in found:
+                discard(old)
+    except OSError as error:
+        raise disk_error(error, path) from None
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder so that no half of it is ever seen under its name."""
-    gone = Path(tempfile.mkdtemp(prefix=f".{path.name}.gone.", dir=path.parent))
-    os.rename(path, gone / "folder")
-    shutil.rmtree(gone, ignore_errors=True)
+    """Remove a folder so that no half of it is ever seen under its name; raises TuillmError."""
+    try:
+        discard(path)
+    except OSError as error:
+        raise TuillmError(f"cannot remove {path}: {error.strerror}") from None
 
 
-def disk_error(error: OSError, path: Path) -> TuillmError:
+def _moved_away(path: Path) -> list[Path]:
+    """Return the folders that hold an older `path`, but for those in a living process' hands."""
+    return [old for old in path.parent.glob(f".{glob.escape(path.name)}.old.*")
+            if is_held(old) is not True]
+
+
+def _completeness(old: Path) -> tuple[bool, int]:
+    """What to compare folders by that were moved away: whole or not, and when that was.
+
+    A folder is filled before it is moved; earlier versions removed it where it had been moved to,
+    which its time tells where a crash came in between.
+    """
+    moved = old.stat().st_mtime_ns
+    changed = [os.lstat(old / "folder").st_mtime_ns]
+    changed += [path.lstat().st_mtime_ns for path in (old / "folder").rglob("*") if path.is_dir()]
+    return max(changed) <= moved, moved
+
+
+def hold(path: Path, refusal: Callable[[], TuillmError], wait: float = 0.0) -> Lock:
+    """Take the lock of a file, or the one that this process was started with.
+
+    Raises what `refusal` returns when somebody else goes on holding it for `wait` seconds, and
+    TuillmError when the disk refuses.
+    """
+    try:
+        return inherited(path) or take(path, wait)
+    except Taken:
+        raise refusal() from None
+    except OSError as error:
+        raise disk_error(error, path) from None
+
+
+def disk_error(error: OSError, path: Path) -> DiskError:
     """Put what the disk said into one line."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return TuillmError(f"no space left to write {path}", "free some space and try again")
-    return TuillmError(f"cannot write {path}: {error.strerror or error}")
+        return DiskError(f"no space left to write {path}", "free some space and try again")
+    return DiskError(f"cannot write {path}: {error.strerror or error}")
 
 
 def _sync(folder: Path) -> None:
+    sync_folder(folder)
     for path in folder.rglob("*"):
-        if path.is_file():
+        if path.is_dir():
+            sync_folder(path)
+        elif path.is_file():
             _sync_file(path)
+
+
+def _write_all(handle: int, content: bytes) -> None:
+    """Write bytes and have them on the disk."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(handle, rest):]
+    os.fsync(handle)
+
+
+def _give_new_name(temporary: Path, path: Path) -> None:
+    """Let a file have a second name that must be free; raises FileExistsError where it is not."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a disk that knows no links
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        try:
+            os.replace(temporary, path)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
 
 
 def _sync_file(path: Path) -> None:

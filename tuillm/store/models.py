@@ -6,8 +6,6 @@ folder is listed with what is wrong with it and never hides the others.
 
 import glob
 import os
-import re
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,14 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tuillm.config.safetensors import read_header
 from tuillm.errors import TuillmError, did_you_mean
+from tuillm.store.copying import copy_files
 from tuillm.store.files import (
-    copy_files,
-    in_the_making,
+    hold,
     new_folder,
     read_json,
     recover_folder,
@@ -33,7 +30,9 @@ from tuillm.store.files import (
 from tuillm.store.hubnames import SHORT_NAMES, is_hub_name
 from tuillm.store.names import check_name
 from tuillm.store.paths import data_dir, ensure_dir, models_dir
+from tuillm.store.temporary import clear_leftovers
 from tuillm.store.usage import refuse_if_used, using
+from tuillm.user_paths import path_problem, user_path
 
 CARD = "tuillm.json"
 WEIGHTS = "model.safetensors"
@@ -45,8 +44,9 @@ class ModelCard(BaseModel):
     Losses are of the held-out text, or, where `held_out` is false, of the training text itself:
     `val_loss` in nats per token, `bits_per_byte` in bits per UTF-8 byte, which compares across
     tokenizers. `source` and `revision` are the hub's repository and commit that a model was pulled
-    from. `lora` says with which adapters it was fine-tuned, if it was. `created` is seconds since
-    1970.
+    from. `lora` says with which adapters it was fine-tuned, if it was. `starts_at_eot` says that an
+    empty prompt is best begun behind the end-of-text token, where the texts it knows begin.
+    `created` is seconds since 1970.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -69,6 +69,7 @@ class ModelCard(BaseModel):
     val_loss: float | None = None
     bits_per_byte: float | None = None
     held_out: bool = True
+    starts_at_eot: bool = False
     created: float | None = None
     tuillm_version: str | None = None
 
@@ -122,10 +123,13 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Model:
     name and for a damaged folder.
     """
     text = os.fspath(name_or_path)
-    registered = text == Path(text).name and os.path.isdir(models_dir() / text)
-    if not registered and os.path.isfile(Path(text) / "config.json"):
-        model = read_model(Path(text).absolute())
-    elif not registered and text != Path(text).name and os.path.isdir(text):
+    named = text == Path(text).name
+    registered = named and os.path.isdir(models_dir() / text)
+    # a name that is too long for any file is still looked for, and missed, in the registry
+    folder = None if registered or (named and path_problem(text)) else user_path(text)
+    if folder and os.path.isfile(folder / "config.json"):
+        model = read_model(folder.absolute())
+    elif folder and not named and os.path.isdir(folder):
         raise TuillmError(f"the folder {text} holds no model", "a model folder has a config.json")
     else:
         model = get_model(text)
@@ -213,7 +217,7 @@ def copy_model(source: str, target: str) -> None:
     """Copy a model under another name; its card names the source as parent."""
     check_name(target)
     model, place = get_model(source), models_dir() / target
-    with using(source, "a copy"), new_folder(place, partial(_may_take, target)) as folder:
+    with using(model.path, "a copy"), new_folder(place, partial(_may_take, target)) as folder:
         copy_files(model.path, folder)
         card = model.card.model_copy(update={"parent": source})
         write_json(folder / CARD, card.model_dump(mode="json"))
@@ -244,15 +248,12 @@ def refuse_if_taken(name: str, hint: str = "choose another name") -> None:
 def registry_lock() -> Iterator[None]:
     """Hold the one lock that guards changes of the registry; raises TuillmError after 30 s."""
     ensure_dir(models_dir())
-    try:
-        with FileLock(data_dir() / "registry.lock", timeout=30):
-            for left in models_dir().glob(".*.old.*"):  # a crash in the middle of a replacement
-                recover_folder(models_dir() / left.name[1:].rpartition(".old.")[0])
-            for left in filter(_is_leftover, models_dir().glob(".*.*")):
-                shutil.rmtree(left, ignore_errors=True)
-            yield
-    except Timeout:
-        raise TuillmError("the registry is locked by another tuillm", "try again") from None
+    locked = TuillmError("the registry is locked by another tuillm", "try again")
+    with hold(data_dir() / "registry.lock", lambda: locked, wait=30):
+        for left in models_dir().glob(".*.old.*"):  # a crash in the middle of a replacement
+            recover_folder(models_dir() / left.name[1:].rpartition(".old.")[0])
+        clear_leftovers(models_dir(), before=True)
+        yield
 
 
 @contextmanager
@@ -264,12 +265,6 @@ def _may_take(name: str, replace: bool = False) -> Iterator[None]:
         else:
             refuse_if_taken(name)
         yield
-
-
-def _is_leftover(path: Path) -> bool:
-    """Whether a crash has left a folder in the making or in the removing, as `files` names it."""
-    named = re.fullmatch(r"\..+\.[a-z0-9_]{8}", path.name)
-    return bool(named) and path.is_dir() and not in_the_making(path)
 
 
 def _put_back(path: Path) -> bool:

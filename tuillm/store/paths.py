@@ -3,12 +3,16 @@
 Without TUILLM_HOME these are the platform's own user data, cache and config directories.
 """
 
+import atexit
 import os
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import platformdirs
 
-from tuillm.errors import TuillmError
+from tuillm.errors import DiskError, UsageError
+from tuillm.user_paths import user_path
 
 
 def data_dir() -> Path:
@@ -59,23 +63,44 @@ def demo_book() -> Path:
     return Path(__file__).parents[1] / "text" / "books" / "the-salt-road.txt"
 
 
-def ensure_dir(path: Path) -> Path:
-    """Create a directory of ours and return it; raises TuillmError when it cannot be written."""
+def ensure_dir(path: Path, *, private: bool = False) -> Path:
+    """Create a directory of ours and return it; raises DiskError when it cannot be written.
+
+    With `private` nobody but its owner can look into it, even if it was open before.
+    """
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(0o700 if private else 0o777, parents=True, exist_ok=True)
+        if private and path.stat().st_mode & 0o077:
+            path.chmod(0o700)
         if not os.access(path, os.W_OK | os.X_OK):
             raise PermissionError(13, "Permission denied")
     except OSError as error:
-        raise TuillmError(
+        raise DiskError(
             f"cannot write to {path}: {error.strerror}",
             "set TUILLM_HOME to a directory of yours",
         ) from None
     return path
 
 
+@cache
+def passing_dir() -> Path:
+    """A directory that ends with this process, for what has no room in the cache."""
+    place = tempfile.TemporaryDirectory(prefix="tuillm-", ignore_cleanup_errors=True)
+    atexit.register(place.cleanup)
+    return Path(place.name)
+
+
 def _home(part: str) -> Path | None:
     home = os.environ.get("TUILLM_HOME")
-    return Path(home).expanduser().absolute() / part if home else None
+    return _folder_named(home) / part if home else None
+
+
+@cache
+def _folder_named(home: str) -> Path:
+    try:
+        return user_path(home).absolute()
+    except UsageError as error:
+        raise UsageError(f"TUILLM_HOME is no folder: {error.message}", error.hint) from None
 
 
 def _platform() -> platformdirs.PlatformDirs:

@@ -6,14 +6,13 @@ Knows names and settings; a model's folder is never written to.
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from tuillm.config import SamplingConfig, build_sampling
 from tuillm.config.profiles import PROFILES, profile_settings
 from tuillm.errors import TuillmError, UsageError, did_you_mean
-from tuillm.store.files import read_json, write_json
+from tuillm.store.files import hold, read_json, write_json
 from tuillm.store.names import check_name
 from tuillm.store.paths import data_dir, ensure_dir
+from tuillm.store.temporary import clear_leftovers
 
 
 def save_profile(model: str, name: str, config: SamplingConfig) -> None:
@@ -52,16 +51,15 @@ def profiles_of(model: str) -> dict[str, dict[str, Any]]:
 
 def _change(model: str, name: str, settings: dict[str, Any] | None) -> None:
     ensure_dir(data_dir())
-    try:
-        with FileLock(f"{_file()}.lock", timeout=10):
-            own = profiles_of(model)
-            own.pop(name, None)
-            if settings is not None:
-                own[name] = settings
-            whole = _read() | {model: own}
-            write_json(_file(), {key: value for key, value in whole.items() if value})
-    except Timeout:
-        raise TuillmError(f"{_file()} is locked by another tuillm", "try again") from None
+    locked = TuillmError(f"{_file()} is locked by another tuillm", "try again")
+    with hold(data_dir() / "profiles.json.lock", lambda: locked, wait=10):
+        clear_leftovers(data_dir())
+        own = profiles_of(model)
+        own.pop(name, None)
+        if settings is not None:
+            own[name] = settings
+        whole = _read() | {model: own}
+        write_json(_file(), {key: value for key, value in whole.items() if value})
 
 
 def _read() -> dict[str, Any]:

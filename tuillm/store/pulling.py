@@ -17,6 +17,7 @@ from tuillm import __version__
 from tuillm.config.shape import GPTConfig
 from tuillm.errors import TuillmError
 from tuillm.store import hub
+from tuillm.store.copying import link_or_copy
 from tuillm.store.fetching import copy, fetch, have, is_whole, patiently
 from tuillm.store.files import disk_error, read_json, remove_folder, write_json
 from tuillm.store.hub import HubFile, Plan
@@ -225,7 +226,7 @@ class _Work:
         )
         with publish(self.pull.name, card, replace=self._status.replace) as folder:
             for file in plan.files:
-                _link(self.pull.path / file.name, folder / file.name)
+                link_or_copy(self.pull.path / file.name, folder / file.name)
         return get_model(self.pull.name)
 
     # what it tells
@@ -278,7 +279,7 @@ class _Work:
     def _tell_end(self, error: BaseException) -> None:
         self._count()
         with suppress(TuillmError):  # on a full disk that cannot be written down
-            if isinstance(error, Cancelled | KeyboardInterrupt):
+            if isinstance(error, Cancelled | KeyboardInterrupt | SystemExit):
                 self._tell("cancelled")
             elif isinstance(error, TuillmError):
                 self._tell("failed", error.message, error.hint)
@@ -324,14 +325,3 @@ def _partial(folder: Pull, name: str) -> Path:
 
 def _come(folder: Pull, name: str) -> int:
     return max(have(folder.path / name), have(_partial(folder, name)))
-
-
-def _link(origin: Path, target: Path) -> None:
-    """Have a file at a second place without moving it: whenever the process dies, nothing is lost.
-
-    Where the disk knows no links it is copied.
-    """
-    try:
-        os.link(origin, target)
-    except OSError:
-        shutil.copyfile(origin, target)

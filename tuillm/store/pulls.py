@@ -10,9 +10,7 @@ A pull folder is no model: it lies outside the registry, and goes when its model
 Knows files and processes; asks no network.
 """
 
-import glob
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,17 +18,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tuillm.errors import TuillmError, did_you_mean
-from tuillm.store.files import append_json, read_json, remove_folder, write_json
+from tuillm.store.files import append_json, hold, read_json, remove_folder, write_json
 from tuillm.store.hub import WEIGHTS
 from tuillm.store.hubnames import Source
+from tuillm.store.jsonl import read_rows
+from tuillm.store.locks import Lock
 from tuillm.store.names import check_name
 from tuillm.store.paths import ensure_dir, pulls_dir
-from tuillm.store.processes import ProcessId, start_detached, this_process
-from tuillm.store.runs import read_rows
+from tuillm.store.processes import ProcessId, owner_lives, start_detached, this_process
+from tuillm.store.temporary import clear_leftovers
 
 PullState = Literal["fetching", "verifying", "finished", "cancelled", "failed", "lost"]
 PULLING: tuple[PullState, ...] = ("fetching", "verifying")
@@ -92,7 +91,8 @@ class Pull:
         except ValidationError as error:
             return PullStatus(state="lost", name=self.name,
                               error=f"status.json is damaged: {error.errors()[0]['msg']}")
-        if status.state in PULLING and not ProcessId(status.pid, status.process_started).alive:
+        if status.state in PULLING and not owner_lives(
+                self.lock, ProcessId(status.pid, status.process_started)):
             return status.model_copy(update={"state": "lost", "rate": None, "eta": None})
         return status
 
@@ -114,6 +114,11 @@ class Pull:
     def control(self) -> Path:
         """Requests from outside, one JSON object a line."""
         return self.path / "control"
+
+    @property
+    def lock(self) -> Path:
+        """What the process that pulls holds; it lies beside the folder, so that it outlives it."""
+        return self.path.parent / f".{self.name}.lock"
 
     @property
     def plan(self) -> Path:
@@ -192,7 +197,7 @@ def start_pull(source: Source, name: str = "", *, replace: bool = False) -> Pull
     """
     pull = pull_of(name or source.name)
     me = this_process()
-    with pull_lock(pull):
+    with pull_lock(pull) as lock:
         refuse_other_source(pull, source)
         ensure_dir(pull.path)
         before = pull.status()
@@ -202,34 +207,37 @@ def start_pull(source: Source, name: str = "", *, replace: bool = False) -> Pull
             pid=me.pid, process_started=me.started, created=time.time(), heartbeat=time.time(),
             done=before.done if same else 0, total=before.total if same else 0,
         ))
-    _spawn(pull, [str(source), "--name", pull.name, *(["--replace"] if replace else [])])
+        _spawn(pull, [str(source), "--name", pull.name, *(["--replace"] if replace else [])], lock)
     return pull
 
 
 @contextmanager
-def pull_lock(pull: Pull) -> Iterator[None]:
+def pull_lock(pull: Pull) -> Iterator[Lock]:
     """Hold what only one process can: the right to fetch this model; raises TuillmError if taken.
 
-    The lock lies beside the folder, so that it outlives it.
+    A process that was started for this pull has it from the beginning.
     """
-    try:
-        with FileLock(ensure_dir(pulls_dir()) / f".{pull.name}.lock", timeout=0):
-            for left in pulls_dir().glob(f".{glob.escape(pull.name)}.gone.*"):  # by a crash
-                shutil.rmtree(left, ignore_errors=True)
-            yield
-    except Timeout:
-        status = pull.status()
-        raise TuillmError(
-            f"{pull.name!r} is being pulled already, by process {status.pid} "
-            f"({status.fraction:.0%} of it is here)",
-            f"stop that with: tuillm pull {pull.name} --cancel",
-        ) from None
+    ensure_dir(pulls_dir())
+    with hold(pull.lock, lambda: _pulled_already(pull)) as lock:
+        clear_leftovers(pulls_dir(), before=True)
+        clear_leftovers(pull.path, before=True)
+        yield lock
 
 
-def _spawn(pull: Pull, arguments: list[str]) -> None:
-    owner = start_detached("tuillm", ["pull", *arguments, "--worker"], pull.path / "log.txt")
-    # from here on the pull is lost when the worker dies, whatever becomes of this process
+def _pulled_already(pull: Pull) -> TuillmError:
     status = pull.status()
-    if pull.path.is_dir() and status.pid == this_process().pid:
-        pull.write_status(status.model_copy(
-            update={"pid": owner.pid, "process_started": owner.started}))
+    return TuillmError(
+        f"{pull.name!r} is being pulled already, by process {status.pid} "
+        f"({status.fraction:.0%} of it is here)",
+        f"stop that with: tuillm pull {pull.name} --cancel",
+    )
+
+
+def _spawn(pull: Pull, arguments: list[str], lock: Lock) -> None:
+    owner = start_detached("tuillm", ["pull", *arguments, "--worker"], pull.path / "log.txt",
+                           lock=lock)
+    if lock.fd is None:  # the process is known by its number alone, as long as we are its owner
+        status = pull.status()
+        if pull.path.is_dir() and status.pid == this_process().pid:
+            pull.write_status(status.model_copy(
+                update={"pid": owner.pid, "process_started": owner.started}))

@@ -1,88 +1,52 @@
 """Run folders: the only thing between a worker and whoever watches or steers it.
 
     run.json        the TrainConfig; never changes
+    corpus.json     where the text is now, if it is no longer where run.json says
     status.json     replaced whole: state, process, step, best, eta, error (see Status)
     metrics.jsonl   one object a step
     samples.jsonl   text sampled at each evaluation
     log.txt         what the worker printed
     control         requests, one JSON object a line
+    lock            held by the worker as long as it lives
     last/ best/     checkpoints
 
 Knows files and processes; knows nothing of torch, and draws nothing.
 """
 
-import json
+import itertools
 import os
 import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, TypeGuard, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from tuillm.config import TrainConfig
-from tuillm.errors import TuillmError, UsageError, did_you_mean, printable
-from tuillm.store.files import append_json, read_json, remove_folder, write_json
+from tuillm.config.train import MOST_STEPS
+from tuillm.errors import TuillmError, UsageError, brief, did_you_mean
+from tuillm.store.files import (
+    append_json,
+    disk_error,
+    first_free_name,
+    hold,
+    read_json,
+    remove_folder,
+    write_json,
+)
+from tuillm.store.jsonl import latest_steps, read_metrics, read_rows
+from tuillm.store.locks import Lock
 from tuillm.store.names import check_name, name_from
 from tuillm.store.paths import ensure_dir, runs_dir
-from tuillm.store.processes import ProcessId
-from tuillm.urls import hide_secrets, stored_url
+from tuillm.store.processes import ProcessId, owner_lives
+from tuillm.store.status import ACTIVE, Status
+from tuillm.store.temporary import clear_leftovers, temporary_folder
+from tuillm.urls import stored_url
 from tuillm.user_paths import user_path
 
-State = Literal["preparing", "running", "paused", "finished", "stopped", "failed", "lost"]
 Request = Literal["pause", "resume", "stop", "eval", "sample", "extend"]
-
-ACTIVE: tuple[State, ...] = ("preparing", "running", "paused")
-RESUMABLE: tuple[State, ...] = ("stopped", "failed", "lost")
-_MOST_STEPS = 1_000_000_000
-
-
-# sentences that may quote a path or an address: they are written down as they may be shown
-_Shown = Annotated[str, AfterValidator(lambda text: printable(hide_secrets(text)))]
-
-
-class Status(BaseModel):
-    """The contents of `status.json`. Times are seconds; `heartbeat`, `created` since 1970.
-
-    `val_loss` and `bits_per_byte` are the best so far, `best_step` when that was; `notes`
-    are sentences about what was decided for the person; `model` is the published name. `doing`
-    says what a run in `preparing` is busy with, and how far it is.
-    `before_loss` and `before_bits_per_byte` are those of the model that the run started from.
-    `extended_steps` is by how much the run was extended beyond its settings, all in all.
-    """
-
-    model_config = ConfigDict(extra="ignore")
-
-    state: State = "preparing"
-    doing: str = ""
-    pid: int = 0
-    process_started: float = 0.0
-    created: float = 0.0
-    heartbeat: float = 0.0
-    step: int = 0
-    progress: float = 0.0
-    epoch: float = 0.0
-    elapsed: float = 0.0
-    eta: float | None = None
-    extended_steps: int = 0
-    train_loss: float | None = None
-    tokens_per_sec: float | None = None
-    val_loss: float | None = None
-    bits_per_byte: float | None = None
-    best_step: int | None = None
-    before_loss: float | None = None
-    before_bits_per_byte: float | None = None
-    parameters: int | None = None
-    train_tokens: int | None = None
-    val_tokens: int | None = None
-    device: str | None = None
-    dtype: str | None = None
-    notes: tuple[_Shown, ...] = ()
-    model: str | None = None
-    error: _Shown | None = None
-    hint: _Shown | None = None
 
 
 @dataclass(frozen=True)
@@ -102,25 +66,54 @@ class Run:
 
     @property
     def config(self) -> TrainConfig:
-        """The settings of the run; raises TuillmError when `run.json` is damaged."""
+        """The settings of the run, with its text where it is now.
+
+        Raises TuillmError when `run.json` or `corpus.json` is damaged.
+        """
+        values, moved = read_json(self.path / "run.json"), self.path / "corpus.json"
+        if moved.exists():
+            values["corpus"] = read_json(moved).get("corpus")
         try:
-            return TrainConfig.model_validate(read_json(self.path / "run.json"))
+            return TrainConfig.model_validate(values)
         except ValidationError as error:
             problem = error.errors()[0]["msg"]
             raise TuillmError(f"{self.path / 'run.json'} is damaged: {problem}") from None
 
     def status(self) -> Status:
         """What the run says of itself now; a run whose process is gone is `lost`."""
+        status = self.recorded()
+        if status.state in ACTIVE and not self.has_worker(status):
+            status = self.recorded()  # it may have ended in order since it was read
+            if status.state in ACTIVE:
+                return status.model_copy(update={"state": "lost", "eta": None})
+        return status
+
+    def has_worker(self, status: Status) -> bool:
+        """Whether the process that wrote an active status is alive: whether it holds the lock."""
+        return owner_lives(self.lock, ProcessId(status.pid, status.process_started))
+
+    def recorded(self) -> Status:
+        """What the run has last said of itself, whether its process is alive or not."""
         try:
-            status = Status.model_validate(read_json(self.path / "status.json"))
+            return Status.model_validate(read_json(self.path / "status.json"))
         except TuillmError as error:
             return Status(state="lost", error=error.message)
         except ValidationError as error:
             problem = error.errors()[0]["msg"]
             return Status(state="lost", error=f"status.json is damaged: {problem}")
-        if status.state in ACTIVE and not ProcessId(status.pid, status.process_started).alive:
-            return status.model_copy(update={"state": "lost", "eta": None})
-        return status
+
+    def take(self) -> Lock:
+        """Be the one process that works in the folder, until the lock is released.
+
+        Raises TuillmError when another is, or when the disk refuses.
+        """
+        return hold(self.lock, lambda: TuillmError(
+            f"run {self.id!r} has a worker already", f"watch it: tuillm runs attach {self.id}"),
+            wait=2)  # one that has just ended
+
+    def move_corpus(self, corpus: tuple[str, ...]) -> None:
+        """Note that the text is now at these absolute paths or addresses; `run.json` stays."""
+        write_json(self.path / "corpus.json", {"corpus": corpus, "moved": time.time()})
 
     def write_status(self, status: Status) -> None:
         """Replace `status.json`."""
@@ -135,6 +128,11 @@ class Run:
             check_extension(steps)
         number = {"steps": steps} if request == "extend" else {}
         append_json(self.path / "control", {"request": request, **number, "time": time.time()})
+
+    @property
+    def lock(self) -> Path:
+        """What the worker holds."""
+        return self.path / "lock"
 
     @property
     def control(self) -> Path:
@@ -186,16 +184,19 @@ def create_run(config: TrainConfig, process: ProcessId) -> Run:
     addresses are without their secrets: what was fetched with them is found in the cache.
     """
     ensure_dir(runs_dir())
+    clear_leftovers(runs_dir())
     config = _with_absolute_paths(config)
-    run = _new_folder(model_name(config))
+    name = model_name(config)
     try:
-        write_json(run.path / "run.json", config.model_dump(mode="json"))
-        run.write_status(Status(pid=process.pid, process_started=process.started,
-                                created=time.time(), heartbeat=time.time()))
-    except TuillmError:
-        remove_folder(run.path)
-        raise
-    return run
+        with temporary_folder(runs_dir() / name) as staging:
+            write_json(staging / "run.json", config.model_dump(mode="json"))
+            Run(name, staging).write_status(Status(
+                pid=process.pid, process_started=process.started, created=time.time(),
+                heartbeat=time.time()))
+            path = first_free_name(staging, _numbered(name))
+    except OSError as error:
+        raise disk_error(error, runs_dir() / name) from None
+    return Run(path.name, path)
 
 
 def list_runs() -> list[Run]:
@@ -222,7 +223,8 @@ def remove_run(run: Run) -> None:
     """Remove a run folder; raises TuillmError while its process is alive."""
     if run.status().state in ACTIVE:
         raise TuillmError(f"run {run.id!r} is still going", f"tuillm runs stop {run.id}")
-    remove_folder(run.path)
+    with run.take():  # nobody takes it up in this moment
+        remove_folder(run.path)
 
 
 def active_run_for(name: str) -> Run | None:
@@ -248,62 +250,24 @@ def requests(run: Run, offset: int) -> tuple[list[Asked], int]:
 def steps_of(text: str) -> int:
     """Return the number of steps that a person has typed; raises UsageError for anything else."""
     digits = text.strip().replace(",", "")
-    if not digits.isascii() or not digits.isdigit() or not 0 < int(digits) <= _MOST_STEPS:
-        raise UsageError(f"{text!r} is no number of steps", "a whole number from 1 on")
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 20
+            and 0 < int(digits) <= MOST_STEPS):
+        raise UsageError(f"{brief(text)} is no number of steps",
+                         f"a whole number from 1 to {MOST_STEPS:,}")
     return int(digits)
 
 
 def check_extension(steps: int) -> int:
-    """Return the steps that a run is to take in addition; raises UsageError for less than one."""
-    if type(steps) is not int or steps < 1:
-        raise UsageError(f"a run cannot be extended by {steps!r} steps", "allowed: 1 or more")
+    """Return the steps that a run is to take in addition; raises UsageError for what is none."""
+    if not _is_extension(steps):
+        raise UsageError(f"a run cannot be extended by {brief(steps)} steps",
+                         f"allowed: 1 to {MOST_STEPS:,}")
     return steps
-
-
-def read_rows(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-    """Return the JSON objects of the whole lines from byte `offset` on, and the new offset.
-
-    A torn last line is left for the next call, damaged lines are passed over; a file that
-    is missing is empty, and one that has shrunk is read from its beginning.
-    """
-    try:
-        with path.open("rb") as file:
-            if path.stat().st_size < offset:
-                offset = 0
-            file.seek(offset)
-            content = file.read()
-    except FileNotFoundError:
-        return [], 0
-    whole = content[: content.rfind(b"\n") + 1]
-    rows = []
-    for line in whole.splitlines():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, dict):
-            rows.append(row)
-    return rows, offset + len(whole)
-
-
-def read_tail(path: Path, limit: int = 65_536) -> list[dict[str, Any]]:
-    """Return the JSON objects of the last whole lines, from at most `limit` bytes."""
-    try:
-        size = path.stat().st_size
-    except OSError:
-        return []
-    return read_rows(path, max(size - limit, 0))[0]
 
 
 def metric_rows(run: Run) -> Iterator[dict[str, Any]]:
     """Yield a run's metrics by step; what a resume took up again counts as it was then."""
-    rows: list[dict[str, Any]] = []
-    for row in read_rows(run.metrics)[0]:
-        if "step" in row:
-            while rows and rows[-1]["step"] >= row["step"]:
-                rows.pop()
-            rows.append(row)
-    return iter(rows)
+    return latest_steps(read_metrics(run.metrics)[0])
 
 
 def _asked(row: dict[str, Any]) -> Asked | None:
@@ -313,7 +277,11 @@ def _asked(row: dict[str, Any]) -> Asked | None:
         return None
     if request != "extend":
         return Asked(request)
-    return Asked(request, steps) if type(steps) is int and steps > 0 else None
+    return Asked(request, steps) if _is_extension(steps) else None
+
+
+def _is_extension(steps: Any) -> TypeGuard[int]:
+    return type(steps) is int and 0 < steps <= MOST_STEPS
 
 
 def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
@@ -325,17 +293,12 @@ def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
     return config.model_copy(update={"corpus": corpus, "init_from": parent})
 
 
-def _new_folder(name: str) -> Run:
+def _numbered(name: str) -> Iterator[Path]:
+    """Return the folders that a new run may have: numbers go on from the highest there is."""
     pattern = re.compile(re.escape(name) + r"-(\d+)")
     matches = (pattern.fullmatch(run.id) for run in list_runs())
     number = max((int(match[1]) for match in matches if match), default=0) + 1
-    while True:
-        path = runs_dir() / f"{name}-{number}"
-        try:
-            path.mkdir()
-            return Run(path.name, path)
-        except FileExistsError:
-            number += 1
+    return (runs_dir() / f"{name}-{each}" for each in itertools.count(number))
 
 
 def _age(folder: Path) -> tuple[float, str]:

@@ -12,9 +12,9 @@ from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError
 from tuillm.store.models import CARD, WEIGHTS, Model, read_model
 from tuillm.store.paths import models_dir, runs_dir
-from tuillm.store.processes import ProcessId
 from tuillm.store.pulls import PullStatus, list_pulls
-from tuillm.store.runs import ACTIVE, Run, Status
+from tuillm.store.runs import Run
+from tuillm.store.status import ACTIVE, Status
 
 _Stamp = tuple[int, ...]
 
@@ -67,10 +67,10 @@ class RunsSnapshot:
         now: dict[str, tuple[_Stamp, RunEntry]] = {}
         for name in _folders(runs_dir()):
             path = runs_dir() / name
-            settings = _stamp(path / "run.json")
+            settings = _stamp(path / "run.json", path / "corpus.json")
             stamp = settings + _stamp(path / "status.json")
             known = self._read.get(name)
-            if known and known[0] == stamp and _still_true(known[1].status):
+            if known and known[0] == stamp and _still_true(known[1]):
                 now[name] = known
             else:
                 same = known[1] if known and known[0][:len(settings)] == settings else None
@@ -95,7 +95,7 @@ class PullsSnapshot:
 
 
 def _read_run(run: Run, before: RunEntry | None) -> RunEntry:
-    """Read a run; `before` is what was known of it with the same `run.json`."""
+    """Read a run; `before` is what was known of it with the same settings."""
     config = before.config if before else None
     if config is None:
         try:
@@ -105,9 +105,9 @@ def _read_run(run: Run, before: RunEntry | None) -> RunEntry:
     return RunEntry(run, run.status(), config)
 
 
-def _still_true(status: Status) -> bool:
+def _still_true(entry: RunEntry) -> bool:
     """Whether an unchanged status file still says the truth: nobody writes down a sudden death."""
-    return status.state not in ACTIVE or ProcessId(status.pid, status.process_started).alive
+    return entry.status.state not in ACTIVE or entry.run.has_worker(entry.status)
 
 
 def _folders(place: Path) -> list[str]:

@@ -1,43 +1,59 @@
-"""Which models are in use, and by whom: a small file per user, ignored once its process is gone."""
+"""Which models are in use, and by whom: a small file per user, which its user holds locked.
 
+A model is its folder, however it is reached: by name, by path or by a link. Where no mark can be
+written, on a read-only or a full disk, a model is used without one.
+"""
+
+import hashlib
 import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from tuillm.errors import TuillmError
-from tuillm.store.files import read_json, write_json
-from tuillm.store.paths import data_dir
-from tuillm.store.processes import ProcessId, this_process
+from tuillm.errors import TuillmError, printable
+from tuillm.json_text import to_json
+from tuillm.store.files import disk_error, read_json
+from tuillm.store.interrupts import uninterrupted
+from tuillm.store.paths import data_dir, ensure_dir, models_dir
+from tuillm.store.processes import ProcessId, owner_lives, this_process
+from tuillm.store.temporary import clear_leftovers, temporary_file
+
+_warned: set[Path] = set()
 
 
 @contextmanager
-def using(model: str, purpose: str) -> Iterator[None]:
-    """Mark a registered model as in use by this process, for `purpose` ('chat'), in the block."""
-    me = this_process()
-    mark = _folder(model) / f"{me.pid}-{os.urandom(3).hex()}.json"
-    write_json(mark, {"pid": me.pid, "started": me.started, "purpose": purpose})
-    try:
+def using(model: str | Path, purpose: str) -> Iterator[None]:
+    """Mark a model as in use by this process, for `purpose` ('chat'), in the block.
+
+    `model` is a name of the registry, or the path of a model's folder. Where the mark cannot be
+    written that is said on stderr, once, and the block is run without.
+    """
+    with ExitStack() as marks:
+        try:
+            marks.enter_context(_marked(_folder(model), purpose))
+        except TuillmError as error:
+            _warn(error)
         yield
-    finally:
-        mark.unlink(missing_ok=True)
-        with suppress(OSError):
-            mark.parent.rmdir()
 
 
-def users_of(model: str) -> list[str]:
+def users_of(model: str | Path) -> list[str]:
     """Return who uses a model now, each as 'chat (process 123)'; clears marks of the dead."""
     users = []
-    for mark in sorted(_folder(model).glob("*.json")):
+    folder = _folder(model)
+    for mark in sorted(folder.glob("*.json")):
         try:
             entry = read_json(mark)
-            alive = ProcessId(int(entry["pid"]), float(entry["started"])).alive
+            process = ProcessId(int(entry["pid"]), float(entry.get("started", 0.0)))
+            alive = owner_lives(mark, process)
         except (TuillmError, KeyError, TypeError, ValueError):
             alive = False
         if alive:
             users.append(f"{entry.get('purpose', '?')} (process {entry['pid']})")
         else:
-            mark.unlink(missing_ok=True)
+            with suppress(OSError):
+                mark.unlink()
+    clear_leftovers(folder)
     return users
 
 
@@ -50,5 +66,42 @@ def refuse_if_used(model: str, verb: str) -> None:
         )
 
 
-def _folder(model: str) -> Path:
-    return data_dir() / "in-use" / model
+@contextmanager
+def _marked(folder: Path, purpose: str) -> Iterator[None]:
+    """Hold a mark in the block; raises TuillmError where it cannot be written."""
+    me = this_process()
+    mark = ensure_dir(folder) / f"{me.pid}-{os.urandom(3).hex()}.json"
+    text = to_json({"pid": me.pid, "started": me.started, "purpose": purpose})
+    with ExitStack() as held:
+        try:
+            with uninterrupted():
+                temporary, handle = held.enter_context(temporary_file(mark))
+                os.write(handle, text.encode())
+                os.rename(temporary, mark)
+                held.callback(_remove, mark)
+        except OSError as error:
+            raise disk_error(error, mark) from None
+        yield
+
+
+def _remove(mark: Path) -> None:
+    with suppress(OSError):
+        mark.unlink(missing_ok=True)
+        mark.parent.rmdir()
+
+
+def _warn(error: TuillmError) -> None:
+    """Say on stderr, once for each data directory, that models are used without a mark."""
+    if data_dir() not in _warned and sys.stderr is not None:
+        _warned.add(data_dir())
+        with suppress(OSError, ValueError):
+            print(f"note: {printable(error.message)}; others do not see which models are in use",
+                  file=sys.stderr, flush=True)
+
+
+def _folder(model: str | Path) -> Path:
+    """Return where the marks of a model lie: by its name, and by which folder it is."""
+    path = model if isinstance(model, Path) else models_dir() / model
+    path = Path(os.path.realpath(path))
+    key = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
+    return data_dir() / "in-use" / f"{path.name[:20]}-{key}"

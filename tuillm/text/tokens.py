@@ -1,7 +1,8 @@
 """Token files: the corpus as ids on disk, split exactly, memory-mapped, made once.
 
 Knows ids and files; does not know batches. The last `val_fraction` of the characters is held
-out; in a corpus of several documents an end-of-text id stands where one ends.
+out. An end-of-text id stands before the first document to learn and behind each that is whole;
+among those held out only behind each of several.
 """
 
 import hashlib
@@ -13,14 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from tuillm.config import TrainConfig
-from tuillm.errors import TuillmError, UsageError
+from tuillm.errors import DiskError, TuillmError, UsageError
 from tuillm.store.files import new_folder, read_json, write_json
-from tuillm.store.paths import cache_dir, ensure_dir
+from tuillm.store.paths import cache_dir, ensure_dir, passing_dir
 from tuillm.text.progress import Tick, unwatched
 from tuillm.text.sources import Corpus
 from tuillm.text.tokenizer import Tokenizer, load_tokenizer, make_tokenizer, slices
 
-_FORMAT = 3
+_FORMAT = 4
 _KEEP_CACHED = 16
 _DAY = 86_400
 _BPE_SMALL, _BPE_LARGE, _LARGE_TEXT = 512, 1024, 500_000
@@ -52,18 +53,36 @@ def tokenize(
     told how far the work is; what it raises ends it, and nothing half-made stays behind.
     """
     tick("hashing the text", 0.0)
+    root, made = cache_dir() / "tokens", choose_tokenizer(corpus, config)
+    folder = root / _recipe(corpus, config, " ".join(map(str, made)))
     if tokenizer:
         refuse_other_kind(tokenizer, config)
-        maker = f"given {tokenizer.sha256}"
-    else:
-        maker = " ".join(map(str, choose_tokenizer(corpus, config)))
-    recipe = f"{_FORMAT} {corpus.sha256} {maker} {config.val_fraction!r}"
-    root = ensure_dir(cache_dir() / "tokens")
-    folder = root / hashlib.sha256(recipe.encode()).hexdigest()[:24]
+        if not _is_of(folder, tokenizer):
+            folder = root / _recipe(corpus, config, f"given {tokenizer.sha256}")
     if not (folder / "meta.json").exists():
-        _write(folder, corpus, config, tokenizer, tick)
-        _forget_old(root, folder)
+        try:
+            ensure_dir(root)
+            _write(folder, corpus, config, tokenizer, tick)
+            _forget_old(root, folder)
+        except DiskError:  # read-only or full: what reads a text needs no cache of ours
+            folder = passing_dir() / folder.name
+            _write(folder, corpus, config, tokenizer, tick)
     return _open(folder, tokenizer)
+
+
+def _recipe(corpus: Corpus, config: TrainConfig, maker: str) -> str:
+    """Return the name of the folder for the tokens that `maker` makes of a corpus."""
+    recipe = f"{_FORMAT} {corpus.sha256} {maker} {config.val_fraction!r}"
+    return hashlib.sha256(recipe.encode()).hexdigest()[:24]
+
+
+def _is_of(folder: Path, tokenizer: Tokenizer) -> bool:
+    """Whether a folder holds the tokens of this tokenizer, as when a run is taken up again."""
+    try:
+        return (folder / "meta.json").exists() and (
+            load_tokenizer(folder).sha256 == tokenizer.sha256)
+    except TuillmError:
+        return False
 
 
 def refuse_other_kind(tokenizer: Tokenizer, config: TrainConfig) -> None:
@@ -110,10 +129,11 @@ def _write(
     several = len(corpus.documents) > 1
     # the document that the split cuts in two ends in the second part only
     cut = len(train_text) + len(val_text) > len(corpus.documents)
-    train = _encode(tokenizer, train_text, len(train_text) - cut if several else 0, tick)
+    train = _encode(tokenizer, train_text, len(train_text) - cut, tick, begin=True)
     val = _encode(tokenizer, val_text, len(val_text) if several else 0, tick)
-    if len(train) < 2:
-        raise TuillmError(f"{corpus.label} is too short to learn from: {len(train)} token")
+    spelt = np.count_nonzero(train != tokenizer.eot) if len(train) else 0
+    if spelt < 2:
+        raise TuillmError(f"{corpus.label} is too short to learn from: {spelt} token")
     with new_folder(folder) as staging:
         if not given:
             tokenizer.save(staging, context=0)
@@ -134,11 +154,15 @@ def _tokenizer_for(
 
 
 def _encode(
-    tokenizer: Tokenizer, documents: list[str], ends: int, tick: Tick
+    tokenizer: Tokenizer, documents: list[str], ends: int, tick: Tick, *, begin: bool = False
 ) -> np.ndarray:
-    """Return the ids of documents one after the other, the first `ends` with an end of text."""
+    """Return the ids of documents one after the other, the first `ends` with an end of text.
+
+    With `begin` one stands before the first document as well, as behind it the others begin.
+    """
     dtype = np.uint16 if tokenizer.n_vocab <= 1 << 16 else np.uint32
-    parts, done, total = [], 0, max(sum(map(len, documents)), 1)
+    parts = [np.array([tokenizer.eot], dtype)] if begin and tokenizer.eot is not None else []
+    done, total = 0, max(sum(map(len, documents)), 1)
     for number, document in enumerate(documents):
         for part in slices(document):
             tick("encoding the text", done / total)

@@ -4,7 +4,6 @@ With LoRA the model is the merged one, and its adapter lies beside it in PEFT's 
 files of a checkpoint; knows neither when one is due nor the registry.
 """
 
-import shutil
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -14,6 +13,7 @@ from tuillm.errors import TuillmError
 from tuillm.model import read_model, write_model
 from tuillm.model.lora import write_adapter
 from tuillm.model.saving import save_tensors
+from tuillm.store.copying import copy_files, link_or_copy
 from tuillm.store.files import new_folder, read_json, recover_folder, write_json
 from tuillm.training.trainer import Trainer
 
@@ -37,21 +37,34 @@ def save_checkpoint(trainer: Trainer, folder: Path) -> None:
         write_json(staging / NUMBERS, numbers)
 
 
-def load_checkpoint(trainer: Trainer, folder: Path) -> None:
-    """Make a trainer go on from a checkpoint; raises TuillmError when it is damaged."""
+def load_checkpoint(trainer: Trainer, folder: Path, *, changed_text: bool = False) -> bool:
+    """Make a trainer go on from a checkpoint; return whether its text is the checkpoint's.
+
+    Its tokenizer is the checkpoint's, whatever the text is. Raises TuillmError when the checkpoint
+    is damaged, and, but with `changed_text`, when it has learned another text.
+    """
     recover_folder(folder)
+    numbers = read_json(folder / NUMBERS)
+    trainer.prepare(folder)
+    same = numbers.get("corpus_sha256") in (None, trainer.corpus_sha256)
+    if not same and not changed_text:
+        raise TuillmError(f"{trainer.corpus.label} is not the text that {folder} has learned",
+                          "tuillm runs resume --help says how to go on")
     try:
-        numbers = read_json(folder / NUMBERS)
         trainer.load_state(read_model(folder), load_file(folder / TENSORS), numbers)
-    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+    except (OSError, SafetensorError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise TuillmError(f"checkpoint {folder} is damaged: {error}") from None
+    if not same:
+        trainer.change_text()
+    return same
 
 
 def copy_model_files(source: Path, target: Path) -> None:
-    """Copy the model folder out of a checkpoint, the trainer's state left behind."""
-    left_out = shutil.ignore_patterns(TENSORS, NUMBERS)
-    shutil.copytree(source, target, ignore=left_out, copy_function=shutil.copyfile,
-                    dirs_exist_ok=True)
+    """Put the model of a checkpoint into a folder, the trainer's state left behind.
+
+    Without a second copy where the disk knows links: a full one has room for what was learned.
+    """
+    copy_files(source, target, leave_out=(TENSORS, NUMBERS), copy=link_or_copy)
 
 
 def _write_model(trainer: Trainer, folder: Path) -> None:

@@ -20,13 +20,7 @@ from tuillm.text.download import is_cached, is_url
 from tuillm.text.tokenizer import GPT2_ENTRIES, gpt2_is_cached
 from tuillm.training.cautions import cautions, memory_caution
 from tuillm.training.memory import plan_memory
-from tuillm.training.sizing import (
-    adapter_parameters,
-    disk_needed,
-    dropout_for,
-    measured_note,
-    window_for,
-)
+from tuillm.training.sizing import adapter_parameters, disk_needed, dropout_for, window_for
 from tuillm.urls import public_url
 
 _MANY = 1 << 40
@@ -126,7 +120,6 @@ def _needs(
     memory = plan_memory(config, shape, window, facts.get("bytes", 0),
                          len(tokens.val) if tokens else _MANY, parameters,
                          facts["memory_available"])
-    measured = measured_note(parameters, len(tokens.val)) if tokens else ""
     learning = adapter_parameters(shape, config) if config.lora else None
     per_step = config.batch_size * config.grad_accum_steps * window
     return {
@@ -134,7 +127,7 @@ def _needs(
         "memory": memory.parts, "memory_needed": memory.needed, "recompute": memory.recompute,
         "memory_with_lora": memory.with_lora, "disk_needed": disk_needed(parameters, learning),
         "tokens_per_step": per_step,
-        "notes": (*facts.get("notes", ()), *filter(None, [memory.note, measured])),
+        "notes": (*facts.get("notes", ()), *filter(None, [memory.note])),
     } | (_epoch(config, per_step, len(tokens.train)) if tokens else {})
 
 

@@ -1,6 +1,7 @@
 """`python -m tuillm.training.worker RUN_FOLDER [OPTIONS]`: one run, one process.
 
-Options: --resume from the last checkpoint, --extend STEPS, --replace a model of the same name.
+Options: --resume from the last checkpoint, --extend STEPS, --replace a model of the same name,
+--changed-text: the text may be another one than the checkpoint's.
 
 Reads the run folder's settings, trains, and leaves everything in the folder. SIGTERM asks for
 an orderly end, as a `stop` in the control file does.
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from tuillm.errors import TuillmError, printable
 from tuillm.store.runs import Run
+from tuillm.store.temporary import clear_leftovers
 from tuillm.training.record import Recorder
 from tuillm.training.trainer import Trainer
 from tuillm.urls import hide_secrets
@@ -21,14 +23,26 @@ def main(arguments: list[str]) -> int:
     """Run the worker; return its exit code."""
     folder = Path(arguments[0])
     run = Run(folder.name, folder)
+    try:
+        lock = run.take()
+    except TuillmError as error:  # another works in the folder
+        _say(f"failed: {error}")
+        return error.exit_code
+    with lock:  # others see by it that we live
+        return _work(run, arguments)
+
+
+def _work(run: Run, arguments: list[str]) -> int:
     steps = arguments[arguments.index("--extend") + 1] if "--extend" in arguments else 0
     try:
+        clear_leftovers(run.path, before=True)
         trainer = Trainer.from_config(run.config)
     except TuillmError as error:  # not even the settings can be read
         _say(f"failed: {error}")
         return error.exit_code
     recorder = Recorder(trainer, run, replace="--replace" in arguments,
-                        resume="--resume" in arguments, extend=int(steps), say=_say)
+                        resume="--resume" in arguments, extend=int(steps),
+                        changed_text="--changed-text" in arguments, say=_say)
     try:
         recorder.run()
     except TuillmError as error:

@@ -1,0 +1,123 @@
+"""A lock is held by whoever lives, and by nobody else."""
+
+import errno
+import fcntl
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from tuillm.store.locks import Lock, Taken, inherited, is_held, take, take_abandoned
+from tuillm.store.processes import start_detached
+
+
+def test_a_lock_is_held_until_it_is_released(tmp_path):
+    """Others see it held, this process included, and get it when it is free."""
+    path = tmp_path / "lock"
+    assert is_held(path) is None  # there is nothing
+    with take(path):
+        assert is_held(path)
+        with pytest.raises(Taken):
+            take(path)
+    assert is_held(path) is False
+    take(path).release()
+
+
+def test_a_lock_ends_with_its_process(tmp_path, other_process):
+    """However it ends: the system lets go of what it held."""
+    path = tmp_path / "lock"
+    code = f"from pathlib import Path\nfrom tuillm.store.locks import take\n" \
+           f"lock = take(Path({str(path)!r}))\nprint('ready')"
+    with other_process(code) as other:
+        assert is_held(path)
+        other.kill()
+        other.wait(timeout=20)
+        assert is_held(path) is False
+
+
+def test_a_lock_is_handed_to_a_process_without_a_gap(tmp_path):
+    """The process that was started holds it from its first moment, and alone from then on."""
+    path, log = tmp_path / "lock", tmp_path / "log"
+    code = "import sys; from pathlib import Path\n" \
+           "from tuillm.store.locks import inherited\n" \
+           "assert inherited(Path(sys.argv[1])) and not inherited(Path(sys.argv[2]))\n" \
+           "print('ours', flush=True); sys.stdin.read()"
+    with take(path) as lock:
+        child = subprocess.Popen(
+            [sys.executable, "-c", code, path, log], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True, pass_fds=[lock.fd],
+            env=os.environ | lock.handed_on)
+    assert is_held(path)  # though it has not begun to look
+    assert child.stdout.readline() == "ours\n"
+    assert is_held(path)
+    child.communicate(timeout=20)
+    assert child.returncode == 0 and is_held(path) is False
+    assert inherited(path) is None
+
+
+def test_a_detached_process_that_cannot_start_holds_nothing(tmp_path):
+    """A worker that dies at once leaves its lock free."""
+    path = tmp_path / "lock"
+    with take(path) as lock:
+        start_detached("tuillm.there_is_no_such_module", [], tmp_path / "log", lock=lock)
+    end = threading.Event()
+    while is_held(path):
+        end.wait(0.01)
+    take(path).release()
+
+
+def test_whoever_looks_keeps_nobody_from_taking(tmp_path):
+    """A dashboard looks at locks all the time; a worker gets its lock all the same."""
+    path, over = tmp_path / "lock", threading.Event()
+    path.touch()
+
+    def look():
+        while not over.is_set():
+            is_held(path)
+
+    lookers = [threading.Thread(target=look) for _ in range(3)]
+    for looker in lookers:
+        looker.start()
+    try:
+        for _ in range(50):
+            take(path).release()
+    finally:
+        over.set()
+        for looker in lookers:
+            looker.join()
+
+
+def test_a_lock_on_a_file_that_was_removed_is_none(tmp_path):
+    """Who takes the lock of a name holds the file of that name, not one that has gone."""
+    path = tmp_path / "lock"
+    first = take(path)
+    path.unlink()
+    with take(path):
+        assert is_held(path)
+        first.release()
+        assert is_held(path)
+
+
+def test_what_is_abandoned_is_held_while_it_is_cleared(tmp_path):
+    """Only what nobody holds can be had, and then nobody else has it."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with take_abandoned(folder) as lock:
+        assert lock and is_held(folder)
+        assert take_abandoned(folder) is None
+    assert take_abandoned(tmp_path / "nothing") is None
+
+
+def test_a_disk_without_locks_keeps_nobody_out(tmp_path, monkeypatch):
+    """There nothing is held, nothing can be said, and everything goes on."""
+    def refuse(fd, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    path = tmp_path / "lock"
+    with take(path) as one, take(path) as two:
+        assert (one.fd, two.fd, is_held(path)) == (None, None, None)
+    assert take_abandoned(path) is None
+    assert Lock(None).handed_on == {}

@@ -1,0 +1,94 @@
+"""Files of one JSON object a line, read while another process may be writing them.
+
+Whatever stands in a line, reading goes on with the next: a line that is damaged, torn or nested
+beyond all measure is passed over. Knows the rows of metrics and the resume rule; knows no run.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeGuard
+
+# the figures of a step that readers calculate with, beside its number
+FIGURES = ("train_loss", "lr", "grad_norm", "tokens_per_sec", "mfu", "elapsed", "eta", "epoch",
+           "progress", "val_loss", "bits_per_byte")
+# a step beyond this is damage, and would not fit a float64 axis either
+_STEPS = 2**53
+
+
+def read_rows(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+    """Return the JSON objects of the whole lines from byte `offset` on, and the new offset.
+
+    A torn last line is left for the next call, damaged lines are passed over; a file that
+    is missing or cannot be read is empty, and one that has shrunk is read from its beginning.
+    """
+    try:
+        with path.open("rb") as file:
+            if path.stat().st_size < offset:
+                offset = 0
+            file.seek(offset)
+            content = file.read()
+    except FileNotFoundError:
+        return [], 0
+    except OSError:  # a folder of that name, or none of our business
+        return [], offset
+    whole = content[: content.rfind(b"\n") + 1]
+    values = (parse_line(line) for line in whole.splitlines())
+    return [row for row in values if isinstance(row, dict)], offset + len(whole)
+
+
+def read_tail(path: Path, limit: int = 65_536) -> list[dict[str, Any]]:
+    """Return the JSON objects of the last whole lines, from at most `limit` bytes."""
+    try:
+        size = path.stat().st_size
+    except OSError:
+        return []
+    return read_rows(path, max(size - limit, 0))[0]
+
+
+def parse_line(line: bytes) -> Any:
+    """Return the JSON value of a line, None for one that is damaged."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):  # too many digits are a ValueError, too
+        return None
+
+
+def read_metrics(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+    """Return the rows of a `metrics.jsonl` that may be calculated with, and the new offset.
+
+    Each has a `step`, or is the mark `{"resumed": STEP}`; of FIGURES it holds those that are
+    finite numbers.
+    """
+    rows, offset = read_rows(path, offset)
+    return [calculable(row) for row in rows
+            if is_step(row.get("step", row.get("resumed")))], offset
+
+
+def latest_steps(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the steps among rows of metrics; what a resume took up again counts as it was then."""
+    kept: list[dict[str, Any]] = []
+    for row in rows:
+        if "step" in row:
+            while kept and kept[-1]["step"] >= row["step"]:
+                kept.pop()
+            kept.append(row)
+    return iter(kept)
+
+
+def calculable(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of metrics without the FIGURES that are no finite numbers."""
+    return {key: value for key, value in row.items() if key not in FIGURES or _is_figure(value)}
+
+
+def is_step(value: Any) -> TypeGuard[int]:
+    """Whether a value is the number of a step."""
+    return type(value) is int and 0 <= value < _STEPS
+
+
+def _is_figure(value: Any) -> bool:
+    try:
+        return type(value) in (int, float) and math.isfinite(value)
+    except OverflowError:  # an integer beyond every float
+        return False
