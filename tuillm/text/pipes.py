@@ -15,9 +15,9 @@ from typing import BinaryIO
 
 from tuillm.errors import TuillmError, UsageError, printable
 from tuillm.store.files import disk_error
-from tuillm.store.paths import cache_dir, ensure_dir
+from tuillm.store.paths import ensure_dir
 from tuillm.text.download import MAX_BYTES
-from tuillm.text.sources import kind_words
+from tuillm.text.sources import kind_words, pipes_dir
 from tuillm.urls import is_url
 from tuillm.user_paths import user_path
 
@@ -84,7 +84,7 @@ def _file_behind(path: Path) -> str:
 
 def _copy(source: BinaryIO, name: str) -> str:
     """Write all that comes into a file named by its contents; return its path."""
-    root = ensure_dir(cache_dir() / "pipes")
+    root = ensure_dir(pipes_dir())
     digest, done = hashlib.sha256(), 0
     handle, temporary = tempfile.mkstemp(prefix=".part.", dir=root)
     try:
