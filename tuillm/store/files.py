@@ -5,7 +5,6 @@ Knows bytes, JSON and folders; knows nothing of what stands in them.
 
 import errno
 import fcntl
-import json
 import os
 import shutil
 import tempfile
@@ -14,8 +13,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from pathlib import Path
 from typing import Any
 
+from tuillm.bounded import MB, read_object
 from tuillm.errors import TuillmError
+from tuillm.json_text import to_json
 from tuillm.store.paths import ensure_dir
+
+_LONGEST_JSON = 64 * MB
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -43,22 +46,15 @@ def write_text(path: Path, content: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Replace `path` by a JSON document in one step."""
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    write_text(path, to_json(value, indent=2) + "\n")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object in `path`; raises TuillmError when it is missing or damaged."""
-    try:
-        value = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise TuillmError(f"{path} is missing") from None
-    except OSError as error:
-        raise TuillmError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:  # nested too deeply is damaged, too
-        raise TuillmError(f"{path} is damaged: {error}") from None
-    if not isinstance(value, dict):
-        raise TuillmError(f"{path} is damaged: not a JSON object")
-    return value
+def read_json(path: Path, most: int = _LONGEST_JSON) -> dict[str, Any]:
+    """Return the JSON object in `path`; raises TuillmError when it is missing or damaged.
+
+    So it does for one of more than `most` bytes.
+    """
+    return read_object(path, most)
 
 
 def append_json(path: Path, value: Any) -> None:
@@ -67,7 +63,7 @@ def append_json(path: Path, value: Any) -> None:
     A line that a crash or a full disk tore before is ended first, so that it spoils no other;
     one that another process is just writing may look torn, which costs an empty line.
     """
-    line = (json.dumps(value, ensure_ascii=False) + "\n").encode()
+    line = (to_json(value) + "\n").encode()
     try:
         handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:

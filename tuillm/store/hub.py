@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tuillm.config.gpt2 import gpt2_shape
-from tuillm.config.safetensors import read_header
+from tuillm.config.gpt2 import gpt2_shape, misfit
+from tuillm.config.safetensors import sizes_of
 from tuillm.config.shape import GPTConfig
 from tuillm.errors import TuillmError
 from tuillm.store.hubnames import Source
@@ -127,33 +127,8 @@ def check_config(path: Path, source: Source) -> GPTConfig:
 def check_weights(path: Path, shape: GPTConfig, source: Source) -> None:
     """Raise TuillmError unless a file is whole and has the tensors of that shape, by its header.
     """
-    found = {name.removeprefix("transformer."): stored.shape
-             for name, stored in read_header(path).items()}
-    biased = any(name.endswith("ln_f.bias") for name in found)
-    misfit = f"the weights of {source.repo} do not fit its config.json"
-    for name, wanted in _tensors(shape):  # ends at the first that is missing
-        if name not in found and (biased or not name.endswith(".bias")):
-            raise TuillmError(f"{misfit}: {name} is missing")
-        if found.get(name, wanted) != wanted:
-            raise TuillmError(f"{misfit}: {name} is {found[name]}, not {wanted}")
-    if f"h.{shape.n_layer}.ln_1.weight" in found:
-        raise TuillmError(f"{misfit}: they have more layers than its {shape.n_layer}")
-
-
-def _tensors(shape: GPTConfig) -> Iterator[tuple[str, list[int]]]:
-    """Name the tensors of a GPT-2 and their sizes, linear weights as [in, out]."""
-    C = shape.n_embd
-    yield "wte.weight", [shape.vocab_size, C]
-    yield "wpe.weight", [shape.block_size, C]
-    for layer in range(shape.n_layer):
-        for part, sizes in (("ln_1", [C]), ("attn.c_attn", [C, 3 * C]), ("attn.c_proj", [C, C]),
-                            ("ln_2", [C]), ("mlp.c_fc", [C, 4 * C]), ("mlp.c_proj", [4 * C, C])):
-            yield f"h.{layer}.{part}.weight", sizes
-            yield f"h.{layer}.{part}.bias", sizes[-1:]
-    yield "ln_f.weight", [C]
-    yield "ln_f.bias", [C]
-    if not shape.tie_weights:
-        yield "lm_head.weight", [shape.vocab_size, C]
+    if reason := misfit(sizes_of(path), shape):
+        raise TuillmError(f"the weights of {source.repo} do not fit its config.json: {reason}")
 
 
 def check_settings() -> None:
