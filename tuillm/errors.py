@@ -60,6 +60,14 @@ def printable(text: str) -> str:
     return _SURROGATES.sub("\ufffd", _UNSAFE.sub("", text))
 
 
+def shown(value: object, most: int = 60) -> str:
+    """Return a value as it may stand in a line: as Python writes it, cut where it is long."""
+    if isinstance(value, int) and abs(value) >= 10**most:
+        return f"a number of more than {most} digits"
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
 def one_line(text: str) -> str:
     """Return `text` as `printable` does, runs of whitespace made one blank: for rows."""
     return " ".join(printable(text).split())

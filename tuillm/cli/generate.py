@@ -9,7 +9,8 @@ import click
 from tuillm.cli.options import GroupedCommand, place_options, setting_options, typed
 from tuillm.cli.writing import START, filter_options, write_reply
 from tuillm.config import SamplingConfig, build_sampling
-from tuillm.errors import UsageError
+from tuillm.config.sampling import MOST_SAMPLES
+from tuillm.errors import UsageError, shown
 
 
 @click.command("generate", cls=GroupedCommand)
@@ -27,8 +28,9 @@ def generate_command(
 ) -> None:
     """Print text that the model NAME writes: a name of the registry, or a model folder."""
     config = build_sampling(typed(settings))
-    if num_samples < 1:
-        raise UsageError(f"--num-samples cannot be {num_samples}", "allowed: 1 or more")
+    if not 1 <= num_samples <= MOST_SAMPLES:
+        raise UsageError(f"--num-samples cannot be {shown(num_samples)}",
+                         f"allowed: 1 to {MOST_SAMPLES}")
     text = read_prompt(prompt)
     from tuillm.store.models import find_model
     from tuillm.store.usage import using

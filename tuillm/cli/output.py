@@ -1,11 +1,12 @@
 """How tables, facts and questions look on the command line. Knows rich; knows no models."""
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 import click
+
+from tuillm.json_text import to_json
 
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
@@ -24,7 +25,7 @@ def refuse_unless_confirmed(question: str, yes: bool) -> None:
 
 def print_json(value: Any) -> None:
     """Print a value as indented JSON."""
-    print(json.dumps(value, ensure_ascii=False, indent=2))
+    print(to_json(value, indent=2))
 
 
 def print_facts(facts: dict[str, Any]) -> None:

@@ -4,7 +4,6 @@ Knows the run folder alone: whoever started the run, it looks the same. Ctrl-C a
 stop; pressed again at once, or before the run has stopped, it leaves the run going.
 """
 
-import json
 import signal
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any, Protocol
 
 from tuillm.cli.comparing import comparing
 from tuillm.errors import TuillmError
+from tuillm.json_text import to_json
 from tuillm.store.runs import ACTIVE, Run, Status, read_rows
 from tuillm.units import count, duration, figure
 
@@ -176,4 +176,4 @@ class JsonLines:
         pass
 
     def _print(self, value: dict[str, Any]) -> None:
-        print(json.dumps(value, ensure_ascii=False), flush=True)
+        print(to_json(value), flush=True)

@@ -4,7 +4,6 @@ Knows tokens as they come from a Sampler; knows no model.
 """
 
 import io
-import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -14,6 +13,7 @@ import click
 
 from tuillm.config import SamplingConfig
 from tuillm.errors import printable
+from tuillm.json_text import to_json
 
 if TYPE_CHECKING:
     from tuillm.generation import Sampler, Token
@@ -58,7 +58,10 @@ def write_reply(
 
 
 def _write_text(tokens: Iterable["Token"], echo: str, num_samples: int) -> None:
-    """Stream the first text as it comes; the others follow whole, each under a rule."""
+    """Stream the first text as it comes; the others follow whole, each under a rule.
+
+    They follow in their order, as soon as those before them have ended.
+    """
 
     def show(text: str) -> None:
         # what would act on a terminal stays away from one
@@ -67,21 +70,27 @@ def _write_text(tokens: Iterable["Token"], echo: str, num_samples: int) -> None:
 
     terminal = sys.stdout.isatty()
 
-    rows = ["" for _ in range(num_samples)]
+    rows: dict[int, str] = {}
+    ended: set[int] = set()
+    current = 0
     show(echo)
     for token in tokens:
-        rows[token.row] += token.text
         if token.row == 0:
             show(token.text)
-    show("\n")
-    for row in rows[1:]:
-        show(f"{_RULE}\n{echo}{row}\n")
+        else:
+            rows[token.row] = rows.get(token.row, "") + token.text
+        if token.finish:
+            ended.add(token.row)
+        while current in ended:
+            show(f"{_RULE}\n{echo}{rows.pop(current)}\n" if current else "\n")
+            current += 1
 
 
 def _write_json(tokens: Iterable["Token"]) -> None:
     """Print an object a line, in plain ASCII: no reader can take a character for a line's end."""
     for token in tokens:
-        print(json.dumps({name: getattr(token, name) for name in _FIELDS}), flush=True)
+        print(to_json({name: getattr(token, name) for name in _FIELDS}, ascii_only=True),
+              flush=True)
 
 
 class _Figures:

@@ -51,14 +51,17 @@ class Setting:
 
 
 def setting(
-    default: Any, help: str, *, group: str, flag: str = "", unset: str = "auto", **limits: Any
+    default: Any, help: str, *, group: str, flag: str = "", unset: str = "auto",
+    allowed: str = "", **limits: Any
 ) -> Any:
     """Declare a setting: default, one sentence, group, and pydantic limits (ge, gt, le, lt).
 
-    `flag` is its option where that is not the name with dashes; `unset` what None is called.
+    `flag` is its option where that is not the name with dashes; `unset` what None is called;
+    `allowed` says in words what limits cannot.
     """
     return Field(default, description=help, **limits,
-                 json_schema_extra={"group": group, "flag": flag, "unset": unset})
+                 json_schema_extra={"group": group, "flag": flag, "unset": unset,
+                                    "allowed": allowed})
 
 
 def settings_of(config: type[BaseModel]) -> list[Setting]:
@@ -93,7 +96,7 @@ def _read(name: str, info: Any) -> Setting:
         default=info.default,
         optional=optional,
         choices=choices,
-        range=_range_words(info.metadata, whole=kind is int),
+        range=extra.get("allowed") or _range_words(info.metadata, whole=kind is int),
         help=info.description or "",
         group=extra.get("group", ""),
         several=several,

@@ -11,14 +11,13 @@ from os import PathLike
 from typing import Any
 
 from tuillm.config.shape import GPTConfig
-from tuillm.errors import TuillmError
+from tuillm.errors import TuillmError, shown
 
 _Where = str | PathLike[str]
 
 # beyond these is no model: GPT-2 XL has 50,257, 1,024, 1,600, 25 and 48
 _LARGEST = {"vocab_size": 10_000_000, "n_positions": 10_000_000, "n_embd": 1_000_000,
             "n_head": 100_000, "n_layer": 10_000}
-_SHOWN = 60
 
 
 def gpt2_shape(found: Any, where: _Where) -> GPTConfig:
@@ -30,7 +29,7 @@ def gpt2_shape(found: Any, where: _Where) -> GPTConfig:
     try:
         if found.get("model_type") != "gpt2":
             raise TuillmError(
-                f"{where} is of architecture {_shown(found.get('model_type'))}, not gpt2")
+                f"{where} is of architecture {shown(found.get('model_type'))}, not gpt2")
         _refuse_damaged(where, found)
         _refuse_variants(where, found)
         return GPTConfig(
@@ -100,9 +99,9 @@ def _refuse_variants(where: _Where, found: dict[str, Any]) -> None:
     activation = found.get("activation_function", "gelu_new")
     if activation not in ("gelu_new", "gelu_pytorch_tanh", "gelu"):
         raise TuillmError(
-            f"{where} wants activation {_shown(activation)}; tuillm computes GELU only")
+            f"{where} wants activation {shown(activation)}; tuillm computes GELU only")
     if found.get("n_inner") not in (None, 4 * found["n_embd"]):
-        raise TuillmError(f"{where} has n_inner {_shown(found['n_inner'])}, not 4 times n_embd")
+        raise TuillmError(f"{where} has n_inner {shown(found['n_inner'])}, not 4 times n_embd")
     for switch in ("scale_attn_by_inverse_layer_idx", "add_cross_attention"):
         if found.get(switch):
             raise TuillmError(f"{where} sets {switch}, which tuillm does not compute")
@@ -114,20 +113,13 @@ def _refuse_damaged(where: _Where, found: dict[str, Any]) -> None:
     """Name the value that no model can have; left alone it would fail far from here."""
     for key, most in _LARGEST.items():
         if type(found[key]) is not int or not (key != "n_layer") <= found[key] <= most:
-            raise TuillmError(f"{where} is damaged: {key} is {_shown(found[key])}")
+            raise TuillmError(f"{where} is damaged: {key} is {shown(found[key])}")
     if found["n_layer"] and found["n_embd"] % found["n_head"]:
         raise TuillmError(f"{where} is damaged: n_embd {found['n_embd']} is not divisible by "
                           f"n_head {found['n_head']}")
     eps = found.get("layer_norm_epsilon", 1e-5)
     if type(eps) not in (int, float) or not (math.isfinite(eps) and 0 < eps <= 1):
-        raise TuillmError(f"{where} is damaged: layer_norm_epsilon is {_shown(eps)}")
+        raise TuillmError(f"{where} is damaged: layer_norm_epsilon is {shown(eps)}")
     if type(tied := found.get("tie_word_embeddings", True)) is not bool:
-        raise TuillmError(f"{where} is damaged: tie_word_embeddings is {_shown(tied)}")
+        raise TuillmError(f"{where} is damaged: tie_word_embeddings is {shown(tied)}")
 
-
-def _shown(value: Any) -> str:
-    """Return a value of a file as it may stand in a line."""
-    if isinstance(value, int) and abs(value) >= 10**_SHOWN:
-        return "a number without end"
-    text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

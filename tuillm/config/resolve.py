@@ -15,7 +15,7 @@ from tuillm.config.fields import settings_of
 from tuillm.config.presets import LORA_RATE, PRESETS
 from tuillm.config.sampling import SamplingConfig
 from tuillm.config.train import TrainConfig
-from tuillm.errors import UsageError, did_you_mean
+from tuillm.errors import UsageError, did_you_mean, shown
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -160,4 +160,4 @@ def _validated(kind: type[Config], values: Mapping[str, Any]) -> Config:
         raise UsageError(str(first["msg"]).removeprefix("Value error, "))
     setting = known[str(first["loc"][0])]
     allowed = " or ".join(setting.choices) or setting.range or f"a {setting.type.__name__}"
-    raise UsageError(f"{setting.name} cannot be {first['input']!r}", f"allowed: {allowed}")
+    raise UsageError(f"{setting.name} cannot be {shown(first['input'])}", f"allowed: {allowed}")

@@ -12,6 +12,7 @@ from tuillm.text.meta import read_characters
 from tuillm.text.tokenizer import GPT2_ENTRIES, tokenizer_of_characters
 
 _META = "meta.pkl"
+_PAIR = ("vocab.json", "merges.txt")
 _GPT2_ROUNDED = 50_304  # to which nanoGPT rounds GPT-2's vocabulary up
 _HINT = "--tokenizer gpt2, --tokenizer FOLDER, or --corpus TEXT"
 
@@ -70,6 +71,8 @@ def _named(wanted: Wanted) -> Tokenizer | None:
     if place.is_file():
         if place.suffix == ".pkl":
             return tokenizer_of_characters(read_characters(place))
+        if place.name not in _PAIR:
+            return load_tokenizer(place.parent, place)
         place = place.parent
     if not _has_files(place):
         raise TuillmError(f"{wanted.tokenizer} has no tokenizer", f"allowed: {_HINT}")

@@ -6,6 +6,7 @@ GPT-2-shaped folder opens here. Linear weights stand there as [in, out] and are 
 """
 
 import json
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,15 +28,19 @@ _LINEAR = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 _NORM = ("ln_1", "ln_2")
 
 
-def write_model(model: GPT, folder: Path, eot: int | None) -> None:
+def write_model(
+    model: GPT, folder: Path, eot: int | None, ends: Collection[int] = ()
+) -> None:
     """Write `config.json`, `generation_config.json` and `model.safetensors` into a folder.
 
     Models without biases get biases of zero, which compute the same; adapters are added to the
-    weights. `eot` is the id of the end-of-text token, if there is one. Raises OSError when the
-    disk refuses.
+    weights. `eot` is the id of the end-of-text token, if there is one, and `ends` are all
+    that end a reply. Raises OSError when the disk refuses.
     """
     (folder / "config.json").write_text(json.dumps(_config_json(model.config, eot), indent=2))
-    generation = {"bos_token_id": eot, "eos_token_id": eot, "pad_token_id": eot}
+    others = sorted(set(ends) - {eot})
+    generation = {"bos_token_id": eot, "eos_token_id": [eot, *others] if others else eot,
+                  "pad_token_id": eot}
     (folder / "generation_config.json").write_text(json.dumps(generation, indent=2))
     save_tensors(_to_hf(model), folder / "model.safetensors", {"format": "pt"})
 

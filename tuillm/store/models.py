@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from tuillm.bounded import CONFIG_BYTES
+from tuillm.config.finite import first_not_finite
 from tuillm.config.gpt2 import gpt2_shape, misfit
 from tuillm.config.safetensors import sizes_of
 from tuillm.errors import TuillmError, did_you_mean
@@ -39,6 +40,7 @@ from tuillm.store.usage import refuse_if_used, using
 
 CARD = "tuillm.json"
 WEIGHTS = "model.safetensors"
+_LARGEST = 10**11  # parameters, bytes, and seconds in five thousand years
 
 
 class ModelCard(BaseModel):
@@ -73,6 +75,13 @@ class ModelCard(BaseModel):
     held_out: bool = True
     created: float | None = None
     tuillm_version: str | None = None
+
+    @field_validator("corpus_bytes", "parameters", "steps", "val_loss", "bits_per_byte", "created",
+                     mode="before")
+    @classmethod
+    def _plausible(cls, value: Any) -> Any:
+        """A figure that is no number, or beyond all that can be shown, is not told."""
+        return value if not isinstance(value, float | int) or abs(value) < _LARGEST else None
 
 
 @dataclass(frozen=True)
@@ -190,12 +199,24 @@ def publish(name: str, card: ModelCard, *, replace: bool = False) -> Iterator[Pa
     """Yield an empty folder to fill with a model; it appears as `name` when the block ends well.
 
     Raises TuillmError when the name is taken and `replace` is not given, or the model to replace
-    is in use: at the beginning, and at the end where that has come in the meantime.
+    is in use: at the beginning, and at the end where that has come in the meantime. So it does for
+    weights with NaN or infinity among them, wherever they are from.
     """
     check_name(name)
     with new_folder(models_dir() / name, partial(_may_take, name, replace)) as folder:
         yield folder
+        _refuse_not_finite(folder, name)
         write_json(folder / CARD, card.model_dump(mode="json") | {"created": time.time()})
+
+
+def _refuse_not_finite(folder: Path, name: str) -> None:
+    try:
+        tensor = first_not_finite(folder / WEIGHTS)
+    except (TuillmError, OSError):
+        return  # a folder that is damaged otherwise says so itself
+    if tensor:
+        raise TuillmError(f"{name!r} was not put into the registry: its tensor {tensor} has NaN or "
+                          "infinity in it", "its training ran away, or its file is damaged")
 
 
 def rename_model(old: str, new: str) -> None:

@@ -4,7 +4,6 @@
 as a line of JSON as soon as it stands. Knows no run folder and fetches nothing from the network.
 """
 
-import json
 import sys
 from collections.abc import Iterator
 
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError
+from tuillm.json_text import to_json
 from tuillm.store.forecasts import Forecast
 from tuillm.training.facts import look
 from tuillm.training.pace import probe
@@ -51,7 +51,7 @@ def main() -> int:
 
 def print_line(value: dict[str, object]) -> None:
     """Print an object as one line of JSON, at once."""
-    print(json.dumps(value, ensure_ascii=False), flush=True)
+    print(to_json(value), flush=True)
 
 
 if __name__ == "__main__":

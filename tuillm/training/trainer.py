@@ -210,7 +210,8 @@ class Trainer:
         Large models look at `tokens_measured` of it, always the same ones.
         """
         return evaluate(self.model, self.tokens.val, self.tokens.val_bytes, self.tokenizer,
-                        self.interrupted, most=self.tokens_measured, dtype=self.looking_dtype)
+                        self.interrupted, most=self.tokens_measured, dtype=self.looking_dtype,
+                        left_out=self.tokens.left_out_bytes)
 
     def sample(self) -> str:
         """Return text that continues `sample_prompt`, always with the same seed."""
@@ -304,7 +305,8 @@ class Trainer:
 
     def _note(self, evaluation: Evaluation) -> bool:
         """Remember the best evaluation; return whether this one is."""
-        gained = self.best is None or evaluation.val_loss < self.best.val_loss
+        gained = math.isfinite(evaluation.val_loss) and (
+            self.best is None or evaluation.val_loss < self.best.val_loss)
         if gained:
             self.best, self.best_step = evaluation, self.step
         self._evals_without_gain = 0 if gained else self._evals_without_gain + 1
