@@ -5,7 +5,6 @@ Every model is checked with it before anything is built: in passing when the reg
 it is opened, when it comes in, and one of the hub before its weights are fetched.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any
@@ -118,7 +117,7 @@ def _refuse_damaged(where: _Where, found: dict[str, Any]) -> None:
         raise TuillmError(f"{where} is damaged: n_embd {found['n_embd']} is not divisible by "
                           f"n_head {found['n_head']}")
     eps = found.get("layer_norm_epsilon", 1e-5)
-    if type(eps) not in (int, float) or not (math.isfinite(eps) and 0 < eps <= 1):
+    if type(eps) not in (int, float) or not 0 < eps <= 1:
         raise TuillmError(f"{where} is damaged: layer_norm_epsilon is {shown(eps)}")
     if type(tied := found.get("tie_word_embeddings", True)) is not bool:
         raise TuillmError(f"{where} is damaged: tie_word_embeddings is {shown(tied)}")

@@ -20,8 +20,8 @@ from tuillm.bounded import MB
 from tuillm.config.pickles import Forbidden, Named, read_pickle
 from tuillm.errors import TuillmError
 
-_LONGEST_PICKLE = 16 * MB
-_LONGEST_DIRECTORY = 4 * MB  # of an archive: 30,000 tensors
+# a pickle, or the directory of an archive; GPT-2 XL with its optimizer has a tenth of it
+_LONGEST = 4 * MB
 _ZIP = b"PK\x03\x04"
 _MAGIC = 0x1950A86A20F9469CFC6C  # the first number in files of 2019
 # as numpy maps them, and what PyTorch then sees in the bytes
@@ -134,7 +134,7 @@ class Pickled:
     def _of_2019(self) -> Any:
         """Read a file of pickles one after the other, behind which the tensors' bytes lie."""
         with self.path.open("rb") as file:
-            content = io.BytesIO(file.read(_LONGEST_PICKLE))
+            content = io.BytesIO(file.read(_LONGEST))
             if read_pickle(content) != _MAGIC:
                 raise ValueError("no magic number")
             for _ in ("version of the format", "machine it was written on"):
@@ -184,8 +184,8 @@ class _Sparing(io.BufferedReader):
 
     def read(self, size: int | None = -1) -> bytes:
         if size is None or size < 0:
-            return super().read(_LONGEST_DIRECTORY)
-        if size > _LONGEST_PICKLE:
+            return super().read(_LONGEST)
+        if size > _LONGEST:
             raise ValueError("its directory is too large")
         return super().read(size)
 
@@ -214,7 +214,7 @@ def _is_size(value: Any) -> bool:
 
 def _stored(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     """Return a part of an archive; PyTorch compresses none, and bombs are compressed."""
-    if entry.compress_type or max(entry.file_size, entry.compress_size) > _LONGEST_PICKLE:
+    if entry.compress_type or max(entry.file_size, entry.compress_size) > _LONGEST:
         raise ValueError(f"{entry.filename} is compressed or too large")
     return archive.read(entry)
 

@@ -8,14 +8,22 @@ puts whatever goes wrong into one line. `huggingface_hub` is imported when it is
 import json
 import os
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
+from tuillm.bounded import (
+    CONFIG_BYTES,
+    MB,
+    TOKENIZER_CONFIG_BYTES,
+    VOCABULARY_BYTES,
+    read_bounded,
+)
 from tuillm.config.gpt2 import gpt2_shape, misfit
 from tuillm.config.safetensors import sizes_of
 from tuillm.config.shape import GPTConfig
@@ -25,7 +33,15 @@ from tuillm.store.hubnames import Source
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 # small ones first: what cannot work is known before the weights are fetched
 FILES = (CONFIG, "generation_config.json", "tokenizer.json", "tokenizer_config.json",
-         "vocab.json", "merges.txt", WEIGHTS)
+         "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", WEIGHTS)
+_LONGEST = {
+    CONFIG: CONFIG_BYTES, "generation_config.json": CONFIG_BYTES,
+    "tokenizer_config.json": TOKENIZER_CONFIG_BYTES,
+    "special_tokens_map.json": TOKENIZER_CONFIG_BYTES, "added_tokens.json": VOCABULARY_BYTES,
+    "tokenizer.json": VOCABULARY_BYTES, "vocab.json": VOCABULARY_BYTES,
+    "merges.txt": VOCABULARY_BYTES,
+}
+_LONGEST_LISTING = 16 * MB
 _ARCHITECTURES = ("GPT2LMHeadModel", "GPT2Model", "GPT2DoubleHeadsModel")
 _BUSY = (408, 429, 500, 502, 503, 504)
 _TIMEOUT = 10.0
@@ -86,19 +102,63 @@ def look_up(source: Source) -> Plan:
     the hub is busy.
     """
     check_settings()
-    from huggingface_hub import HfApi, constants
+    from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE and (plan := _cached_plan(source)):
         return plan
     with hub_errors(source):
-        info = HfApi(library_name="tuillm").model_info(
-            source.repo, revision=source.revision or None, files_metadata=True, timeout=_TIMEOUT)
+        info = _metadata(source)
         siblings = {each.rfilename: each for each in info.siblings or ()}
     _refuse_unreadable(source, siblings)
     files = tuple(_hub_file(siblings[name]) for name in FILES if name in siblings)
+    _refuse_too_large(source, files)
     if not re.fullmatch(r"[0-9a-f]{40}", info.sha or ""):
         raise TuillmError(f"{host()} does not tell the commit of {source}")
     return Plan(source.repo, str(info.sha), files)
+
+
+def _metadata(source: Source) -> Any:
+    """Return what the hub tells of a repository, as `HfApi.model_info` does, but of bounded size.
+    """
+    from huggingface_hub import ModelInfo, constants
+    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+
+    url = f"{constants.ENDPOINT}/api/models/{source.repo}"
+    url += f"/revision/{quote(source.revision, safe='')}" if source.revision else ""
+    headers = build_hf_headers(library_name="tuillm") | {"Accept-Encoding": "identity"}
+    with get_session().stream("GET", url, headers=headers, params={"blobs": True},
+                              timeout=_TIMEOUT) as response:
+        content = bounded_body(response, _LONGEST_LISTING)
+        hf_raise_for_status(response)
+    if content is None:
+        raise TuillmError(f"what {host()} tells of {source} is too large: over "
+                          f"{_LONGEST_LISTING:,} bytes, or compressed")
+    return ModelInfo(**json.loads(content))
+
+
+def bounded_body(response: Any, most: int) -> bytes | None:
+    """Return the body of an answer that is still streamed, None where it is longer than `most`.
+
+    It was asked for as it is; one that comes compressed, whatever it would become, is not read.
+    """
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    content, whole = bytearray(), encoding in ("", "identity")
+    for piece in response.iter_raw() if whole else ():
+        content += piece
+        if whole := len(content) <= most:
+            continue
+        break
+    # the hub's library reads on what an error says
+    response._content = bytes(content) if whole else b""
+    return bytes(content) if whole else None
+
+
+def _refuse_too_large(source: Source, files: Iterable[HubFile]) -> None:
+    """Raise TuillmError for a small file that is none: all but the weights are read at once."""
+    for file in files:
+        if file.size > (most := _LONGEST.get(file.name, sys.maxsize)):
+            raise TuillmError(f"{file.name} of {source} is too large: {file.size:,} bytes, where "
+                              f"{most:,} are the most there can be")
 
 
 def check_config(path: Path, source: Source) -> GPTConfig:
@@ -106,10 +166,11 @@ def check_config(path: Path, source: Source) -> GPTConfig:
     """
     where = f"the config.json of {source.repo}"
     try:
-        found = json.loads(path.read_bytes())
-        shape = gpt2_shape(found, where)
+        found = json.loads(read_bounded(path, CONFIG_BYTES))
     except (ValueError, RecursionError) as error:
         raise TuillmError(f"{where} is damaged: {error}") from None
+    try:
+        shape = gpt2_shape(found, where)
     except TuillmError as error:
         raise TuillmError(error.message, "tuillm pulls GPT-2 models only") from None
     named = found.get("architectures") or _ARCHITECTURES
@@ -181,7 +242,7 @@ def hub_errors(source: Source) -> Iterator[None]:
         raise _unreachable(error) from None
     except HFValidationError:
         raise TuillmError(f"{source.repo!r} is no name of the hub", "ORG/NAME") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise TuillmError(f"{host()} does not answer as the Hugging Face hub does",
                           "is HF_ENDPOINT right?") from None
 
@@ -255,7 +316,8 @@ def _refuse_unreadable(source: Source, siblings: dict[str, Any]) -> None:
 def _hub_file(sibling: Any) -> HubFile:
     digest = sibling.lfs.sha256 if sibling.lfs else sibling.blob_id
     size = sibling.lfs.size if sibling.lfs else sibling.size
-    if type(size) is not int or not re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", digest or ""):
+    known = type(size) is int and size >= 0
+    if not known or not re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", digest or ""):
         raise TuillmError(f"{host()} does not tell length and checksum of {sibling.rfilename}",
                           "is HF_ENDPOINT a mirror that leaves them out?")
     return HubFile(sibling.rfilename, size, digest)
@@ -273,8 +335,9 @@ def _cached_plan(source: Source) -> Plan | None:
                                       for blob in blobs.values()):
         return None
     _refuse_unreadable(source, found)
-    files = (HubFile(name, blob.stat().st_size, blob.name) for name, blob in blobs.items())
-    return Plan(source.repo, found[CONFIG].parent.name, tuple(files))
+    files = tuple(HubFile(name, blob.stat().st_size, blob.name) for name, blob in blobs.items())
+    _refuse_too_large(source, files)
+    return Plan(source.repo, found[CONFIG].parent.name, files)
 
 
 def _in_cache(repo: str, name: str, revision: str) -> Path | None:
