@@ -18,9 +18,12 @@ class Terminal:
 
     def __init__(
         self, *arguments: str, columns: int = 80, lines: int = 24,
-        environment: dict[str, str] | None = None,
+        environment: dict[str, str] | None = None, program: tuple[str, ...] = ("-m", "tuillm"),
     ) -> None:
-        """`environment` is laid over this process's own, with 256 colours."""
+        """`environment` is laid over this process's own, with 256 colours.
+
+        `program` is what Python runs with the arguments.
+        """
         self.screen = pyte.HistoryScreen(columns, lines, history=2000)
         self._stream = pyte.ByteStream(self.screen)
         usual = os.environ | {"TERM": "xterm-256color", "COLUMNS": str(columns)}
@@ -28,7 +31,7 @@ class Terminal:
             usual.pop(name, None)
         self.raw = b""
         self._child = pexpect.spawn(
-            sys.executable, ["-m", "tuillm", *arguments], dimensions=(lines, columns),
+            sys.executable, [*program, *arguments], dimensions=(lines, columns),
             env=usual | (environment or {}), timeout=DEADLINE,
         )
         self._child.delaybeforesend = None  # a key is sent when it is pressed
@@ -80,6 +83,12 @@ class Terminal:
         while time.monotonic() < end and self._read(quiet):
             pass
         return self.text
+
+    def pass_time(self, seconds: float) -> None:
+        """Read what comes for so long, whatever it is."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self._read(left)
 
     @property
     def pid(self) -> int:

@@ -5,6 +5,7 @@ They are imported on first use, so that `import tuillm` costs no torch.
 """
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -29,11 +30,23 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'tuillm' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    words = f"module 'tuillm' has no attribute {name!r}"
+    if not name.startswith("_"):
+        from importlib.util import find_spec
+
+        from tuillm.config.pointers import python_pointer
+
+        hint = python_pointer("tuillm", name, _HOMES)
+        words = f"{words} ({hint or 'there are ' + ', '.join(_HOMES)})"
+        # `from tuillm import X` would throw the words of an AttributeError away
+        imported = sys._getframe(1).f_code.co_name == "_handle_fromlist"
+        if imported and hint and find_spec(f"tuillm.{name}") is None:
+            raise ImportError(words)
+    raise AttributeError(words)
 
 
 def __dir__() -> list[str]:

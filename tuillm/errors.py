@@ -35,17 +35,34 @@ class UsageError(TuillmError):
     exit_code = 2
 
 
+class Interrupted(TuillmError):
+    """The person asked for an end before there was anything to keep."""
+
+
 class DiskError(TuillmError):
     """What a disk refused; whatever was there before is as it was."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return the entry of `known` most like `word`, or "" when none is alike."""
-    from difflib import get_close_matches
+    """Return the entry of `known` that `word` is most likely a slip of, or "" when there is none.
 
-    by_lower = {name.lower(): name for name in known}
-    matches = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[matches[0]] if matches else ""
+    Case, dashes and underscores count for nothing. A slip is a beginning of one entry alone, or a
+    letter more, less, other or swapped: one in up to five letters, two in up to ten, else three.
+    Where several entries are as near at two letters or more, none of them is meant for sure.
+    """
+    plain = _letters(word)
+    by_letters = {_letters(name): name for name in reversed(list(known))}
+    if plain in by_letters:
+        return by_letters[plain]
+    begun = [name for name in by_letters if name.startswith(plain)] if len(plain) > 2 else []
+    if begun:
+        return by_letters[begun[0]] if len(begun) == 1 else ""
+    most = 0 if len(plain) < 3 else 1 if len(plain) < 6 else 2 if len(plain) < 11 else 3
+    near = sorted((slips, name) for name in reversed(by_letters)
+                  if (slips := _slips(plain, name, most)) <= most)
+    if not near or (near[0][0] > 1 and [slips for slips, _ in near].count(near[0][0]) > 1):
+        return ""
+    return by_letters[near[0][1]]
 
 
 def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
@@ -76,3 +93,25 @@ def brief(value: object, most: int = 80) -> str:
     except (ValueError, RecursionError):  # more digits than Python prints, or nested too deeply
         return f"that {type(value).__name__}"
     return text if len(text) <= most else f"{text[:most // 2]}...{text[-most // 4:]}"
+
+
+def _letters(word: str) -> str:
+    return re.sub(r"[-_.\s]", "", word.lower())
+
+
+def _slips(word: str, name: str, most: int) -> int:
+    """How many letters stand between two words, swapped neighbours counting once; > most: more."""
+    if abs(len(word) - len(name)) > most:
+        return most + 1
+    if sorted(word) == sorted(name) and word[0] == name[0]:  # the same letters in disorder
+        return 1
+    before: list[int] = []
+    row = list(range(len(name) + 1))
+    for i, letter in enumerate(word, 1):
+        last, before, row = before, row, [i]
+        for j, other in enumerate(name, 1):
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != other))
+            if i > 1 and j > 1 and letter == name[j - 2] and word[i - 2] == other:
+                cost = min(cost, last[j - 2] + 1)
+            row.append(cost)
+    return row[-1]

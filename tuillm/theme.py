@@ -11,7 +11,6 @@ prompt-toolkit and rich take, and imports none of them. Keeps the name of the ch
 
 import os
 import re
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 from tuillm.errors import TuillmError, did_you_mean, nearest, printable
 from tuillm.store.files import write_text
 from tuillm.store.paths import config_dir, themes_dirs
+from tuillm.typed_files import parse_toml, read_typed, shown, words_of
 
 ROLES = ("background", "surface", "foreground", "muted", "primary", "secondary", "accent",
          "success", "warning", "error")
@@ -156,7 +156,7 @@ def load_theme(name: str | None = None) -> Theme:
 def list_themes() -> tuple[list[Theme], list[TuillmError]]:
     """Return all good themes, the dark ones first, and what is wrong with each of the others."""
     themes: dict[str, Theme] = {}
-    errors = []
+    errors = _settings_problems()
     for folder in themes_dirs():
         try:
             paths = sorted(folder.glob("*.toml"))
@@ -182,10 +182,10 @@ def read_theme(path: Path) -> Theme:
     colors = {role: _color(given, role, path) for role in ROLES}
     dark = content.get("dark", _light(colors["background"]) < _light(colors["foreground"]))
     if not isinstance(dark, bool):
-        raise TuillmError(f"theme {path}: dark is {dark!r}", "it is true or false")
+        raise TuillmError(f"theme {path}: dark is {shown(dark)}", "it is true or false")
     about = content.get("about", "")
     if not isinstance(about, str):
-        raise TuillmError(f"theme {path}: about is {about!r}", "it is a sentence in quotes")
+        raise TuillmError(f"theme {path}: about is {shown(about)}", "it is a sentence in quotes")
     return Theme(path.stem, dark, colors, " ".join(printable(about).split()))
 
 
@@ -197,6 +197,19 @@ def chosen_theme() -> str:
     except TuillmError:
         return DEFAULT
     return name if isinstance(name, str) and _NAME.fullmatch(name) else DEFAULT
+
+
+def _settings_problems() -> list[TuillmError]:
+    """What is wrong with the settings, which are passed over then."""
+    path = _settings_file()
+    try:
+        name = _parse(_read(path, "settings"), path, "settings").get("theme", DEFAULT)
+    except TuillmError as error:
+        return [error] if os.path.lexists(path) else []
+    if isinstance(name, str) and _NAME.fullmatch(name):
+        return []
+    return [TuillmError(f"settings {path}: theme is {shown(name)}",
+                        f'it is the name of a theme, as in theme = "{DEFAULT}"')]
 
 
 def choose_theme(name: str) -> None:
@@ -236,7 +249,7 @@ def _color(given: dict[str, Any], role: str, path: Path) -> str:
     if isinstance(color, str) and _COLOR.fullmatch(color):
         return color.lower()
     if role in given:
-        raise TuillmError(f"theme {path}: {role} is {color!r}", "a colour is like '#e0a458'")
+        raise TuillmError(f"theme {path}: {role} is {shown(color)}", "a colour is like '#e0a458'")
     alike = nearest(role, set(given) - set(ROLES))
     raise TuillmError(f"theme {path} has no colour {role}", f"is {alike!r} it?" if alike else "")
 
@@ -254,7 +267,7 @@ def _with_choice(text: str, content: dict[str, Any], name: str, path: Path) -> s
     """Return settings with another theme and nothing else changed."""
     for draft in _drafts(text, content, name):
         try:
-            if tomllib.loads(draft) == content | {"theme": name}:
+            if parse_toml(draft) == content | {"theme": name}:
                 return draft
         except ValueError:  # what looked like the line was within a longer text
             continue
@@ -274,15 +287,13 @@ def _read(path: Path, what: str) -> str:
     try:
         if path.exists() and not path.is_file():  # a pipe would keep us waiting
             raise TuillmError(f"{what} {path} is not a file")
-        return path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise TuillmError(f"{what} {path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise TuillmError(f"{what} {path} cannot be read: not UTF-8") from None
+        return read_typed(path)
+    except (OSError, ValueError) as error:
+        raise TuillmError(f"{what} {path} cannot be read: {words_of(error)}") from None
 
 
 def _parse(text: str, path: Path, what: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
+        return parse_toml(text)
+    except ValueError as error:
         raise TuillmError(f"{what} {path} cannot be read: {error}") from None

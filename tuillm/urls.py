@@ -3,13 +3,17 @@
 Knows the parts of an http(s) address; fetches nothing.
 """
 
+import hashlib
 import re
 from urllib.parse import urlsplit
 
 # what an address may be cut to where it cannot be parsed
 _SECRETS = re.compile(r"//[^/?#]*@|[?#].*", re.DOTALL)
-_IN_TEXT = re.compile(r"https?://[^\s'\"<>)\]]+?(?=[.,:;]*(?:[\s'\"<>)\]]|$))",
-                      re.IGNORECASE)
+# the variable in which a process hands on, as JSON, what stored addresses were before
+ADDRESSES = "TUILLM_ADDRESSES"
+_KEPT = re.compile(r"([^?#]*)#kept=([0-9a-f]{16})")
+# up to the blank behind it, without the marks that a sentence ends or brackets it with
+_IN_TEXT = re.compile(r"[a-z][a-z0-9+.-]*://\S+?(?=['\"<>)\]}.,:;]*(?:\s|$))", re.IGNORECASE)
 
 
 def is_url(source: str) -> bool:
@@ -34,6 +38,29 @@ def public_url(url: str) -> str:
 def has_secrets(url: str) -> bool:
     """Whether an address has parts that `public_url` leaves out."""
     return public_url(url) != url
+
+
+def address_key(url: str) -> str:
+    """Return what the file of an address is kept under; `stored_url` keeps the same key."""
+    if told := _KEPT.fullmatch(url):
+        return told[2]
+    return hashlib.sha256(url.encode(errors="surrogateescape")).hexdigest()[:16]
+
+
+def stored_url(url: str) -> str:
+    """Return the form of an address to store: where it has secrets, the public one and its key.
+
+    The key finds the file that was fetched with them; what was left out cannot be had back.
+    """
+    if not is_url(url) or not has_secrets(url) or _KEPT.fullmatch(url):
+        return url
+    return f"{public_url(url)}#kept={address_key(url)}"
+
+
+def without_key(url: str) -> str:
+    """Return a stored address as `public_url` gives it, or '' for one that is none of these."""
+    told = _KEPT.fullmatch(url)
+    return told[1] if told else ""
 
 
 def hide_secrets(text: str) -> str:

@@ -49,5 +49,13 @@ def path_problem(text: str | os.PathLike[str]) -> str:
     return ""
 
 
+def current_folder() -> Path:
+    """Return the current folder, or the home directory where somebody has removed it."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return Path(os.path.expanduser("~"))
+
+
 def _short(text: str, most: int = 80) -> str:
     return text if len(text) <= most else f"{text[:most // 2]}...{text[-most // 4:]}"

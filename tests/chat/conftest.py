@@ -74,8 +74,11 @@ def config():
 
 
 @pytest.fixture
-def talk(model):
-    """A factory of chats in pseudo-terminals, with the model `book` first of all."""
+def talk(model, home):
+    """A factory of chats in pseudo-terminals, with the model `book` first of all.
+
+    A chat survives what is wrong within tuillm: a test that does not remove the log of it fails.
+    """
     opened = []
 
     def open_chat(*arguments, name=model, **more):
@@ -85,6 +88,8 @@ def talk(model):
     yield open_chat
     for each in opened:
         each.close()
+    log = home / "errors.log"
+    assert not log.exists(), log.read_text()
 
 
 @pytest.fixture

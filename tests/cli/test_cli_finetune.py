@@ -10,7 +10,8 @@ from tuillm.cli.comparing import comparing
 from tuillm.config import build_train
 from tuillm.store.models import shape_of
 from tuillm.store.processes import this_process
-from tuillm.store.runs import Status, create_run
+from tuillm.store.runs import create_run
+from tuillm.store.status import Status
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from test_cli_verbs import leftovers, one_line, tuillm
 
 from tuillm.store.files import append_json
 from tuillm.store.processes import this_process
-from tuillm.store.runs import Status, create_run
+from tuillm.store.runs import create_run
+from tuillm.store.status import Status
 
 
 @pytest.fixture

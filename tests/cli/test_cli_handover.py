@@ -42,7 +42,7 @@ def test_export_for_other_programs(model, tmp_path):
     with pytest.raises(TuillmError, match="is there already"):
         typed("export", model, tmp_path, "--to", "gguf")
     with pytest.raises(UsageError, match="did you mean 'gguf'"):
-        typed("export", model, tmp_path / "x", "--to", "guff")
+        typed("export", model, tmp_path / "x", "--to", "ggfu")
 
 
 def test_what_cannot_come_in(home, book):

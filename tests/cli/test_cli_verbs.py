@@ -147,7 +147,7 @@ def test_a_damaged_model_is_named_and_the_others_listed(model, home):
     (["train", "nowhere.txt"], 1, "nowhere.txt does not exist"),
     (["generate", "nobody"], 1, "no model named 'nobody'"),
     (["chat", "nobody"], 1, "no model named 'nobody'"),
-    (["generate", "nobody", "--top-p", "2"], 2, "top_p cannot be 2.0 (allowed: 0 < number <= 1)"),
+    (["generate", "nobody", "--top-p", "2"], 2, "top_p cannot be 2 (allowed: 0 < number <= 1)"),
     (["generate", "nobody", "-p", "FILE:gone.txt"], 2, "gone.txt"),
     (["generate", "nobody", "--num-samples", "0"], 2, "num-samples"),
     (["generate", "nobody", "--temperature", "warm"], 2, "warm"),

@@ -131,7 +131,7 @@ def test_a_preset_that_is_no_word_is_refused(value):
         ({"n_layer": 2.5}, ["n_layer", "2.5", "0 <= whole number <= 96"]),
         ({"n_layer": "many"}, ["n_layer", "'many'", "whole number"]),
         ({"tokenizer": "word"}, ["tokenizer", "'word'", "auto or char or bpe or gpt2"]),
-        ({"bias": "perhaps"}, ["bias", "'perhaps'", "bool"]),
+        ({"bias": "perhaps"}, ["bias", "'perhaps'", "true or false"]),
         ({"warmup_steps": 20, "max_steps": 10}, ["warmup_steps 20", "max_steps 10"]),
         ({"max_steps": None}, ["max_steps", "minutes"]),
     ],

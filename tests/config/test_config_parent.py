@@ -27,19 +27,23 @@ def test_a_parent_brings_its_shape_and_a_recipe(layer):
     assert (config.tokenizer, config.vocab_size) == ("bpe", None)
 
 
+@pytest.mark.parametrize("layer", ["typed", "file"])
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_preset_gives_only_its_recipe(preset):
-    """The shape and tokenizer of a preset that was named give way; its recipe does not."""
-    config = build({"preset": preset, "init_from": "old"})
-    assert (config.n_layer, config.n_embd, config.block_size, config.bias) == (5, 256, 128, False)
-    assert config.tokenizer == "bpe"
-    assert config.batch_size == PRESETS[preset].settings.get("batch_size", 16)
+def test_a_preset_that_sets_a_shape_is_refused(preset, layer):
+    """Two shapes were named, the preset's and the model's: nobody knows which is wanted."""
+    layers = {"typed": {"init_from": "old"}, "file": {}}
+    layers[layer]["preset"] = preset
+    if preset == "finetune":
+        assert build(layers["typed"], layers["file"]).n_embd == 256
+        return
+    with pytest.raises(UsageError, match=f"preset '{preset}' says what shape.*or say finetune"):
+        build(layers["typed"], layers["file"])
 
 
 @pytest.mark.parametrize(("typed", "rate"), [
     ({"init_from": "old"}, 1.5e-4), ({"init_from": "gpt2"}, 5e-5),
     ({"init_from": "gpt2", "learning_rate": 2e-3}, 2e-3),
-    ({"init_from": "gpt2", "preset": "small"}, 1e-2), ({"preset": "finetune"}, 3e-4),
+    ({"preset": "finetune"}, 3e-4),
 ], ids=str)
 def test_the_rate_falls_with_the_width(typed, rate):
     """Wide models are tuned gently, down to 5e-5 for GPT-2; what was typed holds."""
@@ -55,7 +59,7 @@ def test_no_more_than_the_model_has():
 
 def test_unasked_nobody_looks_for_a_model():
     """Without the means to look, the name is kept for the worker, and no shape of a preset."""
-    config = build_train({"init_from": "old", "preset": "bigram"})
+    config = build_train({"init_from": "old"})
     assert (config.init_from, config.n_layer, config.tokenizer) == ("old", 4, "auto")
     assert build({}).init_from is None
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from tuillm.config import build_train
 from tuillm.store.files import write_json
 from tuillm.store.processes import this_process
-from tuillm.store.runs import Run, Status
+from tuillm.store.runs import Run
+from tuillm.store.status import Status
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 # so that no age changes its number while somebody looks

@@ -184,8 +184,8 @@ def lend_terminal(app, monkeypatch, code=0):
         def __exit__(self, *error):
             commands.append("back")
 
-    def run(command):
-        commands.append(command[1:])
+    def run(command, **options):
+        commands.append(command[command.index("chat"):])
         return type("Done", (), {"returncode": code})
 
     monkeypatch.setattr(app, "suspend", Lent)

@@ -177,8 +177,10 @@ async def test_an_overlay_of_damaged_metrics(app, pilot, home):
 
 
 @piloted()
-async def test_what_nobody_thought_of_is_said(app, pilot, house):
+async def test_what_nobody_thought_of_is_said(app, pilot, house, tmp_path, monkeypatch):
     """An error that we did not foresee is a toast, and stands whole in a log; nothing ends."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "唐诗三百首.txt").write_text("床前明月光，疑是地上霜。" * 100, encoding="utf-8")
     (house / "runs" / "tang-poems-1" / "control").mkdir()
     await pilot.press("3", "G", "k")
     assert app.screen.target.id == "tang-poems-1"

@@ -76,7 +76,7 @@ async def test_from_a_text_to_a_talk(app, pilot, here, monkeypatch):
     await until(pilot, lambda: rows(app) == ["book"])
     await shown(pilot, "book", "trained", "book-1")
     await pilot.press("c")
-    assert commands == ["suspended", ["-m", "tuillm", "chat", "book"], "back"]
+    assert commands == ["suspended", ["chat", "--", "book"], "back"]
     assert isinstance(app.screen, ModelsScreen) and app.screen.focused.id == "models"
     assert get_model("book").problem == ""
 
@@ -124,7 +124,7 @@ async def test_a_chat_that_fails(app, pilot, model, monkeypatch):
     commands = lend_terminal(app, monkeypatch, code=3)
     monkeypatch.setattr("builtins.input", lambda prompt: commands.append("read"))
     await pilot.press("c")
-    assert commands == ["suspended", ["-m", "tuillm", "chat", "book"], "read", "back"]
+    assert commands == ["suspended", ["chat", "--", "book"], "read", "back"]
     assert await told(pilot, "'book' failed: it ended with exit code 3")
 
 
@@ -151,13 +151,13 @@ async def test_chat_from_a_run(app, pilot, house, monkeypatch):
     await pilot.press("3")
     await shown(pilot, "salt-road-3")
     await pilot.press("g", "c")
-    assert commands[1] == ["-m", "tuillm", "chat", "salt-road"]
+    assert commands[1] == ["chat", "--", "salt-road"]
     await pilot.press("j", "c")
     assert await told(pilot, "salt-road-2 has published no model yet")
     await pilot.press("g", "enter")
     await opened(pilot, RunScreen)
     await pilot.press("c")
-    assert commands[4] == ["-m", "tuillm", "chat", "salt-road"]
+    assert commands[4] == ["chat", "--", "salt-road"]
 
 
 @pytest.mark.slow

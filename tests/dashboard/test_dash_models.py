@@ -12,7 +12,8 @@ from tuillm.dashboard.widgets.filter import FilterLine
 from tuillm.dashboard.widgets.model_details import ModelDetails
 from tuillm.dashboard.widgets.table import EntryTable
 from tuillm.store.models import get_model
-from tuillm.store.runs import ACTIVE, get_run
+from tuillm.store.runs import get_run
+from tuillm.store.status import ACTIVE
 
 pytestmark = pytest.mark.slow
 

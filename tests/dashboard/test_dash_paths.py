@@ -2,13 +2,15 @@
 
 import asyncio
 import os
+import shlex
 from urllib.parse import quote
 
 import pytest
-from pilot import opened, paste, piloted, shown, until
+from pilot import opened, paste, piloted, shown, told, until
 from textual.widgets import DirectoryTree, Input, Select
 
 from tuillm.dashboard.paths import PathSuggester, dropped_paths, join_paths, split_paths
+from tuillm.dashboard.screens.ask import Ask
 from tuillm.dashboard.screens.files import FilesScreen
 from tuillm.dashboard.screens.train import TrainScreen
 from tuillm.dashboard.widgets.form import TrainForm
@@ -147,3 +149,58 @@ async def test_picking_a_file(app, pilot, tmp_path, monkeypatch):
     await pilot.press("q")
     await opened(pilot, TrainScreen)
     assert os.getcwd() == str(folder)
+
+
+HOSTILE_PATHS = ["~nobody-of-this-name/x", "x" * 300, "/" + "y/" * 3000, "a\0b", "loop/x"]
+
+
+@pytest.mark.parametrize("typed", HOSTILE_PATHS)
+@piloted()
+async def test_a_path_that_cannot_be_looked_at_is_told_below_the_form(
+    app, pilot, home, tmp_path, monkeypatch, typed
+):
+    """The dashboard lives, says what is wrong, and starts nothing."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    await pilot.press("2")
+    screen = await opened(pilot, TrainScreen)
+    screen.query_one(TrainForm)["corpus"].query_one(Input).value = shlex.quote(typed)
+    await until(pilot, lambda: screen.query_one("#problem").display)
+    await pilot.press("ctrl+r")
+    await told(pilot, "Ctrl-O picks one")
+    assert app.screen is screen
+    assert not (home / "runs").exists()
+
+
+@pytest.mark.parametrize("typed", ["~nobody-of-this-name/x", "x" * 300, "a\0b"])
+@piloted()
+async def test_an_export_to_such_a_path_is_refused_where_it_is_typed(app, pilot, model, typed):
+    """The question stays open with the reason, and nothing dies."""
+    await pilot.press("e")
+    question = await opened(pilot, Ask)
+    question.query_one(Input).value = typed
+    await until(pilot, lambda: question.query_one(".note").has_class("-error"))
+    await pilot.press("enter")
+    assert app.screen is question
+
+
+@piloted()
+async def test_a_current_folder_that_is_gone_is_no_obstacle(
+    app, pilot, model, tmp_path, monkeypatch
+):
+    """Picking a text begins at home, exporting proposes a folder there."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    await pilot.press("e")
+    assert (await opened(pilot, Ask)).query_one(Input).value == os.path.expanduser("~/book")
+    await pilot.press("escape", "2", "ctrl+o")
+    await opened(pilot, FilesScreen)
+
+
+@pytest.mark.parametrize("line", ["a\0b", "x" * 300, "~nobody-of-this-name/", "file://[bad/x"])
+def test_suggestions_and_drops_survive_any_line(line):
+    """What names no file is neither completed nor dropped."""
+    assert asyncio.run(PathSuggester().get_suggestion(line)) is None
+    assert dropped_paths(line) == ""

@@ -1,5 +1,6 @@
 """The list of runs: states, details, marks, several runs over each other, and deleting one."""
 
+import json
 import shutil
 
 import pytest
@@ -28,7 +29,8 @@ from tuillm.dashboard.widgets.chart import Chart
 from tuillm.dashboard.widgets.run_details import RunDetails
 from tuillm.dashboard.widgets.state import STATE_ROLES, state_words
 from tuillm.dashboard.widgets.table import EntryTable
-from tuillm.store.runs import State, list_runs
+from tuillm.store.runs import list_runs
+from tuillm.store.status import State
 
 pytestmark = pytest.mark.slow
 
@@ -287,6 +289,24 @@ async def test_what_an_ended_run_refuses(app, pilot, house):
 
 
 @piloted()
+async def test_a_run_whose_text_is_gone_or_changed(app, pilot, house, tmp_path, monkeypatch):
+    """R says in a toast what is wrong with the text and what to type; the run stays as it is."""
+    monkeypatch.chdir(tmp_path)
+    last = house / "runs" / "tang-poems-1" / "last"
+    last.mkdir()
+    (last / "trainer.json").write_text(json.dumps({"step": 9, "corpus_sha256": "0" * 64}))
+    await list_of(pilot)
+    await pilot.press("G", "k", "R")
+    assert await told(pilot, "the text of 'tang-poems-1' cannot be read: 唐诗三百首.txt does not",
+                      "(where it is now: tuillm runs resume tang-poems-1 --corpus PATH)")
+    (tmp_path / "唐诗三百首.txt").write_text("床前明月光，疑是地上霜。" * 100, encoding="utf-8")
+    await pilot.press("R")
+    text = await told(pilot, "唐诗三百首.txt has changed since 'tang-poems-1' began")
+    assert "tuillm runs resume tang-poems-1 --changed-text" in text
+    assert entry(app, "tang-poems-1").status.state == "lost"
+
+
+@piloted()
 async def test_a_run_that_has_just_gone(app, pilot, house):
     """Keys on a run that was deleted a moment ago end in toasts, not in a crash."""
     await list_of(pilot)
@@ -299,5 +319,5 @@ async def test_a_run_that_has_just_gone(app, pilot, house):
     await pilot.press("enter")
     assert await told(pilot, "no run named 'tang-poems-1'")
     await pilot.press("R")
-    await until(pilot, lambda: len(toasts(app)) >= 2)
-    assert isinstance(app.screen, RunsScreen)
+    assert await told(pilot, "run.json is missing")
+    assert isinstance(app.screen, RunsScreen) and not (house / "runs" / "tang-poems-1").exists()

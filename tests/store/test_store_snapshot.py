@@ -14,8 +14,9 @@ from tuillm.store import snapshot
 from tuillm.store.files import write_json
 from tuillm.store.models import read_model, remove_model, rename_model
 from tuillm.store.processes import this_process
-from tuillm.store.runs import Run, Status, create_run, remove_run
+from tuillm.store.runs import Run, create_run, remove_run
 from tuillm.store.snapshot import ModelsSnapshot, RunsSnapshot
+from tuillm.store.status import Status
 
 
 @pytest.fixture

@@ -83,12 +83,12 @@ def test_a_named_encoding_is_used_without_a_remark(write, encoding):
         (b"\xef\xbb\xbf", "auto", "is empty"),
         (b"x", "auto", "has only 1 character"),
         ("白".encode(), "auto", "has only 1 character"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "auto", "is not text but binary"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "auto", "is a PNG picture"),
         (b"text with a \0 in it", "auto", "is not text but binary"),
         (b"\1\2\3\4\5\6 many controls", "auto", "is not text but binary"),
-        ("ab".encode("utf-16-le"), "auto", "is not text but binary"),
+        (b"text with\0\0 two", "auto", "a NUL byte in line 1, column 10"),
         (b"\xff\xfeabc", "auto", "is not utf-16-le text"),
-        (b"caf\x81\x8d", "auto", "neither UTF-8 nor cp1252"),
+        (b"caf\x81\x8d", "auto", "byte 0x81 in line 1, column 4"),
         (b"abc\xff", "utf-8", "is not utf-8 text: byte 3 is 0xff"),
         (b"abc", "klingon", "unknown encoding 'klingon'"),
         (b"abc", "hex", "unknown encoding 'hex'"),
@@ -131,7 +131,7 @@ def test_what_is_no_path_is_refused(tmp_path, monkeypatch, source):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(TuillmError) as caught:
         read_corpus((source,))
-    assert source in caught.value.message
+    assert source[:30] in caught.value.message and len(caught.value.message) < 150
 
 
 def test_no_source_says_how_to_name_one():

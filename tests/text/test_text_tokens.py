@@ -34,6 +34,11 @@ def entries():
     }
 
 
+def learned(files):
+    """The text that is learned: all between the end-of-text ids."""
+    return files.tokenizer.decode([id for id in files.train.tolist() if id != files.tokenizer.eot])
+
+
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.25, 0.5])
 @pytest.mark.parametrize(
     "documents", [("a" * 101,), ("ab", "қазақ тілі", "🐋" * 7), ("x", "y" * 9, "z"), ("ab" * 500,)]
@@ -62,7 +67,7 @@ def test_the_token_files_are_the_text(book, kind):
     files = tokenize(corpus, settings(tokenizer=kind))
     cut = int(0.9 * corpus.characters)
     assert files.tokenizer.kind == kind
-    assert files.tokenizer.decode(files.train.tolist()) == corpus.text[:cut]
+    assert learned(files) == corpus.text[:cut]
     assert files.tokenizer.decode(files.val.tolist()) == corpus.text[cut:]
     assert files.val_bytes == len(corpus.text[cut:].encode())
     assert files.notes == ()
@@ -75,7 +80,7 @@ def test_gpt2_tokens_are_the_text(book, gpt2_vocabulary):
     corpus = read_corpus((str(book),))
     files = tokenize(corpus, settings(tokenizer="gpt2"))
     assert files.tokenizer.n_vocab == 50_257
-    assert files.tokenizer.decode([*files.train.tolist(), *files.val.tolist()]) == corpus.text
+    assert learned(files) + files.tokenizer.decode(files.val.tolist()) == corpus.text
 
 
 @pytest.mark.parametrize("kind", ["char", "bpe"])
@@ -115,7 +120,8 @@ def test_a_given_tokenizer_makes_the_tokens(book):
             assert files.tokenizer is given
             ids = [*files.train.tolist(), *files.val.tolist()]
             cut = int(0.9 * corpus.characters)
-            assert ids == given.encode(corpus.text[:cut]) + given.encode(corpus.text[cut:])
+            assert ids == [given.eot, *given.encode(corpus.text[:cut]),
+                           *given.encode(corpus.text[cut:])]
     assert len(entries()) == 3
 
 
@@ -156,7 +162,7 @@ def test_holding_out_nothing_is_told(book):
 def test_a_text_too_short_to_hold_out_is_told():
     """One token cannot be measured on: losses are of the training text, and a note says so."""
     files = tokenize(corpus_of("hello"), settings())
-    assert files.tokenizer.decode(files.train.tolist()) == "hell"
+    assert learned(files) == "hell"
     assert files.val is files.train
     assert files.val_bytes == 4
     assert "too short to hold out" in files.notes[0]
@@ -171,20 +177,26 @@ def test_a_text_too_short_to_learn_from_is_refused():
 
 @pytest.mark.parametrize("kind", ["char", "bpe"])
 def test_each_of_several_documents_has_an_end(kind):
-    """After each document stands one end-of-text id, which separates it from the next."""
+    """Before the first document and after each stands one end-of-text id, also between two."""
     documents = ("first text\n", f"second {'<|endoftext|>'} text", "үшінші мәтін")
     files = tokenize(corpus_of(*documents), settings(tokenizer=kind, val_fraction=0))
     ends = np.flatnonzero(files.train == files.tokenizer.eot)
-    assert len(ends) == 3
-    parts = np.split(np.asarray(files.train), ends + 1)
-    assert tuple(files.tokenizer.decode(part[:-1].tolist()) for part in parts[:3]) == documents
-    assert len(parts[3]) == 0
+    assert len(ends) == 4
+    first, *parts, last = np.split(np.asarray(files.train), ends + 1)
+    assert tuple(files.tokenizer.decode(part[:-1].tolist()) for part in parts) == documents
+    assert len(first) == 1 and len(last) == 0
 
 
-def test_a_single_document_has_no_end(book):
-    """One book is one stream; it has no end-of-text id."""
-    files = tokenize(read_corpus((str(book),)), settings(val_fraction=0))
-    assert files.tokenizer.eot not in files.train
+@pytest.mark.parametrize("fraction", [0.0, 0.1])
+def test_a_single_document_begins_and_ends(book, fraction):
+    """One book begins behind an end of text too, and ends with one where its end is learned.
+
+    Among what is held out there is none: losses are of the text alone.
+    """
+    files = tokenize(read_corpus((str(book),)), settings(val_fraction=fraction))
+    ends = np.flatnonzero(files.train == files.tokenizer.eot).tolist()
+    assert ends == ([0] if fraction else [0, len(files.train) - 1])
+    assert fraction == 0 or files.tokenizer.eot not in files.val
 
 
 @pytest.mark.parametrize(
@@ -216,7 +228,7 @@ def test_old_entries_are_forgotten():
         os.utime(cache_dir() / "tokens" / folders[-1], (1000 + age, 1000 + age))
     assert set(entries()) == set(folders[2:])
     again = tokenize(corpus_of(texts[0]), settings(tokenizer="char"))
-    assert again.tokenizer.decode(again.train.tolist()) == texts[0][:12]
+    assert learned(again) == texts[0][:12]
     assert len(entries()) == 16
 
 

@@ -26,19 +26,100 @@ def epoch_starts(batches, epoch):
         starts.append(int(idx[0, 0]))
 
 
+EOT = 60_000
+
+
+def documents(*sizes, begin=True, end=True):
+    """Batches of one window over documents of so many tokens, and where these begin.
+
+    The ids tell their places; an end of text stands before and behind each document.
+    """
+    tokens = np.arange(sum(sizes) + len(sizes) - 1 + begin + end, dtype=np.uint16)
+    first = int(begin) + np.cumsum([0, *(size + 1 for size in sizes)])
+    places = [place for place in (first - 1).tolist() if 0 <= place < len(tokens)]
+    tokens[places] = EOT
+    return Batches(tokens, T, 1, 1, EOT), first[:-1].tolist()
+
+
+def epoch_windows(batches, epoch):
+    """The windows of one epoch, each T + 1 ids, in the order they come."""
+    batches.seek(epoch, 0)
+    windows = []
+    while True:
+        idx, targets = batches.next(CPU)
+        if batches.epoch != epoch:
+            return windows
+        windows.append([*idx[0].tolist(), int(targets[0, -1])])
+
+
 @pytest.mark.parametrize("length", [T + 1, T + 2, 3 * T, N])
 def test_every_epoch_visits_each_window_once(length):
-    """An epoch's windows lie side by side from its offset to the end, each once, shuffled."""
+    """An epoch's windows lie side by side from its offset on, and another at each end of the text.
+
+    They come each once, shuffled.
+    """
     batches = make(batch_size=1, length=length)
     offsets = set()
     for epoch in range(6):
         starts = epoch_starts(batches, epoch)
-        offset = min(starts)
-        assert sorted(starts) == list(range(offset, length - T, T))
-        assert offset < T
-        offsets.add(offset)
+        whole = sorted(starts)
+        assert (whole[0], whole[-1]) == (0, length - 1 - T) and len(set(starts)) == len(starts)
+        inner = whole[1:-1]
+        assert inner == list(range(inner[0], length - 1 - T, T)) if inner else length <= 2 * T + 1
+        offsets.update(inner[:1])
     if length == N:
-        assert len(offsets) > 1 and starts != sorted(starts)
+        assert len(offsets) > 1 and max(offsets) <= T and starts != sorted(starts)
+
+
+SIZES = [(500,), (100, 300, 50), (5, 3, 200, 9), (20, 1), (7,) * 30]
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+@pytest.mark.parametrize("end", [True, False])
+def test_every_epoch_begins_each_document(sizes, end):
+    """A window begins behind each document's end of text, and one with its first token.
+
+    Where the last document is not whole, it is begun so if a window fits into it.
+    """
+    batches, first = documents(*sizes, end=end)
+    whole = len(batches._tokens)
+    for epoch in range(4):
+        windows = epoch_windows(batches, epoch)
+        for start in first:
+            if end or start + T < whole:
+                assert any(window[0] == EOT and window[1] == start for window in windows)
+                assert any(window[0] == start for window in windows)
+            assert any(window[at + 1] == start for window in windows
+                       for at in range(T) if window[at] == EOT)
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+@pytest.mark.parametrize("begin, end", [(True, True), (True, False), (False, False)])
+def test_every_token_is_learned_about_once_an_epoch(sizes, begin, end):
+    """Each token is a target in every epoch, in long documents mostly once."""
+    batches, first = documents(*sizes, begin=begin, end=end)
+    tokens = batches._tokens.tolist()
+    for epoch in range(4):
+        counts = dict.fromkeys(tokens[1:], 0)
+        for window in epoch_windows(batches, epoch):
+            for target in window[1:]:
+                counts[target] = counts.get(target, 0) + 1
+        assert min(counts.values()) >= 1
+        if min(sizes) > 2 * T:
+            assert max(count for id, count in counts.items() if id != EOT) <= 4
+            assert np.median(list(counts.values())) == 1
+
+
+def test_round_the_end_the_first_document_follows():
+    """Behind the last end of text comes the first document, with no second end of text between."""
+    batches, _ = documents(20, 40)
+    windows = [window for epoch in range(5) for window in epoch_windows(batches, epoch)]
+    followers = {after for window in windows
+                 for before, after in zip(window, window[1:], strict=False) if before == EOT}
+    assert followers == {1, 22}
+    assert all(after == before + 1 for window in windows
+               for before, after in zip(window, window[1:], strict=False)
+               if EOT not in (before, after))
 
 
 def test_targets_are_the_next_ids():

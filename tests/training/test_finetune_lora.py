@@ -127,9 +127,9 @@ def test_a_model_without_layers_has_none_to_adapt(book):
         Trainer(book, init_from="pairs", lora=True)
 
 
-def test_any_preset_gives_way_to_what_adapters_need(model, book):
-    """LoRA brings its optimizer and rate to every preset; what was typed holds."""
-    config = Trainer(book, init_from="book", lora=True, preset="small").config
+def test_the_preset_gives_way_to_what_adapters_need(model, book):
+    """LoRA brings its optimizer and rate; what was typed holds."""
+    config = Trainer(book, init_from="book", lora=True, preset="finetune").config
     assert (config.optimizer, config.learning_rate, config.weight_decay) == ("adamw", 6e-3, 0.0)
     assert Trainer(book, init_from="book", lora=True, learning_rate=1e-4).config.learning_rate == (
         1e-4)

@@ -181,7 +181,7 @@ def test_slow_steps_are_estimated(book):
     (dict(max_steps=100), (100, 100 * 0.5 + 10 * 2)),
     (dict(max_steps=100, eval_interval=30), (100, 100 * 0.5 + 4 * 2)),
     (dict(minutes=10), (int((600 - 20) / 0.5), 600)),
-    (dict(minutes=1), (int((60 - 5) / 0.5), 60)),
+    (dict(minutes=1), (int((60 - 20) / 0.5), 60)),
     (dict(minutes=10, eval_interval=4), (600, 600)),
     (dict(minutes=10, max_steps=50), (50, 50 * 0.5 + 10 * 2)),
     (dict(minutes=0.001), (1, 0.06)),

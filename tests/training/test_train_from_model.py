@@ -183,12 +183,12 @@ def test_settings_that_are_not_the_models(model, story, settings, words):
 
 
 def test_settings_that_are_the_models(model, story):
-    """What says the same as the model is no contradiction; a preset's shape gives way."""
+    """What says the same as the model is no contradiction."""
     agreeing = dict(n_layer=2, n_embd=48, tokenizer="bpe", vocab_size=512, tie_weights=True)
-    config = Trainer(story, init_from="book", preset="bigram", block_size=32, **agreeing).config
+    config = Trainer(story, init_from="book", block_size=32, **agreeing).config
     assert (config.n_layer, config.n_head, config.tie_weights, config.tokenizer) == (
         2, 2, True, "bpe")
-    assert (config.learning_rate, config.preset) == (2e-2, "bigram")
+    assert config.preset == "finetune"
 
 
 def test_a_kind_that_no_card_tells(folder, story):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 
+import psutil
 import pytest
 
 from tuillm import Trainer
@@ -12,7 +13,8 @@ from tuillm.config import build_train
 from tuillm.store import processes
 from tuillm.store.launch import resume_run, start_run
 from tuillm.store.models import list_models
-from tuillm.store.runs import ACTIVE, metric_rows, read_rows
+from tuillm.store.runs import metric_rows, read_rows
+from tuillm.store.status import ACTIVE
 
 STEPS = 250
 _undisturbed = {}
@@ -203,3 +205,20 @@ def test_no_line_of_control_ends_a_worker(book):
     run.request("extend", steps=10)
     status = wait_for_end(run)
     assert (status.state, status.step, status.extended_steps) == ("finished", 30, 10)
+
+
+@pytest.mark.parametrize("asked, expected", [(None, 19), ("7", 7), ("0", 0), ("often", 19)])
+def test_a_worker_gives_way(book, monkeypatch, asked, expected):
+    """All threads of a worker have the lowest priority, or the one that TUILLM_NICE asks for."""
+    if asked is None:
+        monkeypatch.delenv("TUILLM_NICE")
+    else:
+        monkeypatch.setenv("TUILLM_NICE", asked)
+    run = start_run(config(book))
+    process = processes._started[-1]
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    found = {os.getpriority(os.PRIO_PROCESS, thread.id)
+             for thread in psutil.Process(process.pid).threads()}
+    assert found == {max(expected, own)}
+    process.kill()
+    assert run.status()

@@ -5,9 +5,10 @@ Knows models, sessions and the screen; which command does what stands elsewhere.
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tuillm.chat.echo import unechoed
+from tuillm.chat.interrupts import Interrupts, Stopped
 from tuillm.chat.keys import Change
 from tuillm.chat.loader import Loader
 from tuillm.chat.screen import Screen, Streamed
@@ -16,12 +17,12 @@ from tuillm.config import SamplingConfig, build_sampling
 from tuillm.errors import TuillmError, printable
 from tuillm.store.models import Model
 from tuillm.store.modes import Mode, mode_of
+from tuillm.store.sessions import SessionHead, save_session
 from tuillm.store.usage import using
 
 if TYPE_CHECKING:
     from tuillm.chat.session import Session
     from tuillm.generation import Sampler, Token
-    from tuillm.store.sessions import SessionHead
 
 _DROPPED_WORDS = 60
 
@@ -39,8 +40,9 @@ class Chat:
         self.head: SessionHead | None = None
         self.place = (device, dtype)
         self._in_use = ExitStack()
-        self._paused = False
+        self._paused = self._refused = False
         self._session: Session | None = None
+        self.listed: list[SessionHead] = []  # by /sessions, and not shown yet
         self._told_of: Sampler | None = None  # how precisely it computes
         self.model = model
         self.mode: Mode = mode_of(model.card)
@@ -65,16 +67,24 @@ class Chat:
 
     @property
     def sampler(self) -> "Sampler":
-        """The loaded model."""
-        with unechoed(self.screen.input.fileno()):  # what is typed stands in the next prompt
-            if not self.loader.done:
-                self.screen.note(f"loading {self.model.name}")
-            sampler = self.loader.sampler()
+        """The loaded model; waits for it, and raises Stopped when the person will not."""
+        if not self.loader.done:
+            self.screen.note(f"loading {self.model.name}")
+        try:
+            sampler = self.loader.sampler(self.interrupts.check)
+        except Stopped:
+            raise Stopped(f"stopped waiting for {self.model.name}, which loads on: ↑ brings your "
+                          "line back") from None
         chosen = self.place[1] == "auto" and sampler.precision != "float32"
         if chosen and sampler is not self._told_of:
             self.screen.note(f"{self.model.name} computes in {sampler.precision}")
         self._told_of = sampler
         return sampler
+
+    @property
+    def interrupts(self) -> Interrupts:
+        """Who hears Ctrl-C."""
+        return self.screen.interrupts
 
     @property
     def open(self) -> bool:
@@ -103,9 +113,11 @@ class Chat:
         self._take(model)
         try:
             sampler = self.sampler
-        except BaseException:  # Ctrl-C, too
+        except BaseException as error:  # Ctrl-C, too
             self.model, self.loader, self.mode = old
             self._mark_use()
+            if isinstance(error, Stopped):
+                raise Stopped(f"stopped: {self.model.name} stays") from None
             raise
         self._session = None
         if before is not None:
@@ -169,18 +181,43 @@ class Chat:
             self.save()
 
     def save(self) -> "SessionHead | None":
-        """Write the conversation down; what goes wrong is told and spoils nothing."""
+        """Write the conversation down; what goes wrong is told and spoils nothing.
+
+        Returns None when there is nothing to write, or the disk refuses.
+        """
         if self._session is None or not self._session.tree.nodes:
             return None
         from tuillm.chat.saved import to_saved
-        from tuillm.store.sessions import save_session
 
+        before = self.head
         try:
-            self.head = save_session(to_saved(self._session, self.model, self.head)).head
+            self.head = save_session(to_saved(self._session, self.model, before)).head
         except TuillmError as error:
-            self.screen.say("warning", f"the conversation cannot be kept: {error}")
-            self.keep = False
+            self.cannot_keep(error)
+            return None
+        if before is not None and before.id not in ("", self.head.id):
+            self.screen.say("warning", f"{before.id} was changed by another chat, and stays as "
+                                       f"that left it: yours is kept as {self.head.id} from now on")
+        if self._refused:
+            self._refused = False
+            self.screen.note(f"the chat is kept again: {self.head.id}")
         return self.head
+
+    def name_it(self, name: str) -> None:
+        """Give the conversation a name, with which it is saved from now on."""
+        self.head = replace(self.head or SessionHead(), name=name)
+
+    def begin_anew(self) -> None:
+        """Forget the text; the conversation that is kept stays as it is."""
+        if self._session is not None:
+            self._session.clear()
+        self.head = None
+
+    def cannot_keep(self, error: TuillmError) -> None:
+        """Say that the chat is not kept, once until it is again; it goes on without."""
+        if not self._refused:
+            self.screen.say("warning", f"this chat is not kept: {error}")
+        self._refused = True
 
     def _changed(self, change: Change) -> None:
         if change.setting == "paused":

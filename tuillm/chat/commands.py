@@ -5,6 +5,8 @@ Knows words only: what a command does stands in the modules that `repl` gathers.
 
 from dataclasses import dataclass
 
+from tuillm.config import SamplingConfig
+from tuillm.config.pointers import chat_pointer, meant_name
 from tuillm.errors import UsageError, did_you_mean
 
 GROUPS = ("steer", "rewrite", "see inside", "keep", "the rest")
@@ -72,12 +74,19 @@ COMMANDS = {command.name: command for command in (
             "Both models reply to the same text with the same seed, side by side. /compare MODEL "
             "TEXT takes another text.", "see inside"),
     Command("sessions", "", "kept conversations",
-            "Lists the conversations with this model; /sessions all, with every model.", "keep"),
+            "Lists the conversations with this model, the newest first; /sessions more lists the "
+            "older ones. /sessions all is with every model. Any other words choose those whose "
+            "name, first words or id have them all, as in /sessions all salt.", "keep"),
     Command("load", "ID", "go on with one",
-            "Goes on with a conversation of /sessions, with its model and settings.", "keep"),
-    Command("save", "", "keep this one now",
+            "Goes on with a conversation of /sessions, by its id or its name, with its model and "
+            "settings.", "keep"),
+    Command("save", "[NAME]", "keep, or name it",
             "Writes the conversation down now; that happens after each reply anyway, but not "
-            "with --no-history.", "keep"),
+            "with --no-history. /save the salt road gives it that name, in the place of an older "
+            "one; /load the salt road finds it again.", "keep"),
+    Command("delete", "ID", "forget one",
+            "Removes a conversation for good, by its id or its name, and asks for that once more "
+            "before.", "keep"),
     Command("export", "FILE", "as .md or .json",
             "Writes the conversation to a file for people, as in /export story.md, or with all "
             "tokens and branches, as in /export story.json.", "keep"),
@@ -91,7 +100,8 @@ COMMANDS = {command.name: command for command in (
 )}
 
 # what other programs call it
-_OTHER_NAMES = {"quit": "bye", "exit": "bye"}
+_OTHER_NAMES = {"quit": "bye", "exit": "bye", "q": "bye", "?": "help", "h": "help",
+                "reset": "clear", "new": "clear", "regenerate": "regen"}
 
 KEYS = {
     "Enter": "send; empty: go on",
@@ -119,7 +129,9 @@ def command_of(name: str) -> Command:
     """Return the command of a name; raises UsageError for an unknown one, naming the nearest."""
     name = _OTHER_NAMES.get(name, name)
     if name not in COMMANDS:
-        hint = did_you_mean(name, COMMANDS, "/help lists all; // begins text with a slash")
+        setting = meant_name(name, SamplingConfig.model_fields) if name else ""
+        hint = chat_pointer(name) or (f"/set {setting} VALUE" if setting else did_you_mean(
+            name, COMMANDS, "/help lists all; // begins text with a slash"))
         raise UsageError(f"there is no command /{name}", hint)
     return COMMANDS[name]
 

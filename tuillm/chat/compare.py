@@ -28,11 +28,13 @@ from tuillm.chat.compare_text import (
     setting_facts,
 )
 from tuillm.chat.comparison import Comparison, Result, compare, compare_models
+from tuillm.chat.interrupts import Interrupts
 from tuillm.chat.keys import ReplyKeys
 from tuillm.chat.wrap import Wrap
 from tuillm.config import SamplingConfig
 from tuillm.errors import printable
 from tuillm.store.models import Model
+from tuillm.terminal.safe_console import SafeConsole
 from tuillm.theme import load_theme
 
 if TYPE_CHECKING:
@@ -58,14 +60,15 @@ _SENT = re.compile(r"(\r\n)|(\r)|\x1b\[(\d+)D|\x1b\[K|([^\r\x1b]+)")
 def show_comparison(
     models: "Sequence[tuple[Model, Sampler]]", prompt: str, config: SamplingConfig, *,
     console: Console | None = None, input: Input | None = None,
+    interrupts: Interrupts | None = None,
 ) -> list[Result]:
     """Let models continue a prompt, and show it; return what each of them said.
 
     Esc or Ctrl-C stops all of them and keeps what was said, Space pauses. Without a terminal, or
     on one that cannot be drawn on, plain text is printed at the end. `input` is the keyboard: a
-    chat gives its own, and finds there what was typed ahead.
+    chat gives its own, and finds there what was typed ahead; `interrupts` are its ears for Ctrl-C.
     """
-    console = console or Console(highlight=False)
+    console = console or SafeConsole()
     comparison = compare_models(models, prompt, config)
     if not console.file.isatty() or console.is_dumb_terminal:
         comparison.run()
@@ -73,7 +76,8 @@ def show_comparison(
         return comparison.results
     view = ColumnsView(console, comparison)
     keyboard = input or create_input(always_prefer_tty=True)
-    with view.live(), ReplyKeys(keyboard, comparison.config, view.aside) as keys:
+    with view.live(), ReplyKeys(
+            keyboard, comparison.config, view.aside, interrupts) as keys:
         for which, token in comparison:
             view.take(which, token.text)
             for _ in keys.events(view.draw):

@@ -118,7 +118,8 @@ class Comparison:
     ) -> "Generator[tuple[int, Token], None, None]":
         # each reads the prompt in a context of its own: a chat's stays as it is, one model may
         # stand in several columns, and none has a head start
-        own = [sampler.of(sampler.model, sampler.tokenizer) for sampler in samplers]
+        own = [sampler.of(sampler.model, sampler.tokenizer, at_eot=sampler.at_eot)
+               for sampler in samplers]
         streams = [sampler.stream(self.prompt, self.config) for sampler in own]
         talking = list(range(len(streams)))
         while talking:

@@ -7,6 +7,7 @@ from prompt_toolkit.document import Document
 
 from tuillm.chat.chat import Chat
 from tuillm.chat.commands import COMMANDS
+from tuillm.chat.unexpected import unexpected
 from tuillm.config import SamplingConfig, Setting, settings_of
 from tuillm.config.profiles import PROFILES
 from tuillm.errors import TuillmError, printable
@@ -15,6 +16,7 @@ from tuillm.store.profiles import profiles_of
 from tuillm.store.sessions import list_sessions
 from tuillm.theme import list_themes
 from tuillm.units import count
+from tuillm.user_paths import path_problem
 
 _Choice = tuple[str, str]
 _LISTED = 50
@@ -29,12 +31,22 @@ class ChatCompleter(Completer):
     def get_completions(
         self, document: Document, complete_event: CompleteEvent
     ) -> Iterable[Completion]:
+        try:
+            yield from self._completions(document, complete_event)
+        except Exception as error:
+            unexpected(error)  # Tab is not worth a word that breaks up the prompt
+
+    def _completions(
+        self, document: Document, complete_event: CompleteEvent
+    ) -> Iterator[Completion]:
         text = document.text_before_cursor
         if not text.startswith("/") or text.startswith("//") or "\n" in text:
             return
         if text.startswith("/export "):
-            path = Document(text.removeprefix("/export ").lstrip())
-            yield from PathCompleter(expanduser=True).get_completions(path, complete_event)
+            typed = text.removeprefix("/export ").lstrip()
+            if not path_problem(typed):
+                yield from PathCompleter(expanduser=True).get_completions(
+                    Document(typed), complete_event)
             return
         words = text[1:].split(" ")
         for choice, about in self._choices(words[:-1]):
@@ -65,8 +77,8 @@ class ChatCompleter(Completer):
         if command in ("model", "compare"):
             for model in list_models():
                 yield model.name, model.problem or f"{count(model.card.parameters)} parameters"
-        elif command == "load":
-            yield from ((head.id, head.problem or head.title)
+        elif command in ("load", "delete"):
+            yield from ((head.id, head.problem or head.label)
                         for head in list_sessions()[:_LISTED])
         elif command == "theme":
             yield from ((theme.name, theme.about) for theme in list_themes()[0])
@@ -94,7 +106,7 @@ class ChatCompleter(Completer):
 _WORDS: dict[str, tuple[_Choice, ...]] = {
     "mode": (("completion", "go on with one text"), ("chat", "take turns")),
     "edit": (("reply", "the model's words instead of yours"),),
-    "sessions": (("all", "with every model"),),
+    "sessions": (("all", "with every model"), ("more", "the older ones")),
     "profile": (("save", "keep how it speaks now"), ("rm", "forget one of yours")),
 }
 _VALUES: dict[str, tuple[_Choice, ...]] = {

@@ -6,7 +6,11 @@ from contextlib import contextmanager, suppress
 
 @contextmanager
 def unechoed(place: int) -> Iterator[None]:
-    """Show nothing typed at the terminal of file number `place`; whoever reads next gets it."""
+    """Show nothing typed at the terminal of file number `place`; whoever reads next gets it.
+
+    Ctrl-C neither: it throws away nothing that was typed, nor what is still on its way to the
+    screen, which a terminal does by itself.
+    """
     try:
         import termios
     except ImportError:  # Windows shows nothing by itself
@@ -18,7 +22,7 @@ def unechoed(place: int) -> Iterator[None]:
         yield
         return
     quiet = [*before]
-    quiet[3] &= ~termios.ECHO
+    quiet[3] = quiet[3] & ~termios.ECHO | termios.NOFLSH
     try:
         termios.tcsetattr(place, termios.TCSANOW, quiet)
         yield

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from tuillm.chat.chat import Chat
 from tuillm.chat.commands import number_of
+from tuillm.chat.loader import Loader
 from tuillm.errors import UsageError
-from tuillm.store.models import find_model
+from tuillm.store.checkpoints import find_talker
 from tuillm.store.usage import using
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ def score(chat: Chat, rest: str) -> None:
 
     sampler = chat.sampler
     start = sampler.tokenizer.encode(START)
-    scores = score_ids(sampler, start + sampler.tokenizer.encode(rest), start=len(start))
+    with chat.interrupts.stoppable():
+        scores = score_ids(sampler, start + sampler.tokenizer.encode(rest), start=len(start))
     summary = summarise(scores)
     _show_surprise(chat, scores)
     chat.screen.note(f"{summary.bits_per_byte:.3f} bits/byte, {summary.nats_per_token:.3f} "
@@ -74,8 +76,9 @@ def book(chat: Chat, rest: str) -> None:
     from tuillm.text.verbatim import find_verbatim
 
     reply = _last_reply(chat).text
-    origin = corpus_of(chat.model)
-    found = find_verbatim(reply, origin.corpus.text[: origin.learned])
+    with chat.interrupts.stoppable():
+        origin = corpus_of(chat.model)
+        found = find_verbatim(reply, origin.corpus.text[: origin.learned])
     if found.longest is None or found.place is None:
         chat.screen.note("nothing of it stands in the training text (20 characters or more)")
         return
@@ -95,17 +98,17 @@ def book(chat: Chat, rest: str) -> None:
 def compare(chat: Chat, rest: str) -> None:
     """`/compare OTHER`: both models on the same text and the same seed."""
     from tuillm.chat.compare import show_comparison
-    from tuillm.generation import Sampler
 
     name, _, text = rest.partition(" ")
     if not name:
         raise UsageError("/compare wants the name of a model", "tuillm list shows them")
-    other = find_model(name)
+    other = find_talker(name)
     prompt = text.strip() or _prompt(chat)
     with using(other.path, "compare"):
         chat.screen.note(f"loading {other.name}")
-        samplers = [(chat.model, chat.sampler), (other, Sampler(other.path, *chat.place))]
-        show_comparison(samplers, prompt, chat.config, input=chat.screen.input)
+        sampler = Loader(other, *chat.place).sampler(chat.interrupts.check)
+        show_comparison([(chat.model, chat.sampler), (other, sampler)], prompt, chat.config,
+                        input=chat.screen.input, interrupts=chat.interrupts)
 
 
 def _prompt(chat: Chat) -> str:
@@ -133,7 +136,8 @@ def _reply_scores(chat: Chat) -> "tuple[Node, list[TokenScore]]":
     node = _last_reply(chat)
     ids = chat.session.ids
     start = len(ids) - len(node.ids)
-    return node, score_ids(chat.sampler, ids, start=max(start, 1), n_keep=chat.config.n_keep)
+    with chat.interrupts.stoppable():
+        return node, score_ids(chat.sampler, ids, start=max(start, 1), n_keep=chat.config.n_keep)
 
 
 def _rivals(chat: Chat, node: "Node", place: int) -> "Sequence[Alternative]":
@@ -141,7 +145,8 @@ def _rivals(chat: Chat, node: "Node", place: int) -> "Sequence[Alternative]":
 
     ids = chat.session.ids
     start = max(len(ids) - len(node.ids), 1)
-    return alternatives(chat.sampler, ids, start + place, _RIVALS, chat.config.n_keep)
+    with chat.interrupts.stoppable():
+        return alternatives(chat.sampler, ids, start + place, _RIVALS, chat.config.n_keep)
 
 
 def _show_rivals(

@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from types import FrameType, TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -19,6 +19,7 @@ from prompt_toolkit.input.typeahead import store_typeahead
 from prompt_toolkit.key_binding import KeyPress
 from prompt_toolkit.keys import Keys
 
+from tuillm.chat.interrupts import Interrupts
 from tuillm.config import SamplingConfig, build_sampling
 from tuillm.errors import UsageError
 
@@ -51,31 +52,39 @@ class Change(NamedTuple):
 class ReplyKeys:
     """Listens while a reply streams; `with ReplyKeys(input, config) as keys:` around the loop.
 
-    In the block the terminal shows no typed character, and SIGINT only sets `stopped`. SIGTERM and
-    SIGHUP raise SystemExit, so that everything on the way out gives back what it has taken. At the
-    end the terminal is as it was, and the next prompt finds what was typed ahead.
+    In the block the terminal shows no typed character, and Ctrl-C only sets `stopped`, as it does
+    when it was pressed before. SIGTERM and SIGHUP raise SystemExit, so that everything on the way
+    out gives back what it has taken. At the end the terminal is as it was, and the next prompt
+    finds what was typed ahead.
     """
 
     def __init__(
         self, input: Input, config: SamplingConfig,
         aside: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        interrupts: Interrupts | None = None,
     ) -> None:
-        """`aside` makes room on the screen while the program is suspended with Ctrl-Z."""
-        self.stopped = self.paused = False
+        """`aside` makes room on the screen while the program is suspended with Ctrl-Z.
+
+        `interrupts` are those of a chat, which hears Ctrl-C before and after the reply, too.
+        """
+        self.paused = self._ended = False
+        self._interrupts = interrupts or Interrupts()
         self._input, self._config, self._aside = input, config, aside
         self._kept: list[KeyPress] = []
         self._waiting = False  # whether Esc may have been read, and not what follows
         self._read_at = self._polled_at = 0.0
         self._raw: AbstractContextManager[None] = nullcontext()
         self._handlers: dict[int, Any] = {}
+        self._held = ExitStack()
 
     def __enter__(self) -> Self:
-        self._set_handlers()
-        try:
+        with ExitStack() as stack:
+            stack.enter_context(self._interrupts)
+            self._set_handlers()
+            stack.callback(self._reset_handlers)
             self._make_raw()
-        except BaseException:
-            self._reset_handlers()
-            raise
+            stack.callback(lambda: self._raw.__exit__(None, None, None))
+            self._held = stack.pop_all()
         return self
 
     def __exit__(
@@ -89,8 +98,12 @@ class ReplyKeys:
             store_typeahead(self._input, self._kept)
             self._kept = []
         finally:
-            self._raw.__exit__(None, None, None)
-            self._reset_handlers()
+            self._held.close()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the person has stopped the reply, or the terminal has gone."""
+        return self._ended or self._interrupts.pressed
 
     @property
     def typed(self) -> str:
@@ -131,7 +144,7 @@ class ReplyKeys:
             keys = self._input.read_keys()  # keys come whole there, and this does not wait
         elif self._wait(0):
             keys = self._input.read_keys()
-            self.stopped = self.stopped or self._input.closed
+            self._ended = self._ended or self._input.closed
             self._waiting, self._read_at = True, now
             if not keys and not self._wait(_ALONE):
                 keys, self._waiting = self._input.flush_keys(), False
@@ -145,12 +158,12 @@ class ReplyKeys:
         for place, press in enumerate(keys):
             alt = together and Keys.Escape in (key.key for key in keys[place - 1 : place])
             if press.key == Keys.ControlC:
-                self.stopped = True
+                self._interrupts.press()
             elif press.key == Keys.Escape:
                 if together and place + 1 < len(keys) and keys[place + 1].key != Keys.Escape:
                     self._kept.append(press)
                 else:
-                    self.stopped = True
+                    self._ended = True
             elif press.key == Keys.ControlZ:
                 self._suspend()
             elif press.key not in _NOT_TYPED and (alt or not self._steer(press, changes)):
@@ -201,7 +214,8 @@ class ReplyKeys:
             return
         with self._aside():
             self._raw.__exit__(None, None, None)
-            os.kill(0, signal.SIGTSTP)  # the whole job, as the terminal itself would
+            with self._input.cooked_mode():  # a chat shows nothing typed; the shell does
+                os.kill(0, signal.SIGTSTP)  # the whole job, as the terminal itself would
             self._make_raw()
 
     def _make_raw(self) -> None:
@@ -210,7 +224,6 @@ class ReplyKeys:
 
     def _set_handlers(self) -> None:
         with suppress(ValueError):  # not in the main thread
-            self._handlers[signal.SIGINT] = signal.signal(signal.SIGINT, self._stop)
             for name in _ENDING:
                 if hasattr(signal, name):
                     number = getattr(signal, name)
@@ -220,9 +233,6 @@ class ReplyKeys:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers = {}
-
-    def _stop(self, number: int, frame: FrameType | None) -> None:
-        self.stopped = True
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

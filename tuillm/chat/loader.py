@@ -1,8 +1,11 @@
 """Loads a model in the background, so that one can type while it loads."""
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tuillm.chat.unexpected import unexpected
+from tuillm.errors import TuillmError
 from tuillm.store.models import Model
 
 if TYPE_CHECKING:
@@ -15,7 +18,7 @@ class Loader:
     def __init__(self, model: Model, device: str, dtype: str) -> None:
         self._arguments = (model.path, device, dtype)
         self._sampler: Sampler | None = None
-        self._error: Exception | None = None
+        self._error: TuillmError | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -34,11 +37,15 @@ class Loader:
         if self._error is not None:
             raise self._error
 
-    def sampler(self) -> "Sampler":
-        """Return the loaded sampler, waiting if need be."""
+    def sampler(self, look: Callable[[], None] = lambda: None) -> "Sampler":
+        """Return the loaded sampler, waiting if need be; `look` is called again and again then.
+
+        What it raises ends the waiting, and not the loading.
+        """
         self.start()
         while self._thread is not None and self._thread.is_alive():
-            self._thread.join(0.1)  # in short waits, so that Ctrl-C is heard
+            look()
+            self._thread.join(0.05)
         self.check()
         assert self._sampler is not None
         return self._sampler
@@ -46,7 +53,11 @@ class Loader:
     def _load(self) -> None:
         try:
             from tuillm.generation import Sampler
+            from tuillm.generation.threads import adapt
 
+            adapt()
             self._sampler = Sampler(*self._arguments)
-        except Exception as error:
+        except TuillmError as error:
             self._error = error
+        except Exception as error:
+            self._error = unexpected(error)

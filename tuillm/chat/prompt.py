@@ -1,16 +1,20 @@
 """The prompt: its keys, texts of several lines, safe paste, history, completion and the figures.
 
-Knows prompt-toolkit; what a line means is the business of `commands` and `repl`.
+Ctrl-C clears the line; what goes wrong within prompt-toolkit is told when the line was sent. Knows
+prompt-toolkit; what a line means is the business of `commands` and `repl`.
 """
 
+import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.enums import DEFAULT_BUFFER, EditingMode
 from prompt_toolkit.filters import has_focus
 from prompt_toolkit.formatted_text import FormattedText
-from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.history import History, InMemoryHistory
+from prompt_toolkit.input.typeahead import get_typeahead, store_typeahead
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout.screen import Char
@@ -19,11 +23,17 @@ from prompt_toolkit.styles import DynamicStyle
 from tuillm.chat.chat import Chat
 from tuillm.chat.commands import is_open
 from tuillm.chat.completion import ChatCompleter
+from tuillm.chat.history import KeptHistory
 from tuillm.chat.status import fit
-from tuillm.errors import printable
-from tuillm.store.paths import ensure_dir, history_file
+from tuillm.chat.unexpected import unexpected
+from tuillm.errors import TuillmError, printable
+from tuillm.store.paths import history_file
 
 _MARK = [("class:prompt", "› ")]
+
+
+class Cleared(Exception):
+    """Ctrl-C was pressed at the prompt."""
 
 
 class Prompt:
@@ -36,9 +46,11 @@ class Prompt:
         _show_marks()
         history: History = InMemoryHistory()
         if keep:
-            ensure_dir(history_file().parent)
-            history = FileHistory(str(history_file()))
-        screen = chat.screen
+            history = KeptHistory(history_file(), lambda error: self._refused.append(error))
+        self._chat, self._screen = chat, (screen := chat.screen)
+        # what is told when the prompt has gone from the screen
+        self._refused: list[TuillmError] = []
+        self._troubles: list[TuillmError] = []
         self._session: PromptSession[str] = PromptSession(
             FormattedText(_MARK), history=history, auto_suggest=AutoSuggestFromHistory(),
             completer=ChatCompleter(chat), complete_while_typing=False, multiline=True,
@@ -48,12 +60,57 @@ class Prompt:
             bottom_toolbar=lambda: FormattedText(fit(chat.facts(), screen.columns)),
             enable_open_in_editor=True, input=screen.input, output=screen.output,
             refresh_interval=0.5,  # the toolbar tells when the model has loaded
+            # a KeyboardInterrupt would tear through asyncio
+            interrupt_exception=Cleared,
         )
         self._session.app.after_render += lambda _: drawn()
 
     def ask(self, default: str = "") -> str:
-        """Return what is typed, which may change `default`; raises EOFError for Ctrl-D."""
-        return self._session.prompt(default=default)
+        """Return what is typed, which may change `default`.
+
+        Raises Cleared for Ctrl-C and EOFError for Ctrl-D.
+        """
+        try:
+            with self._screen.interrupts.taken_by(self._take_press):
+                return self._session.prompt(
+                    default=default, pre_run=self._begin, handle_sigint=False,
+                    set_exception_handler=False)
+        finally:
+            self._note_presses()
+            while self._refused:
+                self._chat.cannot_keep(self._refused.pop())
+            while self._troubles:
+                self._screen.say("error", str(self._troubles.pop()))
+
+    def _begin(self) -> None:
+        """Begin with no press, and with our own ears for errors in the event loop."""
+        self._screen.interrupts.forget()
+        asyncio.get_running_loop().set_exception_handler(self._failed)
+
+    def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if isinstance(error, Exception):
+            self._troubles.append(error if isinstance(error, TuillmError) else unexpected(error))
+
+    def _take_press(self) -> bool:
+        """Let a SIGINT be the key Ctrl-C, if the prompt is there to read it."""
+        app = self._session.app
+
+        def clear() -> None:
+            if app.is_running and not app.is_done:
+                app.key_processor.send_sigint()
+
+        if not app.is_running or app.is_done or app.loop is None or app.context is None:
+            return False
+        app.loop.call_soon_threadsafe(app.context.copy().run, clear)
+        return True
+
+    def _note_presses(self) -> None:
+        """Let a Ctrl-C right behind Enter be a press, not a key for the next prompt."""
+        ahead = get_typeahead(self._screen.input)
+        store_typeahead(self._screen.input, [key for key in ahead if key.key != Keys.ControlC])
+        if any(key.key == Keys.ControlC for key in ahead):
+            self._screen.interrupts.press()
 
     def switch_keys(self) -> str:
         """Change between vi and emacs keys; return the name of those that hold now."""

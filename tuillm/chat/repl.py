@@ -1,19 +1,24 @@
 """The REPL: reads what is typed and finds the command for it, until the person leaves.
 
-Knows the prompt and the commands by name; what they do stands in the modules it imports.
+Nothing but that ends it, once there is a model: errors are told in a line, Ctrl-C stops what is
+under way. Knows the prompt and the commands by name; what they do stands in the modules it imports.
 """
 
 import sys
 from collections.abc import Callable
+from contextlib import closing
+from functools import partial
 
 from tuillm.chat import helping, inside, keeping, rewriting, steering
 from tuillm.chat.chat import Chat
 from tuillm.chat.commands import Command, parse, text_of
-from tuillm.chat.prompt import Prompt
+from tuillm.chat.echo import unechoed
+from tuillm.chat.prompt import Cleared, Prompt
+from tuillm.chat.unexpected import unexpected
 from tuillm.config import SamplingConfig
 from tuillm.errors import TuillmError, UsageError
 from tuillm.store.models import Model
-from tuillm.store.sessions import latest
+from tuillm.store.sessions import SessionHead, latest
 
 HANDLERS: dict[str, Callable[[Chat, str], None]] = {
     "set": steering.set_, "show": steering.show, "profile": steering.profile,
@@ -24,6 +29,8 @@ HANDLERS: dict[str, Callable[[Chat, str], None]] = {
     "sessions": keeping.sessions, "load": keeping.load, "save": keeping.save,
     "export": keeping.export, "help": helping.show_help,
 }
+# what takes the next line in a command's place; no prompt, no command
+Next = Callable[[Chat, str], None]
 
 
 class Repl:
@@ -31,55 +38,74 @@ class Repl:
 
     def __init__(
         self, model: Model, config: SamplingConfig, device: str, dtype: str, *,
-        keep: bool = True, go_on: bool = False, vi: bool = False,
+        keep: bool = True, go_on: "bool | SessionHead" = False, vi: bool = False,
     ) -> None:
         """Get ready to talk; raises UsageError when there is no terminal.
 
-        `keep` writes history and conversations down; `go_on` takes up the latest conversation.
+        `keep` writes history and conversations down; `go_on` takes up a conversation, or the
+        latest one.
         """
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise UsageError("the chat needs a terminal", f"tuillm generate {model.name} -p TEXT")
         self.chat = Chat(model, config, device, dtype, keep=keep)
-        self._go_on = go_on
-        self._editing: str | None = None  # what the next line takes the place of
+        self._go_on, self._keep = go_on, keep
+        self._next: Next | None = None
         self._prefill = ""
         # nothing else moves while torch is imported: first the prompt
         self._prompt = Prompt(self.chat, keep, vi, lambda: self.chat.loader.start())
 
     def run(self) -> None:
         """Talk until /bye or Ctrl-D; raises TuillmError when the model cannot be loaded."""
-        chat = self.chat
-        try:
-            chat.screen.note(steering.describe_mode(chat))
-            if self._go_on:
-                self._take_up_latest()
-            default, going_on = "", True
+        screen = self.chat.screen
+        # from here on Ctrl-C is ours, and what is typed while nothing reads stands in the next
+        # prompt
+        with screen.interrupts, unechoed(screen.input.fileno()), closing(self.chat):
+            screen.note(steering.describe_mode(self.chat))
+            going_on = self._attempt(self._begin)
             while going_on:
                 try:
-                    line = self._prompt.ask(default)
-                except KeyboardInterrupt:
-                    default, self._editing = "", None
-                    continue
+                    line = self._prompt.ask(self._prefill)
+                except Cleared:
+                    self._prefill, self._next = "", None
                 except EOFError:
                     return
-                default = ""
-                try:
-                    going_on = self._answer(line)
-                    default = self._prefill
-                except KeyboardInterrupt:
-                    chat.screen.say("warning", "stopped")
-                except TuillmError as error:
-                    chat.loader.check()  # without a model there is nothing left to do
-                    chat.screen.say("error", str(error))
-        finally:
-            chat.close()
+                else:
+                    going_on = self._attempt(partial(self._answer, line))
+
+    def _attempt(self, what: Callable[[], bool]) -> bool:
+        """Do something and return what it returns; what ends it is told, and the chat goes on."""
+        screen, loader = self.chat.screen, self.chat.loader
+        try:
+            return what()
+        except KeyboardInterrupt as stop:
+            screen.say("warning", str(stop) or "stopped")
+        except TuillmError as error:
+            loader.check()  # without a model there is nothing left to do
+            screen.say("error", str(error))
+        except Exception as error:
+            told = unexpected(error)
+            loader.check()
+            screen.say("error", str(told))
+        return True
+
+    def _begin(self) -> bool:
+        """Tell what a crash has left, and take up what was asked for."""
+        chat = self.chat
+        if self._keep:
+            keeping.recover(chat)
+        head = latest(chat.model.name) if self._go_on is True else self._go_on
+        if head:
+            keeping.take_up(chat, head)
+        elif self._go_on:
+            chat.screen.note(f"no conversation with {chat.model.name} was kept yet")
+        return True
 
     def _answer(self, line: str) -> bool:
         """Do what one line asks for; return False to leave."""
-        chat, what = self.chat, self._editing
-        self._editing, self._prefill = None, ""
-        if what is not None:
-            rewriting.edit(chat, what, line)
+        chat, awaited = self.chat, self._next
+        self._next, self._prefill = None, ""
+        if awaited is not None:
+            awaited(chat, line)
             return True
         found = parse(line)
         if found is None:
@@ -89,19 +115,15 @@ class Repl:
         return self._run(*found)
 
     def _run(self, command: Command, rest: str) -> bool:
+        chat = self.chat
         if command.name == "edit":
-            self._prefill = rewriting.last_words(self.chat, rest)
-            self._editing = rest
-            self.chat.screen.note("change it and press Enter; Ctrl-C leaves it as it was")
+            self._prefill = rewriting.last_words(chat, rest)
+            self._next = partial(rewriting.edit, rest)
+            chat.screen.note("change it and press Enter; Ctrl-C leaves it as it was")
+        elif command.name == "delete":
+            self._next = partial(keeping.delete, keeping.ask_to_delete(chat, rest))
         elif command.name == "vi":
-            self.chat.screen.note(f"{self._prompt.switch_keys()} keys")
+            chat.screen.note(f"{self._prompt.switch_keys()} keys")
         elif command.name != "bye":
-            HANDLERS[command.name](self.chat, rest)
+            HANDLERS[command.name](chat, rest)
         return command.name != "bye"
-
-    def _take_up_latest(self) -> None:
-        head = latest(self.chat.model.name)
-        if head is None:
-            self.chat.screen.note(f"no conversation with {self.chat.model.name} was kept yet")
-        else:
-            keeping.take_up(self.chat, head)

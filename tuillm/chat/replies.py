@@ -13,7 +13,7 @@ from tuillm.chat.turns import dropped_of, pieces_of, retell, unshown_of, whole_t
 from tuillm.config import SamplingConfig
 from tuillm.generation import Sampler, Token
 from tuillm.generation.heal import Reading
-from tuillm.generation.sampler import START, Beginning, Settings
+from tuillm.generation.sampler import Beginning, Settings
 
 # what may change in the middle of a reply
 LIVE = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "max_new_tokens")
@@ -36,7 +36,7 @@ class Replies:
         """Yield a reply to the parent of a draft; `turns` tells whether stop strings end a turn."""
         before = None if draft.parent is None else self._tree.nodes[draft.parent]
         if before is None:
-            draft.respelt = self._tokenizer.encode(START)
+            draft.respelt = list(self._sampler.start)
         elif before.who == "model" and before.finish != "written":
             self._take_over(draft, before, turns)
         elif draft.settings["heal"] and _ends_in_words(before):

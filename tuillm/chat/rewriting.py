@@ -34,9 +34,7 @@ def undo(chat: Chat, rest: str) -> None:
 
 def clear(chat: Chat, rest: str) -> None:
     """`/clear`: a new conversation; the old one is kept where conversations are."""
-    if _some(chat):
-        chat.session.clear()
-        chat.head = None
+    chat.begin_anew()
     chat.screen.note("the text is forgotten")
 
 
@@ -80,7 +78,7 @@ def last_words(chat: Chat, rest: str) -> str:
     return found
 
 
-def edit(chat: Chat, what: str, text: str) -> None:
+def edit(what: str, chat: Chat, text: str) -> None:
     """Go on with the edited text in the place of the old one."""
     if not text:
         raise UsageError("no words were given", "/undo takes back what was said")

@@ -18,6 +18,7 @@ from prompt_toolkit.shortcuts import print_formatted_text
 from prompt_toolkit.styles import Style
 from prompt_toolkit.utils import get_cwidth
 
+from tuillm.chat.interrupts import Interrupts
 from tuillm.chat.keys import Change, ReplyKeys
 from tuillm.chat.status import Facts, Pace, StatusLine, fit
 from tuillm.chat.stream import ReplyStream
@@ -46,9 +47,10 @@ class Streamed:
 
 
 class Screen:
-    """The terminal of one chat."""
+    """The terminal of one chat, and who hears Ctrl-C there."""
 
     def __init__(self) -> None:
+        self.interrupts = Interrupts()
         self.input: Input = create_input()
         self.output: Output = create_output()
         self.depth = self.output.get_default_color_depth()
@@ -121,7 +123,7 @@ class Screen:
         text = ""
         with (closing(tokens),  # type: ignore[type-var]
               ReplyStream(self.output, self.style, self.depth, status) as stream,
-              ReplyKeys(self.input, config, stream.aside) as keys):
+              ReplyKeys(self.input, config, stream.aside, self.interrupts) as keys):
             for token in tokens:
                 if count >= known:
                     pace.token()

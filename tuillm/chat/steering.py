@@ -4,18 +4,27 @@ from typing import Any
 
 from tuillm.chat.chat import Chat
 from tuillm.config import SamplingConfig, Setting, build_sampling, settings_of
+from tuillm.config.fields import with_escapes
+from tuillm.config.pointers import meant_name, pointer
 from tuillm.config.profiles import PROFILES, apply_profile, profile_of
-from tuillm.errors import UsageError, did_you_mean
-from tuillm.store.models import find_model
+from tuillm.errors import UsageError
+from tuillm.store.checkpoints import find_talker
 from tuillm.store.modes import choose_mode
 from tuillm.store.profiles import profiles_of, remove_profile, save_profile
 from tuillm.theme import choose_theme, list_themes, load_theme
 from tuillm.units import count, figure
 
+# what the settings of other programs are where ours is no setting of a reply
+_BESIDE = {
+    "num_samples": "/retry N", "prompt": "what you type: the model goes on with it",
+    "stats": "the line below the text", "model": "/model NAME",
+    "dtype": "--dtype of tuillm chat NAME", "device": "--device of tuillm chat NAME",
+}
+
 
 def set_(chat: Chat, rest: str) -> None:
     """`/set temperature 0.7`, `/set stop "\\n\\n" "THE END"`, `/set profile wild`, `/set top_k`."""
-    name, _, value = rest.partition(" ")
+    name, value = _name_and_value(rest)
     known = {each.name: each for each in settings_of(SamplingConfig)}
     if name == "profile":
         chat.set_config(apply_profile(value.strip(), chat.config, profiles_of(chat.model.name)))
@@ -32,14 +41,22 @@ def set_(chat: Chat, rest: str) -> None:
 
 def apply_set(rest: str, config: SamplingConfig) -> SamplingConfig:
     """Return `config` changed by the words of a /set; raises UsageError when they do not fit."""
-    name, _, value = rest.partition(" ")
+    name, value = _name_and_value(rest)
     known = [setting.name for setting in settings_of(SamplingConfig)]
     names = ", ".join(known)
+    if name and name not in known:
+        hint = pointer(name, {each: each for each in known} | _BESIDE)
+        raise UsageError(f"there is no setting {name!r}", hint or names)
     if not name or not value.strip():
         raise UsageError("/set wants a name and a value, as in /set temperature 0.7", names)
-    if name not in known:
-        raise UsageError(f"there is no setting {name!r}", did_you_mean(name, known, names))
     return build_sampling({name: _value(name, value.strip())}, config)
+
+
+def _name_and_value(rest: str) -> tuple[str, str]:
+    """Split the words of a /set, `temp 0.7` or ollama's `parameter temp 0.7`, the name as ours."""
+    name, _, value = rest.removeprefix("parameter ").strip().partition(" ")
+    known = [setting.name for setting in settings_of(SamplingConfig)]
+    return meant_name(name, [*known, "profile"]) or name, value
 
 
 def show(chat: Chat, rest: str) -> None:
@@ -96,7 +113,7 @@ def model(chat: Chat, rest: str) -> None:
     """`/model NAME`: the text so far stays, another model goes on with it."""
     if not rest:
         raise UsageError("/model wants the name of a model", "tuillm list shows them")
-    chat.use_model(find_model(rest))
+    chat.use_model(find_talker(rest))
     chat.screen.note(describe_mode(chat))
 
 
@@ -134,4 +151,4 @@ def _quoted(value: str) -> list[str]:
         parts.append(rest[1:end])
         rest = rest[end + 1 :].lstrip()
     texts = parts if parts and not rest else [value]
-    return [text.replace("\\n", "\n") for text in texts]
+    return list(map(with_escapes, texts))

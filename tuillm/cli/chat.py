@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tuillm.cli.checkpoints import check_trained, offer_checkpoint
 from tuillm.cli.generate import read_prompt
 from tuillm.cli.options import GroupedCommand, place_options, setting_options, typed
+from tuillm.cli.output import say
 from tuillm.cli.pull import offer_pull
 from tuillm.cli.writing import filter_options, write_reply
 from tuillm.config import SamplingConfig, build_sampling
@@ -14,28 +16,38 @@ from tuillm.errors import UsageError
 
 if TYPE_CHECKING:
     from tuillm.store.models import Model
+    from tuillm.store.sessions import SessionHead
+
+_LATEST = "\0"  # no name of a conversation
 
 
 @click.command("chat", cls=GroupedCommand)
-@click.argument("name")
+@click.argument("name", required=False)
 @filter_options
 @place_options()
-@click.option("--continue", "go_on", is_flag=True, help="Take up the latest conversation.")
+@click.option("--continue", "go_on", is_flag=False, flag_value=_LATEST, metavar="[ID]",
+              help="Take up the latest conversation, or one by its id or its name.")
 @click.option("--no-history", is_flag=True, help="Write nothing down.")
 @click.option("--vi", is_flag=True, help="vi keys on the prompt.")
 @setting_options(SamplingConfig, short={"max_new_tokens": "-n"})
 def chat_command(
-    name: str, stats: bool, as_json: bool, device: str, dtype: str, go_on: bool,
+    name: str | None, stats: bool, as_json: bool, device: str, dtype: str, go_on: str | None,
     no_history: bool, vi: bool, **settings: Any
 ) -> None:
     """Talk to the model NAME: a name of the registry, or a model folder.
 
     gpt2, gpt2-medium, gpt2-large, gpt2-xl and ORG/NAME are fetched from the Hugging Face hub when
-    they are not here yet and you agree.
+    they are not here yet and you agree. While NAME is still being trained you may talk to its
+    run's checkpoint, which is called RUN/best.
 
     Ctrl-C stops a reply, Ctrl-D leaves, /help explains. In a pipe it is a filter: it reads one
     message from stdin and writes the model's reply, and nothing else, to stdout.
     """
+    if name is None:  # in `chat --continue book` book is the model
+        name, go_on = go_on, _LATEST
+        if name in (None, _LATEST):
+            raise UsageError("chat wants the name of a model", "tuillm list shows them")
+    assert name is not None
     config = build_sampling(typed(settings))
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         if go_on:
@@ -45,43 +57,55 @@ def chat_command(
         option = "--json" if as_json else "--stats"
         raise UsageError(f"{option} is for pipes", f"echo TEXT | tuillm chat {name} {option}")
     else:
-        name = offer_pull(name)
-        open_chat(name, config, device, dtype, keep=not no_history, go_on=go_on, vi=vi)
+        from tuillm.store.checkpoints import checkpoint_path
+
+        name = offer_checkpoint(name)
+        name = name if checkpoint_path(name) else offer_pull(name)
+        open_chat(name, config, device, dtype, keep=not no_history, go_on=_which(go_on), vi=vi)
 
 
 def open_chat(
     name: str, config: SamplingConfig | None = None, device: str = "auto", dtype: str = "auto",
-    *, keep: bool = True, go_on: bool = False, vi: bool = False,
+    *, keep: bool = True, go_on: "bool | SessionHead" = False, vi: bool = False,
 ) -> None:
     """Open the chat; returns when the person leaves it.
 
-    `keep` writes history and conversations down; `go_on` takes up the latest conversation.
+    `keep` writes history and conversations down; `go_on` takes up a conversation, or the latest.
     """
-    from tuillm.store.models import find_model
+    from tuillm.store.checkpoints import find_talker
 
-    model = find_model(name)  # a wrong name is told before anything is loaded
+    model = find_talker(name)  # a wrong name is told before anything is loaded
     from tuillm.chat.repl import Repl
 
     Repl(model, config or SamplingConfig(), device, dtype, keep=keep, go_on=go_on, vi=vi).run()
+
+
+def _which(go_on: str | None) -> "bool | SessionHead":
+    """The conversation that --continue names, True for the latest one."""
+    from tuillm.store.sessions import find_session
+
+    return go_on == _LATEST if go_on in (None, _LATEST) else find_session(str(go_on))
 
 
 def _filter(
     name: str, config: SamplingConfig, device: str, dtype: str, stats: bool, as_json: bool
 ) -> None:
     """Reply once to what stdin says."""
-    from tuillm.store.models import find_model
+    from tuillm.store.checkpoints import find_talker
     from tuillm.store.usage import using
 
-    model = find_model(name)
+    check_trained(name)
+    model = find_talker(name)
     if sys.stdin.isatty():
-        print("type your message, Ctrl-D ends it", file=sys.stderr)
-    # the last line end is the shell's: `echo` and the chat's Enter mean the same
-    message = read_prompt("-").removesuffix("\n").removesuffix("\r")
+        say("type your message, Ctrl-D ends it", aside=True)
+    message = read_prompt("-")  # without its last line end: that is the chat's Enter
     with using(model.path, "chat"):
         from tuillm.generation import Sampler
+        from tuillm.generation.threads import adapt
 
+        adapt()
         prompt, config = _as_turn(model, message, config)
-        sampler = Sampler(name, device=device, dtype=dtype)
+        sampler = Sampler(model.path, device=device, dtype=dtype)
         write_reply(sampler, prompt, config, as_json=as_json, stats=stats)
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tuillm.cli.generate import read_prompt
+from tuillm.cli.generate import keep_newline_option, read_prompt
 from tuillm.cli.options import GroupedCommand, place_options, setting_options, typed
+from tuillm.cli.output import write_page
 from tuillm.cli.writing import START
 from tuillm.config import SamplingConfig, build_sampling
 from tuillm.errors import UsageError
@@ -23,13 +24,14 @@ _MOST = 4
 @click.argument("names", nargs=-1, required=True, metavar="A B")
 @click.option("-p", "--prompt", default=START, metavar="TEXT",
               help="Text to continue; FILE:path reads a file, - reads stdin [a newline].")
+@keep_newline_option
 @click.option("--markdown", is_flag=True, help="Print a page in Markdown.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object for programs.")
 @place_options()
 @setting_options(SamplingConfig, short={"max_new_tokens": "-n"})
 def compare_command(
-    names: tuple[str, ...], prompt: str, markdown: bool, as_json: bool, device: str, dtype: str,
-    **settings: Any,
+    names: tuple[str, ...], prompt: str, keep_newline: bool, markdown: bool, as_json: bool,
+    device: str, dtype: str, **settings: Any,
 ) -> None:
     """Let the models A and B continue the same words with the same seed, side by side.
 
@@ -42,7 +44,7 @@ def compare_command(
                          f"compare takes 2 to {_MOST}")
     if markdown and as_json:
         raise UsageError("--markdown and --json do not go together", "choose one")
-    text = read_prompt(prompt)
+    text = read_prompt(prompt, keep_newline=keep_newline)
     from tuillm.store.models import find_model
     from tuillm.store.usage import using
 
@@ -58,7 +60,9 @@ def compare_command(
 def _load(found: "list[Model]", device: str, dtype: str) -> "list[tuple[Model, Any]]":
     """Return each model with its Sampler, loaded once even if it was named twice."""
     from tuillm.generation import Sampler
+    from tuillm.generation.threads import adapt
 
+    adapt()
     paths = dict.fromkeys(model.path for model in found)
     loaded = {path: Sampler(path, device=device, dtype=dtype) for path in paths}
     return [(model, loaded[model.path]) for model in found]
@@ -76,7 +80,7 @@ def _compare(
     if form:
         comparison = compare_models(models, prompt, config)
         results = comparison.run()
-        sys.stdout.write((as_json if form == "json" else as_markdown)(comparison))
+        write_page((as_json if form == "json" else as_markdown)(comparison))
     else:
         from tuillm.chat.compare import show_comparison
 

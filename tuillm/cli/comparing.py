@@ -8,7 +8,8 @@ import shlex
 
 from tuillm.errors import TuillmError
 from tuillm.store.models import find_model
-from tuillm.store.runs import Run, Status
+from tuillm.store.runs import Run
+from tuillm.store.status import Status
 
 _WORDS = 5
 # where the held-out tenth begins: words that neither model has learned from
@@ -38,7 +39,7 @@ def _beginning(corpus: tuple[str, ...], encoding: str) -> str:
     from tuillm.text.sources import read_corpus
 
     try:
-        text = read_corpus(corpus, encoding).text
+        text = read_corpus(corpus, encoding, as_text=True).text
     except TuillmError:  # it may be gone by now
         return "The"
     late = text[int(_FROM * len(text)):]

@@ -1,6 +1,7 @@
 """`tuillm eval`: how well models foretell a text; one table for all of them."""
 
 import math
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -9,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tuillm.cli.options import place_options
-from tuillm.cli.output import print_json, print_table
+from tuillm.cli.options import Number, place_options
+from tuillm.cli.output import overwrite, print_json, print_table
 from tuillm.errors import UsageError
 from tuillm.store.paths import models_dir
 from tuillm.units import duration, figure
@@ -25,16 +26,18 @@ _COLUMNS = ("model", "tokens", "nats/token", "perplexity", "bits/byte", "tokens/
 
 @click.command("eval")
 @click.argument("names", nargs=-1, required=True, metavar="MODEL... TEXT")
-@click.option("--stride", type=int, metavar="N", help=(
+@click.option("--stride", type=Number(int, 1, 2**31), metavar="N", help=(
     "Let windows overlap and begin N tokens apart: slower, and each token is foretold from "
     "more of what stands before it [windows side by side]."))
-@click.option("--val-fraction", type=float, default=0.0, metavar="F", help=(
+@click.option("--val-fraction", type=Number(float, 0, 0.5), default=0.0, metavar="F", help=(
     "Only the last part of the text, as training holds it out; 0.1 is a tenth [all of it]."))
+@click.option("--encoding", default="auto", metavar="NAME", help="Encoding of the text [auto].")
+@click.option("--as-text", is_flag=True, help="Take a web page, JSON or the like as it is.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @place_options("float32")
 def eval_command(
-    names: tuple[str, ...], stride: int | None, val_fraction: float, as_json: bool, device: str,
-    dtype: str,
+    names: tuple[str, ...], stride: int | None, val_fraction: float, encoding: str, as_text: bool,
+    as_json: bool, device: str, dtype: str,
 ) -> None:
     """Measure how well each MODEL foretells TEXT, a file or an address.
 
@@ -43,18 +46,17 @@ def eval_command(
     """
     *models, text = names
     if not models:
-        missing = f"{text} TEXT" if (models_dir() / text).is_dir() else f"MODEL {text}"
+        missing = f"{text} TEXT" if os.path.isdir(models_dir() / text) else f"MODEL {text}"
         raise UsageError("eval wants a model and a text", f"tuillm eval {missing}")
-    if stride is not None and stride < 1:
-        raise UsageError(f"--stride cannot be {stride}", "allowed: 1 or more")
     from tuillm.config import build_train
     from tuillm.store.models import find_model
     from tuillm.store.usage import using
     from tuillm.text import read_corpus
+    from tuillm.text.pipes import keep_pipes
 
     config = build_train({"corpus": text, "val_fraction": val_fraction})
     found = [find_model(name) for name in models]  # wrong names are told before torch is loaded
-    corpus = read_corpus(config.corpus)
+    corpus = read_corpus(keep_pipes(config.corpus), encoding, as_text=as_text)
     with ExitStack() as marks:
         for model in found:
             marks.enter_context(using(model.path, "eval"))
@@ -115,12 +117,11 @@ class _Progress:
 
     def __exit__(self, *_: object) -> None:
         if self._wanted:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            overwrite("")
 
     def _tell(self, share: float) -> None:
         now = time.monotonic()
         if self._wanted and now - self._told > 0.2:
             self._told = now
             left = duration((now - self._began) * (1 - share) / share)
-            print(f"\r\x1b[K{self._name}: {share:.0%}, {left} left", end="", file=sys.stderr,
-                  flush=True)
+            overwrite(f"{self._name}: {share:.0%}, {left} left")

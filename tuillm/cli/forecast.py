@@ -2,33 +2,33 @@
 
 from collections.abc import Iterator
 
+from tuillm.cli.output import print_json_line, say
 from tuillm.config import TrainConfig
-from tuillm.errors import printable
 from tuillm.store.forecasts import Forecast
 from tuillm.units import count, duration, size
 
 
 def show_forecast(config: TrainConfig, *, json_lines: bool = False) -> None:
     """Print the forecast of a run, and start nothing."""
-    from tuillm.training.forecast import forecast, print_line
+    from tuillm.training.forecast import forecast
 
     said: set[str] = set()
     seen = Forecast()
     for seen in forecast(config):
         if json_lines:
-            print_line(seen.as_json())
+            print_json_line(seen.as_json())
             continue
         for name, words in facts(config, seen):
             if name not in said:
-                print(f"{name:<8} {printable(words)}", flush=True)
+                say(f"{name:<8} {words}")
                 said.add(name)
     if json_lines:
         return
     if seen.skipped not in ("", *seen.warnings):
-        print(f"{'speed':<8} not measured: {printable(seen.skipped)}")
+        say(f"{'speed':<8} not measured: {seen.skipped}")
     for head, remarks in (("note", seen.notes), ("caution", seen.warnings)):
         for remark in remarks:
-            print(f"{head:<8} {printable(remark)}")
+            say(f"{head:<8} {remark}")
 
 
 def facts(config: TrainConfig, seen: Forecast) -> Iterator[tuple[str, str]]:

@@ -1,57 +1,94 @@
 """`tuillm generate`: text on stdout, nothing else."""
 
+import re
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tuillm.cli.options import GroupedCommand, place_options, setting_options, typed
+from tuillm.cli.options import GroupedCommand, Number, place_options, setting_options, typed
 from tuillm.cli.writing import START, filter_options, write_reply
 from tuillm.config import SamplingConfig, build_sampling
 from tuillm.errors import UsageError
+from tuillm.typed_files import read_stream, read_typed, words_of
+from tuillm.units import size
+from tuillm.user_paths import user_path
+
+if TYPE_CHECKING:
+    from tuillm.generation import Sampler
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+keep_newline_option = click.option(
+    "--keep-newline", is_flag=True,
+    help="Keep the last line end of a prompt that comes from a file or stdin.")
 
 
 @click.command("generate", cls=GroupedCommand)
 @click.argument("name")
 @click.option("-p", "--prompt", default=START, metavar="TEXT",
               help="Text to continue; FILE:path reads a file, - reads stdin [a newline].")
-@click.option("--num-samples", default=1, metavar="N", help="How many texts to write [1].")
+@keep_newline_option
+@click.option("--num-samples", type=Number(int, 1, 1000), default=1, metavar="N",
+              help="How many texts to write [1; at most 1000].")
 @click.option("--echo/--no-echo", default=True, help="Print the prompt before the text [yes].")
 @filter_options
 @place_options()
 @setting_options(SamplingConfig, short={"max_new_tokens": "-n"})
 def generate_command(
-    name: str, prompt: str, num_samples: int, echo: bool, stats: bool, as_json: bool, device: str,
-    dtype: str, **settings: Any,
+    name: str, prompt: str, keep_newline: bool, num_samples: int, echo: bool, stats: bool,
+    as_json: bool, device: str, dtype: str, **settings: Any,
 ) -> None:
     """Print text that the model NAME writes: a name of the registry, or a model folder."""
     config = build_sampling(typed(settings))
-    if num_samples < 1:
-        raise UsageError(f"--num-samples cannot be {num_samples}", "allowed: 1 or more")
-    text = read_prompt(prompt)
+    text = read_prompt(prompt, keep_newline=keep_newline)
     from tuillm.store.models import find_model
     from tuillm.store.usage import using
 
     model = find_model(name)  # a wrong name is told before torch is loaded
     with using(model.path, "generate"):
         from tuillm.generation import Sampler
+        from tuillm.generation.threads import adapt
 
+        adapt()
         sampler = Sampler(name, device=device, dtype=dtype)
+        _refuse_too_many(sampler, num_samples)
         write_reply(sampler, text, config, num_samples=num_samples, echo=echo, as_json=as_json,
                     stats=stats)
 
 
-def read_prompt(prompt: str) -> str:
-    """Return the prompt itself, or the text that `FILE:path` or `-` (stdin) stands for."""
+def read_prompt(prompt: str, *, keep_newline: bool = False) -> str:
+    """Return the prompt itself, or the text that `FILE:path` or `-` (stdin) stands for.
+
+    The last line end of a file or of stdin is the shell's or the editor's and is dropped, unless
+    `keep_newline`. Raises UsageError for what cannot be read or is no text.
+    """
+    if prompt != "-" and not prompt.startswith("FILE:"):
+        if _SURROGATES.search(prompt):  # bytes that the shell passed on
+            raise UsageError("the prompt is not UTF-8 text")
+        return prompt
+    where = "on stdin" if prompt == "-" else f"in {prompt[5:]}"
     try:
-        if prompt == "-":
-            return sys.stdin.buffer.read().decode("utf-8")
-        if prompt.startswith("FILE:"):
-            return Path(prompt[5:]).expanduser().read_text(encoding="utf-8")
+        text = _from_stdin() if prompt == "-" else read_typed(user_path(prompt[5:]))
     except OSError as error:
-        raise UsageError(f"cannot read the prompt {prompt[5:]}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        where = "on stdin" if prompt == "-" else f"in {prompt[5:]}"
-        raise UsageError(f"the prompt {where} is not UTF-8 text") from None
-    return prompt
+        raise UsageError(f"cannot read the prompt {where}: {words_of(error)}") from None
+    except ValueError as error:
+        raise UsageError(f"the prompt {where} cannot be used: {error}") from None
+    return text if keep_newline else text.removesuffix("\n").removesuffix("\r")
+
+
+def _from_stdin() -> str:
+    if sys.stdin is None:
+        raise UsageError("there is no stdin to read the prompt from", "type it: -p TEXT")
+    return read_stream(sys.stdin.buffer)
+
+
+def _refuse_too_many(sampler: "Sampler", num_samples: int) -> None:
+    """Raise UsageError where the memory cannot hold so many texts at once."""
+    import psutil
+
+    config = sampler.model.config
+    each = 2 * config.n_layer * config.block_size * config.n_embd * 4  # keys and values
+    free = psutil.virtual_memory().available
+    if sampler.model.wte.weight.device.type == "cpu" and num_samples > max(1, free // each):
+        raise UsageError(f"{num_samples} texts at once take {size(num_samples * each)} of memory, "
+                         f"and {size(free)} are free", f"at most --num-samples {free // each}")

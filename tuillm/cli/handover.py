@@ -1,11 +1,11 @@
 """`tuillm import | export`: models that come in and go out."""
 
-from pathlib import Path
-
 import click
 
+from tuillm.cli.output import say
 from tuillm.store.export import export_model
 from tuillm.units import count
+from tuillm.user_paths import user_path
 
 
 @click.command("import")
@@ -28,12 +28,12 @@ def import_command(
 
     found = import_model(source, name, replace=replace, corpus=corpus, tokenizer=tokenizer)
     config = found.model.config
-    print(f"imported {source} as {found.name}: {count(found.model.parameter_count)} parameters, "
-          f"context {config.block_size:,}, {found.tokenizer.kind} vocabulary of "
-          f"{config.vocab_size:,}")
+    say(f"imported {source} as {found.name}: {count(found.model.parameter_count)} parameters, "
+        f"context {config.block_size:,}, {found.tokenizer.kind} vocabulary of "
+        f"{config.vocab_size:,}")
     if found.padding:
-        print(f"{found.padding} rows that stood for no token were left out")
-    print(f"tuillm chat {found.name}")
+        say(f"{found.padding} rows that stood for no token were left out")
+    say(f"tuillm chat {found.name}")
 
 
 @click.command("export")
@@ -50,16 +50,16 @@ def export_command(name: str, folder: str, to: str, dtype: str | None) -> None:
     As hf and ollama DIR is a new folder; as gguf the file NAME.gguf appears in it, or DIR is the
     file where it ends in .gguf.
     """
-    target = Path(folder).expanduser()
+    target = user_path(folder)
     if to == "hf" and dtype is None:  # the folder as it is needs no torch
         export_model(name, target)
-        print(f"exported {name} to {target}")
+        say(f"exported {name} to {target}")
         return
     from tuillm.handover.going import export
 
     done = export(name, target, to, dtype)
-    print(f"exported {name} to {done.path}")
+    say(f"exported {name} to {done.path}")
     for note in done.notes:
-        print(note)
+        say(note)
     if to == "ollama":
-        print(f"ollama create {name} -f {done.path / 'Modelfile'}")
+        say(f"ollama create {name} -f {done.path / 'Modelfile'}")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
@@ -15,8 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from tuillm.cli.chart import Point, draw_chart, smooth
+from tuillm.cli.output import safe_console
 from tuillm.errors import printable
-from tuillm.store.runs import Run, Status
+from tuillm.store.runs import Run
+from tuillm.store.status import Status
 from tuillm.theme import Theme, load_theme
 from tuillm.units import count, duration, figure
 
@@ -36,7 +38,7 @@ class LiveView:
         self._row: dict[str, Any] = {}
         self._sample, self._message = "", ""
         self._status = Status()
-        self._live = Live(console=Console(highlight=False), auto_refresh=False, transient=False)
+        self._live = Live(console=safe_console(), auto_refresh=False, transient=False)
         self._keys = _hide_keys()
         self._live.start()
         self._drawn: object = None
@@ -54,7 +56,8 @@ class LiveView:
                 self._val.append((row["step"], row["val_loss"]))
         if samples:
             self._sample = samples[-1]
-        state = (len(self._train), status.state, status.notes, self._message, len(self._sample))
+        state = (len(self._train), status.state, status.doing, status.notes, self._message,
+                 len(self._sample))
         if state != self._drawn:
             self._drawn = state
             self._live.update(self._picture(), refresh=True)
@@ -102,6 +105,8 @@ class LiveView:
         text = Text()
         text.append(f" {self._run.id} ", style=f"bold {theme['background']} on {theme['primary']}")
         text.append(f" {status.state}", style=theme["primary"])
+        if status.doing:
+            text.append(f"  {status.doing}", style=theme["muted"])
         if status.parameters:
             text.append(
                 f"  {count(status.parameters)} parameters  text {count(status.train_tokens)} "
@@ -119,7 +124,8 @@ class LiveView:
 
     def _progress(self, theme: Theme, width: int) -> Table:
         grid = Table.grid(padding=(0, 1))
-        bar = ProgressBar(total=1.0, completed=self._status.progress, width=max(width - 24, 10),
+        done = min(max(0.0, self._status.progress), 1.0)  # a damaged file may say any number
+        bar = ProgressBar(total=1.0, completed=done, width=max(width - 24, 10),
                           style=theme["surface"], complete_style=theme["primary"],
                           finished_style=theme["success"])
         left = Text(f"{self._status.progress:>5.0%}", style=theme["primary"])

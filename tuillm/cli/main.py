@@ -5,38 +5,59 @@ Knows the verbs by name only, so that `tuillm --help` imports nothing but click.
 
 import gc
 import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
+from typing import Any
 
 import click
 
 from tuillm import __version__
 from tuillm.cli.nearest import NearestGroup
-from tuillm.errors import TuillmError, printable
+from tuillm.cli.output import complain, say_page
+from tuillm.errors import TuillmError
+from tuillm.terminal.ending import end_on_signals, ended_with
+from tuillm.terminal.streams import finish_streams, mute_streams, prepare_streams
+from tuillm.urls import hide_secrets
 
 COMMANDS = {
     "dashboard": "See, steer and start everything (also: tuillm alone).",
     "demo": "Grow a model on the bundled book, then talk to it.",
     "train": "Grow a model on a text of yours.",
     "pull": "Fetch a GPT-2 from the Hugging Face hub.",
-    "chat": "Talk to a model.",
+    "chat": "Talk to a model (also: run).",
     "generate": "Print text that a model writes.",
     "compare": "Let two models continue the same words, side by side.",
     "eval": "Measure how well models foretell a text.",
-    "list": "List the models.",
+    "list": "List the models (also: ls).",
     "show": "Show what is known about a model.",
     "rename": "Give a model another name.",
     "cp": "Copy a model.",
     "import": "Bring a model in from a folder or file.",
     "export": "Copy a model out: for transformers, llama.cpp or ollama.",
     "rm": "Remove models.",
-    "runs": "List, watch and steer training runs.",
+    "runs": "List, watch and steer training runs (also: ps).",
+    "presets": "List the recipes for training, or one with its values.",
 }
 _MODULES = dict.fromkeys(("list", "show", "rename", "cp", "rm"), "models")
 _MODULES |= {"import": "handover", "export": "handover"}
 
 
+class ReaderGone(Exception):
+    """Who reads stdout has ended, as `head` does; click would make a failure of it."""
+
+
 class Verbs(NearestGroup):
     """A group whose commands are imported when they are asked for."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> click.Context:
+        with _noticing_the_reader():
+            return super().make_context(*arguments, **more)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _noticing_the_reader():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -76,31 +97,56 @@ def tuillm(ctx: click.Context) -> None:
 
         open_dashboard()
     else:
-        print(ctx.get_help())
+        say_page(ctx.get_help())
 
 
 def main() -> None:
-    """Run the command; the exit code is 0, 1 (failed), 2 (typed wrongly) or 130 (Ctrl-C)."""
+    """Run the command and exit: 0, 1 (failed), 2 (typed wrongly), 130 (Ctrl-C).
+
+    SIGTERM and SIGHUP make it 143 and 129.
+    """
     # loading torch makes a million objects and no garbage: looking for it costs a tenth of a second
     gc.set_threshold(50_000, 20, 20)
+    end_on_signals()
+    code = _run()
+    mute_streams()  # Python must not complain while it ends
+    sys.exit(ended_with() or code)
+
+
+def _run() -> int:
+    """Run the command, tell of any error in one line, and return the exit code."""
     try:
-        sys.exit(tuillm.main(standalone_mode=False, prog_name="tuillm"))
+        prepare_streams()
+        try:
+            code = tuillm.main(standalone_mode=False, prog_name="tuillm")
+        except SystemExit as end:
+            code = end.code
+        finish_streams()
+        return code if isinstance(code, int) else 0
     except TuillmError as error:
-        _fail(str(error), error.exit_code)
+        return _fail(str(error), error.exit_code)
     except click.ClickException as error:
-        _fail(error.format_message().rstrip("."), error.exit_code)
+        return _fail(error.format_message().rstrip("."), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
-    except BrokenPipeError:
-        # the reader has gone: nothing is wrong, and Python must not complain while it ends
-        sys.stdout = None
-        sys.exit(0)
+        return 130
+    except (ReaderGone, BrokenPipeError):
+        return 0  # nothing is wrong
     except OSError as error:  # a full disk behind a redirected stdout, say
-        sys.stdout = None
         where = f"{error.filename}: " if error.filename else ""
-        _fail(f"{where}{error.strerror or error}", 1)
+        return _fail(f"{where}{error.strerror or error}", 1)
+    except Exception as error:  # a mistake of ours is told whole, but acts on no terminal
+        return _fail("".join(traceback.format_exception(error)), 1, whole=True)
 
 
-def _fail(message: str, code: int) -> None:
-    print(f"tuillm: {printable(' '.join(message.split()))}", file=sys.stderr)
-    sys.exit(code)
+def _fail(message: str, code: int, whole: bool = False) -> int:
+    message = hide_secrets(message)
+    complain(message if whole else f"tuillm: {' '.join(message.split())}", whole=whole)
+    return code
+
+
+@contextmanager
+def _noticing_the_reader() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise ReaderGone from None

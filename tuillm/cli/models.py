@@ -7,6 +7,7 @@ from tuillm.cli.output import (
     print_json,
     print_table,
     refuse_unless_confirmed,
+    say,
     yes_option,
 )
 from tuillm.store import models
@@ -24,16 +25,16 @@ def list_command(as_json: bool) -> None:
         print_json([model.as_json() for model in found])
         return
     if not found:
-        print("No models yet. Grow one: tuillm demo, or tuillm train BOOK.txt")
+        say("No models yet. Grow one: tuillm demo, or tuillm train BOOK.txt")
         return
     rows = [_row(model) for model in found]
     columns = ("name", "origin", "params", "tokens", "context", "bits/byte", "size", "made")
     print_table(columns, rows, right="params context bits/byte size")
     if not all(model.card.held_out for model in found):
-        print("* of the text it learned by heart; nothing was held out")
+        say("* of the text it learned by heart; nothing was held out")
     for model in found:
         if model.problem:
-            print(f"{model.name}: {model.problem}")
+            say(f"{model.name}: {model.problem}")
 
 
 @click.command("show")
@@ -57,7 +58,7 @@ def show_command(name: str, as_json: bool) -> None:
 def rename_command(old: str, new: str) -> None:
     """Rename the model OLD to NEW."""
     models.rename_model(old, new)
-    print(f"{old} is now {new}")
+    say(f"{old} is now {new}")
 
 
 @click.command("cp")
@@ -66,7 +67,7 @@ def rename_command(old: str, new: str) -> None:
 def cp_command(source: str, target: str) -> None:
     """Copy the model SOURCE as TARGET."""
     models.copy_model(source, target)
-    print(f"copied {source} to {target}")
+    say(f"copied {source} to {target}")
 
 
 @click.command("rm")
@@ -79,7 +80,7 @@ def rm_command(names: tuple[str, ...], yes: bool) -> None:
     refuse_unless_confirmed(f"Remove {', '.join(names)} ({size(all_of_it)})?", yes)
     for name in names:
         models.remove_model(name)
-        print(f"removed {name}")
+        say(f"removed {name}")
 
 
 def _row(model: models.Model) -> tuple[str, ...]:

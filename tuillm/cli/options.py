@@ -3,15 +3,21 @@
 Knows click and the declarations; no option of a setting is written down anywhere else.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 from pydantic import BaseModel
 
-from tuillm.config import Setting, settings_of
+from tuillm.config import Setting, preset_values, read_toml, settings_of
+from tuillm.config.fields import with_escapes
+from tuillm.errors import TuillmError, UsageError
+from tuillm.typed_files import shown
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+# what a context keeps for its help: the words typed, and the values that stand in brackets
+_TYPED, _VALUES = "tuillm.typed", "tuillm.values"
 
 
 def setting_options(
@@ -50,6 +56,7 @@ class GroupedCommand(click.Command):
     """A command whose help lists its settings by their groups, after its own options."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options group by group."""
         groups: dict[str, list[tuple[str, str]]] = {"Options": []}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
@@ -61,8 +68,91 @@ class GroupedCommand(click.Command):
                 formatter.write_dl(rows)
 
 
-class _SettingOption(click.Option):
-    group = ""
+class TrainingCommand(GroupedCommand):
+    """Its help shows the values that a run has: those of the preset, the file, the model typed."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep what was typed, wherever --help stands in it."""
+        ctx.meta[_TYPED] = list(args)
+        return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options; the values stand in brackets, and whose they are stands above."""
+        values = ctx.meta[_VALUES] = _values_of_run(self, ctx)
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(f"In brackets stand the values of the preset {values['preset']}; "
+                                 "tuillm presets NAME shows another one's.")
+        super().format_options(ctx, formatter)
+
+
+class SettingOption(click.Option):
+    """The option of one setting; its help says what holds where it is not typed."""
+
+    setting: Setting
+
+    @property
+    def group(self) -> str:
+        """The heading it stands under."""
+        return self.setting.group
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the option and its sentence, with value and range in brackets."""
+        record, setting = super().get_help_record(ctx), self.setting
+        values: Mapping[str, Any] = ctx.meta.get(_VALUES, {})
+        usual = setting.words(values.get(setting.name, setting.default))
+        allowed = " | ".join(setting.choices) if setting.several else setting.range
+        limits = f"; {allowed}" if allowed else ""
+        return record and (record[0], f"{setting.help} [{usual}{limits}]")
+
+
+class Number(click.ParamType):
+    """A number within limits, for an option that is no setting; refused in the words of those."""
+
+    def __init__(self, kind: type[int] | type[float], low: float, high: float) -> None:
+        self.name = "whole number" if kind is int else "number"
+        self._kind, self._low, self._high = kind, low, high
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | float:
+        """Return the number; raises UsageError with the limits for anything else."""
+        try:
+            number = self._kind(value)
+            if self._low <= number <= self._high:
+                return number
+        except (ValueError, OverflowError):
+            pass
+        flag = max(param.opts, key=len) if param else self.name
+        allowed = f"{self._low:.10g} <= {self.name} <= {self._high:.10g}"
+        raise UsageError(f"{flag} cannot be {shown(value, number=True)}", f"allowed: {allowed}")
+
+
+class _Escaped(click.ParamType):
+    """A text in which \\n is a line end."""
+
+    name = "text"
+
+    def convert(self, value: Any, *_: Any) -> Any:
+        return with_escapes(value) if isinstance(value, str) else value
+
+
+def _values_of_run(command: click.Command, ctx: click.Context) -> dict[str, Any]:
+    """Return the values of a run with the preset, the file and the model that were typed."""
+    wanted, _, _ = command.make_parser(ctx).parse_args(list(ctx.meta.get(_TYPED, ())))
+    settings = {key: wanted[key] for key in ("preset", "init_from", "lora")
+                if isinstance(wanted.get(key), str | bool)}
+    preset_values(settings.get("preset"))  # a wrong name is told, a model that is gone is not
+    if isinstance(file := wanted.get("config_file"), str):
+        settings = read_toml(file) | settings
+    from tuillm.store.models import shape_of
+
+    for find in (shape_of, None):
+        try:
+            return preset_values(None, settings, find)
+        except TuillmError:
+            continue
+    return preset_values(settings.get("preset"))
 
 
 def _option(setting: Setting, short: str | None) -> Decorator:
@@ -70,15 +160,15 @@ def _option(setting: Setting, short: str | None) -> Decorator:
     switch = setting.type is bool
     names = [f"{flag}/--no-{flag[2:]}" if switch else flag, setting.name]
     one_of = setting.choices and not setting.several  # several may stand in one text
-    kind: Any = click.Choice(setting.choices) if one_of else setting.type
-    allowed = " | ".join(setting.choices) if setting.several else setting.range
-    limits = f"; {allowed}" if allowed else ""
+    metavar = f"[{'|'.join(setting.choices)}]" if one_of else "VALUE"
+    declared = setting
 
-    class Option(_SettingOption):
-        group = setting.group
+    class Option(SettingOption):
+        setting = declared
 
     return click.option(
         *([short] if short else []), *names, cls=Option, default=None, multiple=setting.several,
-        type=None if switch else kind, metavar=None if one_of or switch else "VALUE",
-        help=f"{setting.help} [{setting.default_text}{limits}]",
+        # texts, all of them: the declaration says what is a number, and words what is none
+        type=None if switch else _Escaped() if setting.escapes else str,
+        metavar=None if switch else metavar, help=setting.help,
     )

@@ -1,13 +1,81 @@
-"""How tables, facts and questions look on the command line. Knows rich; knows no models."""
+"""The one gate to stdout and stderr for all verbs: text, tables, facts, questions, JSON.
 
-import json
+Whatever is printed is `printable`: names, cards and errors come out of anybody's files. Knows
+click and rich; knows no models. No other module of the command line writes to a stream.
+"""
+
 import sys
 from collections.abc import Sequence
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from tuillm.errors import one_line, printable
+from tuillm.json_text import to_json
+from tuillm.terminal.streams import takes_utf8
+
+if TYPE_CHECKING:
+    from tuillm.terminal.safe_console import SafeConsole
+
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+
+_ERASE = "\r\x1b[K"
+
+
+def say(text: str = "", *, aside: bool = False) -> None:
+    """Print one line to stdout, `aside` to stderr; line ends within it become blanks."""
+    line = " ".join(printable(text).splitlines())
+    print(line, file=sys.stderr if aside else sys.stdout, flush=True)
+
+
+def say_page(text: str) -> None:
+    """Print a text of several lines of our own making, such as help."""
+    print(printable(text))
+
+
+def complain(text: str, *, whole: bool = False) -> None:
+    """Print one line to stderr, or the `whole` text, if that can be done at all."""
+    with suppress(OSError, ValueError):
+        if whole:
+            print(printable(text), file=sys.stderr, flush=True)
+        else:
+            say(text, aside=True)
+
+
+def overwrite(text: str) -> None:
+    """Put a line on stderr, a terminal, in the place of the one before; '' takes it away."""
+    print(f"{_ERASE}{one_line(text)}", end="", file=sys.stderr, flush=True)
+
+
+def write_text(text: str) -> None:
+    """Write a piece of what a model says or a person has typed, at once.
+
+    On a terminal what would act on it is left out; a pipe gets it as it is, for it is data.
+    """
+    sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
+    sys.stdout.flush()
+
+
+def write_page(text: str) -> None:
+    """Write a whole document, such as Markdown, with nothing in it that acts on a terminal."""
+    sys.stdout.write(printable(text))
+    sys.stdout.flush()
+
+
+def print_json(value: Any) -> None:
+    """Print a value as indented JSON."""
+    print(_safe_json(value, indent=2))
+
+
+def print_json_line(value: Any, *, ascii_only: bool = False) -> None:
+    """Print a value as one line of JSON, at once."""
+    print(_safe_json(value, ascii_only=ascii_only), flush=True)
+
+
+def confirm(question: str) -> bool:
+    """Ask yes or no on a terminal; no is what Enter means. Raises click.Abort at its end."""
+    return click.confirm(one_line(question), default=False)
 
 
 def refuse_unless_confirmed(question: str, yes: bool) -> None:
@@ -17,18 +85,13 @@ def refuse_unless_confirmed(question: str, yes: bool) -> None:
     """
     if yes or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return
-    if not click.confirm(question):
-        print("nothing was removed")
+    if not confirm(question):
+        say("nothing was removed")
         raise click.Abort
 
 
-def print_json(value: Any) -> None:
-    """Print a value as indented JSON."""
-    print(json.dumps(value, ensure_ascii=False, indent=2))
-
-
 def print_facts(facts: dict[str, Any]) -> None:
-    """Print names and values in two columns, numbers for people."""
+    """Print names and values in two columns, a line each, numbers for people."""
     width = max(map(len, facts))
     for name, value in facts.items():
         if isinstance(value, float):
@@ -36,8 +99,8 @@ def print_facts(facts: dict[str, Any]) -> None:
         elif isinstance(value, int) and not isinstance(value, bool):
             shown = f"{value:,}"
         else:
-            shown = str(value)
-        print(f"{name.replace('_', ' '):<{width}}  {shown}")
+            shown = str(value).replace("\n", "\\n")
+        say(f"{name.replace('_', ' '):<{width}}  {shown}")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: str = "") -> None:
@@ -46,22 +109,36 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: st
     Where it is too wide its columns move together, then names fold, then all do. Piped, it is
     plain and on one line a row.
     """
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     piped = not sys.stdout.isatty()
-    console = Console(width=100_000 if piped else None, highlight=False)
+    console = safe_console(width=100_000 if piped else None)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for place, column in enumerate(columns):
         justify: Any = "right" if column in right.split() else "left"
         folds = not piped and (place == 0 or column == "model")
         table.add_column(column, justify=justify, overflow="fold", no_wrap=not folds)
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(one_line(cell)) for cell in row))
     unbounded = console.options.update(max_width=100_000)
     table.collapse_padding = console.measure(table, options=unbounded).maximum > console.width
     if console.measure(table, options=unbounded).minimum > console.width:
         for each in table.columns:  # rather folded than cut
             each.no_wrap = False
     console.print(table)
+
+
+def safe_console(**options: Any) -> "SafeConsole":
+    """Return a rich console for tables, progress bars and live views."""
+    from tuillm.terminal.safe_console import SafeConsole
+
+    return SafeConsole(**options)
+
+
+def _safe_json(value: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:
+    """JSON in which what acts on a terminal, or cannot be encoded, is escaped."""
+    text = to_json(value, indent=indent, ascii_only=ascii_only or not takes_utf8(sys.stdout))
+    if printable(text) == text:
+        return text
+    return "".join(each if printable(each) else f"\\u{ord(each):04x}" for each in text)

@@ -3,14 +3,15 @@
 Knows pulls and how they look on a terminal; what is fetched and checked is the store's business.
 """
 
+import os
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from tuillm.cli.output import print_json, print_table
+from tuillm.cli.output import complain, confirm, print_json, print_table, safe_console, say
 from tuillm.errors import TuillmError, UsageError
 from tuillm.store.hubnames import Source, hub_source, is_hub_name
 from tuillm.store.paths import models_dir
@@ -60,7 +61,7 @@ def pull_command(
     else:
         source = hub_source(what, revision)
         if not replace and (model := _there(source, name or source.name)):
-            print(f"{source} is here already: tuillm chat {model.name}")
+            say(f"{source} is here already: tuillm chat {model.name}")
         else:
             fetch_model(source, name or source.name, replace=replace, keep_failure=worker)
 
@@ -79,21 +80,21 @@ def fetch_model(
     again += " --replace" if replace else ""
     view: View = Bar(name) if sys.stdout.isatty() else PlainLines(name)
     try:
-        model = pull(source, name, replace=replace, report=view.show, accept=_tokenizer_kind)
-    except (KeyboardInterrupt, Cancelled):
-        view.close()
-        print(f"stopped; {_kept(name)} kept. Go on with: {again}", file=sys.stderr)
+        with closing(view):
+            model = pull(source, name, replace=replace, report=view.show, accept=_tokenizer_kind)
+    except (KeyboardInterrupt, SystemExit, Cancelled) as end:
+        complain(f"stopped; {_kept(name)} kept. Go on with: {again}")
         if not keep_failure:
             _forget_empty(name)
+        if isinstance(end, SystemExit):  # SIGTERM
+            raise
         raise click.Abort from None
     except TuillmError:
-        view.close()
         if not keep_failure:
             _forget_empty(name)
         raise
-    view.close()
-    print(f"pulled {name}: {count(model.card.parameters)} parameters, {size(model.size)}, "
-          f"checksums right. Talk to it: tuillm chat {name}")
+    say(f"pulled {name}: {count(model.card.parameters)} parameters, {size(model.size)}, "
+        f"checksums right. Talk to it: tuillm chat {name}")
     return model
 
 
@@ -103,7 +104,7 @@ def offer_pull(name: str) -> str:
     A model of the hub that is not here is pulled if the person says so; else this ends the
     command. Other names come back as they are.
     """
-    if not is_hub_name(name) or (models_dir() / name).is_dir() or Path(name).is_dir():
+    if not is_hub_name(name) or os.path.isdir(models_dir() / name) or os.path.isdir(name):
         return name
     from tuillm.store.pulling import pulled_from, refuse_other_owner, size_of
 
@@ -113,8 +114,8 @@ def offer_pull(name: str) -> str:
     refuse_other_owner(source, source.name)
     total, here = size_of(source)
     some = f" ({size(here)} of it have come before)" if here else ""
-    print(f"{source} is not here yet; it is {size(total)}{some}.")
-    if not click.confirm("Fetch it now?", default=False):
+    say(f"{source} is not here yet; it is {size(total)}{some}.")
+    if not confirm("Fetch it now?"):
         sys.exit(1)
     return fetch_model(source, source.name).name
 
@@ -137,10 +138,10 @@ def _steer(name: str, discard: bool) -> None:
 
     if discard:
         discard_pull(name)
-        print(f"threw away what had come of {name}")
+        say(f"threw away what had come of {name}")
     else:
         cancel_pull(name)
-        print(f"asked the pull of {name} to stop; what has come is kept")
+        say(f"asked the pull of {name} to stop; what has come is kept")
 
 
 def _tokenizer_kind(folder: Path) -> str:
@@ -174,7 +175,7 @@ def _list(as_json: bool) -> None:
         print_json([pull.as_json() for pull in pulls])
         return
     if not pulls:
-        print("No pull is going and none was left. Fetch a model: tuillm pull gpt2")
+        say("No pull is going and none was left. Fetch a model: tuillm pull gpt2")
         return
     rows = [(status.name, str(status.source), status.state, f"{status.fraction:.0%}",
              size(status.total), f"{size(status.rate)}/s" if status.rate else "-",
@@ -183,7 +184,7 @@ def _list(as_json: bool) -> None:
                 right="here size rate left")
     for pull in pulls:
         if error := pull.status().error:
-            print(f"{pull.name}: {error}")
+            say(f"{pull.name}: {error}")
 
 
 class View(Protocol):
@@ -203,12 +204,13 @@ class PlainLines:
     def show(self, status: "PullStatus") -> None:
         percent = int(status.fraction * 100)
         if status.note and status.note != self._note:
-            print(status.note, flush=True)
+            say(status.note)
         self._note = status.note
         if status.total and percent // _PERCENT > self._shown:
             first, self._shown = self._shown < 0, percent // _PERCENT
-            begin = f"{status.repo} at {status.commit[:7]}, {size(status.total)}\n" if first else ""
-            print(f"{begin}{percent:3} %  {_words(status)}", flush=True)
+            if first:
+                say(f"{status.repo} at {status.commit[:7]}, {size(status.total)}")
+            say(f"{percent:3} %  {_words(status)}")
 
     def close(self) -> None:
         pass
@@ -218,19 +220,18 @@ class Bar:
     """One line that is drawn anew: how far, how fast, how long still."""
 
     def __init__(self, name: str) -> None:
-        from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
         from tuillm.theme import load_theme
 
         theme = load_theme()
         self._progress = Progress(
-            TextColumn("{task.description}", style=theme["primary"]),
+            TextColumn("{task.description}", style=theme["primary"], markup=False),
             BarColumn(20, style=theme["surface"], complete_style=theme["primary"],
                       finished_style=theme["success"]),
             TextColumn("{task.percentage:>3.0f} %"),
-            TextColumn("{task.fields[words]}", style=theme["muted"]),
-            console=Console(highlight=False), transient=True, auto_refresh=False,
+            TextColumn("{task.fields[words]}", style=theme["muted"], markup=False),
+            console=safe_console(), transient=True, auto_refresh=False,
         )
         self._task: Any = self._progress.add_task(name, total=None, words="asking the hub")
         self._progress.start()

@@ -8,16 +8,24 @@ from tuillm.cli.output import (
     print_json,
     print_table,
     refuse_unless_confirmed,
+    say,
     yes_option,
 )
 from tuillm.config import TrainConfig, settings_of
 from tuillm.errors import TuillmError
 from tuillm.store import runs
-from tuillm.store.runs import ACTIVE, RESUMABLE, Run
+from tuillm.store.runs import Run
+from tuillm.store.status import ACTIVE, RESUMABLE
 from tuillm.units import age, count, duration, figure
+from tuillm.urls import public_url
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 _id = click.argument("run_id", metavar="ID")
+_corpus = click.option("--corpus", multiple=True, metavar="PATH",
+                       help="Where its text is now, if it was moved; one for each text.")
+_changed = click.option("--changed-text", is_flag=True,
+                        help="Go on though the text is another one: the tokenizer stays, losses "
+                             "are measured anew.")
 
 
 @click.group("runs", cls=NearestGroup, invoke_without_command=True)
@@ -44,6 +52,7 @@ def show(run_id: str, as_json: bool) -> None:
     run = runs.get_run(run_id)
     config = run.config.model_dump(mode="json")
     if as_json:
+        config |= {"corpus": [public_url(source) for source in config["corpus"]]}
         print_json(run.as_json() | {"config": config})
         return
     status = run.status()
@@ -56,7 +65,8 @@ def show(run_id: str, as_json: bool) -> None:
     values |= {"progress": f"{status.progress:.0%}"}
     values |= {f"note {number}": note for number, note in enumerate(status.notes, 1)}
     print_facts(values)
-    print("\nsettings")
+    say()
+    say("settings")
     print_facts({f"  {setting.name}": setting.words(config[setting.name])
                  for setting in settings_of(TrainConfig)})
 
@@ -76,7 +86,7 @@ def attach(run_id: str, json_lines: bool) -> None:
 def stop(run_id: str) -> None:
     """Stop a run after its current step; it saves and publishes."""
     _active(run_id).request("stop")
-    print(f"asked {run_id} to stop")
+    say(f"asked {run_id} to stop")
 
 
 @runs_command.command("pause")
@@ -84,45 +94,52 @@ def stop(run_id: str) -> None:
 def pause(run_id: str) -> None:
     """Pause a run after its current step."""
     _active(run_id).request("pause")
-    print(f"asked {run_id} to pause; go on with: tuillm runs resume {run_id}")
+    say(f"asked {run_id} to pause; go on with: tuillm runs resume {run_id}")
 
 
 @runs_command.command("resume")
 @_id
-def resume(run_id: str) -> None:
-    """Let a paused run go on, or take an ended one up again."""
-    from tuillm.store.launch import resume_run
+@_corpus
+@_changed
+def resume(run_id: str, corpus: tuple[str, ...], changed_text: bool) -> None:
+    """Let a paused run go on, or take an ended one up again with the text it began with."""
+    from tuillm.training import resume as resuming
 
     run = runs.get_run(run_id)
     if run.status().state in ACTIVE:
+        _refuse_text(run, corpus, changed_text)
         run.request("resume")
-        print(f"asked {run_id} to go on")
+        say(f"asked {run_id} to go on")
         return
-    step = resume_run(run)
+    step = resuming.resume(run, corpus=corpus, changed_text=changed_text)
     begin = f"goes on from step {step:,}" if step else "left no checkpoint and begins anew"
-    print(f"{run_id} {begin}; watch it: tuillm runs attach {run_id}")
+    say(f"{run_id} {begin}; watch it: tuillm runs attach {run_id}")
 
 
 @runs_command.command("extend", context_settings={"ignore_unknown_options": True})
 @_id
 @click.argument("wanted", metavar="STEPS")
-def extend(run_id: str, wanted: str) -> None:
+@_corpus
+@_changed
+def extend(run_id: str, wanted: str, corpus: tuple[str, ...], changed_text: bool) -> None:
     """Let a run take STEPS more, be it going or ended; it publishes over its model.
 
     The learning rate rises again to what the longer schedule says.
     """
-    from tuillm.store.launch import resume_run
+    from tuillm.training import resume as resuming
 
     steps = runs.steps_of(wanted)
     run = runs.get_run(run_id)
     state = run.status().state
     if state in ACTIVE:
+        _refuse_text(run, corpus, changed_text)
         run.request("extend", steps)
         paused = f"; it is paused, go on with: tuillm runs resume {run_id}"
-        print(f"asked {run_id} to take {steps:,} steps more{paused if state == 'paused' else ''}")
+        say(f"asked {run_id} to take {steps:,} steps more{paused if state == 'paused' else ''}")
         return
-    print(f"{run_id} goes on from step {resume_run(run, extend=steps):,} for {steps:,} steps more "
-          f"than it had; watch it: tuillm runs attach {run_id}")
+    step = resuming.resume(run, extend=steps, corpus=corpus, changed_text=changed_text)
+    say(f"{run_id} goes on from step {step:,} for {steps:,} steps more than it had; "
+        f"watch it: tuillm runs attach {run_id}")
 
 
 @runs_command.command("rm")
@@ -134,7 +151,7 @@ def rm(run_ids: tuple[str, ...], yes: bool) -> None:
     refuse_unless_confirmed(f"Remove the runs {', '.join(run_ids)}? Their models stay.", yes)
     for run in found:
         runs.remove_run(run)
-        print(f"removed {run.id}")
+        say(f"removed {run.id}")
 
 
 def _list(as_json: bool) -> None:
@@ -143,7 +160,7 @@ def _list(as_json: bool) -> None:
         print_json([run.as_json() for run in found])
         return
     if not found:
-        print("No runs yet. Start one: tuillm train BOOK.txt")
+        say("No runs yet. Start one: tuillm train BOOK.txt")
         return
     columns = ("run", "state", "step", "done", "loss", "bits/byte", "tokens/s", "model",
                "started")
@@ -158,6 +175,14 @@ def _row(run: Run) -> tuple[str, ...]:
         figure(status.train_loss), figure(status.bits_per_byte), count(status.tokens_per_sec),
         status.model or "-", age(status.created),
     )
+
+
+def _refuse_text(run: Run, corpus: tuple[str, ...], changed_text: bool) -> None:
+    """Raise TuillmError for a text that is named for a run that has it in its memory."""
+    if corpus or changed_text:
+        option = "--corpus" if corpus else "--changed-text"
+        raise TuillmError(f"{option} is for a run that has ended, and {run.id!r} is going",
+                          f"tuillm runs stop {run.id}")
 
 
 def _active(run_id: str) -> Run:

@@ -5,15 +5,17 @@ from typing import Any
 
 import click
 
-from tuillm.cli.options import GroupedCommand, setting_options, typed
+from tuillm.cli.options import TrainingCommand, setting_options, typed
+from tuillm.cli.output import safe_console, say
 from tuillm.config import PRESETS, TrainConfig, build_train, read_toml
 from tuillm.errors import TuillmError
+from tuillm.urls import public_url
 
 _PRESETS = "\n".join(f"  {name:<12} {preset.help}" for name, preset in PRESETS.items())
 
 
 @click.command(
-    "train", cls=GroupedCommand,
+    "train", cls=TrainingCommand,
     epilog=f"\b\nPresets:\n{_PRESETS}\n\n\b\nWhat is typed wins over --config, which wins over "
     "the preset.",
 )
@@ -37,6 +39,7 @@ def train_command(
 
     file = read_toml(config_file) if config_file else {}
     config = build_train(typed(settings | {"corpus": corpus}), file, shape_of)
+    config = _without_pipes(config)
     if forecast:
         from tuillm.cli.forecast import show_forecast
 
@@ -55,7 +58,7 @@ def start(
 
     run = start_run(config, replace=replace)
     if detach:
-        print(f"run {run.id} started in the background; watch it: tuillm runs attach {run.id}")
+        say(f"run {run.id} started in the background; watch it: tuillm runs attach {run.id}")
         return None
     try:
         return watch(run, json_lines=json_lines)
@@ -70,8 +73,8 @@ def check(config: TrainConfig, *, replace: bool) -> None:
     from tuillm.text.sources import read_corpus
 
     refuse_to_start(config, replace=replace)
-    _fetch_addresses(config.corpus)
-    read_corpus(config.corpus, config.encoding)
+    _fetch_addresses(config)
+    read_corpus(config.corpus, config.encoding, as_text=config.as_text)
     if config.init_from is not None:
         from tuillm.store.models import find_model
         from tuillm.text.tokenizer import load_tokenizer
@@ -80,26 +83,32 @@ def check(config: TrainConfig, *, replace: bool) -> None:
         refuse_other_kind(load_tokenizer(find_model(config.init_from).path), config)
 
 
-def _fetch_addresses(sources: tuple[str, ...]) -> None:
-    """Download what is an address, with progress, so that the worker finds it in the cache."""
-    from tuillm.text.download import cached_path, download, is_url
+def _without_pipes(config: TrainConfig) -> TrainConfig:
+    """Read what comes through pipes into files, which the worker can read as well."""
+    from tuillm.text.pipes import keep_pipes
 
-    for url in filter(is_url, sources):
-        if cached_path(url).exists():
-            continue
+    corpus = keep_pipes(config.corpus, lambda line: say(line, aside=True))
+    return config.model_copy(update={"corpus": corpus})
+
+
+def _fetch_addresses(config: TrainConfig) -> None:
+    """Download what is an address, with progress, so that the worker finds it in the cache."""
+    from tuillm.text.download import download, is_url
+
+    for url in filter(is_url, config.corpus):
         if not sys.stderr.isatty():
-            download(url)
+            download(url, as_text=config.as_text)
             continue
-        from rich.console import Console
         from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-        columns = (TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task(url, total=None)
+        name = TextColumn("{task.description}", markup=False)
+        columns = (name, DownloadColumn(), TransferSpeedColumn())
+        with Progress(*columns, console=safe_console(stderr=True), transient=True) as progress:
+            task = progress.add_task(public_url(url), total=None)
 
             def report(
                 done: int, total: int | None, progress: Progress = progress, task: Any = task
             ) -> None:
                 progress.update(task, completed=done, total=total)
 
-            download(url, report)
+            download(url, report, as_text=config.as_text)

@@ -4,19 +4,20 @@ Knows the run folder alone: whoever started the run, it looks the same. Ctrl-C a
 stop; pressed again at once, or before the run has stopped, it leaves the run going.
 """
 
-import json
 import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from types import FrameType
 from typing import Any, Protocol
 
 from tuillm.cli.comparing import comparing
+from tuillm.cli.output import complain, print_json_line, say
 from tuillm.errors import TuillmError
 from tuillm.store.jsonl import read_metrics, read_rows
-from tuillm.store.runs import ACTIVE, Run, Status
+from tuillm.store.runs import Run
+from tuillm.store.status import ACTIVE, Status
 from tuillm.units import count, duration, figure
 
 _POLL = 0.1
@@ -49,15 +50,19 @@ def watch(run: Run, *, json_lines: bool = False) -> str | None:
     else:
         view = PlainLines(run)
     try:
-        with _presses() as presses:
+        with closing(view), _presses() as presses:
             status = _follow(run, view, presses)
-    finally:
-        view.close()
+    except SystemExit:  # SIGTERM, or the window was closed
+        complain(_going_on(run))
+        raise
     if status is None:
-        print(f"{run.id} goes on in the background; watch it: tuillm runs attach {run.id}",
-              file=sys.stderr if json_lines else sys.stdout)
+        say(_going_on(run), aside=json_lines)
         return None
     return _tell_end(run, status, quiet=json_lines)
+
+
+def _going_on(run: Run) -> str:
+    return f"{run.id} goes on in the background; watch it: tuillm runs attach {run.id}"
 
 
 def _follow(run: Run, view: View, presses: list[float]) -> Status | None:
@@ -106,17 +111,22 @@ def _tell_end(run: Run, status: Status, quiet: bool) -> str | None:
         )
     if status.state == "failed":
         raise TuillmError(f"run {run.id!r} failed: {status.error}", status.hint or "")
+    if status.state == "stopped" and status.best_step is None and not status.model:
+        if not quiet:
+            say("stopped before the first step: there is no model yet; take it up again: "
+                f"tuillm runs resume {run.id}")
+        return None
     if not quiet:
         loss = "loss" if status.val_tokens == 0 else "held-out loss"
-        print(f"{status.state} after {status.step:,} steps in {duration(status.elapsed)}; "
-              f"kept is the model of step {status.best_step or status.step:,}:")
+        say(f"{status.state} after {status.step:,} steps in {duration(status.elapsed)}; "
+            f"kept is the model of step {status.best_step or status.step:,}:")
         before = (f" (before: {figure(status.before_loss)}, {figure(status.before_bits_per_byte)})"
                   if status.before_loss is not None else "")
-        print(f"{loss} {figure(status.val_loss)} nats/token, "
-              f"{figure(status.bits_per_byte)} bits/byte{before}")
-        print(f"The model is {status.model!r}. Talk to it: tuillm chat {status.model}")
+        say(f"{loss} {figure(status.val_loss)} nats/token, "
+            f"{figure(status.bits_per_byte)} bits/byte{before}")
+        say(f"The model is {status.model!r}. Talk to it: tuillm chat {status.model}")
         if command := comparing(run, status):
-            print(f"Before and after, side by side: {command}")
+            say(f"Before and after, side by side: {command}")
     return status.model
 
 
@@ -126,20 +136,25 @@ class PlainLines:
     def __init__(self, run: Run) -> None:
         self._every, self._shown = 5.0, 0.0
         self._notes: set[str] = set()
-        print(f"run {run.id}", flush=True)
+        self._stage = ""
+        say(f"run {run.id}")
 
     def news(self, status: Status, rows: list[dict[str, Any]], samples: list[str]) -> None:
+        stage = status.doing.partition(",")[0]
+        if stage and stage != self._stage:
+            say(status.doing)
+        self._stage = stage
         for note in status.notes:
             if note not in self._notes:
                 self._notes.add(note)
-                print(f"note: {note}")
+                say(f"note: {note}")
         for row in rows:
             if "step" not in row:  # the mark of a resume
                 continue
             elapsed = row.get("elapsed", 0.0)
             if "val_loss" in row or elapsed - self._shown >= self._every:
                 self._shown = elapsed
-                print(self._line(row), flush=True)
+                say(self._line(row))
 
     def say(self, message: str) -> None:
         pass
@@ -165,18 +180,15 @@ class JsonLines:
 
     def news(self, status: Status, rows: list[dict[str, Any]], samples: list[str]) -> None:
         for row in rows:
-            self._print({"event": "step" if "step" in row else "resumed"} | row)
+            print_json_line({"event": "step" if "step" in row else "resumed"} | row)
         for text in samples:
-            self._print({"event": "sample", "text": text})
+            print_json_line({"event": "sample", "text": text})
         if status.state != self._state:
             self._state = status.state
-            self._print({"event": "state"} | self._run.as_json() | {"state": status.state})
+            print_json_line({"event": "state"} | self._run.as_json() | {"state": status.state})
 
     def say(self, message: str) -> None:
         pass
 
     def close(self) -> None:
         pass
-
-    def _print(self, value: dict[str, Any]) -> None:
-        print(json.dumps(value, ensure_ascii=False), flush=True)

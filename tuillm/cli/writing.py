@@ -4,7 +4,6 @@ Knows tokens as they come from a Sampler; knows no model.
 """
 
 import io
-import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tuillm.cli.output import print_json_line, say, write_text
 from tuillm.config import SamplingConfig
-from tuillm.errors import printable
 
 if TYPE_CHECKING:
     from tuillm.generation import Sampler, Token
@@ -44,7 +43,7 @@ def write_reply(
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="replace")
     if sampler.why_dtype:
-        print(f"computing in {sampler.precision}", file=sys.stderr, flush=True)
+        say(f"computing in {sampler.precision}", aside=True)
     figures = _Figures()
     tokens = figures.count(sampler.stream(prompt, config, num_samples))
     if as_json:
@@ -54,34 +53,26 @@ def write_reply(
     if stats:
         read = len(sampler.tokenizer.encode(prompt or START))
         dtype = str(sampler.dtype).removeprefix("torch.")
-        print(f"{figures.line()} prompt_tokens={read} dtype={dtype}", file=sys.stderr, flush=True)
+        say(f"{figures.line()} prompt_tokens={read} dtype={dtype}", aside=True)
 
 
 def _write_text(tokens: Iterable["Token"], echo: str, num_samples: int) -> None:
     """Stream the first text as it comes; the others follow whole, each under a rule."""
-
-    def show(text: str) -> None:
-        # what would act on a terminal stays away from one
-        sys.stdout.write(printable(text) if terminal else text)
-        sys.stdout.flush()
-
-    terminal = sys.stdout.isatty()
-
     rows = ["" for _ in range(num_samples)]
-    show(echo)
+    write_text(echo)
     for token in tokens:
         rows[token.row] += token.text
         if token.row == 0:
-            show(token.text)
-    show("\n")
+            write_text(token.text)
+    write_text("\n")
     for row in rows[1:]:
-        show(f"{_RULE}\n{echo}{row}\n")
+        write_text(f"{_RULE}\n{echo}{row}\n")
 
 
 def _write_json(tokens: Iterable["Token"]) -> None:
     """Print an object a line, in plain ASCII: no reader can take a character for a line's end."""
     for token in tokens:
-        print(json.dumps({name: getattr(token, name) for name in _FIELDS}), flush=True)
+        print_json_line({name: getattr(token, name) for name in _FIELDS}, ascii_only=True)
 
 
 class _Figures:

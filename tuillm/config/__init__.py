@@ -6,7 +6,7 @@ Knows nothing of torch, of folders or of screens.
 
 from tuillm.config.fields import Setting, settings_of, settings_table
 from tuillm.config.presets import PRESETS, Preset
-from tuillm.config.resolve import build_sampling, build_train, read_toml
+from tuillm.config.resolve import build_sampling, build_train, preset_values, read_toml
 from tuillm.config.sampling import SamplingConfig
 from tuillm.config.train import TrainConfig
 
@@ -18,6 +18,7 @@ __all__ = [
     "TrainConfig",
     "build_sampling",
     "build_train",
+    "preset_values",
     "read_toml",
     "settings_of",
     "settings_table",

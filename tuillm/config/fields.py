@@ -4,11 +4,18 @@ A setting is a pydantic field with a group and one sentence. `settings_of` turns
 fields of a config into plain `Setting` records, so front ends need not know pydantic.
 """
 
+import re
 import types
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, Field
+
+from tuillm.urls import is_url, public_url
+
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
+_KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
 @dataclass(frozen=True)
@@ -26,11 +33,18 @@ class Setting:
     several: bool = False
     unset: str = "auto"
     named: str = ""
+    escapes: bool = False
 
     @property
     def flag(self) -> str:
         """The option of the command line: the name with dashes, unless it was given another."""
         return self.named or "--" + self.name.replace("_", "-")
+
+    @property
+    def allowed(self) -> str:
+        """What the setting takes, in the words of a person."""
+        kind = _KINDS.get(self.type, "") + (" or a list of texts" if self.several else "")
+        return " or ".join(self.choices) or self.range or kind
 
     @property
     def default_text(self) -> str:
@@ -44,21 +58,32 @@ class Setting:
         if isinstance(value, bool):
             return "yes" if value else "no"
         if isinstance(value, tuple | list):
-            return " ".join(map(repr, value)) or "none"
+            return " ".join(map(self.words, value)) or "none"
         if isinstance(value, float):
             return f"{value:.10g}"
-        return repr(value)
+        return repr(public_url(value) if isinstance(value, str) and is_url(value) else value)
 
 
 def setting(
-    default: Any, help: str, *, group: str, flag: str = "", unset: str = "auto", **limits: Any
+    default: Any, help: str, *, group: str, flag: str = "", unset: str = "auto",
+    escapes: bool = False, **limits: Any,
 ) -> Any:
     """Declare a setting: default, one sentence, group, and pydantic limits (ge, gt, le, lt).
 
-    `flag` is its option where that is not the name with dashes; `unset` what None is called.
+    `flag` is its option where that is not the name with dashes; `unset` what None is called;
+    with `escapes` \\n is a line end where it is typed (not in TOML, which has its own). A number
+    without an upper limit ends below 2^63, what any file and library can hold.
     """
+    if limits.keys() & {"ge", "gt"} and not limits.keys() & {"le", "lt"}:
+        limits["lt"] = 2**63
     return Field(default, description=help, **limits,
-                 json_schema_extra={"group": group, "flag": flag, "unset": unset})
+                 json_schema_extra={"group": group, "flag": flag, "unset": unset,
+                                    "escapes": escapes})
+
+
+def with_escapes(text: str) -> str:
+    """Return a typed text with \\n, \\t and \\r as the characters they stand for, \\\\ as a \\."""
+    return re.sub(r"\\([ntr\\])", lambda found: _ESCAPES[found[1]], text)
 
 
 def settings_of(config: type[BaseModel]) -> list[Setting]:
@@ -66,17 +91,22 @@ def settings_of(config: type[BaseModel]) -> list[Setting]:
     return [_read(name, info) for name, info in config.model_fields.items()]
 
 
-def settings_table(config: type[BaseModel]) -> str:
-    """Return all settings of a config class as an aligned text table, group by group."""
+def settings_table(config: type[BaseModel], values: Mapping[str, Any] | None = None) -> str:
+    """Return all settings of a config class as an aligned text table, group by group.
+
+    `values` stand in the place of the defaults: what a preset says, for example.
+    """
+    values = values or {}
     rows = settings_of(config)
     width = max(len(row.name) for row in rows)
     lines: list[str] = []
     for group in dict.fromkeys(row.group for row in rows):
         lines += ["", f"{group}"]
         for row in (row for row in rows if row.group == group):
-            allowed = " | ".join(row.choices) or row.range or row.type.__name__
+            allowed = " | ".join(row.choices) or row.allowed
             lines.append(f"  {row.name:<{width}}  {row.help}")
-            lines.append(f"  {'':<{width}}  {allowed}; default {row.default_text}")
+            value = row.words(values.get(row.name, row.default))
+            lines.append(f"  {'':<{width}}  {allowed}; default {value}")
     return "\n".join(lines[1:])
 
 
@@ -99,6 +129,7 @@ def _read(name: str, info: Any) -> Setting:
         several=several,
         unset=extra.get("unset", "auto"),
         named=extra.get("flag", ""),
+        escapes=extra.get("escapes", False),
     )
 
 

@@ -4,19 +4,20 @@ Knows the order of the layers and how to word a refused value; knows no command 
 """
 
 import os
-import tomllib
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from tuillm.config.fields import settings_of
+from tuillm.config.fields import Setting, settings_of
+from tuillm.config.pointers import pointer
 from tuillm.config.presets import LORA_RATE, PRESETS
 from tuillm.config.sampling import SamplingConfig
-from tuillm.config.single import refused
+from tuillm.config.single import check_setting, refused
 from tuillm.config.train import TrainConfig
-from tuillm.errors import UsageError, brief, did_you_mean
+from tuillm.errors import UsageError, did_you_mean
+from tuillm.typed_files import read_toml_file, shown, words_of
+from tuillm.user_paths import user_path
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -28,6 +29,9 @@ ShapeOf = Callable[[str], Mapping[str, Any]]
 
 _LIMITS = ("max_steps", "minutes")
 _FINETUNE = "finetune"
+# settings that are checked all together, in the end
+_AS_THEY_ARE = ("preset", "init_from")
+_PLACES = ("Sampler.generate and tuillm generate", "Trainer and tuillm train")
 # what a model to start from decides; the last two are facts of its weights alone
 _SHAPE = ("tokenizer", "vocab_size", "n_layer", "n_head", "n_embd", "block_size", "tie_weights",
           "bias", "positions")
@@ -45,19 +49,14 @@ def build_train(
     or its min_lr below which a higher one put the learning rate.
 
     With `init_from` the preset is `finetune` unless one was named, and the shape is that model's,
-    which `shape_of` (store.models.shape_of) tells: a preset's shape gives way silently, and the
-    rate of `finetune` falls with the width. With `lora` the optimizer is adamw at LoRA's own rate.
-    Raises UsageError for an unknown key or preset, for a value out of its range, for one that is
-    not the model's, and for LoRA's own settings where it is off.
+    which `shape_of` (store.models.shape_of) tells; the rate of `finetune` falls with the width.
+    With `lora` the optimizer is adamw at LoRA's own rate. Raises UsageError for an unknown key or
+    preset, for a value out of its range, for one that is not the model's, for a preset that says
+    what shape a model has where that is decided, and for LoRA's own settings where it is off.
     """
-    file = file or {}
+    file, typed = _checked(TrainConfig, file or {}), _checked(TrainConfig, typed)
     parent = typed.get("init_from", file.get("init_from"))
-    default = TrainConfig.model_fields["preset"].default if parent is None else _FINETUNE
-    name = typed.get("preset") or file.get("preset") or default
-    if not isinstance(name, str) or name not in PRESETS:
-        known = "presets: " + ", ".join(PRESETS)
-        raise UsageError(f"unknown preset {brief(name)}",
-                         did_you_mean(name, PRESETS, known) if isinstance(name, str) else known)
+    name = _preset_of(typed, file, parent)
     shape: Mapping[str, Any] = {}
     if shape_of and isinstance(parent, str | os.PathLike):
         shape = shape_of(os.fspath(parent))
@@ -91,23 +90,50 @@ def build_sampling(
     return _validated(SamplingConfig, lower | dict(typed))
 
 
-def read_toml(path: str | Path) -> dict[str, Any]:
+def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the settings of a TOML file; raises UsageError when it cannot be read."""
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return read_toml_file(user_path(path))
     except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:  # numbers of too many digits, too, or nested deep
+        raise UsageError(f"cannot read {path}: {words_of(error)}") from None
+    except ValueError as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from None
 
 
+def preset_values(
+    name: str | None = None, settings: Mapping[str, Any] | None = None,
+    shape_of: ShapeOf | None = None,
+) -> dict[str, Any]:
+    """Return the value that each setting has in a run that names a preset and these settings.
+
+    Without a name it is the preset that such a run takes. Raises UsageError for an unknown one.
+    """
+    typed = dict(settings or {}) | ({"preset": name} if name else {})
+    return build_train(typed, {}, shape_of).model_dump()
+
+
+def _preset_of(typed: Mapping[str, Any], file: Mapping[str, Any], parent: Any) -> str:
+    """Return the preset that was named, or is usual; raises UsageError for one that cannot be."""
+    name = typed.get("preset") or file.get("preset")
+    if name is None or name == "":
+        return str(TrainConfig.model_fields["preset"].default) if parent is None else _FINETUNE
+    if not isinstance(name, str) or name not in PRESETS:
+        known = "presets: " + ", ".join(PRESETS)
+        raise UsageError(f"unknown preset {shown(name)}", did_you_mean(str(name), PRESETS, known))
+    if parent is not None and PRESETS[name].settings.keys() & set(_SHAPE):
+        raise UsageError(
+            f"preset {name!r} says what shape a model has, and {shown(parent)} has its own",
+            f"leave the preset out, or say {_FINETUNE}")
+    return name
+
+
 def _recipe(preset: str, has_parent: bool, shape: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a preset sets, with `has_parent` all but the shape."""
+    """Return what a preset sets; that of a model to start from falls with its width."""
     settings = PRESETS[preset].settings
     if not has_parent:
         return settings
-    recipe = {key: value for key, value in settings.items() if key not in _SHAPE}
-    if preset == _FINETUNE and shape:
+    recipe = dict(settings)
+    if shape:
         recipe["learning_rate"] = _for_width(recipe["learning_rate"], shape)
         if shape["n_embd"] >= _WIDE and shape["block_size"] > _WINDOW:
             recipe |= {"block_size": _WINDOW, "batch_size": _TOKENS // _WINDOW}
@@ -139,7 +165,7 @@ def _shape_taken_over(values: Mapping[str, Any], shape: Mapping[str, Any]) -> di
             continue
         shorter = key == "block_size" and isinstance(value, int) and value < own
         if value != own and not shorter:
-            raise UsageError(f"{key} cannot be {brief(value)}: the model {model!r} has {own!r}",
+            raise UsageError(f"{key} cannot be {shown(value)}: the model {model!r} has {own!r}",
                              "leave it out, or train without --from")
     window = said.get("block_size") or max(2, shape["block_size"])  # 2 is the least there is
     kind = shape.get("tokenizer") or said.get("tokenizer", "auto")
@@ -152,14 +178,36 @@ def _below(rate: Any, floor: Any) -> bool:
     return numbers and rate < floor
 
 
+def _checked(kind: type[Config], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one layer with each single value as its setting has it; raises UsageError."""
+    known = {setting.name: setting for setting in settings_of(kind)}
+    checked = dict(values)
+    for key, value in values.items():
+        setting = _known(kind, known, key)
+        if not setting.several and key not in _AS_THEY_ARE:
+            checked[key] = check_setting(kind, key, value)
+    return checked
+
+
+def _known(kind: type[BaseModel], known: Mapping[str, Setting], key: str) -> Setting:
+    """Return the setting of a name; raises UsageError that says what was meant."""
+    if key in known:
+        return known[key]
+    training = kind is TrainConfig
+    others: dict[str, str] = {
+        each.name: f"{each.name}, of {_PLACES[not training]}"
+        for each in settings_of(SamplingConfig if training else TrainConfig)}
+    others |= {"prompt": "the first argument of generate",
+               "num_samples": "num_samples, of Sampler.generate and tuillm generate"}
+    hint = pointer(key, {name: name for name in known}, others)
+    usual = f"tuillm {'train' if training else 'generate'} --help lists them all"
+    raise UsageError(f"unknown setting {shown(key)}", hint or usual)
+
+
 def _validated(kind: type[Config], values: Mapping[str, Any]) -> Config:
     known = {setting.name: setting for setting in settings_of(kind)}
     for key in values:
-        if key not in known:
-            raise UsageError(
-                f"unknown setting {brief(key)}",
-                did_you_mean(key, known, "tuillm train --help lists them all"),
-            )
+        _known(kind, known, key)
     try:
         return kind(**values)
     except ValidationError as error:

@@ -25,8 +25,10 @@ class SamplingConfig(BaseModel):
         1.0, "above 1 makes tokens that already stand in the context less likely",
         group="sampling", gt=0, le=10,
     )
-    stop: tuple[str, ...] = setting((), "texts that end the reply and are not part of it",
-                                    group="reply")
+    stop: tuple[str, ...] = setting(
+        (), "texts that end the reply and are not part of it; \\n is a line end", group="reply",
+        escapes=True,
+    )
     max_new_tokens: int = setting(200, "longest reply in tokens", group="reply", ge=1,
                                   le=10_000_000)
     n_keep: int = setting(

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from tuillm.config.fields import Setting, settings_of
-from tuillm.errors import UsageError, brief
+from tuillm.errors import UsageError
+from tuillm.typed_files import shown
 
 
 def check_setting(kind: type[BaseModel], name: str, value: Any) -> Any:
@@ -26,8 +27,8 @@ def check_setting(kind: type[BaseModel], name: str, value: Any) -> Any:
 
 def refused(setting: Setting, value: Any) -> UsageError:
     """The error for a value that a setting cannot have: it names both and what is allowed."""
-    allowed = " or ".join(setting.choices) or setting.range or f"a {setting.type.__name__}"
-    return UsageError(f"{setting.name} cannot be {brief(value)}", f"allowed: {allowed}")
+    given = shown(value, number=setting.type in (int, float))
+    return UsageError(f"{setting.name} cannot be {given}", f"allowed: {setting.allowed}")
 
 
 @lru_cache(maxsize=128)

@@ -45,7 +45,12 @@ class TrainConfig(BaseModel):
     )
     preset: str = setting("tiny", "the recipe to start from", group="text")
     encoding: str = setting(
-        "auto", "encoding of the text; auto knows UTF-8, UTF-16 and cp1252", group="text"
+        "auto", "encoding of the text; auto knows UTF-8, UTF-16 and UTF-32, and guesses others",
+        group="text",
+    )
+    as_text: bool = setting(
+        False, "learn the text as it is, also a web page, JSON, XML or another kind of source",
+        group="text",
     )
     tokenizer: Literal["auto", "char", "bpe", "gpt2"] = setting(
         "auto", "how text becomes tokens; bpe learns its pieces from the corpus", group="text"
@@ -134,7 +139,8 @@ class TrainConfig(BaseModel):
     )
     patience: int = setting(0, "evaluations without a better loss before stopping; 0 never stops",
                             group="run", ge=0, le=MOST_STEPS)
-    sample_prompt: str = setting("\n", "text that the samples of a run continue", group="run")
+    sample_prompt: str = setting("\n", "text that the samples of a run continue", group="run",
+                                 escapes=True)
     sample_tokens: int = setting(120, "tokens of each sample; 0 draws none", group="run", ge=0,
                                  le=10_000)
     seed: int = setting(1337, "seed of weights, batches and samples", group="run", ge=0,
@@ -154,10 +160,11 @@ class TrainConfig(BaseModel):
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:
         """A single path stands for a list of one."""
-        several = value if isinstance(value, list | tuple) else [value]
-        if all(isinstance(each, str | os.PathLike) for each in several):
-            return tuple(map(os.fspath, several))
-        return value
+        if isinstance(value, str | os.PathLike):
+            return (os.fspath(value),)
+        if not isinstance(value, list | tuple):
+            return value
+        return tuple(os.fspath(each) if isinstance(each, os.PathLike) else each for each in value)
 
     @field_validator("init_from", mode="before")
     @classmethod

@@ -4,18 +4,20 @@ Holds the newest look at the registry and the runs, taken in a thread, and tells
 when it changed; does in threads what may take long, and says in a toast how it went.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.command import CommandPalette
+from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.signal import Signal
 from textual.worker import get_current_worker
 
 from tuillm.dashboard.commands import ActionCommands, ThemeCommands
 from tuillm.dashboard.failure import write_failure
+from tuillm.dashboard.gate import SafeLines
 from tuillm.dashboard.keymap import read_keymap
 from tuillm.dashboard.pulls import news
 from tuillm.dashboard.screens.models import ModelsScreen
@@ -70,6 +72,7 @@ class Dashboard(App[None]):
 
     def __init__(self) -> None:
         super().__init__()
+        self._safe_lines = SafeLines()
         self.models: list[Model] = []
         self.runs: list[RunEntry] = []
         self.pulls: list[PullStatus] = []
@@ -86,6 +89,13 @@ class Dashboard(App[None]):
     def on_mount(self) -> None:
         self.call_after_refresh(self._load_rest)
 
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        return [*super().get_line_filters(), self._safe_lines]
+
+    def notify(self, message: str, **options: Any) -> None:
+        """Say something in a toast: as it is, for there may be names in it, and no markup."""
+        super().notify(printable(message), **options | {"markup": False})
+
     # what the screens use
 
     def look(self) -> None:
@@ -97,7 +107,7 @@ class Dashboard(App[None]):
     def told(self, error: TuillmError) -> None:
         """Say what went wrong, in a toast."""
         self.clear_notifications()  # what was wrong before is of no interest any more
-        self.notify(printable(str(error)), severity="error", timeout=8, markup=False)
+        self.notify(str(error), severity="error", timeout=8)
 
     def attempt(
         self, action: Callable[[], object], said: str = "",
@@ -120,7 +130,7 @@ class Dashboard(App[None]):
                 return
             words = result if isinstance(result, str) else said
             if words:
-                self.call_from_thread(self.notify, printable(words), markup=False)
+                self.call_from_thread(self.notify, words)
             self.call_from_thread(then)
             self.call_from_thread(self.look)
 
@@ -260,7 +270,7 @@ class Dashboard(App[None]):
         keymap, more = read_keymap()
         self.set_keymap(keymap)
         for error in [*errors, *more]:
-            self.notify(printable(str(error)), severity="warning", timeout=10, markup=False)
+            self.notify(str(error), severity="warning", timeout=10)
 
     # the disk
 
@@ -297,7 +307,7 @@ class Dashboard(App[None]):
                 if isinstance(heard, TuillmError):
                     self.told(heard)
                 else:
-                    self.notify(printable(heard), markup=False)
+                    self.notify(heard)
 
     def _tell(self) -> None:
         self.models_changed.publish(None)

@@ -5,12 +5,12 @@ Runs `tuillm chat NAME` as a child process; prompt-toolkit cannot run inside Tex
 
 import signal
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 from textual.app import SuspendNotSupported
 
 from tuillm.errors import TuillmError
+from tuillm.store.processes import module_command, module_environment
 
 if TYPE_CHECKING:
     from tuillm.dashboard.app import Dashboard
@@ -25,7 +25,8 @@ def open_chat(app: "Dashboard", name: str) -> None:
         with app.suspend():
             # nothing may be raised in here: Textual would not come back (its issue 6692)
             try:
-                code = subprocess.run([sys.executable, "-m", "tuillm", "chat", name]).returncode
+                code = subprocess.run(module_command("tuillm", "chat", "--", name),
+                                      env=module_environment()).returncode
                 if code:
                     _wait_for_enter()
             except (OSError, ValueError) as error:

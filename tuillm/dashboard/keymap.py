@@ -7,7 +7,6 @@ Knows the ids of all bindings by importing the screens and widgets, when a key m
 """
 
 import pkgutil
-import tomllib
 from importlib import import_module
 
 from textual.binding import Binding
@@ -15,6 +14,7 @@ from textual.dom import DOMNode
 
 from tuillm.errors import TuillmError, did_you_mean
 from tuillm.store.paths import config_dir
+from tuillm.typed_files import read_toml_file, shown, words_of
 
 FILE = "keymap.toml"
 
@@ -22,15 +22,16 @@ FILE = "keymap.toml"
 def read_keymap() -> tuple[dict[str, str], list[TuillmError]]:
     """Return keys by binding id, and what is wrong with the lines that were passed over."""
     path = config_dir() / FILE
-    if not path.exists():
-        return {}, []
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = read_toml_file(path)
+    except FileNotFoundError:
+        return {}, []
     except (OSError, ValueError) as error:
-        return {}, [TuillmError(f"{path} cannot be read: {error}", "the usual keys are in use")]
+        return {}, [TuillmError(f"{path} cannot be read: {words_of(error)}",
+                                "the usual keys are in use")]
     table = content.get("keys", content)
     if not isinstance(table, dict):
-        return {}, [TuillmError(f"{path}: keys is {table!r}", "it is a table: [keys]")]
+        return {}, [TuillmError(f"{path}: keys is {shown(table)}", "it is a table: [keys]")]
     known = {binding.id for binding in all_bindings()}
     keymap: dict[str, str] = {}
     errors = []
@@ -40,7 +41,7 @@ def read_keymap() -> tuple[dict[str, str], list[TuillmError]]:
             errors.append(TuillmError(f"{path}: no key has the id {name!r}", hint))
         elif not isinstance(keys, str) or not all(key.strip() for key in keys.split(",")):
             hint = f'write it like "{name}" = "f5" or "f5,x"'
-            errors.append(TuillmError(f"{path}: {name} is {keys!r}", hint))
+            errors.append(TuillmError(f"{path}: {name} is {shown(keys)}", hint))
         else:
             keymap[name] = keys
     return keymap, errors

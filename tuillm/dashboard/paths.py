@@ -6,7 +6,7 @@ Knows text and the file system; draws nothing.
 import os
 import shlex
 from pathlib import Path
-from urllib.parse import unquote, urlparse
+from urllib.parse import unquote
 
 from textual.suggester import Suggester
 
@@ -38,7 +38,8 @@ def dropped_paths(text: str) -> str:
     for line in text.splitlines():
         line = line.strip()
         if line.startswith("file://"):
-            paths.append(unquote(urlparse(line).path))
+            host_and_path = unquote(line.removeprefix("file://"))
+            paths.append(host_and_path[max(host_and_path.find("/"), 0):])
         elif line:
             paths += split_paths(line)
     if not paths or not all(os.path.exists(path) for path in paths):
@@ -67,6 +68,6 @@ class PathSuggester(Suggester):
                            for entry in os.scandir(folder)
                            if entry.name.startswith(beginning) and not (
                                entry.name.startswith(".") and not beginning))
-        except OSError:
+        except (OSError, ValueError):  # no such folder; a NUL in its name
             return None
         return value + names[0][len(beginning):] if names else None

@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 
 from tuillm.config import SamplingConfig, build_sampling, settings_table
+from tuillm.config.pointers import Answering
 from tuillm.errors import UsageError
 from tuillm.generation.context import Context
 from tuillm.generation.heal import Reading, read_prompt
 from tuillm.generation.sampling import sample
 from tuillm.generation.text_stream import TextStream
+from tuillm.generation.threads import settle
 from tuillm.model import GPT, choose_device, choose_dtype, pack, read_model
 from tuillm.store.models import find_model
 from tuillm.text import Tokenizer, load_tokenizer
@@ -65,7 +67,7 @@ class Beginning:
     logits: Tensor | None = None
 
 
-class Sampler:
+class Sampler(metaclass=Answering):
     """A loaded model and its tokenizer: `Sampler("book").generate("Once upon a time")`."""
 
     def __init__(
@@ -81,16 +83,17 @@ class Sampler:
         place = choose_device(device)
         model = read_model(found.path, head_apart=place.type == "cpu")
         kind, self.why_dtype = choose_dtype(dtype, place, model.config.parameter_count)
-        self._set_up(pack(model, kind, place), load_tokenizer(found.path))
+        self._set_up(pack(model, kind, place), load_tokenizer(found.path),
+                     at_eot=found.card.starts_at_eot)
         self.name = found.name
         self.path: Path | None = found.path
         self.dtype = kind
 
     @classmethod
-    def of(cls, model: GPT, tokenizer: Tokenizer) -> Self:
-        """Return a sampler of a model in memory, used as it is."""
+    def of(cls, model: GPT, tokenizer: Tokenizer, *, at_eot: bool = False) -> Self:
+        """Return a sampler of a model in memory, used as it is; `at_eot` as in its card."""
         self = cls.__new__(cls)
-        self._set_up(model, tokenizer)
+        self._set_up(model, tokenizer, at_eot=at_eot)
         self.name, self.path, self.dtype = "", None, model.wte.weight.dtype
         self.why_dtype = ""
         return self
@@ -101,9 +104,14 @@ class Sampler:
         name = str(self.dtype).removeprefix("torch.")
         return f"{name}: {self.why_dtype}" if self.why_dtype else name
 
-    def _set_up(self, model: GPT, tokenizer: Tokenizer) -> None:
+    def _set_up(self, model: GPT, tokenizer: Tokenizer, *, at_eot: bool) -> None:
         self.model = model
         self.tokenizer = tokenizer
+        # what an empty prompt is: a newline, or the end of text behind which the book begins
+        self.start = tokenizer.encode(START)
+        self.at_eot = at_eot and tokenizer.eot is not None
+        if at_eot and tokenizer.eot is not None:
+            self.start = [tokenizer.eot]
         self.context = Context(model)
         self._turn = 0
 
@@ -123,7 +131,7 @@ class Sampler:
         num_samples: int = 1,
         **settings: Any,
     ) -> Iterator[Token]:
-        """Yield the tokens that continue a prompt (text or ids; empty means a newline).
+        """Yield the tokens that continue a prompt (text or ids); empty, or a newline, is `start`.
 
         `config` may be a function that gives the settings of the moment: it is asked before each
         token, while stop, heal, n_keep and seed hold from the first time on. `settings` overlay a
@@ -139,8 +147,10 @@ class Sampler:
         if num_samples < 1:
             raise UsageError(f"num_samples cannot be {num_samples}", "allowed: 1 or more")
         heal = config.heal and isinstance(prompt, str)  # ids mean these very ids
+        if prompt == START:  # the same as nothing at all
+            prompt = ""
         ids = self.tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt)
-        ids, n_keep = ids or self.tokenizer.encode(START), config.n_keep
+        ids, n_keep = ids or self.start, config.n_keep
         first = secrets.randbits(48) if config.seed is None else config.seed
         replies = [_Reply(self.tokenizer, Beginning(TextStream(self.tokenizer, config.stop), seed))
                    for seed in range(first, first + num_samples)]
@@ -179,6 +189,7 @@ class Sampler:
         self, settings: Settings, replies: "list[_Reply]", n_keep: int,
         read: Callable[[], tuple[Reading, Tensor, int]],
     ) -> Iterator[Token]:
+        settle(self.model)
         self._turn += 1
         turn, context, count = self._turn, self.context, len(replies)
         generators = [reply.generator for reply in replies]

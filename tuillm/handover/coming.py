@@ -17,6 +17,7 @@ from tuillm.model.nanogpt import read_checkpoint
 from tuillm.store.models import ModelCard, publish, read_card, refuse_if_taken
 from tuillm.store.names import check_name, name_from
 from tuillm.text import Tokenizer
+from tuillm.user_paths import user_path
 
 _NO_NAMES = ("ckpt", "model", "pytorch_model", "checkpoint", "config")
 _CHECKPOINT = "ckpt.pt"
@@ -96,7 +97,7 @@ def _known(model: GPT, tokenizer: Tokenizer) -> dict[str, object]:
 
 def _recognised(source: str) -> Path:
     """Return the folder or file to read; a folder that holds nanoGPT's checkpoint is that."""
-    path = Path(os.path.abspath(os.path.expanduser(source)))
+    path = Path(os.path.abspath(user_path(source)))
     if path.is_dir():
         if (path / "config.json").exists():
             return path

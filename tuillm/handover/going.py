@@ -3,6 +3,7 @@
 Nothing half-written is ever seen under the name asked for.
 """
 
+import re
 import shutil
 from dataclasses import dataclass
 from errno import ENOSPC
@@ -57,13 +58,19 @@ def export(name: str, target: Path, to: str = "hf", dtype: str | None = None) ->
     _refuse_if_full(path, model, dtype)
     if to == "gguf":
         with new_file(path) as file:
-            write_gguf(model, vocabulary, file, found.name, dtype)
+            write_gguf(model, vocabulary, file, _plain(found.name), dtype)
     else:
         with new_folder(target) as folder:
-            write_gguf(model, vocabulary, folder / f"{found.name}.gguf", found.name, dtype)
+            name = _plain(found.name)  # it stands in the Modelfile
+            write_gguf(model, vocabulary, folder / f"{name}.gguf", name, dtype)
             write_text(folder / "Modelfile", modelfile(
-                found.card, f"{found.name}.gguf", model.config.block_size))
+                found.card, f"{name}.gguf", model.config.block_size))
     return Exported(path, _notes(model))
+
+
+def _plain(name: str) -> str:
+    """A folder's name, which need not be one of ours, as every program can read it."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".-") or "model"
 
 
 def _prepared(found: Model, dtype: str) -> tuple[GPT, Vocabulary]:

@@ -9,7 +9,9 @@ from pathlib import Path
 from tuillm.errors import TuillmError, UsageError
 from tuillm.text import Tokenizer, load_tokenizer, make_tokenizer, read_corpus
 from tuillm.text.meta import read_characters
+from tuillm.text.pipes import keep_pipes
 from tuillm.text.tokenizer import GPT2_ENTRIES, tokenizer_of_characters
+from tuillm.user_paths import user_path
 
 _META = "meta.pkl"
 _GPT2_ROUNDED = 50_304  # to which nanoGPT rounds GPT-2's vocabulary up
@@ -61,12 +63,12 @@ def _named(wanted: Wanted) -> Tokenizer | None:
     if wanted.corpus and wanted.tokenizer:
         raise UsageError("--corpus and --tokenizer both name a vocabulary", "give one of them")
     if wanted.corpus:  # as nanoGPT does it
-        return tokenizer_of_characters(sorted(set(read_corpus((wanted.corpus,)).text)))
+        return tokenizer_of_characters(sorted(set(read_corpus(keep_pipes((wanted.corpus,))).text)))
     if not wanted.tokenizer:
         return None
     if wanted.tokenizer == "gpt2":
         return make_tokenizer("gpt2", [])
-    place = Path(wanted.tokenizer).expanduser()
+    place = user_path(wanted.tokenizer)
     if place.is_file():
         if place.suffix == ".pkl":
             return tokenizer_of_characters(read_characters(place))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tuillm.errors import DiskError, TuillmError
+from tuillm.json_text import to_json
 from tuillm.store.interrupts import uninterrupted
 from tuillm.store.locks import Lock, Taken, inherited, is_held, take
 from tuillm.store.paths import ensure_dir
@@ -87,7 +88,7 @@ def make_private(path: Path) -> Path:
 
 def write_json(path: Path, value: Any) -> None:
     """Replace `path` by a JSON document in one step."""
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    write_text(path, to_json(value, indent=2) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -111,7 +112,7 @@ def append_json(path: Path, value: Any) -> None:
     A line that a crash or a full disk tore before is ended first, so that it spoils no other;
     one that another process is just writing may look torn, which costs an empty line.
     """
-    line = (json.dumps(value, ensure_ascii=False) + "\n").encode()
+    line = (to_json(value) + "\n").encode()
     try:
         with uninterrupted():
             handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)

@@ -6,7 +6,6 @@ forecasts in a thread and cancels the process as soon as they are of no use.
 
 import json
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -14,6 +13,8 @@ from typing import Any, Self
 
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError
+from tuillm.json_text import to_json
+from tuillm.store.processes import lower_priority, module_command, module_environment
 
 _MODULE = "tuillm.training.forecast"
 
@@ -88,12 +89,14 @@ class ForecastProcess:
         """Start the process; returns at once."""
         self._cancelled = self._reading = False
         with tempfile.TemporaryFile() as settings:  # a pipe might fill up before it is read
-            settings.write(config.model_dump_json().encode())
+            settings.write(to_json(config.model_dump(mode="json")).encode())
             settings.seek(0)
             self._process = subprocess.Popen(
-                [sys.executable, "-m", _MODULE], stdin=settings, stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL, start_new_session=True, text=True, encoding="utf-8",
+                module_command(_MODULE), env=module_environment(),
+                stdin=settings, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                start_new_session=True, text=True, encoding="utf-8",
             )
+        lower_priority(self._process.pid)
 
     @property
     def pid(self) -> int:

@@ -21,6 +21,7 @@ from tuillm.config.safetensors import read_header
 from tuillm.config.shape import GPTConfig
 from tuillm.errors import TuillmError
 from tuillm.store.hubnames import Source
+from tuillm.urls import hide_secrets, public_url
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 # small ones first: what cannot work is known before the weights are fetched
@@ -161,8 +162,8 @@ def check_settings() -> None:
     endpoint = os.environ.get("HF_ENDPOINT", "")
     try:
         urlsplit(endpoint).port  # noqa: B018
-    except ValueError as error:
-        raise TuillmError(f"HF_ENDPOINT is no http address: {endpoint!r}: {error}",
+    except ValueError:
+        raise TuillmError(f"HF_ENDPOINT is no http address: {public_url(endpoint)!r}",
                           "unset it") from None
     from huggingface_hub import get_token
 
@@ -175,7 +176,7 @@ def host() -> str:
     """The hub's host: huggingface.co, or that of HF_ENDPOINT."""
     from huggingface_hub import constants
 
-    return urlsplit(constants.ENDPOINT).netloc or constants.ENDPOINT
+    return urlsplit(public_url(constants.ENDPOINT)).netloc or public_url(constants.ENDPOINT)
 
 
 def request_errors() -> type[Exception]:
@@ -217,8 +218,9 @@ def _unreachable(error: Exception) -> TuillmError:
     if "Timeout" in kind:
         return TuillmError(f"{host()} does not answer", "try again")
     if kind in ("UnsupportedProtocol", "InvalidURL"):
-        return TuillmError(f"HF_ENDPOINT is no http address: {error}", "unset it")
-    return TuillmError(f"{host()} cannot be reached: {str(error) or kind}",
+        return TuillmError(f"HF_ENDPOINT is no http address: {hide_secrets(str(error))}",
+                           "unset it")
+    return TuillmError(f"{host()} cannot be reached: {hide_secrets(str(error)) or kind}",
                        "connect to the network and try again")
 
 

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from tuillm.errors import UsageError, did_you_mean
+from tuillm.urls import public_url
 
 SHORT_NAMES = {name: f"openai-community/{name}"
                for name in ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")}
@@ -48,6 +49,7 @@ def hub_source(text: str, revision: str = "") -> Source:
     repo = SHORT_NAMES.get(typed, typed)
     if not _REPO.fullmatch(repo):
         hint = f"{', '.join(SHORT_NAMES)}, or ORG/NAME as on huggingface.co"
+        typed = public_url(text) if "://" in text else typed
         raise UsageError(f"{typed!r} is no name of the hub", did_you_mean(typed, SHORT_NAMES, hint))
     if at and revision and behind != revision:
         raise UsageError(f"two revisions were named, {behind!r} and {revision!r}", "name one")

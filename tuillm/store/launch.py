@@ -3,29 +3,30 @@
 Knows the worker only by its module's name: importing it would cost torch.
 """
 
+import json
 from contextlib import suppress
 
 from tuillm.config import TrainConfig
-from tuillm.errors import TuillmError, UsageError
+from tuillm.errors import TuillmError, UsageError, brief
 from tuillm.store.devices import refuse_missing_device
 from tuillm.store.files import read_json, recover_folder, remove_folder
 from tuillm.store.interrupts import uninterrupted
+from tuillm.store.jsonl import is_step
 from tuillm.store.locks import Lock
 from tuillm.store.models import find_model, refuse_if_taken
 from tuillm.store.paths import ensure_dir, models_dir, runs_dir
 from tuillm.store.processes import start_detached, this_process
 from tuillm.store.runs import (
-    ACTIVE,
-    RESUMABLE,
     Run,
-    Status,
     active_run_for,
     check_extension,
     create_run,
     model_name,
     remove_run,
 )
+from tuillm.store.status import ACTIVE, RESUMABLE, Status
 from tuillm.store.usage import refuse_if_used
+from tuillm.urls import ADDRESSES, has_secrets, is_url, stored_url
 
 _WORKER = "tuillm.training.worker"
 
@@ -61,15 +62,29 @@ def start_run(config: TrainConfig, *, replace: bool = False) -> Run:
 
     `replace` lets the run publish over a model of the same name.
     """
+    secret = {stored_url(source): source for source in config.corpus
+              if is_url(source) and has_secrets(source)}
+    # handed on, never written down: what is not in the cache yet has to be fetched with them
+    environment = {ADDRESSES: json.dumps(secret)} if secret else {}
     with uninterrupted():
         run = create_run(config, this_process())
         try:
             with run.take() as lock:
-                _spawn(run, ["--replace"] if replace else [], lock)
+                _spawn(run, ["--replace"] if replace else [], lock, environment)
         except (TuillmError, OSError):
             remove_folder(run.path)
             raise
     return run
+
+
+def refuse_to_resume(run: Run, extend: int = 0) -> None:
+    """Raise TuillmError when a run is still going, or has finished and is not extended.
+
+    Raises UsageError for steps that are none.
+    """
+    if extend:
+        check_extension(extend)
+    _refuse_state(run, run.status(), extend)
 
 
 def forget_vain_start(run: Run) -> None:
@@ -85,25 +100,29 @@ def forget_vain_start(run: Run) -> None:
             remove_run(run)
 
 
-def resume_run(run: Run, *, extend: int = 0) -> int:
+def resume_run(run: Run, *, extend: int = 0, changed_text: bool = False) -> int:
     """Start a new worker that takes an ended run up again; return the step it goes on from.
 
     That is the last checkpoint's, or 0 for a run that ended before its first one and so begins
-    anew. With `extend` the run takes that many steps more, which a finished one can do as well.
-    Raises TuillmError when the run is still going, or has finished and is not extended. Of several
-    calls at once one starts a worker.
+    anew. With `extend` the run takes that many steps more, which a finished one can do as well;
+    with `changed_text` it may learn another text than before. Whoever may, calls
+    `training.resume`, which looks at the text first. Raises as `refuse_to_resume`, and TuillmError
+    when there is no checkpoint, or a damaged one. Of several calls at once one starts a worker.
     """
-    options = ["--extend", str(check_extension(extend))] if extend else []
-    _refuse_to_resume(run, run.status(), extend)
+    refuse_to_resume(run, extend)
+    options = ["--extend", str(extend)] if extend else []
+    options += ["--changed-text"] if changed_text else []
     with uninterrupted(), run.take() as lock:
         status = run.recorded()  # which another call may have changed since
         if status.state not in ACTIVE:  # that of a worker is the trace of one that died
-            _refuse_to_resume(run, status, extend)
+            _refuse_state(run, status, extend)
         recover_folder(run.last)
         checkpoint = run.last / "trainer.json"
         if status.state == "finished" and not checkpoint.exists():
             raise TuillmError(f"run {run.id!r} has no checkpoint to go on from in {run.last}")
-        step = int(read_json(checkpoint).get("step", 0)) if checkpoint.exists() else 0
+        step = read_json(checkpoint).get("step", 0) if checkpoint.exists() else 0
+        if not is_step(step):
+            raise TuillmError(f"checkpoint {run.last} is damaged: its step is {brief(step)}")
         me = this_process()
         run.control.unlink(missing_ok=True)
         fresh = {"state": "preparing", "pid": me.pid, "process_started": me.started, "error": None}
@@ -112,7 +131,7 @@ def resume_run(run: Run, *, extend: int = 0) -> int:
     return step
 
 
-def _refuse_to_resume(run: Run, status: Status, extend: int) -> None:
+def _refuse_state(run: Run, status: Status, extend: int) -> None:
     """Raise TuillmError for a run that is going, or has finished and is not to be extended."""
     if status.state not in RESUMABLE and not (status.state == "finished" and extend):
         words = "has finished" if status.state == "finished" else f"is {status.state}"
@@ -120,9 +139,12 @@ def _refuse_to_resume(run: Run, status: Status, extend: int) -> None:
                           f"more steps: tuillm runs extend {run.id} STEPS")
 
 
-def _spawn(run: Run, options: list[str], lock: Lock) -> None:
+def _spawn(
+    run: Run, options: list[str], lock: Lock, environment: dict[str, str] | None = None
+) -> None:
     """Start a worker that holds the run's lock from its first moment on."""
-    owner = start_detached(_WORKER, [str(run.path), *options], run.log, lock=lock)
+    owner = start_detached(_WORKER, [str(run.path), *options], run.log, lock=lock,
+                           environment=environment)
     if lock.fd is None and (status := run.recorded()).state == "preparing":
         # without a lock the worker is known by its number, which it writes down only later
         run.write_status(status.model_copy(

@@ -32,6 +32,7 @@ from tuillm.store.names import check_name
 from tuillm.store.paths import data_dir, ensure_dir, models_dir
 from tuillm.store.temporary import clear_leftovers
 from tuillm.store.usage import refuse_if_used, using
+from tuillm.user_paths import path_problem, user_path
 
 CARD = "tuillm.json"
 WEIGHTS = "model.safetensors"
@@ -43,8 +44,9 @@ class ModelCard(BaseModel):
     Losses are of the held-out text, or, where `held_out` is false, of the training text itself:
     `val_loss` in nats per token, `bits_per_byte` in bits per UTF-8 byte, which compares across
     tokenizers. `source` and `revision` are the hub's repository and commit that a model was pulled
-    from. `lora` says with which adapters it was fine-tuned, if it was. `created` is seconds since
-    1970.
+    from. `lora` says with which adapters it was fine-tuned, if it was. `starts_at_eot` says that an
+    empty prompt is best begun behind the end-of-text token, where the texts it knows begin.
+    `created` is seconds since 1970.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -67,6 +69,7 @@ class ModelCard(BaseModel):
     val_loss: float | None = None
     bits_per_byte: float | None = None
     held_out: bool = True
+    starts_at_eot: bool = False
     created: float | None = None
     tuillm_version: str | None = None
 
@@ -120,10 +123,13 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Model:
     name and for a damaged folder.
     """
     text = os.fspath(name_or_path)
-    registered = text == Path(text).name and os.path.isdir(models_dir() / text)
-    if not registered and os.path.isfile(Path(text) / "config.json"):
-        model = read_model(Path(text).absolute())
-    elif not registered and text != Path(text).name and os.path.isdir(text):
+    named = text == Path(text).name
+    registered = named and os.path.isdir(models_dir() / text)
+    # a name that is too long for any file is still looked for, and missed, in the registry
+    folder = None if registered or (named and path_problem(text)) else user_path(text)
+    if folder and os.path.isfile(folder / "config.json"):
+        model = read_model(folder.absolute())
+    elif folder and not named and os.path.isdir(folder):
         raise TuillmError(f"the folder {text} holds no model", "a model folder has a config.json")
     else:
         model = get_model(text)

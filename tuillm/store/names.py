@@ -6,6 +6,7 @@ from pathlib import PurePath
 from urllib.parse import unquote
 
 from tuillm.errors import UsageError
+from tuillm.urls import public_url
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -25,7 +26,7 @@ def name_from(source: str) -> str:
 
     Accents are dropped; letters outside ASCII have no place in a name.
     """
-    path = source.split("?")[0].rstrip("/")
+    path = public_url(source).rstrip("/")
     stem = PurePath(unquote(path) if "://" in source else path).stem
     plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("._-")[:64].rstrip("._-")

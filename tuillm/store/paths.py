@@ -11,7 +11,8 @@ from pathlib import Path
 
 import platformdirs
 
-from tuillm.errors import DiskError
+from tuillm.errors import DiskError, UsageError
+from tuillm.user_paths import user_path
 
 
 def data_dir() -> Path:
@@ -91,7 +92,15 @@ def passing_dir() -> Path:
 
 def _home(part: str) -> Path | None:
     home = os.environ.get("TUILLM_HOME")
-    return Path(home).expanduser().absolute() / part if home else None
+    return _folder_named(home) / part if home else None
+
+
+@cache
+def _folder_named(home: str) -> Path:
+    try:
+        return user_path(home).absolute()
+    except UsageError as error:
+        raise UsageError(f"TUILLM_HOME is no folder: {error.message}", error.hint) from None
 
 
 def _platform() -> platformdirs.PlatformDirs:

@@ -279,7 +279,7 @@ class _Work:
     def _tell_end(self, error: BaseException) -> None:
         self._count()
         with suppress(TuillmError):  # on a full disk that cannot be written down
-            if isinstance(error, Cancelled | KeyboardInterrupt):
+            if isinstance(error, Cancelled | KeyboardInterrupt | SystemExit):
                 self._tell("cancelled")
             elif isinstance(error, TuillmError):
                 self._tell("failed", error.message, error.hint)

@@ -5,6 +5,7 @@ Says what is known and measured, and no more. Knows cards and configs; opens no 
 
 from typing import Any
 
+from tuillm.errors import printable
 from tuillm.store.models import Model
 
 README = "README.md"
@@ -19,7 +20,7 @@ _ORIGINS = {
 def model_readme(model: Model) -> str:
     """Return the model card of a model as Markdown, with the hub's front matter."""
     parts = (_FRONT, f"# {_plain(model.name)}", _what(model), _facts(model), _use(model), _LIMITS)
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return printable("\n\n".join(part for part in parts if part)) + "\n"
 
 
 _FRONT = """\

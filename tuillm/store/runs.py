@@ -1,6 +1,7 @@
 """Run folders: the only thing between a worker and whoever watches or steers it.
 
     run.json        the TrainConfig; never changes
+    corpus.json     where the text is now, if it is no longer where run.json says
     status.json     replaced whole: state, process, step, best, eta, error (see Status)
     metrics.jsonl   one object a step
     samples.jsonl   text sampled at each evaluation
@@ -13,16 +14,15 @@ Knows files and processes; knows nothing of torch, and draws nothing.
 """
 
 import itertools
-import math
 import os
 import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeGuard, get_args
+from typing import Any, Literal, TypeGuard, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from tuillm.config import TrainConfig
 from tuillm.config.train import MOST_STEPS
@@ -41,57 +41,12 @@ from tuillm.store.locks import Lock
 from tuillm.store.names import check_name, name_from
 from tuillm.store.paths import ensure_dir, runs_dir
 from tuillm.store.processes import ProcessId, owner_lives
+from tuillm.store.status import ACTIVE, Status
 from tuillm.store.temporary import clear_leftovers, temporary_folder
+from tuillm.urls import stored_url
+from tuillm.user_paths import user_path
 
-State = Literal["preparing", "running", "paused", "finished", "stopped", "failed", "lost"]
 Request = Literal["pause", "resume", "stop", "eval", "sample", "extend"]
-
-ACTIVE: tuple[State, ...] = ("preparing", "running", "paused")
-RESUMABLE: tuple[State, ...] = ("stopped", "failed", "lost")
-# what a front end may print and calculate with, whatever stands in the file
-_Count = Annotated[int, Field(ge=0, le=2**53)]
-_Figure = Annotated[float | None, BeforeValidator(
-    lambda value: None if isinstance(value, float) and not math.isfinite(value) else value)]
-
-
-class Status(BaseModel):
-    """The contents of `status.json`. Times are seconds; `heartbeat`, `created` since 1970.
-
-    `val_loss` and `bits_per_byte` are the best so far, `best_step` when that was; `notes`
-    are sentences about what was decided for the person; `model` is the published name.
-    `before_loss` and `before_bits_per_byte` are those of the model that the run started from.
-    `extended_steps` is by how much the run was extended beyond its settings, all in all.
-    """
-
-    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
-
-    state: State = "preparing"
-    pid: _Count = 0
-    process_started: float = 0.0
-    created: float = 0.0
-    heartbeat: float = 0.0
-    step: _Count = 0
-    progress: float = 0.0
-    epoch: float = 0.0
-    elapsed: float = 0.0
-    eta: _Figure = None
-    extended_steps: _Count = 0
-    train_loss: _Figure = None
-    tokens_per_sec: _Figure = None
-    val_loss: _Figure = None
-    bits_per_byte: _Figure = None
-    best_step: _Count | None = None
-    before_loss: _Figure = None
-    before_bits_per_byte: _Figure = None
-    parameters: _Count | None = None
-    train_tokens: _Count | None = None
-    val_tokens: _Count | None = None
-    device: str | None = None
-    dtype: str | None = None
-    notes: tuple[str, ...] = ()
-    model: str | None = None
-    error: str | None = None
-    hint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -111,9 +66,15 @@ class Run:
 
     @property
     def config(self) -> TrainConfig:
-        """The settings of the run; raises TuillmError when `run.json` is damaged."""
+        """The settings of the run, with its text where it is now.
+
+        Raises TuillmError when `run.json` or `corpus.json` is damaged.
+        """
+        values, moved = read_json(self.path / "run.json"), self.path / "corpus.json"
+        if moved.exists():
+            values["corpus"] = read_json(moved).get("corpus")
         try:
-            return TrainConfig.model_validate(read_json(self.path / "run.json"))
+            return TrainConfig.model_validate(values)
         except ValidationError as error:
             problem = error.errors()[0]["msg"]
             raise TuillmError(f"{self.path / 'run.json'} is damaged: {problem}") from None
@@ -149,6 +110,10 @@ class Run:
         return hold(self.lock, lambda: TuillmError(
             f"run {self.id!r} has a worker already", f"watch it: tuillm runs attach {self.id}"),
             wait=2)  # one that has just ended
+
+    def move_corpus(self, corpus: tuple[str, ...]) -> None:
+        """Note that the text is now at these absolute paths or addresses; `run.json` stays."""
+        write_json(self.path / "corpus.json", {"corpus": corpus, "moved": time.time()})
 
     def write_status(self, status: Status) -> None:
         """Replace `status.json`."""
@@ -215,7 +180,8 @@ def model_name(config: TrainConfig) -> str:
 def create_run(config: TrainConfig, process: ProcessId) -> Run:
     """Make a new run folder `NAME-1`, `NAME-2`... in state `preparing`, owned by `process`.
 
-    Its paths are absolute from then on: a run may be taken up again from any directory.
+    Its paths are absolute from then on: a run may be taken up again from any directory. Its
+    addresses are without their secrets: what was fetched with them is found in the cache.
     """
     ensure_dir(runs_dir())
     clear_leftovers(runs_dir())
@@ -319,11 +285,11 @@ def _is_extension(steps: Any) -> TypeGuard[int]:
 
 
 def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
-    corpus = tuple(source if "://" in source else os.path.abspath(os.path.expanduser(source))
+    corpus = tuple(stored_url(source) if "://" in source else os.path.abspath(user_path(source))
                    for source in config.corpus)
     parent = config.init_from
     if parent and parent != os.path.basename(parent):  # a folder, no name of the registry
-        parent = os.path.abspath(os.path.expanduser(parent))
+        parent = os.path.abspath(user_path(parent))
     return config.model_copy(update={"corpus": corpus, "init_from": parent})
 
 

@@ -13,7 +13,8 @@ from tuillm.errors import TuillmError
 from tuillm.store.models import CARD, WEIGHTS, Model, read_model
 from tuillm.store.paths import models_dir, runs_dir
 from tuillm.store.pulls import PullStatus, list_pulls
-from tuillm.store.runs import ACTIVE, Run, Status
+from tuillm.store.runs import Run
+from tuillm.store.status import ACTIVE, Status
 
 _Stamp = tuple[int, ...]
 
@@ -66,7 +67,7 @@ class RunsSnapshot:
         now: dict[str, tuple[_Stamp, RunEntry]] = {}
         for name in _folders(runs_dir()):
             path = runs_dir() / name
-            settings = _stamp(path / "run.json")
+            settings = _stamp(path / "run.json", path / "corpus.json")
             stamp = settings + _stamp(path / "status.json")
             known = self._read.get(name)
             if known and known[0] == stamp and _still_true(known[1]):
@@ -94,7 +95,7 @@ class PullsSnapshot:
 
 
 def _read_run(run: Run, before: RunEntry | None) -> RunEntry:
-    """Read a run; `before` is what was known of it with the same `run.json`."""
+    """Read a run; `before` is what was known of it with the same settings."""
     config = before.config if before else None
     if config is None:
         try:

@@ -1,10 +1,12 @@
 """Fetches an address once into the cache; later calls find the file there.
 
-Knows http(s), a size limit and a timeout; does not know what the file is for.
+Knows http(s), a size limit and a timeout, and that a web page in place of a book is no book. What
+an address holds of secrets is used to fetch it, and neither shown nor stored.
 """
 
-import hashlib
+import json
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -13,23 +15,32 @@ from urllib.parse import unquote, urlsplit
 from tuillm.errors import TuillmError
 from tuillm.store.files import disk_error
 from tuillm.store.paths import cache_dir, ensure_dir
+from tuillm.text.recognize import AS_TEXT, Found, recognize
+from tuillm.urls import (
+    ADDRESSES,
+    address_key,
+    hide_secrets,
+    is_url,
+    public_url,
+    without_key,
+)
+
+__all__ = ["cached_path", "charset_of", "download", "is_cached", "is_url"]
 
 MAX_BYTES = 1_000_000_000
 TIMEOUT = 30.0
 _CHUNK = 1 << 16
+_CHARSET = ".charset"  # no name of a file in the cache begins with a dot
+_PLAUSIBLE_CHARSET = re.compile(r"[A-Za-z0-9][\w.:+-]{0,40}")
 
 Progress = Callable[[int, int | None], None]
-
-
-def is_url(source: str) -> bool:
-    """Whether a source is an http(s) address rather than a path."""
-    return source.lower().startswith(("http://", "https://"))
 
 
 def download(
     url: str,
     progress: Progress | None = None,
     *,
+    as_text: bool = False,
     max_bytes: int = MAX_BYTES,
     timeout: float = TIMEOUT,
 ) -> Path:
@@ -37,30 +48,66 @@ def download(
 
     `progress(done, total)` is called with bytes; `timeout` is the longest silence in seconds.
     Raises TuillmError when the address cannot be reached, answers with an error, is larger
-    than `max_bytes`, or breaks off; no part of a file stays behind.
+    than `max_bytes`, or breaks off; unless `as_text` also when a web page or the like comes in
+    place of a text. No part of a file stays behind.
     """
-    try:
-        target = cached_path(url)
-    except ValueError as error:
-        raise TuillmError(f"cannot fetch {url}: {error}", "check the address") from None
-    if not target.exists():
+    target = cached_path(url)
+    if not is_cached(url, as_text=as_text):
         ensure_dir(target.parent)
-        _fetch(url, target, progress, max_bytes, timeout)
+        _fetch(_with_secrets(url), target, progress, as_text, max_bytes, timeout)
     return target
 
 
 def cached_path(url: str) -> Path:
-    """Where the file of an address is, or will be."""
-    name = PurePosixPath(unquote(urlsplit(url).path)).name.lstrip(".") or "text"
-    short = name.encode()[-100:].decode(errors="ignore")  # a disk counts bytes
-    return cache_dir() / "downloads" / hashlib.sha256(url.encode()).hexdigest()[:16] / short
+    """Where the file of an address is, or will be; raises TuillmError for an impossible one."""
+    try:
+        path = urlsplit(url).path
+    except ValueError as error:
+        raise TuillmError(f"cannot fetch {public_url(url)}: {_without_secrets(str(error), url)}",
+                          "check the address") from None
+    name = PurePosixPath(unquote(path)).name.lstrip(".") or "text"
+    short = name.encode(errors="replace")[-100:].decode(errors="ignore")  # a disk counts bytes
+    return cache_dir() / "downloads" / address_key(url) / short
+
+
+def is_cached(url: str, *, as_text: bool = False) -> bool:
+    """Whether the file of an address is there, and no web page that was taken for one."""
+    path = cached_path(url)
+    return path.exists() and (as_text or not _found_in(path))
+
+
+def charset_of(url: str) -> str:
+    """Return the charset that the server told of a cached file, or ''."""
+    try:
+        return (cached_path(url).parent / _CHARSET).read_text(encoding="ascii")
+    except (OSError, ValueError):
+        return ""
+
+
+def _with_secrets(url: str) -> str:
+    """Return the address to ask: what was stored without its secrets gets them back, if at all.
+
+    Whoever started this process may have handed them on.
+    """
+    public = without_key(url)
+    if not public:
+        return url
+    known = json.loads(os.environ.get(ADDRESSES) or "{}")
+    if url in known:
+        return str(known[url])
+    raise TuillmError(
+        f"the copy of {public} is no longer in the cache, and what its address held besides "
+        "(a password or a signature) was not stored", "name the whole address again",
+    )
 
 
 def _fetch(
-    url: str, target: Path, progress: Progress | None, max_bytes: int, timeout: float
+    url: str, target: Path, progress: Progress | None, as_text: bool, max_bytes: int,
+    timeout: float,
 ) -> None:
     import requests
 
+    shown = public_url(url)
     handle, temporary = tempfile.mkstemp(prefix=".part.", dir=target.parent)
     try:
         with (
@@ -75,19 +122,64 @@ def _fetch(
             for chunk in response.iter_content(_CHUNK):
                 done += len(chunk)
                 if max(done, total or 0) > max_bytes:
-                    raise TuillmError(f"{url} is larger than {max_bytes / 1e6:g} MB")
+                    raise TuillmError(f"{shown} is larger than {max_bytes / 1e6:g} MB")
                 file.write(chunk)
                 if progress:
                     progress(done, total)
             if total is not None and done != total:
-                raise TuillmError(f"{url} broke off after {done:,} of {total:,} bytes", "try again")
+                raise TuillmError(f"{shown} broke off after {done:,} of {total:,} bytes",
+                                  "try again")
+        if not as_text and (found := _found_in(Path(temporary))):
+            raise _refusal(found, shown)
+        _keep_charset(target, response.headers.get("Content-Type", ""))
         os.replace(temporary, target)
     except (requests.RequestException, ValueError) as error:  # of addresses and of headers
-        raise TuillmError(f"cannot fetch {url}: {_reason(error)}", "check the address") from None
+        raise TuillmError(f"cannot fetch {shown}: {_without_secrets(_reason(error), url)}",
+                          "check the address") from None
     except OSError as error:
         raise disk_error(error, target) from None
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+def _found_in(path: Path) -> Found | None:
+    """What a fetched file is, when it is not a plain text."""
+    try:
+        with path.open("rb") as file:
+            return recognize(file.read(1 << 16))
+    except OSError:
+        return None
+
+
+def _refusal(found: Found, shown: str) -> TuillmError:
+    advice = found.advice
+    if "web page" in found.what:
+        advice = ("does the network want a login, or does the page only lead to the text? "
+                  f"name the address of the text itself; {AS_TEXT}")
+    return TuillmError(f"{shown} answered with something that is {found.what}, not plain text",
+                       advice)
+
+
+def _keep_charset(target: Path, content_type: str) -> None:
+    """Note beside a file the encoding that its server told, or that it told none."""
+    told = re.search(r"charset\s*=\s*[\"']?([^\s\"';]+)", content_type, re.IGNORECASE)
+    place = target.parent / _CHARSET
+    if told and _PLAUSIBLE_CHARSET.fullmatch(told[1]) and told[1].isascii():
+        place.write_text(told[1], encoding="ascii")
+    else:
+        place.unlink(missing_ok=True)
+
+
+def _without_secrets(words: str, url: str) -> str:
+    """Return an error's words without what its address keeps secret, whole or in parts."""
+    words = words.replace(url, public_url(url))
+    address, _, fragment = url.partition("#")
+    address, _, query = address.partition("?")
+    user, at, _ = re.sub(r"^[^/]*//", "", address).partition("/")[0].rpartition("@")
+    for secret, instead in ((f"?{query}", ""), (query, "..."), (f"#{fragment}", ""),
+                            (user + at, ""), (user.partition(":")[2], "...")):
+        words = words.replace(secret, instead) if len(secret) > 3 else words
+    return hide_secrets(words)
 
 
 def _reason(error: Exception) -> str:

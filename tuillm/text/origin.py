@@ -33,7 +33,7 @@ def corpus_of(model: Model) -> Origin:
     """
     config = _settings(model)
     try:
-        corpus = read_corpus(config.corpus, config.encoding)
+        corpus = read_corpus(config.corpus, config.encoding, as_text=True)
     except TuillmError as error:
         raise TuillmError(
             f"the text that {model.name!r} learned cannot be read: {error.message}",

@@ -1,17 +1,27 @@
 """Reads what a person calls a book: files and addresses become one clean text with its facts.
 
-Knows encodings and line ends; does not know what a token is. Whatever was changed or guessed
+Knows files, addresses and pipes; does not know what a token is. Whatever was changed or guessed
 on the way is said in `Corpus.notes`.
 """
 
-import codecs
 import hashlib
 import os
+import stat
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from tuillm.errors import TuillmError, did_you_mean
-from tuillm.text.download import download, is_url
+from tuillm.errors import TuillmError, did_you_mean, printable
+from tuillm.store.paths import cache_dir
+from tuillm.text.decoding import decode
+from tuillm.text.download import cached_path, charset_of, download
+from tuillm.text.progress import Tick, unwatched
+from tuillm.text.recognize import recognize_binary, recognize_text, remarks_on
+from tuillm.urls import is_url, public_url
+from tuillm.user_paths import user_path
+
+_PIECE = 1 << 24
+_STAGE = "reading the text"
 
 
 @dataclass(frozen=True)
@@ -32,107 +42,104 @@ class Corpus:
         """How many Unicode characters the documents have together."""
         return sum(map(len, self.documents))
 
-    @property
+    @cached_property
     def bytes(self) -> int:
         """How many UTF-8 bytes the documents have together."""
         return sum(len(document.encode()) for document in self.documents)
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Hash of the documents and of where one ends and the next begins."""
         digest = hashlib.sha256()
         for document in self.documents:
             content = document.encode()
-            digest.update(len(content).to_bytes(8, "little") + content)
+            digest.update(len(content).to_bytes(8, "little"))
+            digest.update(content)
         return digest.hexdigest()
 
 
-def read_corpus(sources: tuple[str, ...], encoding: str = "auto") -> Corpus:
+def read_corpus(
+    sources: tuple[str, ...], encoding: str = "auto", *, as_text: bool = False,
+    tick: Tick = unwatched,
+) -> Corpus:
     """Read text files and http(s) addresses, each as one document.
 
-    Raises TuillmError for a source that is missing, a directory, empty, binary, or not in
-    `encoding`; `auto` tries UTF-8, UTF-16 with its mark, then cp1252.
+    Raises TuillmError for a source that is missing, a directory, a pipe, empty, binary, or not in
+    `encoding` (see `decoding.decode` for `auto`); unless `as_text`, also for a web page, JSON and
+    whatever else is no plain text. `tick` may end the work.
     """
     if not sources:
         raise TuillmError("no text was named", "tuillm train BOOK.txt")
     documents, notes = [], []
     for source in sources:
-        text, remarks = _decode(_read(source), source, encoding)
+        shown = shown_source(source)
+        content = _read(source, as_text, tick)
+        if not as_text and (found := recognize_binary(content)):
+            raise found.refusal(shown)
+        text, remarks = decode(content, shown, encoding, charset_of(source)
+                               if is_url(source) else "")
+        del content
+        tick(_STAGE, 1.0)
         if not text.strip():
-            raise TuillmError(f"{source} is empty", "a book of 10 KB or more is a good start")
+            raise TuillmError(f"{shown} is empty", "a book of 10 KB or more is a good start")
         if len(text) < 2:
-            raise TuillmError(f"{source} has only 1 character; there is nothing to learn from it")
+            raise TuillmError(f"{shown} has only 1 character; there is nothing to learn from it")
+        if not as_text and (found := recognize_text(text)):
+            raise found.refusal(shown)
         documents.append(text)
-        notes += remarks
-    label = Path(sources[0]).name if len(sources) == 1 else f"{len(sources)} texts"
+        notes += [*remarks, *remarks_on(text, shown)]
+    label = _label(sources[0]) if len(sources) == 1 else f"{len(sources)} texts"
     return Corpus(tuple(documents), label, tuple(notes))
 
 
-def _read(source: str) -> bytes:
-    path = download(source) if is_url(source) else Path(os.path.expanduser(source))
-    if os.path.isdir(path):  # Path.is_dir raises for a name that is too long
-        raise TuillmError(f"{source} is a directory", f"name its files: {source}/*.txt")
+def shown_source(source: str) -> str:
+    """Return a source as it may be shown: an address without secrets, and without odd bytes."""
+    return printable(public_url(source) if is_url(source) else source)
+
+
+def _label(source: str) -> str:
+    return printable(cached_path(source).name if is_url(source) else Path(source).name)
+
+
+def _read(source: str, as_text: bool, tick: Tick) -> bytes:
+    path = download(source, as_text=as_text) if is_url(source) else user_path(source)
+    shown = shown_source(source)
     try:
-        return path.read_bytes()
+        kind = os.stat(path).st_mode
+        if stat.S_ISDIR(kind):
+            raise TuillmError(f"{shown} is a directory", f"name its files: {shown}/*.txt")
+        if not stat.S_ISREG(kind):
+            raise TuillmError(f"{shown} is {kind_words(kind)}, which can be read only once",
+                              "save the text to a file, or name it to tuillm train")
+        return _content(path, tick)
     except FileNotFoundError:
-        beside = path.parent.glob("*") if path.parent.is_dir() else ()
-        hint = did_you_mean(path.name, [entry.name for entry in beside if entry.is_file()])
-        raise TuillmError(f"{source} does not exist", hint or "check the path") from None
+        raise _missing(path, shown) from None
     except OSError as error:
-        raise TuillmError(f"cannot read {source}: {error.strerror}") from None
+        raise TuillmError(f"cannot read {shown}: {error.strerror}") from None
 
 
-def _decode(content: bytes, source: str, encoding: str) -> tuple[str, list[str]]:
-    """Return the text with its line ends as \\n, and remarks on what was found."""
-    remarks: list[str] = []
-    if encoding != "auto":
-        text = _decode_as(content, source, encoding)
-        if text.startswith("\ufeff"):
-            text, remarks = text[1:], [f"{source}: a byte order mark was left out"]
-    else:
-        text, remarks = _detect(content, source)
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-        remarks.append(f"{source}: line ends CRLF or CR were read as LF")
-    return text, remarks
+def _content(path: Path, tick: Tick) -> bytes:
+    """Return the bytes of a file, read piece by piece."""
+    pieces, done = [], 0
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size or 1
+        while piece := file.read(_PIECE):
+            pieces.append(piece)
+            done += len(piece)
+            tick(_STAGE, min(done / size, 1.0))
+    return b"".join(pieces)
 
 
-def _decode_as(content: bytes, source: str, encoding: str) -> str:
-    try:
-        return content.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise TuillmError(
-            f"{source} is not {encoding} text: byte {error.start} is 0x{content[error.start]:02x}"
-        ) from None
-    except (LookupError, ValueError):
-        raise TuillmError(
-            f"unknown encoding {encoding!r}", "for example utf-8, cp1252 or cp1251"
-        ) from None
+def _missing(path: Path, shown: str) -> TuillmError:
+    if cache_dir() in path.parents:
+        return TuillmError(f"the copy of the text, {printable(str(path))}, is no longer in the "
+                           "cache", "name the text again: tuillm train TEXT")
+    beside = path.parent.glob("*") if path.parent.is_dir() else ()
+    hint = did_you_mean(path.name, [entry.name for entry in beside if entry.is_file()])
+    return TuillmError(f"{shown} does not exist", hint or "check the path")
 
 
-def _detect(content: bytes, source: str) -> tuple[str, list[str]]:
-    for mark, encoding in ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"),
-                           (codecs.BOM_UTF16_BE, "utf-16-be")):
-        if content.startswith(mark):
-            text = _decode_as(content[len(mark):], source, encoding)
-            return text, [f"{source}: a byte order mark ({encoding.upper()}) was left out"]
-    if _looks_binary(content):
-        raise TuillmError(f"{source} is not text but binary data", "save it as plain UTF-8 text")
-    try:
-        return content.decode("utf-8"), []
-    except UnicodeDecodeError:
-        pass
-    try:
-        text = content.decode("cp1252")
-    except UnicodeDecodeError:
-        raise TuillmError(
-            f"{source} is neither UTF-8 nor cp1252 text", "name its encoding with --encoding"
-        ) from None
-    return text, [f"{source}: not UTF-8, read as cp1252; name another with --encoding"]
-
-
-def _looks_binary(content: bytes) -> bool:
-    """Whether the bytes hold NUL or many control characters, which no text does."""
-    head = content[:65_536]
-    controls = sum(head.count(byte) for byte in range(32) if byte not in b"\t\n\r\f\x1b")
-    return b"\0" in content or controls > len(head) // 20
+def kind_words(kind: int) -> str:
+    """Name what is neither a file nor a directory, by its mode."""
+    return ("a pipe" if stat.S_ISFIFO(kind) else "a socket" if stat.S_ISSOCK(kind)
+            else "a device")

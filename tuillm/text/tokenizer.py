@@ -22,10 +22,15 @@ import tiktoken
 
 from tuillm.errors import TuillmError
 from tuillm.store.files import read_json, write_json, write_text
+from tuillm.text.pieces import learn_pieces
+from tuillm.text.progress import Tick, unwatched
+from tuillm.urls import hide_secrets
 
 END_OF_TEXT = "<|endoftext|>"
 GPT2_ENTRIES = 50_257
 _SLICE = 1 << 20
+# or before a mark that ends a clause where no blanks are written
+_BEHIND_WORD = re.compile(r"\S[ \n]|\w[。，、！？；：]")
 # where tiktoken itself finds GPT-2's vocabulary, with the hashes it checks
 _GPT2_HOST = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/"
 _GPT2_FILES = {
@@ -129,15 +134,18 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         raise TuillmError(f"{what} is damaged: {type(error).__name__}: {error}") from None
 
 
-def make_tokenizer(kind: str, documents: Iterable[str], vocab_size: int = 1024) -> Tokenizer:
+def make_tokenizer(
+    kind: str, documents: Iterable[str], vocab_size: int = 1024, tick: Tick = unwatched
+) -> Tokenizer:
     """Return a tokenizer of `kind` ('char', 'bpe' or 'gpt2') for a corpus.
 
-    `vocab_size` counts all entries of a bpe vocabulary: 256 bytes, end of text, and pieces.
+    `vocab_size` counts all entries of a bpe vocabulary: 256 bytes, end of text, and pieces. What
+    `tick` raises ends the work.
     """
     if kind == "char":
-        return Tokenizer(_char_spec(documents))
+        return Tokenizer(_char_spec(documents, tick))
     if kind == "bpe":
-        return Tokenizer(_train_bpe(documents, vocab_size))
+        return Tokenizer(_train_bpe(list(documents), vocab_size, tick))
     return _gpt2_tokenizer()
 
 
@@ -168,23 +176,26 @@ def byte_table() -> dict[str, int]:
 
 
 def slices(text: str, size: int = _SLICE) -> Iterator[str]:
-    """Cut a long text where no token of any kind can span: before the newline after a word.
+    """Cut a long text where no token of any kind can span: before the blank after a word.
 
-    Encoding slice by slice gives the very ids of encoding the whole. (After a newline would be
-    wrong: GPT-2's pattern takes the last blank before a word apart, and at an end it does not.)
+    Encoding slice by slice gives the very ids of encoding the whole. (Behind a blank would be
+    wrong: GPT-2's pattern takes the last one before a word apart, and at an end it does not.) A
+    run without any blank stays whole, however long.
     """
     start = 0
     while start < len(text):
-        end = start + size
-        while end < len(text) and not (text[end] == "\n" and not text[end - 1].isspace()):
-            found = text.find("\n", end + 1)
-            end = found if found >= 0 else len(text)
+        found = _BEHIND_WORD.search(text, start + size - 1)
+        end = found.start() + 1 if found else len(text)
         yield text[start:end]
         start = end
 
 
-def _char_spec(documents: Iterable[str]) -> dict[str, Any]:
-    characters = sorted(set().union(*documents))
+def _char_spec(documents: Iterable[str], tick: Tick) -> dict[str, Any]:
+    found: set[str] = set()
+    for part in (part for document in documents for part in slices(document)):
+        tick("collecting characters", 0.0)
+        found.update(part)
+    characters = sorted(found)
     seen = {character.encode() for character in characters}
     names = [f"<0x{byte:02X}>" for byte in range(256) if bytes([byte]) not in seen]
     return _char_file({token: id for id, token in enumerate(characters + names)})
@@ -196,20 +207,9 @@ def _char_file(vocab: dict[str, int]) -> dict[str, Any]:
     return _spec(model, None, decoder)
 
 
-def _train_bpe(documents: Iterable[str], vocab_size: int) -> dict[str, Any]:
-    from tokenizers import Tokenizer as Trainable
-    from tokenizers import models, pre_tokenizers, trainers
-
-    trainable = Trainable(models.BPE())
-    trainable.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size - 1,  # end of text comes last
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    parts = (part for document in documents for part in slices(document))
-    trainable.train_from_iterator(parts, trainer)
-    return _spec(json.loads(trainable.to_str())["model"], _BYTE_LEVEL, _BYTE_LEVEL)
+def _train_bpe(documents: Sequence[str], vocab_size: int, tick: Tick) -> dict[str, Any]:
+    model = learn_pieces(documents, vocab_size - 1, slices, tick)  # end of text comes last
+    return _spec(model, _BYTE_LEVEL, _BYTE_LEVEL)
 
 
 def _gpt2_tokenizer() -> Tokenizer:
@@ -221,7 +221,8 @@ def _gpt2_tokenizer() -> Tokenizer:
         merges, vocab = (read_file_cached(_GPT2_HOST + name, expected_hash=digest)
                          for name, digest in _GPT2_FILES.items())
     except (requests.RequestException, OSError, ValueError) as error:
-        reason = "cannot be reached" if isinstance(error, requests.RequestException) else error
+        reason = "cannot be reached" if isinstance(error, requests.RequestException) else (
+            hide_secrets(str(error)))
         raise TuillmError(
             f"GPT-2's vocabulary has to be fetched once, and its server {reason}",
             "connect once, or use --tokenizer bpe",

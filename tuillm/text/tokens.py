@@ -1,7 +1,8 @@
 """Token files: the corpus as ids on disk, split exactly, memory-mapped, made once.
 
 Knows ids and files; does not know batches. The last `val_fraction` of the characters is held
-out; in a corpus of several documents an end-of-text id stands where one ends.
+out. An end-of-text id stands before the first document to learn and behind each that is whole;
+among those held out only behind each of several.
 """
 
 import hashlib
@@ -16,10 +17,11 @@ from tuillm.config import TrainConfig
 from tuillm.errors import DiskError, TuillmError, UsageError
 from tuillm.store.files import new_folder, read_json, write_json
 from tuillm.store.paths import cache_dir, ensure_dir, passing_dir
+from tuillm.text.progress import Tick, unwatched
 from tuillm.text.sources import Corpus
 from tuillm.text.tokenizer import Tokenizer, load_tokenizer, make_tokenizer, slices
 
-_FORMAT = 3
+_FORMAT = 4
 _KEEP_CACHED = 16
 _DAY = 86_400
 _BPE_SMALL, _BPE_LARGE, _LARGE_TEXT = 512, 1024, 500_000
@@ -41,30 +43,46 @@ class TokenFiles:
 
 
 def tokenize(
-    corpus: Corpus, config: TrainConfig, tokenizer: Tokenizer | None = None
+    corpus: Corpus, config: TrainConfig, tokenizer: Tokenizer | None = None,
+    tick: Tick = unwatched,
 ) -> TokenFiles:
     """Return the tokens of a corpus, from the cache when its contents were tokenized before.
 
     They are those of `tokenizer`, or of one made for this corpus. Raises TuillmError when the
-    text is too short to learn from, and UsageError when `config` asks for another kind.
+    text is too short to learn from, and UsageError when `config` asks for another kind. `tick` is
+    told how far the work is; what it raises ends it, and nothing half-made stays behind.
     """
+    tick("hashing the text", 0.0)
+    root, made = cache_dir() / "tokens", choose_tokenizer(corpus, config)
+    folder = root / _recipe(corpus, config, " ".join(map(str, made)))
     if tokenizer:
         refuse_other_kind(tokenizer, config)
-        maker = f"given {tokenizer.sha256}"
-    else:
-        maker = " ".join(map(str, choose_tokenizer(corpus, config)))
-    recipe = f"{_FORMAT} {corpus.sha256} {maker} {config.val_fraction!r}"
-    name = hashlib.sha256(recipe.encode()).hexdigest()[:24]
-    folder = cache_dir() / "tokens" / name
+        if not _is_of(folder, tokenizer):
+            folder = root / _recipe(corpus, config, f"given {tokenizer.sha256}")
     if not (folder / "meta.json").exists():
         try:
-            ensure_dir(folder.parent)
-            _write(folder, corpus, config, tokenizer)
-            _forget_old(folder.parent, folder)
+            ensure_dir(root)
+            _write(folder, corpus, config, tokenizer, tick)
+            _forget_old(root, folder)
         except DiskError:  # read-only or full: what reads a text needs no cache of ours
-            folder = passing_dir() / name
-            _write(folder, corpus, config, tokenizer)
+            folder = passing_dir() / folder.name
+            _write(folder, corpus, config, tokenizer, tick)
     return _open(folder, tokenizer)
+
+
+def _recipe(corpus: Corpus, config: TrainConfig, maker: str) -> str:
+    """Return the name of the folder for the tokens that `maker` makes of a corpus."""
+    recipe = f"{_FORMAT} {corpus.sha256} {maker} {config.val_fraction!r}"
+    return hashlib.sha256(recipe.encode()).hexdigest()[:24]
+
+
+def _is_of(folder: Path, tokenizer: Tokenizer) -> bool:
+    """Whether a folder holds the tokens of this tokenizer, as when a run is taken up again."""
+    try:
+        return (folder / "meta.json").exists() and (
+            load_tokenizer(folder).sha256 == tokenizer.sha256)
+    except TuillmError:
+        return False
 
 
 def refuse_other_kind(tokenizer: Tokenizer, config: TrainConfig) -> None:
@@ -104,17 +122,18 @@ def split(corpus: Corpus, val_fraction: float) -> tuple[list[str], list[str]]:
 
 
 def _write(
-    folder: Path, corpus: Corpus, config: TrainConfig, given: Tokenizer | None
+    folder: Path, corpus: Corpus, config: TrainConfig, given: Tokenizer | None, tick: Tick
 ) -> None:
     train_text, val_text = split(corpus, config.val_fraction)
-    tokenizer = given or _tokenizer_for(corpus, config, train_text)
+    tokenizer = given or _tokenizer_for(corpus, config, train_text, tick)
     several = len(corpus.documents) > 1
     # the document that the split cuts in two ends in the second part only
     cut = len(train_text) + len(val_text) > len(corpus.documents)
-    train = _encode(tokenizer, train_text, len(train_text) - cut if several else 0)
-    val = _encode(tokenizer, val_text, len(val_text) if several else 0)
-    if len(train) < 2:
-        raise TuillmError(f"{corpus.label} is too short to learn from: {len(train)} token")
+    train = _encode(tokenizer, train_text, len(train_text) - cut, tick, begin=True)
+    val = _encode(tokenizer, val_text, len(val_text) if several else 0, tick)
+    spelt = np.count_nonzero(train != tokenizer.eot) if len(train) else 0
+    if spelt < 2:
+        raise TuillmError(f"{corpus.label} is too short to learn from: {spelt} token")
     with new_folder(folder) as staging:
         if not given:
             tokenizer.save(staging, context=0)
@@ -125,18 +144,30 @@ def _write(
         write_json(staging / "meta.json", {"val_bytes": val_bytes})
 
 
-def _tokenizer_for(corpus: Corpus, config: TrainConfig, train_text: list[str]) -> Tokenizer:
+def _tokenizer_for(
+    corpus: Corpus, config: TrainConfig, train_text: list[str], tick: Tick
+) -> Tokenizer:
     kind, vocab_size = choose_tokenizer(corpus, config)
     # bpe learns from the training part alone; a set of characters gives nothing away
-    return make_tokenizer(kind, corpus.documents if kind == "char" else train_text, vocab_size)
+    texts = corpus.documents if kind == "char" else train_text
+    return make_tokenizer(kind, texts, vocab_size, tick)
 
 
-def _encode(tokenizer: Tokenizer, documents: list[str], ends: int) -> np.ndarray:
-    """Return the ids of documents one after the other, the first `ends` with an end of text."""
+def _encode(
+    tokenizer: Tokenizer, documents: list[str], ends: int, tick: Tick, *, begin: bool = False
+) -> np.ndarray:
+    """Return the ids of documents one after the other, the first `ends` with an end of text.
+
+    With `begin` one stands before the first document as well, as behind it the others begin.
+    """
     dtype = np.uint16 if tokenizer.n_vocab <= 1 << 16 else np.uint32
-    parts = []
+    parts = [np.array([tokenizer.eot], dtype)] if begin and tokenizer.eot is not None else []
+    done, total = 0, max(sum(map(len, documents)), 1)
     for number, document in enumerate(documents):
-        parts += [np.array(tokenizer.encode(part), dtype) for part in slices(document)]
+        for part in slices(document):
+            tick("encoding the text", done / total)
+            parts.append(np.array(tokenizer.encode(part), dtype))
+            done += len(part)
         if number < ends and tokenizer.eot is not None:
             parts.append(np.array([tokenizer.eot], dtype))
     return np.concatenate(parts) if parts else np.empty(0, dtype)

@@ -1,7 +1,9 @@
 """Batches of windows over a token array: shuffled, without replacement, resumable.
 
-Each epoch cuts the tokens into windows of T + 1 from its own random offset and visits all of
-them once. Everything follows from the seed, so two numbers are the whole state.
+Each epoch cuts the tokens into windows of T + 1 and visits all of them once. The cut is another
+one each time, but every document's beginning stands at the beginning of a window, as it does when
+one asks for it, and what stands at the end is reached. Everything follows from the seed, so two
+numbers are the whole state.
 """
 
 import numpy as np
@@ -12,13 +14,24 @@ from torch import Tensor
 class Batches:
     """Endless batches (idx [B, T], targets [B, T]) of int64 ids."""
 
-    def __init__(self, tokens: np.ndarray, block_size: int, batch_size: int, seed: int) -> None:
-        """`tokens` is 1-D with more than block_size entries."""
+    def __init__(
+        self, tokens: np.ndarray, block_size: int, batch_size: int, seed: int,
+        eot: int | None = None,
+    ) -> None:
+        """`tokens` is 1-D with more than block_size entries; behind each `eot` a document begins.
+
+        Where the tokens begin and end with it, the first document follows the last one.
+        """
         self._tokens = tokens
         self._batch_size = batch_size
         self._block_size = block_size
         self._span = np.arange(block_size + 1)
         self._seed = seed
+        ends = np.empty(0, np.int64) if eot is None else np.flatnonzero(tokens == eot)
+        self._round = len(ends) > 1 and ends[0] == 0 and ends[-1] == len(tokens) - 1
+        # one end of text is enough where the last document meets the first
+        self._length = len(tokens) - 1 if self._round else len(tokens)
+        self._ends = ends[ends < self._length]
         self.epoch, self.position = 0, 0
         self._starts = self._epoch_starts()
 
@@ -28,7 +41,8 @@ class Batches:
         while (missing := self._batch_size - sum(map(len, taken))) > 0:
             self.seek(self.epoch + 1, 0)
             taken.append(self._take(missing))
-        windows = self._tokens[np.concatenate(taken)[:, None] + self._span]
+        places = np.concatenate(taken)[:, None] + self._span
+        windows = self._tokens[places % self._length]
         batch = torch.from_numpy(windows.astype(np.int64)).to(device)
         return batch[:, :-1], batch[:, 1:]
 
@@ -43,9 +57,24 @@ class Batches:
         return taken
 
     def _epoch_starts(self) -> np.ndarray:
+        """Where the windows of this epoch begin, shuffled.
+
+        A document is begun twice, behind its end of text and with its own first token: so replies
+        begin to an empty prompt and to its first words. From there windows lie side by side at an
+        offset of this epoch's.
+        """
         rng = np.random.default_rng((self._seed, self.epoch))
-        T, N = self._block_size, len(self._tokens)
-        offset = int(rng.integers(min(T, N - T)))
-        starts = np.arange(offset, N - T, T)
+        T = self._block_size
+        first = np.union1d(self._ends + 1, [] if 0 in self._ends else [0]).astype(np.int64)
+        first = first[first < self._length]
+        beyond = np.append(first[1:] - 1, self._length)
+        grid = first + rng.integers(1, T + 1, len(first))
+        counts = np.maximum(-(-(beyond - grid) // T), 0)
+        before = np.repeat(np.cumsum(counts) - counts, counts)
+        side_by_side = np.repeat(grid, counts) + (np.arange(counts.sum()) - before) * T
+        starts = np.concatenate([self._ends, first, side_by_side])
+        if not self._round:  # nothing follows the end: the last windows reach up to it
+            last = self._length - 1 - T
+            starts = np.append(starts[starts < last], last)
         rng.shuffle(starts)
         return starts

@@ -10,13 +10,14 @@ from pathlib import Path
 import torch
 
 from tuillm.config import TrainConfig
-from tuillm.errors import TuillmError
+from tuillm.errors import TuillmError, brief
 from tuillm.model import GPT, GPTConfig, read_model
 from tuillm.model.lora import add_lora
+from tuillm.store.files import read_json
 from tuillm.text import TokenFiles
 from tuillm.training.machine import memory_of
 from tuillm.training.memory import plan_memory, refuse_hopeless, shortage
-from tuillm.training.sizing import dropout_for, measured_note, window_for
+from tuillm.training.sizing import dropout_for, window_for
 
 
 @dataclass(frozen=True)
@@ -28,17 +29,20 @@ class Beginning:
     notes: tuple[str, ...]
 
 
-def begin(config: TrainConfig, tokens: TokenFiles, parent: Path | None) -> Beginning:
+def begin(
+    config: TrainConfig, tokens: TokenFiles, parent: Path | None, context: int | None = None
+) -> Beginning:
     """Return a new model for a text, or the one in folder `parent`, its weights still mapped.
 
-    That one keeps its context, also when it learns from shorter windows, and with LoRA it is
-    frozen beside its adapters. Raises TuillmError when that folder is damaged.
+    That one keeps its context, also when it learns from shorter windows, as a new model does that
+    is to have a certain `context`. With LoRA it is frozen beside its adapters. Raises TuillmError
+    when that folder is damaged.
     """
     length = len(tokens.train)
     dropout, dropout_note = dropout_for(config, length)
     if parent is None:
-        window, note = window_for(config.block_size, length)
-        model = _new_model(config, tokens.tokenizer.n_vocab, window, dropout)
+        window, note = window_for(context or config.block_size, length)
+        model = _new_model(config, tokens.tokenizer.n_vocab, context or window, dropout)
     else:
         model = _taken_over(parent, tokens.tokenizer.n_vocab, dropout)
         longest = min(config.block_size, model.config.block_size)
@@ -47,6 +51,14 @@ def begin(config: TrainConfig, tokens: TokenFiles, parent: Path | None) -> Begin
         add_lora(model, config.lora_rank, config.lora_alpha, config.lora_targets,
                  torch.Generator().manual_seed(config.seed))
     return Beginning(model, window, tuple(filter(None, (note, dropout_note))))
+
+
+def context_of(folder: Path) -> int:
+    """Return the context length of the model in a folder; raises TuillmError for a damaged one."""
+    length = read_json(folder / "config.json").get("n_positions")
+    if type(length) is not int or length < 1:
+        raise TuillmError(f"{folder / 'config.json'} is damaged: n_positions is {brief(length)}")
+    return length
 
 
 def fit(
@@ -65,7 +77,7 @@ def fit(
     refuse_hopeless(config, plan, total)
     model.recompute = plan.recompute
     short = shortage(config, plan.needed, plan.parts, plan.with_lora, free)
-    return tuple(filter(None, (short, plan.note, measured_note(model.parameter_count, held_out))))
+    return tuple(filter(None, (short, plan.note)))
 
 
 def copy_weights(source: GPT, target: GPT) -> None:

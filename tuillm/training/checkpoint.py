@@ -37,14 +37,26 @@ def save_checkpoint(trainer: Trainer, folder: Path) -> None:
         write_json(staging / NUMBERS, numbers)
 
 
-def load_checkpoint(trainer: Trainer, folder: Path) -> None:
-    """Make a trainer go on from a checkpoint; raises TuillmError when it is damaged."""
+def load_checkpoint(trainer: Trainer, folder: Path, *, changed_text: bool = False) -> bool:
+    """Make a trainer go on from a checkpoint; return whether its text is the checkpoint's.
+
+    Its tokenizer is the checkpoint's, whatever the text is. Raises TuillmError when the checkpoint
+    is damaged, and, but with `changed_text`, when it has learned another text.
+    """
     recover_folder(folder)
+    numbers = read_json(folder / NUMBERS)
+    trainer.prepare(folder)
+    same = numbers.get("corpus_sha256") in (None, trainer.corpus_sha256)
+    if not same and not changed_text:
+        raise TuillmError(f"{trainer.corpus.label} is not the text that {folder} has learned",
+                          "tuillm runs resume --help says how to go on")
     try:
-        numbers = read_json(folder / NUMBERS)
         trainer.load_state(read_model(folder), load_file(folder / TENSORS), numbers)
-    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+    except (OSError, SafetensorError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise TuillmError(f"checkpoint {folder} is damaged: {error}") from None
+    if not same:
+        trainer.change_text()
+    return same
 
 
 def copy_model_files(source: Path, target: Path) -> None:

@@ -16,17 +16,12 @@ from tuillm.store.forecasts import Forecast
 from tuillm.store.models import find_model, shape_of
 from tuillm.store.paths import data_dir
 from tuillm.text import Corpus, TokenFiles, load_tokenizer, read_corpus, tokenize
-from tuillm.text.download import cached_path, is_url
+from tuillm.text.download import is_cached, is_url
 from tuillm.text.tokenizer import GPT2_ENTRIES, gpt2_is_cached
 from tuillm.training.cautions import cautions, memory_caution
 from tuillm.training.memory import plan_memory
-from tuillm.training.sizing import (
-    adapter_parameters,
-    disk_needed,
-    dropout_for,
-    measured_note,
-    window_for,
-)
+from tuillm.training.sizing import adapter_parameters, disk_needed, dropout_for, window_for
+from tuillm.urls import public_url
 
 _MANY = 1 << 40
 
@@ -40,7 +35,7 @@ def look(config: TrainConfig) -> Forecast:
     facts = _machine()
     tokens = None
     if not any(map(is_url, missing)):
-        corpus = read_corpus(config.corpus, config.encoding)
+        corpus = read_corpus(config.corpus, config.encoding, as_text=config.as_text)
         facts |= {"bytes": corpus.bytes, "characters": corpus.characters, "notes": corpus.notes}
         tokens = None if missing else _tokens(config, corpus)
     if tokens:
@@ -70,14 +65,15 @@ def shape_for(config: TrainConfig, vocab_size: int, window: int, dropout: float)
 def _missing(config: TrainConfig) -> list[str]:
     """What the run would download first: addresses of the corpus, and GPT-2's vocabulary."""
     missing = [source for source in config.corpus
-               if is_url(source) and not cached_path(source).exists()]
+               if is_url(source) and not is_cached(source, as_text=config.as_text)]
     if config.tokenizer == "gpt2" and config.init_from is None and not gpt2_is_cached():
         missing.append("GPT-2's vocabulary")
     return missing
 
 
 def _download_words(missing: list[str]) -> str:
-    return f"{' and '.join(missing)} will be downloaded when the run starts" if missing else ""
+    named = " and ".join(map(public_url, missing))
+    return f"{named} will be downloaded when the run starts" if missing else ""
 
 
 def _machine() -> dict[str, Any]:
@@ -124,7 +120,6 @@ def _needs(
     memory = plan_memory(config, shape, window, facts.get("bytes", 0),
                          len(tokens.val) if tokens else _MANY, parameters,
                          facts["memory_available"])
-    measured = measured_note(parameters, len(tokens.val)) if tokens else ""
     learning = adapter_parameters(shape, config) if config.lora else None
     per_step = config.batch_size * config.grad_accum_steps * window
     return {
@@ -132,7 +127,7 @@ def _needs(
         "memory": memory.parts, "memory_needed": memory.needed, "recompute": memory.recompute,
         "memory_with_lora": memory.with_lora, "disk_needed": disk_needed(parameters, learning),
         "tokens_per_step": per_step,
-        "notes": (*facts.get("notes", ()), *filter(None, [memory.note, measured])),
+        "notes": (*facts.get("notes", ()), *filter(None, [memory.note])),
     } | (_epoch(config, per_step, len(tokens.train)) if tokens else {})
 
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError
+from tuillm.json_text import to_json
 from tuillm.store.forecasts import Forecast
 from tuillm.training.facts import look
 from tuillm.training.pace import probe
@@ -33,7 +34,7 @@ def forecast(config: TrainConfig) -> Iterator[Forecast]:
 def main() -> int:
     """Read settings on stdin, print forecasts; return the exit code."""
     try:
-        for each in forecast(TrainConfig.model_validate_json(sys.stdin.read())):
+        for each in forecast(TrainConfig.model_validate(json.load(sys.stdin))):
             print_line(each.as_json())
         return 0
     except BrokenPipeError:
@@ -51,7 +52,7 @@ def main() -> int:
 
 def print_line(value: dict[str, object]) -> None:
     """Print an object as one line of JSON, at once."""
-    print(json.dumps(value, ensure_ascii=False), flush=True)
+    print(to_json(value), flush=True)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,6 @@ Knows the trainer, which is imported when it is needed, and how long evaluations
 nothing anywhere.
 """
 
-import time
-from collections.abc import Callable
 from dataclasses import replace
 
 from tuillm.config import TrainConfig
@@ -13,14 +11,13 @@ from tuillm.store.forecasts import Forecast
 from tuillm.training.cautions import cautions, memory_caution
 from tuillm.training.facts import shape_for
 from tuillm.training.memory import RECOMPUTED, plan_memory
-from tuillm.training.schedule import EVAL_SHARE, EVALUATIONS
-from tuillm.training.sizing import windows_at_once
+from tuillm.training.schedule import EVALUATIONS
+from tuillm.training.sizing import measured_note, tokens_to_measure
 
 _SECONDS = 1.2
 _SLOW = 2.5
 # of what a bare matrix product reaches; measured on models of 2 to 120 million parameters
 _EFFICIENCY = 0.4
-_BRIEF = 0.3
 _SAMPLE = 8
 
 
@@ -45,10 +42,11 @@ def probe(config: TrainConfig, seen: Forecast) -> Forecast:
     if expected / config.grad_accum_steps > _SLOW:
         return with_speed(config, replace(seen, estimated=True), expected, 0.0)
     try:
-        step, pause = _measure(config, expected)
+        step, pause, note = _measure(config, expected)
     except RuntimeError as error:  # torch's word for all that devices and memory refuse
         reason = f"a step failed: {str(error).splitlines()[0]}"
         return replace(seen, skipped=reason, warnings=(*seen.warnings, reason))
+    seen = replace(seen, notes=(*seen.notes, note) if note else seen.notes)
     return with_speed(config, seen, step, pause)
 
 
@@ -74,7 +72,7 @@ def plan(config: TrainConfig, step: float, pause: float) -> tuple[int, float]:
         if every:
             by_clock = clock / (step + pause / every)
         else:
-            by_clock = (clock - min(EVALUATIONS * pause, EVAL_SHARE * clock + pause)) / step
+            by_clock = (clock - EVALUATIONS * pause) / step
         if most is None or by_clock < most:
             return max(1, int(by_clock)), clock
     steps = most or 1
@@ -105,9 +103,10 @@ def _flops_per_step(config: TrainConfig, seen: Forecast) -> int:
     return shape.flops_per_token(window, config.lora) * (seen.tokens_per_step or 1)
 
 
-def _measure(config: TrainConfig, expected: float) -> tuple[float, float]:
-    """Return the seconds of a step and of an evaluation with its sample."""
-    from tuillm.training.evaluate import evaluate
+def _measure(config: TrainConfig, expected: float) -> tuple[float, float, str]:
+    """Return the seconds of a step and of an evaluation with its sample, and on how much that is.
+    """
+    from tuillm.training.evaluations import duration, token_seconds
     from tuillm.training.trainer import Trainer
 
     # of a long step of many equal passes, one pass tells enough
@@ -115,26 +114,9 @@ def _measure(config: TrainConfig, expected: float) -> tuple[float, float]:
     trainer = Trainer.from_config(config.model_copy(update={
         "grad_accum_steps": passes, "sample_tokens": min(config.sample_tokens, _SAMPLE)}))
     each = trainer.probe(_SECONDS) / passes
-    measured, window = trainer.tokens_measured, trainer.window
-    brief = int(_BRIEF / each * config.batch_size)  # windows
-    at_once = min(windows_at_once(window, trainer.tokenizer.n_vocab), max(brief, 1))
-    part = trainer.tokens.val[: at_once * window + 1]
-    measuring = _duration(lambda: evaluate(trainer.model, part, 1, trainer.tokenizer,
-                                           dtype=trainer.looking_dtype))
-    sampling = _duration(trainer.sample)
-    return each * config.grad_accum_steps, (
-        measuring * measured / (len(part) - 1)
-        + sampling * config.sample_tokens / _SAMPLE
-    )
-
-
-def _duration(action: Callable[[], object]) -> float:
-    """Return the seconds an action takes, of a second time where the first was brief."""
-    seconds = 0.0
-    for _ in range(2):
-        begin = time.perf_counter()
-        action()
-        seconds = time.perf_counter() - begin
-        if seconds > _BRIEF:
-            break
-    return seconds
+    step, token = each * config.grad_accum_steps, token_seconds(trainer)
+    held_out, model = len(trainer.tokens.val) - 1, trainer.model
+    measured = tokens_to_measure(config, held_out, model.parameter_count, model.config.block_size,
+                                 step, token)
+    sampling = duration(trainer.sample) * config.sample_tokens / _SAMPLE
+    return step, measured * token + sampling, measured_note(measured, held_out)

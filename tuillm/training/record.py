@@ -10,32 +10,27 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
-from tuillm import __version__
-from tuillm.config import TrainConfig
-from tuillm.errors import DiskError, TuillmError
+from tuillm.errors import DiskError, Interrupted, TuillmError
 from tuillm.store.files import append_json, recover_folder, remove_folder
 from tuillm.store.models import (
     Model,
-    ModelCard,
-    free_name,
-    get_model,
-    list_models,
-    publish,
     refuse_if_taken,
 )
 from tuillm.store.processes import this_process
-from tuillm.store.runs import Asked, Run, State, Status, create_run, model_name, requests
-from tuillm.store.usage import users_of
+from tuillm.store.runs import Asked, Run, create_run, model_name, requests
+from tuillm.store.status import State, Status
+from tuillm.text.pipes import keep_pipes
 from tuillm.training.checkpoint import (
-    copy_model_files,
     load_checkpoint,
     save_checkpoint,
     save_model,
 )
 from tuillm.training.metrics import StepMetrics
+from tuillm.training.preparing import Preparing
+from tuillm.training.progress import progress
+from tuillm.training.publish import publish_run
 from tuillm.training.trainer import Trainer
 
 _STATUS_EVERY = 0.5
@@ -43,18 +38,21 @@ _SAVE_EVERY = 5.0
 _POLL = 0.1
 
 
-def run_here(trainer: Trainer, *, replace: bool = False) -> Model:
+def run_here(trainer: Trainer, *, replace: bool = False, quiet: bool = False) -> Model:
     """Train in this process with a run folder of its own; return the published model.
 
-    Raises TuillmError when the name is taken (unless `replace`) or training fails.
+    Tells on stderr how far it is, unless `quiet`. Raises TuillmError when the name is taken
+    (unless `replace`) or training fails.
     """
+    corpus = keep_pipes(trainer.config.corpus)
+    trainer.config = trainer.config.model_copy(update={"corpus": corpus})
     name = model_name(trainer.config)
     if not replace:
         refuse_if_taken(name, "another name: Trainer(name=...); in its place: run(replace=True)")
     trainer.prepare()
     run = create_run(trainer.config, this_process())
-    with run.take():
-        return Recorder(trainer, run, replace=replace).run()
+    with progress(quiet) as tell, run.take():
+        return Recorder(trainer, run, replace=replace, say=tell.say, tell=tell.step).run()
 
 
 class Recorder:
@@ -62,13 +60,18 @@ class Recorder:
 
     def __init__(
         self, trainer: Trainer, run: Run, *, replace: bool = False, resume: bool = False,
-        extend: int = 0, say: Callable[[str], None] = lambda line: None,
+        extend: int = 0, changed_text: bool = False, say: Callable[[str], None] = lambda line: None,
+        tell: Callable[[StepMetrics], None] = lambda metrics: None,
     ) -> None:
-        """`say` is told in a line what happens: the worker prints it into the run's log."""
+        """`say` is told in a line what happens, which the worker prints into the run's log.
+
+        `tell` is told each step.
+        """
         me, before = this_process(), run.status()
         self._trainer, self._run = trainer, run
         self._replace, self._resume, self._more_steps = replace, resume, extend
-        self._say = say
+        self._changed_text = changed_text
+        self._say, self._tell = say, tell
         self._published = before.model
         self._status = before.model_copy(update={
             "state": "preparing", "pid": me.pid, "process_started": me.started,
@@ -79,6 +82,7 @@ class Recorder:
         self._written = self._saved = 0.0
         self._save_cost = 0.0
         trainer.interrupted = self._stop_wanted
+        trainer.tick = Preparing(run, lambda: self._stop, lambda words: self._write(doing=words))
 
     def stop(self) -> None:
         """Ask for an end at the next step boundary, as a `stop` in the control file does."""
@@ -89,6 +93,10 @@ class Recorder:
         try:
             with self._interrupts():
                 return self._run_all()
+        except Interrupted as error:
+            self._say(f"stopped: {error}")
+            self._write(state="stopped", eta=None)
+            raise
         except TuillmError as error:
             if isinstance(error, DiskError) and (name := self._publish_best()):
                 error.hint = f"{error.hint}; the best so far is {name!r}".removeprefix("; ")
@@ -124,8 +132,10 @@ class Recorder:
         if self._resume:
             recover_folder(self._run.last)
             recover_folder(self._run.best)
-            self._trainer.prepare(self._run.last)
-            load_checkpoint(self._trainer, self._run.last)
+            known = load_checkpoint(self._trainer, self._run.last,
+                                    changed_text=self._changed_text)
+            if not known:  # what was measured on another text does not compare
+                self._write(val_loss=None, bits_per_byte=None, best_step=None)
             append_json(self._run.metrics, {"resumed": self._trainer.step, "time": time.time()})
         else:
             self._trainer.prepare()
@@ -178,14 +188,16 @@ class Recorder:
         trainer = self._trainer
         held_out = len(trainer.tokens.val) if trainer.tokens.val is not trainer.tokens.train else 0
         self._write(
-            state="running", notes=tuple(trainer.notes), train_tokens=len(trainer.tokens.train),
-            val_tokens=held_out, parameters=trainer.model.parameter_count,
+            state="running", notes=tuple(trainer.notes),
+            train_tokens=len(trainer.tokens.train), val_tokens=held_out,
+            parameters=trainer.model.parameter_count,
             device=str(trainer.device), dtype=str(trainer.dtype).removeprefix("torch."),
             step=trainer.step, extended_steps=trainer.extended_steps,
         )
 
     def _record(self, metrics: StepMetrics) -> None:
         append_json(self._run.metrics, metrics.row())
+        self._tell(metrics)
         update: dict[str, Any] = {
             key: getattr(metrics, key)
             for key in ("step", "progress", "epoch", "elapsed", "eta", "train_loss",
@@ -252,7 +264,7 @@ class Recorder:
         elif request == "resume":  # also takes back a stop that was not acted on yet
             self._paused = self._stop = False
         elif request == "eval":
-            self._trainer.eval_wanted = True
+            self._trainer.evaluations.wanted = True
         elif request == "extend":
             self._more_steps += asked.steps
         elif request == "sample":
@@ -265,12 +277,13 @@ class Recorder:
 
     def _evaluate_at_stop(self) -> None:
         """A run stopped before its first evaluation has no best model: what it has is the best."""
-        if self._trainer.best is None:
+        if self._trainer.evaluations.best is None:
             self._trainer.interrupted = lambda: False
             evaluation = self._trainer.evaluate()
             if evaluation is not None:
                 self._status = self._status.model_copy(update=vars(evaluation) | {
                     "best_step": self._trainer.step})
+                save_model(self._trainer, self._run.best)
 
     def _save_last(self) -> None:
         begin = time.monotonic()
@@ -279,39 +292,13 @@ class Recorder:
         self._save_cost = self._saved - begin
 
     def _publish(self) -> Model:
-        """Put the best checkpoint into the registry; return the model.
-
-        A resumed run replaces what it had published before. Where the name is another model's,
-        or that model is in use, a free name beside it is taken: nothing learned is lost.
-        """
-        trainer, run, status = self._trainer, self._run, self._status
-        parent = trainer.config.init_from
-        card = ModelCard(
-            origin="trained" if parent is None else "fine-tuned",
-            parent=None if parent is None else Path(parent).name, run=run.id,
-            corpus=trainer.corpus.label, corpus_sha256=trainer.corpus.sha256,
-            corpus_bytes=trainer.corpus.bytes, lora=_lora_words(trainer.config),
-            tokenizer=trainer.tokenizer.kind, parameters=trainer.model.parameter_count,
-            steps=status.best_step or status.step, val_loss=status.val_loss,
-            bits_per_byte=status.bits_per_byte, held_out=bool(status.val_tokens),
-            created=time.time(), tuillm_version=__version__,
-        )
-        name, replace = self._name_to_publish()
-        while True:
-            try:
-                with publish(name, card, replace=replace) as folder:
-                    copy_model_files(run.best if run.best.exists() else run.last, folder)
-                break
-            except TuillmError:
-                before = name, replace
-                name, replace = self._name_to_publish()
-                if (name, replace) == before:  # nobody took the name in the meantime
-                    raise
-        self._published = name
-        return get_model(name)
+        model, self._status = publish_run(self._trainer, self._run, self._status,
+                                          published=self._published, replace=self._replace)
+        self._published = model.name
+        return model
 
     def _publish_best(self) -> str:
-        """Publish what a run learned that a full disk ends, by links; return its name, or ''."""
+        """Publish by links what was learned before the disk was full; return its name, or ""."""
         if self._status.best_step and self._run.best.exists():
             with suppress(TuillmError):
                 name = self._publish().name
@@ -319,28 +306,10 @@ class Recorder:
                 return name
         return ""
 
-    def _name_to_publish(self) -> tuple[str, bool]:
-        """Return the name to publish under, and whether it replaces a model."""
-        wanted = self._published or model_name(self._trainer.config)
-        theirs = next((model for model in list_models() if model.name == wanted), None)
-        ours = theirs is not None and theirs.card.run == self._run.id
-        if theirs is None or ((ours or self._replace) and not users_of(wanted)):
-            return wanted, theirs is not None
-        name = free_name(model_name(self._trainer.config))
-        note = f"{wanted!r} is another model or in use and was kept: this one is {name!r}"
-        if note not in self._status.notes:
-            self._status = self._status.model_copy(update={"notes": (*self._status.notes, note)})
-        return name, False
-
     def _write(self, **update: Any) -> None:
         update["heartbeat"] = time.time()
+        if update.get("state", "preparing") != "preparing":
+            update["doing"] = ""
         self._status = Status.model_validate(self._status.model_dump() | update)
         self._run.write_status(self._status)
         self._written = time.monotonic()
-
-
-def _lora_words(config: TrainConfig) -> str | None:
-    if not config.lora:
-        return None
-    return (f"rank {config.lora_rank}, alpha {config.lora_alpha:g}, on "
-            f"{', '.join(config.lora_targets)}")

@@ -7,6 +7,7 @@ import math
 
 from tuillm.config import TrainConfig
 from tuillm.config.shape import GPTConfig
+from tuillm.training.schedule import EVAL_SHARE, EVALUATIONS
 
 # below this many training tokens, drop that share
 _DROPOUTS = ((60_000, 0.3), (150_000, 0.2), (300_000, 0.1))
@@ -16,7 +17,8 @@ _FILES = 20_000_000
 # what goes into a layer and comes out of it, in n_embd
 _SIDES = {"c_attn": (1, 3), "attn.c_proj": (1, 1), "c_fc": (1, 4), "mlp.c_proj": (4, 1)}
 _TURNED = 120_000_000
-_EVALUATION_WORK, _FEWEST_MEASURED = 10**12, 4096
+_ANYWAY, _MOST_ANYWAY = 4 * 10**9, 4096  # parameters times tokens, and tokens
+_CAREFUL = 0.8
 
 
 def window_for(wanted: int, length: int, what: str = "block_size shrinks") -> tuple[int, str]:
@@ -46,22 +48,37 @@ def windows_at_once(window: int, vocab_size: int) -> int:
     return max(1, _LOGITS_AT_ONCE // (window * vocab_size))
 
 
-def tokens_to_measure(parameters: int) -> int:
-    """How much of a held-out text an evaluation looks at: all of it but for large models.
+def fewest_measured(parameters: int) -> int:
+    """The tokens that an evaluation may look at whatever its share: a tenth of a second's work."""
+    return min(_MOST_ANYWAY, _ANYWAY // max(parameters, 1))
 
-    A tenth of a book is 30,000 tokens, in which a model of GPT-2's size takes half a minute on
-    two cores. What is left out is the same each time, so that losses compare.
+
+def tokens_to_measure(
+    config: TrainConfig, held_out: int, parameters: int, window: int, step: float, token: float
+) -> int:
+    """How many of the `held_out` tokens each evaluation looks at, in whole windows.
+
+    All of them, or a half, a quarter... so that all evaluations together take EVAL_SHARE of the
+    run at most, samples apart. `step` is the seconds of a step (0 where only the clock counts),
+    `token` those of a token in an evaluation; some are left for a machine that becomes busier.
     """
-    return max(_FEWEST_MEASURED, _EVALUATION_WORK // max(parameters, 1))
+    limits = [step * config.max_steps] if config.max_steps else []
+    limits += [60 * config.minutes] if config.minutes else []
+    seconds = min(limits)
+    times = EVALUATIONS if not config.eval_interval else seconds / step / config.eval_interval
+    affordable = _CAREFUL * EVAL_SHARE * seconds / max(times, 1) / token
+    measured = held_out
+    while measured > max(affordable, fewest_measured(parameters), window):
+        measured //= 2
+    return held_out if measured == held_out else max(measured // window, 1) * window
 
 
-def measured_note(parameters: int, val_tokens: int) -> str:
+def measured_note(measured: int, held_out: int) -> str:
     """Says that only a part of the held-out text is looked at, or is ""."""
-    most = tokens_to_measure(parameters)
-    if val_tokens - 1 <= most:
+    if measured >= held_out:
         return ""
-    return (f"losses are of about {most:,} of the {val_tokens:,} tokens to measure on, spread over "
-            "the text: a large model would take long for all of them")
+    return (f"losses are of {measured:,} of the {held_out:,} tokens to measure on, spread evenly "
+            f"over them: all evaluations are to take at most {EVAL_SHARE:.0%} of the run")
 
 
 def adapter_parameters(shape: GPTConfig, config: TrainConfig) -> int:

@@ -14,7 +14,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from tuillm.config import SamplingConfig, TrainConfig, build_train, settings_table
+from tuillm.config import SamplingConfig, TrainConfig, build_train, preset_values, settings_table
+from tuillm.config.pointers import Answering
 from tuillm.errors import TuillmError
 from tuillm.generation import Sampler
 from tuillm.model import GPT, choose_device
@@ -22,9 +23,11 @@ from tuillm.model.lora import adapter_state, load_adapter_state, ready
 from tuillm.model.memory import keep_freed_memory
 from tuillm.store.models import Model, find_model, shape_of
 from tuillm.text import load_tokenizer, read_corpus, tokenize
+from tuillm.text.progress import Tick, unwatched
 from tuillm.training.batches import Batches
-from tuillm.training.beginning import begin, copy_weights, fit
+from tuillm.training.beginning import begin, context_of, copy_weights, fit
 from tuillm.training.evaluate import Evaluation, evaluate
+from tuillm.training.evaluations import Evaluations, choose_tokens
 from tuillm.training.machine import (
     autocast,
     choose_train_dtype,
@@ -34,15 +37,12 @@ from tuillm.training.machine import (
 )
 from tuillm.training.metrics import StepMetrics, Stopwatch
 from tuillm.training.optimizer import Optimizer
-from tuillm.training.schedule import (
-    EVAL_SHARE,
-    EVALUATIONS,
-    Course,
-)
-from tuillm.training.sizing import tokens_to_measure
+from tuillm.training.resume import CHANGED
+from tuillm.training.schedule import Course
+from tuillm.training.sizing import measured_note
 
 
-class Trainer:
+class Trainer(metaclass=Answering):
     """`Trainer(corpus="book.txt", name="kafka", preset="tiny").run()` trains and publishes."""
 
     def __init__(self, corpus: str | os.PathLike[str] | list[str] | tuple[str, ...] = (),
@@ -65,38 +65,37 @@ class Trainer:
         self.config = config
         self.notes: list[str] = []
         self.step = 0
-        self.best: Evaluation | None = None
-        self.best_step = 0
         self.before: Evaluation | None = None
-        self.eval_wanted = False
         self.interrupted: Callable[[], bool] = lambda: False
+        self.tick: Tick = unwatched
         self._prepared = False
         self._course = Course(config)
-        self._evals_without_gain = 0
-        self._tenths = 0
-        self._eval_seconds = 0.0
+        self.evaluations = Evaluations(config)
 
     @staticmethod
-    def help_config() -> None:
-        """Print every training setting: meaning, range and default."""
-        print(settings_table(TrainConfig))
+    def help_config(preset: str | None = None, **settings: Any) -> None:
+        """Print every training setting: meaning, range, and its value in a run with a preset.
 
-    def run(self, *, replace: bool = False) -> Model:
+        `settings` are such as change that: `init_from`. Raises UsageError for an unknown preset.
+        """
+        print(settings_table(TrainConfig, preset_values(preset, settings, shape_of)))
+
+    def run(self, *, replace: bool = False, quiet: bool = False) -> Model:
         """Train in this process, writing a run folder, and publish; return the model.
 
-        `replace` allows to publish over a model of the same name. Raises TuillmError when the
-        name is taken or the corpus cannot be read.
+        Tells on stderr how far it is, unless `quiet`. `replace` allows to publish over a model of
+        the same name. Raises TuillmError when the name is taken or the corpus cannot be read.
         """
         from tuillm.training.record import run_here
 
-        return run_here(self, replace=replace)
+        return run_here(self, replace=replace, quiet=quiet)
 
     def prepare(self, checkpoint: Path | None = None) -> None:
         """Read the corpus, make tokens, build the model; `notes` says what was decided.
 
-        A run that starts from a model takes it from `checkpoint` if it is to go on from there:
-        the first model may be gone by then. Raises TuillmError for a run that the memory cannot
-        hold.
+        A run that is to go on from a `checkpoint` has its tokenizer and its context, and one that
+        starts from a model takes it from there: the first one may be gone by then. Raises
+        TuillmError for a run that the memory cannot hold.
         """
         if self._prepared:
             return
@@ -105,26 +104,34 @@ class Trainer:
         torch.manual_seed(self.config.seed)
         self.device = choose_device(self.config.device)
         self.dtype = choose_train_dtype(self.config.dtype, self.device)
-        self.corpus = read_corpus(self.config.corpus, self.config.encoding)
-        parent = None
+        as_text = self.config.as_text or checkpoint is not None  # what was begun is gone on with
+        self.corpus = read_corpus(self.config.corpus, self.config.encoding, as_text=as_text,
+                                  tick=self.tick)
+        self.corpus_sha256 = self.corpus.sha256
+        parent, context = None, None
         if self.config.init_from is not None:
             parent = checkpoint or find_model(self.config.init_from).path
-        given = load_tokenizer(parent) if parent else None
-        self.tokens = tokenize(self.corpus, self.config, given)
+        elif checkpoint:
+            context = context_of(checkpoint)
+        source = checkpoint or parent
+        given = load_tokenizer(source) if source else None
+        self.tokens = tokenize(self.corpus, self.config, given, self.tick)
         self.tokenizer = self.tokens.tokenizer
-        beginning = begin(self.config, self.tokens, parent)
+        beginning = begin(self.config, self.tokens, parent, context)
         self.model, self.window = beginning.model, beginning.window
         fitted = fit(self.config, beginning, self.tokens, self.corpus.bytes, self.device)
         self.notes += [*self.corpus.notes, *self.tokens.notes, *beginning.notes, *fitted]
         ready(self.model.to(self.device), self.dtype)
         parameters = self.model.parameter_count
         self.looking_dtype = looking_dtype(self.dtype, parameters)
-        self.tokens_measured = min(len(self.tokens.val) - 1, tokens_to_measure(parameters))
         mirrored = mirrors_pay(self.device, self.dtype, parameters) and not self.config.lora
         self.optimizer = Optimizer(self.model, self.config, mirrored=mirrored)
         self.batches = Batches(self.tokens.train, self.window, self.config.batch_size,
-                               self.config.seed)
-        self._sampler = Sampler.of(self.model, self.tokenizer)
+                               self.config.seed, self.tokenizer.eot)
+        # several documents, or one that is learned to its end, are begun behind an end of text
+        self.starts_at_eot = self.tokenizer.eot is not None and (
+            self.config.val_fraction == 0 or len(self.corpus.documents) > 1)
+        self._sampler = Sampler.of(self.model, self.tokenizer, at_eot=self.starts_at_eot)
         self._flops = matmul_flops(self.device, self.dtype)
         self._flops_per_token = self.model.config.flops_per_token(self.window, self.config.lora)
         self.clock = Stopwatch()
@@ -154,7 +161,7 @@ class Trainer:
             yield metrics
             # unless the run was extended just now; a clock that has run out since the step was
             # measured leaves one more, which is evaluated
-            over = self._tired or (bool(metrics.last) and self.progress >= 1)
+            over = self.evaluations.tired or (bool(metrics.last) and self.progress >= 1)
 
     def extend(self, steps: int) -> None:
         """Let the run take exactly `steps` more than where its settings, or patience, end it.
@@ -163,11 +170,9 @@ class Trainer:
         anew where it had run out.
         """
         self.prepare()
-        self._course.note(self.step, self.clock.seconds, tired=self._tired)
+        self._course.note(self.step, self.clock.seconds, tired=self.evaluations.tired)
         self._set_course(lambda: self._course.extend(steps))
-        self._tenths = int(self.progress * EVALUATIONS)
-        if self._tired:
-            self._evals_without_gain = 0
+        self.evaluations.extend(self.progress)
 
     @property
     def extended_steps(self) -> int:
@@ -175,7 +180,14 @@ class Trainer:
         return self._course.extended_steps
 
     def measure_before(self) -> None:
-        """Note how well the model to start from knows the text; the time is not the run's."""
+        """Decide how much to evaluate on, and note how well a model to start from knows the text.
+
+        The time is not the run's. Nothing is done a second time.
+        """
+        if self.evaluations.tokens is None:
+            with self.clock.stopped():
+                self.evaluations.tokens = choose_tokens(self)
+        self._say_measured()
         if self.config.init_from is not None and not self.step and not self.before:
             with self.clock.stopped():
                 self._set_before(self.evaluate())
@@ -207,10 +219,10 @@ class Trainer:
     def evaluate(self) -> Evaluation | None:
         """Return the loss of the held-out text now, or None when interrupted.
 
-        Large models look at `tokens_measured` of it, always the same ones.
+        Of a long text only a part is looked at, always the same, see `evaluations`.
         """
         return evaluate(self.model, self.tokens.val, self.tokens.val_bytes, self.tokenizer,
-                        self.interrupted, most=self.tokens_measured, dtype=self.looking_dtype)
+                        self.interrupted, most=self.evaluations.tokens, dtype=self.looking_dtype)
 
     def sample(self) -> str:
         """Return text that continues `sample_prompt`, always with the same seed."""
@@ -230,12 +242,11 @@ class Trainer:
         tensors = self.optimizer.state() | {"rng": torch.get_rng_state()}
         tensors |= adapter_state(self.model)
         numbers = {
-            "step": self.step, "elapsed": self.clock.seconds, "best_step": self.best_step,
-            "best": vars(self.best) if self.best else None, "tenths": self._tenths,
-            "evals_without_gain": self._evals_without_gain,
+            "step": self.step, "elapsed": self.clock.seconds,
             "epoch": self.batches.epoch, "position": self.batches.position,
+            "corpus_sha256": self.corpus_sha256,
             "before": vars(self.before) if self.before else None,
-        } | self._course.state()
+        } | self.evaluations.state() | self._course.state()
         return tensors, numbers
 
     def load_state(
@@ -249,15 +260,21 @@ class Trainer:
             copy_weights(model, self.model)
         torch.set_rng_state(tensors.pop("rng"))
         self.optimizer.load_state(tensors)
-        self.batches.seek(numbers["epoch"], numbers["position"])
-        self.step, self.best_step = numbers["step"], numbers["best_step"]
-        self.best = Evaluation(**numbers["best"]) if numbers["best"] else None
-        self._tenths = numbers["tenths"]
-        self._evals_without_gain = numbers["evals_without_gain"]
-        self.clock = Stopwatch(numbers["elapsed"])
+        self.batches.seek(int(numbers["epoch"]), int(numbers["position"]))
+        self.step = int(numbers["step"])
+        self.evaluations.load_state(numbers)
+        self.clock = Stopwatch(float(numbers["elapsed"]))
         before = numbers.get("before")  # older checkpoints have neither this nor extensions
         self._set_before(Evaluation(**before) if before else None)
         self._set_course(lambda: self._course.load_state(numbers))
+
+    def change_text(self) -> None:
+        """Say that the text is another one than that of the checkpoint that was loaded.
+
+        What was measured on that one is forgotten, and patience begins anew.
+        """
+        self.evaluations.change_text()
+        self.notes.append(CHANGED)
 
     def _take_step(self, factor: float) -> tuple[float, float]:
         """Run forward and backward over all micro-batches and step; return loss and norm."""
@@ -280,13 +297,11 @@ class Trainer:
         progress = self.progress
         over = progress >= 1
         evaluation, sample, gained = None, None, False
-        if over or self._eval_due(progress):
-            self.eval_wanted = False
-            begin = self.clock.seconds
+        if over or self.evaluations.due(self.step, progress):
+            self.evaluations.wanted = False
             evaluation = self.evaluate()
-            gained = self._note(evaluation) if evaluation else False
+            gained = evaluation is not None and self.evaluations.note(evaluation, self.step)
             sample = self.sample()
-            self._eval_seconds += self.clock.seconds - begin
             over = over or self.progress >= 1
         tokens = self.config.batch_size * self.config.grad_accum_steps * self.window
         elapsed, progress = self.clock.seconds, 1.0 if over else progress
@@ -299,35 +314,8 @@ class Trainer:
             val_loss=evaluation.val_loss if evaluation else None,
             bits_per_byte=evaluation.bits_per_byte if evaluation else None,
             sample=sample, best=gained,
-            last="finished" if over else "patience" if self._tired else "",
+            last="finished" if over else "patience" if self.evaluations.tired else "",
         )
-
-    def _note(self, evaluation: Evaluation) -> bool:
-        """Remember the best evaluation; return whether this one is."""
-        gained = self.best is None or evaluation.val_loss < self.best.val_loss
-        if gained:
-            self.best, self.best_step = evaluation, self.step
-        self._evals_without_gain = 0 if gained else self._evals_without_gain + 1
-        return gained
-
-    def _eval_due(self, progress: float) -> bool:
-        if self.eval_wanted:
-            return True
-        if self.config.eval_interval:
-            return self.step % self.config.eval_interval == 0
-        tenths = int(progress * EVALUATIONS)
-        # on the clock, looking must not eat the time for learning
-        affordable = (self.config.minutes is None
-                      or self._eval_seconds <= EVAL_SHARE * self.clock.seconds)
-        if tenths <= self._tenths or not affordable:
-            return False
-        self._tenths = tenths
-        return True
-
-    @property
-    def _tired(self) -> bool:
-        """Whether patience has run out."""
-        return 0 < self.config.patience <= self._evals_without_gain
 
     def _set_course(self, change: Callable[[], None]) -> None:
         """Change how far the run goes, and say so in its notes."""
@@ -335,6 +323,13 @@ class Trainer:
         change()
         self.notes = [note for note in self.notes if note != before]
         self.notes += [self._course.words] if self._course.words else []
+
+    def _say_measured(self) -> None:
+        """Say in the notes how much of the held-out text is looked at, if that is not all."""
+        held_out = len(self.tokens.val) - 1
+        note = measured_note(self.evaluations.tokens or held_out, held_out)
+        if note and note not in self.notes:
+            self.notes.append(note)
 
     def _set_before(self, evaluation: Evaluation | None) -> None:
         self.before = evaluation

@@ -1,6 +1,7 @@
 """`python -m tuillm.training.worker RUN_FOLDER [OPTIONS]`: one run, one process.
 
-Options: --resume from the last checkpoint, --extend STEPS, --replace a model of the same name.
+Options: --resume from the last checkpoint, --extend STEPS, --replace a model of the same name,
+--changed-text: the text may be another one than the checkpoint's.
 
 Reads the run folder's settings, trains, and leaves everything in the folder. SIGTERM asks for
 an orderly end, as a `stop` in the control file does.
@@ -10,12 +11,13 @@ import sys
 import time
 from pathlib import Path
 
-from tuillm.errors import TuillmError
+from tuillm.errors import TuillmError, printable
 from tuillm.store.paths import cache_dir, config_dir, data_dir
 from tuillm.store.runs import Run
 from tuillm.store.temporary import clear_leftovers
 from tuillm.training.record import Recorder
 from tuillm.training.trainer import Trainer
+from tuillm.urls import hide_secrets
 
 
 def main(arguments: list[str]) -> int:
@@ -43,7 +45,8 @@ def _work(run: Run, arguments: list[str]) -> int:
         _say(f"failed: {error}")
         return error.exit_code
     recorder = Recorder(trainer, run, replace="--replace" in arguments,
-                        resume="--resume" in arguments, extend=int(steps), say=_say)
+                        resume="--resume" in arguments, extend=int(steps),
+                        changed_text="--changed-text" in arguments, say=_say)
     try:
         recorder.run()
     except TuillmError as error:
@@ -53,7 +56,7 @@ def _work(run: Run, arguments: list[str]) -> int:
 
 def _say(line: str) -> None:
     """Print a line of the log, with the time of day, at once."""
-    print(time.strftime("%H:%M:%S"), line, flush=True)
+    print(time.strftime("%H:%M:%S"), printable(hide_secrets(line)), flush=True)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
-from tuillm.errors import TuillmError, printable
+from tuillm.errors import TuillmError
 
 
 class Confirm(ModalScreen[bool]):
@@ -28,8 +28,8 @@ class Confirm(ModalScreen[bool]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
-            yield Static(printable(self._title), classes="title", markup=False)
-            yield Static(printable(self._question), classes="text", markup=False)
+            yield Static(self._title, classes="title", markup=False)
+            yield Static(self._question, classes="text", markup=False)
             with Horizontal(classes="buttons"):
                 yield Button(f"{self._verb} (y)", id="yes", variant="primary", compact=True)
                 yield Button("Cancel (n)", id="no", compact=True)
@@ -65,7 +65,7 @@ class Ask(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
-            yield Static(printable(self._title), classes="title", markup=False)
+            yield Static(self._title, classes="title", markup=False)
             yield Input(self._value, compact=True)
             yield Static(self._note, classes="note", markup=False)
             yield Static("Enter takes it, Escape cancels", classes="hint")
@@ -74,7 +74,7 @@ class Ask(ModalScreen[str | None]):
     def _changed(self, event: Input.Changed) -> None:
         problem = self._problem(event.value)
         note = self.query_one(".note", Static)
-        note.update(printable(problem or self._note))
+        note.update(problem or self._note)
         note.set_class(bool(problem) and event.value != self._value, "-error")
 
     @on(Input.Submitted)

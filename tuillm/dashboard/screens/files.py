@@ -1,5 +1,6 @@
 """Picks a text file from a tree of directories."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
@@ -57,7 +58,7 @@ class FilesScreen(ModalScreen[Path | None]):
         self._go(self._place.parent)
 
     def action_home(self) -> None:
-        self._go(Path.home())
+        self._go(Path(os.path.expanduser("~")))
 
     def _go(self, place: Path) -> None:
         self._place = place

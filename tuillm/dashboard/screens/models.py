@@ -5,7 +5,6 @@ It is the first that a person sees: the store is imported where it is used, afte
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
@@ -22,6 +21,7 @@ from tuillm.dashboard.widgets.table import Column, EntryTable
 from tuillm.errors import TuillmError
 from tuillm.store.names import check_name
 from tuillm.units import age, count, figure, size
+from tuillm.user_paths import current_folder, user_path
 
 if TYPE_CHECKING:
     from tuillm.store.models import Model
@@ -42,6 +42,12 @@ def _quality(model: "Model") -> str:
 def _context(model: "Model") -> int | None:
     length = model.config.get("n_positions")
     return length if isinstance(length, int) else None
+
+
+def _export(name: str, path: str) -> None:
+    from tuillm.store.export import export_model
+
+    export_model(name, user_path(path))
 
 
 COLUMNS: list["Column[Model]"] = [
@@ -166,12 +172,10 @@ class ModelsScreen(Listing["Model"]):
                 partial(models.copy_model, source, new), f"copied {source} to {new}"))
 
     def action_export(self) -> None:
-        from tuillm.store.export import export_model
-
         if model := self.current:
-            name, place = model.name, Path.cwd() / model.name
-            self._ask(f"Export {name} to the folder", str(place), None, lambda path: (
-                partial(export_model, name, Path(path).expanduser()),
+            name, place = model.name, current_folder() / model.name
+            self._ask(f"Export {name} to the folder", str(place), user_path, lambda path: (
+                partial(_export, name, path),
                 f"exported to {path}: transformers loads it as it is"))
 
     def action_remove(self) -> None:

@@ -19,7 +19,6 @@ from tuillm.dashboard.widgets.axes import AxisName
 from tuillm.dashboard.widgets.chart import Chart
 from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
 from tuillm.dashboard.widgets.state import state_words
-from tuillm.errors import printable
 from tuillm.store.snapshot import RunEntry
 from tuillm.units import count, duration, figure
 
@@ -43,7 +42,7 @@ class Differences(VerticalScroll, can_focus=True):
         table.add_column(style=muted, no_wrap=True)
         table.add_row("", *(Text(entry.id, style="bold") for entry in entries))
         for name, values in [*_results(entries), *different_settings(entries)]:
-            table.add_row(name, *(Text(printable(value)) for value in values))
+            table.add_row(name, *(Text(value) for value in values))
         self.query_one(Static).update(table)
 
 

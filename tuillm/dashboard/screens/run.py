@@ -20,8 +20,9 @@ from tuillm.dashboard.widgets.figures import Figures
 from tuillm.dashboard.widgets.log import LogTail
 from tuillm.dashboard.widgets.run_head import RunHead
 from tuillm.dashboard.widgets.samples import Samples
-from tuillm.store.runs import ACTIVE, Run, get_run
+from tuillm.store.runs import Run, get_run
 from tuillm.store.snapshot import RunEntry
+from tuillm.store.status import ACTIVE
 
 _AXES: tuple[AxisName, ...] = ("step", "elapsed", "epoch")
 _MACHINE_EVERY = 2.0

@@ -12,9 +12,9 @@ from tuillm.dashboard.chat import open_chat
 from tuillm.dashboard.screens.ask import Ask, Confirm
 from tuillm.dashboard.screens.place import Place
 from tuillm.errors import TuillmError
-from tuillm.store.launch import resume_run
-from tuillm.store.runs import ACTIVE, RESUMABLE, Request, Run, remove_run, steps_of
+from tuillm.store.runs import Request, Run, remove_run, steps_of
 from tuillm.store.snapshot import RunEntry
+from tuillm.store.status import ACTIVE, RESUMABLE
 
 # words for the keys at the bottom, which offer what suits the run; all others work as well
 _WORDS = {"pause": "Pause", "stop": "Stop", "chat": "Chat", "extend": "Extend",
@@ -160,7 +160,9 @@ class SteeringPlace(Place):
 
 
 def _resume(run: Run, extend: int = 0) -> str:
-    step = resume_run(run, extend=extend) if extend else resume_run(run)
+    from tuillm.training.resume import resume  # not for the first frame
+
+    step = resume(run, extend=extend)
     if not step:
         return f"{run.id} left no checkpoint and begins anew"
     return f"{run.id} goes on from step {step:,}"

@@ -1,5 +1,6 @@
 """The place where a run is started: the form, and beside it what to expect of it."""
 
+from itertools import filterfalse
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,10 +17,12 @@ from tuillm.dashboard.screens.ask import Confirm
 from tuillm.dashboard.screens.place import Place
 from tuillm.dashboard.widgets.forecast import ForecastPanel
 from tuillm.dashboard.widgets.form import TrainForm
-from tuillm.errors import TuillmError, printable
+from tuillm.errors import TuillmError
 from tuillm.store.forecasts import Forecast, ForecastProcess
 from tuillm.store.paths import models_dir
 from tuillm.store.runs import model_name
+from tuillm.urls import is_url
+from tuillm.user_paths import current_folder, path_problem, user_path
 
 # a forecast costs a process: it waits until the typing stops
 _PAUSE = 0.7
@@ -106,7 +109,7 @@ class TrainScreen(Place):
         except TuillmError as error:
             problem = str(error)
         line = self.query_one("#problem", Static)
-        line.update(printable(problem))
+        line.update(problem)
         line.display = bool(problem)
         if self._timer:
             self._timer.stop()
@@ -187,7 +190,7 @@ class TrainScreen(Place):
                 field = self.query_one(TrainForm)["corpus"]
                 field.fill(join_paths([str(path)]))
 
-        self.app.push_screen(FilesScreen(Path.cwd()), picked)
+        self.app.push_screen(FilesScreen(current_folder()), picked)
 
     def action_advanced(self) -> None:
         groups = list(self.query("Collapsible"))
@@ -207,9 +210,12 @@ class TrainScreen(Place):
 
 def _text_problem(config: TrainConfig) -> str:
     """A word about a text that is not there."""
-    missing = [source for source in config.corpus
-               if "://" not in source and not Path(source).expanduser().exists()]
-    return f"{missing[0]} does not exist" if missing else ""
+    for source in filterfalse(is_url, config.corpus):
+        if problem := path_problem(source):
+            return problem
+        if not user_path(source).exists():
+            return f"{source} does not exist"
+    return ""
 
 
 def _same_run(config: TrainConfig, asked: TrainConfig | None) -> bool:

@@ -5,8 +5,6 @@ from collections.abc import Iterable, Mapping
 from rich.table import Table
 from rich.text import Text
 
-from tuillm.errors import printable
-
 Fact = tuple[str, str]
 
 
@@ -22,6 +20,6 @@ def facts(rows: Iterable[Fact], colors: Mapping[str, str]) -> Table:
     table.add_column(overflow="fold")
     for name, value in rows:
         if value:
-            table.add_row(Text(name), Text(printable(value)))
+            table.add_row(Text(name), Text(value))
     table.add_row("", "")
     return table

@@ -14,9 +14,10 @@ from textual.suggester import Suggester
 from textual.widgets import Input, Label, Select, Static
 
 from tuillm.config import Setting, TrainConfig
+from tuillm.config.fields import with_escapes
 from tuillm.config.single import check_setting
 from tuillm.dashboard.paths import dropped_paths, split_paths
-from tuillm.errors import UsageError, printable
+from tuillm.errors import UsageError
 
 Chosen = Select[str]
 
@@ -84,7 +85,7 @@ class SettingField(Vertical):
             return text == "yes"
         if self.setting.name == "corpus":
             return split_paths(text)
-        return self.text if self.setting.name == "sample_prompt" else text
+        return with_escapes(self.text) if self.setting.escapes else text
 
     @property
     def text(self) -> str:
@@ -157,7 +158,7 @@ class SettingField(Vertical):
         setting = self.setting
         allowed = " | ".join(setting.choices) if setting.several else setting.range
         limits = f" [{allowed}]" if allowed and focused else ""
-        about.update(printable(self.problem) or setting.help + limits)
+        about.update(self.problem or setting.help + limits)
         about.set_class(bool(self.problem), "-error")
 
 

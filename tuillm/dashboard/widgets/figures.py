@@ -16,7 +16,7 @@ from tuillm.dashboard.curves import number
 from tuillm.dashboard.history import History
 from tuillm.dashboard.machine import MachineUse
 from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
-from tuillm.store.runs import Status
+from tuillm.store.status import Status
 from tuillm.units import count, duration, figure, size
 
 _BARS = "▁▂▃▄▅▆▇█"

@@ -12,7 +12,7 @@ from textual.widgets import Static
 
 from tuillm.dashboard.widgets.facts import Fact, facts, heading
 from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
-from tuillm.errors import TuillmError, printable
+from tuillm.errors import TuillmError
 from tuillm.store.forecasts import Forecast
 from tuillm.units import count, duration, size
 
@@ -42,24 +42,24 @@ class ForecastPanel(VerticalScroll, can_focus=True):
 
     def fail(self, error: TuillmError) -> None:
         """The run would fail like this."""
-        self._draw(Text(printable(str(error)), style=self.app.theme_variables["error"]))
+        self._draw(Text(str(error), style=self.app.theme_variables["error"]))
 
     def show(self, forecast: Forecast) -> None:
         """Show what is known so far."""
         colors = self.app.theme_variables
         parts: list[Text | Table] = []
         for warning in forecast.warnings:
-            parts.append(Text(f"! {printable(warning)}\n", style=colors["warning"]))
+            parts.append(Text(f"! {warning}\n", style=colors["warning"]))
         parts += [heading("How long", colors), self._speed(forecast)]
         parts += [heading("The model", colors), facts(_model(forecast), colors)]
         parts += [heading("The text", colors), facts(_text(forecast), colors)]
-        parts += [Text(f"· {printable(note)}", style=self._muted) for note in forecast.notes]
+        parts += [Text(f"· {note}", style=self._muted) for note in forecast.notes]
         self._draw(*parts)
 
     def _speed(self, forecast: Forecast) -> Text | Table:
         if forecast.skipped:
             text = f"not measured: {forecast.skipped}\n"
-            return Text(printable(text), style=self.app.theme_variables["warning"])
+            return Text(text, style=self.app.theme_variables["warning"])
         if forecast.tokens_per_sec is None:
             return Text("taking a few real steps …\n", style=self._muted)
         about = "estimated " if forecast.estimated else ""

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from tuillm.dashboard.widgets.details import Details, Part
 from tuillm.dashboard.widgets.facts import Fact, facts, heading
-from tuillm.errors import TuillmError, printable
+from tuillm.errors import TuillmError
 from tuillm.units import age, count, figure, size
 
 if TYPE_CHECKING:
@@ -32,12 +32,12 @@ class ModelDetails(Details["Model"]):
         # in the table there may be no room for all of the name
         parts: list[Part] = [Text(f"{entry.name}\n", style=f"bold {colors['primary']}")]
         if entry.problem:
-            parts.append(Text(printable(entry.problem) + "\n", style=colors["error"]))
+            parts.append(Text(entry.problem + "\n", style=colors["error"]))
         for title, rows in _sections(entry):
             parts += [heading(title, colors), facts(rows, colors)]
         if sample := _sample_of(entry):
             parts.append(heading("How it writes", colors))
-            parts.append(Text(printable(sample).strip()[:_SAMPLE] + "\n", style="italic"))
+            parts.append(Text(sample.strip()[:_SAMPLE] + "\n", style="italic"))
         return [*parts, heading("Files", colors), facts(_files(entry), colors)]
 
 
@@ -87,5 +87,5 @@ def _files(model: "Model") -> list[Fact]:
         entries = sorted((entry.name, entry.stat().st_size) for entry in os.scandir(model.path))
     except OSError:
         return []
-    rows = [(printable(name), size(number)) for name, number in entries]
+    rows = [(name, size(number)) for name, number in entries]
     return [*rows, ("in all", size(model.size)), ("folder", str(model.path))]

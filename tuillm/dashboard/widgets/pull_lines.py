@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 from textual.widgets import Static
 
-from tuillm.errors import printable
 from tuillm.units import duration, size
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ class PullLines(Static):
         line, muted = Text(), colors.get("muted", "")
         at_work = pull.state in PULLING
         sign = "↓" if at_work else {"failed": "✗", "lost": "?"}.get(pull.state, "‖")
-        line.append(f"{sign} {printable(pull.name)}  ", style=colors["primary" if at_work
+        line.append(f"{sign} {pull.name}  ", style=colors["primary" if at_work
                                                                        else "foreground"])
         if at_work:
             full = round(_BAR * pull.fraction)
@@ -47,7 +46,7 @@ class PullLines(Static):
         elif pull.error:
             hint = f" ({pull.hint})" if pull.hint else ""
             line.append("P tries again, X clears it   ", style=muted)  # a long error is cut
-            line.append(printable(pull.error + hint), style=colors["error"])
+            line.append(pull.error + hint, style=colors["error"])
         else:
             how = "broke off" if pull.state == "lost" else "stopped"
             line.append(f"{how} at {pull.fraction:.0%} of {size(pull.total)}", style=muted)
@@ -58,7 +57,7 @@ class PullLines(Static):
 def _pace(pull: "PullStatus") -> str:
     """How long still and how fast, or what else is going on."""
     if pull.note:
-        return printable(pull.note)
+        return pull.note
     if pull.state == "verifying":
         return "checking what has come"
     if not pull.total:

@@ -5,11 +5,11 @@ from rich.text import Text
 from tuillm.config import PRESETS, TrainConfig, settings_of
 from tuillm.dashboard.widgets.details import Details, Part
 from tuillm.dashboard.widgets.facts import Fact, facts, heading
-from tuillm.errors import printable
 from tuillm.store.jsonl import read_tail
-from tuillm.store.runs import RESUMABLE, Status
 from tuillm.store.snapshot import RunEntry
+from tuillm.store.status import RESUMABLE, Status
 from tuillm.units import age, count, duration, figure
+from tuillm.urls import public_url
 
 _SAMPLE = 600
 
@@ -28,15 +28,15 @@ class RunDetails(Details[RunEntry]):
         if status.error:
             hint = status.hint or ("R takes it up again" if status.state in RESUMABLE else "")
             text = f"{status.error}\n{hint}\n"
-            parts.append(Text(printable(text), style=colors["error"]))
+            parts.append(Text(text, style=colors["error"]))
         parts += [heading(entry.id, colors), facts(_progress(status), colors)]
         if status.notes:
             notes = "".join(f"· {note}\n" for note in status.notes)
-            parts.append(Text(printable(notes), style=colors.get("muted", "")))
+            parts.append(Text(notes, style=colors.get("muted", "")))
         if entry.config:
             parts += [heading("Settings", colors), facts(chosen_settings(entry.config), colors)]
         if samples := read_tail(entry.run.samples):
-            text = printable(str(samples[-1].get("text", ""))).strip()[:_SAMPLE]
+            text = str(samples[-1].get("text", "")).strip()[:_SAMPLE]
             parts += [heading("How it writes", colors), Text(text, style="italic")]
         return parts
 
@@ -44,7 +44,7 @@ class RunDetails(Details[RunEntry]):
 def chosen_settings(config: TrainConfig) -> list[Fact]:
     """The text, the preset, and every setting that is not what the preset says."""
     preset = PRESETS[config.preset].settings if config.preset in PRESETS else {}
-    rows = [("text", " ".join(config.corpus)), ("preset", config.preset)]
+    rows = [("text", " ".join(map(public_url, config.corpus))), ("preset", config.preset)]
     for setting in settings_of(TrainConfig):
         value = getattr(config, setting.name)
         usual = preset.get(setting.name, setting.default)

@@ -4,9 +4,8 @@ from rich.text import Text
 from textual.widgets import Static
 
 from tuillm.dashboard.widgets.state import STATE_ROLES, state_words
-from tuillm.errors import printable
-from tuillm.store.runs import ACTIVE, RESUMABLE, Status
 from tuillm.store.snapshot import RunEntry
+from tuillm.store.status import ACTIVE, RESUMABLE, Status
 from tuillm.units import count, duration, figure
 
 _BAR = 24
@@ -23,6 +22,8 @@ class RunHead(Static):
         first.append(entry.id, style=f"bold {colors['primary']}")
         role = STATE_ROLES[status.state]
         first.append(f"  {state_words(status.state)}", style=colors.get(role, ""))
+        if status.doing:
+            first.append(f"   {status.doing}", style=muted)
         if status.parameters:
             first.append(f"   {count(status.parameters)} parameters · "
                          f"{count(status.train_tokens)} tokens of text · "
@@ -51,7 +52,7 @@ class RunHead(Static):
         if status.state in ("failed", "lost"):
             what = status.error or "its process is gone"
             hint = f" ({status.hint})" if status.hint else ""
-            text.append(printable(f"{what}{hint}"), style=colors["error"])
+            text.append(f"{what}{hint}", style=colors["error"])
             text.append("   R resumes it", style=colors.get("muted", ""))
             return text
         text.append(f"{status.step:,} steps in {duration(status.elapsed)}  "

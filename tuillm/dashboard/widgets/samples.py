@@ -12,7 +12,6 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
-from tuillm.errors import printable
 
 
 class Samples(VerticalScroll, can_focus=True):
@@ -89,4 +88,4 @@ class Samples(VerticalScroll, can_focus=True):
         where = "newest" if place == last else f"{place + 1} of {last + 1}"
         self.border_title = f"sample at step {step:,} · {where}"
         self.border_subtitle = "[ earlier · ] later" if last else ""
-        body.update(Text(printable(text).strip("\n") or "(nothing)"))
+        body.update(Text(text.strip("\n") or "(nothing)"))

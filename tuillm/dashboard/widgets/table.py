@@ -18,7 +18,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tuillm.errors import printable
+from tuillm.errors import one_line
 
 E = TypeVar("E")
 
@@ -100,7 +100,7 @@ class EntryTable(ScrollView, Generic[E], can_focus=True):
     def show(self, entries: Sequence[E]) -> None:
         """Show these entries from now on; the cursor stays on its entry where that is left."""
         self._entries = list(entries)
-        self._cells = {self._key(entry): tuple(_line(column.text(entry))
+        self._cells = {self._key(entry): tuple(one_line(column.text(entry))
                                                for column in self._columns)
                        for entry in self._entries}
         self._wanted = [max([cell_len(column.label) + 1, *map(cell_len, cells)])
@@ -300,11 +300,6 @@ class EntryTable(ScrollView, Generic[E], can_focus=True):
             if left <= x < left + width + _GAP and column.order:
                 self.sort_by(column.key)
             left += width + _GAP
-
-
-def _line(text: str) -> str:
-    """Text out of anybody's files as it can stand in a cell."""
-    return " ".join(printable(text).split())
 
 
 def _fit(text: str, width: int, right: bool) -> str:

@@ -1,0 +1,39 @@
+"""SIGTERM and SIGHUP end the program as an error does: what was taken of the terminal goes back.
+
+By default they end it where it stands, and the shell finds a terminal that shows nothing of what
+is typed. Knows signals; what has to be given back stands in the `finally` of whoever took it.
+"""
+
+import signal
+import threading
+from types import FrameType
+
+ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+_code = 0
+
+
+def end_on_signals() -> None:
+    """Let SIGTERM and SIGHUP raise SystemExit with 128 and their number from now on.
+
+    In the main thread; one that is ignored, as under `nohup`, stays so.
+    """
+    if threading.current_thread() is threading.main_thread():
+        for number in ENDING:
+            if signal.getsignal(number) == signal.SIG_DFL:
+                signal.signal(number, leave)
+
+
+def leave(number: int, frame: FrameType | None = None) -> None:
+    """Raise SystemExit for a signal; the next one of its kind ends the program at once."""
+    global _code
+    _code = 128 + number
+    signal.signal(number, signal.SIG_DFL)
+    raise SystemExit(_code)
+
+
+def ended_with() -> int:
+    """Return the exit code of the signal that has ended the program, or 0.
+
+    On the way out other errors may come: a window that was closed takes no last word.
+    """
+    return _code

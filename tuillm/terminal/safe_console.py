@@ -1,0 +1,26 @@
+"""A rich console through which no text acts on the terminal: only rich's own sequences do.
+
+Knows rich. Whatever is printed, drawn live or in a progress bar goes through `render`; what is
+left out is as wide as nothing, so that the layout stays.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from tuillm.errors import printable
+
+
+class SafeConsole(Console):
+    """`rich.console.Console` for texts out of anybody's files: no markup, no highlighting."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"markup": False, "emoji": False, "highlight": False} | options)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=printable(segment.text))

@@ -1,0 +1,62 @@
+"""How far a run is, for whoever trains in their own Python: on stderr, and only there.
+
+On a terminal one line is written over and over; elsewhere what happens gets a line each. Knows
+what a step measures; knows no run folder.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from tuillm.errors import printable
+from tuillm.training.metrics import StepMetrics
+from tuillm.units import count, duration
+
+_EVERY = 0.25  # seconds between two pictures of the line
+_CLEAR = "\r\x1b[K"
+
+
+class Progress:
+    """Writes lines, and on a terminal the line that tells of the newest step below them."""
+
+    def __init__(self, quiet: bool) -> None:
+        # no stderr, as in a program without a console, is as good as quiet
+        self._wanted = not quiet and sys.stderr is not None and not sys.stderr.closed
+        self._terminal = self._wanted and sys.stderr.isatty()
+        self._drawn = 0.0
+
+    def say(self, line: str) -> None:
+        """Tell in a line what has happened."""
+        self._write(printable(line).replace("\n", " ") + "\n")
+
+    def step(self, metrics: StepMetrics) -> None:
+        """Tell how far the run is, a few times a second."""
+        now = time.monotonic()
+        if self._terminal and now - self._drawn > _EVERY:
+            self._drawn = now
+            self._write(f"{metrics.progress:4.0%}  step {metrics.step:,}  loss "
+                        f"{metrics.train_loss:.3f}  {count(metrics.tokens_per_sec)} tokens/s  "
+                        f"{duration(metrics.eta)} left")
+
+    def close(self) -> None:
+        """Take the line away."""
+        if self._terminal:
+            self._write("")
+
+    def _write(self, text: str) -> None:
+        if not self._wanted:
+            return
+        with suppress(OSError, ValueError):  # whoever looked on has gone; the run goes on
+            sys.stderr.write((_CLEAR if self._terminal else "") + text)
+            sys.stderr.flush()
+
+
+@contextmanager
+def progress(quiet: bool) -> Iterator[Progress]:
+    """Yield what tells of a run in the block."""
+    told = Progress(quiet)
+    try:
+        yield told
+    finally:
+        told.close()

@@ -1,0 +1,82 @@
+"""Puts what a run has learned into the registry: under which name, with which card.
+
+Knows the run folder, the trainer's figures and the registry; does not know when it is time.
+"""
+
+import time
+from pathlib import Path
+
+from tuillm import __version__
+from tuillm.config import TrainConfig
+from tuillm.errors import TuillmError, printable
+from tuillm.store.models import Model, ModelCard, free_name, get_model, list_models, publish
+from tuillm.store.runs import Run, model_name
+from tuillm.store.status import Status
+from tuillm.store.usage import users_of
+from tuillm.training.checkpoint import copy_model_files
+from tuillm.training.trainer import Trainer
+
+
+def publish_run(
+    trainer: Trainer, run: Run, status: Status, *, published: str | None, replace: bool
+) -> tuple[Model, Status]:
+    """Publish the best checkpoint; return the model, and the status with a note about its name.
+
+    A resumed run replaces what it had `published` before. Where the name is another model's, or
+    that model is in use, a free name beside it is taken: nothing learned is lost. Raises
+    TuillmError when the disk refuses.
+    """
+    card = _card(trainer, run, status)
+    name, over = _name_to_publish(trainer, run, published, replace)
+    while True:
+        try:
+            with publish(name, card, replace=over) as folder:
+                copy_model_files(run.best if run.best.exists() else run.last, folder)
+            break
+        except TuillmError:
+            before = name, over
+            name, over = _name_to_publish(trainer, run, published, replace)
+            if (name, over) == before:  # nobody took the name in the meantime
+                raise
+    return get_model(name), _noted(status, name, published or model_name(trainer.config))
+
+
+def _card(trainer: Trainer, run: Run, status: Status) -> ModelCard:
+    parent = trainer.config.init_from
+    return ModelCard(
+        origin="trained" if parent is None else "fine-tuned",
+        parent=None if parent is None else printable(Path(parent).name), run=run.id,
+        corpus=trainer.corpus.label, corpus_sha256=trainer.corpus.sha256,
+        corpus_bytes=trainer.corpus.bytes, lora=_lora_words(trainer.config),
+        tokenizer=trainer.tokenizer.kind, parameters=trainer.model.parameter_count,
+        steps=status.best_step or status.step, val_loss=status.val_loss,
+        bits_per_byte=status.bits_per_byte, held_out=bool(status.val_tokens),
+        starts_at_eot=trainer.starts_at_eot, created=time.time(), tuillm_version=__version__,
+    )
+
+
+def _name_to_publish(
+    trainer: Trainer, run: Run, published: str | None, replace: bool
+) -> tuple[str, bool]:
+    """Return the name to publish under, and whether it replaces a model."""
+    wanted = published or model_name(trainer.config)
+    theirs = next((model for model in list_models() if model.name == wanted), None)
+    ours = theirs is not None and theirs.card.run == run.id
+    if theirs is None or ((ours or replace) and not users_of(wanted)):
+        return wanted, theirs is not None
+    return free_name(model_name(trainer.config)), False
+
+
+def _noted(status: Status, name: str, wanted: str) -> Status:
+    """Return the status with a note where another name than the one wanted was taken."""
+    note = f"{wanted!r} is another model or in use and was kept: this one is {name!r}"
+    if name == wanted or note in status.notes:
+        return status
+    return status.model_copy(update={"notes": (*status.notes, note)})
+
+
+def _lora_words(config: TrainConfig) -> str | None:
+    if not config.lora:
+        return None
+    return (f"rank {config.lora_rank}, alpha {config.lora_alpha:g}, on "
+            f"{', '.join(config.lora_targets)}")
