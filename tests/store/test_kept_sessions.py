@@ -122,7 +122,7 @@ def test_a_write_that_fails_leaves_nothing(home):
         "from tuillm.store.sessions import *\n"
         "save_session(SavedSession(SessionHead(model='book'), {}, {'a': 'x' * 5000}))\n")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "TuillmError: " in done.stderr and names(home) == [] == list_sessions()
+    assert "DiskError: " in done.stderr and names(home) == [] == list_sessions()
 
 
 def test_only_the_owner_can_read(home):
