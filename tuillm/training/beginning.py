@@ -31,19 +31,22 @@ class Beginning:
 
 
 def begin(
-    config: TrainConfig, tokens: TokenFiles, parent: Path | None, context: int | None = None
+    config: TrainConfig, tokens: TokenFiles, parent: Path | None, device: torch.device,
+    context: int | None = None,
 ) -> Beginning:
     """Return a new model for a text, or the one in folder `parent`, its weights still mapped.
 
     That one keeps its context, also when it learns from shorter windows, as a new model does that
     is to have a certain `context`. With LoRA it is frozen beside its adapters. Raises TuillmError
-    when that folder is damaged.
+    when that folder is damaged, and for a new model that the memory of `device` cannot hold.
     """
     length = len(tokens.train)
     dropout, dropout_note = dropout_for(config, length)
     if parent is None:
         window, note = window_for(context or config.block_size, length)
-        model = _new_model(config, tokens.tokenizer.n_vocab, context or window, dropout)
+        shape = _new_shape(config, tokens.tokenizer.n_vocab, context or window, dropout)
+        _refuse_too_large(config, shape, window, tokens, device)
+        model = _new_model(config, shape)
     else:
         model = _taken_over(parent, tokens.tokenizer, dropout)
         longest = min(config.block_size, model.config.block_size)
@@ -92,12 +95,28 @@ def copy_weights(source: GPT, target: GPT) -> None:
                 parameter.zero_()
 
 
-def _new_model(config: TrainConfig, vocab_size: int, block_size: int, dropout: float) -> GPT:
-    model = GPT(GPTConfig(
+def _new_shape(
+    config: TrainConfig, vocab_size: int, block_size: int, dropout: float
+) -> GPTConfig:
+    return GPTConfig(
         vocab_size=vocab_size, block_size=block_size, n_layer=config.n_layer,
         n_head=config.n_head, n_embd=config.n_embd, dropout=dropout, bias=config.bias,
         tie_weights=config.tie_weights,
-    ))
+    )
+
+
+def _refuse_too_large(
+    config: TrainConfig, shape: GPTConfig, window: int, tokens: TokenFiles, device: torch.device
+) -> None:
+    """Raise TuillmError for a model that the memory cannot hold, before any of it is built."""
+    free, total = memory_of(device)
+    config = config.model_copy(update={"device": device.type})
+    plan = plan_memory(config, shape, window, 0, len(tokens.val), shape.parameter_count, free)
+    refuse_hopeless(config, plan, total)
+
+
+def _new_model(config: TrainConfig, shape: GPTConfig) -> GPT:
+    model = GPT(shape)
     model.init_weights(config.positions, torch.Generator().manual_seed(config.seed))
     model.wpe.weight.requires_grad_(config.positions != "none")
     return model
