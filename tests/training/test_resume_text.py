@@ -47,9 +47,16 @@ def changed(text):
 def go_on(run, *requests, **options):
     """Take a run up again in this process; return its status."""
     run.control.unlink(missing_ok=True)  # as whoever resumes a run does
-    for request in requests:
-        run.request(request)
-    Recorder(Trainer.from_config(run.config), run, resume=True, **options).run()
+    trainer = Trainer.from_config(run.config)
+    prepare, left = trainer.prepare, list(requests)
+
+    def prepared(*arguments):
+        prepare(*arguments)  # a stop before this is over would leave the run as it was
+        while left:
+            run.request(left.pop())
+
+    trainer.prepare = prepared
+    Recorder(trainer, run, resume=True, **options).run()
     return run.status()
 
 

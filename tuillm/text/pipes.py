@@ -63,6 +63,7 @@ def _kept(source: str, say: Callable[[str], None]) -> str:
 def _from_stdin(say: Callable[[str], None]) -> str:
     try:
         kind = os.fstat(0).st_mode
+        os.read(0, 0)  # what was closed when we started stands open for writing alone
     except OSError:
         raise UsageError("there is no standard input to read a text from", "name a file") from None
     if os.isatty(0):
