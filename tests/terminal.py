@@ -104,6 +104,16 @@ class Terminal:
         self._child.close()
         return self._child.exitstatus if self._child.exitstatus is not None else -1
 
+    @property
+    def alive(self) -> bool:
+        """Whether the program still runs."""
+        return bool(self._child.isalive())
+
+    @property
+    def signal(self) -> int:
+        """The signal that has ended the program, or 0."""
+        return int(self._child.signalstatus or 0)
+
     def _read(self, timeout: float = 0.1) -> bool:
         """Read what there is, waiting for it at most `timeout` seconds; return if there was any."""
         try:

@@ -50,6 +50,7 @@ VISITS = {
     "export": [*(["--", name, "OUT"] for name in MISSING), ["--", NAMED[0], "OUT"],
                ["--", NAMED[1], "OUT"], ["--to", EVIL, "--", NAMED[1], "OUT"]],
     "rm": [*(["--", name] for name in [*NAMED, *MISSING]), *(["-y", "--", n] for n in NAMED)],
+    "presets": [[], ["--json"], ["nano"], ["nano", "--json"], *([name] for name in MISSING)],
     "runs": [
         [], ["--json"], ["list"], ["list", "--json"], [EVIL],
         *(["show", "--", name] for name in [*ALL, *MISSING]),

@@ -186,10 +186,10 @@ def lend_terminal(app, monkeypatch, code=0):
 
     def run(command, **options):
         commands.append(command[command.index("chat"):])
-        return type("Done", (), {"returncode": code})
+        return type("Done", (), {"wait": lambda self: code})()
 
     monkeypatch.setattr(app, "suspend", Lent)
-    monkeypatch.setattr("tuillm.dashboard.chat.subprocess.run", run)
+    monkeypatch.setattr("tuillm.dashboard.chat.Popen", run)
     return commands
 
 

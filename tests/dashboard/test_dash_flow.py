@@ -101,14 +101,14 @@ async def test_ctrl_c_in_the_chat_is_for_the_chat_alone(app, pilot, model, monke
     lend_terminal(app, monkeypatch)
     handler, caught = signal.getsignal(signal.SIGINT), []
 
-    def interrupted(command):
+    def interrupted(command, **options):
         os.kill(os.getpid(), signal.SIGINT)
         code = "import signal; print(signal.getsignal(signal.SIGINT))"
         child = subprocess.Popen([command[0], "-c", code], stdout=subprocess.PIPE, text=True)
         caught.append(child.communicate()[0].strip())
         return child
 
-    monkeypatch.setattr("tuillm.dashboard.chat.subprocess.run", interrupted)
+    monkeypatch.setattr("tuillm.dashboard.chat.Popen", interrupted)
     await pilot.press("c")
     assert caught == [str(signal.default_int_handler)], "the child has the usual handler"
     assert signal.getsignal(signal.SIGINT) is handler
@@ -134,10 +134,10 @@ async def test_a_chat_that_cannot_be_started(app, pilot, model, monkeypatch):
     """When the child process does not even start, the dashboard is back with the reason."""
     commands = lend_terminal(app, monkeypatch)
 
-    def refused(command):
+    def refused(command, **options):
         raise OSError(12, "Cannot allocate memory")
 
-    monkeypatch.setattr("tuillm.dashboard.chat.subprocess.run", refused)
+    monkeypatch.setattr("tuillm.dashboard.chat.Popen", refused)
     await pilot.press("c")
     assert commands == ["suspended", "back"]
     assert await told(pilot, "Cannot allocate memory")

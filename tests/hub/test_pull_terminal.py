@@ -1,6 +1,9 @@
 """Pulling as a person sees it: one line of progress, the chat's question, Ctrl-C."""
 
+import signal
+
 import pytest
+from test_ending import ends
 
 from tuillm.store.models import find_model, list_models
 from tuillm.store.pulls import get_pull
@@ -31,6 +34,17 @@ def test_progress_is_one_line_that_goes_when_it_is_done(hub, open_terminal):
     screen = open_terminal("pull", "gpt2")
     assert screen.wait_end() == 0
     assert screen.text.strip().startswith("pulled gpt2: 123k parameters, 509 kB, checksums right")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=str)
+def test_a_signal_gives_the_terminal_back_and_keeps_what_has_come(hub, open_terminal, number):
+    """The bar and the hidden cursor go, and the pull is one that was stopped."""
+    hub.hold = 300_000
+    screen = open_terminal("pull", "gpt2")
+    screen.wait("60 %")
+    ends(screen, number)
+    assert get_pull("gpt2").status().state == "cancelled"
+    assert "kept. Go on with: tuillm pull gpt2" in " ".join(screen.text.split())
 
 
 def test_the_chat_offers_to_fetch_what_is_not_here(hub, open_terminal):

@@ -1,4 +1,4 @@
-"""Conversations of several writers, torn writers and given names: nothing is lost, nothing double."""
+"""Conversations of several writers and of torn ones, and their names: nothing is lost."""
 
 import json
 import os

@@ -7,8 +7,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
-import click
-
+from tuillm.cli.output import confirm, say
 from tuillm.errors import TuillmError
 
 if TYPE_CHECKING:
@@ -30,13 +29,13 @@ def offer_checkpoint(name: str) -> str:
     if not checkpoint:
         if not older:
             raise _nothing_yet(name, run)
-        print(f"The run {run.id} trains {name!r} anew ({state}) and has no checkpoint yet; "
-              "this is the older one.")
+        say(f"The run {run.id} trains {name!r} anew ({state}) and has no checkpoint yet; "
+            "this is the older one.")
         return name
     what = f"trains {name!r} anew" if older else "has no model yet"
-    print(f"The run {run.id} {what} ({state}); it has the checkpoint {checkpoint}.")
+    say(f"The run {run.id} {what} ({state}); it has the checkpoint {checkpoint}.")
     instead = ", instead of the older model" if older else ""
-    if click.confirm(f"Talk to the checkpoint{instead}?", default=not older):
+    if confirm(f"Talk to the checkpoint{instead}?", default=not older):
         return checkpoint
     if not older:
         sys.exit(1)
@@ -55,8 +54,8 @@ def check_trained(name: str) -> None:
         return
     checkpoint = checkpoint_of(run)
     if older and checkpoint:
-        print(f"note: the run {run.id} trains {name!r} anew ({_state(run)}), this is the older "
-              f"one; the checkpoint: tuillm chat {checkpoint}", file=sys.stderr)
+        say(f"note: the run {run.id} trains {name!r} anew ({_state(run)}), this is the older "
+            f"one; the checkpoint: tuillm chat {checkpoint}", aside=True)
     elif not older:
         if not checkpoint:
             raise _nothing_yet(name, run)

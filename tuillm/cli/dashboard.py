@@ -23,11 +23,14 @@ def open_dashboard() -> None:
         raise UsageError("the dashboard needs a terminal", "tuillm list, tuillm runs")
     from tuillm.dashboard.app import Dashboard
     from tuillm.dashboard.failure import write_failure
+    from tuillm.terminal.ending import leave
 
     try:
         app = Dashboard()
         app.run()
     except Exception as error:  # before or after the app could take care of it itself
         raise TuillmError(write_failure(error)) from error
+    if app.ended_by:
+        leave(app.ended_by)
     if app.failure:
         raise TuillmError(app.failure)

@@ -73,9 +73,9 @@ def print_json_line(value: Any, *, ascii_only: bool = False) -> None:
     print(_safe_json(value, ascii_only=ascii_only), flush=True)
 
 
-def confirm(question: str) -> bool:
-    """Ask yes or no on a terminal; no is what Enter means. Raises click.Abort at its end."""
-    return click.confirm(one_line(question), default=False)
+def confirm(question: str, *, default: bool = False) -> bool:
+    """Ask yes or no on a terminal; Enter means `default`. Raises click.Abort at its end."""
+    return click.confirm(one_line(question), default=default)
 
 
 def refuse_unless_confirmed(question: str, yes: bool) -> None:

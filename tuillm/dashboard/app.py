@@ -4,7 +4,10 @@ Holds the newest look at the registry and the runs, taken in a thread, and tells
 when it changed; does in threads what may take long, and says in a toast how it went.
 """
 
+import asyncio
+import signal
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App
@@ -22,6 +25,7 @@ from tuillm.dashboard.keymap import read_keymap
 from tuillm.dashboard.pulls import news
 from tuillm.dashboard.screens.models import ModelsScreen
 from tuillm.errors import TuillmError, printable
+from tuillm.terminal.ending import ENDING, end_after
 from tuillm.theme import Theme, choose_theme, list_themes, load_theme
 
 if TYPE_CHECKING:
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
 _LOOK_EVERY = 1.0
 # '5 min ago' becomes '6 min ago' although nothing changes on the disk
 _AGE_EVERY = 60.0
+_PATIENCE = 5.0
 
 
 def _train() -> Screen[None]:
@@ -81,13 +86,28 @@ class Dashboard(App[None]):
         self.runs_changed: Signal[None] = Signal(self, "runs changed")
         self.pulls_changed: Signal[None] = Signal(self, "pulls changed")
         self.failure = ""
+        self.ended_by = 0  # the signal that has ended the dashboard
         self._snapshots: tuple[ModelsSnapshot, RunsSnapshot, PullsSnapshot] | None = None
         self._looking = False
         self._themes: dict[str, Theme] = {}
         self._load_theme()
 
     def on_mount(self) -> None:
+        self._leave_on_signals()
         self.call_after_refresh(self._load_rest)
+
+    def _leave_on_signals(self) -> None:
+        """Let SIGTERM and SIGHUP leave the dashboard, which gives the terminal back."""
+        for number in ENDING:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                with suppress(RuntimeError, ValueError):  # not in the main thread
+                    asyncio.get_running_loop().add_signal_handler(number, self._leave, number)
+
+    def _leave(self, number: int) -> None:
+        self.ended_by = number
+        # a terminal that has gone takes nothing more, and whoever writes to it may wait for ever
+        end_after(_PATIENCE, number)
+        self.exit()
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         return [*super().get_line_filters(), self._safe_lines]

@@ -1,4 +1,5 @@
-"""Ctrl-C waits while a file is being saved: it is remembered and comes when that is done.
+"""Ctrl-C and the signals that end a program wait while a file is being saved: they are remembered
+and come when that is done.
 
 Knows signals; knows nothing of files.
 """
@@ -9,35 +10,39 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+_DEFERRED = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP")
+                  if hasattr(signal, name))
+
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Let no SIGINT into the block; one that came is delivered, once, at its end.
+    """Let no SIGINT, SIGTERM or SIGHUP into the block; what came is delivered, once, at its end.
 
-    It goes to whatever handled SIGINT before the block, so that by default KeyboardInterrupt is
-    raised there. Blocks may lie in each other: the outermost delivers. Other threads than the main
-    one, which signals never interrupt, pass through.
+    It goes to whatever handled it before the block, so that for SIGINT by default
+    KeyboardInterrupt is raised there. Blocks may lie in each other: the outermost delivers. Other
+    threads than the main one, which signals never interrupt, pass through.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came: list[FrameType | None] = []
-    before = signal.getsignal(signal.SIGINT)
-    if before is None:  # set by code that is not Python's, which we could not put back
-        yield
-        return
+    came: dict[int, FrameType | None] = {}
+    # None was set by code that is not Python's, which we could not put back
+    before = {number: handler for number in _DEFERRED
+              if (handler := signal.getsignal(number)) is not None}
     try:
-        signal.signal(signal.SIGINT, lambda number, frame: came.append(frame))
+        for number in before:
+            signal.signal(number, came.setdefault)
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-        if came:
-            _deliver(before, came[0])
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number, frame in came.items():
+            _deliver(number, before[number], frame)
 
 
-def _deliver(handler: object, frame: FrameType | None) -> None:
+def _deliver(number: int, handler: object, frame: FrameType | None) -> None:
     """Do what the signal would have done; an event loop has been woken by it already."""
     if callable(handler):
-        handler(signal.SIGINT, frame)
+        handler(number, frame)
     elif handler == signal.SIG_DFL:
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)

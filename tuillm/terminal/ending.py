@@ -4,6 +4,7 @@ By default they end it where it stands, and the shell finds a terminal that show
 is typed. Knows signals; what has to be given back stands in the `finally` of whoever took it.
 """
 
+import os
 import signal
 import threading
 from types import FrameType
@@ -29,6 +30,17 @@ def leave(number: int, frame: FrameType | None = None) -> None:
     _code = 128 + number
     signal.signal(number, signal.SIG_DFL)
     raise SystemExit(_code)
+
+
+def end_after(seconds: float, number: int) -> None:
+    """End the program in any case when so much time has passed since a signal."""
+
+    def end() -> None:
+        os._exit(128 + number)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 def ended_with() -> int:

@@ -10,11 +10,12 @@ from pathlib import Path
 import torch
 
 from tuillm.config import TrainConfig
+from tuillm.config.finite import first_not_finite
 from tuillm.errors import TuillmError, brief
 from tuillm.model import GPT, GPTConfig, read_model
 from tuillm.model.lora import add_lora
 from tuillm.store.files import read_json
-from tuillm.text import TokenFiles
+from tuillm.text import TokenFiles, Tokenizer
 from tuillm.training.machine import memory_of
 from tuillm.training.memory import plan_memory, refuse_hopeless, shortage
 from tuillm.training.sizing import dropout_for, window_for
@@ -44,7 +45,7 @@ def begin(
         window, note = window_for(context or config.block_size, length)
         model = _new_model(config, tokens.tokenizer.n_vocab, context or window, dropout)
     else:
-        model = _taken_over(parent, tokens.tokenizer.n_vocab, dropout)
+        model = _taken_over(parent, tokens.tokenizer, dropout)
         longest = min(config.block_size, model.config.block_size)
         window, note = window_for(longest, length, "the windows it learns from shrink")
     if config.lora:
@@ -102,11 +103,12 @@ def _new_model(config: TrainConfig, vocab_size: int, block_size: int, dropout: f
     return model
 
 
-def _taken_over(folder: Path, n_vocab: int, dropout: float) -> GPT:
+def _taken_over(folder: Path, tokenizer: Tokenizer, dropout: float) -> GPT:
     model = read_model(folder, dropout)
-    if n_vocab > model.config.vocab_size:
-        raise TuillmError(f"{folder} cannot be trained: its tokenizer has {n_vocab:,} entries, "
-                          f"its weights only {model.config.vocab_size:,}")
+    tokenizer.refuse_beyond(model.config.vocab_size, folder)
+    if tensor := first_not_finite(folder / "model.safetensors"):
+        raise TuillmError(f"{folder} cannot be trained on: its tensor {tensor} has NaN or infinity "
+                          "in it")
     # a bigram model knows no positions, and stays one
     model.wpe.weight.requires_grad_(bool(model.wpe.weight.any()))
     return model

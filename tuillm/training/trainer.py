@@ -222,7 +222,8 @@ class Trainer(metaclass=Answering):
         Of a long text only a part is looked at, always the same, see `evaluations`.
         """
         return evaluate(self.model, self.tokens.val, self.tokens.val_bytes, self.tokenizer,
-                        self.interrupted, most=self.evaluations.tokens, dtype=self.looking_dtype)
+                        self.interrupted, most=self.evaluations.tokens, dtype=self.looking_dtype,
+                        left_out=self.tokens.left_out_bytes)
 
     def sample(self) -> str:
         """Return text that continues `sample_prompt`, always with the same seed."""
