@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tuillm.cli.options import Number, place_options
-from tuillm.cli.output import overwrite, print_json, print_table
+from tuillm.cli.output import overwrite, print_json, print_table, say
 from tuillm.errors import UsageError
 from tuillm.store.paths import models_dir
 from tuillm.units import duration, figure
@@ -69,7 +69,7 @@ def eval_command(
         print_table(_COLUMNS, list(map(_row, results)), right=" ".join(_COLUMNS[1:6]))
         for result in results:
             if result["left_out"]:
-                print(f"{result['model']}: {left_out_note(result['left_out'])}")
+                say(f"{result['model']}: {left_out_note(result['left_out'])}")
 
 
 def _measure(
@@ -84,14 +84,15 @@ def _measure(
 
     sampler = Sampler(model.path, device=device, dtype=dtype)
     tokens = tokenize(corpus, config, sampler.tokenizer)
+    ids = tokens.measured
     began = time.perf_counter()
     with _Progress(model.name) as progress:
-        result = evaluate(sampler.model, tokens.val, tokens.val_bytes, sampler.tokenizer,
+        result = evaluate(sampler.model, ids, tokens.val_bytes, sampler.tokenizer,
                           stride=stride, progress=progress, left_out=tokens.left_out_bytes)
     assert result is not None
     if not math.isfinite(result.val_loss):
         raise not_finite(model.name)
-    count = len(tokens.val) - 1
+    count = len(ids) - 1
     return {
         "model": model.name, "tokens": count, "bytes": tokens.val_bytes,
         "left_out": tokens.left_out, "left_out_bytes": tokens.left_out_bytes,

@@ -44,6 +44,12 @@ class TokenFiles:
     left_out: int = 0
     left_out_bytes: int = 0
 
+    @property
+    def measured(self) -> np.ndarray:
+        """The ids of `val` without the end of text at either end, which is not in the text."""
+        begin, end = (int(id == self.tokenizer.eot) for id in (self.val[0], self.val[-1]))
+        return self.val[begin : len(self.val) - end]
+
 
 def tokenize(
     corpus: Corpus, config: TrainConfig, tokenizer: Tokenizer | None = None,
