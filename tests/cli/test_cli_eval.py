@@ -89,3 +89,28 @@ def test_bad_input_gets_one_line(model, text, arguments, words):
                           text=True)
     assert done.returncode in (1, 2) and not done.stdout
     assert words in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_characters_that_a_model_cannot_write_are_told_and_paid_for(home, text, tmp_path):
+    """Of a text half in letters that a vocabulary lacks, the figure is no better than blind guess.
+    """
+    from tuillm.model import GPT, GPTConfig, write_model
+    from tuillm.text.tokenizer import tokenizer_of_characters
+
+    letters = sorted(set("Dry feet and a short road. "))
+    model = GPT(GPTConfig(vocab_size=len(letters), block_size=16, n_layer=0, n_head=1, n_embd=8))
+    for parameter in model.parameters():
+        torch.nn.init.zeros_(parameter)
+    folder = tmp_path / "few"
+    folder.mkdir()
+    write_model(model, folder, None)
+    tokenizer_of_characters(letters).save(folder, 16)
+    known = "Dry feet and a short road. " * 20
+    text.write_text(known + "Қ" * len(known), encoding="utf-8")
+    (found,) = json.loads(tuillm("eval", folder, text, "--json"))
+    assert (found["left_out"], found["left_out_bytes"]) == (len(known), 2 * len(known))
+    assert found["nats_per_token"] == approx(math.log(len(letters)), rel=1e-4)
+    bits = (math.log2(len(letters)) + 2 * 8) / 3
+    assert found["bits_per_byte"] == approx(bits, rel=1e-2)
+    told = tuillm("eval", folder, text)
+    assert f"few: {len(known)} characters of the text measured cannot be written" in told

@@ -10,6 +10,7 @@ process has grown so far.
 import json
 import os
 import resource
+import signal
 import sys
 import time
 from pathlib import Path
@@ -30,7 +31,7 @@ DOORS = {
     "registry": lambda path: refuse(read_model(Path(path)).problem),
 }
 _ROOM = 2 << 30
-_TOGETHER = 20
+_TOGETHER, _PATIENCE = 20, 10
 
 
 def refuse(problem):
@@ -47,6 +48,7 @@ def resident():
 def attempt(door, path, before):
     """Open a file; return the line it is refused with, or what else happened."""
     began = time.process_time()
+    signal.alarm(_PATIENCE)  # a pipe would be waited for
     try:
         DOORS[door](path)
         line = "taken"
@@ -54,6 +56,7 @@ def attempt(door, path, before):
         line = str(error)
     except BaseException as error:  # PanicException of Rust's libraries is none of Exception
         line = f"{type(error).__name__}\n{error}"
+    signal.alarm(0)
     seconds = time.process_time() - began
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000 - before
     if [model.name for model in list_models() if model.name == "evil"]:
@@ -61,8 +64,13 @@ def attempt(door, path, before):
     return line, seconds, grown
 
 
+def give_up(number, frame):
+    raise TimeoutError("it takes too long")
+
+
 def attempts(cases):
     """Return what came of some cases, by name."""
+    signal.signal(signal.SIGALRM, give_up)
     taken = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     resource.setrlimit(resource.RLIMIT_AS, (taken + _ROOM, taken + _ROOM))
     before = resident()

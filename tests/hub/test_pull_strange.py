@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from click.testing import CliRunner
-from safetensors.torch import load, save_file
+from safetensors.torch import load, save, save_file
 from standin import Hub
 from test_pull_hub import config, told
 
@@ -149,6 +149,27 @@ def test_a_config_that_does_not_fit_its_weights_is_not_published(hub, start, tin
     for number, (line, (_, words)) in enumerate(zip(lines, MISFITS, strict=True)):
         start_of_it = f"tuillm: the weights of org/misfit{number} do not fit its config.json: "
         assert line.startswith(start_of_it) and words in line
+    assert list_models() == []
+
+
+def with_nan(files):
+    """A model's files with one number in the weights that is none."""
+    tensors = load(files["model.safetensors"])
+    tensors["transformer.h.1.ln_2.bias"][3] = float("nan")
+    return files | {"model.safetensors": save(tensors, {"format": "pt"})}
+
+
+def test_what_is_no_model_of_fair_size_is_not_published(hub, start, tiny_files):
+    """Small files that claim to be large, a listing without end, and weights with NaN in them."""
+    for name in ("config.json", "tokenizer.json", "merges.txt"):
+        hub.add(f"org/{name[:5]}", tiny_files, sizes={name: 10**12})
+    hub.add("org/endless", tiny_files | {f"{n:05}{'x' * 900}": b"" for n in range(18_000)})
+    hub.add("org/nan", with_nan(tiny_files))
+    lines = told(start, "org/confi", "org/token", "org/merge", "org/endless", "org/nan")
+    for name, line in zip(("config.json", "tokenizer.json", "merges.txt"), lines, strict=False):
+        assert f"{name} of org/{name[:5]} is too large: 1,000,000,000,000 bytes" in line
+    assert "tells of org/endless is too large" in lines[3]
+    assert "'nan' was not put into the registry: its tensor transformer.h.1.ln_2.bias" in lines[4]
     assert list_models() == []
 
 

@@ -93,3 +93,13 @@ def test_a_part_of_the_text_stands_for_all(model, tokenizer):
     whole = evaluate(model, array, 1000, tokenizer)
     assert evaluate(model, array, 1000, tokenizer, most=len(ids)) == whole
     assert evaluate(model, array, 1000, tokenizer, most=10**9) == whole
+
+
+@pytest.mark.parametrize("most", [None, 5 * T])
+def test_what_a_vocabulary_cannot_write_is_paid_for(model, tokenizer, most):
+    """Left-out bytes cost 8 bits each, in a part of the text as in all of it."""
+    ids = np.array(tokenizer.encode(TEXT * 3), np.uint16)
+    size = len((TEXT * 3).encode())
+    plain = evaluate(model, ids, size, tokenizer, most=most).bits_per_byte
+    paid = evaluate(model, ids, 2 * size, tokenizer, most=most, left_out=size).bits_per_byte
+    assert paid == pytest.approx((plain + 8) / 2, rel=0.01)

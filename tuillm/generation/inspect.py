@@ -17,7 +17,6 @@ from torch import Tensor
 from tuillm.errors import UsageError, printable
 from tuillm.generation.sampler import Sampler, not_finite
 from tuillm.generation.window import slide
-from tuillm.model import GPT
 from tuillm.text import Tokenizer
 
 _LOGITS_AT_ONCE = 8_000_000
@@ -93,7 +92,7 @@ def score(
     logprobs: list[float] = []
     block_size = sampler.model.config.block_size
     for _, group in groupby(_windows(ids, start, block_size, n_keep), key=lambda one: len(one.row)):
-        logprobs += _logprobs_of(sampler.model, list(group))
+        logprobs += _logprobs_of(sampler, list(group))
     logprobs = logprobs[len(logprobs) - max(len(ids) - start, 0) :]
     spelt = [sampler.tokenizer.token_bytes(token) for token in ids[start:]]
     return [
@@ -137,6 +136,8 @@ def alternatives(
     (window,) = _windows([*ids[:place], 0], place, sampler.model.config.block_size, n_keep)
     idx = torch.tensor([window.row], device=sampler.model.wte.weight.device)
     probs = sampler.model(idx, last=1)[0, -1].float().softmax(-1)  # [V]
+    if not bool(probs.isfinite().all()):
+        raise not_finite(sampler.name)
     order = probs.argsort(descending=True, stable=True)
     ranks = list(range(min(count, len(order))))
     if actual is not None and (rank := int((order == actual).nonzero())) not in ranks:
@@ -182,9 +183,9 @@ def _windows(ids: list[int], start: int, block_size: int, n_keep: int) -> Iterat
         kept = slide(row, block_size, n_keep)
 
 
-def _logprobs_of(model: GPT, windows: list[_Window]) -> list[float]:
+def _logprobs_of(sampler: Sampler, windows: list[_Window]) -> list[float]:
     """Return the log probability of each target of windows of one length, in order."""
-    length = len(windows[0].row)
+    model, length = sampler.model, len(windows[0].row)
     at_once = max(1, _LOGITS_AT_ONCE // (length * model.config.vocab_size))
     device, found = model.wte.weight.device, []
     for first in range(0, len(windows), at_once):
@@ -193,7 +194,7 @@ def _logprobs_of(model: GPT, windows: list[_Window]) -> list[float]:
         for row, window in zip(logits, batch, strict=True):
             found += _chosen(row[length - len(window.targets) :].float(), window.targets)
     if not all(map(math.isfinite, found)):
-        raise not_finite("")
+        raise not_finite(sampler.name)
     return found
 
 

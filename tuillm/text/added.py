@@ -94,9 +94,7 @@ class _Round:
                 start = blanks.start()
             if token.rstrip and (blanks := _BLANKS_BEHIND.match(text, stop)):
                 stop = blanks.end()
-            if start < done:  # inside the blanks of the one before
-                continue
-            if done < start:
+            if done < start:  # else inside the blanks of the one before, which come back
                 yield text[done:start]
             yield token.id
             done = stop

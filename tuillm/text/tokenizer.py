@@ -69,9 +69,9 @@ class Tokenizer:
         self.kind = kind_of(spec)
         vocab, added = vocabulary_of(spec), added_tokens(spec)
         default = tuple(token.id for token in added if token.content == END_OF_TEXT)
-        self._told = None if ends is None or tuple(ends) == default else tuple(ends)
-        ends = default if self._told is None else self._told
+        ends = default if ends is None else tuple(ends)
         self.eot, self.ends = next(iter(ends), None), frozenset(ends)
+        self._told = "" if default[:1] == ends[:1] else str(self.eot)
         names = {id: content for content, id in vocab.items() if id in self.ends}
         self.names = names | {token.id: token.content for token in added}
         beside = set(self.names.values())
@@ -92,9 +92,9 @@ class Tokenizer:
 
     @property
     def sha256(self) -> str:
-        """Hash of all that decides the ids."""
+        """Hash of all that decides the ids, that of an end included."""
         told = json.dumps(self.spec, sort_keys=True)
-        return hashlib.sha256(f"{told}{self._told or ''}".encode()).hexdigest()
+        return hashlib.sha256(f"{told}{self._told}".encode()).hexdigest()
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text; '<|endoftext|>' in it is plain text like any other.
