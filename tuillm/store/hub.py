@@ -21,6 +21,7 @@ from tuillm.config.safetensors import read_header
 from tuillm.config.shape import GPTConfig
 from tuillm.errors import TuillmError
 from tuillm.store.hubnames import Source
+from tuillm.store.network import check_for_hub
 from tuillm.urls import hide_secrets, public_url
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -158,7 +159,11 @@ def _tensors(shape: GPTConfig) -> Iterator[tuple[str, list[int]]]:
 
 
 def check_settings() -> None:
-    """Raise TuillmError for an HF_ENDPOINT or a token that the hub's library stumbles over."""
+    """Raise TuillmError for settings that the hub's library stumbles over.
+
+    They are the address, the token, proxies, certificates and time-outs.
+    """
+    check_for_hub()
     endpoint = os.environ.get("HF_ENDPOINT", "")
     try:
         urlsplit(endpoint).port  # noqa: B018
