@@ -26,7 +26,7 @@ def size(number: int | float) -> str:
     """12,345,678 bytes as '12.3 MB'."""
     if not _measured(number):
         return "-"
-    for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+    for limit, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if number >= limit * _NEARLY:
             return f"{number / limit:.3g} {unit}"
     return f"{number:.0f} B"

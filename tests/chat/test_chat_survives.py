@@ -1,4 +1,4 @@
-"""The chat in a real pseudo-terminal: odd paths, faults, disks that refuse. It lives on, and says."""
+"""The chat in a real pseudo-terminal: odd paths, faults, disks that refuse: it lives on."""
 
 import resource
 import shutil
@@ -14,7 +14,7 @@ COMMANDS = ("export", "load", "model", "compare", "theme", "delete", "save", "pr
             "sessions", "set profile", "goto", "mode")
 
 _FAULTS = """
-from tuillm.chat import inside, rewriting
+from tuillm.chat import completion, history, inside
 from tuillm.generation import Sampler
 
 def broken(chat, rest):
@@ -27,7 +27,11 @@ def stumbling(self, window, settings, there):
         yield token
 
 go_on, Sampler.go_on = Sampler.go_on, stumbling
+def unforeseen(*arguments):
+    raise ValueError("unforeseen")
+
 inside.book = broken
+completion.list_themes = history.make_private = unforeseen
 from tuillm.cli.main import main
 main()
 """
@@ -45,18 +49,24 @@ def flat(text):
 
 
 def test_a_fault_is_one_line_and_the_chat_goes_on(talk, home):
-    """In a command and in a reply: all of it stands in a log that is named."""
+    """In a command, in a reply, in the prompt: all of it stands in a log that is named."""
     chat = talk("--seed", "1", "-n", "12", columns=200, program=("-c", _FAULTS))
     log = home / "errors.log"
     told = f"(a fault of tuillm's, told in full in {log})"
-    assert flat(chat.say("/book 7")) == f"that went wrong: KeyError: '7' {told}"
+    unforeseen = f"that went wrong: ValueError: unforeseen {told}"
+    assert flat(chat.say("/book 7")) == f"{unforeseen} that went wrong: KeyError: '7' {told}"
     for _ in range(2):
         assert f"that went wrong: KeyError: 50300 {told}" in flat(chat.say("Marda said"))
     assert "temperature is 1" in chat.say("/set temperature 1")
+    chat.press("/theme \t")
+    chat.settle()
+    assert "/theme" in chat.say("x\x15/help theme"), "Tab spoils nothing"
     (head,) = list_sessions()
     nodes = load_session(head.id).tree["nodes"]
     assert [len(node["ids"]) for node in nodes if node["who"] == "model"] == [3, 3]
-    assert log.read_text().count("Traceback") == 3 and log.stat().st_mode & 0o077 == 0
+    written = log.read_text()
+    assert (written.count("KeyError: 50300"), written.count("KeyError: '7'")) == (2, 1)
+    assert written.count("ValueError: unforeseen") == 5 and log.stat().st_mode & 0o077 == 0
     log.unlink()
     chat.leave()
     assert chat.wait_end() == 0
@@ -74,7 +84,6 @@ def test_odd_paths_and_names(talk, tmp_path):
     for odd in ODD:
         chat.press(f"/export {odd}\t")
         chat.settle()
-        before = chat.row
         chat.press("\x15")
         chat.wait(lambda text: chat.line == "›")
     page = tmp_path / "story.md"

@@ -22,8 +22,8 @@ def make_files(folder, book_text, **shape):
 
     def write(place):
         tokenizer = make_tokenizer("bpe", [book_text], 300)
-        torch.manual_seed(1)
         model = GPT(GPTConfig(vocab_size=tokenizer.n_vocab, block_size=64, n_head=4, **shape))
+        model.init_weights("random", torch.Generator().manual_seed(1))
         write_model(model, place, tokenizer.eot)
         tokenizer.save(place, 64)
 

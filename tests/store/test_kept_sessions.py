@@ -1,4 +1,4 @@
-"""Conversations of several writers, torn writers and given names: nothing is lost, nothing double."""
+"""Conversations of several writers and of torn ones, and their names: nothing is lost."""
 
 import json
 import os
@@ -122,7 +122,7 @@ def test_a_write_that_fails_leaves_nothing(home):
         "from tuillm.store.sessions import *\n"
         "save_session(SavedSession(SessionHead(model='book'), {}, {'a': 'x' * 5000}))\n")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "TuillmError: " in done.stderr and names(home) == [] == list_sessions()
+    assert "DiskError: " in done.stderr and names(home) == [] == list_sessions()
 
 
 def test_only_the_owner_can_read(home):

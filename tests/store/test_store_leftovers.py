@@ -125,7 +125,11 @@ def test_a_worker_clears_what_another_left_in_its_run(home, book):
     for name in (".last.abcd1234", ".last.new.1234abcd", ".best.gone.1234abcd"):
         write_text(run.path / name / "weights", "half")
     (run.path / ".status.json.new.1234abcd").write_text("half")
+    for place in ("cache/tokens", "config", "."):
+        write_text(home / place / ".x.new.1234abcd" / "half", "half")
+    write_text(home / "config" / ".my.markdown", "a person's own")
     subprocess.run([sys.executable, "-m", "tuillm.training.worker", str(run.path)], check=True,
                    stdout=subprocess.DEVNULL, timeout=120)
     assert run.status().state == "finished"
     assert not [name for name in names(run.path) if name.startswith(".")]
+    assert [path.name for path in home.rglob(".*")] == [".my.markdown"]

@@ -194,7 +194,7 @@ def test_a_worker_fetches_with_the_secrets_that_it_is_not_to_write_down(server, 
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_from_the_cache_and_says_when_it_was_emptied(server):
+def test_a_run_goes_on_from_the_cache_and_says_when_it_was_emptied(server, home):
     """Nothing is asked for again; without the copy, the words say what is missing."""
     download(server.url("book.txt"))
     run = create_run(small(server.url("book.txt")), processes.this_process())
@@ -206,7 +206,12 @@ def test_a_run_goes_on_from_the_cache_and_says_when_it_was_emptied(server):
     resume_run(run, extend=1)
     status = wait_for_end(run)
     assert status.state == "failed" and "no longer in the cache" in status.error
-    assert "name the whole address again" in status.hint
+    code, said = tuillm("runs", "resume", run.id)
+    assert code == 1 and "no longer in the cache" in said and "--corpus" in said
+    code, said = tuillm("runs", "resume", run.id, "--corpus", server.url("book.txt"))
+    assert code == 0 and not secrets_in(said), said
+    assert wait_for_end(run).state == "finished", run.log.read_text()
+    assert secrets_on_disk(home) == []
 
 
 def test_names_and_stored_forms(server):

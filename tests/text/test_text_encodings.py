@@ -97,6 +97,13 @@ def test_a_named_encoding_fails_at_a_line_and_column(read):
         read(b"one\r\ntwo\rt\xffree", "utf-8")
 
 
+@pytest.mark.parametrize(("text", "encoding"), [(FRENCH, "latin-1"), ("Plain.\n" * 8, "utf-16")])
+def test_a_named_encoding_that_looks_wrong_is_told(read, text, encoding):
+    """It is used, since it was asked for; the note says what the bytes look like."""
+    found, notes = read(text.encode(), encoding)
+    assert found == text.encode().decode(encoding) and "look like UTF-8" in notes
+
+
 def test_halves_of_surrogate_pairs_are_no_text(read):
     """An encoding that can spell them is no way around: they could not be written down."""
     with pytest.raises(TuillmError, match="half a surrogate pair.* line 1, column 3"):

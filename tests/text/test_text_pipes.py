@@ -12,7 +12,7 @@ from tuillm.errors import TuillmError
 from tuillm.store.paths import cache_dir
 from tuillm.store.runs import get_run
 from tuillm.text.pipes import keep_pipes
-from tuillm.text.sources import read_corpus
+from tuillm.text.sources import read_corpus, shown_source
 
 QUICK = ("--preset", "nano", "--max-steps", "2", "--tokenizer", "char")
 
@@ -113,6 +113,7 @@ def test_what_gives_no_text_is_one_line(line, words):
 def test_an_emptied_cache_is_told(fifo):
     """Without the copy, the words say so."""
     (kept,) = keep_pipes((fifo(),))
+    assert shown_source(kept) == "the pipe the-pipe.txt"
     os.unlink(kept)
     with pytest.raises(TuillmError, match="no longer in the cache"):
         read_corpus((kept,))

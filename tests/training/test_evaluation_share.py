@@ -70,11 +70,18 @@ def test_a_long_text_is_measured_in_part(long_book):
         last.val_loss * tokens / math.log(2) / len(text), rel=1e-6)
 
 
-def test_measuring_speeds_leaves_no_trace(long_book, monkeypatch):
+@pytest.mark.parametrize("settings", [
+    dict(tokenizer="char"),
+    dict(init_from="book", preset="finetune"),
+    dict(init_from="book", preset="finetune", lora=True),
+    dict(tokenizer="char", grad_checkpoint=True, grad_accum_steps=2, optimizer="adamw"),
+], ids=str)
+def test_measuring_speeds_leaves_no_trace(long_book, monkeypatch, model, settings):
     """The steps are those of a run that measured nothing."""
-    measured = [m.train_loss for m in Trainer(long_book, **QUICK, dropout=0.2).steps()]
+    settings = QUICK | dict(tokenizer="auto", dropout=0.2, max_steps=6) | settings
+    measured = [m.train_loss for m in Trainer(long_book, **settings).steps()]
     monkeypatch.setattr("tuillm.training.evaluations._step_seconds", lambda trainer: 0.01)
-    assert [m.train_loss for m in Trainer(long_book, **QUICK, dropout=0.2).steps()] == measured
+    assert [m.train_loss for m in Trainer(long_book, **settings).steps()] == measured
 
 
 @pytest.mark.parametrize("kept", [4096, 64, None])

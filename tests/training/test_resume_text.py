@@ -44,12 +44,14 @@ def changed(text):
     return "Zyzzyva " * 400 + text[500:]
 
 
-def go_on(run, *requests, **options):
-    """Take a run up again in this process; return its status."""
+def go_on(run, *, stop=False, **options):
+    """Take a run up again in this process, for one step if it is to `stop`; return its status."""
     run.control.unlink(missing_ok=True)  # as whoever resumes a run does
-    for request in requests:
-        run.request(request)
-    Recorder(Trainer.from_config(run.config), run, resume=True, **options).run()
+    trainer = Trainer.from_config(run.config)
+    begin = trainer.measure_before
+    if stop:
+        trainer.measure_before = lambda: (run.request("stop"), begin())
+    Recorder(trainer, run, resume=True, **options).run()
     return run.status()
 
 
@@ -90,7 +92,7 @@ def test_a_run_stopped_right_after_its_text_changed(book, book_text):
     """What it publishes is what it says: the weights of its last step with their own loss."""
     run = stopped_run(book)
     book.write_text(changed(book_text), encoding="utf-8")
-    status = go_on(run, "stop", changed_text=True)
+    status = go_on(run, stop=True, changed_text=True)
     assert (status.state, status.step, status.best_step) == ("stopped", 5, 5)
     model = get_model("book")
     assert model.card.val_loss == status.val_loss and model.card.steps == 5
@@ -110,6 +112,7 @@ def test_a_text_of_another_length(tmp_path, book_text, size):
     assert get_model("book").config["n_positions"] == context < 32
 
 
+@pytest.mark.slow
 def test_a_moved_text_goes_on_exactly(book, tmp_path):
     """The same text at another place is named once; the losses are those of an undisturbed run.
 
@@ -149,6 +152,7 @@ def test_another_text_is_not_taken_for_the_moved_one(book, tmp_path, book_text):
     assert run.config.corpus == (str(book),)
 
 
+@pytest.mark.slow
 def test_the_worker_looks_at_the_text_itself(book, book_text):
     """However a worker was started, another text than the checkpoint's ends it in one line."""
     run = stopped_run(book)
@@ -205,6 +209,7 @@ def test_a_checkpoint_with_wrong_types(book, key, value):
         go_on(run)
 
 
+@pytest.mark.slow
 def test_the_commands(book, book_text, tmp_path):
     """`runs resume` and `runs extend` refuse with exit code 1 and say what to type."""
     run = stopped_run(book)

@@ -1,6 +1,7 @@
 """Trainer in this process: the same seed the same run, how runs end, and what they publish."""
 
 import json
+import resource
 import time
 
 import numpy as np
@@ -310,3 +311,12 @@ def test_help_config_prints_every_training_setting(capsys):
     printed = capsys.readouterr().out
     for setting in settings_of(TrainConfig):
         assert f"  {setting.name} " in printed and setting.help in printed
+
+
+def test_a_model_beyond_all_memory_is_refused_before_it_is_built(book):
+    """96 layers of 8,192 would be 300 GB: it is told at once, and nothing of it is allocated."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    trainer = Trainer(corpus=book, preset="nano", n_layer=96, n_embd=8192, n_head=8)
+    with pytest.raises(TuillmError, match="TB of memory"):
+        trainer.prepare()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + 1_000_000  # kB

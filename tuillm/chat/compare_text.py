@@ -3,13 +3,13 @@
 Knows results; what acts on a terminal is left out of texts and escaped in JSON.
 """
 
-import json
 import re
 from typing import Any
 
 from tuillm.chat.comparison import Comparison, Result
 from tuillm.config import SamplingConfig, settings_of
 from tuillm.errors import printable
+from tuillm.json_text import to_json
 
 NOTHING = "(nothing)"
 _FINISH = {"": "stopped", "stop": "came to a stop text", "length": "longest length reached",
@@ -89,12 +89,12 @@ def as_markdown(comparison: Comparison) -> str:
 
 def as_json(comparison: Comparison) -> str:
     """Return the comparison as a JSON object, in plain ASCII: no terminal acts on it."""
-    return json.dumps({
+    return to_json({
         "prompt": comparison.prompt,
         "seed": comparison.config.seed,
         "settings": comparison.config.model_dump(mode="json", exclude={"seed"}),
         "models": [_model(result) for result in comparison.results],
-    }, indent=2) + "\n"
+    }, indent=2, ascii_only=True) + "\n"
 
 
 def _model(result: Result) -> dict[str, Any]:

@@ -59,15 +59,19 @@ def score(chat: Chat, rest: str) -> None:
     from tuillm.generation.inspect import score as score_ids
     from tuillm.generation.inspect import summarise
     from tuillm.generation.sampler import START
+    from tuillm.text.tokens import left_out_note
 
     sampler = chat.sampler
     start = sampler.tokenizer.encode(START)
     with chat.interrupts.stoppable():
         scores = score_ids(sampler, start + sampler.tokenizer.encode(rest), start=len(start))
-    summary = summarise(scores)
+    lacking, left_out = sampler.tokenizer.left_out(rest)
+    summary = summarise(scores, left_out)
     _show_surprise(chat, scores)
     chat.screen.note(f"{summary.bits_per_byte:.3f} bits/byte, {summary.nats_per_token:.3f} "
                      f"nats/token, perplexity {summary.perplexity:,.1f}, {summary.tokens:,} tokens")
+    if lacking:
+        chat.screen.note(left_out_note(lacking))
 
 
 def book(chat: Chat, rest: str) -> None:

@@ -3,6 +3,7 @@
 Knows runs by what they say of themselves, and asks; loads nothing.
 """
 
+import os
 import shlex
 import sys
 from typing import TYPE_CHECKING
@@ -70,7 +71,7 @@ def _run_of(name: str) -> "tuple[Run | None, bool]":
 
     if not name or "/" in name:
         return None, False
-    return training_run(name), (models_dir() / name).is_dir()
+    return training_run(name), os.path.isdir(models_dir() / name)
 
 
 def _state(run: "Run") -> str:

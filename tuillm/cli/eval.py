@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tuillm.cli.options import Number, place_options
-from tuillm.cli.output import overwrite, print_json, print_table
+from tuillm.cli.output import overwrite, print_json, print_table, say
 from tuillm.errors import UsageError
 from tuillm.store.paths import models_dir
 from tuillm.units import duration, figure
@@ -42,7 +42,8 @@ def eval_command(
     """Measure how well each MODEL foretells TEXT, a file or an address.
 
     Every token but the first is foretold once, so the same text gives the same figures each time.
-    Bits per byte compare across tokenizers; losses per token and perplexities do not.
+    Bits per byte compare across tokenizers; losses per token and perplexities do not. Characters
+    that a model's vocabulary cannot write are counted at 8 bits a byte, and told.
     """
     *models, text = names
     if not models:
@@ -53,6 +54,7 @@ def eval_command(
     from tuillm.store.usage import using
     from tuillm.text import read_corpus
     from tuillm.text.pipes import keep_pipes
+    from tuillm.text.tokens import left_out_note
 
     config = build_train({"corpus": text, "val_fraction": val_fraction})
     found = [find_model(name) for name in models]  # wrong names are told before torch is loaded
@@ -65,6 +67,9 @@ def eval_command(
         print_json(results)
     else:
         print_table(_COLUMNS, list(map(_row, results)), right=" ".join(_COLUMNS[1:6]))
+        for result in results:
+            if result["left_out"]:
+                say(f"{result['model']}: {left_out_note(result['left_out'])}")
 
 
 def _measure(
@@ -73,19 +78,24 @@ def _measure(
 ) -> dict[str, Any]:
     """Load one model, tell how far it is on a terminal, and let go of it."""
     from tuillm.generation import Sampler
+    from tuillm.generation.sampler import not_finite
     from tuillm.text import tokenize
     from tuillm.training.evaluate import evaluate
 
     sampler = Sampler(model.path, device=device, dtype=dtype)
     tokens = tokenize(corpus, config, sampler.tokenizer)
+    ids = tokens.measured
     began = time.perf_counter()
     with _Progress(model.name) as progress:
-        result = evaluate(sampler.model, tokens.val, tokens.val_bytes, sampler.tokenizer,
-                          stride=stride, progress=progress)
+        result = evaluate(sampler.model, ids, tokens.val_bytes, sampler.tokenizer,
+                          stride=stride, progress=progress, left_out=tokens.left_out_bytes)
     assert result is not None
-    count = len(tokens.val) - 1
+    if not math.isfinite(result.val_loss):
+        raise not_finite(model.name)
+    count = len(ids) - 1
     return {
         "model": model.name, "tokens": count, "bytes": tokens.val_bytes,
+        "left_out": tokens.left_out, "left_out_bytes": tokens.left_out_bytes,
         "nats_per_token": result.val_loss,
         "perplexity": math.exp(result.val_loss) if result.val_loss < 700 else None,
         "bits_per_byte": result.bits_per_byte,

@@ -57,16 +57,24 @@ def write_reply(
 
 
 def _write_text(tokens: Iterable["Token"], echo: str, num_samples: int) -> None:
-    """Stream the first text as it comes; the others follow whole, each under a rule."""
-    rows = ["" for _ in range(num_samples)]
+    """Stream the first text as it comes; the others follow whole, each under a rule.
+
+    They follow in their order, as soon as those before them have ended.
+    """
+    rows: dict[int, str] = {}
+    ended: set[int] = set()
+    current = 0
     write_text(echo)
     for token in tokens:
-        rows[token.row] += token.text
         if token.row == 0:
             write_text(token.text)
-    write_text("\n")
-    for row in rows[1:]:
-        write_text(f"{_RULE}\n{echo}{row}\n")
+        else:
+            rows[token.row] = rows.get(token.row, "") + token.text
+        if token.finish:
+            ended.add(token.row)
+        while current in ended:
+            write_text(f"{_RULE}\n{echo}{rows.pop(current)}\n" if current else "\n")
+            current += 1
 
 
 def _write_json(tokens: Iterable["Token"]) -> None:

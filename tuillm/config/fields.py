@@ -66,19 +66,20 @@ class Setting:
 
 def setting(
     default: Any, help: str, *, group: str, flag: str = "", unset: str = "auto",
-    escapes: bool = False, **limits: Any,
+    escapes: bool = False, allowed: str = "", **limits: Any,
 ) -> Any:
     """Declare a setting: default, one sentence, group, and pydantic limits (ge, gt, le, lt).
 
     `flag` is its option where that is not the name with dashes; `unset` what None is called;
-    with `escapes` \\n is a line end where it is typed (not in TOML, which has its own). A number
-    without an upper limit ends below 2^63, what any file and library can hold.
+    `allowed` says in words what limits cannot; with `escapes` \\n is a line end where it is typed
+    (not in TOML, which has its own). A number without an upper limit ends below 2^63, what any file
+    and library can hold.
     """
     if limits.keys() & {"ge", "gt"} and not limits.keys() & {"le", "lt"}:
         limits["lt"] = 2**63
     return Field(default, description=help, **limits,
                  json_schema_extra={"group": group, "flag": flag, "unset": unset,
-                                    "escapes": escapes})
+                                    "escapes": escapes, "allowed": allowed})
 
 
 def with_escapes(text: str) -> str:
@@ -123,7 +124,7 @@ def _read(name: str, info: Any) -> Setting:
         default=info.default,
         optional=optional,
         choices=choices,
-        range=_range_words(info.metadata, whole=kind is int),
+        range=extra.get("allowed") or _range_words(info.metadata, whole=kind is int),
         help=info.description or "",
         group=extra.get("group", ""),
         several=several,

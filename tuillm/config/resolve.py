@@ -118,8 +118,8 @@ def _preset_of(typed: Mapping[str, Any], file: Mapping[str, Any], parent: Any) -
     if name is None or name == "":
         return str(TrainConfig.model_fields["preset"].default) if parent is None else _FINETUNE
     if not isinstance(name, str) or name not in PRESETS:
-        known = "presets: " + ", ".join(PRESETS)
-        raise UsageError(f"unknown preset {shown(name)}", did_you_mean(str(name), PRESETS, known))
+        hint, word = "presets: " + ", ".join(PRESETS), name if isinstance(name, str) else ""
+        raise UsageError(f"unknown preset {shown(name)}", did_you_mean(word, PRESETS, hint))
     if parent is not None and PRESETS[name].settings.keys() & set(_SHAPE):
         raise UsageError(
             f"preset {name!r} says what shape a model has, and {shown(parent)} has its own",

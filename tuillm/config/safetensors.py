@@ -7,6 +7,7 @@ and tensors are mapped by it.
 
 import json
 import math
+import stat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,9 @@ from tuillm.errors import TuillmError
 # bytes of a number, for the types that tuillm reads
 ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1,
               "U8": 1, "BOOL": 1}
-_LONGEST_HEADER = 100_000_000  # as the format's own library has it
+# GPT-2 XL's is 70 KB; JSON of the 100 MB that the format allows would grow to gigabytes
+_LONGEST_HEADER = 8 << 20
+_MOST_DIMENSIONS, _LARGEST = 8, 1 << 62
 
 
 class StoredTensor(NamedTuple):
@@ -33,11 +36,16 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
     Raises TuillmError for a file that is damaged, not as long as its header says, or has tensors
     of another type, OSError for one that cannot be read.
     """
-    size = path.stat().st_size
+    status = path.stat()
+    size = status.st_size
+    if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+        raise TuillmError(f"{path} is no file")
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        if size < 8 or length > min(size - 8, _LONGEST_HEADER):
+        if size < 8 or length > size - 8:
             raise TuillmError(f"{path} is damaged: cut short")
+        if length > _LONGEST_HEADER:
+            raise TuillmError(f"{path} is damaged: its header is of {length:,} bytes")
         written = file.read(length)
     try:
         found = {name: _stored(path, entry, 8 + length)
@@ -55,14 +63,24 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
     return found
 
 
+def sizes_of(path: Path) -> dict[str, list[int]]:
+    """Return the sizes of a file's tensors by the names `gpt2.misfit` knows them under.
+
+    Raises as `read_header` does.
+    """
+    return {name.removeprefix("transformer."): stored.shape
+            for name, stored in read_header(path).items()}
+
+
 def _stored(path: Path, entry: dict[str, Any], begin: int) -> StoredTensor:
     """Make one of a header's entry, whose bytes are counted from `begin`; raises as they come."""
     dtype, shape = entry["dtype"], entry["shape"]
     first, last = entry["data_offsets"]
-    if not all(type(number) is int and number >= 0 for number in (*shape, first, last)):
+    if len(shape) > _MOST_DIMENSIONS or not all(
+            type(number) is int and 0 <= number < _LARGEST for number in (*shape, first, last)):
         raise TypeError(entry)
     if dtype not in ITEM_BYTES:
-        raise TuillmError(f"{path} has tensors of type {dtype!r}, which tuillm does not read")
+        raise TuillmError(f"{path} has tensors of type {dtype!r:.20}, which tuillm does not read")
     if last - first != math.prod(shape) * ITEM_BYTES[dtype]:
         raise TuillmError(f"{path} is damaged: a tensor of shape {list(shape)} has {last - first} "
                           "bytes")

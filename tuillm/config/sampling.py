@@ -6,6 +6,10 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from tuillm.config.fields import setting
 
+# replies to one prompt; and the stop strings of one, which are looked for at every token
+MOST_SAMPLES = 100_000
+_MOST_STOPS, _LONGEST_STOP = 64, 1000
+
 
 class SamplingConfig(BaseModel):
     """The settings of one reply; frozen, used by `generate`, the chat and training samples."""
@@ -28,11 +32,13 @@ class SamplingConfig(BaseModel):
     stop: tuple[str, ...] = setting(
         (), "texts that end the reply and are not part of it; \\n is a line end", group="reply",
         escapes=True,
+        allowed=f"at most {_MOST_STOPS}, each of at most {_LONGEST_STOP} characters",
     )
     max_new_tokens: int = setting(200, "longest reply in tokens", group="reply", ge=1,
                                   le=10_000_000)
     n_keep: int = setting(
-        0, "first tokens that stay in view when the context is full", group="reply", ge=0
+        0, "first tokens that stay in view when the context is full", group="reply", ge=0,
+        le=10_000_000,
     )
     heal: bool = setting(
         True, "let the model finish a word that the prompt ends in the middle of", group="reply"
@@ -46,3 +52,10 @@ class SamplingConfig(BaseModel):
         """A single text stands for a list of one; an empty text would end every reply at once."""
         texts = (value,) if isinstance(value, str) else value
         return tuple(text for text in texts if text) if isinstance(texts, list | tuple) else texts
+
+    @field_validator("stop")
+    @classmethod
+    def _bounded(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        if len(texts) > _MOST_STOPS or any(len(text) > _LONGEST_STOP for text in texts):
+            raise ValueError("too many or too long")
+        return texts

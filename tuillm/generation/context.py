@@ -10,6 +10,10 @@ from torch import Tensor
 from tuillm.generation.window import fit, slide
 from tuillm.model import GPT, KVCache
 
+# replies that grow side by side: so many at most, in so many bytes, with those of a logit and
+# what is made of it on the way to a token
+_MOST_ROWS, _ROOM, _LOGIT_BYTES = 256, 1 << 30, 40
+
 
 class Context:
     """The window of one conversation with a model, or of `batch` replies to one prompt."""
@@ -36,6 +40,13 @@ class Context:
     def block_size(self) -> int:
         """How many positions there are."""
         return self._model.config.block_size
+
+    @property
+    def rows_at_once(self) -> int:
+        """How many replies can grow side by side in a memory of fair size."""
+        config = self._model.config
+        cache = 2 * config.n_layer * config.n_embd * config.block_size * self._cache.store.itemsize
+        return max(1, min(_MOST_ROWS, _ROOM // (cache + config.vocab_size * _LOGIT_BYTES)))
 
     def read(self, ids: list[int], n_keep: int = 0) -> tuple[Tensor, int]:
         """Make the window that of a prompt; return logits [1, V] and how many ids were dropped.

@@ -15,11 +15,10 @@ import torch
 from torch import Tensor
 
 from tuillm.errors import UsageError, printable
-from tuillm.generation.sampler import Sampler
+from tuillm.generation.sampler import Sampler, not_finite
 from tuillm.generation.window import slide
 from tuillm.model import GPT
 from tuillm.text import Tokenizer
-from tuillm.text.tokenizer import END_OF_TEXT
 
 _LOGITS_AT_ONCE = 8_000_000
 
@@ -50,7 +49,8 @@ class TokenScore:
 class Summary:
     """Scores taken together: of how many tokens and UTF-8 bytes, and how well foretold.
 
-    Perplexity is exp(nats per token); bits per byte compare across tokenizers.
+    Perplexity is exp(nats per token); bits per byte compare across tokenizers. `left_out` bytes
+    of the text stand in no token, and cost 8 bits each.
     """
 
     tokens: int
@@ -58,6 +58,7 @@ class Summary:
     nats_per_token: float
     perplexity: float
     bits_per_byte: float
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -102,10 +103,11 @@ def score(
     ]
 
 
-def summarise(scores: Sequence[TokenScore]) -> Summary:
+def summarise(scores: Sequence[TokenScore], left_out: int = 0) -> Summary:
     """Return the figures of a scored text; raises UsageError when no token was scored.
 
-    Bits per byte divide by the bytes of the scored tokens, as `training.evaluate` does.
+    Bits per byte divide by the bytes of the scored tokens and those `left_out` of them, as
+    `training.evaluate` does.
     """
     if not scores:
         raise UsageError("there is nothing to score", "two tokens at least: one foretells the next")
@@ -113,7 +115,9 @@ def summarise(scores: Sequence[TokenScore]) -> Summary:
     size = sum(len(one.spelt) for one in scores)
     mean = nats / len(scores)
     perplexity = math.exp(mean) if mean < 700 else math.inf  # beyond is no float
-    return Summary(len(scores), size, mean, perplexity, nats / math.log(2) / max(size, 1))
+    bits = nats / math.log(2) + 8 * left_out
+    size += left_out
+    return Summary(len(scores), size, mean, perplexity, bits / max(size, 1), left_out)
 
 
 @torch.inference_mode()
@@ -150,12 +154,11 @@ def label_of(tokenizer: Tokenizer, token: int) -> str:
 
     Whole characters stand for themselves. Line ends, tabs and all that `errors.printable` takes
     out are escaped as in Python (`\\n`, `\\x1b`, `\\u202e`); bytes that are no whole character are
-    named as tokenizers name them (`<0xE2>`); an id without bytes is `<id 7>`, or end of text.
+    named as tokenizers name them (`<0xE2>`); an id without bytes is `<id 7>`, or a special token.
     """
-    if token == tokenizer.eot:
-        return END_OF_TEXT
-    spelt = tokenizer.token_bytes(token)
-    return "".join(map(_harmless, spelt.decode("utf-8", "surrogateescape"))) or f"<id {token}>"
+    spelt = tokenizer.token_bytes(token).decode("utf-8", "surrogateescape")
+    name = spelt or tokenizer.names.get(token, f"<id {token}>")
+    return "".join(map(_harmless, name))
 
 
 @dataclass(frozen=True)
@@ -189,6 +192,8 @@ def _logprobs_of(model: GPT, windows: list[_Window]) -> list[float]:
         logits = model(torch.tensor([window.row for window in batch], device=device))  # [B, T, V]
         for row, window in zip(logits, batch, strict=True):
             found += _chosen(row[length - len(window.targets) :].float(), window.targets)
+    if not all(map(math.isfinite, found)):
+        raise not_finite("")
     return found
 
 

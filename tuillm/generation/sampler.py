@@ -3,19 +3,21 @@
 Used alike by `tuillm generate`, the chat and training samples; knows no terminal.
 """
 
+import math
 import os
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, overload
 
 import torch
 from torch import Tensor
 
 from tuillm.config import SamplingConfig, build_sampling, settings_table
 from tuillm.config.pointers import Answering
-from tuillm.errors import UsageError
+from tuillm.config.sampling import MOST_SAMPLES
+from tuillm.errors import TuillmError, UsageError, brief
 from tuillm.generation.context import Context
 from tuillm.generation.heal import Reading, read_prompt
 from tuillm.generation.sampling import sample
@@ -82,10 +84,11 @@ class Sampler(metaclass=Answering):
         found = find_model(name_or_path)
         place = choose_device(device)
         model = read_model(found.path, head_apart=place.type == "cpu")
+        tokenizer = load_tokenizer(found.path)
+        tokenizer.refuse_beyond(model.config.vocab_size, found.path)
         kind, self.why_dtype = choose_dtype(dtype, place, model.config.parameter_count)
-        self._set_up(pack(model, kind, place), load_tokenizer(found.path),
-                     at_eot=found.card.starts_at_eot)
         self.name = found.name
+        self._set_up(pack(model, kind, place), tokenizer, at_eot=found.card.starts_at_eot)
         self.path: Path | None = found.path
         self.dtype = kind
 
@@ -93,8 +96,8 @@ class Sampler(metaclass=Answering):
     def of(cls, model: GPT, tokenizer: Tokenizer, *, at_eot: bool = False) -> Self:
         """Return a sampler of a model in memory, used as it is; `at_eot` as in its card."""
         self = cls.__new__(cls)
-        self._set_up(model, tokenizer, at_eot=at_eot)
         self.name, self.path, self.dtype = "", None, model.wte.weight.dtype
+        self._set_up(model, tokenizer, at_eot=at_eot)
         self.why_dtype = ""
         return self
 
@@ -113,6 +116,8 @@ class Sampler(metaclass=Answering):
         if at_eot and tokenizer.eot is not None:
             self.start = [tokenizer.eot]
         self.context = Context(model)
+        unused = tokenizer.unused(model.config.vocab_size)  # rows that pad the table
+        self._unused = torch.tensor(unused, device=model.wte.weight.device) if unused else None
         self._turn = 0
 
     @staticmethod
@@ -120,9 +125,28 @@ class Sampler(metaclass=Answering):
         """Print every sampling setting: meaning, range and default."""
         print(settings_table(SamplingConfig))
 
-    def generate(self, prompt: str = START, **settings: Any) -> str:
-        """Return the text that continues `prompt`; `settings` are those of SamplingConfig."""
-        return "".join(token.text for token in self.stream(prompt, **settings))
+    @overload
+    def generate(self, prompt: str = ..., num_samples: Literal[1] = ..., **settings: Any
+                 ) -> str: ...
+
+    @overload
+    def generate(self, prompt: str, num_samples: int, **settings: Any) -> list[str]: ...
+
+    @overload
+    def generate(self, prompt: str = ..., *, num_samples: int, **settings: Any) -> list[str]: ...
+
+    def generate(
+        self, prompt: str = START, num_samples: int = 1, **settings: Any
+    ) -> str | list[str]:
+        """Return the text that continues `prompt`; `settings` are those of SamplingConfig.
+
+        With `num_samples` above 1 it is a list of so many texts; text r is the one that seed + r
+        gives alone. Raises as `stream` does.
+        """
+        texts = [""] * min(max(num_samples, 1), MOST_SAMPLES)
+        for token in self.stream(prompt, num_samples=num_samples, **settings):
+            texts[token.row] += token.text
+        return texts if num_samples > 1 else texts[0]
 
     def stream(
         self,
@@ -135,32 +159,41 @@ class Sampler(metaclass=Answering):
 
         `config` may be a function that gives the settings of the moment: it is asked before each
         token, while stop, heal, n_keep and seed hold from the first time on. `settings` overlay a
-        config. With several samples the tokens of all replies come in turn, told apart by `row`;
-        reply r is the one that seed + r gives alone. The iterator may be closed at any token: the
-        next prompt reuses what `context` has read so far.
+        config. With several samples the tokens of all replies come in turn, told apart by `row`,
+        of as many replies at once as the memory should hold, then of the next; reply r is the one
+        that seed + r gives alone. The iterator may be closed at any token: the next prompt reuses
+        what `context` has read so far. Raises UsageError for a setting out of its range, and
+        TuillmError, at the token, where the model computes no numbers.
         """
         if callable(config) and not settings:
             ask, config = config, config()
         else:
             config = build_sampling(settings, config() if callable(config) else config)
             ask = _always(config)
-        if num_samples < 1:
-            raise UsageError(f"num_samples cannot be {num_samples}", "allowed: 1 or more")
+        if type(num_samples) is not int or not 1 <= num_samples <= MOST_SAMPLES:
+            raise UsageError(f"num_samples cannot be {brief(num_samples)}",
+                             f"allowed: 1 to {MOST_SAMPLES}")
         heal = config.heal and isinstance(prompt, str)  # ids mean these very ids
         if prompt == START:  # the same as nothing at all
             prompt = ""
         ids = self.tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt)
         ids, n_keep = ids or self.start, config.n_keep
         first = secrets.randbits(48) if config.seed is None else config.seed
-        replies = [_Reply(self.tokenizer, Beginning(TextStream(self.tokenizer, config.stop), seed))
-                   for seed in range(first, first + num_samples)]
-
         def read() -> tuple[Reading, Tensor, int]:
             if heal:
                 return read_prompt(self.context, self.tokenizer, ids, n_keep)
             return Reading(ids), *self.context.read(ids, n_keep)
 
-        return self._stream(ask, replies, n_keep, read)
+        def all_replies() -> Iterator[Token]:
+            at_once = self.context.rows_at_once
+            for row in range(0, num_samples, at_once):
+                seeds = range(first + row, first + min(row + at_once, num_samples))
+                replies = [
+                    _Reply(self.tokenizer, Beginning(TextStream(self.tokenizer, config.stop), seed))
+                    for seed in seeds]
+                yield from self._stream(ask, replies, n_keep, read, row)
+
+        return all_replies()
 
     def go_on(self, ids: list[int], settings: Settings, beginning: Beginning) -> Iterator[Token]:
         """Yield the tokens that continue these very ids as one reply that has a beginning.
@@ -187,7 +220,7 @@ class Sampler(metaclass=Answering):
     @torch.inference_mode()
     def _stream(
         self, settings: Settings, replies: "list[_Reply]", n_keep: int,
-        read: Callable[[], tuple[Reading, Tensor, int]],
+        read: Callable[[], tuple[Reading, Tensor, int]], first_row: int = 0,
     ) -> Iterator[Token]:
         settle(self.model)
         self._turn += 1
@@ -203,7 +236,7 @@ class Sampler(metaclass=Answering):
             tokens, logprobs = self._draw(logits, config, generators, given)
             for row, reply in enumerate(replies):
                 if not reply.finished:
-                    yield reply.step(tokens[row], logprobs[row], row, dropped, spelt,
+                    yield reply.step(tokens[row], logprobs[row], first_row + row, dropped, spelt,
                                      config.max_new_tokens)
             if all(reply.finished for reply in replies):
                 return
@@ -227,11 +260,16 @@ class Sampler(metaclass=Answering):
             penalised = config.repetition_penalty != 1
             seen = self.context.rows if penalised else [[]] * len(generators)
             ids = torch.tensor(seen, dtype=torch.int64, device=logits.device)
-            drawn = sample(logits, config, ids, generators)
+            allowed = logits if self._unused is None else logits.index_fill(
+                1, self._unused, -torch.inf)
+            drawn = sample(allowed, config, ids, generators)
             if config.temperature < _COLDEST:
                 _skip(generators, 1)
         chosen = logits.gather(1, drawn[:, None])[:, 0]
-        return drawn.tolist(), (chosen - logits.logsumexp(-1)).tolist()
+        logprobs: list[float] = (chosen - logits.logsumexp(-1)).tolist()
+        if not all(map(math.isfinite, logprobs)):
+            raise not_finite(self.name)
+        return drawn.tolist(), logprobs
 
 
 class _Reply:
@@ -240,7 +278,7 @@ class _Reply:
     def __init__(self, tokenizer: Tokenizer, beginning: Beginning) -> None:
         self._text = beginning.text
         self._index = beginning.index
-        self._eot = tokenizer.eot
+        self._ends = tokenizer.ends
         self.generator = torch.Generator().manual_seed(beginning.seed)
         _skip([self.generator], beginning.drawn)
         self.finished = False
@@ -254,12 +292,19 @@ class _Reply:
         index, self._index = self._index, self._index + 1
         if self._text.stopped:
             finish = "stop"
-        elif token == self._eot or self._index >= longest:
-            finish = "end" if token == self._eot else "length"
+        elif token in self._ends or self._index >= longest:
+            finish = "end" if token in self._ends else "length"
             text += self._text.finish()
             finish = "stop" if self._text.stopped else finish
         self.finished = bool(finish)
         return Token(text, token, logprob, index, row, dropped, finish)
+
+
+def not_finite(name: str) -> TuillmError:
+    """Return what to raise where a model's logits are no numbers."""
+    which = f"the model {name!r}" if name else "the model"
+    return TuillmError(f"{which} computes no numbers but NaN: its weights are damaged or too large",
+                       "get it anew, or try --dtype float32")
 
 
 def _skip(generators: list[torch.Generator], count: int) -> None:

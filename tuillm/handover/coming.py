@@ -53,7 +53,7 @@ def import_model(
     wanted = Wanted(corpus, tokenizer)
     found, card = (_nanogpt if path.suffix == ".pt" else _folder)(path, name, wanted)
     with publish(name, card, replace=replace) as folder:
-        write_model(found.model, folder, found.tokenizer.eot)
+        write_model(found.model, folder, found.tokenizer.eot, found.tokenizer.ends)
         found.tokenizer.save(folder, found.model.config.block_size)
     return found
 
@@ -63,11 +63,7 @@ def _folder(path: Path, name: str, wanted: Wanted) -> tuple[Imported, ModelCard]
     folder = path if path.is_dir() else path.parent
     model = read_folder_model(folder, None if path.is_dir() else path)
     tokenizer = folder_tokenizer(folder, wanted)
-    last = max(tokenizer.spec["model"]["vocab"].values(), default=-1)
-    if (last := max(last, -1 if tokenizer.eot is None else tokenizer.eot)) >= (
-            size := model.config.vocab_size):
-        raise TuillmError(f"the tokenizer of {folder} has ids up to {last:,}, its weights only "
-                          f"{size:,} rows")
+    tokenizer.refuse_beyond(model.config.vocab_size, folder)
     card = read_card(folder).model_copy(update=_known(model, tokenizer))
     return Imported(name, model, tokenizer), card
 

@@ -14,6 +14,8 @@ from tuillm.text.tokenizer import GPT2_ENTRIES, tokenizer_of_characters
 from tuillm.user_paths import user_path
 
 _META = "meta.pkl"
+_CONFIGS = ("tokenizer_config.json", "config.json")
+_PAIR = ("vocab.json", "merges.txt")
 _GPT2_ROUNDED = 50_304  # to which nanoGPT rounds GPT-2's vocabulary up
 _HINT = "--tokenizer gpt2, --tokenizer FOLDER, or --corpus TEXT"
 
@@ -28,7 +30,7 @@ class Wanted:
 
 def folder_tokenizer(folder: Path, wanted: Wanted) -> Tokenizer:
     """Return the tokenizer a person names, else that of the folder; TuillmError without either."""
-    if (named := _named(wanted)) is not None:
+    if (named := _named(wanted, folder)) is not None:
         return named
     if not _has_files(folder):
         raise TuillmError(f"{folder} has no tokenizer", f"name one with {_HINT}")
@@ -43,7 +45,7 @@ def nanogpt_tokenizer(
     Looks beside it, then where nanoGPT keeps its data; without a `meta.pkl` GPT-2's vocabulary
     is meant, as in nanoGPT. Raises TuillmError where that cannot be.
     """
-    if (named := _named(wanted)) is not None:
+    if (named := _named(wanted, checkpoint.parent)) is not None:
         return named
     if _has_files(checkpoint.parent):
         return load_tokenizer(checkpoint.parent)
@@ -59,7 +61,9 @@ def nanogpt_tokenizer(
                       f"lay its {_META} beside it, or name the text with --corpus")
 
 
-def _named(wanted: Wanted) -> Tokenizer | None:
+def _named(wanted: Wanted, model: Path) -> Tokenizer | None:
+    """Return the tokenizer a person names; a lone file's end is the one the model's folder tells.
+    """
     if wanted.corpus and wanted.tokenizer:
         raise UsageError("--corpus and --tokenizer both name a vocabulary", "give one of them")
     if wanted.corpus:  # as nanoGPT does it
@@ -72,6 +76,9 @@ def _named(wanted: Wanted) -> Tokenizer | None:
     if place.is_file():
         if place.suffix == ".pkl":
             return tokenizer_of_characters(read_characters(place))
+        if place.name not in _PAIR:
+            beside = any((place.parent / name).exists() for name in _CONFIGS)
+            return load_tokenizer(place.parent if beside else model, place)
         place = place.parent
     if not _has_files(place):
         raise TuillmError(f"{wanted.tokenizer} has no tokenizer", f"allowed: {_HINT}")

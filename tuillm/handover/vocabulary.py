@@ -7,8 +7,9 @@ vocabularies of nanoGPT, lost is what they shall be. Knows ids and names; knows 
 """
 
 from tuillm.errors import TuillmError
-from tuillm.model.gguf import BYTE, CONTROL, NORMAL, UNUSED, Vocabulary
-from tuillm.text.tokenizer import END_OF_TEXT, Tokenizer, byte_table
+from tuillm.model.gguf import ADDED, BYTE, CONTROL, NORMAL, UNUSED, Vocabulary
+from tuillm.text.tokenizer import END_OF_TEXT, Tokenizer
+from tuillm.text.vocabulary import byte_table
 
 _BLANK = "\u2581"  # llama.cpp's stand-in for a blank, in texts and in tokens
 _BLANK_BYTE = "<0x20>"
@@ -23,8 +24,9 @@ def vocabulary_of(tokenizer: Tokenizer, size: int) -> Vocabulary:
     vocab: dict[str, int] = tokenizer.spec["model"]["vocab"]
     names = {id: token for token, id in vocab.items()}
     kinds = {id: NORMAL for id in names}
-    for added in tokenizer.spec.get("added_tokens", []):
-        names[int(added["id"])], kinds[int(added["id"])] = added["content"], CONTROL
+    for id, name in tokenizer.names.items():
+        if id < size:  # a special one beyond can come to be nowhere
+            names[id], kinds[id] = name, ADDED if tokenizer.token_bytes(id) else CONTROL
     merges = [merge if isinstance(merge, str) else " ".join(merge)
               for merge in tokenizer.spec["model"]["merges"]]
     with_bytes = tokenizer.kind == "char" and "<0xFF>" in vocab

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from torch import Tensor
 
+from tuillm.bounded import INDEX_BYTES
 from tuillm.errors import TuillmError
 from tuillm.model import GPT, read_config
 from tuillm.model.hf import build_model
-from tuillm.model.pickled import read_pickled
+from tuillm.model.pickled import Pickled
 from tuillm.model.weights import map_tensors
 from tuillm.store.files import read_json
 
@@ -28,9 +29,13 @@ def read_folder_model(folder: Path, weights: Path | None = None) -> GPT:
     places = [weights] if weights else _weight_files(folder)
     tensors: dict[str, Tensor] = {}
     for place in places:
-        found = map_tensors(place) if place.suffix == ".safetensors" else read_pickled(place)
-        tensors |= {key: value for key, value in found.items() if isinstance(value, Tensor)}
+        tensors |= map_tensors(place) if place.suffix == ".safetensors" else _pickled(place)
     return build_model(config, tensors, f"{places[0]} does not fit its config.json", strict=True)
+
+
+def _pickled(place: Path) -> dict[str, Tensor]:
+    file = Pickled(place)
+    return file.tensors(file.values)
 
 
 def _weight_files(folder: Path) -> list[Path]:
@@ -45,7 +50,7 @@ def _weight_files(folder: Path) -> list[Path]:
 
 def _parts(index: Path) -> list[Path]:
     """Return the files an index names, all of them in its own folder."""
-    named = read_json(index).get("weight_map")
+    named = read_json(index, INDEX_BYTES).get("weight_map")
     names = set(named.values()) if isinstance(named, dict) else set()
     if not names or any(not isinstance(name, str) or Path(name).name != name for name in names):
         raise TuillmError(f"{index} is damaged: it names no files")

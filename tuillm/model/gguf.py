@@ -21,7 +21,7 @@ from tuillm.model.gpt import GPT
 if TYPE_CHECKING:
     from gguf import GGUFWriter
 
-NORMAL, CONTROL, UNUSED, BYTE = 1, 3, 5, 6  # kinds of tokens, by GGUF's numbers
+NORMAL, CONTROL, ADDED, UNUSED, BYTE = 1, 3, 4, 5, 6  # kinds of tokens, by GGUF's numbers
 DTYPES = ("f32", "f16", "bf16")
 _PLACES = 256  # llama.cpp rounds a context up to a multiple of these, and looks them all up
 _PARTS = {"ln_1": "attn_norm", "attn.c_attn": "attn_qkv", "attn.c_proj": "attn_output",

@@ -6,6 +6,7 @@ GPT-2-shaped folder opens here. Linear weights stand there as [in, out] and are 
 """
 
 import json
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tuillm.bounded import CONFIG_BYTES, read_object
 from tuillm.config.gpt2 import gpt2_shape
+from tuillm.config.gpt2 import misfit as misfit_of
 from tuillm.config.shape import GPTConfig
 from tuillm.errors import TuillmError
 from tuillm.model.gpt import GPT
@@ -25,15 +28,19 @@ _LINEAR = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 _NORM = ("ln_1", "ln_2")
 
 
-def write_model(model: GPT, folder: Path, eot: int | None) -> None:
+def write_model(
+    model: GPT, folder: Path, eot: int | None, ends: Collection[int] = ()
+) -> None:
     """Write `config.json`, `generation_config.json` and `model.safetensors` into a folder.
 
     Models without biases get biases of zero, which compute the same; adapters are added to the
-    weights. `eot` is the id of the end-of-text token, if there is one. Raises OSError when the
-    disk refuses.
+    weights. `eot` is the id of the end-of-text token, if there is one, and `ends` are all
+    that end a reply. Raises OSError when the disk refuses.
     """
     (folder / "config.json").write_text(json.dumps(_config_json(model.config, eot), indent=2))
-    generation = {"bos_token_id": eot, "eos_token_id": eot, "pad_token_id": eot}
+    others = sorted(set(ends) - {eot})
+    generation = {"bos_token_id": eot, "eos_token_id": [eot, *others] if others else eot,
+                  "pad_token_id": eot}
     (folder / "generation_config.json").write_text(json.dumps(generation, indent=2))
     save_tensors(_to_hf(model), folder / "model.safetensors", {"format": "pt"})
 
@@ -44,10 +51,7 @@ def read_config(folder: Path) -> GPTConfig:
     Raises TuillmError for another architecture or a damaged file.
     """
     path = folder / "config.json"
-    try:
-        return gpt2_shape(json.loads(path.read_bytes()), path)
-    except (OSError, ValueError, RecursionError) as error:
-        raise TuillmError(f"{path} is damaged: {error!r}") from None
+    return gpt2_shape(read_object(path, CONFIG_BYTES), path)
 
 
 def read_model(folder: Path, dropout: float = 0.0, *, head_apart: bool = False) -> GPT:
@@ -77,18 +81,14 @@ def build_model(
     or of another shape, or, if `strict`, has no place in the model.
     """
     tensors = {key.removeprefix("transformer."): value for key, value in tensors.items()}
+    sizes = {key: value.shape for key, value in tensors.items()}
+    if reason := misfit_of(sizes, config, turned=turned, strict=strict):
+        raise TuillmError(f"{misfit}: {reason}")
     bias = any(bool(tensor.any()) for key, tensor in tensors.items()
                if key.endswith(".bias") and not key.endswith(".attn.bias"))
     config = replace(config, bias=bias)
-    try:
-        _refuse_other_sizes(tensors, config)
-        model = GPT(config)
-        if strict:
-            _refuse_strangers(tensors, config)
-        model.load_state_dict(_state(tensors, model, turned), assign=True)
-    except RuntimeError as error:
-        reason = str(error).strip().split("\n")[-1].strip()
-        raise TuillmError(f"{misfit}: {reason}") from None
+    model = GPT(config)
+    model.load_state_dict(_state(tensors, model, turned), assign=True)
     if config.tie_weights:
         model.lm_head.weight = model.wte.weight
     return model
@@ -150,34 +150,13 @@ def _zero_biases(config: GPTConfig) -> dict[str, Tensor]:
     }
 
 
-def _refuse_other_sizes(tensors: dict[str, Tensor], config: GPTConfig) -> None:
-    """Raise RuntimeError before a shape that is not that of the tensors asks for its memory."""
-    sizes = {"wte.weight": config.vocab_size, "wpe.weight": config.block_size}
-    for name, size in sizes.items():
-        if name in tensors and (found := list(tensors[name].shape)) != [size, config.n_embd]:
-            raise RuntimeError(f"{name} is {found}, not {[size, config.n_embd]}")
-    if config.n_layer and (last := f"h.{config.n_layer - 1}.ln_1.weight") not in tensors:
-        raise RuntimeError(f"{last} is missing")
-
-
-def _refuse_strangers(tensors: dict[str, Tensor], config: GPTConfig) -> None:
-    """Raise RuntimeError for a tensor that would be computed with elsewhere, and not here."""
-    known = GPT(replace(config, bias=True)).state_dict()
-    for name in tensors:
-        if name not in known and not name.endswith((".attn.bias", ".attn.masked_bias")):
-            raise RuntimeError(f"{name} has no place in a GPT-2 of this shape")
-
-
 def _state(tensors: dict[str, Tensor], model: GPT, turned: bool) -> dict[str, Tensor]:
-    """Return a model's state dict; raises RuntimeError naming a tensor that does not fit."""
+    """Return a model's state dict from tensors that fit it."""
     state: dict[str, Tensor] = {}
-    for name, place in model.state_dict().items():
+    for name in model.state_dict():
         tied = name == "lm_head.weight" and model.config.tie_weights
-        if (value := tensors.get("wte.weight" if tied else name)) is None:
-            raise RuntimeError(f"{name} is missing")
+        value = tensors["wte.weight" if tied else name]
         if turned and name.removesuffix(".weight").endswith(_LINEAR) and value.dim() == 2:
             value = value.t()
-        if value.shape != place.shape:
-            raise RuntimeError(f"{name} is {list(value.shape)}, not {list(place.shape)}")
         state[name] = value.float()
     return state

@@ -10,11 +10,12 @@ from typing import Any
 
 from torch import Tensor
 
+from tuillm.config.gpt2 import gpt2_shape
 from tuillm.config.shape import GPTConfig
 from tuillm.errors import TuillmError
 from tuillm.model.gpt import GPT
 from tuillm.model.hf import build_model
-from tuillm.model.pickled import read_pickled
+from tuillm.model.pickled import Pickled
 
 _COMPILED = "_orig_mod."
 _SIZES = ("vocab_size", "block_size", "n_layer", "n_head", "n_embd")
@@ -49,41 +50,35 @@ class Checkpoint:
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read a `ckpt.pt`; raises TuillmError for a file that is none, damaged, or unsafe."""
-    found = read_pickled(path)
+    file = Pickled(path)
+    found = file.values
     shape, state = found.get("model_args"), found.get("model")
     if not isinstance(shape, dict) or not isinstance(state, dict):
         raise TuillmError(f"{path} is not a checkpoint of nanoGPT",
                           "those hold model_args and model")
-    tensors = {str(key).removeprefix(_COMPILED): value for key, value in state.items()
-               if isinstance(value, Tensor)}
+    tensors = {key.removeprefix(_COMPILED): value for key, value in file.tensors(state).items()}
     told = found.get("config")
     dataset = told.get("dataset") if isinstance(told, dict) else None
-    steps = found.get("iter_num")
+    steps, loss = found.get("iter_num"), file.number(found.get("best_val_loss"))
     return Checkpoint(
         path, _config(path, shape, tensors), tensors,
         dataset if isinstance(dataset, str) else None,
         steps if type(steps) is int else None,
-        _loss(found.get("best_val_loss")),
+        # nanoGPT writes 1e9 before it has measured any
+        loss if loss is not None and 0 <= loss < 1e9 else None,
     )
 
 
-def _loss(value: Any) -> float | None:
-    """Return a measured loss; nanoGPT writes 1e9 before it has measured any."""
-    number = float(value) if isinstance(value, Tensor) and value.numel() == 1 else value
-    return number if isinstance(number, float) and 0 <= number < 1e9 else None
-
-
 def _config(path: Path, shape: dict[str, Any], tensors: dict[str, Tensor]) -> GPTConfig:
-    for name in _SIZES:
-        if type(shape.get(name)) is not int or shape[name] < 1:
-            raise TuillmError(f"{path} is damaged: {name} is {shape.get(name)!r}")
     variants = [name for name in shape if name not in (*_SIZES, *_HARMLESS) and shape[name]]
     if variants:
         raise TuillmError(f"{path} is of a variant of nanoGPT: tuillm does not compute "
-                          f"{variants[0]}")
-    if shape["n_embd"] % shape["n_head"]:
-        raise TuillmError(f"{path} is damaged: n_embd {shape['n_embd']} is not divisible by "
-                          f"n_head {shape['n_head']}")
+                          f"{variants[0]!s:.40}")
+    told = {"n_positions" if name == "block_size" else name: shape.get(name) for name in _SIZES}
+    try:
+        config = gpt2_shape(told | {"model_type": "gpt2"}, path)
+    except TuillmError as error:
+        raise TuillmError(error.message.replace("n_positions", "block_size")) from None
     table, head = tensors.get("transformer.wte.weight"), tensors.get("lm_head.weight")
     tied = head is None or table is None or (head.shape == table.shape and head.equal(table))
-    return GPTConfig(**{name: shape[name] for name in _SIZES}, tie_weights=tied, exact_gelu=True)
+    return replace(config, tie_weights=tied, exact_gelu=True)

@@ -39,7 +39,7 @@ def training_run(name: str) -> Run | None:
     """
     if run := active_run_for(name):
         return run
-    if (models_dir() / name).is_dir():
+    if os.path.isdir(models_dir() / name):
         return None
     try:
         run = get_run(name)

@@ -5,9 +5,9 @@ Asked in a process of its own, as looking would cost torch; only for what a pers
 
 import json
 import subprocess
-import sys
 
 from tuillm.errors import UsageError
+from tuillm.store.processes import module_command, module_environment
 
 _MODULE = "tuillm.training.devices"
 
@@ -17,7 +17,7 @@ def refuse_missing_device(device: str) -> None:
     if device in ("auto", "cpu"):
         return
     done = subprocess.run(
-        [sys.executable, "-P", "-m", _MODULE, device], stdin=subprocess.DEVNULL,
+        module_command(_MODULE, device), env=module_environment(), stdin=subprocess.DEVNULL,
         capture_output=True, text=True, encoding="utf-8", errors="replace", check=False)
     if done.returncode == UsageError.exit_code:
         raise UsageError(*json.loads(done.stdout))

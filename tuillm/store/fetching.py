@@ -18,6 +18,7 @@ from tuillm.store.hub import (
     Hiccup,
     HubFile,
     Plan,
+    bounded_body,
     host,
     hub_errors,
     request_errors,
@@ -183,7 +184,7 @@ class _Reader(threading.Thread):
         if response.url.netloc.decode() != host():  # the next answer sends us elsewhere
             raise Hiccup(f"{response.url.host} answered {response.status_code}",
                          retry_after(response.headers))
-        response.read()
+        bounded_body(response, _READ)
         with hub_errors(self._source):
             hf_raise_for_status(response)
         raise TuillmError(f"{host()} answered {response.status_code} for {self._file.name}")

@@ -7,7 +7,6 @@ stands in them.
 
 import errno
 import glob
-import json
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +14,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from pathlib import Path
 from typing import Any
 
+from tuillm.bounded import MB, read_object
 from tuillm.errors import DiskError, TuillmError
 from tuillm.json_text import to_json
 from tuillm.store.interrupts import uninterrupted
@@ -27,6 +27,8 @@ from tuillm.store.temporary import (
     temporary_file,
     temporary_folder,
 )
+
+_LONGEST_JSON = 64 * MB
 
 
 def write_bytes(path: Path, content: bytes, *, private: bool = False) -> None:
@@ -91,19 +93,12 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, to_json(value, indent=2) + "\n")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object in `path`; raises TuillmError when it is missing or damaged."""
-    try:
-        value = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise TuillmError(f"{path} is missing") from None
-    except OSError as error:
-        raise TuillmError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:  # nested too deeply is damaged, too
-        raise TuillmError(f"{path} is damaged: {error}") from None
-    if not isinstance(value, dict):
-        raise TuillmError(f"{path} is damaged: not a JSON object")
-    return value
+def read_json(path: Path, most: int = _LONGEST_JSON) -> dict[str, Any]:
+    """Return the JSON object in `path`; raises TuillmError when it is missing or damaged.
+
+    So it does for one of more than `most` bytes.
+    """
+    return read_object(path, most)
 
 
 def append_json(path: Path, value: Any) -> None:

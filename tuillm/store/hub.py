@@ -8,16 +8,24 @@ puts whatever goes wrong into one line. `huggingface_hub` is imported when it is
 import json
 import os
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-from tuillm.config.gpt2 import gpt2_shape
-from tuillm.config.safetensors import read_header
+from tuillm.bounded import (
+    CONFIG_BYTES,
+    MB,
+    TOKENIZER_CONFIG_BYTES,
+    VOCABULARY_BYTES,
+    read_bounded,
+)
+from tuillm.config.gpt2 import gpt2_shape, misfit
+from tuillm.config.safetensors import sizes_of
 from tuillm.config.shape import GPTConfig
 from tuillm.errors import TuillmError
 from tuillm.store.hubnames import Source
@@ -27,7 +35,15 @@ from tuillm.urls import hide_secrets, public_url
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 # small ones first: what cannot work is known before the weights are fetched
 FILES = (CONFIG, "generation_config.json", "tokenizer.json", "tokenizer_config.json",
-         "vocab.json", "merges.txt", WEIGHTS)
+         "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", WEIGHTS)
+_LONGEST = {
+    CONFIG: CONFIG_BYTES, "generation_config.json": CONFIG_BYTES,
+    "tokenizer_config.json": TOKENIZER_CONFIG_BYTES,
+    "special_tokens_map.json": TOKENIZER_CONFIG_BYTES, "added_tokens.json": VOCABULARY_BYTES,
+    "tokenizer.json": VOCABULARY_BYTES, "vocab.json": VOCABULARY_BYTES,
+    "merges.txt": VOCABULARY_BYTES,
+}
+_LONGEST_LISTING = 16 * MB
 _ARCHITECTURES = ("GPT2LMHeadModel", "GPT2Model", "GPT2DoubleHeadsModel")
 _BUSY = (408, 429, 500, 502, 503, 504)
 _TIMEOUT = 10.0
@@ -88,19 +104,63 @@ def look_up(source: Source) -> Plan:
     the hub is busy.
     """
     check_settings()
-    from huggingface_hub import HfApi, constants
+    from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE and (plan := _cached_plan(source)):
         return plan
     with hub_errors(source):
-        info = HfApi(library_name="tuillm").model_info(
-            source.repo, revision=source.revision or None, files_metadata=True, timeout=_TIMEOUT)
+        info = _metadata(source)
         siblings = {each.rfilename: each for each in info.siblings or ()}
     _refuse_unreadable(source, siblings)
     files = tuple(_hub_file(siblings[name]) for name in FILES if name in siblings)
+    _refuse_too_large(source, files)
     if not re.fullmatch(r"[0-9a-f]{40}", info.sha or ""):
         raise TuillmError(f"{host()} does not tell the commit of {source}")
     return Plan(source.repo, str(info.sha), files)
+
+
+def _metadata(source: Source) -> Any:
+    """Return what the hub tells of a repository, as `HfApi.model_info` does, but of bounded size.
+    """
+    from huggingface_hub import ModelInfo, constants
+    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+
+    url = f"{constants.ENDPOINT}/api/models/{source.repo}"
+    url += f"/revision/{quote(source.revision, safe='')}" if source.revision else ""
+    headers = build_hf_headers(library_name="tuillm") | {"Accept-Encoding": "identity"}
+    with get_session().stream("GET", url, headers=headers, params={"blobs": True},
+                              timeout=_TIMEOUT) as response:
+        content = bounded_body(response, _LONGEST_LISTING)
+        hf_raise_for_status(response)
+    if content is None:
+        raise TuillmError(f"what {host()} tells of {source} is too large: over "
+                          f"{_LONGEST_LISTING:,} bytes, or compressed")
+    return ModelInfo(**json.loads(content))
+
+
+def bounded_body(response: Any, most: int) -> bytes | None:
+    """Return the body of an answer that is still streamed, None where it is longer than `most`.
+
+    It was asked for as it is; one that comes compressed, whatever it would become, is not read.
+    """
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    content, whole = bytearray(), encoding in ("", "identity")
+    for piece in response.iter_raw() if whole else ():
+        content += piece
+        if whole := len(content) <= most:
+            continue
+        break
+    # the hub's library reads on what an error says
+    response._content = bytes(content) if whole else b""
+    return bytes(content) if whole else None
+
+
+def _refuse_too_large(source: Source, files: Iterable[HubFile]) -> None:
+    """Raise TuillmError for a small file that is none: all but the weights are read at once."""
+    for file in files:
+        if file.size > (most := _LONGEST.get(file.name, sys.maxsize)):
+            raise TuillmError(f"{file.name} of {source} is too large: {file.size:,} bytes, where "
+                              f"{most:,} are the most there can be")
 
 
 def check_config(path: Path, source: Source) -> GPTConfig:
@@ -108,10 +168,11 @@ def check_config(path: Path, source: Source) -> GPTConfig:
     """
     where = f"the config.json of {source.repo}"
     try:
-        found = json.loads(path.read_bytes())
-        shape = gpt2_shape(found, where)
+        found = json.loads(read_bounded(path, CONFIG_BYTES))
     except (ValueError, RecursionError) as error:
         raise TuillmError(f"{where} is damaged: {error}") from None
+    try:
+        shape = gpt2_shape(found, where)
     except TuillmError as error:
         raise TuillmError(error.message, "tuillm pulls GPT-2 models only") from None
     named = found.get("architectures") or _ARCHITECTURES
@@ -129,33 +190,8 @@ def check_config(path: Path, source: Source) -> GPTConfig:
 def check_weights(path: Path, shape: GPTConfig, source: Source) -> None:
     """Raise TuillmError unless a file is whole and has the tensors of that shape, by its header.
     """
-    found = {name.removeprefix("transformer."): stored.shape
-             for name, stored in read_header(path).items()}
-    biased = any(name.endswith("ln_f.bias") for name in found)
-    misfit = f"the weights of {source.repo} do not fit its config.json"
-    for name, wanted in _tensors(shape):  # ends at the first that is missing
-        if name not in found and (biased or not name.endswith(".bias")):
-            raise TuillmError(f"{misfit}: {name} is missing")
-        if found.get(name, wanted) != wanted:
-            raise TuillmError(f"{misfit}: {name} is {found[name]}, not {wanted}")
-    if f"h.{shape.n_layer}.ln_1.weight" in found:
-        raise TuillmError(f"{misfit}: they have more layers than its {shape.n_layer}")
-
-
-def _tensors(shape: GPTConfig) -> Iterator[tuple[str, list[int]]]:
-    """Name the tensors of a GPT-2 and their sizes, linear weights as [in, out]."""
-    C = shape.n_embd
-    yield "wte.weight", [shape.vocab_size, C]
-    yield "wpe.weight", [shape.block_size, C]
-    for layer in range(shape.n_layer):
-        for part, sizes in (("ln_1", [C]), ("attn.c_attn", [C, 3 * C]), ("attn.c_proj", [C, C]),
-                            ("ln_2", [C]), ("mlp.c_fc", [C, 4 * C]), ("mlp.c_proj", [4 * C, C])):
-            yield f"h.{layer}.{part}.weight", sizes
-            yield f"h.{layer}.{part}.bias", sizes[-1:]
-    yield "ln_f.weight", [C]
-    yield "ln_f.bias", [C]
-    if not shape.tie_weights:
-        yield "lm_head.weight", [shape.vocab_size, C]
+    if reason := misfit(sizes_of(path), shape):
+        raise TuillmError(f"the weights of {source.repo} do not fit its config.json: {reason}")
 
 
 def check_settings() -> None:
@@ -212,7 +248,7 @@ def hub_errors(source: Source) -> Iterator[None]:
         raise _unreachable(error) from None
     except HFValidationError:
         raise TuillmError(f"{source.repo!r} is no name of the hub", "ORG/NAME") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise TuillmError(f"{host()} does not answer as the Hugging Face hub does",
                           "is HF_ENDPOINT right?") from None
 
@@ -287,7 +323,8 @@ def _refuse_unreadable(source: Source, siblings: dict[str, Any]) -> None:
 def _hub_file(sibling: Any) -> HubFile:
     digest = sibling.lfs.sha256 if sibling.lfs else sibling.blob_id
     size = sibling.lfs.size if sibling.lfs else sibling.size
-    if type(size) is not int or not re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", digest or ""):
+    known = type(size) is int and size >= 0
+    if not known or not re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", digest or ""):
         raise TuillmError(f"{host()} does not tell length and checksum of {sibling.rfilename}",
                           "is HF_ENDPOINT a mirror that leaves them out?")
     return HubFile(sibling.rfilename, size, digest)
@@ -305,8 +342,9 @@ def _cached_plan(source: Source) -> Plan | None:
                                       for blob in blobs.values()):
         return None
     _refuse_unreadable(source, found)
-    files = (HubFile(name, blob.stat().st_size, blob.name) for name, blob in blobs.items())
-    return Plan(source.repo, found[CONFIG].parent.name, tuple(files))
+    files = tuple(HubFile(name, blob.stat().st_size, blob.name) for name, blob in blobs.items())
+    _refuse_too_large(source, files)
+    return Plan(source.repo, found[CONFIG].parent.name, files)
 
 
 def _in_cache(repo: str, name: str, revision: str) -> Path | None:

@@ -81,7 +81,7 @@ def take_new(fd: int, path: Path) -> bool:
 def take_abandoned(path: Path) -> Lock | None:
     """Hold the lock of a file or folder that nobody holds; None where that cannot be said."""
     try:
-        fd = os.open(path, os.O_RDONLY)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not hold us up
     except OSError:
         return None
     if _lock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB):
@@ -96,7 +96,7 @@ def is_held(path: Path) -> bool | None:
     That is where nothing is there, where it cannot be read, and on disks that know no locks.
     """
     try:
-        fd = os.open(path, os.O_RDONLY)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not hold us up
     except OSError:
         return None
     try:

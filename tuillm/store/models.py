@@ -14,9 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from tuillm.config.safetensors import read_header
+from tuillm.bounded import CONFIG_BYTES
+from tuillm.config.finite import first_not_finite
+from tuillm.config.gpt2 import gpt2_shape, misfit
+from tuillm.config.safetensors import sizes_of
 from tuillm.errors import TuillmError, did_you_mean
 from tuillm.store.copying import copy_files
 from tuillm.store.files import (
@@ -36,6 +39,7 @@ from tuillm.user_paths import path_problem, user_path
 
 CARD = "tuillm.json"
 WEIGHTS = "model.safetensors"
+_LARGEST = 10**11  # parameters, bytes, and seconds in five thousand years
 
 
 class ModelCard(BaseModel):
@@ -73,6 +77,13 @@ class ModelCard(BaseModel):
     created: float | None = None
     tuillm_version: str | None = None
 
+    @field_validator("corpus_bytes", "parameters", "steps", "val_loss", "bits_per_byte", "created",
+                     mode="before")
+    @classmethod
+    def _plausible(cls, value: Any) -> Any:
+        """A figure that is no number, or beyond all that can be shown, is not told."""
+        return value if not isinstance(value, float | int) or abs(value) < _LARGEST else None
+
 
 @dataclass(frozen=True)
 class Model:
@@ -94,6 +105,9 @@ class Model:
             "block_size": self.config.get("n_positions"),
             "vocab_size": self.config.get("vocab_size"),
         }
+        # of a damaged config anything may stand there
+        shape = {key: size if type(size) is int and 0 <= size < 1 << 40 else None
+                 for key, size in shape.items()}
         head = {"name": self.name, "path": str(self.path), "bytes": self.size}
         tail = {"problem": self.problem or None}
         return head | self.card.model_dump(mode="json") | shape | tail
@@ -147,16 +161,12 @@ def shape_of(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     model = find_model(name_or_path)
     registered = model.path.parent == models_dir()
-    shape = model.as_json()
-    sizes = {key: shape[key] for key in ("n_layer", "n_head", "n_embd", "block_size", "vocab_size")}
-    damaged = [key for key, size in sizes.items()
-               if type(size) is not int or size < (key != "n_layer")]
-    if model.config.get("model_type") != "gpt2" or damaged:
-        raise TuillmError(f"model {model.name!r} cannot be trained on: its config.json is not "
-                          "that of a GPT-2")
+    shape = gpt2_shape(model.config, model.path / "config.json")
+    sizes = {key: getattr(shape, key)
+             for key in ("n_layer", "n_head", "n_embd", "block_size", "vocab_size")}
     return sizes | {
         "init_from": model.name if registered else str(model.path),
-        "tie_weights": model.config.get("tie_word_embeddings", True),
+        "tie_weights": shape.tie_weights,
         "tokenizer": model.card.tokenizer,
     }
 
@@ -165,9 +175,9 @@ def read_model(path: Path) -> Model:
     """Return what a model folder says of itself; what is wrong with it stands in `problem`."""
     problem, config, card = "", {}, ModelCard()
     try:
-        config = read_json(path / "config.json")
+        config = read_json(path / "config.json", CONFIG_BYTES)
         card = read_card(path)
-        problem = _missing_parts(path)
+        problem = _missing_parts(path) or _weights_problem(path, config)
     except TuillmError as error:
         problem = error.message
     except OSError as error:
@@ -183,7 +193,7 @@ def read_card(folder: Path) -> ModelCard:
     if not (folder / CARD).exists():
         return ModelCard()
     try:
-        return ModelCard.model_validate(read_json(folder / CARD))
+        return ModelCard.model_validate(read_json(folder / CARD, CONFIG_BYTES))
     except ValidationError as error:
         raise TuillmError(f"{folder / CARD} is damaged: {error.errors()[0]['msg']}") from None
 
@@ -193,12 +203,24 @@ def publish(name: str, card: ModelCard, *, replace: bool = False) -> Iterator[Pa
     """Yield an empty folder to fill with a model; it appears as `name` when the block ends well.
 
     Raises TuillmError when the name is taken and `replace` is not given, or the model to replace
-    is in use: at the beginning, and at the end where that has come in the meantime.
+    is in use: at the beginning, and at the end where that has come in the meantime. So it does for
+    weights with NaN or infinity among them, wherever they are from.
     """
     check_name(name)
     with new_folder(models_dir() / name, partial(_may_take, name, replace)) as folder:
         yield folder
+        _refuse_not_finite(folder, name)
         write_json(folder / CARD, card.model_dump(mode="json") | {"created": time.time()})
+
+
+def _refuse_not_finite(folder: Path, name: str) -> None:
+    try:
+        tensor = first_not_finite(folder / WEIGHTS)
+    except (TuillmError, OSError):
+        return  # a folder that is damaged otherwise says so itself
+    if tensor:
+        raise TuillmError(f"{name!r} was not put into the registry: its tensor {tensor} has NaN or "
+                          "infinity in it", "its training ran away, or its file is damaged")
 
 
 def rename_model(old: str, new: str) -> None:
@@ -289,15 +311,19 @@ def _missing_parts(path: Path) -> str:
     for part in (WEIGHTS, *([] if older else ["tokenizer.json"])):
         if not (path / part).is_file():
             return f"{path / part} is missing"
-    return _weights_problem(path / WEIGHTS)
-
-
-def _weights_problem(path: Path) -> str:
-    try:
-        read_header(path)
-    except TuillmError as error:
-        return error.message
     return ""
+
+
+def _weights_problem(path: Path, config: dict[str, Any]) -> str:
+    """Say why the weights of a folder are not those that its config tells of, or ''.
+
+    What is of another architecture is told when it is opened.
+    """
+    found = sizes_of(path / WEIGHTS)
+    if config.get("model_type") != "gpt2":
+        return ""
+    reason = misfit(found, gpt2_shape(config, path / "config.json"))
+    return f"{path / WEIGHTS} does not fit its config.json: {reason}" if reason else ""
 
 
 def _size(path: Path) -> int:

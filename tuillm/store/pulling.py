@@ -214,12 +214,12 @@ class _Work:
         return True
 
     def _publish(self, plan: Plan, kind: str, shape: GPTConfig | None) -> Model:
-        if problem := read_model(self.pull.path).problem:
-            raise TuillmError(f"{self._source} is damaged on the hub itself: {problem}")
         if shape is None:  # a kept plan that somebody has changed
             raise TuillmError(f"the plan of {self._source} has no {hub.CONFIG}",
                               f"start anew: tuillm pull {self._source} --discard")
         hub.check_weights(self.pull.path / hub.WEIGHTS, shape, self._source)
+        if problem := read_model(self.pull.path).problem:
+            raise TuillmError(f"{self._source} is damaged on the hub itself: {problem}")
         card = ModelCard(
             origin="pulled", source=plan.repo, revision=plan.commit, tokenizer=kind,
             parameters=shape.parameter_count, tuillm_version=__version__,

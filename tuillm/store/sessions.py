@@ -21,9 +21,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from tuillm.errors import TuillmError, UsageError, did_you_mean, one_line
-from tuillm.store.files import disk_error, write_bytes, write_new
+from tuillm.store.files import hold, write_bytes, write_new
 from tuillm.store.interrupts import uninterrupted
-from tuillm.store.locks import Taken, take
 from tuillm.store.models import WEIGHTS, Model
 from tuillm.store.paths import data_dir, ensure_dir
 
@@ -177,15 +176,8 @@ def remove_session(id: str) -> None:
 @contextmanager
 def sessions_lock() -> Iterator[None]:
     """Hold what whoever writes a conversation holds; raises TuillmError when that takes long."""
-    path = data_dir() / "chats.lock"
-    ensure_dir(path.parent)
-    try:
-        lock = take(path, _PATIENCE)
-    except Taken:
-        raise TuillmError("another tuillm is writing conversations", "try again") from None
-    except OSError as error:
-        raise disk_error(error, path) from None
-    with lock:
+    busy = TuillmError("another tuillm is writing conversations", "try again")
+    with hold(ensure_dir(data_dir()) / "chats.lock", lambda: busy, _PATIENCE):
         yield
 
 

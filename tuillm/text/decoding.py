@@ -56,10 +56,24 @@ def decode(
                               f"{_position(text[: half.start()])}")
         if text.startswith("\ufeff"):
             text, remarks = text[1:], [f"{source}: a byte order mark was left out"]
+        remarks += _doubt(content, source, encoding)
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
         remarks.append(f"{source}: line ends CRLF or CR were read as LF")
     return text, remarks
+
+
+def _doubt(content: bytes, source: str, encoding: str) -> list[str]:
+    """A remark where the bytes are UTF-8 and another encoding was named."""
+    name = _codec(encoding)
+    wide = name.startswith(("utf-16", "utf-32"))
+    if name in ("utf-8", "utf-8-sig") or b"\0" in content or (content.isascii() and not wide):
+        return []
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return []
+    return [f"{source}: read as {encoding}, as was asked for; its bytes look like UTF-8"]
 
 
 def _strict(content: bytes, source: str, encoding: str) -> str:

@@ -7,15 +7,16 @@ an address holds of secrets is used to fetch it, and neither shown nor stored.
 import json
 import os
 import re
-import tempfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from tuillm.errors import TuillmError
 from tuillm.store.files import disk_error
 from tuillm.store.network import check_for_download
 from tuillm.store.paths import cache_dir, ensure_dir
+from tuillm.store.temporary import clear_leftovers, temporary_file
 from tuillm.text.recognize import AS_TEXT, Found, recognize
 from tuillm.urls import (
     ADDRESSES,
@@ -25,6 +26,9 @@ from tuillm.urls import (
     public_url,
     without_key,
 )
+
+if TYPE_CHECKING:
+    import requests
 
 __all__ = ["cached_path", "charset_of", "download", "is_cached", "is_url"]
 
@@ -109,31 +113,19 @@ def _fetch(
     import requests
 
     shown = public_url(url)
-    handle, temporary = tempfile.mkstemp(prefix=".part.", dir=target.parent)
+    clear_leftovers(target.parent)
     try:
-        with (
-            os.fdopen(handle, "wb") as file,
-            requests.get(url, stream=True, timeout=timeout) as response,
-        ):
-            response.raise_for_status()
-            total = int(response.headers.get("Content-Length", 0)) or None
-            if response.headers.get("Content-Encoding"):
-                total = None  # the length is that of the compressed body
-            done = 0
-            for chunk in response.iter_content(_CHUNK):
-                done += len(chunk)
-                if max(done, total or 0) > max_bytes:
-                    raise TuillmError(f"{shown} is larger than {max_bytes / 1e6:g} MB")
-                file.write(chunk)
-                if progress:
-                    progress(done, total)
-            if total is not None and done != total:
-                raise TuillmError(f"{shown} broke off after {done:,} of {total:,} bytes",
-                                  "try again")
-        if not as_text and (found := _found_in(Path(temporary))):
-            raise _refusal(found, shown)
-        _keep_charset(target, response.headers.get("Content-Type", ""))
-        os.replace(temporary, target)
+        with temporary_file(target) as (temporary, handle):
+            with (
+                os.fdopen(handle, "wb", closefd=False) as file,
+                requests.get(url, stream=True, timeout=timeout) as response,
+            ):
+                _receive(response, file, shown, progress, max_bytes)
+            if not as_text and (found := _found_in(temporary)):
+                raise _refusal(found, shown)
+            _keep_charset(target, response.headers.get("Content-Type", ""))
+            os.fsync(handle)
+            os.replace(temporary, target)
     except (requests.RequestException, ValueError) as error:  # of addresses and of headers
         check_for_download(url)  # what is set wrong says more than the library does
         raise TuillmError(f"cannot fetch {shown}: {_without_secrets(_reason(error), url)}",
@@ -141,8 +133,27 @@ def _fetch(
     except OSError as error:  # certificates that are not there come as one, too
         check_for_download(url)
         raise disk_error(error, target) from None
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+
+
+def _receive(
+    response: "requests.Response", file: BinaryIO, shown: str, progress: Progress | None,
+    max_bytes: int,
+) -> None:
+    """Write what a server sends; raises TuillmError when it is too much or breaks off."""
+    response.raise_for_status()
+    total = int(response.headers.get("Content-Length", 0)) or None
+    if response.headers.get("Content-Encoding"):
+        total = None  # the length is that of the compressed body
+    done = 0
+    for chunk in response.iter_content(_CHUNK):
+        done += len(chunk)
+        if max(done, total or 0) > max_bytes:
+            raise TuillmError(f"{shown} is larger than {max_bytes / 1e6:g} MB")
+        file.write(chunk)
+        if progress:
+            progress(done, total)
+    if total is not None and done != total:
+        raise TuillmError(f"{shown} broke off after {done:,} of {total:,} bytes", "try again")
 
 
 def _found_in(path: Path) -> Found | None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 from tuillm.errors import TuillmError
+from tuillm.store.processes import module_command, module_environment
 from tuillm.text.progress import Tick, unwatched
 
 # learning takes time with the square of a run's length: longer ones are learned from in parts
@@ -74,8 +75,8 @@ def _learn_elsewhere(
     with tempfile.TemporaryFile() as text, tempfile.TemporaryFile() as told:
         total = _write_parts(text, documents, cut, tick)
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", __name__, str(entries)], stdin=text, stdout=told,
-            stderr=subprocess.DEVNULL,
+            module_command(__name__, str(entries)), env=module_environment(), stdin=text,
+            stdout=told, stderr=subprocess.DEVNULL,
         )
         try:
             while process.poll() is None:

@@ -8,16 +8,16 @@ import hashlib
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 from tuillm.errors import TuillmError, UsageError, printable
 from tuillm.store.files import disk_error
-from tuillm.store.paths import cache_dir, ensure_dir
+from tuillm.store.paths import ensure_dir
+from tuillm.store.temporary import clear_leftovers, temporary_file
 from tuillm.text.download import MAX_BYTES
-from tuillm.text.sources import kind_words
+from tuillm.text.sources import kind_words, pipes_dir
 from tuillm.urls import is_url
 from tuillm.user_paths import user_path
 
@@ -63,6 +63,7 @@ def _kept(source: str, say: Callable[[str], None]) -> str:
 def _from_stdin(say: Callable[[str], None]) -> str:
     try:
         kind = os.fstat(0).st_mode
+        os.read(0, 0)  # one that was closed may have been taken by what is only written to
     except OSError:
         raise UsageError("there is no standard input to read a text from", "name a file") from None
     if os.isatty(0):
@@ -84,22 +85,21 @@ def _file_behind(path: Path) -> str:
 
 def _copy(source: BinaryIO, name: str) -> str:
     """Write all that comes into a file named by its contents; return its path."""
-    root = ensure_dir(cache_dir() / "pipes")
+    root = ensure_dir(pipes_dir())
     digest, done = hashlib.sha256(), 0
-    handle, temporary = tempfile.mkstemp(prefix=".part.", dir=root)
+    clear_leftovers(root)
     try:
-        with os.fdopen(handle, "wb") as file, source:
-            while piece := source.read(_CHUNK):
-                done += len(piece)
-                if done > MAX_BYTES:
-                    raise TuillmError(f"the pipe gives more than {MAX_BYTES / 1e6:g} MB",
-                                      "save the text to a file")
-                digest.update(piece)
-                file.write(piece)
-        folder = ensure_dir(root / digest.hexdigest()[:16])
-        os.replace(temporary, folder / name)
-        return str(folder / name)
+        with temporary_file(root / "pipe") as (temporary, handle):
+            with os.fdopen(handle, "wb", closefd=False) as file, source:
+                while piece := source.read(_CHUNK):
+                    done += len(piece)
+                    if done > MAX_BYTES:
+                        raise TuillmError(f"the pipe gives more than {MAX_BYTES / 1e6:g} MB",
+                                          "save the text to a file")
+                    digest.update(piece)
+                    file.write(piece)
+            folder = ensure_dir(root / digest.hexdigest()[:16])
+            os.replace(temporary, folder / name)
+            return str(folder / name)
     except OSError as error:
         raise disk_error(error, root) from None
-    finally:
-        Path(temporary).unlink(missing_ok=True)

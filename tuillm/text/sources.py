@@ -94,7 +94,17 @@ def read_corpus(
 
 def shown_source(source: str) -> str:
     """Return a source as it may be shown: an address without secrets, and without odd bytes."""
-    return printable(public_url(source) if is_url(source) else source)
+    if is_url(source):
+        return printable(public_url(source))
+    if pipes_dir() in Path(source).parents:
+        name = Path(source).name
+        return "standard input" if name == "stdin" else f"the pipe {printable(name)}"
+    return printable(source)
+
+
+def pipes_dir() -> Path:
+    """Where what came through pipes is kept."""
+    return cache_dir() / "pipes"
 
 
 def _label(source: str) -> str:

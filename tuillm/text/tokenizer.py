@@ -20,11 +20,23 @@ from typing import Any
 
 import tiktoken
 
+from tuillm.bounded import VOCABULARY_BYTES, read_bounded
 from tuillm.errors import TuillmError
 from tuillm.store.files import read_json, write_json, write_text
 from tuillm.store.network import check_for_download
+from tuillm.text.added import AddedTexts, added_tokens
+from tuillm.text.ends import added_of_older, ends_named
 from tuillm.text.pieces import learn_pieces
 from tuillm.text.progress import Tick, unwatched
+from tuillm.text.vocabulary import (
+    gpt2_pattern,
+    kind_of,
+    pair_of,
+    ranks_of,
+    spare_bytes,
+    unknown_to,
+    vocabulary_of,
+)
 from tuillm.urls import hide_secrets
 
 END_OF_TEXT = "<|endoftext|>"
@@ -41,52 +53,103 @@ _GPT2_FILES = {
 
 
 class Tokenizer:
-    """Text to ids and back. `n_vocab` counts the end-of-text token, whose id is `eot` (or None)."""
+    """Text to ids and back.
 
-    def __init__(self, spec: dict[str, Any]) -> None:
-        """Build from the contents of a `tokenizer.json`; raises TuillmError for other kinds."""
+    `eot` is the id that ends a text, or None; `ends` are all that end a reply; `names` are the
+    contents of added tokens by id. `n_vocab` is one more than the largest id that a text, or its
+    end, can come to.
+    """
+
+    def __init__(self, spec: dict[str, Any], ends: Sequence[int] | None = None) -> None:
+        """Build from the contents of a `tokenizer.json`; raises TuillmError for other kinds.
+
+        `ends` are the ids that end a reply, the first of them a text; by default that is
+        '<|endoftext|>', if it is an added token. Damaged contents raise whatever they come to.
+        """
         self.spec = spec
-        self.kind = _kind(spec)
-        self.eot = next((int(token["id"]) for token in spec.get("added_tokens", [])
-                         if token["content"] == END_OF_TEXT), None)
-        ranks = _ranks(spec, self.kind)
-        special = {} if self.eot is None else {END_OF_TEXT: self.eot}
-        self.n_vocab = len(spec["model"]["vocab"].keys() | special.keys())
+        self.kind = kind_of(spec)
+        vocab, added = vocabulary_of(spec), added_tokens(spec)
+        default = tuple(token.id for token in added if token.content == END_OF_TEXT)
+        self._told = None if ends is None or tuple(ends) == default else tuple(ends)
+        ends = default if self._told is None else self._told
+        self.eot, self.ends = next(iter(ends), None), frozenset(ends)
+        names = {id: content for content, id in vocab.items() if id in self.ends}
+        self.names = names | {token.id: token.content for token in added}
+        beside = set(self.names.values())
+        ranks = ranks_of(spec, self.kind, beside)
+        texts = [token for token in added if not (token.special or token.id in self.ends)]
+        self._texts = AddedTexts(texts)
+        plain = {token.id: token.content.encode() for token in texts}
+        self._spare = spare_bytes(spec, ranks) | dict.fromkeys(self.names, b"") | plain
+        self.n_vocab = 1 + max([*vocab.values(), *plain, *self.ends])
         self._ids_by_bytes = ranks
-        self._unknown = _unknown(ranks)
+        self._unknown = unknown_to(ranks)
         self._encoding = tiktoken.Encoding(
             f"tuillm-{self.kind}",
-            pat_str="(?s:.)" if self.kind == "char" else _gpt2_pattern(),
+            pat_str="(?s:.)" if self.kind == "char" else gpt2_pattern(),
             mergeable_ranks=ranks,
-            special_tokens=special,
+            special_tokens={},
         )
 
     @property
     def sha256(self) -> str:
         """Hash of all that decides the ids."""
-        return hashlib.sha256(json.dumps(self.spec, sort_keys=True).encode()).hexdigest()
+        told = json.dumps(self.spec, sort_keys=True)
+        return hashlib.sha256(f"{told}{self._told or ''}".encode()).hexdigest()
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text; '<|endoftext|>' in it is plain text like any other.
 
-        Characters that a vocabulary of characters alone does not have are left out.
+        So are all special tokens; added ones that are not special become their ids. Characters
+        that a vocabulary of characters alone does not have are left out, see `left_out`.
         """
         if self._unknown is not None:
             text = self._unknown.sub("", text)
-        return self._encoding.encode_ordinary(text)
+        if not self._texts:
+            return self._encoding.encode_ordinary(text)
+        ids: list[int] = []
+        for part in self._texts.split(text):
+            ids += [part] if isinstance(part, int) else self._encoding.encode_ordinary(part)
+        return ids
+
+    def left_out(self, text: str) -> tuple[int, int]:
+        """Return how many characters of a text no ids stand for, and how many UTF-8 bytes."""
+        if self._unknown is None:
+            return 0, 0
+        lacking = "".join(self._unknown.findall(text))
+        return len(lacking), len(lacking.encode("utf-8", "replace"))
+
+    def slices(self, text: str) -> Iterator[str]:
+        """Cut a long text where that changes no id; see the function of this name."""
+        return iter([text] if text else []) if self._texts.tear else slices(text)
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Return the text of ids; bytes that are no UTF-8 become U+FFFD."""
-        return self._encoding.decode_bytes(list(ids)).decode("utf-8", "replace")
+        """Return the text of ids; bytes that are no UTF-8 become U+FFFD, special tokens nothing."""
+        return b"".join(map(self.token_bytes, ids)).decode("utf-8", "replace")
 
     def token_bytes(self, token: int) -> bytes:
-        """Return the bytes one id stands for; end-of-text and unused ids stand for none."""
-        if token == self.eot:
-            return b""
+        """Return the bytes one id stands for; special and unused ids stand for none."""
+        if (spelt := self._spare.get(token)) is not None:
+            return spelt
         try:
             return self._encoding.decode_single_token_bytes(token)
-        except KeyError:
+        except (KeyError, OverflowError):
             return b""
+
+    def is_mark(self, token: int) -> bool:
+        """Whether an id stands for no piece of text, but for itself alone."""
+        return token in self.names or token in self._spare
+
+    def unused(self, size: int) -> list[int]:
+        """Return those of `size` ids that stand for nothing: rows that pad a model's table."""
+        used = set(self._ids_by_bytes.values()) | self._spare.keys()
+        return [id for id in range(size) if id not in used]
+
+    def refuse_beyond(self, rows: int, place: object) -> None:
+        """Raise TuillmError where a text can come to ids that a model of `rows` does not have."""
+        if self.n_vocab > rows:
+            raise TuillmError(f"the tokenizer of {place} has ids up to {self.n_vocab - 1:,}, its "
+                              f"weights only {rows:,} rows")
 
     def tokens_spelling(self, rest: bytes) -> list[int]:
         """Return the ids whose bytes begin with `rest`, and those that `rest` begins with."""
@@ -101,9 +164,8 @@ class Tokenizer:
     def save(self, folder: Path, context: int) -> None:
         """Write the files that `transformers.AutoTokenizer` reads; `context` is in tokens."""
         write_json(folder / "tokenizer.json", self.spec)
-        named = {} if self.eot is None else {
-            key: END_OF_TEXT for key in ("bos_token", "eos_token", "unk_token")
-        }
+        end = None if self.eot is None else self.names.get(self.eot)
+        named = {} if end is None else dict.fromkeys(("bos_token", "eos_token", "unk_token"), end)
         write_json(folder / "tokenizer_config.json", named | {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "model_max_length": context,
@@ -111,28 +173,33 @@ class Tokenizer:
         })
         if self.kind != "char":
             vocab = self.spec["model"]["vocab"]
-            write_json(folder / "vocab.json", vocab | ({} if self.eot is None
-                                                       else {END_OF_TEXT: self.eot}))
-            merges = [" ".join(_pair(merge)) for merge in self.spec["model"]["merges"]]
+            write_json(folder / "vocab.json", vocab | ({} if end is None else {end: self.eot}))
+            merges = [" ".join(pair_of(merge)) for merge in self.spec["model"]["merges"]]
             write_text(folder / "merges.txt", "\n".join(["#version: 0.2", *merges]) + "\n")
 
 
-def load_tokenizer(folder: Path) -> Tokenizer:
+def load_tokenizer(folder: Path, file: Path | None = None) -> Tokenizer:
     """Return the tokenizer of a model folder.
 
-    Reads `tokenizer.json`, or GPT-2's older pair `vocab.json` and `merges.txt`. Raises
-    TuillmError when they are missing, damaged or of a kind tuillm does not know.
+    Reads `tokenizer.json`, or GPT-2's older pair `vocab.json` and `merges.txt`, or `file`, one of
+    the first kind; what ends a text, the files of the folder tell. Raises TuillmError when they
+    are missing, damaged or of a kind tuillm does not know.
     """
-    whole, older = folder / "tokenizer.json", folder / "merges.txt"
+    whole, older = file or folder / "tokenizer.json", folder / "merges.txt"
     what = str(whole)
     try:
         if whole.exists() or not older.exists():
-            return Tokenizer(read_json(whole))
+            return _with_ends(read_json(whole, VOCABULARY_BYTES), folder)
         what = f"{older} or vocab.json beside it"
-        merges = older.read_text(encoding="utf-8")
-        return Tokenizer(_byte_level_spec(read_json(folder / "vocab.json"), merges))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise TuillmError(f"{what} is damaged: {type(error).__name__}: {error}") from None
+        merges = read_bounded(older, VOCABULARY_BYTES).decode()
+        vocab = read_json(folder / "vocab.json", VOCABULARY_BYTES)
+        spec = _byte_level_spec(vocab, merges)
+        known = {entry["content"] for entry in spec["added_tokens"]}
+        spec["added_tokens"] += [entry for entry in added_of_older(folder)
+                                 if entry["content"] not in known]
+        return _with_ends(spec, folder)
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise TuillmError(f"{what} is damaged: {type(error).__name__}: {error!s:.200}") from None
 
 
 def make_tokenizer(
@@ -167,15 +234,6 @@ def gpt2_is_cached() -> bool:
     return bool(place) and all(os.path.exists(os.path.join(place, name)) for name in names)
 
 
-def byte_table() -> dict[str, int]:
-    """Return GPT-2's stand-ins for bytes: printable Latin-1 is itself, the rest from U+0100."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {
-        chr(256 + place): byte for place, byte in enumerate(others)
-    }
-
-
 def slices(text: str, size: int = _SLICE) -> Iterator[str]:
     """Cut a long text where no token of any kind can span: before the blank after a word.
 
@@ -189,6 +247,14 @@ def slices(text: str, size: int = _SLICE) -> Iterator[str]:
         end = found.start() + 1 if found else len(text)
         yield text[start:end]
         start = end
+
+
+def _with_ends(spec: dict[str, Any], folder: Path) -> Tokenizer:
+    """Return the tokenizer of a `tokenizer.json` whose end the files of a folder tell."""
+    tokenizer = Tokenizer(spec)
+    ids = spec["model"]["vocab"] | {name: id for id, name in tokenizer.names.items()}
+    ends = ends_named(folder, ids.get, tokenizer.is_mark)
+    return Tokenizer(spec, ends) if ends and ends != (tokenizer.eot,) else tokenizer
 
 
 def _char_spec(documents: Iterable[str], tick: Tick) -> dict[str, Any]:
@@ -265,61 +331,3 @@ def _spec(
     return {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [added],
             "normalizer": None, "pre_tokenizer": pre, "post_processor": None,
             "decoder": decoder, "model": model}
-
-
-def _kind(spec: dict[str, Any]) -> str:
-    model = spec["model"]
-    is_bpe = model.get("type", "BPE") == "BPE"
-    if is_bpe and model.get("byte_fallback") and not model["merges"]:
-        return "char"
-    pre = spec.get("pre_tokenizer") or {}
-    if not is_bpe or pre.get("type") != "ByteLevel":
-        raise TuillmError("this tokenizer is neither byte-level BPE nor one of tuillm's own")
-    if pre.get("add_prefix_space") or spec.get("normalizer"):
-        raise TuillmError("this tokenizer changes the text before it cuts it; tuillm does not")
-    if not pre.get("use_regex", True):
-        raise TuillmError("this tokenizer cuts the text otherwise than GPT-2's does")
-    return "gpt2" if model["vocab"].get("Ġgazed") == 50_255 else "bpe"
-
-
-def _ranks(spec: dict[str, Any], kind: str) -> dict[bytes, int]:
-    """Return tiktoken's ranks: the bytes of each token, to its id."""
-    vocab: dict[str, int] = spec["model"]["vocab"]
-    if kind == "char":
-        return {_char_bytes(token): id for token, id in vocab.items()}
-    ids = [vocab["".join(_pair(merge))] for merge in spec["model"]["merges"]]
-    if any(later <= earlier for earlier, later in zip(ids, ids[1:], strict=False)):
-        raise TuillmError("this tokenizer's merges are not in the order of its ids")
-    table = byte_table()
-    if not vocab.keys() >= table.keys():
-        raise TuillmError("this tokenizer does not know every byte")
-    # by way of Latin-1, whose characters are the bytes: ten times faster than one by one
-    latin = str.maketrans({stand_in: chr(byte) for stand_in, byte in table.items()})
-    return {token.translate(latin).encode("latin-1"): id
-            for token, id in vocab.items() if token != END_OF_TEXT}
-
-
-def _unknown(ranks: dict[bytes, int]) -> re.Pattern[str] | None:
-    """Return what finds the characters that no ids spell, or None where every byte has one."""
-    lacking = {byte for byte in range(256) if bytes([byte]) not in ranks}
-    if not lacking:
-        return None
-    known = re.escape("".join(spelt.decode() for spelt in ranks
-                              if spelt[0] < 128 or len(spelt) > 1))  # whole characters
-    beyond = "" if lacking & set(range(0x80, 0xF5)) else "\u0080-\U0010ffff"
-    return re.compile(f"[^{known}{beyond}]+")
-
-
-def _char_bytes(token: str) -> bytes:
-    is_byte = len(token) == 6 and token.startswith("<0x")
-    return bytes([int(token[3:5], 16)]) if is_byte else token.encode()
-
-
-def _pair(merge: str | list[str]) -> list[str]:
-    return merge.split(" ") if isinstance(merge, str) else merge
-
-
-def _gpt2_pattern() -> str:
-    from tiktoken_ext.openai_public import r50k_pat_str
-
-    return r50k_pat_str

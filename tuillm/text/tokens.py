@@ -19,7 +19,7 @@ from tuillm.store.files import new_folder, read_json, write_json
 from tuillm.store.paths import cache_dir, ensure_dir, passing_dir
 from tuillm.text.progress import Tick, unwatched
 from tuillm.text.sources import Corpus
-from tuillm.text.tokenizer import Tokenizer, load_tokenizer, make_tokenizer, slices
+from tuillm.text.tokenizer import Tokenizer, load_tokenizer, make_tokenizer
 
 _FORMAT = 4
 _KEEP_CACHED = 16
@@ -31,8 +31,9 @@ _BPE_SMALL, _BPE_LARGE, _LARGE_TEXT = 512, 1024, 500_000
 class TokenFiles:
     """A tokenized corpus. `train` and `val` are 1-D arrays of ids; `val` may be empty.
 
-    `val_bytes` is the number of UTF-8 bytes behind `val`: what bits per byte divide by. When
-    nothing is held out, `val` is the training text itself.
+    `val_bytes` is the number of UTF-8 bytes behind `val`: what bits per byte divide by. Of them
+    `left_out` characters, `left_out_bytes` bytes, are not in the vocabulary and so not in `val`.
+    When nothing is held out, `val` is the training text itself.
     """
 
     tokenizer: Tokenizer
@@ -40,6 +41,14 @@ class TokenFiles:
     val: np.ndarray
     val_bytes: int
     notes: tuple[str, ...]
+    left_out: int = 0
+    left_out_bytes: int = 0
+
+    @property
+    def measured(self) -> np.ndarray:
+        """The ids of `val` without the end of text at either end, which is not in the text."""
+        begin, end = (int(id == self.tokenizer.eot) for id in (self.val[0], self.val[-1]))
+        return self.val[begin : len(self.val) - end]
 
 
 def tokenize(
@@ -133,15 +142,22 @@ def _write(
     val = _encode(tokenizer, val_text, len(val_text) if several else 0, tick)
     spelt = np.count_nonzero(train != tokenizer.eot) if len(train) else 0
     if spelt < 2:
-        raise TuillmError(f"{corpus.label} is too short to learn from: {spelt} token")
+        unwritten = sum(tokenizer.left_out(text)[0] for text in train_text)
+        raise TuillmError(f"{corpus.label} is too short to learn from: {spelt} token"
+                          + (f", as {unwritten:,} of its characters are not in the vocabulary"
+                             if unwritten else ""))
     with new_folder(folder) as staging:
         if not given:
             tokenizer.save(staging, context=0)
         _save(staging / "train.npy", train)
         _save(staging / "val.npy", val)
         measured = val_text if len(val) >= 2 else train_text
-        val_bytes = sum(len(text.encode()) for text in measured)
-        write_json(staging / "meta.json", {"val_bytes": val_bytes})
+        lacking = [tokenizer.left_out(text) for text in measured]
+        write_json(staging / "meta.json", {
+            "val_bytes": sum(len(text.encode()) for text in measured),
+            "left_out": sum(characters for characters, _ in lacking),
+            "left_out_bytes": sum(size for _, size in lacking),
+        })
 
 
 def _tokenizer_for(
@@ -164,7 +180,7 @@ def _encode(
     parts = [np.array([tokenizer.eot], dtype)] if begin and tokenizer.eot is not None else []
     done, total = 0, max(sum(map(len, documents)), 1)
     for number, document in enumerate(documents):
-        for part in slices(document):
+        for part in tokenizer.slices(document):
             tick("encoding the text", done / total)
             parts.append(np.array(tokenizer.encode(part), dtype))
             done += len(part)
@@ -190,8 +206,19 @@ def _open(folder: Path, given: Tokenizer | None) -> TokenFiles:
     elif len(val) < 2:
         val = train
         notes.append("the text is too short to hold out a part: losses are of the training text")
-    val_bytes = int(read_json(folder / "meta.json")["val_bytes"])
-    return TokenFiles(given or load_tokenizer(folder), train, val, val_bytes, tuple(notes))
+    told = read_json(folder / "meta.json")
+    val_bytes, left_out, left_out_bytes = (
+        int(told[name]) for name in ("val_bytes", "left_out", "left_out_bytes"))
+    if left_out:
+        notes.append(left_out_note(left_out))
+    return TokenFiles(given or load_tokenizer(folder), train, val, val_bytes, tuple(notes),
+                      left_out, left_out_bytes)
+
+
+def left_out_note(count: int) -> str:
+    """Say what becomes of so many characters of a measured text that no ids stand for."""
+    return (f"{count:,} character{'s' if count > 1 else ''} of the text measured cannot be written "
+            "in this vocabulary: left out, and counted at 8 bits a byte")
 
 
 def _forget_old(root: Path, keep: Path) -> None:

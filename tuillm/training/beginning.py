@@ -10,11 +10,12 @@ from pathlib import Path
 import torch
 
 from tuillm.config import TrainConfig
+from tuillm.config.finite import first_not_finite
 from tuillm.errors import TuillmError, brief
 from tuillm.model import GPT, GPTConfig, read_model
 from tuillm.model.lora import add_lora
 from tuillm.store.files import read_json
-from tuillm.text import TokenFiles
+from tuillm.text import TokenFiles, Tokenizer
 from tuillm.training.machine import memory_of
 from tuillm.training.memory import plan_memory, refuse_hopeless, shortage
 from tuillm.training.sizing import dropout_for, window_for
@@ -30,21 +31,24 @@ class Beginning:
 
 
 def begin(
-    config: TrainConfig, tokens: TokenFiles, parent: Path | None, context: int | None = None
+    config: TrainConfig, tokens: TokenFiles, parent: Path | None, device: torch.device,
+    context: int | None = None,
 ) -> Beginning:
     """Return a new model for a text, or the one in folder `parent`, its weights still mapped.
 
     That one keeps its context, also when it learns from shorter windows, as a new model does that
     is to have a certain `context`. With LoRA it is frozen beside its adapters. Raises TuillmError
-    when that folder is damaged.
+    when that folder is damaged, and for a new model that the memory of `device` cannot hold.
     """
     length = len(tokens.train)
     dropout, dropout_note = dropout_for(config, length)
     if parent is None:
         window, note = window_for(context or config.block_size, length)
-        model = _new_model(config, tokens.tokenizer.n_vocab, context or window, dropout)
+        shape = _new_shape(config, tokens.tokenizer.n_vocab, context or window, dropout)
+        _refuse_too_large(config, shape, window, tokens, device)
+        model = _new_model(config, shape)
     else:
-        model = _taken_over(parent, tokens.tokenizer.n_vocab, dropout)
+        model = _taken_over(parent, tokens.tokenizer, dropout)
         longest = min(config.block_size, model.config.block_size)
         window, note = window_for(longest, length, "the windows it learns from shrink")
     if config.lora:
@@ -91,22 +95,39 @@ def copy_weights(source: GPT, target: GPT) -> None:
                 parameter.zero_()
 
 
-def _new_model(config: TrainConfig, vocab_size: int, block_size: int, dropout: float) -> GPT:
-    model = GPT(GPTConfig(
+def _new_shape(
+    config: TrainConfig, vocab_size: int, block_size: int, dropout: float
+) -> GPTConfig:
+    return GPTConfig(
         vocab_size=vocab_size, block_size=block_size, n_layer=config.n_layer,
         n_head=config.n_head, n_embd=config.n_embd, dropout=dropout, bias=config.bias,
         tie_weights=config.tie_weights,
-    ))
+    )
+
+
+def _refuse_too_large(
+    config: TrainConfig, shape: GPTConfig, window: int, tokens: TokenFiles, device: torch.device
+) -> None:
+    """Raise TuillmError for a model that the memory cannot hold, before any of it is built."""
+    free, total = memory_of(device)
+    config = config.model_copy(update={"device": device.type})
+    plan = plan_memory(config, shape, window, 0, len(tokens.val), shape.parameter_count, free)
+    refuse_hopeless(config, plan, total)
+
+
+def _new_model(config: TrainConfig, shape: GPTConfig) -> GPT:
+    model = GPT(shape)
     model.init_weights(config.positions, torch.Generator().manual_seed(config.seed))
     model.wpe.weight.requires_grad_(config.positions != "none")
     return model
 
 
-def _taken_over(folder: Path, n_vocab: int, dropout: float) -> GPT:
+def _taken_over(folder: Path, tokenizer: Tokenizer, dropout: float) -> GPT:
     model = read_model(folder, dropout)
-    if n_vocab > model.config.vocab_size:
-        raise TuillmError(f"{folder} cannot be trained: its tokenizer has {n_vocab:,} entries, "
-                          f"its weights only {model.config.vocab_size:,}")
+    tokenizer.refuse_beyond(model.config.vocab_size, folder)
+    if tensor := first_not_finite(folder / "model.safetensors"):
+        raise TuillmError(f"{folder} cannot be trained on: its tensor {tensor} has NaN or infinity "
+                          "in it")
     # a bigram model knows no positions, and stays one
     model.wpe.weight.requires_grad_(bool(model.wpe.weight.any()))
     return model

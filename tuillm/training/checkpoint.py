@@ -68,7 +68,8 @@ def copy_model_files(source: Path, target: Path) -> None:
 
 
 def _write_model(trainer: Trainer, folder: Path) -> None:
-    write_model(trainer.model, folder, trainer.tokenizer.eot)
+    tokenizer = trainer.tokenizer
+    write_model(trainer.model, folder, tokenizer.eot, tokenizer.ends)
     if trainer.config.lora:
         write_adapter(trainer.model, folder / ADAPTER, trainer.config.init_from or "")
     trainer.tokenizer.save(folder, trainer.model.config.block_size)

@@ -15,7 +15,11 @@ from tuillm.training.sizing import windows_at_once
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`val_loss` in nats per token; `bits_per_byte` in bits per UTF-8 byte."""
+    """`val_loss` in nats per token; `bits_per_byte` in bits per UTF-8 byte.
+
+    What the vocabulary cannot write is in no token, and costs 8 bits a byte: what it would cost to
+    guess each of them blindly.
+    """
 
     val_loss: float
     bits_per_byte: float
@@ -45,15 +49,16 @@ def evaluate(
     stride: int | None = None,
     dtype: torch.dtype = torch.float32,
     progress: Callable[[float], None] = lambda share: None,
+    left_out: int = 0,
 ) -> Evaluation | None:
     """Return the loss of all tokens but the first, in windows of block_size side by side.
 
     With a `stride` windows overlap: each begins so many tokens after the one before, and only
     what that one has not foretold counts, with block_size - stride tokens before it at least.
     Where there are more than `most` tokens, only as many are looked at, in whole windows spread
-    over the text. `text_bytes` is the number of bytes behind `tokens`; products are of precision
-    `dtype`; `progress` is told the share done, 0 to 1. Returns None when `interrupted` says so
-    between two batches.
+    over the text. `text_bytes` is the number of bytes behind `tokens`, `left_out` of which stand in
+    none; products are of precision `dtype`; `progress` is told the share done, 0 to 1. Returns
+    None when `interrupted` says so between two batches.
     """
     was_training, device = model.training, model.wte.weight.device
     model.eval()
@@ -62,11 +67,13 @@ def evaluate(
     starts = spread(length, width, most)
     if starts is None:
         pieces = cover(length, width, min(stride or width, width), at_once)
-        seen = text_bytes - len(tokenizer.token_bytes(int(tokens[0])))
+        lacking = float(left_out)
+        seen = text_bytes - left_out - len(tokenizer.token_bytes(int(tokens[0])))
     else:
         pieces = _side_by_side(starts, width, width, at_once)
         seen = sum(len(tokenizer.token_bytes(int(token)))
                    for start in starts for token in tokens[start + 1 : start + 1 + width])
+        lacking = left_out * seen / max(text_bytes - left_out, 1)  # their share of these windows
     total, count = 0.0, 0
     for number, piece in enumerate(pieces, start=1):
         if interrupted():
@@ -79,7 +86,7 @@ def evaluate(
         count += targets.numel()
         progress(number / len(pieces))
     model.train(was_training)
-    return Evaluation(total / count, total / math.log(2) / max(seen, 1))
+    return Evaluation(total / count, (total / math.log(2) + 8 * lacking) / max(seen + lacking, 1))
 
 
 def spread(length: int, block_size: int, most: int | None) -> list[int] | None:

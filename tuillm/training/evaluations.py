@@ -6,6 +6,7 @@ once, before the first step, from measured speeds, and kept in the checkpoint. K
 only to measure these.
 """
 
+import math
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,8 @@ class Evaluations:
 
     def note(self, evaluation: Evaluation, step: int) -> bool:
         """Remember the best evaluation; return whether this one is."""
-        gained = self.best is None or evaluation.val_loss < self.best.val_loss
+        gained = math.isfinite(evaluation.val_loss) and (
+            self.best is None or evaluation.val_loss < self.best.val_loss)
         if gained:
             self.best, self.best_step = evaluation, step
         self._without_gain = 0 if gained else self._without_gain + 1

@@ -1,5 +1,6 @@
 """What one training step reports, and the clock and counters behind it. Knows no model."""
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,11 +35,12 @@ class StepMetrics:
     last: str = ""
 
     def row(self) -> dict[str, Any]:
-        """The step as a line of `metrics.jsonl`: what was not measured is left out."""
+        """The step as a line of `metrics.jsonl`: what was not measured, or is no number, is not.
+        """
         values = asdict(self)
         del values["sample"], values["best"], values["last"]
         return {key: round(value, 6) if isinstance(value, float) and key != "lr" else value
-                for key, value in values.items() if value is not None}
+                for key, value in values.items() if value is not None and math.isfinite(value)}
 
 
 class Stopwatch:

@@ -12,8 +12,9 @@ from tuillm.store.files import read_json, recover_folder
 from tuillm.store.launch import refuse_to_resume, resume_run
 from tuillm.store.models import get_model
 from tuillm.store.runs import Run
+from tuillm.text.pipes import keep_pipes
 from tuillm.text.sources import Corpus, read_corpus
-from tuillm.urls import is_url
+from tuillm.urls import is_url, public_url, stored_url
 from tuillm.user_paths import user_path
 
 NUMBERS = "trainer.json"
@@ -32,9 +33,13 @@ def resume(
     refuse_to_resume(run, extend)
     recover_folder(run.last)
     config, verb = run.config, f"extend {run.id} {extend}" if extend else f"resume {run.id}"
-    moved = tuple(each if is_url(each) else os.path.abspath(user_path(each)) for each in corpus)
+    begun = (run.last / NUMBERS).exists()  # what it has learned from already is gone on with
+    corpus = keep_pipes(corpus)
+    moved = tuple(stored_url(each) if is_url(each) else os.path.abspath(user_path(each))
+                  for each in corpus)
     try:
-        text = read_corpus(moved or config.corpus, config.encoding)
+        text = read_corpus(corpus or config.corpus, config.encoding,
+                           as_text=config.as_text or begun)
     except TuillmError as error:
         hint = error.hint if corpus else f"where it is now: tuillm runs {verb} --corpus PATH"
         raise TuillmError(f"the text of {run.id!r} cannot be read: {error.message}", hint) from None
@@ -63,7 +68,7 @@ def _refuse_another(run: Run, text: Corpus, verb: str, corpus: tuple[str, ...]) 
     if text_of(run) in ("", text.sha256):
         return
     if corpus:
-        named = " ".join(f"--corpus {each}" for each in corpus)
+        named = " ".join(f"--corpus {public_url(each)}" for each in corpus)
         raise TuillmError(
             f"{text.label} is not the text that {run.id!r} began with",
             "to learn it all the same, with the same tokenizer and losses measured anew: "

@@ -117,7 +117,7 @@ class Trainer(metaclass=Answering):
         given = load_tokenizer(source) if source else None
         self.tokens = tokenize(self.corpus, self.config, given, self.tick)
         self.tokenizer = self.tokens.tokenizer
-        beginning = begin(self.config, self.tokens, parent, context)
+        beginning = begin(self.config, self.tokens, parent, self.device, context)
         self.model, self.window = beginning.model, beginning.window
         fitted = fit(self.config, beginning, self.tokens, self.corpus.bytes, self.device)
         self.notes += [*self.corpus.notes, *self.tokens.notes, *beginning.notes, *fitted]
@@ -222,7 +222,8 @@ class Trainer(metaclass=Answering):
         Of a long text only a part is looked at, always the same, see `evaluations`.
         """
         return evaluate(self.model, self.tokens.val, self.tokens.val_bytes, self.tokenizer,
-                        self.interrupted, most=self.evaluations.tokens, dtype=self.looking_dtype)
+                        self.interrupted, most=self.evaluations.tokens, dtype=self.looking_dtype,
+                        left_out=self.tokens.left_out_bytes)
 
     def sample(self) -> str:
         """Return text that continues `sample_prompt`, always with the same seed."""

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from tuillm.errors import TuillmError, printable
+from tuillm.store.paths import cache_dir, config_dir, data_dir
 from tuillm.store.runs import Run
 from tuillm.store.temporary import clear_leftovers
 from tuillm.training.record import Recorder
@@ -35,7 +36,10 @@ def main(arguments: list[str]) -> int:
 def _work(run: Run, arguments: list[str]) -> int:
     steps = arguments[arguments.index("--extend") + 1] if "--extend" in arguments else 0
     try:
-        clear_leftovers(run.path, before=True)
+        for folder in (run.path, cache_dir() / "tokens"):
+            clear_leftovers(folder, before=True)
+        for folder in (data_dir(), config_dir()):  # where a person's own files lie, too
+            clear_leftovers(folder)
         trainer = Trainer.from_config(run.config)
     except TuillmError as error:  # not even the settings can be read
         _say(f"failed: {error}")
