@@ -154,7 +154,9 @@ def test_piped(verb, walk, tmp_path):
     _check_piped(*walk(verb, VISITS[verb], piped=True), tmp_path)
 
 
-@pytest.mark.parametrize("verb", COMMANDS)
+@pytest.mark.parametrize("verb", [
+    verb if verb in ("list", "show", "rm", "pull") else pytest.param(verb, marks=pytest.mark.slow)
+    for verb in COMMANDS])
 def test_on_a_terminal(verb, walk):
     """On a terminal nothing of the data acts on it."""
     walk(verb, [line for line in VISITS[verb] if (verb, line) != ("dashboard", [])], piped=False)

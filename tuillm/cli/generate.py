@@ -2,6 +2,7 @@
 
 import re
 import sys
+from errno import EBADF
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -68,18 +69,15 @@ def read_prompt(prompt: str, *, keep_newline: bool = False) -> str:
         return prompt
     where = "on stdin" if prompt == "-" else f"in {prompt[5:]}"
     try:
-        text = _from_stdin() if prompt == "-" else read_typed(user_path(prompt[5:]))
+        text = read_stream(sys.stdin.buffer) if prompt == "-" else read_typed(user_path(prompt[5:]))
     except OSError as error:
+        if prompt == "-" and error.errno == EBADF:
+            raise UsageError("stdin is closed, and the prompt was to come from it",
+                             "type it: -p TEXT") from None
         raise UsageError(f"cannot read the prompt {where}: {words_of(error)}") from None
     except ValueError as error:
         raise UsageError(f"the prompt {where} cannot be used: {error}") from None
     return text if keep_newline else text.removesuffix("\n").removesuffix("\r")
-
-
-def _from_stdin() -> str:
-    if sys.stdin is None:
-        raise UsageError("there is no stdin to read the prompt from", "type it: -p TEXT")
-    return read_stream(sys.stdin.buffer)
 
 
 def _refuse_too_many(sampler: "Sampler", num_samples: int) -> None:

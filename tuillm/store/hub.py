@@ -29,6 +29,7 @@ from tuillm.config.safetensors import sizes_of
 from tuillm.config.shape import GPTConfig
 from tuillm.errors import TuillmError
 from tuillm.store.hubnames import Source
+from tuillm.store.network import check_for_hub
 from tuillm.urls import hide_secrets, public_url
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -194,7 +195,11 @@ def check_weights(path: Path, shape: GPTConfig, source: Source) -> None:
 
 
 def check_settings() -> None:
-    """Raise TuillmError for an HF_ENDPOINT or a token that the hub's library stumbles over."""
+    """Raise TuillmError for settings that the hub's library stumbles over.
+
+    They are the address, the token, proxies, certificates and time-outs.
+    """
+    check_for_hub()
     endpoint = os.environ.get("HF_ENDPOINT", "")
     try:
         urlsplit(endpoint).port  # noqa: B018

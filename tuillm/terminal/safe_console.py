@@ -19,6 +19,10 @@ class SafeConsole(Console):
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"markup": False, "emoji": False, "highlight": False} | options)
 
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command, as for everything that is printed: rich would exit with 1."""
+        raise BrokenPipeError
+
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from tuillm.errors import TuillmError
 from tuillm.store.files import disk_error
+from tuillm.store.network import check_for_download
 from tuillm.store.paths import cache_dir, ensure_dir
 from tuillm.store.temporary import clear_leftovers, temporary_file
 from tuillm.text.recognize import AS_TEXT, Found, recognize
@@ -126,9 +127,11 @@ def _fetch(
             os.fsync(handle)
             os.replace(temporary, target)
     except (requests.RequestException, ValueError) as error:  # of addresses and of headers
+        check_for_download(url)  # what is set wrong says more than the library does
         raise TuillmError(f"cannot fetch {shown}: {_without_secrets(_reason(error), url)}",
                           "check the address") from None
-    except OSError as error:
+    except OSError as error:  # certificates that are not there come as one, too
+        check_for_download(url)
         raise disk_error(error, target) from None
 
 

@@ -23,6 +23,7 @@ import tiktoken
 from tuillm.bounded import VOCABULARY_BYTES, read_bounded
 from tuillm.errors import TuillmError
 from tuillm.store.files import read_json, write_json, write_text
+from tuillm.store.network import check_for_download
 from tuillm.text.added import AddedTexts, added_tokens
 from tuillm.text.ends import added_of_older, ends_named
 from tuillm.text.pieces import learn_pieces
@@ -287,6 +288,7 @@ def _gpt2_tokenizer() -> Tokenizer:
         merges, vocab = (read_file_cached(_GPT2_HOST + name, expected_hash=digest)
                          for name, digest in _GPT2_FILES.items())
     except (requests.RequestException, OSError, ValueError) as error:
+        check_for_download(_GPT2_HOST)
         reason = "cannot be reached" if isinstance(error, requests.RequestException) else (
             hide_secrets(str(error)))
         raise TuillmError(
