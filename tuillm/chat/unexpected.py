@@ -4,6 +4,7 @@ Knows tracebacks and the log; what goes on after such an error is its callers' b
 """
 
 import os
+import signal
 import time
 import traceback
 from contextlib import suppress
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from tuillm.errors import TuillmError, one_line
 from tuillm.store.paths import data_dir
+from tuillm.terminal.ending import ended_with, terminal_gone
 
 _LONGEST = 200
 _LARGEST_LOG = 1 << 20
@@ -22,7 +24,12 @@ def errors_log() -> Path:
 
 
 def unexpected(error: Exception) -> TuillmError:
-    """Return what to tell of an error that is a fault of ours; its traceback goes to the log."""
+    """Return what to tell of an error that is a fault of ours; its traceback goes to the log.
+
+    Raises SystemExit instead where the window has been closed: whatever fails then is no fault.
+    """
+    if ended_with() or terminal_gone():
+        raise SystemExit(ended_with() or 128 + signal.SIGHUP)
     said = one_line(str(error))[:_LONGEST]
     words = f"{type(error).__name__}: {said}" if said else type(error).__name__
     hint = ""

@@ -4,6 +4,7 @@ By default they end it where it stands, and the shell finds a terminal that show
 is typed. Knows signals; what has to be given back stands in the `finally` of whoever took it.
 """
 
+import errno
 import os
 import signal
 import threading
@@ -41,6 +42,15 @@ def end_after(seconds: float, number: int) -> None:
     timer = threading.Timer(seconds, end)
     timer.daemon = True
     timer.start()
+
+
+def terminal_gone() -> bool:
+    """Whether stdin was a terminal whose window has been closed since."""
+    try:
+        os.tcgetpgrp(0)
+    except OSError as error:
+        return error.errno == errno.EIO
+    return False
 
 
 def ended_with() -> int:
