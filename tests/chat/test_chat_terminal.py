@@ -44,7 +44,7 @@ def test_every_setting_is_set_shown_and_checked(chat):
     page = chat.say("/show")
     for name, (_, shown) in SETTINGS.items():
         assert re.search(rf"^  {name} +{re.escape(shown)}  ", page, re.M), name
-    assert "top_p cannot be '2' (allowed: 0 < number <= 1)" in chat.say("/set top_p 2")
+    assert "top_p cannot be 2 (allowed: 0 < number <= 1)" in chat.say("/set top_p 2")
     assert "did you mean 'temperature'?" in chat.say("/set temprature 1")
     assert "as in /set temperature 0.7" in chat.say("/set")
     about = chat.say("/set top_p")
