@@ -1,6 +1,6 @@
 """Files made to exhaust the machine: each is refused in a line, at once, in little memory.
 
-All cases go through one process that forks (see hostile.py), as torch takes seconds to import.
+All cases go through one process that forks (see open_hostile_files.py), as torch takes seconds to import.
 """
 
 import json
@@ -238,7 +238,7 @@ def outcome(tmp_path_factory, book_text):
     all.folder("honest", "taken", ("open", "--from", "registry"))
     (place / "cases.json").write_text(json.dumps(all.cases))
     done = subprocess.run(
-        [sys.executable, Path(__file__).with_name("hostile.py"), place / "cases.json"],
+        [sys.executable, Path(__file__).with_name("open_hostile_files.py"), place / "cases.json"],
         capture_output=True, text=True, check=True, timeout=300,
         env=os.environ | {"TUILLM_HOME": str(place / "home"), "OMP_NUM_THREADS": "1"})
     found = json.loads(done.stdout)
