@@ -1,6 +1,8 @@
 """Opens hostile files, a few in a process, and tells what came of each.
 
-    python open_hostile_files.py CASES.json    [[name, door, path], ...] -> {name: [line, seconds, megabytes]}
+    python open_hostile_files.py CASES.json
+
+    [[name, door, path], ...] -> {name: [line, seconds, megabytes]}
 
 Run by test_hostile_files.py. Torch is imported once: the processes are copies of this one, and
 each may grow by two gigabytes before the system refuses it more. Megabytes are those by which a

@@ -1,6 +1,7 @@
 """Files made to exhaust the machine: each is refused in a line, at once, in little memory.
 
-All cases go through one process that forks (see open_hostile_files.py), as torch takes seconds to import.
+All cases go through one process that forks (see open_hostile_files.py), as torch takes seconds to
+import.
 """
 
 import json

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -220,5 +221,8 @@ def test_a_worker_gives_way(book, monkeypatch, asked, expected):
     found = {os.getpriority(os.PRIO_PROCESS, thread.id)
              for thread in psutil.Process(process.pid).threads()}
     assert found == {max(expected, own)}
+    group = Path(f"/proc/{process.pid}/autogroup")
+    if group.exists():  # Linux shares the processor among sessions before it looks at processes
+        assert group.read_text().split()[-1] == str(expected)
     process.kill()
     assert run.status()

@@ -62,6 +62,10 @@ def lower_priority(pid: int) -> None:
     with suppress(OSError, AttributeError):  # it has ended, or this system knows no priorities
         if os.getpriority(os.PRIO_PROCESS, pid) < wanted:
             os.setpriority(os.PRIO_PROCESS, pid, wanted)
+        # Linux may share the processor among sessions first (sched_autogroup): then a process is
+        # nice to its own session alone, and the session has to be so as well
+        if os.getsid(pid) == pid:
+            Path(f"/proc/{pid}/autogroup").write_text(str(wanted), encoding="ascii")
 
 
 def module_command(module: str, *arguments: str) -> list[str]:
