@@ -7,6 +7,7 @@ begins like what was read before costs only the rest. Knows no sampling and no t
 import torch
 from torch import Tensor
 
+from tuillm.errors import TuillmError
 from tuillm.generation.window import fit, slide
 from tuillm.model import GPT, KVCache
 
@@ -27,7 +28,11 @@ class Context:
             head_dim=config.n_embd // config.n_head, block_size=config.block_size,
         )
         dtype = torch.float32 if weight.device.type == "cpu" else weight.dtype
-        self._cache = KVCache(**self._shape, dtype=dtype, device=weight.device)
+        try:
+            self._cache = KVCache(**self._shape, dtype=dtype, device=weight.device)
+        except RuntimeError:  # the system gives no such memory
+            raise TuillmError(f"there is no memory for a context of {config.block_size:,} tokens "
+                              f"in {config.n_layer:,} layers") from None
         self.rows: list[list[int]] = [[]]
         self.prefilled = 0
 
