@@ -200,12 +200,6 @@ def check_settings() -> None:
     They are the address, the token, proxies, certificates and time-outs.
     """
     check_for_hub()
-    endpoint = os.environ.get("HF_ENDPOINT", "")
-    try:
-        urlsplit(endpoint).port  # noqa: B018
-    except ValueError:
-        raise TuillmError(f"HF_ENDPOINT is no http address: {public_url(endpoint)!r}",
-                          "unset it") from None
     from huggingface_hub import get_token
 
     if not ((token := get_token() or "").isascii() and token.isprintable()):

@@ -1,4 +1,4 @@
-"""What the environment says of the network: proxies, certificates, time-outs.
+"""What the environment says of the network: the hub's address, proxies, certificates, time-outs.
 
 Libraries meet what is wrong with them in their own ways, some while they are imported. Here it is
 one line that names the variable. Knows variables and files; asks no network.
@@ -23,6 +23,7 @@ def check_for_hub() -> None:
 
     The client makes a connection of every proxy that is named, wanted or not.
     """
+    _check_endpoint()
     for name in _TIMEOUTS:
         _check_timeout(name)
     if "*" not in {host.strip() for host in _value(*_names("no_proxy")).split(",")}:
@@ -39,6 +40,15 @@ def check_for_download(url: str) -> None:
     if parts.scheme.lower() == "https":
         bundle = "REQUESTS_CA_BUNDLE" if os.environ.get("REQUESTS_CA_BUNDLE") else "CURL_CA_BUNDLE"
         _check_certificates(bundle)
+
+
+def _check_endpoint() -> None:
+    endpoint = os.environ.get("HF_ENDPOINT", "")
+    try:
+        urlsplit(endpoint).port  # noqa: B018
+    except ValueError:
+        raise TuillmError(f"HF_ENDPOINT is no http address: {public_url(endpoint)!r}",
+                          "unset it") from None
 
 
 def _check_timeout(name: str) -> None:
