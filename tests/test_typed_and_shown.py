@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 
 import pytest
 
@@ -57,3 +58,21 @@ def test_nothing_that_acts_on_a_terminal_is_printable():
     assert printable("a\x1b[31m\x9b\u202eb\u2028\u200f\udc80\tc\n") == "a[31mb\ufffd\tc\n"
     assert one_line(" a\n\tb\x1b ") == "a b"
     assert printable("қазақша 👩‍👩‍👧 עברית") == "қазақша 👩‍👩‍👧 עברית"
+
+
+@pytest.mark.parametrize("text", [
+    "n" * 200_000, "http://" + ")" * 100_000 + "x", "http://" * 20_000, "a://b" * 30_000,
+], ids=["a word", "marks", "schemes", "addresses"])
+def test_hiding_secrets_takes_time_in_proportion(text):
+    """A name of any length in an error or a note stops nobody; it took minutes."""
+    began = time.process_time()
+    hide_secrets(text)
+    assert time.process_time() - began < 5
+
+
+def test_secrets_are_hidden_wherever_an_address_stands():
+    """In brackets, in lists without blanks, within another address, with capitals."""
+    said = hide_secrets("(HTTP://a:b@c/d#e) x,http://q:w@e/r,http://z:x@y/u?k http://u/?n=ftp://m:n@o")
+    assert not {"a:b", "q:w", "z:x", "m:n", "#e", "?k"} & {
+        said[at : at + size] for at in range(len(said)) for size in (2, 3)}
+    assert "c/d" in said and "y/u" in said

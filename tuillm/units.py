@@ -56,7 +56,12 @@ def span(seconds: float) -> str:
 
 def figure(value: float | None, digits: int = 3) -> str:
     """A measured number, or '-' where nothing was measured."""
-    return f"{value:.{digits}f}" if isinstance(value, int | float) else "-"
+    return f"{value:.{digits}f}" if _measured(value) else "-"
+
+
+def percent(share: float | None) -> str:
+    """A share of 1 as '42%', within 0 and 100; '-' where it is no number."""
+    return f"{min(max(share, 0.0), 1.0):.0%}" if _measured(share) else "-"
 
 
 def _measured(number: Any) -> TypeGuard[float]:

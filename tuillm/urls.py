@@ -12,8 +12,9 @@ _SECRETS = re.compile(r"//[^/?#]*@|[?#].*", re.DOTALL)
 # the variable in which a process hands on, as JSON, what stored addresses were before
 ADDRESSES = "TUILLM_ADDRESSES"
 _KEPT = re.compile(r"([^?#]*)#kept=([0-9a-f]{16})")
-# up to the blank behind it, without the marks that a sentence ends or brackets it with
-_IN_TEXT = re.compile(r"[a-z][a-z0-9+.-]*://\S+?(?=['\"<>)\]}.,:;]*(?:\s|$))", re.IGNORECASE)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,30}$", re.IGNORECASE)
+# what a sentence ends or brackets an address with
+_AROUND = "'\"<>)]}.,:;"
 
 
 def is_url(source: str) -> bool:
@@ -64,5 +65,21 @@ def without_key(url: str) -> str:
 
 
 def hide_secrets(text: str) -> str:
-    """Return a sentence, such as a library's error, with each address in it made public."""
-    return _IN_TEXT.sub(lambda found: public_url(found[0]), text)
+    """Return a sentence, such as a library's error, with each address in it made public.
+
+    It takes no longer than in proportion to the text's length, whatever stands in it.
+    """
+    first, *rest = text.split("://")
+    said, scheme = [first], _SCHEME.search(first[-31:])
+    for place, part in enumerate(rest, start=1):
+        following = _SCHEME.search(part[-31:]) if place < len(rest) else None
+        end = len(part) - len(following[0]) if following else len(part)
+        # an address ends at a blank, or where the next one begins
+        words = part[:end].split(maxsplit=1)
+        address = words[0].rstrip(_AROUND) if words and not part[0].isspace() else ""
+        shown = address
+        if address and scheme:
+            shown = public_url(f"{scheme[0]}://{address}").partition("://")[2]
+        said.append(f"://{shown}{part[len(address):]}")
+        scheme = following
+    return "".join(said)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tuillm.cli.output import confirm, say
 from tuillm.errors import TuillmError
+from tuillm.units import percent
 
 if TYPE_CHECKING:
     from tuillm.store.runs import Run
@@ -76,7 +77,7 @@ def _run_of(name: str) -> "tuple[Run | None, bool]":
 
 def _state(run: "Run") -> str:
     status = run.status()
-    return f"{status.state}, step {status.step:,}, {status.progress:.0%} done"
+    return f"{status.state}, step {status.step:,}, {percent(status.progress)} done"
 
 
 def _nothing_yet(name: str, run: "Run") -> TuillmError:

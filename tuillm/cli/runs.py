@@ -16,7 +16,7 @@ from tuillm.errors import TuillmError
 from tuillm.store import runs
 from tuillm.store.runs import Run
 from tuillm.store.status import ACTIVE, RESUMABLE
-from tuillm.units import age, count, duration, figure
+from tuillm.units import age, count, duration, figure, percent
 from tuillm.urls import public_url
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
@@ -62,7 +62,7 @@ def show(run_id: str, as_json: bool) -> None:
     }
     values |= {"created": age(status.created), "heartbeat": age(status.heartbeat),
                "elapsed": duration(status.elapsed), "eta": duration(status.eta)}
-    values |= {"progress": f"{status.progress:.0%}"}
+    values |= {"progress": percent(status.progress)}
     values |= {f"note {number}": note for number, note in enumerate(status.notes, 1)}
     print_facts(values)
     say()
@@ -171,7 +171,7 @@ def _list(as_json: bool) -> None:
 def _row(run: Run) -> tuple[str, ...]:
     status = run.status()
     return (
-        run.id, status.state, str(status.step), f"{status.progress:.0%}",
+        run.id, status.state, str(status.step), percent(status.progress),
         figure(status.train_loss), figure(status.bits_per_byte), count(status.tokens_per_sec),
         status.model or "-", age(status.created),
     )

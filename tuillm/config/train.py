@@ -176,6 +176,9 @@ class TrainConfig(BaseModel):
     def _fits_together(self) -> Self:
         if self.n_layer and self.n_embd % self.n_head:
             raise ValueError(f"n_embd {self.n_embd} is not divisible by n_head {self.n_head}")
+        for name in ("learning_rate", "muon_lr"):
+            if getattr(self, name) < 1e-30:  # processors take it for zero
+                raise ValueError(f"{name} {getattr(self, name):g} is too small to learn anything")
         if self.min_lr > self.learning_rate:
             raise ValueError(
                 f"min_lr {self.min_lr:g} is above learning_rate {self.learning_rate:g}"

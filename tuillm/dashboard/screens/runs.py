@@ -12,14 +12,14 @@ from tuillm.dashboard.widgets.state import STATE_ROLES, state_words
 from tuillm.dashboard.widgets.table import Column, EntryTable
 from tuillm.errors import TuillmError
 from tuillm.store.snapshot import RunEntry
-from tuillm.units import age, count, duration, figure
+from tuillm.units import age, count, duration, figure, percent
 
 COLUMNS = [
     Column[RunEntry]("run", "run", lambda e: e.id, lambda e: e.id.casefold()),
     Column[RunEntry]("state", "state", lambda e: state_words(e.status.state),
                      lambda e: e.status.state, rank=10,
                      role=lambda e: STATE_ROLES[e.status.state]),
-    Column[RunEntry]("progress", "done", lambda e: f"{e.status.progress:.0%}",
+    Column[RunEntry]("progress", "done", lambda e: percent(e.status.progress),
                      lambda e: e.status.progress, True, rank=9),
     Column[RunEntry]("step", "step", lambda e: f"{e.status.step:,}", lambda e: e.status.step,
                      True, rank=5),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, cast
 from textual.content import Content
 from textual.widgets import Static
 
-from tuillm.units import duration
+from tuillm.units import duration, percent
 
 if TYPE_CHECKING:
     from tuillm.dashboard.app import Dashboard
@@ -59,6 +59,6 @@ class NavBar(Static):
             text = f"● {entry.id} preparing"
         else:
             left = f" · {duration(status.eta)} left" if status.eta else ""
-            text = f"● {entry.id} {status.progress:.0%}{left}"
+            text = f"● {entry.id} {percent(status.progress)}{left}"
         more = f"  +{len(going) - 1}" if len(going) > 1 else ""
         return Content.styled(text + more, "$success")

@@ -8,7 +8,7 @@ from tuillm.dashboard.widgets.facts import Fact, facts, heading
 from tuillm.store.jsonl import read_tail
 from tuillm.store.snapshot import RunEntry
 from tuillm.store.status import RESUMABLE, Status
-from tuillm.units import age, count, duration, figure
+from tuillm.units import age, count, duration, figure, percent
 from tuillm.urls import public_url
 
 _SAMPLE = 600
@@ -62,7 +62,7 @@ def _progress(status: Status) -> list[Fact]:
               f"{figure(status.before_bits_per_byte)} bits/byte" if status.before_loss else "")
     return [
         ("state", status.state),
-        ("done", f"{status.progress:.0%}{left}"),
+        ("done", f"{percent(status.progress)}{left}"),
         ("step", f"{status.step:,}  (epoch {status.epoch:.1f})"),
         ("time", duration(status.elapsed)),
         (held_out, best),
