@@ -20,7 +20,7 @@ from tuillm.bounded import CONFIG_BYTES
 from tuillm.config.finite import first_not_finite
 from tuillm.config.gpt2 import gpt2_shape, misfit
 from tuillm.config.safetensors import sizes_of
-from tuillm.errors import TuillmError, did_you_mean
+from tuillm.errors import TuillmError, brief, did_you_mean
 from tuillm.store.copying import copy_files
 from tuillm.store.files import (
     hold,
@@ -126,7 +126,7 @@ def get_model(name: str) -> Model:
     path = models_dir() / name
     plausible = bool(name) and name == path.name and not name.startswith(".")
     if not plausible or not (os.path.isdir(path) or _put_back(path)):
-        raise TuillmError(f"no model named {name!r}", _where_to_look(name))
+        raise TuillmError(f"no model named {brief(name)}", _where_to_look(name))
     return read_model(path)
 
 

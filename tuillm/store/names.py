@@ -5,7 +5,7 @@ import unicodedata
 from pathlib import PurePath
 from urllib.parse import unquote
 
-from tuillm.errors import UsageError
+from tuillm.errors import UsageError, brief
 from tuillm.urls import public_url
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -15,7 +15,7 @@ def check_name(name: str) -> str:
     """Return `name` if it may be used, else raise UsageError with the rule."""
     if not _NAME.fullmatch(name):
         raise UsageError(
-            f"{name!r} cannot be a name",
+            f"{brief(name)} cannot be a name",
             "letters, digits, '.', '_' and '-', at most 64, beginning with a letter or digit",
         )
     return name

@@ -76,8 +76,10 @@ class Run:
         try:
             return TrainConfig.model_validate(values)
         except ValidationError as error:
-            problem = error.errors()[0]["msg"]
-            raise TuillmError(f"{self.path / 'run.json'} is damaged: {problem}") from None
+            first = error.errors()[0]
+            of_text = moved.exists() and first["loc"][:1] == ("corpus",)
+            file = moved if of_text else self.path / "run.json"
+            raise TuillmError(f"{file} is damaged: {first['msg']}") from None
 
     def status(self) -> Status:
         """What the run says of itself now; a run whose process is gone is `lost`."""
@@ -214,7 +216,7 @@ def get_run(run_id: str) -> Run:
     if not run_id or run_id != path.name or run_id.startswith(".") or not os.path.isdir(path):
         known = [run.id for run in list_runs()]
         raise TuillmError(
-            f"no run named {run_id!r}", did_you_mean(run_id, known, "tuillm runs shows them")
+            f"no run named {brief(run_id)}", did_you_mean(run_id, known, "tuillm runs shows them")
         )
     return Run(run_id, path)
 

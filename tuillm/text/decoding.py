@@ -8,7 +8,7 @@ import codecs
 import re
 import unicodedata
 
-from tuillm.errors import TuillmError
+from tuillm.errors import TuillmError, brief
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -86,7 +86,7 @@ def _strict(content: bytes, source: str, encoding: str) -> str:
             f"({_position(before)})", "leave --encoding out to have it guessed",
         ) from None
     except (LookupError, ValueError):
-        raise TuillmError(f"unknown encoding {encoding!r}", f"for example utf-8, {_EXAMPLES}"
+        raise TuillmError(f"unknown encoding {brief(encoding)}", f"for example utf-8, {_EXAMPLES}"
                           ) from None
 
 
