@@ -151,6 +151,7 @@ def test_a_hung_up_terminal_keeps_the_conversation(chat, kept):
     assert len(session["tree"]["nodes"][1]["ids"]) > 15
 
 
+@pytest.mark.slow
 def test_ctrl_c_at_ten_random_moments(talk, kept, model):
     """Ten replies are stopped anywhere: what was on the screen is what the tree has, each time.
 
