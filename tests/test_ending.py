@@ -15,7 +15,9 @@ import pytest
 
 from tuillm.store.runs import get_run
 
-SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=str)
+SIGNALS = pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGHUP,
+               pytest.param(signal.SIGQUIT, marks=pytest.mark.slow)], ids=str)
 # other screen, cursor, mouse, pastes: what is switched on must be switched off, and the cursor on
 MODES = ((b"?1049h", b"?1049l"), (b"?25l", b"?25h"), (b"?1000h", b"?1000l"),
          (b"?2004h", b"?2004l"), (b"?1004h", b"?1004l"))

@@ -12,7 +12,8 @@ from tuillm.urls import has_secrets, hide_secrets, public_url
 from tuillm.user_paths import path_problem, user_path
 
 
-@pytest.mark.parametrize("typed", ["x" * 300, "~nobody-of-this-name/x", "a\0b", "~" + "y" * 300])
+@pytest.mark.parametrize(
+    "typed", ["", "x" * 300, "~nobody-of-this-name/x", "a\0b", "~" + "y" * 300])
 def test_a_path_that_cannot_be_looked_at_is_a_usage_error(typed):
     """One clear error instead of RuntimeError, OSError or ValueError from wherever it is used."""
     with pytest.raises(UsageError):

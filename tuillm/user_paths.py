@@ -19,11 +19,13 @@ _HINTS = {
 def user_path(text: str | os.PathLike[str]) -> Path:
     """Return the path that a person typed, `~` and `~name` expanded; it need not exist.
 
-    Raises UsageError for one that cannot be looked at: an unknown `~name`, a name that is too
-    long, a folder that may not be entered, a NUL in it. Whatever comes back can be asked
-    `exists()`, `is_dir()` and `is_file()`, which raise OSError for the paths refused here.
+    Raises UsageError for one that cannot be looked at: an empty one, an unknown `~name`, a
+    name that is too long, a folder that may not be entered, a NUL in it. Whatever comes back can be
+    asked `exists()`, `is_dir()` and `is_file()`, which raise OSError for the paths refused here.
     """
     typed = os.fspath(text)
+    if not typed:
+        raise UsageError("a path was left empty", "is a variable of the shell not set?")
     if "\0" in typed:
         raise UsageError(f"{typed!r} is no path", "a path cannot hold a NUL character")
     path = Path(os.path.expanduser(typed))

@@ -95,3 +95,13 @@ def test_on_a_terminal_the_options_of_a_filter_are_refused(terminal, home, optio
     opened = terminal("chat", "book", option, columns=120)
     opened.wait(f"tuillm: {option} is for pipes (echo TEXT | tuillm chat book {option})")
     assert opened.wait_end() == 2
+
+
+def test_a_removed_folder_is_no_obstacle(model, tmp_path):
+    """Without a current folder torch's libraries cannot be loaded; generate still answers."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    line = f"cd {gone} && rmdir {gone} && {sys.executable} -m tuillm generate book -p hi -n 2"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("hi")

@@ -261,3 +261,11 @@ def test_files_of_before(home):
     values["session"]["later"] = 7
     path.write_text(json.dumps(values))
     assert load_session(head.id).head.name == "" and list_sessions()[0].label == "hello"
+
+
+def test_a_conversation_nested_too_deeply_hides_no_other(home):
+    """It is listed as damaged, and the others are found, by name too."""
+    kept = save_session(SavedSession(SessionHead(model="book", title="one")))
+    (home / "chats" / "deep.json").write_bytes(b"[" * 100_000)
+    heads = {head.id: head.problem for head in list_sessions()}
+    assert heads[kept.head.id] == "" and "damaged" in heads["deep"]

@@ -298,8 +298,9 @@ for number in range(200):
 
 
 @pytest.mark.parametrize("inside", ["blocked", "blocked/deep/home"])
-def test_an_unwritable_place_is_one_clear_error(tmp_path, inside):
+def test_an_unwritable_place_is_one_clear_error(tmp_path, monkeypatch, inside):
     """A data directory that is or lies under a file is refused with the variable to set."""
+    monkeypatch.setenv("TUILLM_HOME", str(tmp_path / inside))
     (tmp_path / "blocked").write_text("a file")
     with pytest.raises(TuillmError, match="cannot write to .*blocked") as caught:
         ensure_dir(tmp_path / inside)

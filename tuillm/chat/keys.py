@@ -22,6 +22,7 @@ from prompt_toolkit.keys import Keys
 from tuillm.chat.interrupts import Interrupts
 from tuillm.config import SamplingConfig, build_sampling
 from tuillm.errors import UsageError
+from tuillm.terminal.ending import ENDING
 
 KEYS = {
     "↑ ↓": "temperature",
@@ -37,7 +38,6 @@ _ALONE = 0.1
 _OFTEN = 0.02  # nobody presses keys faster
 _LOOK_AGAIN = 0.2
 _BREATH = 0.01
-_ENDING = ("SIGTERM", "SIGHUP")
 _ENTER = (Keys.ControlM, Keys.ControlJ)
 _NOT_TYPED = (Keys.CPRResponse, Keys.Vt100MouseEvent, Keys.Ignore)
 
@@ -224,10 +224,8 @@ class ReplyKeys:
 
     def _set_handlers(self) -> None:
         with suppress(ValueError):  # not in the main thread
-            for name in _ENDING:
-                if hasattr(signal, name):
-                    number = getattr(signal, name)
-                    self._handlers[number] = signal.signal(number, _leave)
+            for number in ENDING:
+                self._handlers[number] = signal.signal(number, _leave)
 
     def _reset_handlers(self) -> None:
         for number, handler in self._handlers.items():

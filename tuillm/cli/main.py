@@ -4,6 +4,7 @@ Knows the verbs by name only, so that `tuillm --help` imports nothing but click.
 """
 
 import gc
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -117,6 +118,7 @@ def _run() -> int:
     """Run the command, tell of any error in one line, and return the exit code."""
     try:
         prepare_streams()
+        _leave_removed_folder()
         try:
             code = tuillm.main(standalone_mode=False, prog_name="tuillm")
         except SystemExit as end:
@@ -142,6 +144,19 @@ def _fail(message: str, code: int, whole: bool = False) -> int:
     message = hide_secrets(message)
     complain(message if whole else f"tuillm: {' '.join(message.split())}", whole=whole)
     return code
+
+
+def _leave_removed_folder() -> None:
+    """Go where there is a folder: without one torch's libraries end the process as they load.
+
+    It is an empty one, so that a relative path still names nothing.
+    """
+    try:
+        os.getcwd()
+    except OSError:
+        from tuillm.store.paths import passing_dir
+
+        os.chdir(passing_dir())
 
 
 @contextmanager

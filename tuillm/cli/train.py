@@ -37,7 +37,7 @@ def train_command(
     """
     from tuillm.store.models import shape_of
 
-    file = read_toml(config_file) if config_file else {}
+    file = read_toml(config_file) if config_file is not None else {}
     config = build_train(typed(settings | {"corpus": corpus}), file, shape_of)
     config = _without_pipes(config)
     if forecast:

@@ -264,7 +264,7 @@ def _head(path: Path) -> SessionHead | None:
             return None
         try:
             values = json.loads(line.rstrip().removesuffix(b",") + b"}")
-        except ValueError:
+        except (ValueError, RecursionError):
             return replace(session_of(path.read_bytes(), path).head, id=path.stem)
         known = _checker().validate_python(values["session"])
         return replace(known, id=path.stem, problem="", stamp="")

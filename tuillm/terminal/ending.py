@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP end the program as an error does: what was taken of the terminal goes back.
+"""SIGTERM, SIGHUP and SIGQUIT end the program as an error does: the terminal is given back.
 
 By default they end it where it stands, and the shell finds a terminal that shows nothing of what
 is typed. Knows signals; what has to be given back stands in the `finally` of whoever took it.
@@ -10,12 +10,13 @@ import signal
 import threading
 from types import FrameType
 
-ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT")
+               if hasattr(signal, name))
 _code = 0
 
 
 def end_on_signals() -> None:
-    """Let SIGTERM and SIGHUP raise SystemExit with 128 and their number from now on.
+    """Let these signals raise SystemExit with 128 and their number from now on.
 
     In the main thread; one that is ignored, as under `nohup`, stays so.
     """
