@@ -225,7 +225,7 @@ def test_refusals_of_the_hub_are_told_in_words(hub, start, tiny_files):
         f"https://{host}/org/gated, then: hf auth login)",
         "tuillm: openai-community/gpt2 has no revision 'nope' (name a branch, a tag or a commit)",
     ]
-    assert lines[4].startswith("tuillm: no room for org/huge: 1e+04 GB are missing")
+    assert lines[4].startswith("tuillm: no room for org/huge: 10 TB are missing")
     assert told(start, "org/gated", HF_TOKEN="hf_wrong")[0].startswith("tuillm: org/gated is gated")
     assert list_pulls() == []
 

@@ -6,6 +6,7 @@ prompt-toolkit; what a line means is the business of `commands` and `repl`.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from prompt_toolkit import PromptSession
@@ -75,12 +76,25 @@ class Prompt:
                 return self._session.prompt(
                     default=default, pre_run=self._begin, handle_sigint=False,
                     set_exception_handler=False)
+        except SystemExit:  # SIGTERM, perhaps in the middle of a picture
+            self._give_back()
+            raise
         finally:
             self._note_presses()
             while self._refused:
                 self._chat.cannot_keep(self._refused.pop())
             while self._troubles:
                 self._screen.say("error", str(self._troubles.pop()))
+
+    def _give_back(self) -> None:
+        """Switch off what prompt-toolkit leaves on where its first picture is not finished."""
+        output = self._screen.output
+        with suppress(OSError):  # the terminal may be gone
+            self._session.app.renderer.reset()
+            output.enable_autowrap()
+            output.show_cursor()
+            output.reset_attributes()
+            output.flush()
 
     def _begin(self) -> None:
         """Begin with no press, and with our own ears for errors in the event loop."""
