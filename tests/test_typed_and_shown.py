@@ -77,3 +77,9 @@ def test_secrets_are_hidden_wherever_an_address_stands():
     assert not {"a:b", "q:w", "z:x", "m:n", "#e", "?k"} & {
         said[at : at + size] for at in range(len(said)) for size in (2, 3)}
     assert "c/d" in said and "y/u" in said
+
+
+@pytest.mark.parametrize("mark", ["/", "#", "?", "\\"])
+def test_a_password_that_was_not_escaped_is_hidden_too(mark):
+    """What stands before the last @ is no part of a host whose port is no number."""
+    assert "SEC" not in public_url(f"http://u:SEC{mark}RET@127.0.0.1:1/book.txt")

@@ -6,6 +6,14 @@ They are imported on first use, so that `import tuillm` costs no torch.
 
 import os
 import sys
+
+# `python -m tuillm` puts the current folder first on the path, with whatever lies there beside a
+# book. It goes before anything is imported that Python itself has not yet, unless we lie there.
+if sys.argv[:1] == ["-m"] and not sys.flags.safe_path and sys.path:
+    _root = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+    if os.path.realpath(sys.path[0]) != _root:
+        del sys.path[0]
+
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"

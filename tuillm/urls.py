@@ -29,6 +29,11 @@ def public_url(url: str) -> str:
     """
     if "://" not in url:
         return url
+    scheme, _, rest = url.partition("://")
+    before, at, behind = rest.rpartition("@")
+    host = before.partition("/")[0].partition("?")[0].partition("#")[0]
+    if at and ":" in host and not host.rpartition(":")[2].isdigit():
+        url = f"{scheme}://{behind}"  # a password that was not escaped may hold any mark
     try:
         parts = urlsplit(url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

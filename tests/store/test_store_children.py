@@ -12,7 +12,8 @@ MARK = "import os; open(os.environ['RAN_MARK'], 'a').write(__name__ + '\\n')\n"
 # what ours and theirs import at some time, from the standard library and beside it
 NAMES = ["random", "psutil", "numpy", "click", "pydantic", "platformdirs", "filelock", "secrets",
          "json", "tempfile", "signal", "requests", "rich", "tokenizers", "tiktoken", "safetensors",
-         "torch", "textual", "prompt_toolkit", "sitecustomize", "usercustomize", "tuillm"]
+         "torch", "textual", "prompt_toolkit", "sitecustomize", "usercustomize", "typing", "re",
+         "tuillm"]
 
 
 @pytest.fixture

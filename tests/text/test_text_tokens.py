@@ -260,3 +260,12 @@ def test_a_text_is_read_without_a_cache_where_there_can_be_none(book, tmp_path, 
     found = tokenize(corpus, settings(tokenizer="char"))
     assert found.train.tolist() == usual.train.tolist()
     assert found.val_bytes == usual.val_bytes
+
+
+def test_a_damaged_cache_is_made_again(home, book):
+    """Token files that were emptied are no reason to fail: they can be made from the text."""
+    corpus = read_corpus((str(book),))
+    before = tokenize(corpus, TrainConfig(corpus=str(book), max_steps=1)).train.tolist()
+    for file in (cache_dir() / "tokens").glob("*/*"):
+        file.write_bytes(b"")
+    assert tokenize(corpus, TrainConfig(corpus=str(book), max_steps=1)).train.tolist() == before

@@ -89,7 +89,7 @@ def misfit(
         known |= {"lm_head.weight"} if shape.tie_weights else set()
         for name in found:
             if name not in known and not name.endswith((".attn.bias", ".attn.masked_bias")):
-                return f"{name} has no place in a GPT-2 of this shape"
+                return f"{brief(name)} has no place in a GPT-2 of this shape"
     return ""
 
 

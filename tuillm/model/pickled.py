@@ -36,6 +36,7 @@ _EMPTY = ("collections.OrderedDict", "collections.defaultdict")
 # what else a plain file calls: values that no weights need, so nothing stands in their place
 _IGNORED = ("torch.Size", "torch.device", "_codecs.encode", "__builtin__.complex",
             "builtins.complex", "__builtin__.set", "builtins.set")
+_MOST_DIMENSIONS = 16
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ class Pickled:
         self._storages: dict[str, _Storage] = {}
         self._offsets: dict[str, int] = {}  # where the bytes of a storage begin
         try:
+            if not path.is_file() and path.exists():  # a pipe would be waited for
+                raise TuillmError(f"{path} is no file")
             with path.open("rb") as file:
                 zipped = file.read(len(_ZIP)) == _ZIP
             self.values: Any = self._archive() if zipped else self._of_2019()
@@ -196,7 +199,8 @@ def _call(what: Named, arguments: tuple[Any, ...]) -> Any:
     if name in ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor"):
         storage, offset, shape, strides = arguments[:4]
         numbers = (offset, *shape, *strides)
-        if not isinstance(storage, _Storage) or not all(map(_is_size, numbers)):
+        if (not isinstance(storage, _Storage) or len(numbers) > 1 + 2 * _MOST_DIMENSIONS
+                or not all(map(_is_size, numbers))):
             raise ValueError("no tensor")
         return _Described(storage, offset, shape, strides)
     if name == "torch._utils._rebuild_parameter":

@@ -8,6 +8,7 @@ among those held out only behind each of several.
 import hashlib
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,14 +69,17 @@ def tokenize(
         refuse_other_kind(tokenizer, config)
         if not _is_of(folder, tokenizer):
             folder = root / _recipe(corpus, config, f"given {tokenizer.sha256}")
-    if not (folder / "meta.json").exists():
-        try:
-            ensure_dir(root)
-            _write(folder, corpus, config, tokenizer, tick)
-            _forget_old(root, folder)
-        except DiskError:  # read-only or full: what reads a text needs no cache of ours
-            folder = passing_dir() / folder.name
-            _write(folder, corpus, config, tokenizer, tick)
+    if (folder / "meta.json").exists():
+        # damaged, it is made again
+        with suppress(OSError, EOFError, ValueError, KeyError, TypeError, TuillmError):
+            return _open(folder, tokenizer)
+    try:
+        ensure_dir(root)
+        _write(folder, corpus, config, tokenizer, tick)
+        _forget_old(root, folder)
+    except DiskError:  # read-only or full: what reads a text needs no cache of ours
+        folder = passing_dir() / folder.name
+        _write(folder, corpus, config, tokenizer, tick)
     return _open(folder, tokenizer)
 
 
