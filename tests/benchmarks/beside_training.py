@@ -46,7 +46,11 @@ class Words:
 
     def __init__(self, size):
         self._known = make_tokenizer("bpe", [demo_book().read_text(encoding="utf-8")], 1024)
-        self.n_vocab, self.eot = size, -1
+        self.n_vocab, self.eot, self.ends = size, -1, ()  # no reply ends by itself
+
+    def unused(self, rows):
+        """None: every row of the model may be drawn."""
+        return []
 
     def token_bytes(self, token):
         return self._known.token_bytes(token % (self._known.n_vocab - 1))
