@@ -108,7 +108,7 @@ def test_an_extended_run_goes_on_exactly(model, story):  # noqa: F811
     (dict(lora=True), "lora needs a model to start from: --from MODEL"),
     (dict(lora=True, init_from="book", optimizer="muon"), "muon cannot train lora's adapters"),
     (dict(init_from="book", lora_targets="c_attm"), "lora_targets cannot be 'c_attm' (allowed: "
-                                                    "c_attn or attn.c_proj or c_fc or mlp.c_proj)"),
+                                                    "c_attn or attn.c_proj or c_fc or mlp.c_proj"),
     (dict(init_from="book", lora_rank=0), "lora_rank cannot be 0"),
     (dict(init_from="book", lora_alpha=0), "lora_alpha cannot be 0"),
 ], ids=str)
