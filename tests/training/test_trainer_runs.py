@@ -39,6 +39,7 @@ def test_same_seed_same_run(book, settings):
     assert any(row[-1] for row in first)
 
 
+@pytest.mark.slow
 def test_same_seed_same_run_on_two_threads(book):
     """Two threads share the work the same way each time."""
     torch.set_num_threads(2)
@@ -212,7 +213,7 @@ def test_a_name_taken_while_the_model_is_published(book, monkeypatch):
                 copy_model_files(source, other)
         copy_model_files(source, folder)
 
-    monkeypatch.setattr("tuillm.training.record.copy_model_files", copy_late)
+    monkeypatch.setattr("tuillm.training.publish.copy_model_files", copy_late)
     model = Trainer(book, **QUICK).run()
     assert (model.name, get_model("book").card.corpus) == ("book-2", "another")
     (note,) = [note for note in get_run("book-1").status().notes if "was kept" in note]

@@ -67,6 +67,8 @@ def read_prompt(prompt: str, *, keep_newline: bool = False) -> str:
         if _SURROGATES.search(prompt):  # bytes that the shell passed on
             raise UsageError("the prompt is not UTF-8 text")
         return prompt
+    if prompt == "-" and sys.stdin is None:
+        raise UsageError("there is no stdin to read the prompt from", "type it: -p TEXT")
     where = "on stdin" if prompt == "-" else f"in {prompt[5:]}"
     try:
         text = read_stream(sys.stdin.buffer) if prompt == "-" else read_typed(user_path(prompt[5:]))
