@@ -150,7 +150,7 @@ def test_a_damaged_model_is_named_and_the_others_listed(model, home):
     (["generate", "nobody", "--top-p", "2"], 2, "top_p cannot be 2 (allowed: 0 < number <= 1)"),
     (["generate", "nobody", "-p", "FILE:gone.txt"], 2, "gone.txt"),
     (["generate", "nobody", "--num-samples", "0"], 2, "num-samples"),
-    (["generate", "nobody", "--num-samples", "9" * 400], 2, "allowed: 1 to 1000"),
+    (["generate", "nobody", "--num-samples", "9" * 400], 2, "whole number <= 1000"),
     (["generate", "nobody", "--top-k", "9" * 400], 2, "top_k"),
     (["generate", "nobody", "--stop", "x" * 2000], 2, "at most 64, each of at most 1000"),
     (["generate", "nobody", "--temperature", "warm"], 2, "warm"),
