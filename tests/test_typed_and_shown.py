@@ -21,6 +21,13 @@ def test_a_path_that_cannot_be_looked_at_is_a_usage_error(typed):
     assert path_problem(typed)
 
 
+def test_an_address_is_no_path():
+    """Where a file or folder is to be, an address is refused, without its secrets."""
+    with pytest.raises(UsageError, match="https://host/a is an address") as said:
+        user_path("https://ann:secret@host/a?token=secret")
+    assert "secret" not in str(said.value)
+
+
 def test_paths_that_may_be_missing_come_back(tmp_path, monkeypatch):
     """A missing file, one below a file, and a name with ~ that is there are all paths."""
     monkeypatch.chdir(tmp_path)

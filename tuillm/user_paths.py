@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from tuillm.errors import UsageError
+from tuillm.urls import is_url, public_url
 
 _HINTS = {
     errno.EACCES: "check the permissions of the folders above it",
@@ -28,6 +29,9 @@ def user_path(text: str | os.PathLike[str]) -> Path:
         raise UsageError("a path was left empty", "is a variable of the shell not set?")
     if "\0" in typed:
         raise UsageError(f"{typed!r} is no path", "a path cannot hold a NUL character")
+    if is_url(typed):
+        raise UsageError(f"{_short(public_url(typed))} is an address, and this must be a path",
+                         "fetch it first, or name a file or folder on this machine")
     path = Path(os.path.expanduser(typed))
     try:
         os.stat(path)

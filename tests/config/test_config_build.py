@@ -240,3 +240,14 @@ def test_a_directory_is_no_toml_file(tmp_path):
     """Naming a folder as the config file is a usage error."""
     with pytest.raises(UsageError, match="directory"):
         read_toml(tmp_path)
+
+
+@pytest.mark.parametrize("value", ["auto", None])
+def test_auto_may_be_typed_where_help_shows_it(value):
+    """It leaves a setting to be decided later, over what a preset or a file says."""
+    config = build_train({"dropout": value, "eval_interval": value, "vocab_size": value},
+                         {"preset": "tiny", "eval_interval": 7, "grad_checkpoint": "auto"})
+    assert (config.dropout, config.eval_interval, config.vocab_size) == (None, None, None)
+    assert config.grad_checkpoint is None and build_train({"name": "auto"}).name == "auto"
+    with pytest.raises(UsageError, match="n_layer cannot be 'auto'"):
+        build_train({"n_layer": "auto"})

@@ -112,3 +112,13 @@ def test_files_without_values_are_whole(tmp_path):
     assert {name: (value.shape, value.dtype) for name, value in found.items()} == {
         name: (value.shape, value.dtype) for name, value in empty.items()}
     assert found["c"].tolist() == [1, 1]
+
+
+def test_many_small_tensors_keep_no_file_open(tmp_path):
+    """A process may have some thousand files open, and every mapping keeps one."""
+    path = tmp_path / "a.safetensors"
+    save_file({f"{number}": torch.full((300,), number) for number in range(500)}, path)
+    before = psutil.Process().num_fds()
+    tensors = map_tensors(path)
+    assert psutil.Process().num_fds() < before + 10
+    assert all(int(tensor[299]) == int(name) for name, tensor in tensors.items())

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tuillm.errors import TuillmError, UsageError
+from tuillm.store.export import export_model
 from tuillm.store.models import (
     copy_model,
     find_model,
@@ -322,3 +323,15 @@ def test_the_older_pair_of_files_is_a_tokenizer_too(add_model):
     assert "tokenizer.json is missing" in get_model("ant").problem
     (folder / "merges.txt").write_text("#version: 0.2\n")
     assert find_model("ant").problem == ""
+
+
+def test_a_foreign_card_tells_no_secrets(add_model, tmp_path):
+    """The addresses in it are read without them: they reach neither lists nor what is exported."""
+    add_model("ant", corpus="http://ann:hunter22@host/b.txt?sig=S1G", parent="https://a:b@h/c",
+              source="see https://h/d?key=S1G")
+    card = get_model("ant").card
+    assert (card.corpus, card.parent, card.source) == ("http://host/b.txt", "https://h/c",
+                                                       "see https://h/d")
+    export_model("ant", tmp_path / "out")
+    assert "http://host/b.txt" in (readme := (tmp_path / "out" / "README.md").read_text())
+    assert "hunter22" not in readme and "S1G" not in readme

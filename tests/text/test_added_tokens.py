@@ -3,11 +3,13 @@
 import json
 import random
 import shutil
+import time
 import warnings
 
 import pytest
 
 from tuillm.errors import TuillmError
+from tuillm.text.added import AddedTexts, AddedToken
 from tuillm.text.tokenizer import (
     END_OF_TEXT,
     Tokenizer,
@@ -199,3 +201,13 @@ def test_slices_tear_no_added_token(folder, added, monkeypatch):
         parts = list(tokenizer.slices(text))
         assert [id for part in parts for id in tokenizer.encode(part)] == tokenizer.encode(text)
         assert "".join(parts) == text
+
+
+def test_blanks_before_a_token_take_time_in_proportion(folder):
+    """A book with long runs of blanks is encoded as fast as another."""
+    added = AddedTexts([AddedToken(300, "<m>", False, lstrip=True)])
+    text = ("a" + " " * 50_000) * 20 + "<m>b" + " " * 50_000 + "<m>"
+    begin = time.perf_counter()
+    parts = list(added.split(text))
+    assert time.perf_counter() - begin < 10  # hours where it is quadratic
+    assert parts[1:] == [300, "b", 300] and parts[0] == text.partition("<m>")[0].rstrip()

@@ -138,3 +138,9 @@ def test_plain_texts_do_not_pay_for_guessing(read):
     done = subprocess.run([sys.executable, "-c", code, str(demo_book())], capture_output=True,
                           text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_noncharacters_are_characters(read):
+    """What Unicode keeps for inner use is valid UTF-8, and no bad byte."""
+    text, notes = read("a\ufdd0b\uffff \U0001fffe ж\n".encode())
+    assert text == "a\ufdd0b\uffff \U0001fffe ж\n" and "U+FFFD" not in notes

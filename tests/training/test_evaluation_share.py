@@ -12,7 +12,13 @@ from tuillm.config import build_train
 from tuillm.training.checkpoint import load_checkpoint, save_checkpoint
 from tuillm.training.evaluate import evaluate, spread
 from tuillm.training.schedule import EVAL_SHARE, EVALUATIONS
-from tuillm.training.sizing import fewest_measured, measured_note, tokens_to_measure
+from tuillm.training.sizing import (
+    fewest_measured,
+    fewest_sampled,
+    measured_note,
+    tokens_to_measure,
+    tokens_to_sample,
+)
 
 QUICK = dict(preset="nano", max_steps=20, sample_tokens=0, tokenizer="char")
 
@@ -110,3 +116,39 @@ def test_ten_evaluations_on_the_clock(long_book):
     at = [m.progress for m in trainer.steps() if m.val_loss is not None]
     assert len(at) == 10
     assert all(abs(moment - tenth / 10) < 0.09 for tenth, moment in enumerate(at, 1))
+
+
+def test_samples_are_a_part_of_the_twentieth():
+    """However long a token takes: but for a few tokens, samples and evaluations keep to it."""
+    for limits in (dict(max_steps=20), dict(minutes=0.2), dict(minutes=60, eval_interval=50)):
+        config = build_train({"preset": "tiny", "corpus": "x"} | limits)
+        for step in (0.001, 0.1, 30.0):
+            seconds = min(limits.get("max_steps", math.inf) * step,
+                          60 * limits.get("minutes", math.inf))
+            interval = limits.get("eval_interval")
+            times = max(seconds / step / interval if interval else EVALUATIONS, 1)
+            for token in (1e-5, 1e-3, 0.1):
+                sampled = tokens_to_sample(config, 10**6, step, token)
+                measured = tokens_to_measure(config, 4_100_000, 10**6, 64, step, token / 100)
+                assert fewest_sampled(10**6) == 40 <= sampled <= config.sample_tokens == 120
+                assert sampled == 40 or sampled * token * times <= 0.2 * EVAL_SHARE * seconds
+                looked = sampled * token + measured * token / 100
+                assert sampled == 40 or measured <= fewest_measured(10**6) or (
+                    looked * times <= EVAL_SHARE * seconds)
+    assert fewest_sampled(124 * 10**6) == 8
+
+
+def test_only_the_last_sample_of_a_short_run_is_whole(long_book, tmp_path):
+    """What was decided stands in the checkpoint and holds for the run that goes on."""
+    settings = QUICK | dict(sample_tokens=100, max_steps=10)
+    first = Trainer(long_book, **settings)
+    asked, sample = [], first.sample
+    first.sample = lambda tokens=None: asked.append(tokens) or sample(tokens)
+    samples = [m.sample for m in first.steps()]
+    length = first.evaluations.sample_tokens
+    assert 40 <= length < 100 and asked[-10:] == [length] * 9 + [None]
+    assert 80 < len(samples[-1]) <= 100 and all(0 < len(text) <= length for text in samples[:-1])
+    save_checkpoint(first, tmp_path / "last")
+    second = Trainer(long_book, **settings)
+    load_checkpoint(second, tmp_path / "last")
+    assert second.evaluations.sample_tokens == length

@@ -203,9 +203,9 @@ class Asking(Trainer):
     when = ""
     asked = False
 
-    def sample(self):
+    def sample(self, tokens=None):
         self._ask("last step")
-        return super().sample()
+        return super().sample(tokens)
 
     def state(self):
         self._ask("end")
@@ -236,6 +236,24 @@ def test_an_extension_of_a_run_that_begins_anew(book):
     remove_folder(run.last)
     with pytest.raises(TuillmError, match="no checkpoint to go on from"):
         resume_run(run, extend=3)
-    Recorder(Trainer.from_config(run.config), run, extend=3).run()
+    run.request("extend", 3)
+    Recorder(Trainer.from_config(run.config), run).run()
     finished = run.status()
     assert (finished.state, finished.step, finished.extended_steps) == ("finished", 15, 3)
+
+
+def test_an_extension_outlives_workers_that_could_not_begin(book):
+    """Steps asked for of a run whose text is away for a while are taken when it is there again."""
+    hidden = book.with_suffix(".away")
+    run = start_run(build_train({"corpus": str(book)} | QUICK))
+    wait_for_end(run)
+    book.rename(hidden)
+    resume_run(run, extend=3)
+    assert wait_for_end(run).state == "failed"
+    run.request("extend", 2)
+    hidden.rename(book)
+    resume_run(run)
+    status = wait_for_end(run)
+    assert (status.state, status.step, status.extended_steps) == ("finished", 17, 5)
+    assert resume_run(run, extend=1) == 17  # what has been done is not done again
+    assert wait_for_end(run).step == 18

@@ -29,9 +29,9 @@ def stopped_run(book, **settings):
     trainer = Trainer.from_config(config)
     sample = trainer.sample
 
-    def stop():
+    def stop(tokens=None):
         run.request("stop")
-        return sample()
+        return sample(tokens)
 
     trainer.sample = stop  # the first evaluation, at step 4
     Recorder(trainer, run).run()
@@ -234,3 +234,12 @@ def test_looking_at_the_text_takes_no_torch():
     code = "import tuillm.training.resume, sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_settings_of_another_shape_are_told_as_such(book):
+    """A run whose settings were changed by hand is not called damaged."""
+    run = stopped_run(book)
+    path = run.path / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"n_embd": 96}))
+    with pytest.raises(TuillmError, match="the run's settings make n_embd 96, and its checkpoint"):
+        go_on(run)

@@ -3,13 +3,13 @@
 Knows trees; what acts on a terminal is left out of the page and escaped in the data.
 """
 
-import json
 import re
 from itertools import groupby
 from typing import Any
 
 from tuillm.chat.tree import Node, Tree
 from tuillm.errors import printable
+from tuillm.json_text import to_json
 
 # what Markdown would take for a mark; at the beginning of a line a few more
 _MARKS = re.compile(r"([\\`*_<>\[\]#|~])|^(\s*)([-+=]|\d+[.)])(?=\s)", re.M)
@@ -35,7 +35,7 @@ def export_json(tree: Tree, model: str, **about: Any) -> str:
     """
     turns = [_turn(node) for node in tree.path(tree.head)]
     whole = {"model": model, **about, "turns": turns, "tree": tree.to_json()}
-    text = json.dumps(whole, ensure_ascii=False, indent=1)
+    text = to_json(whole, indent=1)
     # JSON itself escapes only some of the characters that act on a terminal
     return "".join(one if printable(one) else f"\\u{ord(one):04x}" for one in text) + "\n"
 

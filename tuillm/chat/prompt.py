@@ -169,4 +169,8 @@ def _keys() -> KeyBindings:
         lines = event.data.replace("\r\n", "\n").replace("\r", "\n")
         event.current_buffer.insert_text(printable(lines))
 
+    @keys.add(Keys.Vt100MouseEvent)
+    def mouse(event: KeyPressEvent) -> None:
+        """Do nothing: no mouse was asked for, and what only looks like one cannot be parsed."""
+
     return keys

@@ -16,9 +16,12 @@ from tuillm.typed_files import shown
 def check_setting(kind: type[BaseModel], name: str, value: Any) -> Any:
     """Return the value of a typed text for setting `name`; raises UsageError with the range.
 
+    The word that help shows for a setting left alone (auto) is None for all but texts.
     Settings that take several texts are not split here: `value` may be a list of them.
     """
     setting, adapter = _adapter(kind, name)
+    if setting.optional and setting.type is not str and value == setting.unset:
+        return None
     try:
         return adapter.validate_python(value)
     except ValidationError:

@@ -63,7 +63,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(
         path, _config(path, shape, tensors), tensors,
         dataset if isinstance(dataset, str) else None,
-        steps if type(steps) is int else None,
+        steps if type(steps) is int and 0 <= steps < 2**63 else None,
         # nanoGPT writes 1e9 before it has measured any
         loss if loss is not None and 0 <= loss < 1e9 else None,
     )

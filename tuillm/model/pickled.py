@@ -19,6 +19,7 @@ from torch import Tensor
 from tuillm.bounded import MB
 from tuillm.config.pickles import Forbidden, Named, read_pickle
 from tuillm.errors import TuillmError
+from tuillm.model.weights import map_array
 
 # a pickle, or the directory of an archive; GPT-2 XL with its optimizer has a tenth of it
 _LONGEST = 4 * MB
@@ -170,11 +171,10 @@ class Pickled:
                                  zip(told.shape, told.strides, strict=True))
         if last >= count or math.prod(told.shape) > count:
             raise ValueError("it goes beyond its storage")
-        # copy on write: PyTorch wants memory it could write to, the file stays as it is
-        array: np.ndarray[Any, Any] = np.memmap(self.path, kind, "c", begin, (count,))
+        array = map_array(self.path, kind, begin, count)
         if begin % array.itemsize:
             array = np.array(array)
-        flat = torch.from_numpy(array.view(np.ndarray))
+        flat = torch.from_numpy(array)
         flat = flat if seen_as is None else flat.view(seen_as)
         return flat.as_strided(told.shape, told.strides, told.offset)
 

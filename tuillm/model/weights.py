@@ -1,10 +1,11 @@
 """Tensors of a safetensors file, each mapped from the disk on its own.
 
-A tensor costs memory once its values are read, and gives it back as soon as nobody holds it, so
-a model of 6 GB can be turned into 3 GB without ever taking 9. (The safetensors library maps the
+A large tensor costs memory once its values are read, and gives it back as soon as nobody holds it,
+so a model of 6 GB can be turned into 3 GB without ever taking 9. (The safetensors library maps the
 file once for all tensors: what was read stays until the last of them goes.)
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from tuillm.config.safetensors import StoredTensor, read_header
 from tuillm.errors import TuillmError
 
+_SMALL = 1 << 20
 # bfloat16 is unknown to NumPy: its bits are mapped as whole numbers and seen as what they are
 _DTYPES = {
     "F64": (np.float64, None), "F32": (np.float32, None), "F16": (np.float16, None),
@@ -37,6 +39,21 @@ def map_tensor(path: Path, name: str) -> Tensor:
     return _map_tensor(path, read_header(path)[name])
 
 
+def map_array(path: Path, kind: Any, start: int, count: int) -> np.ndarray[Any, Any]:
+    """Return `count` numbers of a file from byte `start` on, mapped; a few are read.
+
+    Every mapping keeps its file open, and a process may hold some thousand. Raises ValueError or
+    OSError where the file does not have them.
+    """
+    if count * np.dtype(kind).itemsize < _SMALL:
+        array = np.fromfile(path, kind, count, offset=start)
+        if len(array) < count:
+            raise ValueError("it is cut short")
+        return array
+    # copy on write: PyTorch wants memory it could write to, the file stays as it is
+    return np.memmap(path, kind, "c", start, (count,)).view(np.ndarray)
+
+
 def _map_tensor(path: Path, stored: StoredTensor) -> Tensor:
     kind, seen_as = _DTYPES[stored.dtype]
     shape = tuple(stored.shape)
@@ -44,7 +61,6 @@ def _map_tensor(path: Path, stored: StoredTensor) -> Tensor:
     if stored.start == stored.end:
         array = np.zeros(shape, kind)  # nothing cannot be mapped
     else:
-        # copy on write: PyTorch wants memory it could write to, the file stays as it is
-        array = np.memmap(path, dtype=kind, mode="c", offset=stored.start, shape=shape or (1,))
-    tensor = torch.from_numpy(array.view(np.ndarray)).view(shape)
+        array = map_array(path, kind, stored.start, math.prod(shape))
+    tensor = torch.from_numpy(array).view(shape)
     return tensor if seen_as is None else tensor.view(seen_as)

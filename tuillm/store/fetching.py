@@ -70,16 +70,19 @@ def fetch(plan: Plan, file: HubFile, target: Path, source: Source, tick: Tick, n
         target.unlink()
     got_on()
     if have(target) < file.size or not target.exists():
-        patiently(attempt, got_on, tick, note, f"{file.name} cannot be fetched to its end")
+        patiently(attempt, got_on, tick, note, f"{file.name} cannot be fetched to its end",
+                  lambda: have(target) > 0)
 
 
 def patiently(
-    action: Callable[[], Any], got_on: Callable[[], bool], tick: Tick, note: Note, failure: str = ""
+    action: Callable[[], Any], got_on: Callable[[], bool], tick: Tick, note: Note,
+    failure: str = "", kept: Callable[[], bool] = lambda: False,
 ) -> Any:
     """Return what `action` returns; where it raises Hiccup, wait and do it again.
 
     `got_on` tells whether the last attempt achieved something, which makes up for those before.
-    Raises TuillmError with `failure` and the reason when too many did not.
+    Raises TuillmError with `failure` and the reason when too many did not; `kept` tells whether
+    something has come by then.
     """
     vain = 0
     while True:
@@ -90,7 +93,8 @@ def patiently(
             if vain >= _ATTEMPTS or hiccup.wait > _LONGEST_WAIT:
                 words = f"{failure}: {hiccup.reason}" if failure else hiccup.reason
                 when = f" in {hiccup.wait:.0f} seconds" if hiccup.wait else " later"
-                raise TuillmError(words, f"try again{when}; what has come is kept") from None
+                rest = "; what has come is kept" if kept() else ""
+                raise TuillmError(words, f"try again{when}{rest}") from None
             _wait(max(hiccup.wait, 0.25 * 2**vain), hiccup.reason, tick, note)
 
 

@@ -17,12 +17,14 @@ from tuillm.store.models import find_model, refuse_if_taken
 from tuillm.store.paths import ensure_dir, models_dir, runs_dir
 from tuillm.store.processes import start_detached, this_process
 from tuillm.store.runs import (
+    MOST_STEPS,
     Run,
     active_run_for,
     check_extension,
     create_run,
     model_name,
     remove_run,
+    waiting_extension,
 )
 from tuillm.store.status import ACTIVE, RESUMABLE, Status
 from tuillm.store.usage import refuse_if_used
@@ -105,13 +107,13 @@ def resume_run(run: Run, *, extend: int = 0, changed_text: bool = False) -> int:
 
     That is the last checkpoint's, or 0 for a run that ended before its first one and so begins
     anew. With `extend` the run takes that many steps more, which a finished one can do as well;
-    with `changed_text` it may learn another text than before. Whoever may, calls
+    and those that the last worker was asked for and died before it could take them; with
+    `changed_text` it may learn another text than before. Whoever may, calls
     `training.resume`, which looks at the text first. Raises as `refuse_to_resume`, and TuillmError
     when there is no checkpoint, or a damaged one. Of several calls at once one starts a worker.
     """
     refuse_to_resume(run, extend)
-    options = ["--extend", str(extend)] if extend else []
-    options += ["--changed-text"] if changed_text else []
+    options = ["--changed-text"] if changed_text else []
     with uninterrupted(), run.take() as lock:
         status = run.recorded()  # which another call may have changed since
         if status.state not in ACTIVE:  # that of a worker is the trace of one that died
@@ -124,9 +126,13 @@ def resume_run(run: Run, *, extend: int = 0, changed_text: bool = False) -> int:
         if not is_step(step):
             raise TuillmError(f"checkpoint {run.last} is damaged: its step is {brief(step)}")
         me = this_process()
+        extend = min(extend + waiting_extension(run, status.control_read), MOST_STEPS)
         run.control.unlink(missing_ok=True)
-        fresh = {"state": "preparing", "pid": me.pid, "process_started": me.started, "error": None}
+        fresh = {"state": "preparing", "pid": me.pid, "process_started": me.started, "error": None,
+                 "control_read": 0}
         run.write_status(status.model_copy(update=fresh))
+        if extend:
+            run.request("extend", extend)  # there it stays until a worker has done it
         _spawn(run, options + (["--resume"] if checkpoint.exists() else []), lock)
     return step
 

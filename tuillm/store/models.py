@@ -35,6 +35,7 @@ from tuillm.store.names import check_name
 from tuillm.store.paths import data_dir, ensure_dir, models_dir
 from tuillm.store.temporary import clear_leftovers
 from tuillm.store.usage import refuse_if_used, using
+from tuillm.urls import hide_secrets
 from tuillm.user_paths import path_problem, user_path
 
 CARD = "tuillm.json"
@@ -76,6 +77,12 @@ class ModelCard(BaseModel):
     starts_at_eot: bool = False
     created: float | None = None
     tuillm_version: str | None = None
+
+    @field_validator("corpus", "parent", "source")
+    @classmethod
+    def _public(cls, value: str | None) -> str | None:
+        """A card of another's may name addresses with what only their owner may see."""
+        return value and hide_secrets(value)
 
     @field_validator("corpus_bytes", "parameters", "steps", "val_loss", "bits_per_byte", "created",
                      mode="before")

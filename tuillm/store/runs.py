@@ -249,6 +249,11 @@ def requests(run: Run, offset: int) -> tuple[list[Asked], int]:
     return [asked for row in rows if (asked := _asked(row))], offset
 
 
+def waiting_extension(run: Run, offset: int) -> int:
+    """Return by how many steps `control` asks to extend from byte `offset` on, all in all."""
+    return sum(asked.steps for asked in requests(run, offset)[0] if asked.request == "extend")
+
+
 def steps_of(text: str) -> int:
     """Return the number of steps that a person has typed; raises UsageError for anything else."""
     digits = text.strip().replace(",", "")

@@ -32,7 +32,8 @@ class Status(BaseModel):
     are sentences about what was decided for the person; `model` is the published name. `doing`
     says what a run in `preparing` is busy with, and how far it is.
     `before_loss` and `before_bits_per_byte` are those of the model that the run started from.
-    `extended_steps` is by how much the run was extended beyond its settings, all in all.
+    `extended_steps` is by how much the run was extended beyond its settings, all in all;
+    `control_read` up to which byte of `control` the worker has done what it was asked to.
     """
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
@@ -49,6 +50,7 @@ class Status(BaseModel):
     elapsed: float = 0.0
     eta: _Figure = None
     extended_steps: _Count = 0
+    control_read: _Count = 0
     train_loss: _Figure = None
     tokens_per_sec: _Figure = None
     val_loss: _Figure = None

@@ -16,8 +16,9 @@ _MOST = 20_000  # each text is looked through for all of them
 LARGEST_ID = 1 << 31
 _FLAGS = ("special", "single_word", "lstrip", "rstrip", "normalized")
 # Unicode's white space, which is not quite Python's
-_BLANK = "\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-_BLANKS_BEFORE, _BLANKS_BEHIND = re.compile(f"[{_BLANK}]*\\Z"), re.compile(f"[{_BLANK}]*")
+_BLANK = ("\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"
+          "\u200a\u2028\u2029\u202f\u205f\u3000")
+_BLANKS_BEHIND = re.compile(f"[{_BLANK}]*")
 _WORD = re.compile(r"\w")
 
 
@@ -90,8 +91,8 @@ class _Round:
             token, start, stop = self._tokens[match[0]], match.start(), match.end()
             if token.single_word and (_is_word(text, start - 1) or _is_word(text, stop)):
                 continue
-            if token.lstrip and (blanks := _BLANKS_BEFORE.search(text, done, start)):
-                start = blanks.start()
+            if token.lstrip:
+                start = done + len(text[done:start].rstrip(_BLANK))
             if token.rstrip and (blanks := _BLANKS_BEHIND.match(text, stop)):
                 stop = blanks.end()
             if done < start:  # else inside the blanks of the one before, which come back

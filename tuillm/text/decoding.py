@@ -28,8 +28,8 @@ _KANA = re.compile("[\u3040-\u30ff]")
 _SEVERAL_BYTES = ("gb18030", "big5", "shift_jis", "euc_jp", "cp949")
 _HEAD = 1 << 16
 _EXAMPLES = "cp1252, cp1251, koi8-r, gb18030 or shift_jis"
-# a noncharacter, which no text has: it marks the places that could not be decoded
-_BAD = "\ufdd0"
+# half a surrogate pair, which no decoder returns: it marks the places that could not be decoded
+_BAD = "\udfff"
 _BETWEEN = re.compile(rb"[\x00-\x2f]")
 _HIGH = re.compile(rb"[\x80-\xff]")
 _HALF = re.compile("[\ud800-\udfff]")

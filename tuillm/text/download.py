@@ -8,6 +8,7 @@ import json
 import os
 import re
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urlsplit
@@ -18,14 +19,7 @@ from tuillm.store.network import check_for_download
 from tuillm.store.paths import cache_dir, ensure_dir
 from tuillm.store.temporary import clear_leftovers, temporary_file
 from tuillm.text.recognize import AS_TEXT, Found, recognize
-from tuillm.urls import (
-    ADDRESSES,
-    address_key,
-    hide_secrets,
-    is_url,
-    public_url,
-    without_key,
-)
+from tuillm.urls import ADDRESSES, address_key, is_url, public_url, without_key
 
 if TYPE_CHECKING:
     import requests
@@ -67,8 +61,8 @@ def cached_path(url: str) -> Path:
     """Where the file of an address is, or will be; raises TuillmError for an impossible one."""
     try:
         path = urlsplit(url).path
-    except ValueError as error:
-        raise TuillmError(f"cannot fetch {public_url(url)}: {_without_secrets(str(error), url)}",
+    except ValueError:
+        raise TuillmError(f"cannot fetch {public_url(url)}: it is no http address",
                           "check the address") from None
     name = PurePosixPath(unquote(path)).name.lstrip(".") or "text"
     short = name.encode(errors="replace")[-100:].decode(errors="ignore")  # a disk counts bytes
@@ -128,8 +122,7 @@ def _fetch(
             os.replace(temporary, target)
     except (requests.RequestException, ValueError) as error:  # of addresses and of headers
         check_for_download(url)  # what is set wrong says more than the library does
-        raise TuillmError(f"cannot fetch {shown}: {_without_secrets(_reason(error), url)}",
-                          "check the address") from None
+        raise TuillmError(f"cannot fetch {shown}: {_reason(error)}", "check the address") from None
     except OSError as error:  # certificates that are not there come as one, too
         check_for_download(url)
         raise disk_error(error, target) from None
@@ -141,7 +134,8 @@ def _receive(
 ) -> None:
     """Write what a server sends; raises TuillmError when it is too much or breaks off."""
     response.raise_for_status()
-    total = int(response.headers.get("Content-Length", 0)) or None
+    length = response.headers.get("Content-Length", "")
+    total = int(length) if length.isascii() and length.isdigit() and len(length) < 20 else None
     if response.headers.get("Content-Encoding"):
         total = None  # the length is that of the compressed body
     done = 0
@@ -184,28 +178,29 @@ def _keep_charset(target: Path, content_type: str) -> None:
         place.unlink(missing_ok=True)
 
 
-def _without_secrets(words: str, url: str) -> str:
-    """Return an error's words without what its address keeps secret, whole or in parts."""
-    words = words.replace(url, public_url(url))
-    address, _, fragment = url.partition("#")
-    address, _, query = address.partition("?")
-    user, at, _ = re.sub(r"^[^/]*//", "", address).partition("/")[0].rpartition("@")
-    for secret, instead in ((f"?{query}", ""), (query, "..."), (f"#{fragment}", ""),
-                            (user + at, ""), (user.partition(":")[2], "...")):
-        words = words.replace(secret, instead) if len(secret) > 3 else words
-    return hide_secrets(words)
-
-
 def _reason(error: Exception) -> str:
+    """Say what went wrong in our own words: those of servers and libraries may hold secrets."""
     import requests
 
     if isinstance(error, requests.HTTPError) and error.response is not None:
-        return f"the server answered {error.response.status_code} {error.response.reason}"
+        return f"the server answered {_status(error.response.status_code)}"
     # silence in the middle of an answer comes as a ConnectionError
     if isinstance(error, requests.Timeout) or "Read timed out" in str(error):
         return "the server did not answer in time"
+    if isinstance(error, requests.TooManyRedirects):
+        return "the server sends us on and on"
+    if isinstance(error, requests.exceptions.ContentDecodingError):
+        return "the server's answer is compressed, and damaged"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return "the connection broke off"
     if isinstance(error, requests.ConnectionError):
         return "the server cannot be reached"
-    return str(error).split("\n")[0]
+    return "it is no http address, or leads to one"
+
+
+def _status(code: int) -> str:
+    """A status with its standard words: `404 Not Found`."""
+    try:
+        return f"{code} {HTTPStatus(code).phrase}"
+    except ValueError:
+        return str(code)

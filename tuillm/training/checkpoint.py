@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from tuillm.errors import TuillmError
-from tuillm.model import read_model, write_model
+from tuillm.model import GPT, read_model, write_model
 from tuillm.model.lora import write_adapter
 from tuillm.model.saving import save_tensors
 from tuillm.store.copying import copy_files, link_or_copy
@@ -50,13 +50,25 @@ def load_checkpoint(trainer: Trainer, folder: Path, *, changed_text: bool = Fals
     if not same and not changed_text:
         raise TuillmError(f"{trainer.corpus.label} is not the text that {folder} has learned",
                           "tuillm runs resume --help says how to go on")
+    model = read_model(folder)
+    _refuse_other_shape(model, trainer, folder)
     try:
-        trainer.load_state(read_model(folder), load_file(folder / TENSORS), numbers)
+        trainer.load_state(model, load_file(folder / TENSORS), numbers)
     except (OSError, SafetensorError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise TuillmError(f"checkpoint {folder} is damaged: {error}") from None
     if not same:
         trainer.change_text()
     return same
+
+
+def _refuse_other_shape(model: GPT, trainer: Trainer, folder: Path) -> None:
+    """Raise TuillmError where the settings ask for another shape than the checkpoint has."""
+    for name in ("n_layer", "n_head", "n_embd", "block_size", "vocab_size"):
+        wanted, there = getattr(trainer.model.config, name), getattr(model.config, name)
+        if wanted != there:
+            raise TuillmError(
+                f"the run's settings make {name} {wanted:,}, and its checkpoint {folder} has "
+                f"{there:,}", "was run.json changed? set it back, or start a new run")
 
 
 def copy_model_files(source: Path, target: Path) -> None:

@@ -1,9 +1,9 @@
 """When a run evaluates, on how much of the held-out text, and what came of it.
 
 Whatever ends a run, its evaluations take at most a twentieth of its time: of a long held-out text
-they take a half, a quarter, an eighth... of its windows, always the same ones. How much is decided
-once, before the first step, from measured speeds, and kept in the checkpoint. Knows the trainer
-only to measure these.
+they take a half, a quarter, an eighth... of its windows, always the same ones, and their samples
+are shorter. How much is decided once, before the first step, from measured speeds, and kept in the
+checkpoint. Knows the trainer only to measure these.
 """
 
 import math
@@ -17,13 +17,20 @@ from tuillm.config import TrainConfig
 from tuillm.training.evaluate import Evaluation, evaluate
 from tuillm.training.machine import autocast
 from tuillm.training.schedule import EVALUATIONS
-from tuillm.training.sizing import fewest_measured, tokens_to_measure, windows_at_once
+from tuillm.training.sizing import (
+    fewest_measured,
+    fewest_sampled,
+    tokens_to_measure,
+    tokens_to_sample,
+    windows_at_once,
+)
 
 if TYPE_CHECKING:
     from tuillm.training.trainer import Trainer
 
 _BRIEF = 0.3
 _TIMED = 8192
+_SAMPLED = 8
 
 
 class Evaluations:
@@ -33,6 +40,7 @@ class Evaluations:
         self._config = config
         self.wanted = False
         self.tokens: int | None = None  # of the held-out text; None until it is decided
+        self.sample_tokens: int | None = None  # of each sample but the last; likewise
         self.best: Evaluation | None = None
         self.best_step = 0
         self._without_gain = 0
@@ -72,14 +80,15 @@ class Evaluations:
 
     def change_text(self) -> None:
         """Forget what was measured on another text: its losses do not compare."""
-        self.tokens, self.best, self._without_gain = None, None, 0
+        self.tokens, self.sample_tokens = None, None
+        self.best, self._without_gain = None, 0
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
         return {
             "best_step": self.best_step, "best": vars(self.best) if self.best else None,
             "tenths": self._tenths, "evals_without_gain": self._without_gain,
-            "eval_tokens": self.tokens,
+            "eval_tokens": self.tokens, "eval_sample_tokens": self.sample_tokens,
         }
 
     def load_state(self, numbers: dict[str, Any]) -> None:
@@ -88,20 +97,28 @@ class Evaluations:
         self.best_step, self._tenths = int(numbers["best_step"]), int(numbers["tenths"])
         self._without_gain = int(numbers["evals_without_gain"])
         self.tokens = numbers.get("eval_tokens")
+        self.sample_tokens = numbers.get("eval_sample_tokens")
 
 
-def choose_tokens(trainer: "Trainer") -> int:
-    """Return how many tokens of its held-out text a run evaluates on; takes a second at most.
+def choose_tokens(trainer: "Trainer") -> tuple[int, int]:
+    """Return how many tokens of its held-out text a run evaluates on, and how many it samples.
 
-    Nothing is measured where the text is short, and the run goes on as if nothing had been.
+    Takes a second at most. Nothing is measured where both are few, and the run goes on as if
+    nothing had been.
     """
-    held_out, parameters = len(trainer.tokens.val) - 1, trainer.model.parameter_count
-    if held_out <= fewest_measured(parameters):
-        return held_out
-    config, token = trainer.config, token_seconds(trainer)
+    config, parameters = trainer.config, trainer.model.parameter_count
+    held_out, wanted = len(trainer.tokens.val) - 1, config.sample_tokens
+    long_text, long_samples = held_out > fewest_measured(parameters), (
+        wanted > fewest_sampled(parameters))
+    if not (long_text or long_samples):
+        return held_out, wanted
     step = _step_seconds(trainer) if config.max_steps or config.eval_interval else 0.0
-    return tokens_to_measure(config, held_out, parameters, trainer.model.config.block_size,
-                             step, token)
+    if long_text:
+        held_out = tokens_to_measure(config, held_out, parameters, trainer.model.config.block_size,
+                                     step, token_seconds(trainer))
+    if long_samples:
+        wanted = tokens_to_sample(config, parameters, step, sampled_seconds(trainer))
+    return held_out, wanted
 
 
 def token_seconds(trainer: "Trainer") -> float:
@@ -111,6 +128,11 @@ def token_seconds(trainer: "Trainer") -> float:
     part = val[: max(min(at_once * width, _TIMED) // width, 1) * width + 1]
     return duration(lambda: evaluate(trainer.model, part, 1, trainer.tokenizer,
                                      dtype=trainer.looking_dtype)) / (len(part) - 1)
+
+
+def sampled_seconds(trainer: "Trainer") -> float:
+    """Return the seconds that a token of a sample takes, measured on a few."""
+    return duration(lambda: trainer.sample(_SAMPLED)) / _SAMPLED
 
 
 def _step_seconds(trainer: "Trainer") -> float:

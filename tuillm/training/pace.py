@@ -12,13 +12,12 @@ from tuillm.training.cautions import cautions, memory_caution
 from tuillm.training.facts import shape_for
 from tuillm.training.memory import RECOMPUTED, plan_memory
 from tuillm.training.schedule import EVALUATIONS
-from tuillm.training.sizing import measured_note, tokens_to_measure
+from tuillm.training.sizing import measured_note, tokens_to_measure, tokens_to_sample
 
 _SECONDS = 1.2
 _SLOW = 2.5
 # of what a bare matrix product reaches; measured on models of 2 to 120 million parameters
 _EFFICIENCY = 0.4
-_SAMPLE = 8
 
 
 def probe(config: TrainConfig, seen: Forecast) -> Forecast:
@@ -106,17 +105,17 @@ def _flops_per_step(config: TrainConfig, seen: Forecast) -> int:
 def _measure(config: TrainConfig, expected: float) -> tuple[float, float, str]:
     """Return the seconds of a step and of an evaluation with its sample, and on how much that is.
     """
-    from tuillm.training.evaluations import duration, token_seconds
+    from tuillm.training.evaluations import sampled_seconds, token_seconds
     from tuillm.training.trainer import Trainer
 
     # of a long step of many equal passes, one pass tells enough
     passes = config.grad_accum_steps if expected < _SECONDS else 1
-    trainer = Trainer.from_config(config.model_copy(update={
-        "grad_accum_steps": passes, "sample_tokens": min(config.sample_tokens, _SAMPLE)}))
+    trainer = Trainer.from_config(config.model_copy(update={"grad_accum_steps": passes}))
     each = trainer.probe(_SECONDS) / passes
     step, token = each * config.grad_accum_steps, token_seconds(trainer)
     held_out, model = len(trainer.tokens.val) - 1, trainer.model
     measured = tokens_to_measure(config, held_out, model.parameter_count, model.config.block_size,
                                  step, token)
-    sampling = duration(trainer.sample) * config.sample_tokens / _SAMPLE
-    return step, measured * token + sampling, measured_note(measured, held_out)
+    each_sampled = sampled_seconds(trainer) if config.sample_tokens else 0.0
+    sampled = tokens_to_sample(config, model.parameter_count, step, each_sampled or 1.0)
+    return step, measured * token + sampled * each_sampled, measured_note(measured, held_out)

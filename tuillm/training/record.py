@@ -60,7 +60,7 @@ class Recorder:
 
     def __init__(
         self, trainer: Trainer, run: Run, *, replace: bool = False, resume: bool = False,
-        extend: int = 0, changed_text: bool = False, say: Callable[[str], None] = lambda line: None,
+        changed_text: bool = False, say: Callable[[str], None] = lambda line: None,
         tell: Callable[[StepMetrics], None] = lambda metrics: None,
     ) -> None:
         """`say` is told in a line what happens, which the worker prints into the run's log.
@@ -69,7 +69,7 @@ class Recorder:
         """
         me, before = this_process(), run.status()
         self._trainer, self._run = trainer, run
-        self._replace, self._resume, self._more_steps = replace, resume, extend
+        self._replace, self._resume, self._more_steps = replace, resume, 0
         self._changed_text = changed_text
         self._say, self._tell = say, tell
         self._published = before.model
@@ -144,6 +144,7 @@ class Recorder:
                     self._publish()
                 remove_folder(self._run.best)
         self._describe()
+        self._read_control()
         self._extend()
         self._trainer.measure_before()
         if before := self._trainer.before:
@@ -308,6 +309,8 @@ class Recorder:
 
     def _write(self, **update: Any) -> None:
         update["heartbeat"] = time.time()
+        if not self._more_steps:  # else an extension was asked for that is not in a checkpoint yet
+            update["control_read"] = self._control_offset
         if update.get("state", "preparing") != "preparing":
             update["doing"] = ""
         self._status = Status.model_validate(self._status.model_dump() | update)

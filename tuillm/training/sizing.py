@@ -19,6 +19,9 @@ _SIDES = {"c_attn": (1, 3), "attn.c_proj": (1, 1), "c_fc": (1, 4), "mlp.c_proj":
 _TURNED = 120_000_000
 _ANYWAY, _MOST_ANYWAY = 4 * 10**9, 4096  # parameters times tokens, and tokens
 _CAREFUL = 0.8
+# of the time for evaluations, what samples take; and the tokens that a sample has anyway
+_SAMPLES = 0.2
+_LEAST_SAMPLE, _MOST_SAMPLE = 8, 40
 
 
 def window_for(wanted: int, length: int, what: str = "block_size shrinks") -> tuple[int, str]:
@@ -53,24 +56,46 @@ def fewest_measured(parameters: int) -> int:
     return min(_MOST_ANYWAY, _ANYWAY // max(parameters, 1))
 
 
+def fewest_sampled(parameters: int) -> int:
+    """The tokens that a sample has whatever its share: well under a tenth of a second's work."""
+    return min(max(_LEAST_SAMPLE, _ANYWAY // (4 * max(parameters, 1))), _MOST_SAMPLE)
+
+
 def tokens_to_measure(
     config: TrainConfig, held_out: int, parameters: int, window: int, step: float, token: float
 ) -> int:
     """How many of the `held_out` tokens each evaluation looks at, in whole windows.
 
-    All of them, or a half, a quarter... so that all evaluations together take EVAL_SHARE of the
-    run at most, samples apart. `step` is the seconds of a step (0 where only the clock counts),
-    `token` those of a token in an evaluation; some are left for a machine that becomes busier.
+    All of them, or a half, a quarter... so that all evaluations together, with their samples,
+    take EVAL_SHARE of the run at most. `step` is the seconds of a step (0 where only the clock
+    counts), `token` those of a token in an evaluation; some are left for a machine that becomes
+    busier.
     """
-    limits = [step * config.max_steps] if config.max_steps else []
-    limits += [60 * config.minutes] if config.minutes else []
-    seconds = min(limits)
-    times = EVALUATIONS if not config.eval_interval else seconds / step / config.eval_interval
-    affordable = _CAREFUL * EVAL_SHARE * seconds / max(times, 1) / token
+    share = 1 - _SAMPLES if config.sample_tokens else 1
+    affordable = share * _seconds_each(config, step) / token
     measured = held_out
     while measured > max(affordable, fewest_measured(parameters), window):
         measured //= 2
     return held_out if measured == held_out else max(measured // window, 1) * window
+
+
+def tokens_to_sample(config: TrainConfig, parameters: int, step: float, token: float) -> int:
+    """How many tokens the sample at each evaluation has, but for the last, which has them all.
+
+    `sample_tokens`, or fewer where samples would take more than their part of EVAL_SHARE. `step`
+    is the seconds of a step (0 where only the clock counts), `token` those of a sampled token.
+    """
+    affordable = int(_SAMPLES * _seconds_each(config, step) / token)
+    return min(config.sample_tokens, max(affordable, fewest_sampled(parameters)))
+
+
+def _seconds_each(config: TrainConfig, step: float) -> float:
+    """The seconds that one evaluation with its sample may take, given those of a step."""
+    limits = [step * config.max_steps] if config.max_steps else []
+    limits += [60 * config.minutes] if config.minutes else []
+    seconds = min(limits)
+    times = EVALUATIONS if not config.eval_interval else seconds / step / config.eval_interval
+    return _CAREFUL * EVAL_SHARE * seconds / max(times, 1)
 
 
 def measured_note(measured: int, held_out: int) -> str:

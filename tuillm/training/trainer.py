@@ -184,9 +184,10 @@ class Trainer(metaclass=Answering):
 
         The time is not the run's. Nothing is done a second time.
         """
-        if self.evaluations.tokens is None:
+        if self.evaluations.tokens is None or self.evaluations.sample_tokens is None:
             with self.clock.stopped():
-                self.evaluations.tokens = choose_tokens(self)
+                tokens, self.evaluations.sample_tokens = choose_tokens(self)
+                self.evaluations.tokens = self.evaluations.tokens or tokens
         self._say_measured()
         if self.config.init_from is not None and not self.step and not self.before:
             with self.clock.stopped():
@@ -225,16 +226,20 @@ class Trainer(metaclass=Answering):
                         self.interrupted, most=self.evaluations.tokens, dtype=self.looking_dtype,
                         left_out=self.tokens.left_out_bytes)
 
-    def sample(self) -> str:
-        """Return text that continues `sample_prompt`, always with the same seed."""
-        if not self.config.sample_tokens:
+    def sample(self, tokens: int | None = None) -> str:
+        """Return text that continues `sample_prompt`, always with the same seed.
+
+        `tokens` is its length, at most `sample_tokens`, which it is where nothing is given.
+        """
+        length = self.config.sample_tokens if tokens is None else tokens
+        if not length:
             return ""
-        config = SamplingConfig(max_new_tokens=self.config.sample_tokens, seed=self.config.seed)
+        config = SamplingConfig(max_new_tokens=length, seed=self.config.seed)
         self.model.eval()
         self._sampler.context.truncate(0)
         with autocast(self.device, self.looking_dtype):
-            tokens = self._sampler.stream(self.config.sample_prompt, config)
-            text = "".join(token.text for token in tokens)
+            drawn = self._sampler.stream(self.config.sample_prompt, config)
+            text = "".join(token.text for token in drawn)
         self.model.train()
         return text
 
@@ -302,7 +307,7 @@ class Trainer(metaclass=Answering):
             self.evaluations.wanted = False
             evaluation = self.evaluate()
             gained = evaluation is not None and self.evaluations.note(evaluation, self.step)
-            sample = self.sample()
+            sample = self.sample(None if over else self.evaluations.sample_tokens)
             over = over or self.progress >= 1
         tokens = self.config.batch_size * self.config.grad_accum_steps * self.window
         elapsed, progress = self.clock.seconds, 1.0 if over else progress

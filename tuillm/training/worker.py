@@ -1,7 +1,7 @@
 """`python -m tuillm.training.worker RUN_FOLDER [OPTIONS]`: one run, one process.
 
-Options: --resume from the last checkpoint, --extend STEPS, --replace a model of the same name,
---changed-text: the text may be another one than the checkpoint's.
+Options: --resume from the last checkpoint, --replace a model of the same name, --changed-text: the
+text may be another one than the checkpoint's.
 
 Reads the run folder's settings, trains, and leaves everything in the folder. SIGTERM asks for
 an orderly end, as a `stop` in the control file does.
@@ -34,7 +34,6 @@ def main(arguments: list[str]) -> int:
 
 
 def _work(run: Run, arguments: list[str]) -> int:
-    steps = arguments[arguments.index("--extend") + 1] if "--extend" in arguments else 0
     try:
         for folder in (run.path, cache_dir() / "tokens"):
             clear_leftovers(folder, before=True)
@@ -45,7 +44,7 @@ def _work(run: Run, arguments: list[str]) -> int:
         _say(f"failed: {error}")
         return error.exit_code
     recorder = Recorder(trainer, run, replace="--replace" in arguments,
-                        resume="--resume" in arguments, extend=int(steps),
+                        resume="--resume" in arguments,
                         changed_text="--changed-text" in arguments, say=_say)
     try:
         recorder.run()
