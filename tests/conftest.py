@@ -19,6 +19,18 @@ import tuillm  # noqa: F401  (before torch: it tells OpenMP's threads not to spi
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Let all but the first cases of a test that is marked `everyday(N)` be slow ones."""
+    seen = {}
+    for item in items:
+        if mark := item.get_closest_marker("everyday"):
+            name = item.nodeid.partition("[")[0]
+            seen[name] = seen.get(name, 0) + 1
+            if seen[name] > mark.args[0]:
+                item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
     """An empty data directory; nothing of the person's own is seen or touched."""
@@ -27,7 +39,11 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("TUILLM_NICE", "0")  # workers that tests wait for give way to nobody
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path / "no-tiktoken-cache"))
-    return folder
+    yield folder
+    threads = sys.modules.get("tuillm.generation.threads")
+    if threads and threads._most:  # a command that was called here has let it choose threads
+        threads.torch.set_num_threads(threads._most)
+        threads._most = None
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ ALLOWED = {
     # what a person types or sees, on every layer: paths, addresses, JSON
     "user_paths": {"errors"},
     "urls": set(),
-    "json_text": set(),
+    "json_text": {"errors"},
     "typed_files": {"errors"},
     # the streams and the terminal that the shell gives us; all front ends go through it
     "terminal": {"errors"},

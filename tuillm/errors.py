@@ -86,13 +86,17 @@ def one_line(text: str) -> str:
     return " ".join(printable(text).split())
 
 
-def brief(value: object, most: int = 80) -> str:
+def brief(value: object) -> str:
     """Return `repr(value)`, the middle of a long one left out: a refused value in one line."""
     try:
-        text = repr(value)
+        return shorten(repr(value))
     except (ValueError, RecursionError):  # more digits than Python prints, or nested too deeply
         return f"that {type(value).__name__}"
-    return text if len(text) <= most else f"{text[:most // 2]}...{text[-most // 4:]}"
+
+
+def shorten(text: str) -> str:
+    """Return a text of at most 80 characters, the middle of a longer one left out."""
+    return text if len(text) <= 80 else f"{text[:40]}...{text[-20:]}"
 
 
 def _letters(word: str) -> str:

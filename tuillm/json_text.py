@@ -7,6 +7,8 @@ import json
 import math
 from typing import Any
 
+from tuillm.errors import printable
+
 
 def to_json(value: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:
     """Return `value` as JSON text that encodes to UTF-8 whatever it holds.
@@ -20,6 +22,14 @@ def to_json(value: Any, *, indent: int | None = None, ascii_only: bool = False) 
     except UnicodeEncodeError:
         text = json.dumps(finite(value), indent=indent, allow_nan=False)
     return text
+
+
+def shown_json(value: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:
+    """Return `value` as JSON text in which what acts on a terminal is escaped, too."""
+    text = to_json(value, indent=indent, ascii_only=ascii_only)
+    if printable(text) == text:
+        return text
+    return "".join(one if printable(one) else f"\\u{ord(one):04x}" for one in text)
 
 
 def finite(value: Any) -> Any:

@@ -12,6 +12,10 @@ _SECRETS = re.compile(r"//[^/?#]*@|[?#].*", re.DOTALL)
 # the variable in which a process hands on, as JSON, what stored addresses were before
 ADDRESSES = "TUILLM_ADDRESSES"
 _KEPT = re.compile(r"([^?#]*)#kept=([0-9a-f]{16})")
+_AUTHORITY = re.compile(r"[^/?#]*")
+# with or without a user: the name of a host, as a rule, has a dot
+_HOST = re.compile(r"(?:.*@)?(?:\[[0-9a-f:.]+\]|[\w-]+(?:\.[\w-]+)+|localhost|[\w-]+(?=:\d))"
+                   r"(?::\d*)?", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,30}$", re.IGNORECASE)
 # what a sentence ends or brackets an address with
 _AROUND = "'\"<>)]}.,:;"
@@ -30,9 +34,8 @@ def public_url(url: str) -> str:
     if "://" not in url:
         return url
     scheme, _, rest = url.partition("://")
-    before, at, behind = rest.rpartition("@")
-    host = before.partition("/")[0].partition("?")[0].partition("#")[0]
-    if at and ":" in host and not host.rpartition(":")[2].isdigit():
+    host, behind = _AUTHORITY.match(rest)[0], rest.rpartition("@")[2]  # type: ignore[index]
+    if not _HOST.fullmatch(host) and ":" in host and "@" in rest:
         url = f"{scheme}://{behind}"  # a password that was not escaped may hold any mark
     try:
         parts = urlsplit(url)
@@ -43,7 +46,8 @@ def public_url(url: str) -> str:
 
 def has_secrets(url: str) -> bool:
     """Whether an address has parts that `public_url` leaves out."""
-    return public_url(url) != url
+    scheme, mark, rest = url.partition("://")
+    return public_url(url) != f"{scheme.lower()}{mark}{rest}"
 
 
 def address_key(url: str) -> str:

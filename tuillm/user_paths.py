@@ -7,7 +7,7 @@ import errno
 import os
 from pathlib import Path
 
-from tuillm.errors import UsageError
+from tuillm.errors import UsageError, shorten
 from tuillm.urls import is_url, public_url
 
 _HINTS = {
@@ -30,19 +30,19 @@ def user_path(text: str | os.PathLike[str]) -> Path:
     if "\0" in typed:
         raise UsageError(f"{typed!r} is no path", "a path cannot hold a NUL character")
     if is_url(typed):
-        raise UsageError(f"{_short(public_url(typed))} is an address, and this must be a path",
+        raise UsageError(f"{shorten(public_url(typed))} is an address, and this must be a path",
                          "fetch it first, or name a file or folder on this machine")
     path = Path(os.path.expanduser(typed))
     try:
         os.stat(path)
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.ENOTDIR):
-            raise UsageError(f"cannot look at {_short(typed)}: {error.strerror}",
+            raise UsageError(f"cannot look at {shorten(typed)}: {error.strerror}",
                              _HINTS.get(error.errno or 0, "")) from None
         if typed.startswith("~") and str(path) == str(Path(typed)):
             user = typed[1:].partition("/")[0]
-            raise UsageError(f"{_short(typed)}: there is no user {_short(user)!r} here",
-                             f"a file of that name: ./{_short(typed)}") from None
+            raise UsageError(f"{shorten(typed)}: there is no user {shorten(user)!r} here",
+                             f"a file of that name: ./{shorten(typed)}") from None
     return path
 
 
@@ -61,7 +61,3 @@ def current_folder() -> Path:
         return Path.cwd()
     except OSError:
         return Path(os.path.expanduser("~"))
-
-
-def _short(text: str, most: int = 80) -> str:
-    return text if len(text) <= most else f"{text[:most // 2]}...{text[-most // 4:]}"

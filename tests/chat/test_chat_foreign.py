@@ -2,11 +2,13 @@
 
 import math
 
+import pytest
 from foreign import foreign
 from safetensors.torch import load_file, save_file
 from talking import Talk
 
 
+@pytest.mark.slow
 def test_a_context_that_fills_up_with_a_padded_table(tmp_path, request):
     """Rows beyond the vocabulary end no chat, however often the context has to be cut."""
     folder, _ = foreign(tmp_path / "padded", ends=(1, 2))
@@ -18,6 +20,7 @@ def test_a_context_that_fills_up_with_a_padded_table(tmp_path, request):
     assert "NaN" not in chat.text
 
 
+@pytest.mark.slow
 def test_weights_of_nan_are_told_and_the_chat_lives(tmp_path, request):
     """One line instead of a reply; what needs no reply still works."""
     folder, _ = foreign(tmp_path / "broken")

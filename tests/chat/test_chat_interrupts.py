@@ -151,6 +151,7 @@ def long_one(model):
     return save_session(to_saved(session, find_model(model))).head.id
 
 
+@pytest.mark.slow
 def test_a_handful_of_storms(storms):
     """While it loads, speaks, saves, and at the prompt: the chat lives, nothing is lost."""
     made = storms(SEED)

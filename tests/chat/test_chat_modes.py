@@ -57,6 +57,7 @@ def test_modes_change_within_a_session(model, config):
     assert session.text.endswith("\nThe end") and session.tree.head_node.text == "The end"
 
 
+@pytest.mark.slow
 def test_a_template_that_ends_in_a_blank(line_folder, config):
     """The blank at the end of a template is read as the beginning of the reply's first word."""
     line = "Marda said that the ferryboat was resolved and the lamplighter agreed. "

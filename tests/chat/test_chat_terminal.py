@@ -36,6 +36,7 @@ def test_a_reply_streams_and_the_toolbar_shows_the_figures(talk):
                         small.toolbar)
 
 
+@pytest.mark.slow
 def test_every_setting_is_set_shown_and_checked(chat):
     """/set changes each setting, /show tells all; a wrong value or name gets one line."""
     for name, (typed, shown) in SETTINGS.items():
@@ -55,6 +56,7 @@ def test_every_setting_is_set_shown_and_checked(chat):
     assert chat.wait_end() == 0
 
 
+@pytest.mark.slow
 def test_what_is_set_holds_for_the_next_reply(chat):
     """Stop strings end a reply and are not shown; max_new_tokens bounds it; 0 repeats itself."""
     whole = chat.say("Marda said")
@@ -72,6 +74,7 @@ def test_what_is_set_holds_for_the_next_reply(chat):
     assert chat.say("Marda said") == short and 0 < len(short) < 40
 
 
+@pytest.mark.slow
 def test_profiles_are_chosen_saved_and_removed(chat, talk):
     """Shipped profiles and the person's own, which the next chat with the model has too."""
     chat.say("/set top_k 7")
@@ -118,6 +121,7 @@ def test_keys_steer_a_reply_while_it_streams(chat, kept):
                             {"temperature": 0.9}] and reply["stopped"] is True
 
 
+@pytest.mark.slow
 def test_a_reply_far_past_the_context_says_what_fell_out_of_view(chat):
     """800 tokens with a context of 32: it goes on, the meter stays in bounds, a line tells."""
     chat.say("/set max_new_tokens 800")
@@ -148,6 +152,7 @@ def test_ctrl_c_stops_the_reply_and_not_the_program(chat):
     assert chat.wait_end() == 0
 
 
+@pytest.mark.slow
 def test_modes(chat):
     """/mode chat takes turns by a transcript, /mode completion goes back; others are refused."""
     assert "though it was not made for it" in chat.say("/mode chat")
@@ -159,6 +164,7 @@ def test_modes(chat):
     assert "You: Who are you?" in page and "Model:" in page, "what the last reply was drawn from"
 
 
+@pytest.mark.slow
 def test_a_model_with_a_template_answers_from_the_start(talk, home, model):
     """Its stop strings end a turn, and the line at the start says that it answers."""
     import json
@@ -173,6 +179,7 @@ def test_a_model_with_a_template_answers_from_the_start(talk, home, model):
         assert "e" not in chat.say(question).partition("fell out")[0].partition("32 tok")[0]
 
 
+@pytest.mark.slow
 def test_another_model_goes_on_with_the_text(chat, letters, home, kept):
     """/model switches in place, to another tokenizer too; one that is missing or broken does not.
 
@@ -195,6 +202,7 @@ def test_another_model_goes_on_with_the_text(chat, letters, home, kept):
     assert chat.say("").strip()
 
 
+@pytest.mark.slow
 def test_themes_are_changed_and_kept(chat, talk):
     """/theme colours the prompt from now on, in the next chat too; a wrong name lists them."""
     def color():
@@ -210,6 +218,7 @@ def test_themes_are_changed_and_kept(chat, talk):
     assert color() == after
 
 
+@pytest.mark.slow
 def test_help_is_one_screenful(chat, talk):
     """All commands and keys stand on 24 rows of 80; one command is explained by its name."""
     from tuillm.chat.commands import COMMANDS

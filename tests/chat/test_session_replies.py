@@ -82,6 +82,7 @@ def test_replies_equal_a_reference_without_cache(talker, config, block, count, n
     assert session.used == (len(folded(expected, n_keep, block)), block)
 
 
+@pytest.mark.everyday(6)
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("mode", ["completion", "chat"])
 def test_interrupted_and_taken_up_again(talker, config, place, mode):

@@ -46,6 +46,7 @@ def reference(transformers, folder, stride=None):
     return nats, end
 
 
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("stride", [None, 5, 31, 1000])
 def test_figures_are_those_of_transformers(transformers, model, home, text, stride):
     """Loss, perplexity and bits per byte equal a plain computation, windows overlapping or not."""
@@ -59,6 +60,7 @@ def test_figures_are_those_of_transformers(transformers, model, home, text, stri
     assert found["bytes"] == len(TEXT.encode())
 
 
+@pytest.mark.slow
 def test_several_models_make_a_table(model, home, text):
     """One row a model in the order typed; the same text twice gives the same figures."""
     lines = tuillm("eval", model, home / "models" / model, text).splitlines()
@@ -67,6 +69,7 @@ def test_several_models_make_a_table(model, home, text):
     assert first[:5] == second[:5] and first[0] == "book"
 
 
+@pytest.mark.slow
 def test_the_held_out_part_alone(model, text):
     """--val-fraction measures the end of the text only."""
     (found,) = json.loads(tuillm("eval", model, text, "--val-fraction", "0.25", "--json"))
@@ -74,6 +77,7 @@ def test_the_held_out_part_alone(model, text):
     assert found["bytes"] == len(TEXT[int(len(TEXT) * 0.75):].encode()) < whole["bytes"] / 3
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize(("arguments", "words"), [
     (["nix"], "wants a model and a text"),
     (["nix", "{text}"], "no model named 'nix'"),
@@ -91,6 +95,7 @@ def test_bad_input_gets_one_line(model, text, arguments, words):
     assert words in done.stderr and done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_characters_that_a_model_cannot_write_are_told_and_paid_for(home, text, tmp_path):
     """Of a text half in letters that a vocabulary lacks, the figure is no better than blind guess.
     """

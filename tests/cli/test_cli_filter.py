@@ -35,6 +35,7 @@ def tokens_of(output):
     return tokens
 
 
+@pytest.mark.slow
 def test_one_seed_gives_one_text_by_every_way(model, tmp_path):
     """chat and generate, as text and as JSON, from stdin and from a file, alone and with others."""
     (tmp_path / "prompt.txt").write_text("Marda said", encoding="utf-8")
@@ -57,6 +58,7 @@ def test_one_seed_gives_one_text_by_every_way(model, tmp_path):
     assert figures(stats) | {"tokens": "60", "finish": "length,length"} == figures(stats)
 
 
+@pytest.mark.slow
 def test_each_of_several_stop_strings_ends_the_reply(model):
     """Whichever comes first counts, and is not part of the text."""
     text, _ = tuillm("generate", model, *COMMON, "-p", "Marda", "--no-echo")
@@ -66,6 +68,7 @@ def test_each_of_several_stop_strings_ends_the_reply(model):
     assert cut == text[: text.index(stop)] + "\n" and figures(stats)["finish"] == "stop"
 
 
+@pytest.mark.slow
 def test_a_filter_begins_from_nothing_and_takes_no_offence_at_a_closed_pipe(model):
     """No stdin at all means a newline; `| head` ends it without a word."""
     line = f"{sys.executable} -m tuillm chat {model} --seed 3 -n 2000 --json"
@@ -74,6 +77,7 @@ def test_a_filter_begins_from_nothing_and_takes_no_offence_at_a_closed_pipe(mode
     assert len(tokens_of(done.stdout)) == 2 and done.stderr == ""
 
 
+@pytest.mark.slow
 def test_a_model_with_a_template_answers_in_its_turn(model, home):
     """The message is put into the template, and what begins the next turn ends the reply."""
     from tuillm.text import load_tokenizer
@@ -97,6 +101,7 @@ def test_on_a_terminal_the_options_of_a_filter_are_refused(terminal, home, optio
     assert opened.wait_end() == 2
 
 
+@pytest.mark.slow
 def test_a_removed_folder_is_no_obstacle(model, tmp_path):
     """Without a current folder torch's libraries cannot be loaded; generate still answers."""
     gone = tmp_path / "gone"

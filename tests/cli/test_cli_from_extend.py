@@ -19,6 +19,7 @@ def story(tmp_path, book_text):
     return path
 
 
+@pytest.mark.slow
 def test_a_model_is_grown_from_another_and_extended(model, story):
     """--from starts from a model and says how good it was; extend lets the run go on."""
     done = tuillm("train", story, "--from", model, "--max-steps", 6, "--sample-tokens", 4)
@@ -71,6 +72,7 @@ def test_an_active_run_is_asked(book):
     assert [(row["request"], row["steps"]) for row in rows] == [("extend", 20), ("extend", 1000)]
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize(("arguments", "code", "words"), [
     (["train", "BOOK", "--from", "bok"], 1, "no model named 'bok' (did you mean 'book'?)"),
     (["train", "BOOK", "--from", "book", "--n-layer", "6"], 2,

@@ -45,6 +45,7 @@ def test_export_for_other_programs(model, tmp_path):
         typed("export", model, tmp_path / "x", "--to", "ggfu")
 
 
+@pytest.mark.slow
 def test_what_cannot_come_in(home, book):
     """A text is no model: one line, and the registry stays empty."""
     assert "no model that tuillm reads" in one_line(tuillm("import", book))

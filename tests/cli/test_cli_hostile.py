@@ -148,12 +148,14 @@ def test_the_walk_visits_every_verb():
                                             and line[0] in runs_command.commands}
 
 
+@pytest.mark.everyday(4)
 @pytest.mark.parametrize("verb", COMMANDS)
 def test_piped(verb, walk, tmp_path):
     """Piped, not a single control character comes out, and one line says what is wrong."""
     _check_piped(*walk(verb, VISITS[verb], piped=True), tmp_path)
 
 
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("verb", [
     verb if verb in ("list", "show", "rm", "pull") else pytest.param(verb, marks=pytest.mark.slow)
     for verb in COMMANDS])

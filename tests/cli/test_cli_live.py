@@ -26,6 +26,7 @@ def long_run(terminal, book):
     until(lambda: run.status().state not in ("preparing", "running", "paused"))
 
 
+@pytest.mark.slow
 def test_the_live_view_shows_curve_figures_and_sample(terminal, book):
     """On a terminal one sees the curve, the figures, the progress and a sample, then the end."""
     opened = terminal("train", book, "--preset", "nano")
@@ -48,6 +49,7 @@ def test_ctrl_c_once_stops_saves_and_publishes(long_run):
     assert (status.state, status.model) == ("stopped", "book")
 
 
+@pytest.mark.slow
 def test_ctrl_c_twice_leaves_the_run_going(long_run, terminal):
     """Two Ctrl-C leave; the run goes on, and `runs attach` shows it again."""
     long_run.interrupt()
@@ -63,6 +65,7 @@ def test_ctrl_c_twice_leaves_the_run_going(long_run, terminal):
     again.wait(lambda text: "running" in text and "┤" in text)
 
 
+@pytest.mark.slow
 def test_pause_resume_and_stop_from_another_terminal(long_run):
     """`tuillm runs pause | resume | stop` steer a run that another terminal watches."""
     from test_cli_verbs import tuillm

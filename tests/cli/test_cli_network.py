@@ -34,6 +34,7 @@ def tuillm(home, *arguments, **environment):
     return done.stderr
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize("name, value", [
     ("HF_HUB_DOWNLOAD_TIMEOUT", "abc"), ("HF_HUB_ETAG_TIMEOUT", "1.5s"),
     ("HF_HUB_DOWNLOAD_TIMEOUT", "-3"), ("HF_HUB_DOWNLOAD_TIMEOUT", ""),
@@ -50,6 +51,7 @@ def test_pulls(home, name, value):
         home, "pull", "gpt2", **{name: value})
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("name, value, url", [
     pytest.param("ALL_PROXY", SOCKS, "http://a.invalid/b.txt", marks=WITHOUT_SOCKS),
     pytest.param("HTTPS_PROXY", SOCKS, "https://a.invalid/b.txt", marks=WITHOUT_SOCKS),

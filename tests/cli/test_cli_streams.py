@@ -34,6 +34,7 @@ def house(home):
     return named_home(home)
 
 
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("environment", [
     {"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "ascii:strict"},
     {"PYTHONIOENCODING": "latin-1"}, {"PYTHONIOENCODING": "utf-16"},
@@ -74,6 +75,7 @@ def test_a_terminal_of_another_encoding(house, terminal, environment):
     assert screen.wait_end() == 0
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize("line", ["list", "--help", "--version", "show plain --json", "runs",
                                   "generate plain -n 3", "rename plain other", "train x.txt"])
 def test_stdout_is_closed(house, line):
@@ -102,6 +104,7 @@ def test_stdin_is_closed(house, model):
     assert done.returncode == 1
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("line", [
     "list", "list --json", "runs", f"show {NAME}", "--help", "train --help", "show plain --json",
     "runs attach plain-1", "runs attach plain-1 --json-lines", "presets", "--version"])
@@ -112,6 +115,7 @@ def test_a_reader_that_leaves(house, line):
         assert done.returncode == 0 and not done.stderr, (reader, done)
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("line", ["list", "--help", "show plain --json", "runs"])
 def test_a_full_disk_behind_stdout(house, line):
     """Where stdout cannot be written, one line says why."""

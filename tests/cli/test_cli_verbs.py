@@ -45,6 +45,7 @@ def test_train_grows_a_model_and_says_how_to_talk_to_it(book, home):
         ("book-1", "finished", "book")]
 
 
+@pytest.mark.slow
 def test_json_lines_tell_every_step(book):
     """`--json-lines` prints one object a step, then the state with the published model."""
     done = tuillm("train", book, "--preset", "nano", "--max-steps", 12, "--json-lines")
@@ -55,6 +56,7 @@ def test_json_lines_tell_every_step(book):
     assert any(event["event"] == "sample" and event["text"] for event in events)
 
 
+@pytest.mark.slow
 def test_settings_come_from_file_and_command_line(book, tmp_path):
     """A TOML file overrides the preset, what is typed overrides the file; run.json has it all."""
     (tmp_path / "run.toml").write_text('preset = "nano"\nn_embd = 32\nmax_steps = 5\n')
@@ -64,6 +66,7 @@ def test_settings_come_from_file_and_command_line(book, tmp_path):
     assert (config["preset"], config["n_embd"], config["max_steps"]) == ("nano", 32, 3)
 
 
+@pytest.mark.slow
 def test_generate_is_repeatable_and_reads_prompts_from_anywhere(model, tmp_path):
     """One seed gives one text; FILE: and - stand for the prompt in a file and on stdin."""
     (tmp_path / "prompt.txt").write_text("Marda said", encoding="utf-8")
@@ -81,6 +84,7 @@ def test_generate_is_repeatable_and_reads_prompts_from_anywhere(model, tmp_path)
     assert "Marda said" + bare == typed.stdout
 
 
+@pytest.mark.slow
 def test_generate_starts_from_nothing(model):
     """Without a prompt the text begins after a newline."""
     done = tuillm("generate", model, "-n", 20, "--seed", 3)
@@ -112,6 +116,7 @@ def test_removing_asks_on_a_terminal(model, home, terminal):
     assert screen.wait_end() == 0 and "removed book" in screen.text
 
 
+@pytest.mark.slow
 def test_a_full_disk_behind_stdout_gets_one_line(model):
     """Where stdout cannot be written, one line says why."""
     with open("/dev/full", "w") as full:
@@ -120,6 +125,7 @@ def test_a_full_disk_behind_stdout_gets_one_line(model):
     assert done.returncode == 1 and "No space left" in one_line(done)
 
 
+@pytest.mark.slow
 def test_a_damaged_model_is_named_and_the_others_listed(model, home):
     """Cut weights and broken JSON show up as damaged; the rest of the registry stays usable."""
     for name in ("cut", "torn"):
@@ -134,6 +140,7 @@ def test_a_damaged_model_is_named_and_the_others_listed(model, home):
     assert "damaged" in one_line(tuillm("chat", "torn"))
 
 
+@pytest.mark.everyday(8)
 @pytest.mark.parametrize(("arguments", "code", "words"), [
     (["trian"], 2, "did you mean 'train'?"),
     (["train"], 2, "no text was named"),
@@ -165,6 +172,7 @@ def test_what_is_typed_wrongly_gets_one_line(arguments, code, words, book, home)
     assert leftovers(home) == []
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize(("content", "words"), [
     (b"", "is empty"),
     (b"  \n\n ", "is empty"),
@@ -180,6 +188,7 @@ def test_a_text_that_cannot_be_learned_from_gets_one_line(content, words, tmp_pa
     assert leftovers(home) == []
 
 
+@pytest.mark.slow
 def test_a_taken_name_is_refused_and_replaced_only_on_request(model, book):
     """Training never overwrites a model by surprise."""
     assert "already exists" in one_line(tuillm("train", book, "--preset", "nano"))
@@ -195,6 +204,7 @@ def test_an_unwritable_data_directory_gets_one_line(book, tmp_path):
     assert "cannot write to" in line and "TUILLM_HOME" in line
 
 
+@pytest.mark.slow
 def test_a_device_that_is_not_there_gets_one_line(model):
     """Asking for a GPU on a machine without one says what there is."""
     import torch
@@ -216,6 +226,7 @@ def test_every_setting_is_an_option_of_train():
     assert all(name in done.stdout for name in PRESETS)
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_early_is_no_error(model):
     """`tuillm generate ... | head -c 10` ends quietly."""
     command = f"{sys.executable} -m tuillm generate {model} -n 2000 --seed 1 | head -c 10"
@@ -223,6 +234,7 @@ def test_a_reader_that_leaves_early_is_no_error(model):
     assert len(done.stdout) == 10 and done.stderr == ""
 
 
+@pytest.mark.slow
 def test_demo_grows_its_model_once(home):
     """`tuillm demo --no-chat` publishes `demo`, and says so instead of growing it twice."""
     done = tuillm("demo", "--no-chat", "--minutes", 0.03)

@@ -223,6 +223,7 @@ def test_nothing_but_the_words_of_an_attribute_error_changes():
     assert not hasattr(Trainer, "__deepcopy__") and not hasattr(Trainer("x.txt"), "__len__")
 
 
+@pytest.mark.slow
 def test_imports_of_other_names_are_answered():
     """`from tuillm import X` says what X is here; modules of ours are imported as ever."""
     code = """

@@ -55,6 +55,7 @@ def small(book):
     return book
 
 
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("verb", ["generate", "eval", *(
     pytest.param(verb, marks=pytest.mark.slow) for verb in ("chat", "compare"))])
 def test_a_folder_needs_no_data_directory(verb, trained_folders, small):

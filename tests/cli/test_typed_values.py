@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import click
 import pytest
@@ -137,16 +136,6 @@ def test_an_absurd_number_for_a_setting_is_one_line(verb, number):
             assert setting.range, f"{setting.name} has no limits"
 
 
-def test_more_texts_than_the_memory_holds_are_refused(model, monkeypatch):
-    """Before anything is allocated, with the number that would fit."""
-    import psutil
-
-    monkeypatch.setattr(psutil, "virtual_memory",
-                        lambda: SimpleNamespace(available=1_000_000, total=2_000_000))
-    line = refused("generate", model, "--num-samples", 900, "--dtype", "float32", "-n", 2)
-    assert "900 texts at once take" in line and "at most --num-samples" in line
-
-
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_help_shows_the_values_of_the_preset(preset, capsys):
     """What stands in brackets is what a run with that preset has, wherever --help stands."""
@@ -242,6 +231,7 @@ def test_a_prompt_is_read_without_what_the_shell_adds(content, prompt, kept, tmp
     assert read() == prompt and read(keep_newline=True) == kept
 
 
+@pytest.mark.slow
 def test_generate_and_chat_take_a_piped_prompt_alike(model):
     """`echo TEXT |` is the same prompt for both, and --keep-newline another one."""
 

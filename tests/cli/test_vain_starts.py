@@ -23,6 +23,7 @@ def runs(home):
     return [entry.name for entry in folder.iterdir()] if folder.exists() else []
 
 
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize(
     ("arguments", "words", "code"),
     [(["--device", "cuda"], "device 'cuda' is not there (this machine has cpu)", 2),
@@ -40,6 +41,7 @@ def test_train_refuses_and_leaves_nothing(home, book, arguments, words, code):
     assert runs(home) == []
 
 
+@pytest.mark.slow
 def test_the_forms_start_refuses_a_missing_device(home, book):
     """The dashboard asks the same before it starts a run, without torch in its process."""
     with pytest.raises(UsageError, match="device 'cuda' is not there"):

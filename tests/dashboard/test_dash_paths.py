@@ -85,6 +85,7 @@ def test_paths_are_completed(tmp_path, monkeypatch):
         assert suggest(line) is None, line
 
 
+@pytest.mark.slow
 @piloted()
 async def test_dropping_files_on_the_form(app, pilot, tmp_path, monkeypatch):
     """A drop on the empty field fills it, a second is added; on another part it takes its place."""
@@ -115,6 +116,7 @@ async def test_dropping_files_on_the_form(app, pilot, tmp_path, monkeypatch):
     await until(pilot, lambda: corpus.typed == ("https://example.org/book.txt",))
 
 
+@pytest.mark.slow
 @piloted()
 async def test_picking_a_file(app, pilot, tmp_path, monkeypatch):
     """Ctrl-O shows the directory; j and Enter take a file, its name is quoted where it must be."""
@@ -154,6 +156,7 @@ async def test_picking_a_file(app, pilot, tmp_path, monkeypatch):
 HOSTILE_PATHS = ["~nobody-of-this-name/x", "x" * 300, "/" + "y/" * 3000, "a\0b", "loop/x"]
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("typed", HOSTILE_PATHS)
 @piloted()
 async def test_a_path_that_cannot_be_looked_at_is_told_below_the_form(
@@ -184,6 +187,7 @@ async def test_an_export_to_such_a_path_is_refused_where_it_is_typed(app, pilot,
     assert app.screen is question
 
 
+@pytest.mark.slow
 @piloted()
 async def test_a_current_folder_that_is_gone_is_no_obstacle(
     app, pilot, model, tmp_path, monkeypatch

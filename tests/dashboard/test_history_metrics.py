@@ -230,6 +230,7 @@ def test_columns_do_not_change_once_they_are_given(metrics):
     assert before.tolist() == kept.tolist()
 
 
+@pytest.mark.slow
 def test_a_long_history_is_small_and_rewinds_across_its_blocks(metrics):
     """Two hundred thousand steps take less than 60 bytes each, and can be taken back."""
     count = 200_000

@@ -61,6 +61,7 @@ def dashboard(terminal):
     return open_dashboard
 
 
+@pytest.mark.slow
 def test_chat_and_back_while_a_run_goes_on(dashboard, model, trained_folders, home, start):
     """Chat streams, Ctrl-C stops only the reply, Ctrl-D leads back to the same model."""
     shutil.copytree(trained_folders["char"], home / "models" / "letters")

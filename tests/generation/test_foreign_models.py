@@ -76,6 +76,7 @@ def broken(tmp_path, model, home):
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_weights_that_are_no_numbers_are_not_spoken(broken, book, value):
     """Whoever opens such a folder is told in a line, and gets no text and no figure."""

@@ -18,6 +18,7 @@ def line_folder(tmp_path_factory):
                        vocab_size=320, val_fraction=0.0, max_steps=120).run().path
 
 
+@pytest.mark.everyday(6)
 @pytest.mark.parametrize("cut", range(12, len(LINE) - 2))
 def test_a_sentence_known_by_heart_goes_on_from_any_cut(line_folder, cut):
     """Wherever the sentence is cut, in a word, before or after a blank, it is continued."""

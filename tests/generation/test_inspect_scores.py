@@ -48,6 +48,7 @@ def their_logprobs(theirs, ids, place, n_keep=0):
     return logits[0, -1].log_softmax(-1)
 
 
+@pytest.mark.everyday(10)
 @pytest.mark.parametrize("n_keep", [0, 5, 100])
 @pytest.mark.parametrize("length", [2, BLOCK, BLOCK + 1, BLOCK + 2, 3 * BLOCK, 107])
 def test_scores_are_those_of_transformers(grown, book_text, length, n_keep):

@@ -80,6 +80,7 @@ print(before, torch.get_num_threads())
 """
 
 
+@pytest.mark.slow
 def test_a_library_changes_no_threads(model):
     """`Sampler` in somebody's program leaves the threads alone; our programs adapt them."""
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)

@@ -243,6 +243,7 @@ for to in ("gguf", "ollama", "hf"):
 """
 
 
+@pytest.mark.slow
 def test_a_disk_that_takes_only_a_part(grown, tmp_path):
     """A disk that is full in the middle gets one line, and nothing half-written stays."""
     grown()

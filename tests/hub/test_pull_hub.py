@@ -197,6 +197,7 @@ def told(start, *commands, **environment):
     return lines[::2]
 
 
+@pytest.mark.slow
 def test_what_tuillm_cannot_use_is_refused_before_the_weights_come(hub, start, tiny_files):
     """Each is told in one line; no weights are asked for and nothing stays behind."""
     for number, (make, _) in enumerate(BAD.values()):

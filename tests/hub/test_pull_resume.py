@@ -46,6 +46,7 @@ def until(condition, seconds=30):
         time.sleep(0.005)
 
 
+@pytest.mark.slow
 def test_cut_connections_are_taken_up_where_they_broke(hub, tuillm):
     """In one pull: each new request begins at the very byte after the last that came."""
     hub.cuts = [100_000, 50_000, 3, 200_000]
@@ -93,6 +94,7 @@ def test_a_pull_stays_at_its_commit(hub, start, tuillm, tiny_files):
     assert (find_model("gpt2").path / WEIGHTS).read_bytes() == before.files[WEIGHTS]
 
 
+@pytest.mark.slow
 def test_a_flipped_byte_is_caught(hub, tuillm):
     """The damaged file is thrown away and told, no model appears, and the next pull is whole."""
     hub.flip = 400_000

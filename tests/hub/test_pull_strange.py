@@ -141,6 +141,7 @@ MISFITS = [
 ]
 
 
+@pytest.mark.slow
 def test_a_config_that_does_not_fit_its_weights_is_not_published(hub, start, tiny_files):
     """The first tensor that is missing or of another size is told, and no model appears."""
     for number, (changes, _) in enumerate(MISFITS):
@@ -159,6 +160,7 @@ def with_nan(files):
     return files | {"model.safetensors": save(tensors, {"format": "pt"})}
 
 
+@pytest.mark.slow
 def test_what_is_no_model_of_fair_size_is_not_published(hub, start, tiny_files):
     """Small files that claim to be large, a listing without end, and weights with NaN in them."""
     for name in ("config.json", "tokenizer.json", "merges.txt"):

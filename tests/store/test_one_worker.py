@@ -113,6 +113,7 @@ def test_a_mark_of_use_lives_by_its_lock(home, other_process):
     assert users_of("ant") == []
 
 
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("state", ["stopped", "running"])
 def test_of_many_who_resume_a_run_one_does(home, book, state):
     """At the same moment several ask for the same: one worker is started, the others are told."""
@@ -137,6 +138,7 @@ def test_of_many_who_resume_a_run_one_does(home, book, state):
             worker.kill()
 
 
+@pytest.mark.slow
 def test_a_second_worker_in_a_run_refuses(home, book, other_process):
     """Started by hand beside another it says so in one line, and touches nothing."""
     run = new_run(book)

@@ -84,6 +84,7 @@ def prepare():
 """
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize(
     ("prepare", "work", "check"),
     [
@@ -168,6 +169,7 @@ print(first, second)
 """
 
 
+@pytest.mark.slow
 def test_dying_at_any_point_twice_in_a_row_loses_no_folder(tmp_path):
     """What is put back is whole, and nothing that was left behind stays."""
     code = DYING.format()

@@ -297,7 +297,7 @@ def test_an_unwritable_registry_is_one_clear_error(add_model, tmp_path, monkeypa
 def test_a_model_hidden_by_a_crash_comes_back(add_model, home):
     """A crash between the two renames of a replacement leaves the old model to be found again."""
     add_model("book")
-    hidden = home / "models" / ".book.old.x1" / "folder"
+    hidden = home / "models" / ".book.old.0a1b2c3d" / "folder"
     hidden.parent.mkdir()
     os.rename(home / "models" / "book", hidden)
     assert get_model("book").problem == ""

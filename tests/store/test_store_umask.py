@@ -35,6 +35,7 @@ os._exit(0)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("umask", [pytest.param(0o002, marks=pytest.mark.slow), 0o077])
 def test_new_files_and_folders_are_as_the_umask_says(tmp_path, book, home, umask):
     """A run, its model, copies, exports, locks, marks and caches: all of them, and all alike."""

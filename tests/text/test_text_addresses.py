@@ -145,6 +145,7 @@ def test_a_whole_life_leaves_no_secret_anywhere(server, home, tmp_path):
     assert len(server.asked) == 1
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize(
     "name", ["missing.txt", "portal.txt", "error.json", "bad.txt"])
 def test_no_failure_tells_a_secret(server, home, name):
@@ -174,6 +175,7 @@ def test_no_impossible_address_tells_a_secret(url, monkeypatch):
     assert not secrets_in(said) and "ter22" not in said and "\n" not in said
 
 
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("verb", ["import", "pull", "chat"])
 def test_other_verbs_that_get_an_address_do_not_repeat_it(verb):
     """An address where a name belongs is refused without its secrets."""
@@ -181,6 +183,7 @@ def test_other_verbs_that_get_an_address_do_not_repeat_it(verb):
     assert code and not secrets_in(said) and "ter22" not in said, said
 
 
+@pytest.mark.slow
 def test_a_worker_fetches_with_the_secrets_that_it_is_not_to_write_down(server, home):
     """Started without a check before, as by the dashboard, it gets them and leaves no trace."""
     run = start_run(small(server.url("book.txt"), name="theirs"))
@@ -238,6 +241,7 @@ def test_older_runs_are_shown_without_what_they_stored(server, home):
     assert list_runs()[0].config.corpus == (server.url("book.txt"),)
 
 
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize(
     "endpoint", ["http://ann:hunter22@[::1", "http://ann:hunter22@127.0.0.1:1", "ann:hunter22@h"])
 def test_the_hubs_endpoint_tells_no_secret(endpoint):

@@ -41,6 +41,7 @@ def test_anything_else_is_refused_in_one_line(tmp_path, content):
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_random_bytes_never_do_more_than_fail(tmp_path):
     """Two thousand damaged files: each is read or refused, and nothing else happens."""
     rng, whole = random.Random(1), pickle.dumps(meta("abcdefgh"))

@@ -31,6 +31,7 @@ def tuillm(*arguments):
                           capture_output=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_a_run_by_command(odd_book):
     """Trained, shown and told in UTF-8; the run finds its text again."""
     done = tuillm("train", odd_book, *QUICK)
@@ -54,6 +55,7 @@ def test_a_forecast_and_a_run_in_python(odd_book):
     assert read_corpus(get_run("odd-1").config.corpus).sha256 == model.card.corpus_sha256
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("content", [None, b"", b"\0\0\1", b"caf\x81\x8d", b"<html></html>"])
 def test_its_errors_are_one_line(tmp_path, content):
     """The name is quoted with a replacement character, wherever the error is."""
@@ -65,6 +67,7 @@ def test_its_errors_are_one_line(tmp_path, content):
     assert done.stderr.decode().count("\n") == 1 and "na\ufffdve.txt" in done.stderr.decode()
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_there_says_why(odd_book):
     """A worker whose text has gone writes its failure down: the run is not lost."""
     from tuillm.store.launch import start_run

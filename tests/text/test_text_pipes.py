@@ -41,6 +41,7 @@ def fifo(tmp_path, book):
         os.close(reader)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "name"),
     [
@@ -95,6 +96,7 @@ def test_whoever_cannot_keep_a_pipe_refuses_it(fifo):
         read_corpus((fifo(),))
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize(
     ("line", "words"),
     [

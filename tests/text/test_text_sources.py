@@ -87,7 +87,7 @@ def test_a_named_encoding_is_used_without_a_remark(write, encoding):
         (b"text with a \0 in it", "auto", "is not text but binary"),
         (b"\1\2\3\4\5\6 many controls", "auto", "is not text but binary"),
         (b"text with\0\0 two", "auto", "a NUL byte in line 1, column 10"),
-        (b"\xff\xfeabc", "auto", "is not utf-16-le text"),
+        (b"\xff\xfeabc", "auto", "looks like UTF-16-LE, but it is none in 1 place"),
         (b"caf\x81\x8d", "auto", "byte 0x81 in line 1, column 4"),
         (b"abc\xff", "utf-8", "is not utf-8 text: byte 3 is 0xff"),
         (b"abc", "klingon", "unknown encoding 'klingon'"),

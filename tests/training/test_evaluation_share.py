@@ -76,6 +76,7 @@ def test_a_long_text_is_measured_in_part(long_book):
         last.val_loss * tokens / math.log(2) / len(text), rel=1e-6)
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("settings", [
     dict(tokenizer="char"),
     dict(init_from="book", preset="finetune"),

@@ -20,6 +20,7 @@ def run(book, how):
                           capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_a_run_in_a_pipe_tells_its_notes_and_evaluations_in_lines(book):
     """All of it on stderr, one line a thing: stdout is the script's own."""
     book.write_bytes(b"\xef\xbb\xbf" + book.read_bytes())
@@ -33,12 +34,14 @@ def test_a_run_in_a_pipe_tells_its_notes_and_evaluations_in_lines(book):
     assert "\r" not in done.stderr and "\x1b" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_quiet_run_says_nothing(book):
     """For scripts that say what they want to say themselves."""
     done = run(book, "quiet=True")
     assert (done.returncode, done.stdout, done.stderr) == (0, "done book\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["2>&-", "2>/dev/full"])
 def test_a_run_without_anyone_to_tell_goes_on(book, ending):
     """A stderr that is closed or full costs nothing of the run."""
@@ -48,6 +51,7 @@ def test_a_run_without_anyone_to_tell_goes_on(book, ending):
     assert "done book" in done.stdout
 
 
+@pytest.mark.slow
 def test_on_a_terminal_one_line_is_written_over(book):
     """The line tells step, loss, speed and what is left, and is gone in the end."""
     code = CODE.format(how="").replace("max_steps=60", "max_steps=400")

@@ -39,7 +39,6 @@ def test_same_seed_same_run(book, settings):
     assert any(row[-1] for row in first)
 
 
-@pytest.mark.slow
 def test_same_seed_same_run_on_two_threads(book):
     """Two threads share the work the same way each time."""
     torch.set_num_threads(2)
@@ -54,6 +53,7 @@ def test_other_seed_other_run(book):
     assert first[0].train_loss != second[0].train_loss
 
 
+@pytest.mark.everyday(3)
 @pytest.mark.parametrize("settings", [
     {"dropout": 0.0}, {"dropout": 0.2}, {"bias": True, "tie_weights": False},
     {"optimizer": "adamw", "positions": "none", "grad_accum_steps": 2}, {"dtype": "auto"},
@@ -129,6 +129,7 @@ def test_best_is_the_lowest_so_far(book):
     assert [m.last for m in metrics] == [""] * 29 + ["finished"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("positions", ["random", "sinusoid"])
 def test_training_learns(book, positions):
     """Some hundred steps get well below a model that only counts characters."""
@@ -220,6 +221,7 @@ def test_a_name_taken_while_the_model_is_published(book, monkeypatch):
     assert note.endswith("this one is 'book-2'")
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("length", [3, 4, 9, 40, 100])
 def test_short_text_shrinks_the_context(tmp_path, length):
     """A text too short for its context shrinks block_size, says so, and gives a model."""

@@ -77,6 +77,7 @@ def undisturbed(book):
     return train
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dropout", [0.0, 0.2])
 def test_stop_and_resume(book, undisturbed, dropout):
     """A run that is stopped publishes what it has; resumed, its losses are the undisturbed ones."""
@@ -92,6 +93,7 @@ def test_stop_and_resume(book, undisturbed, dropout):
     assert losses(run) == undisturbed(dropout=dropout)
 
 
+@pytest.mark.slow
 def test_pause_and_resume(book, undisturbed):
     """A paused run waits with its checkpoint on disk, and goes on as if nothing had been."""
     run = start_run(config(book, dropout=0.2))
@@ -132,6 +134,7 @@ def test_killed_worker(book, undisturbed):
     assert losses(run) == undisturbed(dropout=0.2)
 
 
+@pytest.mark.slow
 def test_killed_before_the_first_checkpoint(book):
     """A lost run without a checkpoint begins anew, and what it had measured no longer counts."""
     run = start_run(config(book, max_steps=100_000))
@@ -162,6 +165,7 @@ def test_worker_that_fails(book):
     assert list_models() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replace", [False, True])
 def test_worker_whose_name_was_taken(book, model, replace):
     """A finished run never overwrites a model unasked: it takes a free name and tells it."""
@@ -173,6 +177,7 @@ def test_worker_whose_name_was_taken(book, model, replace):
     assert [found.card.run for found in list_models()][-1] == run.id
 
 
+@pytest.mark.slow
 def test_terminated_worker(book):
     """SIGTERM ends a run in order: checkpoint saved, model published, state stopped."""
     run = start_run(config(book, max_steps=100_000))
@@ -186,15 +191,16 @@ def test_terminated_worker(book):
 
 
 def test_requests_for_a_look(book):
-    """Asked for an evaluation and a sample, the worker gives both at the next step."""
+    """Asked for an evaluation and a sample before it has begun, the worker gives both at once."""
     run = start_run(config(book, max_steps=10, eval_interval=1000))
     run.request("eval")
     run.request("sample")
     assert wait_for_end(run).state == "finished"
-    assert [step for step, _, val_loss in losses(run) if val_loss is not None] == [2, 10]
-    assert [row["step"] for row in read_rows(run.samples)[0]] == [1, 2, 10]
+    assert [step for step, _, val_loss in losses(run) if val_loss is not None] == [1, 10]
+    assert [row["step"] for row in read_rows(run.samples)[0]] == [0, 1, 10]
 
 
+@pytest.mark.slow
 def test_no_line_of_control_ends_a_worker(book):
     """Lines nested without end, numbers without end, wrong types: the run goes on to its end."""
     run = start_run(config(book, max_steps=20))

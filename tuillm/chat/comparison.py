@@ -120,6 +120,8 @@ class Comparison:
         # stand in several columns, and none has a head start
         own = [sampler.of(sampler.model, sampler.tokenizer, at_eot=sampler.at_eot)
                for sampler in samplers]
+        for ours, sampler in zip(own, samplers, strict=True):
+            ours.name = sampler.name  # for what is wrong with it
         streams = [sampler.stream(self.prompt, self.config) for sampler in own]
         talking = list(range(len(streams)))
         while talking:

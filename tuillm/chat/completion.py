@@ -44,7 +44,7 @@ class ChatCompleter(Completer):
             return
         if text.startswith("/export "):
             typed = text.removeprefix("/export ").lstrip()
-            if not path_problem(typed):
+            if not typed or typed.startswith("~") or not path_problem(typed):
                 yield from PathCompleter(expanduser=True).get_completions(
                     Document(typed), complete_event)
             return

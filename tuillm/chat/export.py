@@ -9,7 +9,7 @@ from typing import Any
 
 from tuillm.chat.tree import Node, Tree
 from tuillm.errors import printable
-from tuillm.json_text import to_json
+from tuillm.json_text import shown_json
 
 # what Markdown would take for a mark; at the beginning of a line a few more
 _MARKS = re.compile(r"([\\`*_<>\[\]#|~])|^(\s*)([-+=]|\d+[.)])(?=\s)", re.M)
@@ -35,9 +35,7 @@ def export_json(tree: Tree, model: str, **about: Any) -> str:
     """
     turns = [_turn(node) for node in tree.path(tree.head)]
     whole = {"model": model, **about, "turns": turns, "tree": tree.to_json()}
-    text = to_json(whole, indent=1)
-    # JSON itself escapes only some of the characters that act on a terminal
-    return "".join(one if printable(one) else f"\\u{ord(one):04x}" for one in text) + "\n"
+    return shown_json(whole, indent=1) + "\n"
 
 
 def _turn(node: Node) -> dict[str, Any]:

@@ -58,11 +58,10 @@ def score(chat: Chat, rest: str) -> None:
         raise UsageError("/score wants a text", "as in /score Once upon a time")
     from tuillm.generation.inspect import score as score_ids
     from tuillm.generation.inspect import summarise
-    from tuillm.generation.sampler import START
     from tuillm.text.tokens import left_out_note
 
     sampler = chat.sampler
-    start = sampler.tokenizer.encode(START)
+    start = sampler.start or [0]  # a vocabulary of few characters may have no line end
     with chat.interrupts.stoppable():
         scores = score_ids(sampler, start + sampler.tokenizer.encode(rest), start=len(start))
     lacking, left_out = sampler.tokenizer.left_out(rest)

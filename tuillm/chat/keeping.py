@@ -55,12 +55,17 @@ def take_up(chat: Chat, head: SessionHead) -> None:
 
     with chat.interrupts.stoppable():
         saved = load_session(head.id)
-    head = saved.head
+    head, model = saved.head, chat.model
     if head.model != chat.model.name:
         chat.use_model(find_talker(head.model))
-    sampler = chat.sampler
-    with chat.interrupts.stoppable():
-        session, told = from_saved(saved, sampler, chat.model)
+    try:
+        sampler = chat.sampler
+        with chat.interrupts.stoppable():
+            session, told = from_saved(saved, sampler, chat.model)
+    except BaseException:  # the text of now goes on, with its own model
+        if chat.model is not model:
+            chat.use_model(model)
+        raise
     chat.use_session(session, head)
     for line in told:
         chat.screen.say("warning", line)
@@ -74,9 +79,13 @@ def save(chat: Chat, rest: str) -> None:
     """`/save`: write the conversation down now; `/save NAME` under that name."""
     if not chat.open or not chat.session.tree.nodes:
         raise UsageError("there is nothing to keep yet", "type something first")
-    if rest:
-        chat.name_it(check_session_name(rest, of=chat.head))
+    name = check_session_name(rest, of=chat.head) if rest else ""
+    if name:
+        chat.name_it(name)
     head = chat.save()
+    if head and name and head.name != name:  # another chat has the old one, and its name
+        chat.name_it(name)
+        head = chat.save()
     if head is None:
         return  # why was told
     which = f' "{head.name}"' if head.name else ""

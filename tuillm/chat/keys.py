@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from prompt_toolkit.input import Input
@@ -22,7 +22,7 @@ from prompt_toolkit.keys import Keys
 from tuillm.chat.interrupts import Interrupts
 from tuillm.config import SamplingConfig, build_sampling
 from tuillm.errors import UsageError
-from tuillm.terminal.ending import ENDING
+from tuillm.terminal.ending import ENDING, leave
 
 KEYS = {
     "↑ ↓": "temperature",
@@ -225,16 +225,13 @@ class ReplyKeys:
     def _set_handlers(self) -> None:
         with suppress(ValueError):  # not in the main thread
             for number in ENDING:
-                self._handlers[number] = signal.signal(number, _leave)
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                    self._handlers[number] = signal.signal(number, leave)
 
     def _reset_handlers(self) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers = {}
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
 
 
 def _next_top_k(current: int, more: bool) -> int:

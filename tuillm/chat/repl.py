@@ -12,13 +12,13 @@ from functools import partial
 from tuillm.chat import helping, inside, keeping, rewriting, steering
 from tuillm.chat.chat import Chat
 from tuillm.chat.commands import Command, parse, text_of
-from tuillm.chat.echo import unechoed
 from tuillm.chat.prompt import Cleared, Prompt
 from tuillm.chat.unexpected import unexpected
 from tuillm.config import SamplingConfig
 from tuillm.errors import TuillmError, UsageError
 from tuillm.store.models import Model
 from tuillm.store.sessions import SessionHead, latest
+from tuillm.terminal.echo import unechoed
 
 HANDLERS: dict[str, Callable[[Chat, str], None]] = {
     "set": steering.set_, "show": steering.show, "profile": steering.profile,

@@ -63,7 +63,6 @@ class Session:
             return self._replies.resumed(head)
         return self._reply(self.tree.head)
 
-    continue_ = reply
 
     def regenerate(self) -> Iterator[Token]:
         """Yield another reply in the last one's place; raises UsageError when there is none.

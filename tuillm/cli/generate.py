@@ -12,11 +12,10 @@ from tuillm.cli.writing import START, filter_options, write_reply
 from tuillm.config import SamplingConfig, build_sampling
 from tuillm.errors import UsageError
 from tuillm.typed_files import read_stream, read_typed, words_of
-from tuillm.units import size
 from tuillm.user_paths import user_path
 
 if TYPE_CHECKING:
-    from tuillm.generation import Sampler
+    pass
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 keep_newline_option = click.option(
@@ -52,7 +51,6 @@ def generate_command(
 
         adapt()
         sampler = Sampler(name, device=device, dtype=dtype)
-        _refuse_too_many(sampler, num_samples)
         write_reply(sampler, text, config, num_samples=num_samples, echo=echo, as_json=as_json,
                     stats=stats)
 
@@ -80,15 +78,3 @@ def read_prompt(prompt: str, *, keep_newline: bool = False) -> str:
     except ValueError as error:
         raise UsageError(f"the prompt {where} cannot be used: {error}") from None
     return text if keep_newline else text.removesuffix("\n").removesuffix("\r")
-
-
-def _refuse_too_many(sampler: "Sampler", num_samples: int) -> None:
-    """Raise UsageError where the memory cannot hold so many texts at once."""
-    import psutil
-
-    config = sampler.model.config
-    each = 2 * config.n_layer * config.block_size * config.n_embd * 4  # keys and values
-    free = psutil.virtual_memory().available
-    if sampler.model.wte.weight.device.type == "cpu" and num_samples > max(1, free // each):
-        raise UsageError(f"{num_samples} texts at once take {size(num_samples * each)} of memory, "
-                         f"and {size(free)} are free", f"at most --num-samples {free // each}")

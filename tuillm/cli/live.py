@@ -4,7 +4,7 @@ Draws what it is told about a run; reads no folder and knows no model.
 """
 
 import sys
-from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from rich.console import Group
@@ -19,6 +19,7 @@ from tuillm.cli.output import safe_console
 from tuillm.errors import printable
 from tuillm.store.runs import Run
 from tuillm.store.status import Status
+from tuillm.terminal.echo import unechoed
 from tuillm.theme import Theme, load_theme
 from tuillm.units import count, duration, figure
 
@@ -39,7 +40,9 @@ class LiveView:
         self._sample, self._message = "", ""
         self._status = Status()
         self._live = Live(console=safe_console(), auto_refresh=False, transient=False)
-        self._keys = _hide_keys()
+        self._keys = ExitStack()  # what is typed, and the ^C of Ctrl-C, stays out of the picture
+        if sys.stdin is not None and sys.stdin.isatty():
+            self._keys.enter_context(unechoed(sys.stdin.fileno()))
         self._live.start()
         self._drawn: object = None
 
@@ -73,7 +76,7 @@ class LiveView:
             self._live.update(self._picture(), refresh=True)
             self._live.stop()
         finally:
-            self._keys()
+            self._keys.close()
 
     def _picture(self) -> Group:
         """What fits the window: the figures always, then the curve, then the sample."""
@@ -91,7 +94,7 @@ class LiveView:
             room -= chart_rows + 2
         parts += below
         if self._sample and room > 1:
-            parts.append(self._sample_text(theme, width, min(_SAMPLE_ROWS, room - 1)))
+            parts.append(self._sample_text(width, min(_SAMPLE_ROWS, room - 1)))
         return Group(*parts, *last)
 
     def _chart(self, theme: Theme, width: int, rows: int) -> Text:
@@ -151,24 +154,8 @@ class LiveView:
         grid.add_row(*(Text(value, style="bold") for _, value in values))
         return grid
 
-    def _sample_text(self, theme: Theme, width: int, rows: int) -> Padding:
+    def _sample_text(self, width: int, rows: int) -> Padding:
         lines = [line for line in printable(self._sample).strip().splitlines() if line.strip()]
         text = Text("\n".join(lines), style="italic", overflow="fold")
         wrapped = text.wrap(self._live.console, width - 4)[:rows]
         return Padding(Text("\n").join(wrapped), (1, 2, 0, 2))
-
-
-def _hide_keys() -> Callable[[], None]:
-    """Keep what is typed, and the ^C of Ctrl-C, out of the picture; return what undoes it."""
-    try:
-        import termios
-    except ImportError:  # not on Windows
-        return lambda: None
-    try:
-        before = termios.tcgetattr(sys.stdin)
-        silent = termios.tcgetattr(sys.stdin)
-        silent[3] &= ~termios.ECHO
-        termios.tcsetattr(sys.stdin, termios.TCSANOW, silent)
-    except (OSError, ValueError, termios.error):  # stdin is no terminal
-        return lambda: None
-    return lambda: termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

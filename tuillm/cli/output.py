@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tuillm.errors import one_line, printable
-from tuillm.json_text import to_json
+from tuillm.json_text import shown_json
 from tuillm.terminal.streams import takes_utf8
 
 if TYPE_CHECKING:
@@ -138,7 +138,4 @@ def safe_console(**options: Any) -> "SafeConsole":
 
 def _safe_json(value: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:
     """JSON in which what acts on a terminal, or cannot be encoded, is escaped."""
-    text = to_json(value, indent=indent, ascii_only=ascii_only or not takes_utf8(sys.stdout))
-    if printable(text) == text:
-        return text
-    return "".join(each if printable(each) else f"\\u{ord(each):04x}" for each in text)
+    return shown_json(value, indent=indent, ascii_only=ascii_only or not takes_utf8(sys.stdout))

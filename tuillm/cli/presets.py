@@ -27,6 +27,7 @@ def presets_command(name: str | None, as_json: bool) -> None:
             say(f"{each:<{width}}  {preset.help}")
         return
     values = preset_values(name)
+    name = str(values["preset"])
     if as_json:
         print_json({key: value for key, value in values.items() if key not in _NOT_A_RECIPES})
         return

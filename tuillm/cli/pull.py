@@ -78,7 +78,7 @@ def fetch_model(
 
     again = f"tuillm pull {source}" + (f" --name {name}" if name != source.name else "")
     again += " --replace" if replace else ""
-    view: View = Bar(name) if sys.stdout.isatty() else PlainLines(name)
+    view: View = Bar(name) if sys.stdout.isatty() else PlainLines()
     try:
         with closing(view):
             model = pull(source, name, replace=replace, report=view.show, accept=_tokenizer_kind)
@@ -198,7 +198,7 @@ class View(Protocol):
 class PlainLines:
     """A line at the start, one every tenth of the way, one for each wait; for pipes and logs."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self) -> None:
         self._shown, self._note = -1, ""
 
     def show(self, status: "PullStatus") -> None:

@@ -111,9 +111,10 @@ def _tell_end(run: Run, status: Status, quiet: bool) -> str | None:
         )
     if status.state == "failed":
         raise TuillmError(f"run {run.id!r} failed: {status.error}", status.hint or "")
-    if status.state == "stopped" and status.best_step is None and not status.model:
+    if status.state == "stopped" and not status.model:
         if not quiet:
-            say("stopped before the first step: there is no model yet; take it up again: "
+            when = "before the first step" if status.best_step is None else "while it prepared"
+            say(f"stopped {when}: there is no model yet; take it up again: "
                 f"tuillm runs resume {run.id}")
         return None
     if not quiet:

@@ -49,14 +49,14 @@ def write_reply(
     if as_json:
         _write_json(tokens)
     else:
-        _write_text(tokens, prompt if echo else "", num_samples)
+        _write_text(tokens, prompt if echo else "")
     if stats:
         read = len(sampler.tokenizer.encode(prompt or START))
         dtype = str(sampler.dtype).removeprefix("torch.")
         say(f"{figures.line()} prompt_tokens={read} dtype={dtype}", aside=True)
 
 
-def _write_text(tokens: Iterable["Token"], echo: str, num_samples: int) -> None:
+def _write_text(tokens: Iterable["Token"], echo: str) -> None:
     """Stream the first text as it comes; the others follow whole, each under a rule.
 
     They follow in their order, as soon as those before them have ended.

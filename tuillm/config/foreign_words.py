@@ -251,7 +251,7 @@ CHAT = {
     "models list ls switch use": "/model NAME; tuillm list shows the models",
     "redo again another reroll regenerate": "/regen, or /retry N for several",
     "back delete": "/undo",
-    "read file": '"""begins a text of several lines; tuillm generate NAME -p FILE:PATH',
+    "read file": '""" begins a text of several lines; tuillm generate NAME -p FILE:PATH',
     "multiline": 'Alt-Enter begins a new line, """ a text of several',
     "history chats conversations list_sessions": "/sessions, and /branches in this one",
     "continue go": "Enter on an empty line lets the model go on",

@@ -143,8 +143,9 @@ class Sampler(metaclass=Answering):
         With `num_samples` above 1 it is a list of so many texts; text r is the one that seed + r
         gives alone. Raises as `stream` does.
         """
-        texts = [""] * min(max(num_samples, 1), MOST_SAMPLES)
-        for token in self.stream(prompt, num_samples=num_samples, **settings):
+        tokens = self.stream(prompt, num_samples=num_samples, **settings)
+        texts = [""] * num_samples
+        for token in tokens:
             texts[token.row] += token.text
         return texts if num_samples > 1 else texts[0]
 

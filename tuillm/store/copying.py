@@ -5,6 +5,7 @@ link leads to is copied only from within the folder. The folder itself may be a 
 cache, whose folders are links to the blobs beside them, is one place. Knows files only.
 """
 
+import errno
 import os
 import shutil
 import stat
@@ -14,6 +15,7 @@ from pathlib import Path
 from tuillm.errors import TuillmError
 from tuillm.store.files import disk_error
 
+_UNREADABLE = (errno.EACCES, errno.EPERM, errno.ENOENT, errno.EIO)
 Copy = Callable[[Path, Path], object]
 
 
@@ -33,6 +35,9 @@ def copy_files(
             target.parent.mkdir(parents=True, exist_ok=True)
             copy(_followed(path, within), target)
     except OSError as error:
+        origin = Path(error.filename) if isinstance(error.filename, str) else folder
+        if error.errno in _UNREADABLE and any(origin.is_relative_to(place) for place in within):
+            raise TuillmError(f"cannot read {origin}: {error.strerror}") from None
         raise disk_error(error, folder) from None
 
 

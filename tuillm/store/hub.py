@@ -29,10 +29,11 @@ from tuillm.config.safetensors import sizes_of
 from tuillm.config.shape import GPTConfig
 from tuillm.errors import TuillmError
 from tuillm.store.hubnames import Source
+from tuillm.store.models import WEIGHTS
 from tuillm.store.network import check_for_hub
 from tuillm.urls import hide_secrets, public_url
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONFIG = "config.json"
 # small ones first: what cannot work is known before the weights are fetched
 FILES = (CONFIG, "generation_config.json", "tokenizer.json", "tokenizer_config.json",
          "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", WEIGHTS)
@@ -111,11 +112,11 @@ def look_up(source: Source) -> Plan:
     with hub_errors(source):
         info = _metadata(source)
         siblings = {each.rfilename: each for each in info.siblings or ()}
-    _refuse_unreadable(source, siblings)
-    files = tuple(_hub_file(siblings[name]) for name in FILES if name in siblings)
-    _refuse_too_large(source, files)
-    if not re.fullmatch(r"[0-9a-f]{40}", info.sha or ""):
-        raise TuillmError(f"{host()} does not tell the commit of {source}")
+        _refuse_unreadable(source, siblings)
+        files = tuple(_hub_file(siblings[name]) for name in FILES if name in siblings)
+        _refuse_too_large(source, files)
+        if not re.fullmatch(r"[0-9a-f]{40}", info.sha or ""):
+            raise TuillmError(f"{host()} does not tell the commit of {source}")
     return Plan(source.repo, str(info.sha), files)
 
 
@@ -262,7 +263,7 @@ def _unreachable(error: Exception) -> TuillmError:
 def retry_after(headers: Any) -> float:
     """Return for how many seconds a server asks to be left alone, 0 when it does not say."""
     plain = str(headers.get("Retry-After", "")).strip()
-    if plain.isdigit():
+    if plain.isascii() and plain.isdigit():
         return float(plain)
     window = re.search(r";\s*t\s*=\s*(\d+)", str(headers.get("RateLimit", "")))
     return float(window[1]) if window else 0.0

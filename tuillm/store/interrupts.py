@@ -9,18 +9,20 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
-_DEFERRED = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP")
+_DEFERRED = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGINT")
                   if hasattr(signal, name))
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Let no SIGINT, SIGTERM or SIGHUP into the block; what came is delivered, once, at its end.
+    """Let no SIGINT, SIGTERM, SIGHUP or SIGQUIT into the block.
 
-    It goes to whatever handled it before the block, so that for SIGINT by default
-    KeyboardInterrupt is raised there. Blocks may lie in each other: the outermost delivers. Other
-    threads than the main one, which signals never interrupt, pass through.
+    What came is delivered, once, at its end. It goes to whatever handled it before the block, so
+    that for SIGINT by default KeyboardInterrupt is raised there. Blocks may lie in each other: the
+    outermost delivers. Other threads than the main one, which signals never interrupt, pass
+    through.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -34,10 +36,19 @@ def uninterrupted() -> Iterator[None]:
             signal.signal(number, came.setdefault)
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in before.items():  # Ctrl-C last: its handler may raise right here
             signal.signal(number, handler)
-        for number, frame in came.items():
+        _deliver_all(list(came.items()), before)
+
+
+def _deliver_all(came: list[tuple[int, FrameType | None]], before: dict[int, Any]) -> None:
+    """Deliver one after the other, whatever the first ones raise."""
+    if came:
+        (number, frame), *rest = came
+        try:
             _deliver(number, before[number], frame)
+        finally:
+            _deliver_all(rest, before)
 
 
 def _deliver(number: int, handler: object, frame: FrameType | None) -> None:

@@ -119,7 +119,7 @@ def resume_run(run: Run, *, extend: int = 0, changed_text: bool = False) -> int:
         if status.state not in ACTIVE:  # that of a worker is the trace of one that died
             _refuse_state(run, status, extend)
         recover_folder(run.last)
-        checkpoint = run.last / "trainer.json"
+        checkpoint = run.checkpoint
         if status.state == "finished" and not checkpoint.exists():
             raise TuillmError(f"run {run.id!r} has no checkpoint to go on from in {run.last}")
         step = read_json(checkpoint).get("step", 0) if checkpoint.exists() else 0

@@ -39,8 +39,10 @@ def recover_sessions() -> list[SessionHead]:
     with suppress(TuillmError, OSError), uninterrupted(), sessions_lock():
         # none is being written now: all are left from others
         for path in leftovers(sessions_dir(), before=True):
-            if (match := _NAMED.fullmatch(path.name)) and (head := _recovered(path, match[1])):
-                found.append(head)
+            # one that holds other things than a conversation stays, and is in nobody's way
+            with suppress(TypeError, ValueError, OverflowError, AttributeError):
+                if (match := _NAMED.fullmatch(path.name)) and (head := _recovered(path, match[1])):
+                    found.append(head)
         for path in _empty():
             path.unlink()
     return found

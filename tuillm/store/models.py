@@ -8,7 +8,7 @@ import glob
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,8 @@ from tuillm.store.files import (
 from tuillm.store.hubnames import SHORT_NAMES, is_hub_name
 from tuillm.store.names import check_name
 from tuillm.store.paths import data_dir, ensure_dir, models_dir
-from tuillm.store.temporary import clear_leftovers
+from tuillm.store.profiles import move_profiles
+from tuillm.store.temporary import clear_leftovers, hidden_by_replacement
 from tuillm.store.usage import refuse_if_used, using
 from tuillm.urls import hide_secrets
 from tuillm.user_paths import path_problem, user_path
@@ -231,7 +232,10 @@ def _refuse_not_finite(folder: Path, name: str) -> None:
 
 
 def rename_model(old: str, new: str) -> None:
-    """Give a model another name; raises TuillmError when that is taken or the model is in use."""
+    """Give a model another name, under which its profiles are found as well.
+
+    Raises TuillmError when that is taken or the model is in use.
+    """
     check_name(new)
     if new == old:
         raise TuillmError(f"{old!r} is its name already")
@@ -240,6 +244,8 @@ def rename_model(old: str, new: str) -> None:
         refuse_if_used(old, "rename")
         refuse_if_taken(new)
         os.rename(model.path, models_dir() / new)
+        with suppress(TuillmError):
+            move_profiles(old, new)
 
 
 def copy_model(source: str, target: str) -> None:
@@ -253,11 +259,13 @@ def copy_model(source: str, target: str) -> None:
 
 
 def remove_model(name: str) -> None:
-    """Remove a model; raises TuillmError when it is unknown or in use."""
+    """Remove a model and its profiles; raises TuillmError when it is unknown or in use."""
     with registry_lock():
         model = get_model(name)
         refuse_if_used(name, "remove")
         remove_folder(model.path)
+        with suppress(TuillmError):  # a model of this name to come is another one
+            move_profiles(name, None)
 
 
 def free_name(name: str) -> str:
@@ -279,8 +287,8 @@ def registry_lock() -> Iterator[None]:
     ensure_dir(models_dir())
     locked = TuillmError("the registry is locked by another tuillm", "try again")
     with hold(data_dir() / "registry.lock", lambda: locked, wait=30):
-        for left in models_dir().glob(".*.old.*"):  # a crash in the middle of a replacement
-            recover_folder(models_dir() / left.name[1:].rpartition(".old.")[0])
+        for name in hidden_by_replacement(models_dir()):
+            recover_folder(models_dir() / name)
         clear_leftovers(models_dir(), before=True)
         yield
 

@@ -3,6 +3,8 @@
 Knows names and settings; a model's folder is never written to.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,17 +51,39 @@ def profiles_of(model: str) -> dict[str, dict[str, Any]]:
     return found
 
 
+def move_profiles(model: str, name: str | None) -> None:
+    """Let the profiles of a model be those of the model `name`, or of none.
+
+    Raises TuillmError when the file is damaged or the disk refuses.
+    """
+    if not _file().exists():
+        return
+    with _held():
+        whole = _read()
+        if own := whole.pop(model, None):
+            _write(whole | ({name: own} if name else {}))
+
+
 def _change(model: str, name: str, settings: dict[str, Any] | None) -> None:
-    ensure_dir(data_dir())
-    locked = TuillmError(f"{_file()} is locked by another tuillm", "try again")
-    with hold(data_dir() / "profiles.json.lock", lambda: locked, wait=10):
-        clear_leftovers(data_dir())
+    with _held():
         own = profiles_of(model)
         own.pop(name, None)
         if settings is not None:
             own[name] = settings
-        whole = _read() | {model: own}
-        write_json(_file(), {key: value for key, value in whole.items() if value})
+        _write(_read() | {model: own})
+
+
+@contextmanager
+def _held() -> Iterator[None]:
+    ensure_dir(data_dir())
+    locked = TuillmError(f"{_file()} is locked by another tuillm", "try again")
+    with hold(data_dir() / "profiles.json.lock", lambda: locked, wait=10):
+        clear_leftovers(data_dir())
+        yield
+
+
+def _write(whole: dict[str, Any]) -> None:
+    write_json(_file(), {key: value for key, value in whole.items() if value})
 
 
 def _read() -> dict[str, Any]:

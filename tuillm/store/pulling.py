@@ -23,6 +23,7 @@ from tuillm.store.files import disk_error, read_json, remove_folder, write_json
 from tuillm.store.hub import HubFile, Plan
 from tuillm.store.hubnames import Source
 from tuillm.store.models import (
+    WEIGHTS,
     Model,
     ModelCard,
     get_model,
@@ -141,7 +142,7 @@ class _Work:
             self._refuse_without_room(plan)
             kind, shape = "", None
             for file in plan.files:
-                if file.name == hub.WEIGHTS:
+                if file.name == WEIGHTS:
                     kind = accept(self.pull.path)
                 self._bring(plan, file)
                 if file.name == hub.CONFIG:
@@ -157,7 +158,7 @@ class _Work:
     def _planned(self) -> Plan:
         hub.check_settings()
         kept = _kept_plan(self.pull, self._source)
-        if kept and _come(self.pull, hub.WEIGHTS):
+        if kept and _come(self.pull, WEIGHTS):
             plan = kept  # whatever the repository is by now, its files belong together
         else:
             plan = _look_up(self._source, self._tick, self._note)
@@ -198,7 +199,7 @@ class _Work:
 
     def _keep(self, file: HubFile, partial: Path) -> bool:
         """Check a file and give it its name, or throw it away."""
-        if file.name == hub.WEIGHTS:
+        if file.name == WEIGHTS:
             self._tell("verifying")
         if not is_whole(partial, file, self._tick):
             self._tick(-have(partial))
@@ -217,7 +218,7 @@ class _Work:
         if shape is None:  # a kept plan that somebody has changed
             raise TuillmError(f"the plan of {self._source} has no {hub.CONFIG}",
                               f"start anew: tuillm pull {self._source} --discard")
-        hub.check_weights(self.pull.path / hub.WEIGHTS, shape, self._source)
+        hub.check_weights(self.pull.path / WEIGHTS, shape, self._source)
         if problem := read_model(self.pull.path).problem:
             raise TuillmError(f"{self._source} is damaged on the hub itself: {problem}")
         card = ModelCard(

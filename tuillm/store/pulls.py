@@ -22,10 +22,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tuillm.errors import TuillmError, did_you_mean
 from tuillm.store.files import append_json, hold, read_json, remove_folder, write_json
-from tuillm.store.hub import WEIGHTS
 from tuillm.store.hubnames import Source
 from tuillm.store.jsonl import read_rows
 from tuillm.store.locks import Lock
+from tuillm.store.models import WEIGHTS
 from tuillm.store.names import check_name
 from tuillm.store.paths import ensure_dir, pulls_dir
 from tuillm.store.processes import ProcessId, owner_lives, start_detached, this_process

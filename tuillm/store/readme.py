@@ -63,7 +63,7 @@ def _facts(model: Model) -> str:
         "layers, heads, width": ", ".join(
             str(config.get(key, "?")) for key in ("n_layer", "n_head", "n_embd")),
         "context": config.get("n_positions") and f"{config['n_positions']} tokens",
-        "vocabulary": config.get("vocab_size") and
+        "vocabulary": type(config.get("vocab_size")) is int and
         f"{config['vocab_size']:,} entries" + (f" ({card.tokenizer})" if card.tokenizer else ""),
         "grown from": card.parent and _plain(card.parent),
         "text": text,

@@ -46,6 +46,7 @@ from tuillm.store.temporary import clear_leftovers, temporary_folder
 from tuillm.urls import stored_url
 from tuillm.user_paths import user_path
 
+TRAINER = "trainer.json"  # in a checkpoint, how far it is
 Request = Literal["pause", "resume", "stop", "eval", "sample", "extend"]
 
 
@@ -163,6 +164,11 @@ class Run:
     def last(self) -> Path:
         """The checkpoint from which the run can go on."""
         return self.path / "last"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file that tells how far `last` is; without it there is nothing to go on from."""
+        return self.last / TRAINER
 
     @property
     def best(self) -> Path:

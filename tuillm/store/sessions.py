@@ -21,6 +21,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from tuillm.errors import TuillmError, UsageError, did_you_mean, one_line
+from tuillm.json_text import to_json
 from tuillm.store.files import hold, write_bytes, write_new
 from tuillm.store.interrupts import uninterrupted
 from tuillm.store.models import WEIGHTS, Model
@@ -186,7 +187,7 @@ def write_under_new_id(content: bytes, model: str, now: float) -> str:
 
     The id is taken by the whole file: an empty one never stands there.
     """
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", model).strip(".-") or "chat"
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", model[:64]).strip(".-") or "chat"
     day = time.strftime("%Y-%m-%d", time.localtime(now))
     ids = (f"{name}-{day}-{number}" for number in count(1))
     return next(id for id in ids if not os.path.lexists(session_path(id))
@@ -232,8 +233,8 @@ def _is_ours(head: SessionHead) -> bool:
 def _content(session: SavedSession) -> bytes:
     known = {key: value for key, value in asdict(session.head).items() if key not in _NOT_WRITTEN}
     # the first line, up to its comma, is a JSON object but for the last bracket
-    lines = [f'{{"session": {_plain(known)}', f'"settings": {_plain(session.settings)}',
-             f'"tree": {_plain(session.tree)}}}\n']
+    lines = [f'{{"session": {to_json(known)}', f'"settings": {to_json(session.settings)}',
+             f'"tree": {to_json(session.tree)}}}\n']
     return ",\n".join(lines).encode()
 
 
@@ -281,11 +282,6 @@ def _head(path: Path) -> SessionHead | None:
 def _checker() -> TypeAdapter[SessionHead]:
     """Return what checks heads; making it takes longer than reading a file."""
     return TypeAdapter(SessionHead)
-
-
-def _plain(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "replace").decode()  # a path may hold what is no text
 
 
 def _words(error: Exception) -> str:

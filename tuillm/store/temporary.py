@@ -109,6 +109,12 @@ def leftovers(folder: Path, *, before: bool = False) -> list[Path]:
     return [path for name in sorted(names) if not is_in_the_making(path := folder / name)]
 
 
+def hidden_by_replacement(folder: Path) -> list[str]:
+    """Return the names whose folders lie aside because a process died while it replaced them."""
+    named = [_named(path.name, False) for path in leftovers(folder)]
+    return [found[0] for found in named if found and found[1] == "old"]
+
+
 def sync_folder(folder: Path) -> None:
     """Let the names in a folder outlast a power failure, where the disk can do that."""
     with suppress(OSError):

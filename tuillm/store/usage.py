@@ -30,10 +30,16 @@ def using(model: str | Path, purpose: str) -> Iterator[None]:
     written that is said on stderr, once, and the block is run without.
     """
     with ExitStack() as marks:
-        try:
-            marks.enter_context(_marked(_folder(model), purpose))
-        except TuillmError as error:
-            _warn(error)
+        for attempt in range(3):
+            try:
+                marks.enter_context(_marked(_folder(model), purpose))
+                break
+            except FileNotFoundError as error:  # the last user has just taken its folder away
+                if attempt == 2:
+                    _warn(disk_error(error, _folder(model)))
+            except TuillmError as error:
+                _warn(error)
+                break
         yield
 
 
@@ -68,7 +74,10 @@ def refuse_if_used(model: str, verb: str) -> None:
 
 @contextmanager
 def _marked(folder: Path, purpose: str) -> Iterator[None]:
-    """Hold a mark in the block; raises TuillmError where it cannot be written."""
+    """Hold a mark in the block; raises TuillmError where it cannot be written.
+
+    FileNotFoundError comes where the folder went away in this very moment.
+    """
     me = this_process()
     mark = ensure_dir(folder) / f"{me.pid}-{os.urandom(3).hex()}.json"
     text = to_json({"pid": me.pid, "started": me.started, "purpose": purpose})
@@ -79,6 +88,8 @@ def _marked(folder: Path, purpose: str) -> Iterator[None]:
                 os.write(handle, text.encode())
                 os.rename(temporary, mark)
                 held.callback(_remove, mark)
+        except FileNotFoundError:
+            raise
         except OSError as error:
             raise disk_error(error, mark) from None
         yield

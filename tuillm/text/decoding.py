@@ -204,7 +204,10 @@ def _mostly(content: bytes, source: str, encoding: str) -> tuple[str, list[str]]
     """Decode what is surely in an encoding, a few bad places replaced and told."""
     text, bad = _marked(content, encoding)
     if bad and bad * 20 > len(text):
-        return _strict(content, source, encoding), []
+        where = _position(text[: text.index(_BAD)])
+        raise TuillmError(f"{source} looks like {encoding.upper()}, but it is none in {bad:,} "
+                          f"place{'s' if bad > 1 else ''}, first in {where}",
+                          "is the file damaged? another encoding: --encoding NAME")
     return _replaced(text, bad, source, encoding.upper())
 
 

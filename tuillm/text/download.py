@@ -15,16 +15,15 @@ from urllib.parse import unquote, urlsplit
 
 from tuillm.errors import TuillmError
 from tuillm.store.files import disk_error
+from tuillm.store.interrupts import uninterrupted
 from tuillm.store.network import check_for_download
 from tuillm.store.paths import cache_dir, ensure_dir
 from tuillm.store.temporary import clear_leftovers, temporary_file
 from tuillm.text.recognize import AS_TEXT, Found, recognize
-from tuillm.urls import ADDRESSES, address_key, is_url, public_url, without_key
+from tuillm.urls import ADDRESSES, address_key, public_url, without_key
 
 if TYPE_CHECKING:
     import requests
-
-__all__ = ["cached_path", "charset_of", "download", "is_cached", "is_url"]
 
 MAX_BYTES = 1_000_000_000
 TIMEOUT = 30.0
@@ -60,7 +59,7 @@ def download(
 def cached_path(url: str) -> Path:
     """Where the file of an address is, or will be; raises TuillmError for an impossible one."""
     try:
-        path = urlsplit(url).path
+        path = urlsplit(public_url(url)).path
     except ValueError:
         raise TuillmError(f"cannot fetch {public_url(url)}: it is no http address",
                           "check the address") from None
@@ -117,9 +116,10 @@ def _fetch(
                 _receive(response, file, shown, progress, max_bytes)
             if not as_text and (found := _found_in(temporary)):
                 raise _refusal(found, shown)
-            _keep_charset(target, response.headers.get("Content-Type", ""))
             os.fsync(handle)
-            os.replace(temporary, target)
+            with uninterrupted():
+                _keep_charset(target, response.headers.get("Content-Type", ""))
+                os.replace(temporary, target)
     except (requests.RequestException, ValueError) as error:  # of addresses and of headers
         check_for_download(url)  # what is set wrong says more than the library does
         raise TuillmError(f"cannot fetch {shown}: {_reason(error)}", "check the address") from None

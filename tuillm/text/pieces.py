@@ -12,9 +12,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from tuillm.errors import TuillmError
+from tuillm.store.files import disk_error
 from tuillm.store.processes import module_command, module_environment
 from tuillm.text.progress import Tick, unwatched
 
@@ -25,7 +28,6 @@ _KINDS = (r"[^\W\d_]", r"\d", r"[^\w\s]|_", r"\s")
 _RUN = re.compile("|".join(rf"(?:{kind}){{{LONGEST_RUN}}}(?={kind})" for kind in _KINDS))
 # characters that are learned from in less than a second
 _INLINE = 500_000
-_SLICE = 1 << 20
 _STAGE = "learning pieces"
 
 
@@ -72,7 +74,7 @@ def _bounded(parts: Iterator[str]) -> Iterator[str]:
 def _learn_elsewhere(
     documents: Sequence[str], entries: int, cut: Callable[[str], Iterator[str]], tick: Tick
 ) -> dict[str, Any]:
-    with tempfile.TemporaryFile() as text, tempfile.TemporaryFile() as told:
+    with _scratch() as text, _scratch() as told:
         total = _write_parts(text, documents, cut, tick)
         process = subprocess.Popen(
             module_command(__name__, str(entries)), env=module_environment(), stdin=text,
@@ -92,6 +94,17 @@ def _learn_elsewhere(
         told.seek(0)
         model: dict[str, Any] = json.load(told)
         return model
+
+
+@contextmanager
+def _scratch() -> Iterator[BinaryIO]:
+    """A file without a name; what the disk refuses in the block is a DiskError."""
+    folder = Path(tempfile.gettempdir())
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            yield file
+    except OSError as error:
+        raise disk_error(error, folder) from None
 
 
 def _write_parts(

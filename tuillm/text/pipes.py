@@ -46,16 +46,18 @@ def _kept(source: str, say: Callable[[str], None]) -> str:
         kind = os.stat(path).st_mode
     except OSError:
         return source  # whoever reads it says why not
-    if stat.S_ISREG(kind) and _OURS.fullmatch(str(path)):
-        return _file_behind(path) or _copy(path.open("rb"), "text")
-    if stat.S_ISREG(kind) or stat.S_ISDIR(kind):
+    ours = bool(_OURS.fullmatch(str(path)))
+    if stat.S_ISREG(kind) and ours and (behind := _file_behind(path)):
+        return behind
+    if stat.S_ISREG(kind) and not ours or stat.S_ISDIR(kind):
         return source
-    if not stat.S_ISFIFO(kind):
+    if not stat.S_ISFIFO(kind) and not stat.S_ISREG(kind):
         raise TuillmError(f"{printable(source)} is {kind_words(kind)}, not a text",
                           "name a file, or - for standard input")
     try:
-        say(f"reading the pipe {printable(source)} until it is closed")
-        return _copy(path.open("rb"), "pipe" if _OURS.fullmatch(str(path)) else path.name)
+        if stat.S_ISFIFO(kind):
+            say(f"reading the pipe {printable(source)} until it is closed")
+        return _copy(path.open("rb"), "pipe" if ours else path.name)
     except OSError as error:
         raise TuillmError(f"cannot read {printable(source)}: {error.strerror}") from None
 

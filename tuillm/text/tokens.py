@@ -7,7 +7,6 @@ among those held out only behind each of several.
 
 import hashlib
 import shutil
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +17,13 @@ from tuillm.config import TrainConfig
 from tuillm.errors import DiskError, TuillmError, UsageError
 from tuillm.store.files import new_folder, read_json, write_json
 from tuillm.store.paths import cache_dir, ensure_dir, passing_dir
+from tuillm.store.temporary import clear_leftovers
 from tuillm.text.progress import Tick, unwatched
 from tuillm.text.sources import Corpus
 from tuillm.text.tokenizer import Tokenizer, load_tokenizer, make_tokenizer
 
 _FORMAT = 4
 _KEEP_CACHED = 16
-_DAY = 86_400
 _BPE_SMALL, _BPE_LARGE, _LARGE_TEXT = 512, 1024, 500_000
 
 
@@ -227,11 +226,10 @@ def left_out_note(count: int) -> str:
 
 def _forget_old(root: Path, keep: Path) -> None:
     """Keep the cache to its newest entries: token files can always be made again."""
-    for staging in root.glob(".*"):  # of a process that was killed while it wrote
-        if time.time() - staging.stat().st_mtime > _DAY:
-            shutil.rmtree(staging, ignore_errors=True)
-    entries = sorted((entry for entry in root.iterdir() if not entry.name.startswith(".")),
-                     key=lambda entry: entry.stat().st_mtime, reverse=True)
-    for entry in entries[_KEEP_CACHED:]:
-        if entry != keep:
-            shutil.rmtree(entry, ignore_errors=True)
+    clear_leftovers(root, before=True)
+    with suppress(OSError):  # another worker tidies, too
+        entries = sorted((entry for entry in root.iterdir() if not entry.name.startswith(".")),
+                         key=lambda entry: entry.stat().st_mtime, reverse=True)
+        for entry in entries[_KEEP_CACHED:]:
+            if entry != keep:
+                shutil.rmtree(entry, ignore_errors=True)

@@ -15,9 +15,10 @@ from tuillm.model.lora import write_adapter
 from tuillm.model.saving import save_tensors
 from tuillm.store.copying import copy_files, link_or_copy
 from tuillm.store.files import new_folder, read_json, recover_folder, write_json
+from tuillm.store.runs import TRAINER
 from tuillm.training.trainer import Trainer
 
-TENSORS, NUMBERS = "trainer.safetensors", "trainer.json"
+TENSORS, NUMBERS = "trainer.safetensors", TRAINER
 ADAPTER = "adapter"
 
 

@@ -16,12 +16,12 @@ from tuillm.store.forecasts import Forecast
 from tuillm.store.models import find_model, shape_of
 from tuillm.store.paths import data_dir
 from tuillm.text import Corpus, TokenFiles, load_tokenizer, read_corpus, tokenize
-from tuillm.text.download import is_cached, is_url
+from tuillm.text.download import is_cached
 from tuillm.text.tokenizer import GPT2_ENTRIES, gpt2_is_cached
 from tuillm.training.cautions import cautions, memory_caution
 from tuillm.training.memory import plan_memory
 from tuillm.training.sizing import adapter_parameters, disk_needed, dropout_for, window_for
-from tuillm.urls import public_url
+from tuillm.urls import is_url, public_url
 
 _MANY = 1 << 40
 

@@ -35,7 +35,7 @@ def main() -> int:
     """Read settings on stdin, print forecasts; return the exit code."""
     try:
         for each in forecast(TrainConfig.model_validate(json.load(sys.stdin))):
-            print_line(each.as_json())
+            print(to_json(each.as_json()), flush=True)
         return 0
     except BrokenPipeError:
         sys.stdout = None  # nobody reads any more: Python must not complain while it ends
@@ -46,13 +46,8 @@ def main() -> int:
         message, hint = f"these are no settings of a run: {error.errors()[0]['msg']}", ""
     except Exception as error:  # whoever started this process reads lines, no tracebacks
         message, hint = f"{type(error).__name__}: {error}", ""
-    print_line({"error": message, "hint": hint})
+    print(to_json({"error": message, "hint": hint}), flush=True)
     return 1
-
-
-def print_line(value: dict[str, object]) -> None:
-    """Print an object as one line of JSON, at once."""
-    print(to_json(value), flush=True)
 
 
 if __name__ == "__main__":

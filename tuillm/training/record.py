@@ -130,12 +130,12 @@ class Recorder:
     def _begin(self) -> None:
         """Prepare, and go on from the checkpoint if there is one."""
         if self._resume:
-            recover_folder(self._run.last)
             recover_folder(self._run.best)
             known = load_checkpoint(self._trainer, self._run.last,
                                     changed_text=self._changed_text)
             if not known:  # what was measured on another text does not compare
-                self._write(val_loss=None, bits_per_byte=None, best_step=None)
+                self._write(val_loss=None, bits_per_byte=None, best_step=None,
+                            before_loss=None, before_bits_per_byte=None)
             append_json(self._run.metrics, {"resumed": self._trainer.step, "time": time.time()})
         else:
             self._trainer.prepare()

@@ -17,7 +17,6 @@ from tuillm.text.sources import Corpus, read_corpus
 from tuillm.urls import is_url, public_url, stored_url
 from tuillm.user_paths import user_path
 
-NUMBERS = "trainer.json"
 CHANGED = "the text has changed: the tokenizer stays, and losses do not compare with earlier ones"
 
 
@@ -33,7 +32,7 @@ def resume(
     refuse_to_resume(run, extend)
     recover_folder(run.last)
     config, verb = run.config, f"extend {run.id} {extend}" if extend else f"resume {run.id}"
-    begun = (run.last / NUMBERS).exists()  # what it has learned from already is gone on with
+    begun = run.checkpoint.exists()  # what it has learned from already is gone on with
     corpus = keep_pipes(corpus)
     moved = tuple(stored_url(each) if is_url(each) else os.path.abspath(user_path(each))
                   for each in corpus)
@@ -52,7 +51,7 @@ def resume(
 
 def text_of(run: Run) -> str:
     """Return the hash of the text that a run's checkpoint has learned, or "" if nobody knows."""
-    checkpoint = run.last / NUMBERS
+    checkpoint = run.checkpoint
     known = read_json(checkpoint).get("corpus_sha256") if checkpoint.exists() else ""
     if known is None and (name := run.status().model):  # older checkpoints keep none
         try:

@@ -41,6 +41,8 @@ from tuillm.training.resume import CHANGED
 from tuillm.training.schedule import Course
 from tuillm.training.sizing import measured_note
 
+_BEFORE = "before training: "
+
 
 class Trainer(metaclass=Answering):
     """`Trainer(corpus="book.txt", name="kafka", preset="tiny").run()` trains and publishes."""
@@ -229,18 +231,19 @@ class Trainer(metaclass=Answering):
     def sample(self, tokens: int | None = None) -> str:
         """Return text that continues `sample_prompt`, always with the same seed.
 
-        `tokens` is its length, at most `sample_tokens`, which it is where nothing is given.
+        `tokens` is its length, which is `sample_tokens` where nothing is given.
         """
         length = self.config.sample_tokens if tokens is None else tokens
         if not length:
             return ""
         config = SamplingConfig(max_new_tokens=length, seed=self.config.seed)
+        was_training = self.model.training  # it may be asked for in the middle of an evaluation
         self.model.eval()
         self._sampler.context.truncate(0)
         with autocast(self.device, self.looking_dtype):
             drawn = self._sampler.stream(self.config.sample_prompt, config)
             text = "".join(token.text for token in drawn)
-        self.model.train()
+        self.model.train(was_training)
         return text
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -280,6 +283,7 @@ class Trainer(metaclass=Answering):
         What was measured on that one is forgotten, and patience begins anew.
         """
         self.evaluations.change_text()
+        self._set_before(None)
         self.notes.append(CHANGED)
 
     def _take_step(self, factor: float) -> tuple[float, float]:
@@ -300,22 +304,23 @@ class Trainer(metaclass=Answering):
 
     def _measure(self, loss: float, norm: float, factor: float, seconds: float) -> StepMetrics:
         """Evaluate if it is time, and gather what the step has to report."""
-        progress = self.progress
-        over = progress >= 1
+        over = self.progress >= 1
         evaluation, sample, gained = None, None, False
-        if over or self.evaluations.due(self.step, progress):
+        if looking := over or self.evaluations.due(self.step, self.progress):
             self.evaluations.wanted = False
             evaluation = self.evaluate()
             gained = evaluation is not None and self.evaluations.note(evaluation, self.step)
             sample = self.sample(None if over else self.evaluations.sample_tokens)
-            over = over or self.progress >= 1
         tokens = self.config.batch_size * self.config.grad_accum_steps * self.window
-        elapsed, progress = self.clock.seconds, 1.0 if over else progress
+        elapsed = self.clock.seconds
+        progress = self._course.progress(self.step, elapsed)
+        over = over or (looking and progress >= 1)
         return StepMetrics(
             step=self.step, train_loss=loss, lr=self.config.learning_rate * factor,
             grad_norm=norm, tokens_per_sec=tokens / seconds,
             mfu=tokens / seconds * self._flops_per_token / self._flops,
-            elapsed=elapsed, eta=self._eta(progress, elapsed), progress=progress,
+            elapsed=elapsed, progress=progress,
+            eta=elapsed * (1 - progress) / progress if progress > 0 else None,
             epoch=self.step * tokens / len(self.tokens.train),
             val_loss=evaluation.val_loss if evaluation else None,
             bits_per_byte=evaluation.bits_per_byte if evaluation else None,
@@ -339,9 +344,7 @@ class Trainer(metaclass=Answering):
 
     def _set_before(self, evaluation: Evaluation | None) -> None:
         self.before = evaluation
+        self.notes = [note for note in self.notes if not note.startswith(_BEFORE)]
         if evaluation:
-            self.notes.append(f"before training: {evaluation.val_loss:.3f} nats/token, "
+            self.notes.append(f"{_BEFORE}{evaluation.val_loss:.3f} nats/token, "
                               f"{evaluation.bits_per_byte:.3f} bits/byte")
-
-    def _eta(self, progress: float, elapsed: float) -> float | None:
-        return elapsed * (1 - progress) / progress if progress > 0 else None

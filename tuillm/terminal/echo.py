@@ -5,8 +5,8 @@ from contextlib import contextmanager, suppress
 
 
 @contextmanager
-def unechoed(place: int) -> Iterator[None]:
-    """Show nothing typed at the terminal of file number `place`; whoever reads next gets it.
+def unechoed(descriptor: int) -> Iterator[None]:
+    """Show nothing typed at the terminal of file number `descriptor`; whoever reads next gets it.
 
     Ctrl-C neither: it throws away nothing that was typed, nor what is still on its way to the
     screen, which a terminal does by itself.
@@ -17,15 +17,15 @@ def unechoed(place: int) -> Iterator[None]:
         yield
         return
     try:
-        before = termios.tcgetattr(place)
+        before = termios.tcgetattr(descriptor)
     except termios.error:  # it has gone
         yield
         return
     quiet = [*before]
     quiet[3] = quiet[3] & ~termios.ECHO | termios.NOFLSH
     try:
-        termios.tcsetattr(place, termios.TCSANOW, quiet)
+        termios.tcsetattr(descriptor, termios.TCSANOW, quiet)
         yield
     finally:
         with suppress(termios.error):
-            termios.tcsetattr(place, termios.TCSANOW, before)
+            termios.tcsetattr(descriptor, termios.TCSANOW, before)
