@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from tuillm.store.runs import get_run
+from tuillm.store.run_folder import get_run
 
 SIGNALS = pytest.mark.parametrize(
     "number", [signal.SIGTERM, signal.SIGHUP,
@@ -204,7 +204,7 @@ def test_a_signal_is_an_exit_code(number):
 
 def test_a_file_is_saved_before_the_program_ends(tmp_path):
     """SIGTERM in the middle of saving comes when that is done."""
-    from tuillm.store.interrupts import uninterrupted
+    from tuillm.store.defer_signals import uninterrupted
     from tuillm.terminal.ending import leave
 
     before = signal.signal(signal.SIGTERM, leave)

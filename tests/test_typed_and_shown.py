@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tuillm.errors import UsageError, one_line, printable
-from tuillm.json_text import to_json
+from tuillm.formats.json_text import to_json
 from tuillm.urls import has_secrets, hide_secrets, public_url
 from tuillm.user_paths import path_problem, user_path
 

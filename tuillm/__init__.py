@@ -46,7 +46,7 @@ def __getattr__(name: str) -> Any:
     if not name.startswith("_"):
         from importlib.util import find_spec
 
-        from tuillm.config.pointers import python_pointer
+        from tuillm.config.suggestions import python_pointer
 
         hint = python_pointer("tuillm", name, _HOMES)
         words = f"{words} ({hint or 'there are ' + ', '.join(_HOMES)})"

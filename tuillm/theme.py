@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from tuillm.errors import TuillmError, did_you_mean, nearest, printable
+from tuillm.formats.user_files import parse_toml, read_typed, shown, words_of
 from tuillm.store.files import write_text
 from tuillm.store.paths import config_dir, themes_dirs
-from tuillm.typed_files import parse_toml, read_typed, shown, words_of
 
 ROLES = ("background", "surface", "foreground", "muted", "primary", "secondary", "accent",
          "success", "warning", "error")

@@ -23,11 +23,12 @@ import torch
 
 import tuillm  # noqa: F401  (before torch's threads start)
 from tuillm.config import SamplingConfig, build_train
-from tuillm.generation import Sampler, threads
+from tuillm.generation import Sampler
+from tuillm.generation import thread_count as threads
 from tuillm.model import GPT, GPTConfig, pack
-from tuillm.store.launch import start_run
 from tuillm.store.paths import demo_book
-from tuillm.store.runs import read_rows
+from tuillm.store.run_folder import read_rows
+from tuillm.store.workers.launch import start_run
 from tuillm.text import make_tokenizer
 
 GPT2 = dict(n_layer=12, n_head=12, n_embd=768, block_size=1024, vocab_size=50_257)

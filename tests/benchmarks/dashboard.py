@@ -26,8 +26,8 @@ from terminal import Terminal  # noqa: E402
 
 from tuillm.config import build_train  # noqa: E402
 from tuillm.store.files import write_json  # noqa: E402
-from tuillm.store.processes import ProcessId  # noqa: E402
-from tuillm.store.runs import Run, Status  # noqa: E402
+from tuillm.store.run_folder import Run, Status  # noqa: E402
+from tuillm.store.workers.processes import ProcessId  # noqa: E402
 
 ROUNDS = 9
 # adds twenty rows a second to a metrics file until it is killed

@@ -21,9 +21,9 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.styles import Style
 
 import tuillm  # noqa: F401  (before torch's threads start)
-from tuillm.chat.keys import ReplyKeys
-from tuillm.chat.status import Facts, Pace, StatusLine, fit
-from tuillm.chat.stream import ReplyStream
+from tuillm.chat.terminal.reply_keys import ReplyKeys
+from tuillm.chat.terminal.reply_stream import ReplyStream
+from tuillm.chat.terminal.status_line import Facts, Pace, StatusLine, fit
 from tuillm.config import SamplingConfig
 from tuillm.generation import Sampler
 from tuillm.model import GPT, GPTConfig, pack

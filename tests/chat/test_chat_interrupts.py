@@ -12,11 +12,11 @@ import pytest
 from talking import squeezed
 
 from tuillm import Sampler
-from tuillm.chat.saved import from_saved, to_saved
-from tuillm.chat.session import Session
-from tuillm.chat.tree import Node, Tree
+from tuillm.chat.conversation.serialize import from_saved, to_saved
+from tuillm.chat.conversation.session import Session
+from tuillm.chat.conversation.tree import Node, Tree
 from tuillm.config import SamplingConfig
-from tuillm.store.models import find_model
+from tuillm.store.registry import find_model
 from tuillm.store.sessions import list_sessions, load_session, save_session
 
 SEED = int(os.environ.get("TUILLM_STORM_SEED", "11"))

@@ -9,11 +9,11 @@ import pytest
 from talking import squeezed
 
 from tuillm import Sampler
-from tuillm.chat.saved import from_saved
-from tuillm.chat.session import Session
-from tuillm.chat.tree import Tree
+from tuillm.chat.conversation.serialize import from_saved
+from tuillm.chat.conversation.session import Session
+from tuillm.chat.conversation.tree import Tree
 from tuillm.config import build_sampling
-from tuillm.store.models import find_model
+from tuillm.store.registry import find_model
 from tuillm.store.sessions import list_sessions, load_session
 
 PLACES = sorted(random.Random(11).sample(range(1, 400), 10))

@@ -15,17 +15,17 @@ from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.input.typeahead import get_typeahead
 from terminal import DEADLINE, Terminal
 
-from tuillm.chat import keys as keys_module
-from tuillm.chat.keys import Change, ReplyKeys
+from tuillm.chat.terminal import reply_keys as keys_module
+from tuillm.chat.terminal.reply_keys import Change, ReplyKeys
 from tuillm.config import SamplingConfig
 
 PROGRAM = r"""
 import itertools, json, sys, time
 from prompt_toolkit import PromptSession
 from prompt_toolkit.styles import Style
-from tuillm.chat.keys import ReplyKeys
-from tuillm.chat.status import StatusLine
-from tuillm.chat.stream import ReplyStream
+from tuillm.chat.terminal.reply_keys import ReplyKeys
+from tuillm.chat.terminal.status_line import StatusLine
+from tuillm.chat.terminal.reply_stream import ReplyStream
 from tuillm.config import SamplingConfig
 
 prompt, style = PromptSession(), Style([])

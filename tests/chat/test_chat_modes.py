@@ -3,11 +3,11 @@
 import pytest
 
 from tuillm import Sampler
-from tuillm.chat.session import Session
+from tuillm.chat.conversation.session import Session
 from tuillm.config import build_sampling
 from tuillm.errors import UsageError
-from tuillm.store.models import ModelCard
-from tuillm.store.modes import COMPLETION, TRANSCRIPT, choose_mode, mode_of
+from tuillm.store.chat_template import COMPLETION, TRANSCRIPT, choose_mode, mode_of
+from tuillm.store.registry import ModelCard
 
 
 def test_mode_of_a_card():

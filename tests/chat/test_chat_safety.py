@@ -10,11 +10,11 @@ import shutil
 import pytest
 
 from tuillm import Sampler
-from tuillm.chat.saved import to_saved
-from tuillm.chat.session import Session
-from tuillm.chat.tree import Node, Tree
+from tuillm.chat.conversation.serialize import to_saved
+from tuillm.chat.conversation.session import Session
+from tuillm.chat.conversation.tree import Node, Tree
 from tuillm.config import SamplingConfig
-from tuillm.store.models import find_model
+from tuillm.store.registry import find_model
 from tuillm.store.sessions import save_session
 
 pytestmark = pytest.mark.slow

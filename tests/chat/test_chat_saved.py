@@ -6,14 +6,14 @@ import shutil
 import pytest
 
 from tuillm import Sampler
-from tuillm.chat.export import export_json, export_markdown
-from tuillm.chat.saved import from_saved, to_saved
-from tuillm.chat.session import Session
-from tuillm.chat.tree import Node, Tree
+from tuillm.chat.conversation.export_text import export_json, export_markdown
+from tuillm.chat.conversation.serialize import from_saved, to_saved
+from tuillm.chat.conversation.session import Session
+from tuillm.chat.conversation.tree import Node, Tree
 from tuillm.config import build_sampling
 from tuillm.errors import TuillmError
-from tuillm.store.models import find_model
-from tuillm.store.modes import TRANSCRIPT
+from tuillm.store.chat_template import TRANSCRIPT
+from tuillm.store.registry import find_model
 from tuillm.store.sessions import load_session, save_session
 
 

@@ -14,12 +14,12 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.styles import Style
 from wcwidth import wcswidth, wcwidth
 
-from tuillm.chat import stream as stream_module
-from tuillm.chat.status import Facts, Pace, StatusLine, fit
-from tuillm.chat.stream import ReplyStream
-from tuillm.chat.wrap import Wrap, joins_emoji
+from tuillm.chat.terminal import reply_stream as stream_module
+from tuillm.chat.terminal.reply_stream import ReplyStream
+from tuillm.chat.terminal.status_line import Facts, Pace, StatusLine, fit
+from tuillm.chat.terminal.wrap import Wrap, joins_emoji
 from tuillm.errors import printable
-from tuillm.generation.text_stream import TextStream
+from tuillm.generation.detokenizer import TextStream
 from tuillm.text import make_tokenizer
 from tuillm.theme import load_theme
 
@@ -388,7 +388,7 @@ def test_the_line_fits_any_window_and_keeps_what_matters_most():
 
 def test_the_pace_leaves_a_pause_out(monkeypatch):
     """Tokens a second count from the first token on, without the time nothing was asked for."""
-    from tuillm.chat import status
+    from tuillm.chat.terminal import status_line as status
 
     now = [0.0]
     monkeypatch.setattr(status, "time", SimpleNamespace(perf_counter=lambda: now[0]))
@@ -406,7 +406,7 @@ def test_the_pace_leaves_a_pause_out(monkeypatch):
 
 def test_the_plain_alphabets_are_plain():
     """What takes the short way through the wrapping takes one cell each and joins nothing."""
-    from tuillm.chat.wrap import _PLAIN
+    from tuillm.chat.terminal.wrap import _PLAIN
 
     plain = [chr(code) for code in range(0x30000) if _PLAIN.fullmatch(chr(code))]
     assert len(plain) > 1000 and all(wcwidth(char) == 1 for char in plain)

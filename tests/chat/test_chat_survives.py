@@ -14,7 +14,9 @@ COMMANDS = ("export", "load", "model", "compare", "theme", "delete", "save", "pr
             "sessions", "set profile", "goto", "mode")
 
 _FAULTS = """
-from tuillm.chat import completion, history, inside
+from tuillm.chat.terminal import completion
+from tuillm.chat.terminal import prompt_history as history
+from tuillm.chat.commands import analysis as inside
 from tuillm.generation import Sampler
 
 def broken(chat, rest):

@@ -221,7 +221,7 @@ def test_themes_are_changed_and_kept(chat, talk):
 @pytest.mark.slow
 def test_help_is_one_screenful(chat, talk):
     """All commands and keys stand on 24 rows of 80; one command is explained by its name."""
-    from tuillm.chat.commands import COMMANDS
+    from tuillm.chat.commands.slash_commands import COMMANDS
 
     page = chat.say("/help")
     assert page.count("\n") + 1 <= 21

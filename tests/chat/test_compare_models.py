@@ -10,13 +10,13 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 from wcwidth import wcswidth
 
-from tuillm.chat.compare import Rows, compare, show_comparison
-from tuillm.chat.compare_text import as_json, as_markdown, as_text
-from tuillm.chat.comparison import compare_models, names_of
-from tuillm.chat.session import Session
+from tuillm.chat.compare.columns import Rows, compare, show_comparison
+from tuillm.chat.compare.comparison import compare_models, names_of
+from tuillm.chat.compare.report import as_json, as_markdown, as_text
+from tuillm.chat.conversation.session import Session
 from tuillm.config import SamplingConfig
-from tuillm.generation.inspect import score, summarise
-from tuillm.store.models import Model, ModelCard
+from tuillm.generation.scoring import score, summarise
+from tuillm.store.registry import Model, ModelCard
 
 pytestmark = pytest.mark.slow
 

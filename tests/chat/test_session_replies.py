@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from tuillm import Sampler
-from tuillm.chat.session import Session
-from tuillm.chat.turns import dropped_of, window_of
+from tuillm.chat.conversation.session import Session
+from tuillm.chat.conversation.transcript import dropped_of, window_of
 from tuillm.config import build_sampling
 from tuillm.errors import UsageError
+from tuillm.generation.context_window import slide
 from tuillm.generation.sampling import draw
-from tuillm.generation.window import slide
-from tuillm.store.modes import Mode
+from tuillm.store.chat_template import Mode
 
 BLOCK = 32
 PLACES = sorted(random.Random(7).sample(range(1, 79), 10))

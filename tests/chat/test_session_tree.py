@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from tuillm.chat.session import Session
-from tuillm.chat.tree import Node, Tree, first_words
+from tuillm.chat.conversation.session import Session
+from tuillm.chat.conversation.tree import Node, Tree, first_words
 from tuillm.errors import TuillmError, UsageError
 
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tuillm.store.runs import get_run
+from tuillm.store.run_folder import get_run
 
 pytestmark = pytest.mark.slow
 

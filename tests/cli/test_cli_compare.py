@@ -10,7 +10,7 @@ import torch
 from test_cli_verbs import one_line, tuillm
 
 from tuillm import Sampler
-from tuillm.chat.compare import Rows
+from tuillm.chat.compare.columns import Rows
 from tuillm.errors import printable
 from tuillm.model import GPT, GPTConfig, write_model
 from tuillm.store.usage import users_of

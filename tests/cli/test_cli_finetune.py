@@ -6,12 +6,12 @@ import shlex
 import pytest
 from test_cli_verbs import one_line, tuillm
 
-from tuillm.cli.comparing import comparing
+from tuillm.cli.compare_hint import comparing
 from tuillm.config import build_train
-from tuillm.store.models import shape_of
-from tuillm.store.processes import this_process
-from tuillm.store.runs import create_run
-from tuillm.store.status import Status
+from tuillm.store.registry import shape_of
+from tuillm.store.run_folder import create_run
+from tuillm.store.run_status import Status
+from tuillm.store.workers.processes import this_process
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tuillm.store.runs import get_run
+from tuillm.store.run_folder import get_run
 
 
 def until(condition, seconds=60.0):

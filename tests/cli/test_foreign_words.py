@@ -12,10 +12,10 @@ import pytest
 
 import tuillm as package
 from tuillm import Sampler, Trainer
-from tuillm.chat.commands import command_of
-from tuillm.chat.steering import apply_set
+from tuillm.chat.commands.settings import apply_set
+from tuillm.chat.commands.slash_commands import command_of
 from tuillm.cli.main import tuillm
-from tuillm.cli.nearest import ALIASES
+from tuillm.cli.suggest import ALIASES
 from tuillm.config import SamplingConfig, TrainConfig, build_sampling, build_train, settings_of
 from tuillm.config.foreign_words import CHAT, NOT_HERE, OURS, PYTHON, VERBS
 from tuillm.errors import TuillmError, UsageError, nearest

@@ -10,7 +10,7 @@ import pytest
 
 from tuillm.errors import TuillmError
 from tuillm.store import usage
-from tuillm.store.models import models_dir, remove_model, rename_model
+from tuillm.store.registry import models_dir, remove_model, rename_model
 from tuillm.store.usage import users_of, using
 
 READING = {

@@ -200,7 +200,7 @@ def test_a_preset_with_a_shape_is_refused_with_a_model(model, book):
 ])
 def test_stop_strings_have_line_ends_in_the_shell(typed, meant, monkeypatch, model):
     r"""`--stop '\n\n'` is an empty line, as in /set."""
-    from tuillm.chat.steering import apply_set
+    from tuillm.chat.commands.settings import apply_set
     from tuillm.config import SamplingConfig
 
     seen = []

@@ -3,8 +3,8 @@
 import pytest
 
 from tuillm.config import TrainConfig, build_train
-from tuillm.config.presets import LORA_RATE
-from tuillm.config.single import check_setting
+from tuillm.config.check_setting import check_setting
+from tuillm.config.training_presets import LORA_RATE
 from tuillm.errors import UsageError
 
 

@@ -24,9 +24,9 @@ from pilot import text_of, until
 from tuillm.config import build_train
 from tuillm.dashboard.app import Dashboard
 from tuillm.dashboard.screens.train import TrainScreen
-from tuillm.dashboard.widgets.forecast import ForecastPanel
+from tuillm.dashboard.widgets.forecast_panel import ForecastPanel
 from tuillm.dashboard.widgets.form import TrainForm
-from tuillm.store.forecasts import Forecast
+from tuillm.store.workers.forecast_process import Forecast
 
 CAPTURES = Path(__file__).with_name("captures")
 SIZES = [(80, 24), (120, 40), (200, 60)]

@@ -6,9 +6,9 @@ import pytest
 from furnished import furnish
 
 from tuillm.config import build_train
-from tuillm.store import processes
-from tuillm.store.launch import start_run
-from tuillm.store.runs import Run
+from tuillm.store.run_folder import Run
+from tuillm.store.workers import processes
+from tuillm.store.workers.launch import start_run
 
 
 @pytest.fixture(autouse=True)

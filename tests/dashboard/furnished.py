@@ -14,9 +14,9 @@ from pathlib import Path
 
 from tuillm.config import build_train
 from tuillm.store.files import write_json
-from tuillm.store.processes import this_process
-from tuillm.store.runs import Run
-from tuillm.store.status import Status
+from tuillm.store.run_folder import Run
+from tuillm.store.run_status import Status
+from tuillm.store.workers.processes import this_process
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 # so that no age changes its number while somebody looks

@@ -189,7 +189,7 @@ def lend_terminal(app, monkeypatch, code=0):
         return type("Done", (), {"wait": lambda self: code})()
 
     monkeypatch.setattr(app, "suspend", Lent)
-    monkeypatch.setattr("tuillm.dashboard.chat.Popen", run)
+    monkeypatch.setattr("tuillm.dashboard.open_chat.Popen", run)
     return commands
 
 

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from tuillm.cli.chart import smooth as smooth_by_loop
-from tuillm.dashboard import curves
+from tuillm import plotting as curves
+from tuillm.cli.braille_chart import smooth as smooth_by_loop
 from tuillm.dashboard.widgets.axes import EpochAxis, LogAxis, NumberAxis, StepAxis, TimeAxis
 
 NO_NUMBERS = [math.nan, math.inf, -math.inf]

@@ -9,7 +9,7 @@ from furnished import going
 from furnished import run as write_run
 from pilot import metric_lines, opened, piloted, points, reached, rows, shown, text_of, told, until
 
-from tuillm.dashboard.screens.overlay import OverlayScreen
+from tuillm.dashboard.screens.compare_runs import OverlayScreen
 from tuillm.dashboard.screens.run import RunScreen
 from tuillm.dashboard.screens.runs import RunsScreen
 from tuillm.dashboard.widgets.chart import Chart

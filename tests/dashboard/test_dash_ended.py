@@ -22,13 +22,13 @@ from pilot import (
 )
 from textual.widgets import Input
 
-from tuillm.dashboard.screens.ask import Ask
+from tuillm.dashboard.screens.dialogs import Ask
 from tuillm.dashboard.screens.run import RunScreen
 from tuillm.dashboard.screens.runs import RunsScreen
 from tuillm.dashboard.widgets.chart import Chart
 from tuillm.dashboard.widgets.run_head import RunHead
-from tuillm.store.models import get_model
-from tuillm.store.runs import metric_rows, read_rows
+from tuillm.store.registry import get_model
+from tuillm.store.run_folder import metric_rows, read_rows
 
 pytestmark = pytest.mark.slow
 

@@ -7,13 +7,13 @@ from textual.command import CommandList, CommandPalette
 from textual.containers import VerticalScroll
 from textual.widgets._footer import FooterKey
 
-from tuillm.dashboard.commands import bindings_of
 from tuillm.dashboard.keymap import all_bindings
-from tuillm.dashboard.screens.ask import Ask, Confirm
-from tuillm.dashboard.screens.files import FilesScreen
+from tuillm.dashboard.palette import bindings_of
+from tuillm.dashboard.screens.compare_runs import OverlayScreen
+from tuillm.dashboard.screens.dialogs import Ask, Confirm
+from tuillm.dashboard.screens.file_picker import FilesScreen
 from tuillm.dashboard.screens.help import HelpScreen
 from tuillm.dashboard.screens.models import ModelsScreen
-from tuillm.dashboard.screens.overlay import OverlayScreen
 from tuillm.dashboard.screens.run import RunScreen
 from tuillm.dashboard.screens.runs import RunsScreen
 from tuillm.dashboard.screens.train import TrainScreen

@@ -28,7 +28,7 @@ from tuillm.dashboard.screens.runs import RunsScreen
 from tuillm.dashboard.screens.train import TrainScreen
 from tuillm.dashboard.widgets.chart import Chart
 from tuillm.dashboard.widgets.form import TrainForm
-from tuillm.store.models import get_model
+from tuillm.store.registry import get_model
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ async def test_ctrl_c_in_the_chat_is_for_the_chat_alone(app, pilot, model, monke
         caught.append(child.communicate()[0].strip())
         return child
 
-    monkeypatch.setattr("tuillm.dashboard.chat.Popen", interrupted)
+    monkeypatch.setattr("tuillm.dashboard.open_chat.Popen", interrupted)
     await pilot.press("c")
     assert caught == [str(signal.default_int_handler)], "the child has the usual handler"
     assert signal.getsignal(signal.SIGINT) is handler
@@ -137,7 +137,7 @@ async def test_a_chat_that_cannot_be_started(app, pilot, model, monkeypatch):
     def refused(command, **options):
         raise OSError(12, "Cannot allocate memory")
 
-    monkeypatch.setattr("tuillm.dashboard.chat.Popen", refused)
+    monkeypatch.setattr("tuillm.dashboard.open_chat.Popen", refused)
     await pilot.press("c")
     assert commands == ["suspended", "back"]
     assert await told(pilot, "Cannot allocate memory")

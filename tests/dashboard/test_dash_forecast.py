@@ -8,14 +8,14 @@ from pilot import opened, piloted, reached, shown, text_of, told, until, use
 from textual.widgets import Static
 
 from tuillm.dashboard.screens import train
-from tuillm.dashboard.screens.ask import Confirm
+from tuillm.dashboard.screens.dialogs import Confirm
 from tuillm.dashboard.screens.run import RunScreen
 from tuillm.dashboard.screens.train import TrainScreen
-from tuillm.dashboard.widgets.forecast import ForecastPanel
+from tuillm.dashboard.widgets.forecast_panel import ForecastPanel
 from tuillm.dashboard.widgets.form import TrainForm
-from tuillm.store.forecasts import Forecast, ForecastProcess
-from tuillm.store.models import get_model
-from tuillm.store.runs import get_run
+from tuillm.store.registry import get_model
+from tuillm.store.run_folder import get_run
+from tuillm.store.workers.forecast_process import Forecast, ForecastProcess
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ from pilot import opened, paste, piloted, shown, toasts, told, type_text, until
 from textual.widgets import Collapsible, Input, Select, Static
 
 from tuillm.config import PRESETS, TrainConfig, settings_of
-from tuillm.config.single import check_setting
+from tuillm.config.check_setting import check_setting
 from tuillm.dashboard.screens.train import TrainScreen
 from tuillm.dashboard.widgets.field import SettingField
 from tuillm.dashboard.widgets.form import FIRST, TrainForm

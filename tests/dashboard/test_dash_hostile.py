@@ -19,11 +19,11 @@ from textual.widgets import DirectoryTree, Input, Static
 
 from tuillm.dashboard import screens
 from tuillm.dashboard.app import Dashboard
-from tuillm.dashboard.screens.ask import Ask, Confirm
-from tuillm.dashboard.screens.files import FilesScreen
+from tuillm.dashboard.screens.compare_runs import OverlayScreen
+from tuillm.dashboard.screens.dialogs import Ask, Confirm
+from tuillm.dashboard.screens.file_picker import FilesScreen
 from tuillm.dashboard.screens.help import HelpScreen
 from tuillm.dashboard.screens.models import ModelsScreen
-from tuillm.dashboard.screens.overlay import OverlayScreen
 from tuillm.dashboard.screens.run import RunScreen
 from tuillm.dashboard.screens.runs import RunsScreen
 from tuillm.dashboard.screens.train import TrainScreen
@@ -223,7 +223,7 @@ def test_in_a_real_terminal(terminal, hostile):
 
 def test_the_filter_keeps_widths():
     """What is left out is as wide as nothing, whatever the segment."""
-    from tuillm.dashboard.gate import SafeLines
+    from tuillm.dashboard.safe_output import SafeLines
 
     segments = [Segment(f"a{EVIL}\udce9\n\tb"), Segment("漢字"), Segment("plain")]
     done = SafeLines().apply(segments, None)

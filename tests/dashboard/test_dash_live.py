@@ -22,16 +22,16 @@ from pilot import (
 from textual.widgets import Input
 
 from tuillm.config import build_train
-from tuillm.dashboard.screens.ask import Ask
+from tuillm.dashboard.screens.dialogs import Ask
 from tuillm.dashboard.screens.run import RunScreen
 from tuillm.dashboard.screens.runs import RunsScreen
 from tuillm.dashboard.widgets.chart import Chart
 from tuillm.dashboard.widgets.figures import Figures
 from tuillm.dashboard.widgets.log import LogTail
 from tuillm.dashboard.widgets.samples import Samples
-from tuillm.store import processes
-from tuillm.store.launch import start_run
-from tuillm.store.runs import Run, read_rows
+from tuillm.store.run_folder import Run, read_rows
+from tuillm.store.workers import processes
+from tuillm.store.workers.launch import start_run
 
 pytestmark = pytest.mark.slow
 

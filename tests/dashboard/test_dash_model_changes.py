@@ -6,13 +6,13 @@ import pytest
 from pilot import opened, paste, piloted, rows, shown, text_of, toasts, told, until
 from textual.widgets import Input, Static
 
-from tuillm.dashboard.screens.ask import Ask, Confirm
+from tuillm.dashboard.screens.dialogs import Ask, Confirm
 from tuillm.dashboard.screens.models import ModelsScreen
 from tuillm.dashboard.screens.train import TrainScreen
 from tuillm.dashboard.widgets.form import TrainForm
 from tuillm.dashboard.widgets.table import EntryTable
 from tuillm.store.files import read_json
-from tuillm.store.models import list_models
+from tuillm.store.registry import list_models
 
 pytestmark = pytest.mark.slow
 

@@ -11,9 +11,9 @@ from tuillm.dashboard.screens.train import TrainScreen
 from tuillm.dashboard.widgets.filter import FilterLine
 from tuillm.dashboard.widgets.model_details import ModelDetails
 from tuillm.dashboard.widgets.table import EntryTable
-from tuillm.store.models import get_model
-from tuillm.store.runs import get_run
-from tuillm.store.status import ACTIVE
+from tuillm.store.registry import get_model
+from tuillm.store.run_folder import get_run
+from tuillm.store.run_status import ACTIVE
 
 pytestmark = pytest.mark.slow
 

@@ -9,9 +9,9 @@ import pytest
 from pilot import opened, paste, piloted, shown, told, until
 from textual.widgets import DirectoryTree, Input, Select
 
-from tuillm.dashboard.paths import PathSuggester, dropped_paths, join_paths, split_paths
-from tuillm.dashboard.screens.ask import Ask
-from tuillm.dashboard.screens.files import FilesScreen
+from tuillm.dashboard.path_input import PathSuggester, dropped_paths, join_paths, split_paths
+from tuillm.dashboard.screens.dialogs import Ask
+from tuillm.dashboard.screens.file_picker import FilesScreen
 from tuillm.dashboard.screens.train import TrainScreen
 from tuillm.dashboard.widgets.form import TrainForm
 

@@ -20,8 +20,8 @@ from pilot import (
 )
 from textual.widgets import Static
 
-from tuillm.dashboard.screens.ask import Confirm
-from tuillm.dashboard.screens.overlay import Differences, OverlayScreen, different_settings
+from tuillm.dashboard.screens.compare_runs import Differences, OverlayScreen, different_settings
+from tuillm.dashboard.screens.dialogs import Confirm
 from tuillm.dashboard.screens.run import RunScreen
 from tuillm.dashboard.screens.runs import RunsScreen
 from tuillm.dashboard.screens.train import TrainScreen
@@ -29,8 +29,8 @@ from tuillm.dashboard.widgets.chart import Chart
 from tuillm.dashboard.widgets.run_details import RunDetails
 from tuillm.dashboard.widgets.state import STATE_ROLES, state_words
 from tuillm.dashboard.widgets.table import EntryTable
-from tuillm.store.runs import list_runs
-from tuillm.store.status import State
+from tuillm.store.run_folder import list_runs
+from tuillm.store.run_status import State
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,7 @@ from pilot import opened, piloted, rows, shown, toasts, told, until, use
 from textual.command import CommandList, CommandPalette
 
 from tuillm.dashboard.keymap import read_keymap
-from tuillm.dashboard.screens.ask import Ask
+from tuillm.dashboard.screens.dialogs import Ask
 from tuillm.dashboard.screens.help import HelpScreen
 from tuillm.dashboard.screens.models import ModelsScreen
 from tuillm.dashboard.screens.runs import RunsScreen

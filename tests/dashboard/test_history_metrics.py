@@ -7,9 +7,9 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from tuillm.dashboard.history import COLUMNS, Feed, History, read_batch
+from tuillm.dashboard.metrics_history import COLUMNS, Feed, History, read_batch
 from tuillm.errors import TuillmError
-from tuillm.store.runs import Run, metric_rows
+from tuillm.store.run_folder import Run, metric_rows
 from tuillm.training.metrics import StepMetrics
 
 

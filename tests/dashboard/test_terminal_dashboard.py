@@ -11,8 +11,8 @@ import psutil
 import pytest
 from furnished import furnish
 
-from tuillm.store.models import list_models
-from tuillm.store.runs import get_run, metric_rows, read_rows
+from tuillm.store.registry import list_models
+from tuillm.store.run_folder import get_run, metric_rows, read_rows
 
 
 def steps(run):

@@ -11,10 +11,10 @@ import torch
 from foreign import foreign, random_model
 
 from tuillm import Sampler
-from tuillm.config.sampling import MOST_SAMPLES
+from tuillm.config.sampling_config import MOST_SAMPLES
+from tuillm.convert.import_model import import_model
 from tuillm.errors import TuillmError, UsageError
-from tuillm.generation.inspect import alternatives, label_of, score, summarise
-from tuillm.handover.coming import import_model
+from tuillm.generation.scoring import alternatives, label_of, score, summarise
 from tuillm.text import load_tokenizer
 from tuillm.text.tokenizer import tokenizer_of_characters
 
@@ -34,7 +34,7 @@ def test_a_reply_ends_at_the_models_own_end(tmp_path, number):
 
 def test_the_end_outlives_import_and_export(tmp_path, home):
     """What ends a reply is known in the registry, in a copy of it, and to transformers."""
-    from tuillm.store.export import export_model
+    from tuillm.store.export_folder import export_model
 
     folder, last = foreign(tmp_path / "model", ends=(2, 1))
     import_model(str(folder), "chatty")

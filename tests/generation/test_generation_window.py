@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tuillm.generation.context import Context
-from tuillm.generation.window import fit, slide
+from tuillm.generation.context_window import fit, slide
 
 
 @pytest.mark.parametrize("block_size", [1, 2, 3, 4, 31, 32])

@@ -8,7 +8,7 @@ import torch
 
 from tuillm import Sampler
 from tuillm.errors import UsageError, printable
-from tuillm.generation.inspect import alternatives, label_of, score, summarise
+from tuillm.generation.scoring import alternatives, label_of, score, summarise
 from tuillm.text.tokenizer import END_OF_TEXT, make_tokenizer
 from tuillm.training.evaluate import evaluate
 
@@ -96,7 +96,7 @@ def test_windows_side_by_side_change_nothing(talker, monkeypatch, at_once):
     sampler = talker()
     ids = sampler.tokenizer.encode("some text, longer than a few windows " * 20)
     expected = [one.logprob for one in score(sampler, ids)]
-    monkeypatch.setattr("tuillm.generation.inspect._LOGITS_AT_ONCE", at_once)
+    monkeypatch.setattr("tuillm.generation.scoring._LOGITS_AT_ONCE", at_once)
     assert [one.logprob for one in score(sampler, ids)] == pytest.approx(expected, abs=1e-5)
 
 

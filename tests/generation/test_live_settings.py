@@ -3,8 +3,8 @@
 import pytest
 
 from tuillm.config import SamplingConfig, build_sampling
+from tuillm.generation.detokenizer import TextStream
 from tuillm.generation.sampler import Beginning
-from tuillm.generation.text_stream import TextStream
 
 CONFIG = SamplingConfig(temperature=1, top_k=0, max_new_tokens=30, seed=5)
 

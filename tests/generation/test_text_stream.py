@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from tuillm.generation.text_stream import TextStream
+from tuillm.generation.detokenizer import TextStream
 from tuillm.text.tokenizer import make_tokenizer
 
 LETTERS = "ab\né漢😀"

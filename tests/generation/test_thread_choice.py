@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from tuillm.config import TrainConfig
-from tuillm.generation import threads
-from tuillm.store.activity import Activity
-from tuillm.store.processes import ProcessId, this_process
-from tuillm.store.runs import create_run
+from tuillm.generation import thread_count as threads
+from tuillm.store.run_folder import create_run
+from tuillm.store.workers.processes import ProcessId, this_process
+from tuillm.store.workers.training_activity import Activity
 
 LARGE, SMALL = 124_000_000, 900_000
 
@@ -18,7 +18,7 @@ LARGE, SMALL = 124_000_000, 900_000
 @pytest.fixture
 def activity(monkeypatch):
     """Looks at the runs each time it is asked, on a machine that has nothing else to do."""
-    monkeypatch.setattr("tuillm.store.activity._EVERY", 0)
+    monkeypatch.setattr("tuillm.store.workers.training_activity._EVERY", 0)
     monkeypatch.setattr("os.getloadavg", lambda: (0.1, 0.1, 0.1))
     found = Activity()
     monkeypatch.setattr(threads, "_activity", found)
@@ -73,7 +73,7 @@ torch.set_num_threads(2)
 sampler = Sampler("book")
 sampler.generate("The", max_new_tokens=3)
 before = torch.get_num_threads()
-from tuillm.generation.threads import adapt
+from tuillm.generation.thread_count import adapt
 adapt()
 sampler.generate("The", max_new_tokens=3)
 print(before, torch.get_num_threads())

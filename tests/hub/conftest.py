@@ -15,9 +15,9 @@ def make_files(folder, book_text, **shape):
     """The files of a random GPT-2 with a BPE vocabulary of its own."""
     import torch
 
-    from tuillm.config.shape import GPTConfig
+    from tuillm.config.gpt_config import GPTConfig
     from tuillm.model import GPT
-    from tuillm.model.hf import write_model
+    from tuillm.model.hf_folder import write_model
     from tuillm.text.tokenizer import make_tokenizer
 
     def write(place):

@@ -4,11 +4,11 @@ import pytest
 from dashboard.pilot import both_sizes, opened, rows, shown, text_of, toasts, told, until, use
 from textual.widgets import Input
 
-from tuillm.dashboard.screens.ask import Ask, Confirm
+from tuillm.dashboard.screens.dialogs import Ask, Confirm
 from tuillm.dashboard.widgets.pull_lines import PullLines
-from tuillm.store import processes
-from tuillm.store.models import find_model
-from tuillm.store.pulls import PullStatus, get_pull, list_pulls, pull_of
+from tuillm.store.hub.pull_folder import PullStatus, get_pull, list_pulls, pull_of
+from tuillm.store.registry import find_model
+from tuillm.store.workers import processes
 
 pytestmark = pytest.mark.slow
 

@@ -8,8 +8,8 @@ import sys
 import pytest
 from standin import Hub
 
-from tuillm.store.models import find_model, list_models
-from tuillm.store.pulls import list_pulls
+from tuillm.store.hub.pull_folder import list_pulls
+from tuillm.store.registry import find_model, list_models
 
 WEIGHTS = "model.safetensors"
 NEEDED = {"config.json", "generation_config.json", WEIGHTS, "vocab.json", "merges.txt",
@@ -265,7 +265,7 @@ def test_verbs_that_miss_the_model_name_the_pull(book, command):
 def test_a_name_that_is_none_is_refused_at_once(typed, words):
     """No network is asked; the exit code is that of a wrong command."""
     from tuillm.errors import UsageError
-    from tuillm.store.hubnames import hub_source
+    from tuillm.store.hub.hub_names import hub_source
 
     with pytest.raises(UsageError) as caught:
         hub_source(typed)

@@ -10,9 +10,9 @@ import time
 import pytest
 
 from tuillm.errors import TuillmError
-from tuillm.store.hubnames import Source
-from tuillm.store.models import find_model, list_models, remove_model
-from tuillm.store.pulls import cancel_pull, get_pull, list_pulls, pull_of
+from tuillm.store.hub.hub_names import Source
+from tuillm.store.hub.pull_folder import cancel_pull, get_pull, list_pulls, pull_of
+from tuillm.store.registry import find_model, list_models, remove_model
 
 REPO, WEIGHTS = "openai-community/gpt2", "model.safetensors"
 AGAIN = "tuillm pull gpt2"
@@ -200,8 +200,8 @@ def test_two_processes_never_pull_the_same_model(hub, start, tuillm):
 
 _BEGIN = """
 import sys
-from tuillm.store.hubnames import hub_source
-from tuillm.store.pulls import start_pull
+from tuillm.store.hub.hub_names import hub_source
+from tuillm.store.hub.pull_folder import start_pull
 print(start_pull(hub_source(sys.argv[1])).status().state, flush=True)
 sys.stdin.read()
 """

@@ -10,14 +10,14 @@ from standin import Hub
 from test_pull_hub import config, told
 
 from tuillm.cli.pull import pull_command
+from tuillm.convert.import_model import import_model
 from tuillm.errors import TuillmError, UsageError
-from tuillm.handover.coming import import_model
-from tuillm.store.fetching import fetch
-from tuillm.store.hub import HubFile, Plan, check_config, check_weights
-from tuillm.store.hubnames import Source
-from tuillm.store.models import ModelCard, find_model, list_models, publish
-from tuillm.store.pulling import pulled_from
-from tuillm.store.pulls import list_pulls, pull_of, start_pull
+from tuillm.store.hub.api import HubFile, Plan, check_config, check_weights
+from tuillm.store.hub.download import fetch
+from tuillm.store.hub.hub_names import Source
+from tuillm.store.hub.pull import pulled_from
+from tuillm.store.hub.pull_folder import list_pulls, pull_of, start_pull
+from tuillm.store.registry import ModelCard, find_model, list_models, publish
 
 SIZE = 50_000
 
@@ -27,7 +27,7 @@ def weights(monkeypatch):
     """A hub with one file of weights, and a function that fetches it to a path."""
     content = bytes(range(250)) * (SIZE // 250)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("tuillm.store.fetching._wait", lambda *given: None)
+    monkeypatch.setattr("tuillm.store.hub.download._wait", lambda *given: None)
     with Hub() as hub:
         commit = hub.add("org/tales", {"model.safetensors": content}).commit
         file = HubFile("model.safetensors", SIZE, "0" * 64)

@@ -5,8 +5,8 @@ import signal
 import pytest
 from test_ending import ends
 
-from tuillm.store.models import find_model, list_models
-from tuillm.store.pulls import get_pull
+from tuillm.store.hub.pull_folder import get_pull
+from tuillm.store.registry import find_model, list_models
 
 pytestmark = pytest.mark.slow
 

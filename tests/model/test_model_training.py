@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from tuillm.config import build_train
 from tuillm.model import GPT, GPTConfig
-from tuillm.model import head as head_module
+from tuillm.model import chunked_loss as head_module
 from tuillm.training.optimizer import Optimizer
 
 SHAPE = dict(vocab_size=50, block_size=16, n_layer=2, n_head=2, n_embd=64)

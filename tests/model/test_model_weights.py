@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tuillm.errors import TuillmError
-from tuillm.model.weights import map_tensor, map_tensors
+from tuillm.model.mmap_safetensors import map_tensor, map_tensors
 
 KINDS = [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32,
          torch.int16, torch.uint8, torch.int8, torch.bool]

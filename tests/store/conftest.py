@@ -5,7 +5,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from tuillm.store.files import write_json
-from tuillm.store.models import ModelCard, publish
+from tuillm.store.registry import ModelCard, publish
 
 
 @pytest.fixture

@@ -6,15 +6,15 @@ from contextlib import redirect_stdout
 
 import pytest
 
-from tuillm.cli.live import LiveView
+from tuillm.cli.live_view import LiveView
 from tuillm.cli.watch import JsonLines, PlainLines
 from tuillm.config import TrainConfig
-from tuillm.dashboard.history import Feed, History
+from tuillm.dashboard.metrics_history import Feed, History
 from tuillm.dashboard.widgets.figures import number
 from tuillm.errors import UsageError
 from tuillm.store.jsonl import read_metrics
-from tuillm.store.processes import this_process
-from tuillm.store.runs import Asked, create_run, metric_rows, requests, steps_of
+from tuillm.store.run_folder import Asked, create_run, metric_rows, requests, steps_of
+from tuillm.store.workers.processes import this_process
 from tuillm.units import count, duration, figure
 
 NESTED = b'{"a":' * 1000 + b"1" + b"}" * 1000

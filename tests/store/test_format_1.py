@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from tuillm.store.models import get_model, list_models
-from tuillm.store.profiles import profiles_of
-from tuillm.store.runs import get_run, list_runs, metric_rows
+from tuillm.store.registry import get_model, list_models
+from tuillm.store.run_folder import get_run, list_runs, metric_rows
+from tuillm.store.run_status import ACTIVE
 from tuillm.store.sessions import list_sessions, load_session
-from tuillm.store.status import ACTIVE
+from tuillm.store.user_profiles import profiles_of
 
 WRITTEN = Path(__file__).parents[1] / "data" / "format_1"
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from tuillm.errors import TuillmError, UsageError
-from tuillm.store.lost_sessions import recover_sessions
+from tuillm.store.recover_sessions import recover_sessions
 from tuillm.store.sessions import (
     SavedSession,
     SessionHead,
@@ -189,7 +189,7 @@ def test_a_damaged_file_is_not_replaced(home):
 
 
 _MAKING = """
-from tuillm.store.temporary import temporary_file
+from tuillm.store.temp_files import temporary_file
 from tuillm.store.paths import data_dir
 from tuillm.store.files import ensure_dir
 import contextlib, os

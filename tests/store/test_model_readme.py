@@ -2,9 +2,9 @@
 
 from huggingface_hub import ModelCard as HubCard
 
-from tuillm.store.export import export_model
-from tuillm.store.models import ModelCard, get_model, read_model
-from tuillm.store.readme import README, model_readme
+from tuillm.store.export_folder import export_model
+from tuillm.store.model_card import README, model_readme
+from tuillm.store.registry import ModelCard, get_model, read_model
 
 
 def test_the_hub_reads_it(model, tmp_path):

@@ -11,12 +11,12 @@ import pytest
 from tuillm.config import build_train
 from tuillm.errors import TuillmError
 from tuillm.store.files import write_json
-from tuillm.store.launch import start_run
-from tuillm.store.processes import this_process
-from tuillm.store.pulls import Pull, PullStatus
-from tuillm.store.runs import create_run, remove_run
+from tuillm.store.hub.pull_folder import Pull, PullStatus
+from tuillm.store.run_folder import create_run, remove_run
 from tuillm.store.snapshot import RunsSnapshot
 from tuillm.store.usage import users_of
+from tuillm.store.workers.launch import start_run
+from tuillm.store.workers.processes import this_process
 
 HOLDING = """
 import sys
@@ -27,8 +27,8 @@ print('ready')
 """
 RESUMING = """
 import sys
-from tuillm.store.launch import resume_run
-from tuillm.store.runs import get_run
+from tuillm.store.workers.launch import resume_run
+from tuillm.store.run_folder import get_run
 run = get_run("book-1")
 print("ready", flush=True)
 sys.stdin.readline()
@@ -154,10 +154,11 @@ def test_a_second_worker_in_a_run_refuses(home, book, other_process):
 
 def test_a_run_lives_between_its_start_and_its_workers_first_word(home, book):
     """From the start on the worker holds the lock, also when whoever started it is gone."""
-    code = "from tuillm.config import build_train\nfrom tuillm.store.launch import start_run\n" \
+    code = "from tuillm.config import build_train\n" \
+           "from tuillm.store.workers.launch import start_run\n" \
            f"start_run(build_train({{'corpus': {str(book)!r}, 'preset': 'nano'}}))"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
-    from tuillm.store.runs import get_run
+    from tuillm.store.run_folder import get_run
 
     run = get_run("book-1")
     worker, = workers_of(run)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tuillm.store.processes import module_command, module_environment
+from tuillm.store.workers.processes import module_command, module_environment
 
 MARK = "import os; open(os.environ['RAN_MARK'], 'a').write(__name__ + '\\n')\n"
 # what ours and theirs import at some time, from the standard library and beside it
@@ -43,9 +43,9 @@ def test_modules_of_the_current_folder_are_not_run(hostile, monkeypatch, path):
 def test_training_and_its_forecast_run_no_code_beside_the_book(hostile):
     """A run's worker and the forecast's process, started from the book's folder."""
     from tuillm.config import build_train
-    from tuillm.store.forecasts import ForecastProcess
-    from tuillm.store.launch import start_run
-    from tuillm.store.status import ACTIVE
+    from tuillm.store.run_status import ACTIVE
+    from tuillm.store.workers.forecast_process import ForecastProcess
+    from tuillm.store.workers.launch import start_run
 
     config = build_train({"corpus": "book.txt", "preset": "nano", "max_steps": 2})
     with ForecastProcess(config) as process:

@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from tuillm.errors import TuillmError
-from tuillm.store.copying import copy_files
-from tuillm.store.export import export_model
-from tuillm.store.models import copy_model, list_models, models_dir, remove_model
+from tuillm.store.copy_files import copy_files
+from tuillm.store.export_folder import export_model
+from tuillm.store.registry import copy_model, list_models, models_dir, remove_model
 
 
 @pytest.fixture

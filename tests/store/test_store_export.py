@@ -6,7 +6,7 @@ import pytest
 
 from tuillm.errors import TuillmError
 from tuillm.store import files
-from tuillm.store.export import export_model
+from tuillm.store.export_folder import export_model
 
 EXPORTED = ["README.md", "config.json", "model.safetensors", "tokenizer.json", "tuillm.json"]
 

@@ -20,7 +20,7 @@ from tuillm.store.files import (
     write_text,
 )
 from tuillm.store.paths import cache_dir, config_dir, data_dir, ensure_dir, models_dir
-from tuillm.store.runs import read_rows
+from tuillm.store.run_folder import read_rows
 
 # a process that may write no file longer than 4 KB: the nearest to a full disk without a disk
 SMALL_DISK = """

@@ -8,7 +8,7 @@ import pytest
 
 from tuillm.config import build_train
 from tuillm.errors import TuillmError
-from tuillm.store.forecasts import Forecast, ForecastProcess
+from tuillm.store.workers.forecast_process import Forecast, ForecastProcess
 
 pytestmark = pytest.mark.slow
 

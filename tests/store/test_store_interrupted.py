@@ -10,7 +10,9 @@ import pytest
 PRESSING = """
 import os, shutil, signal, sys
 from pathlib import Path
-from tuillm.store import files, interrupts, locks, temporary
+from tuillm.store import defer_signals as interrupts
+from tuillm.store import temp_files as temporary
+from tuillm.store import files, locks
 from tuillm.store.files import *
 from tuillm.store.files import new_file, new_folder, append_json, write_new, remove_folder
 
@@ -116,7 +118,7 @@ DYING = """
 import os, shutil, sys
 from pathlib import Path
 from tuillm.store.files import new_folder, recover_folder
-from tuillm.store.temporary import clear_leftovers
+from tuillm.store.temp_files import clear_leftovers
 
 place = Path(sys.argv[1])
 target = place / "last"

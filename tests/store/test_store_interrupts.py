@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from tuillm.store.interrupts import uninterrupted
+from tuillm.store.defer_signals import uninterrupted
 
 
 @pytest.fixture(autouse=True)

@@ -10,13 +10,13 @@ import pytest
 from tuillm.config import build_train
 from tuillm.errors import TuillmError
 from tuillm.store.files import new_folder, recover_folder, write_text
-from tuillm.store.models import list_models
-from tuillm.store.processes import this_process
-from tuillm.store.profiles import save_profile
-from tuillm.store.pulls import Pull, pull_lock
-from tuillm.store.runs import create_run, list_runs
-from tuillm.store.temporary import clear_leftovers, leftovers
+from tuillm.store.hub.pull_folder import Pull, pull_lock
+from tuillm.store.registry import list_models
+from tuillm.store.run_folder import create_run, list_runs
+from tuillm.store.temp_files import clear_leftovers, leftovers
 from tuillm.store.usage import users_of
+from tuillm.store.user_profiles import save_profile
+from tuillm.store.workers.processes import this_process
 
 
 def names(folder):
@@ -78,7 +78,7 @@ def test_leftovers_of_the_dead_are_cleared_and_nothing_else(tmp_path, other_proc
     (tmp_path / ".c.old.1234abcd").mkdir()
     moved_away(tmp_path, "d", "1234abcd", "stale")
     write_text(tmp_path / "d" / "a", "new")
-    code = f"from pathlib import Path\nfrom tuillm.store.temporary import temporary_file\n" \
+    code = f"from pathlib import Path\nfrom tuillm.store.temp_files import temporary_file\n" \
            f"made = temporary_file(Path({str(tmp_path / 'e.json')!r}))\nmade.__enter__()\n" \
            "print('ready')"
     with other_process(code) as other:

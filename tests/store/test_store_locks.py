@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from tuillm.store.locks import Lock, Taken, inherited, is_held, take, take_abandoned
-from tuillm.store.processes import start_detached
+from tuillm.store.workers.processes import start_detached
 
 
 def test_a_lock_is_held_until_it_is_released(tmp_path):

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from tuillm.errors import TuillmError, UsageError
-from tuillm.store.export import export_model
-from tuillm.store.models import (
+from tuillm.store.export_folder import export_model
+from tuillm.store.registry import (
     copy_model,
     find_model,
     free_name,
@@ -82,7 +82,7 @@ def test_of_several_processes_one_publishes_a_name(home):
     code = """
 import sys
 from tuillm.errors import TuillmError
-from tuillm.store.models import ModelCard, publish
+from tuillm.store.registry import ModelCard, publish
 from tuillm.store.files import write_json
 print("ready", flush=True)
 sys.stdin.readline()

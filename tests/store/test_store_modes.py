@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tuillm.model.saving import save_tensors
-from tuillm.store.export import export_model
+from tuillm.model.save_safetensors import save_tensors
+from tuillm.store.export_folder import export_model
 
 
 @pytest.fixture(params=[0o022, 0o077])

@@ -3,7 +3,7 @@
 import pytest
 
 from tuillm.errors import UsageError
-from tuillm.store.names import check_name, name_from
+from tuillm.store.entry_names import check_name, name_from
 
 
 @pytest.mark.parametrize("name", ["a", "7", "moby-dick", "A.b_c-9", "gpt2-xl", "x" * 64, "v1.0"])

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from tuillm.config import SamplingConfig, build_sampling
-from tuillm.config.profiles import PROFILES, apply_profile, profile_of
+from tuillm.config.sampling_profiles import PROFILES, apply_profile, profile_of
 from tuillm.errors import TuillmError, UsageError
-from tuillm.store.profiles import profiles_of, remove_profile, save_profile
+from tuillm.store.user_profiles import profiles_of, remove_profile, save_profile
 
 
 @pytest.mark.parametrize("name", PROFILES)

@@ -7,9 +7,9 @@ from contextlib import ExitStack
 import pytest
 
 from tuillm.errors import TuillmError
-from tuillm.store import models
+from tuillm.store import registry as models
 from tuillm.store.files import write_json
-from tuillm.store.models import (
+from tuillm.store.registry import (
     ModelCard,
     copy_model,
     get_model,
@@ -22,7 +22,7 @@ from tuillm.store.usage import using
 
 FILLING = """
 import sys
-from tuillm.store.models import ModelCard, publish
+from tuillm.store.registry import ModelCard, publish
 with publish("slow", ModelCard()) as folder:
     (folder / "config.json").write_text("{}")
     print("filling", flush=True)

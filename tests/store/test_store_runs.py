@@ -9,11 +9,8 @@ import pytest
 
 from tuillm.config import build_train
 from tuillm.errors import TuillmError, UsageError
-from tuillm.store import processes
 from tuillm.store.files import append_json, write_text
-from tuillm.store.launch import resume_run
-from tuillm.store.processes import ProcessId, this_process
-from tuillm.store.runs import (
+from tuillm.store.run_folder import (
     Asked,
     active_run_for,
     create_run,
@@ -24,6 +21,9 @@ from tuillm.store.runs import (
     remove_run,
     requests,
 )
+from tuillm.store.workers import processes
+from tuillm.store.workers.launch import resume_run
+from tuillm.store.workers.processes import ProcessId, this_process
 
 
 def new_run(process=None, **settings):

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tuillm.errors import TuillmError
-from tuillm.store.models import find_model
+from tuillm.store.registry import find_model
 from tuillm.store.sessions import (
     SavedSession,
     SessionHead,

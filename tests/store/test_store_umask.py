@@ -15,11 +15,11 @@ import sys
 from pathlib import Path
 from tuillm import Trainer
 from tuillm.config import build_sampling
-from tuillm.store.export import export_model
+from tuillm.store.export_folder import export_model
 from tuillm.store.files import append_json, new_file
-from tuillm.store.models import copy_model
+from tuillm.store.registry import copy_model
 from tuillm.store.paths import data_dir
-from tuillm.store.profiles import save_profile
+from tuillm.store.user_profiles import save_profile
 from tuillm.store.usage import using
 
 Trainer(corpus=sys.argv[1], preset="nano", max_steps=2, sample_tokens=2).run()

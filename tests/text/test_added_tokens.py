@@ -9,7 +9,7 @@ import warnings
 import pytest
 
 from tuillm.errors import TuillmError
-from tuillm.text.added import AddedTexts, AddedToken
+from tuillm.text.added_tokens import AddedTexts, AddedToken
 from tuillm.text.tokenizer import (
     END_OF_TEXT,
     Tokenizer,

@@ -18,17 +18,17 @@ import pytest
 
 from tuillm.config import build_train
 from tuillm.errors import TuillmError
-from tuillm.store import processes
-from tuillm.store.hub import check_settings
-from tuillm.store.launch import resume_run, start_run
-from tuillm.store.models import get_model
-from tuillm.store.names import name_from
+from tuillm.store.entry_names import name_from
+from tuillm.store.hub.api import check_settings
 from tuillm.store.paths import cache_dir
-from tuillm.store.runs import create_run, list_runs, model_name
-from tuillm.store.status import ACTIVE
+from tuillm.store.registry import get_model
+from tuillm.store.run_folder import create_run, list_runs, model_name
+from tuillm.store.run_status import ACTIVE
+from tuillm.store.workers import processes
+from tuillm.store.workers.launch import resume_run, start_run
 from tuillm.text.download import cached_path, charset_of, download
-from tuillm.text.origin import corpus_of
 from tuillm.text.sources import read_corpus
+from tuillm.text.training_text import corpus_of
 from tuillm.urls import hide_secrets, public_url, stored_url
 
 SECRETS = ("hunter22", "S1GNATURE", "fr4gment")

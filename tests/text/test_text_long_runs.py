@@ -10,8 +10,8 @@ from tuillm.config import TrainConfig
 from tuillm.errors import Interrupted
 from tuillm.store.files import write_json
 from tuillm.store.paths import cache_dir
-from tuillm.text import pieces
-from tuillm.text.pieces import LONGEST_RUN, learn_pieces
+from tuillm.text import bpe_training as pieces
+from tuillm.text.bpe_training import LONGEST_RUN, learn_pieces
 from tuillm.text.sources import Corpus, read_corpus
 from tuillm.text.tokenizer import make_tokenizer, slices
 from tuillm.text.tokens import tokenize

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from tuillm.errors import TuillmError
-from tuillm.text.meta import read_characters
+from tuillm.text.nanogpt_meta import read_characters
 
 
 def meta(characters):

@@ -8,9 +8,9 @@ import pytest
 
 from tuillm import Trainer
 from tuillm.config import build_train
-from tuillm.store.forecasts import ForecastProcess
-from tuillm.store.models import get_model
-from tuillm.store.runs import get_run, list_runs
+from tuillm.store.registry import get_model
+from tuillm.store.run_folder import get_run, list_runs
+from tuillm.store.workers.forecast_process import ForecastProcess
 from tuillm.text.sources import read_corpus
 
 ODD = os.fsdecode(b"na\xefve")  # Latin-1
@@ -70,12 +70,12 @@ def test_its_errors_are_one_line(tmp_path, content):
 @pytest.mark.slow
 def test_a_run_that_fails_there_says_why(odd_book):
     """A worker whose text has gone writes its failure down: the run is not lost."""
-    from tuillm.store.launch import start_run
+    from tuillm.store.workers.launch import start_run
 
     config = build_train({"corpus": odd_book, "preset": "nano"})
     odd_book.unlink()
     run = start_run(config)
-    from tuillm.store import processes
+    from tuillm.store.workers import processes
 
     processes._started[-1].wait(60)
     status = run.status()

@@ -10,13 +10,13 @@ import pytest
 from tuillm.config import build_train
 from tuillm.errors import TuillmError
 from tuillm.store.files import write_json
-from tuillm.store.models import get_model
 from tuillm.store.paths import demo_book
-from tuillm.store.processes import this_process
-from tuillm.store.runs import create_run
-from tuillm.text.origin import corpus_of
+from tuillm.store.registry import get_model
+from tuillm.store.run_folder import create_run
+from tuillm.store.workers.processes import this_process
 from tuillm.text.sources import read_corpus
 from tuillm.text.tokens import split
+from tuillm.text.training_text import corpus_of
 from tuillm.text.verbatim import Span, find_verbatim, place_of
 
 ALPHABETS = ["ab", "abc ", "a \n\t", "әі 白🐋\u2003\u3000", "\ud800\udc00a\u0301"]

@@ -9,16 +9,16 @@ import pytest
 
 from tuillm import Trainer
 from tuillm.config import build_train
-from tuillm.training.checkpoint import load_checkpoint, save_checkpoint
-from tuillm.training.evaluate import evaluate, spread
-from tuillm.training.schedule import EVAL_SHARE, EVALUATIONS
-from tuillm.training.sizing import (
+from tuillm.training.auto_settings import (
     fewest_measured,
     fewest_sampled,
     measured_note,
     tokens_to_measure,
     tokens_to_sample,
 )
+from tuillm.training.checkpoint import load_checkpoint, save_checkpoint
+from tuillm.training.evaluate import evaluate, spread
+from tuillm.training.schedule import EVAL_SHARE, EVALUATIONS
 
 QUICK = dict(preset="nano", max_steps=20, sample_tokens=0, tokenizer="char")
 
@@ -87,7 +87,7 @@ def test_measuring_speeds_leaves_no_trace(long_book, monkeypatch, model, setting
     """The steps are those of a run that measured nothing."""
     settings = QUICK | dict(tokenizer="auto", dropout=0.2, max_steps=6) | settings
     measured = [m.train_loss for m in Trainer(long_book, **settings).steps()]
-    monkeypatch.setattr("tuillm.training.evaluations._step_seconds", lambda trainer: 0.01)
+    monkeypatch.setattr("tuillm.training.eval_schedule._step_seconds", lambda trainer: 0.01)
     assert [m.train_loss for m in Trainer(long_book, **settings).steps()] == measured
 
 

@@ -9,11 +9,11 @@ from tuillm import Trainer
 from tuillm.config import build_train
 from tuillm.errors import TuillmError
 from tuillm.store.files import append_json, remove_folder
-from tuillm.store.launch import resume_run, start_run
-from tuillm.store.models import get_model, list_models
-from tuillm.store.runs import get_run, metric_rows, read_rows
+from tuillm.store.registry import get_model, list_models
+from tuillm.store.run_folder import get_run, metric_rows, read_rows
+from tuillm.store.workers.launch import resume_run, start_run
 from tuillm.training.checkpoint import load_checkpoint, save_checkpoint
-from tuillm.training.record import Recorder
+from tuillm.training.runner import Recorder
 from tuillm.training.schedule import lr_factor
 
 pytestmark = pytest.mark.slow

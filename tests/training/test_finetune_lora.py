@@ -12,11 +12,11 @@ from tuillm import Sampler, Trainer
 from tuillm.config import build_train
 from tuillm.errors import TuillmError, UsageError
 from tuillm.model import read_model
-from tuillm.store.launch import resume_run
-from tuillm.store.models import copy_model, find_model, get_model, remove_model, shape_of
-from tuillm.store.processes import this_process
-from tuillm.store.runs import create_run, get_run, metric_rows
-from tuillm.training.record import Recorder
+from tuillm.store.registry import copy_model, find_model, get_model, remove_model, shape_of
+from tuillm.store.run_folder import create_run, get_run, metric_rows
+from tuillm.store.workers.launch import resume_run
+from tuillm.store.workers.processes import this_process
+from tuillm.training.runner import Recorder
 
 QUICK = dict(init_from="book", lora=True, max_steps=12, sample_tokens=4, dtype="float32",
              eval_interval=4, patience=0, learning_rate=3e-3)

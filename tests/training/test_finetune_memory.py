@@ -6,16 +6,16 @@ import pytest
 
 from tuillm import Trainer
 from tuillm.config import build_train
-from tuillm.config.shape import GPTConfig
+from tuillm.config.gpt_config import GPTConfig
 from tuillm.errors import TuillmError
 from tuillm.model import GPT
 from tuillm.model.lora import add_lora
-from tuillm.store.forecasts import Forecast
-from tuillm.store.models import shape_of
-from tuillm.training.cautions import cautions
-from tuillm.training.facts import look
-from tuillm.training.memory import plan_memory, refuse_hopeless
-from tuillm.training.sizing import adapter_parameters, disk_needed
+from tuillm.store.registry import shape_of
+from tuillm.store.workers.forecast_process import Forecast
+from tuillm.training.auto_settings import adapter_parameters, disk_needed
+from tuillm.training.forecast.static import look
+from tuillm.training.forecast.warnings import cautions
+from tuillm.training.memory_plan import plan_memory, refuse_hopeless
 
 GB = 10**9
 XL = GPTConfig(50257, 1024, 48, 25, 1600)
@@ -104,14 +104,14 @@ def test_the_forecast_knows_of_lora(model, book):
 
 def test_a_run_that_cannot_fit_says_so_before_it_begins(model, book, monkeypatch):
     """The trainer refuses in one line what the system would otherwise kill."""
-    monkeypatch.setattr("tuillm.training.beginning.memory_of", lambda device: (10**8, 10**8))
+    monkeypatch.setattr("tuillm.training.init_model.memory_of", lambda device: (10**8, 10**8))
     with pytest.raises(TuillmError, match="full fine-tuning of book needs about"):
         Trainer(book, init_from=model, max_steps=2).prepare()
 
 
 def test_a_run_that_may_not_fit_begins_with_a_word_of_it(model, book, monkeypatch):
     """Too little is free just now, though there is more: the run starts, and says so."""
-    monkeypatch.setattr("tuillm.training.beginning.memory_of", lambda device: (10**8, 10**11))
+    monkeypatch.setattr("tuillm.training.init_model.memory_of", lambda device: (10**8, 10**11))
     trainer = Trainer(book, init_from=model, max_steps=2)
     trainer.prepare()
     (said,) = [note for note in trainer.notes if "are free" in note]

@@ -11,14 +11,14 @@ import torch
 
 from tuillm import Trainer
 from tuillm.config import PRESETS, build_train
-from tuillm.config.shape import GPTConfig
+from tuillm.config.gpt_config import GPTConfig
 from tuillm.errors import TuillmError
 from tuillm.model import GPT
-from tuillm.store.forecasts import Forecast
-from tuillm.store.models import get_model, shape_of
-from tuillm.training.cautions import cautions
-from tuillm.training.forecast import forecast, look, probe
-from tuillm.training.pace import plan
+from tuillm.store.registry import get_model, shape_of
+from tuillm.store.workers.forecast_process import Forecast
+from tuillm.training.forecast.process import forecast, look, probe
+from tuillm.training.forecast.throughput import plan
+from tuillm.training.forecast.warnings import cautions
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +40,7 @@ def in_process(settings, *command):
 
 
 def forecast_lines(settings):
-    done = in_process(settings, "-m", "tuillm.training.forecast")
+    done = in_process(settings, "-m", "tuillm.training.forecast.process")
     return done, [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -60,7 +60,7 @@ def test_parameters_are_counted_without_a_model(name, tied, bias):
 def test_facts_come_before_torch(book):
     """The first forecast stands while torch is not imported yet."""
     code = ("import sys; from tuillm.config import TrainConfig\n"
-            "from tuillm.training.forecast import forecast\n"
+            "from tuillm.training.forecast.process import forecast\n"
             "first = next(forecast(TrainConfig.model_validate_json(sys.stdin.read())))\n"
             "print(first.parameters, 'torch' in sys.modules)")
     done = in_process(nano(book).model_dump_json(), "-c", code)

@@ -6,17 +6,18 @@ import sys
 import pytest
 
 from tuillm.config import build_train
-from tuillm.store.models import get_model, list_models
-from tuillm.store.processes import this_process
-from tuillm.store.runs import create_run
+from tuillm.store.registry import get_model, list_models
+from tuillm.store.run_folder import create_run
+from tuillm.store.workers.processes import this_process
 
 # a process that may write no file longer than a checkpoint's largest: the model fits, the
 # trainer's state, which is longer, does not
 FULL = """
 import resource, sys
 from pathlib import Path
-from tuillm.store.runs import Run
-from tuillm.training import record, worker
+from tuillm.store.run_folder import Run
+from tuillm.training import runner as record
+from tuillm.training import worker
 
 real = record.save_checkpoint
 def save(trainer, folder):  # the disk is full from the last checkpoint on

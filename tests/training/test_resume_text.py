@@ -10,14 +10,14 @@ from test_worker_process import no_worker_left, wait_for_end  # noqa: F401
 from tuillm import Trainer
 from tuillm.config import build_train
 from tuillm.errors import TuillmError
-from tuillm.store.launch import resume_run
-from tuillm.store.models import get_model, shape_of
-from tuillm.store.processes import this_process
-from tuillm.store.runs import Run, create_run, metric_rows
+from tuillm.store.registry import get_model, shape_of
+from tuillm.store.run_folder import Run, create_run, metric_rows
+from tuillm.store.workers.launch import resume_run
+from tuillm.store.workers.processes import this_process
 from tuillm.text import load_tokenizer
-from tuillm.text.origin import corpus_of
-from tuillm.training.record import Recorder
+from tuillm.text.training_text import corpus_of
 from tuillm.training.resume import resume, text_of
+from tuillm.training.runner import Recorder
 
 QUICK = dict(preset="nano", max_steps=12, sample_tokens=0, dtype="float32", eval_interval=4)
 
@@ -165,7 +165,7 @@ def test_the_worker_looks_at_the_text_itself(book, book_text):
 
 
 def wait_for_end_of_any_kind(run):
-    from tuillm.store.processes import _started
+    from tuillm.store.workers.processes import _started
 
     _started[-1].wait(60)
     return run.status()

@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from tuillm.config import build_train
-from tuillm.store import processes
-from tuillm.store.launch import resume_run, start_run
-from tuillm.store.models import list_models
+from tuillm.store.registry import list_models
+from tuillm.store.workers import processes
+from tuillm.store.workers.launch import resume_run, start_run
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_ctrl_c_ends_the_command_while_it_reads_or_forecasts(long_text, argument
 
 def test_a_stop_before_the_first_step_is_told(book):
     """`tuillm train` and `runs attach` say that there is no model, and how to go on."""
-    from tuillm.store.runs import create_run
+    from tuillm.store.run_folder import create_run
 
     run = create_run(build_train({"corpus": book, "preset": "nano"}), processes.this_process())
     run.request("stop")

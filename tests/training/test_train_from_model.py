@@ -11,15 +11,15 @@ from tuillm import Sampler, Trainer
 from tuillm.config import build_train
 from tuillm.errors import TuillmError, UsageError
 from tuillm.model import GPT, GPTConfig, read_model, write_model
-from tuillm.store.launch import resume_run
-from tuillm.store.models import find_model, get_model, list_models, remove_model, shape_of
 from tuillm.store.paths import demo_book
-from tuillm.store.processes import this_process
-from tuillm.store.runs import create_run, get_run, metric_rows
+from tuillm.store.registry import find_model, get_model, list_models, remove_model, shape_of
+from tuillm.store.run_folder import create_run, get_run, metric_rows
 from tuillm.store.usage import using
+from tuillm.store.workers.launch import resume_run
+from tuillm.store.workers.processes import this_process
 from tuillm.text import load_tokenizer, make_tokenizer
 from tuillm.training.evaluate import evaluate
-from tuillm.training.record import Recorder
+from tuillm.training.runner import Recorder
 
 pytestmark = pytest.mark.slow
 

@@ -12,8 +12,8 @@ from tuillm import Sampler, TrainConfig, Trainer, __version__
 from tuillm.config import settings_of
 from tuillm.errors import TuillmError, UsageError
 from tuillm.model import read_model
-from tuillm.store.models import ModelCard, get_model, list_models, publish
-from tuillm.store.runs import get_run, list_runs, metric_rows
+from tuillm.store.registry import ModelCard, get_model, list_models, publish
+from tuillm.store.run_folder import get_run, list_runs, metric_rows
 from tuillm.training.checkpoint import copy_model_files, load_checkpoint, save_checkpoint
 from tuillm.training.evaluate import evaluate
 from tuillm.training.schedule import lr_factor

@@ -11,11 +11,11 @@ import pytest
 
 from tuillm import Trainer
 from tuillm.config import build_train
-from tuillm.store import processes
-from tuillm.store.launch import resume_run, start_run
-from tuillm.store.models import list_models
-from tuillm.store.runs import metric_rows, read_rows
-from tuillm.store.status import ACTIVE
+from tuillm.store.registry import list_models
+from tuillm.store.run_folder import metric_rows, read_rows
+from tuillm.store.run_status import ACTIVE
+from tuillm.store.workers import processes
+from tuillm.store.workers.launch import resume_run, start_run
 
 STEPS = 250
 _undisturbed = {}

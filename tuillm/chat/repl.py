@@ -9,14 +9,18 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 
-from tuillm.chat import helping, inside, keeping, rewriting, steering
-from tuillm.chat.chat import Chat
-from tuillm.chat.commands import Command, parse, text_of
-from tuillm.chat.prompt import Cleared, Prompt
-from tuillm.chat.unexpected import unexpected
+from tuillm.chat.active_chat import Chat
+from tuillm.chat.commands import analysis as inside
+from tuillm.chat.commands import branches as rewriting
+from tuillm.chat.commands import conversations as keeping
+from tuillm.chat.commands import help as helping
+from tuillm.chat.commands import settings as steering
+from tuillm.chat.commands.slash_commands import Command, parse, text_of
+from tuillm.chat.error_log import unexpected
+from tuillm.chat.terminal.prompt import Cleared, Prompt
 from tuillm.config import SamplingConfig
 from tuillm.errors import TuillmError, UsageError
-from tuillm.store.models import Model
+from tuillm.store.registry import Model
 from tuillm.store.sessions import SessionHead, latest
 from tuillm.terminal.echo import unechoed
 

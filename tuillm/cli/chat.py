@@ -5,17 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tuillm.cli.checkpoints import check_trained, offer_checkpoint
 from tuillm.cli.generate import read_prompt
+from tuillm.cli.offer_checkpoint import check_trained, offer_checkpoint
 from tuillm.cli.options import GroupedCommand, place_options, setting_options, typed
 from tuillm.cli.output import say
 from tuillm.cli.pull import offer_pull
-from tuillm.cli.writing import filter_options, write_reply
+from tuillm.cli.reply_output import filter_options, write_reply
 from tuillm.config import SamplingConfig, build_sampling
 from tuillm.errors import UsageError
 
 if TYPE_CHECKING:
-    from tuillm.store.models import Model
+    from tuillm.store.registry import Model
     from tuillm.store.sessions import SessionHead
 
 _LATEST = "\0"  # no name of a conversation
@@ -57,7 +57,7 @@ def chat_command(
         option = "--json" if as_json else "--stats"
         raise UsageError(f"{option} is for pipes", f"echo TEXT | tuillm chat {name} {option}")
     else:
-        from tuillm.store.checkpoints import checkpoint_path
+        from tuillm.store.run_checkpoints import checkpoint_path
 
         name = offer_checkpoint(name)
         name = name if checkpoint_path(name) else offer_pull(name)
@@ -72,7 +72,7 @@ def open_chat(
 
     `keep` writes history and conversations down; `go_on` takes up a conversation, or the latest.
     """
-    from tuillm.store.checkpoints import find_talker
+    from tuillm.store.run_checkpoints import find_talker
 
     model = find_talker(name)  # a wrong name is told before anything is loaded
     from tuillm.chat.repl import Repl
@@ -91,7 +91,7 @@ def _filter(
     name: str, config: SamplingConfig, device: str, dtype: str, stats: bool, as_json: bool
 ) -> None:
     """Reply once to what stdin says."""
-    from tuillm.store.checkpoints import find_talker
+    from tuillm.store.run_checkpoints import find_talker
     from tuillm.store.usage import using
 
     check_trained(name)
@@ -101,7 +101,7 @@ def _filter(
     message = read_prompt("-")  # without its last line end: that is the chat's Enter
     with using(model.path, "chat"):
         from tuillm.generation import Sampler
-        from tuillm.generation.threads import adapt
+        from tuillm.generation.thread_count import adapt
 
         adapt()
         prompt, config = _as_turn(model, message, config)
@@ -111,7 +111,7 @@ def _filter(
 
 def _as_turn(model: "Model", message: str, config: SamplingConfig) -> tuple[str, SamplingConfig]:
     """Return the prompt and the settings with which the model takes a message for its turn."""
-    from tuillm.store.modes import mode_of
+    from tuillm.store.chat_template import mode_of
 
     mode = mode_of(model.card)
     if not (message and mode.turns):

@@ -10,12 +10,12 @@ import click
 from tuillm.cli.generate import keep_newline_option, read_prompt
 from tuillm.cli.options import GroupedCommand, place_options, setting_options, typed
 from tuillm.cli.output import write_page
-from tuillm.cli.writing import START
+from tuillm.cli.reply_output import START
 from tuillm.config import SamplingConfig, build_sampling
 from tuillm.errors import UsageError
 
 if TYPE_CHECKING:
-    from tuillm.store.models import Model
+    from tuillm.store.registry import Model
 
 _MOST = 4
 
@@ -45,7 +45,7 @@ def compare_command(
     if markdown and as_json:
         raise UsageError("--markdown and --json do not go together", "choose one")
     text = read_prompt(prompt, keep_newline=keep_newline)
-    from tuillm.store.models import find_model
+    from tuillm.store.registry import find_model
     from tuillm.store.usage import using
 
     found = [find_model(name) for name in names]  # a wrong name is told before torch is loaded
@@ -60,7 +60,7 @@ def compare_command(
 def _load(found: "list[Model]", device: str, dtype: str) -> "list[tuple[Model, Any]]":
     """Return each model with its Sampler, loaded once even if it was named twice."""
     from tuillm.generation import Sampler
-    from tuillm.generation.threads import adapt
+    from tuillm.generation.thread_count import adapt
 
     adapt()
     paths = dict.fromkeys(model.path for model in found)
@@ -72,8 +72,8 @@ def _compare(
     models: "list[tuple[Model, Any]]", prompt: str, config: SamplingConfig, form: str
 ) -> bool:
     """Show or print the comparison; return whether all replies came to their end."""
-    from tuillm.chat.compare_text import as_json, as_markdown
-    from tuillm.chat.comparison import compare_models
+    from tuillm.chat.compare.comparison import compare_models
+    from tuillm.chat.compare.report import as_json, as_markdown
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="replace")
@@ -82,7 +82,7 @@ def _compare(
         results = comparison.run()
         write_page((as_json if form == "json" else as_markdown)(comparison))
     else:
-        from tuillm.chat.compare import show_comparison
+        from tuillm.chat.compare.columns import show_comparison
 
         results = show_comparison(models, prompt, config)
     sys.stdout.flush()

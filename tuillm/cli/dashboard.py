@@ -22,7 +22,7 @@ def open_dashboard() -> None:
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise UsageError("the dashboard needs a terminal", "tuillm list, tuillm runs")
     from tuillm.dashboard.app import Dashboard
-    from tuillm.dashboard.failure import write_failure
+    from tuillm.dashboard.error_log import write_failure
     from tuillm.terminal.ending import leave
 
     try:

@@ -17,7 +17,7 @@ from tuillm.errors import UsageError
 def demo_command(chat: bool, again: bool, minutes: float) -> None:
     """Let a model named `demo` learn the bundled book by heart (a minute), then talk to it."""
     from tuillm.cli.train import start
-    from tuillm.store.demo import NAME, demo_config
+    from tuillm.store.demo_run import NAME, demo_config
     from tuillm.store.paths import models_dir
 
     name: str | None = NAME

@@ -18,7 +18,7 @@ from tuillm.units import duration, figure
 
 if TYPE_CHECKING:
     from tuillm.config import TrainConfig
-    from tuillm.store.models import Model
+    from tuillm.store.registry import Model
     from tuillm.text import Corpus
 
 _COLUMNS = ("model", "tokens", "nats/token", "perplexity", "bits/byte", "tokens/s", "computed in")
@@ -50,10 +50,10 @@ def eval_command(
         missing = f"{text} TEXT" if os.path.isdir(models_dir() / text) else f"MODEL {text}"
         raise UsageError("eval wants a model and a text", f"tuillm eval {missing}")
     from tuillm.config import build_train
-    from tuillm.store.models import find_model
+    from tuillm.store.registry import find_model
     from tuillm.store.usage import using
     from tuillm.text import read_corpus
-    from tuillm.text.pipes import keep_pipes
+    from tuillm.text.stdin_pipes import keep_pipes
     from tuillm.text.tokens import left_out_note
 
     config = build_train({"corpus": text, "val_fraction": val_fraction})

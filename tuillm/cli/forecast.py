@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 from tuillm.cli.output import print_json_line, say
 from tuillm.config import TrainConfig
-from tuillm.store.forecasts import Forecast
+from tuillm.store.workers.forecast_process import Forecast
 from tuillm.units import count, duration, size
 
 
 def show_forecast(config: TrainConfig, *, json_lines: bool = False) -> None:
     """Print the forecast of a run, and start nothing."""
-    from tuillm.training.forecast import forecast
+    from tuillm.training.forecast.process import forecast
 
     said: set[str] = set()
     seen = Forecast()

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tuillm.cli.options import GroupedCommand, Number, place_options, setting_options, typed
-from tuillm.cli.writing import START, filter_options, write_reply
+from tuillm.cli.reply_output import START, filter_options, write_reply
 from tuillm.config import SamplingConfig, build_sampling
 from tuillm.errors import UsageError
-from tuillm.typed_files import read_stream, read_typed, words_of
+from tuillm.formats.user_files import read_stream, read_typed, words_of
 from tuillm.user_paths import user_path
 
 if TYPE_CHECKING:
@@ -41,13 +41,13 @@ def generate_command(
     """Print text that the model NAME writes: a name of the registry, or a model folder."""
     config = build_sampling(typed(settings))
     text = read_prompt(prompt, keep_newline=keep_newline)
-    from tuillm.store.models import find_model
+    from tuillm.store.registry import find_model
     from tuillm.store.usage import using
 
     model = find_model(name)  # a wrong name is told before torch is loaded
     with using(model.path, "generate"):
         from tuillm.generation import Sampler
-        from tuillm.generation.threads import adapt
+        from tuillm.generation.thread_count import adapt
 
         adapt()
         sampler = Sampler(name, device=device, dtype=dtype)

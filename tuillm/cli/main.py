@@ -15,8 +15,8 @@ from typing import Any
 import click
 
 from tuillm import __version__
-from tuillm.cli.nearest import NearestGroup
 from tuillm.cli.output import complain, say_page
+from tuillm.cli.suggest import NearestGroup
 from tuillm.errors import TuillmError
 from tuillm.terminal.ending import end_on_signals, ended_with
 from tuillm.terminal.streams import finish_streams, mute_streams, prepare_streams
@@ -42,7 +42,7 @@ COMMANDS = {
     "presets": "List the recipes for training, or one with its values.",
 }
 _MODULES = dict.fromkeys(("list", "show", "rename", "cp", "rm"), "models")
-_MODULES |= {"import": "handover", "export": "handover"}
+_MODULES |= {"import": "convert", "export": "convert"}
 
 
 class ReaderGone(Exception):

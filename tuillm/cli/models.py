@@ -10,7 +10,7 @@ from tuillm.cli.output import (
     say,
     yes_option,
 )
-from tuillm.store import models
+from tuillm.store import registry as models
 from tuillm.units import age, count, figure, size
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from tuillm.config import Setting, preset_values, read_toml, settings_of
 from tuillm.config.fields import with_escapes
 from tuillm.errors import TuillmError, UsageError
-from tuillm.typed_files import shown
+from tuillm.formats.user_files import shown
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -145,7 +145,7 @@ def _values_of_run(command: click.Command, ctx: click.Context) -> dict[str, Any]
     preset_values(settings.get("preset"))  # a wrong name is told, a model that is gone is not
     if isinstance(file := wanted.get("config_file"), str):
         settings = read_toml(file) | settings
-    from tuillm.store.models import shape_of
+    from tuillm.store.registry import shape_of
 
     for find in (shape_of, None):
         try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tuillm.errors import one_line, printable
-from tuillm.json_text import shown_json
+from tuillm.formats.json_text import shown_json
 from tuillm.terminal.streams import takes_utf8
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ import click
 
 from tuillm.cli.output import complain, confirm, print_json, print_table, safe_console, say
 from tuillm.errors import TuillmError, UsageError
-from tuillm.store.hubnames import Source, hub_source, is_hub_name
+from tuillm.store.hub.hub_names import Source, hub_source, is_hub_name
 from tuillm.store.paths import models_dir
 from tuillm.units import count, duration, size
 
 if TYPE_CHECKING:
-    from tuillm.store.models import Model
-    from tuillm.store.pulls import PullStatus
+    from tuillm.store.hub.pull_folder import PullStatus
+    from tuillm.store.registry import Model
 
 # plain lines come this often, in percent
 _PERCENT = 10
@@ -74,7 +74,7 @@ def fetch_model(
     Raises TuillmError when it cannot be had, click.Abort after Ctrl-C. What has come is kept, but
     for a pull that failed before it got to the weights, unless `keep_failure` leaves that to read.
     """
-    from tuillm.store.pulling import Cancelled, pull
+    from tuillm.store.hub.pull import Cancelled, pull
 
     again = f"tuillm pull {source}" + (f" --name {name}" if name != source.name else "")
     again += " --replace" if replace else ""
@@ -106,7 +106,7 @@ def offer_pull(name: str) -> str:
     """
     if not is_hub_name(name) or os.path.isdir(models_dir() / name) or os.path.isdir(name):
         return name
-    from tuillm.store.pulling import pulled_from, refuse_other_owner, size_of
+    from tuillm.store.hub.pull import pulled_from, refuse_other_owner, size_of
 
     source = hub_source(name)
     if model := pulled_from(source):
@@ -122,8 +122,8 @@ def offer_pull(name: str) -> str:
 
 def _there(source: Source, name: str) -> "Model | None":
     """Return the model when this very pull has been done; throw away what was left of it."""
-    from tuillm.store.pulling import pulled_from
-    from tuillm.store.pulls import discard_pull, get_pull, refuse_other_source
+    from tuillm.store.hub.pull import pulled_from
+    from tuillm.store.hub.pull_folder import discard_pull, get_pull, refuse_other_source
 
     model = pulled_from(source, name)
     if model:
@@ -134,7 +134,7 @@ def _there(source: Source, name: str) -> "Model | None":
 
 
 def _steer(name: str, discard: bool) -> None:
-    from tuillm.store.pulls import cancel_pull, discard_pull
+    from tuillm.store.hub.pull_folder import cancel_pull, discard_pull
 
     if discard:
         discard_pull(name)
@@ -152,7 +152,7 @@ def _tokenizer_kind(folder: Path) -> str:
 
 
 def _kept(name: str) -> str:
-    from tuillm.store.pulls import pull_of
+    from tuillm.store.hub.pull_folder import pull_of
 
     status = pull_of(name).status()
     return f"{size(status.done)} of {size(status.total)} are" if status.total else "nothing is"
@@ -160,7 +160,7 @@ def _kept(name: str) -> str:
 
 def _forget_empty(name: str) -> None:
     """Leave no trace of a pull that never got to the weights; a later one starts anew."""
-    from tuillm.store.pulls import PULLING, discard_pull, has_weights, pull_of
+    from tuillm.store.hub.pull_folder import PULLING, discard_pull, has_weights, pull_of
 
     if pull_of(name).status().state not in PULLING and not has_weights(pull_of(name)):
         with suppress(TuillmError):
@@ -168,7 +168,7 @@ def _forget_empty(name: str) -> None:
 
 
 def _list(as_json: bool) -> None:
-    from tuillm.store.pulls import list_pulls
+    from tuillm.store.hub.pull_folder import list_pulls
 
     pulls = list_pulls()
     if as_json:

@@ -2,7 +2,6 @@
 
 import click
 
-from tuillm.cli.nearest import NearestGroup
 from tuillm.cli.output import (
     print_facts,
     print_json,
@@ -11,11 +10,12 @@ from tuillm.cli.output import (
     say,
     yes_option,
 )
+from tuillm.cli.suggest import NearestGroup
 from tuillm.config import TrainConfig, settings_of
 from tuillm.errors import TuillmError
-from tuillm.store import runs
-from tuillm.store.runs import Run
-from tuillm.store.status import ACTIVE, RESUMABLE
+from tuillm.store import run_folder as runs
+from tuillm.store.run_folder import Run
+from tuillm.store.run_status import ACTIVE, RESUMABLE
 from tuillm.units import age, count, duration, figure, percent
 from tuillm.urls import public_url
 

@@ -35,7 +35,7 @@ def train_command(
     The model lands in the registry under the name of the text (or --name). Ctrl-C stops after
     the current step and keeps what was learned; twice leaves the run going in the background.
     """
-    from tuillm.store.models import shape_of
+    from tuillm.store.registry import shape_of
 
     file = read_toml(config_file) if config_file is not None else {}
     config = build_train(typed(settings | {"corpus": corpus}), file, shape_of)
@@ -54,7 +54,7 @@ def start(
     """Check the text and the name, start a run and watch it; return the published name."""
     check(config, replace=replace)
     from tuillm.cli.watch import watch
-    from tuillm.store.launch import forget_vain_start, start_run
+    from tuillm.store.workers.launch import forget_vain_start, start_run
 
     run = start_run(config, replace=replace)
     if detach:
@@ -69,14 +69,14 @@ def start(
 
 def check(config: TrainConfig, *, replace: bool) -> None:
     """Refuse what cannot work before anything is started: the text, the name, the disk."""
-    from tuillm.store.launch import refuse_to_start
+    from tuillm.store.workers.launch import refuse_to_start
     from tuillm.text.sources import read_corpus
 
     refuse_to_start(config, replace=replace)
     _fetch_addresses(config)
     read_corpus(config.corpus, config.encoding, as_text=config.as_text)
     if config.init_from is not None:
-        from tuillm.store.models import find_model
+        from tuillm.store.registry import find_model
         from tuillm.text.tokenizer import load_tokenizer
         from tuillm.text.tokens import refuse_other_kind
 
@@ -85,7 +85,7 @@ def check(config: TrainConfig, *, replace: bool) -> None:
 
 def _without_pipes(config: TrainConfig) -> TrainConfig:
     """Read what comes through pipes into files, which the worker can read as well."""
-    from tuillm.text.pipes import keep_pipes
+    from tuillm.text.stdin_pipes import keep_pipes
 
     corpus = keep_pipes(config.corpus, lambda line: say(line, aside=True))
     return config.model_copy(update={"corpus": corpus})

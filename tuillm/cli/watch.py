@@ -12,12 +12,12 @@ from contextlib import closing, contextmanager
 from types import FrameType
 from typing import Any, Protocol
 
-from tuillm.cli.comparing import comparing
+from tuillm.cli.compare_hint import comparing
 from tuillm.cli.output import complain, print_json_line, say
 from tuillm.errors import TuillmError
 from tuillm.store.jsonl import read_metrics, read_rows
-from tuillm.store.runs import Run
-from tuillm.store.status import ACTIVE, Status
+from tuillm.store.run_folder import Run
+from tuillm.store.run_status import ACTIVE, Status
 from tuillm.units import count, duration, figure
 
 _POLL = 0.1
@@ -44,7 +44,7 @@ def watch(run: Run, *, json_lines: bool = False) -> str | None:
     if json_lines:
         view = JsonLines(run)
     elif sys.stdout.isatty():
-        from tuillm.cli.live import LiveView
+        from tuillm.cli.live_view import LiveView
 
         view = LiveView(run)
     else:

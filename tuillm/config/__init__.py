@@ -5,10 +5,10 @@ Knows nothing of torch, of folders or of screens.
 """
 
 from tuillm.config.fields import Setting, settings_of, settings_table
-from tuillm.config.presets import PRESETS, Preset
 from tuillm.config.resolve import build_sampling, build_train, preset_values, read_toml
-from tuillm.config.sampling import SamplingConfig
-from tuillm.config.train import TrainConfig
+from tuillm.config.sampling_config import SamplingConfig
+from tuillm.config.train_config import TrainConfig
+from tuillm.config.training_presets import PRESETS, Preset
 
 __all__ = [
     "PRESETS",

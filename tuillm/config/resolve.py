@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from tuillm.config.check_setting import check_setting, refused
 from tuillm.config.fields import Setting, settings_of
-from tuillm.config.pointers import pointer
-from tuillm.config.presets import LORA_RATE, PRESETS
-from tuillm.config.sampling import SamplingConfig
-from tuillm.config.single import check_setting, refused
-from tuillm.config.train import TrainConfig
+from tuillm.config.sampling_config import SamplingConfig
+from tuillm.config.suggestions import pointer
+from tuillm.config.train_config import TrainConfig
+from tuillm.config.training_presets import LORA_RATE, PRESETS
 from tuillm.errors import UsageError, did_you_mean
-from tuillm.typed_files import read_toml_file, shown, words_of
+from tuillm.formats.user_files import read_toml_file, shown, words_of
 from tuillm.user_paths import user_path
 
 Config = TypeVar("Config", bound=BaseModel)

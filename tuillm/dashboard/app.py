@@ -18,11 +18,11 @@ from textual.screen import Screen
 from textual.signal import Signal
 from textual.worker import get_current_worker
 
-from tuillm.dashboard.commands import ActionCommands, ThemeCommands
-from tuillm.dashboard.failure import write_failure
-from tuillm.dashboard.gate import SafeLines
+from tuillm.dashboard.error_log import write_failure
 from tuillm.dashboard.keymap import read_keymap
-from tuillm.dashboard.pulls import news
+from tuillm.dashboard.palette import ActionCommands, ThemeCommands
+from tuillm.dashboard.pull_actions import news
+from tuillm.dashboard.safe_output import SafeLines
 from tuillm.dashboard.screens.models import ModelsScreen
 from tuillm.errors import TuillmError, printable
 from tuillm.terminal.ending import ENDING, end_after
@@ -31,9 +31,9 @@ from tuillm.theme import Theme, choose_theme, list_themes, load_theme
 if TYPE_CHECKING:
     from tuillm.config import TrainConfig
     from tuillm.dashboard.screens.train import TrainScreen
-    from tuillm.store.models import Model
-    from tuillm.store.pulls import PullStatus
-    from tuillm.store.runs import Run
+    from tuillm.store.hub.pull_folder import PullStatus
+    from tuillm.store.registry import Model
+    from tuillm.store.run_folder import Run
     from tuillm.store.snapshot import ModelsSnapshot, PullsSnapshot, RunEntry, RunsSnapshot
 
 _LOOK_EVERY = 1.0
@@ -165,7 +165,7 @@ class Dashboard(App[None]):
         then: Callable[[], None] = lambda: None,
     ) -> None:
         """Start a run, do `then`, and go to see the run; an error is told in a toast."""
-        from tuillm.store.launch import refuse_to_start, start_run
+        from tuillm.store.workers.launch import refuse_to_start, start_run
 
         started: list[Run] = []
 
@@ -228,7 +228,7 @@ class Dashboard(App[None]):
         self.push_screen(HelpScreen(self.screen))
 
     async def action_quit(self) -> None:
-        from tuillm.dashboard.screens.ask import Confirm
+        from tuillm.dashboard.screens.dialogs import Confirm
 
         screens = [screen for stack in self._screen_stacks.values() for screen in stack]
         unsaved = next((words for screen in screens

@@ -13,8 +13,8 @@ from textual.binding import Binding
 from textual.dom import DOMNode
 
 from tuillm.errors import TuillmError, did_you_mean
+from tuillm.formats.user_files import read_toml_file, shown, words_of
 from tuillm.store.paths import config_dir
-from tuillm.typed_files import read_toml_file, shown, words_of
 
 FILE = "keymap.toml"
 

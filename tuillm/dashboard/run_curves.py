@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tuillm.dashboard.history import Array, History
+from tuillm.dashboard.metrics_history import Array, History
 from tuillm.dashboard.widgets.axes import AxisName
 from tuillm.dashboard.widgets.picture import Curve, Mark
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tuillm.errors import TuillmError
-from tuillm.generation.window import fit, slide
+from tuillm.generation.context_window import fit, slide
 from tuillm.model import GPT, KVCache
 
 # replies that grow side by side: so many at most, in so many bytes, with those of a logit and

@@ -15,16 +15,16 @@ import torch
 from torch import Tensor
 
 from tuillm.config import SamplingConfig, build_sampling, settings_table
-from tuillm.config.pointers import Answering
-from tuillm.config.sampling import MOST_SAMPLES
+from tuillm.config.sampling_config import MOST_SAMPLES
+from tuillm.config.suggestions import Answering
 from tuillm.errors import TuillmError, UsageError, brief
 from tuillm.generation.context import Context
-from tuillm.generation.heal import Reading, read_prompt
+from tuillm.generation.detokenizer import TextStream
 from tuillm.generation.sampling import sample
-from tuillm.generation.text_stream import TextStream
-from tuillm.generation.threads import settle
+from tuillm.generation.thread_count import settle
+from tuillm.generation.token_healing import Reading, read_prompt
 from tuillm.model import GPT, choose_device, choose_dtype, pack, read_model
-from tuillm.store.models import find_model
+from tuillm.store.registry import find_model
 from tuillm.text import Tokenizer, load_tokenizer
 
 START = "\n"

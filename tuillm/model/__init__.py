@@ -3,10 +3,10 @@
 Knows tensors and shapes; knows neither text nor training nor the registry.
 """
 
-from tuillm.config.shape import GPTConfig
-from tuillm.model.cache import KVCache
+from tuillm.config.gpt_config import GPTConfig
 from tuillm.model.gpt import GPT
-from tuillm.model.hf import read_config, read_model, write_model
+from tuillm.model.hf_folder import read_config, read_model, write_model
+from tuillm.model.kv_cache import KVCache
 from tuillm.model.packing import pack
 from tuillm.model.precision import choose_device, choose_dtype
 

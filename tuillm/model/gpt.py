@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from tuillm.config.shape import GPTConfig
+from tuillm.config.gpt_config import GPTConfig
 from tuillm.model.attention import attend, attend_cached, join_heads, split_heads
-from tuillm.model.cache import KVCache
+from tuillm.model.chunked_loss import head_loss
 from tuillm.model.dropout import drop
-from tuillm.model.head import head_loss
+from tuillm.model.kv_cache import KVCache
 from tuillm.model.linear import Embedding, Linear
 
 

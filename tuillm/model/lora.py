@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from tuillm.model.gpt import GPT
 from tuillm.model.linear import Linear
 from tuillm.model.packing import PackedLinear
-from tuillm.model.saving import save_tensors
+from tuillm.model.save_safetensors import save_tensors
 
 _MARK = ".lora_"
 _BASE = ".base"

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from tuillm.errors import UsageError
 from tuillm.model.gpt import GPT
-from tuillm.model.memory import give_back_freed_memory, keep_freed_memory
+from tuillm.model.malloc import give_back_freed_memory, keep_freed_memory
 
 _CPU = torch.device("cpu")
 _AT_ONCE = 200_000  # weights, less than a megabyte of them: see `give_back_freed_memory`

@@ -14,13 +14,13 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from pathlib import Path
 from typing import Any
 
-from tuillm.bounded import MB, read_object
 from tuillm.errors import DiskError, TuillmError
-from tuillm.json_text import to_json
-from tuillm.store.interrupts import uninterrupted
+from tuillm.formats.bounded_read import MB, read_object
+from tuillm.formats.json_text import to_json
+from tuillm.store.defer_signals import uninterrupted
 from tuillm.store.locks import Lock, Taken, inherited, is_held, take
 from tuillm.store.paths import ensure_dir
-from tuillm.store.temporary import (
+from tuillm.store.temp_files import (
     discard,
     make_folder,
     sync_folder,

@@ -21,11 +21,11 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from tuillm.errors import TuillmError, UsageError, did_you_mean, one_line
-from tuillm.json_text import to_json
+from tuillm.formats.json_text import to_json
+from tuillm.store.defer_signals import uninterrupted
 from tuillm.store.files import hold, write_bytes, write_new
-from tuillm.store.interrupts import uninterrupted
-from tuillm.store.models import WEIGHTS, Model
 from tuillm.store.paths import data_dir, ensure_dir
+from tuillm.store.registry import WEIGHTS, Model
 
 _LONGEST_HEAD = 1 << 16
 _LONGEST_NAME = 80

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError
-from tuillm.store.models import CARD, WEIGHTS, Model, read_model
+from tuillm.store.hub.pull_folder import PullStatus, list_pulls
 from tuillm.store.paths import models_dir, runs_dir
-from tuillm.store.pulls import PullStatus, list_pulls
-from tuillm.store.runs import Run
-from tuillm.store.status import ACTIVE, Status
+from tuillm.store.registry import CARD, WEIGHTS, Model, read_model
+from tuillm.store.run_folder import Run
+from tuillm.store.run_status import ACTIVE, Status
 
 _Stamp = tuple[int, ...]
 

@@ -12,12 +12,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from tuillm.errors import TuillmError, printable
-from tuillm.json_text import to_json
+from tuillm.formats.json_text import to_json
+from tuillm.store.defer_signals import uninterrupted
 from tuillm.store.files import disk_error, read_json
-from tuillm.store.interrupts import uninterrupted
 from tuillm.store.paths import data_dir, ensure_dir, models_dir
-from tuillm.store.processes import ProcessId, owner_lives, this_process
-from tuillm.store.temporary import clear_leftovers, temporary_file
+from tuillm.store.temp_files import clear_leftovers, temporary_file
+from tuillm.store.workers.processes import ProcessId, owner_lives, this_process
 
 _warned: set[Path] = set()
 

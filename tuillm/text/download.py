@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from tuillm.errors import TuillmError
+from tuillm.store.defer_signals import uninterrupted
 from tuillm.store.files import disk_error
-from tuillm.store.interrupts import uninterrupted
 from tuillm.store.network import check_for_download
 from tuillm.store.paths import cache_dir, ensure_dir
-from tuillm.store.temporary import clear_leftovers, temporary_file
-from tuillm.text.recognize import AS_TEXT, Found, recognize
+from tuillm.store.temp_files import clear_leftovers, temporary_file
+from tuillm.text.file_types import AS_TEXT, Found, recognize
 from tuillm.urls import ADDRESSES, address_key, public_url, without_key
 
 if TYPE_CHECKING:

@@ -20,15 +20,15 @@ from typing import Any
 
 import tiktoken
 
-from tuillm.bounded import VOCABULARY_BYTES, read_bounded
 from tuillm.errors import TuillmError
+from tuillm.formats.bounded_read import VOCABULARY_BYTES, read_bounded
 from tuillm.store.files import read_json, write_json, write_text
 from tuillm.store.network import check_for_download
-from tuillm.text.added import AddedTexts, added_tokens
-from tuillm.text.ends import added_of_older, ends_named
-from tuillm.text.pieces import learn_pieces
-from tuillm.text.progress import Tick, unwatched
-from tuillm.text.vocabulary import (
+from tuillm.text.added_tokens import AddedTexts, added_tokens
+from tuillm.text.bpe_training import learn_pieces
+from tuillm.text.eos_ids import added_of_older, ends_named
+from tuillm.text.progress_tick import Tick, unwatched
+from tuillm.text.tokenizer_json import (
     gpt2_pattern,
     kind_of,
     pair_of,

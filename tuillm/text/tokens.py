@@ -17,8 +17,8 @@ from tuillm.config import TrainConfig
 from tuillm.errors import DiskError, TuillmError, UsageError
 from tuillm.store.files import new_folder, read_json, write_json
 from tuillm.store.paths import cache_dir, ensure_dir, passing_dir
-from tuillm.store.temporary import clear_leftovers
-from tuillm.text.progress import Tick, unwatched
+from tuillm.store.temp_files import clear_leftovers
+from tuillm.text.progress_tick import Tick, unwatched
 from tuillm.text.sources import Corpus
 from tuillm.text.tokenizer import Tokenizer, load_tokenizer, make_tokenizer
 

@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 from tuillm.errors import TuillmError
 from tuillm.model import GPT, read_model, write_model
 from tuillm.model.lora import write_adapter
-from tuillm.model.saving import save_tensors
-from tuillm.store.copying import copy_files, link_or_copy
+from tuillm.model.save_safetensors import save_tensors
+from tuillm.store.copy_files import copy_files, link_or_copy
 from tuillm.store.files import new_folder, read_json, recover_folder, write_json
-from tuillm.store.runs import TRAINER
+from tuillm.store.run_folder import TRAINER
 from tuillm.training.trainer import Trainer
 
 TENSORS, NUMBERS = "trainer.safetensors", TRAINER

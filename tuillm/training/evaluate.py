@@ -9,8 +9,8 @@ import torch
 
 from tuillm.model import GPT
 from tuillm.text import Tokenizer
-from tuillm.training.machine import autocast
-from tuillm.training.sizing import windows_at_once
+from tuillm.training.auto_settings import windows_at_once
+from tuillm.training.hardware import autocast
 
 
 @dataclass(frozen=True)

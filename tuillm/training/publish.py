@@ -9,9 +9,9 @@ from pathlib import Path
 from tuillm import __version__
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError, printable
-from tuillm.store.models import Model, ModelCard, free_name, get_model, list_models, publish
-from tuillm.store.runs import Run, model_name
-from tuillm.store.status import Status
+from tuillm.store.registry import Model, ModelCard, free_name, get_model, list_models, publish
+from tuillm.store.run_folder import Run, model_name
+from tuillm.store.run_status import Status
 from tuillm.store.usage import users_of
 from tuillm.training.checkpoint import copy_model_files
 from tuillm.training.trainer import Trainer

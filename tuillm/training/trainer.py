@@ -15,31 +15,31 @@ import torch
 from torch import Tensor
 
 from tuillm.config import SamplingConfig, TrainConfig, build_train, preset_values, settings_table
-from tuillm.config.pointers import Answering
+from tuillm.config.suggestions import Answering
 from tuillm.errors import TuillmError
 from tuillm.generation import Sampler
 from tuillm.model import GPT, choose_device
 from tuillm.model.lora import adapter_state, load_adapter_state, ready
-from tuillm.model.memory import keep_freed_memory
-from tuillm.store.models import Model, find_model, shape_of
+from tuillm.model.malloc import keep_freed_memory
+from tuillm.store.registry import Model, find_model, shape_of
 from tuillm.text import load_tokenizer, read_corpus, tokenize
-from tuillm.text.progress import Tick, unwatched
+from tuillm.text.progress_tick import Tick, unwatched
+from tuillm.training.auto_settings import measured_note
 from tuillm.training.batches import Batches
-from tuillm.training.beginning import begin, context_of, copy_weights, fit
+from tuillm.training.eval_schedule import Evaluations, choose_tokens
 from tuillm.training.evaluate import Evaluation, evaluate
-from tuillm.training.evaluations import Evaluations, choose_tokens
-from tuillm.training.machine import (
+from tuillm.training.hardware import (
     autocast,
     choose_train_dtype,
     looking_dtype,
     matmul_flops,
     mirrors_pay,
 )
+from tuillm.training.init_model import begin, context_of, copy_weights, fit
 from tuillm.training.metrics import StepMetrics, Stopwatch
 from tuillm.training.optimizer import Optimizer
 from tuillm.training.resume import CHANGED
 from tuillm.training.schedule import Course
-from tuillm.training.sizing import measured_note
 
 _BEFORE = "before training: "
 
@@ -88,7 +88,7 @@ class Trainer(metaclass=Answering):
         Tells on stderr how far it is, unless `quiet`. `replace` allows to publish over a model of
         the same name. Raises TuillmError when the name is taken or the corpus cannot be read.
         """
-        from tuillm.training.record import run_here
+        from tuillm.training.runner import run_here
 
         return run_here(self, replace=replace, quiet=quiet)
 

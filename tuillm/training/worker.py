@@ -13,9 +13,9 @@ from pathlib import Path
 
 from tuillm.errors import TuillmError, printable
 from tuillm.store.paths import cache_dir, config_dir, data_dir
-from tuillm.store.runs import Run
-from tuillm.store.temporary import clear_leftovers
-from tuillm.training.record import Recorder
+from tuillm.store.run_folder import Run
+from tuillm.store.temp_files import clear_leftovers
+from tuillm.training.runner import Recorder
 from tuillm.training.trainer import Trainer
 from tuillm.urls import hide_secrets
 

@@ -11,7 +11,7 @@ from textual.dom import DOMNode
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from tuillm.dashboard.commands import bindings_of
+from tuillm.dashboard.palette import bindings_of
 
 
 class HelpScreen(ModalScreen[None]):

@@ -11,20 +11,20 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from tuillm.dashboard.chat import open_chat
-from tuillm.dashboard.pulls import begin, check, going
-from tuillm.dashboard.screens.ask import Ask, Confirm
-from tuillm.dashboard.screens.listing import Listing
+from tuillm.dashboard.open_chat import open_chat
+from tuillm.dashboard.pull_actions import begin, check, going
+from tuillm.dashboard.screens.dialogs import Ask, Confirm
+from tuillm.dashboard.screens.table_screen import Listing
 from tuillm.dashboard.widgets.model_details import ModelDetails
 from tuillm.dashboard.widgets.pull_lines import PullLines
 from tuillm.dashboard.widgets.table import Column, EntryTable
 from tuillm.errors import TuillmError
-from tuillm.store.names import check_name
+from tuillm.store.entry_names import check_name
 from tuillm.units import age, count, figure, size
 from tuillm.user_paths import current_folder, user_path
 
 if TYPE_CHECKING:
-    from tuillm.store.models import Model
+    from tuillm.store.registry import Model
 
 _NEED_A_MODEL = ("chat", "filter", "rename", "remove", "copy", "export", "train_from", "details")
 _EMPTY = """\
@@ -45,7 +45,7 @@ def _context(model: "Model") -> int | None:
 
 
 def _export(name: str, path: str) -> None:
-    from tuillm.store.export import export_model
+    from tuillm.store.export_folder import export_model
 
     export_model(name, user_path(path))
 
@@ -156,7 +156,7 @@ class ModelsScreen(Listing["Model"]):
             open_chat(self.dashboard, model.name)
 
     def action_rename(self) -> None:
-        from tuillm.store import models
+        from tuillm.store import registry as models
 
         if model := self.current:
             old = model.name
@@ -164,7 +164,7 @@ class ModelsScreen(Listing["Model"]):
                 partial(models.rename_model, old, new), f"{old} is now {new}"))
 
     def action_copy(self) -> None:
-        from tuillm.store import models
+        from tuillm.store import registry as models
 
         if model := self.current:
             source = model.name
@@ -179,7 +179,7 @@ class ModelsScreen(Listing["Model"]):
                 f"exported to {path}: transformers loads it as it is"))
 
     def action_remove(self) -> None:
-        from tuillm.store import models
+        from tuillm.store import registry as models
 
         model = self.current
         if not model:
@@ -210,7 +210,7 @@ class ModelsScreen(Listing["Model"]):
 
     def action_stop_pull(self) -> None:
         """Stop the pull that goes on, or throw away what is left of one that does not."""
-        from tuillm.store.pulls import cancel_pull, discard_pull
+        from tuillm.store.hub.pull_folder import cancel_pull, discard_pull
 
         at_work = going(self.dashboard.pulls)
         pull = (at_work or self.dashboard.pulls)[0]
@@ -238,6 +238,6 @@ class ModelsScreen(Listing["Model"]):
             self.dashboard.train_from(model.name)
 
     def action_demo(self) -> None:
-        from tuillm.store.demo import demo_config
+        from tuillm.store.demo_run import demo_config
 
         self.dashboard.start(demo_config())

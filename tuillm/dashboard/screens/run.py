@@ -9,20 +9,20 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Static
 
-from tuillm.dashboard.follower import Follower
-from tuillm.dashboard.machine import MachineUse, MachineWatch
+from tuillm.dashboard.process_usage import MachineUse, MachineWatch
 from tuillm.dashboard.run_curves import loss_curves
-from tuillm.dashboard.screens.ask import Ask
-from tuillm.dashboard.screens.steering import SteeringPlace
+from tuillm.dashboard.run_follower import Follower
+from tuillm.dashboard.screens.dialogs import Ask
+from tuillm.dashboard.screens.run_actions import SteeringPlace
 from tuillm.dashboard.widgets.axes import AxisName
 from tuillm.dashboard.widgets.chart import Chart
 from tuillm.dashboard.widgets.figures import Figures
 from tuillm.dashboard.widgets.log import LogTail
 from tuillm.dashboard.widgets.run_head import RunHead
 from tuillm.dashboard.widgets.samples import Samples
-from tuillm.store.runs import Run, get_run
+from tuillm.store.run_folder import Run, get_run
+from tuillm.store.run_status import ACTIVE
 from tuillm.store.snapshot import RunEntry
-from tuillm.store.status import ACTIVE
 
 _AXES: tuple[AxisName, ...] = ("step", "elapsed", "epoch")
 _MACHINE_EVERY = 2.0

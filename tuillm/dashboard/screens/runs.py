@@ -5,8 +5,8 @@ from typing import ClassVar
 from textual import on
 from textual.binding import Binding, BindingType
 
-from tuillm.dashboard.screens.listing import Listing
-from tuillm.dashboard.screens.steering import SteeringPlace
+from tuillm.dashboard.screens.run_actions import SteeringPlace
+from tuillm.dashboard.screens.table_screen import Listing
 from tuillm.dashboard.widgets.run_details import RunDetails
 from tuillm.dashboard.widgets.state import STATE_ROLES, state_words
 from tuillm.dashboard.widgets.table import Column, EntryTable
@@ -81,7 +81,7 @@ class RunsScreen(SteeringPlace, Listing[RunEntry]):
         self.table.toggle_mark()
 
     def action_overlay(self) -> None:
-        from tuillm.dashboard.screens.overlay import MOST, OverlayScreen
+        from tuillm.dashboard.screens.compare_runs import MOST, OverlayScreen
 
         marked = [entry for entry in self.dashboard.runs if entry.id in self.table.marked]
         if 2 <= len(marked) <= MOST:

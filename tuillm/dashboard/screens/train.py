@@ -12,15 +12,15 @@ from textual.timer import Timer
 from textual.widgets import Button, Static
 
 from tuillm.config import TrainConfig
-from tuillm.dashboard.paths import dropped_paths, join_paths
-from tuillm.dashboard.screens.ask import Confirm
-from tuillm.dashboard.screens.place import Place
-from tuillm.dashboard.widgets.forecast import ForecastPanel
+from tuillm.dashboard.path_input import dropped_paths, join_paths
+from tuillm.dashboard.screens.base import Place
+from tuillm.dashboard.screens.dialogs import Confirm
+from tuillm.dashboard.widgets.forecast_panel import ForecastPanel
 from tuillm.dashboard.widgets.form import TrainForm
 from tuillm.errors import TuillmError
-from tuillm.store.forecasts import Forecast, ForecastProcess
 from tuillm.store.paths import models_dir
-from tuillm.store.runs import model_name
+from tuillm.store.run_folder import model_name
+from tuillm.store.workers.forecast_process import Forecast, ForecastProcess
 from tuillm.urls import is_url
 from tuillm.user_paths import current_folder, path_problem, user_path
 
@@ -183,7 +183,7 @@ class TrainScreen(Place):
         self.dashboard.start(config, replace=replace, then=self.action_clear)
 
     def action_pick(self) -> None:
-        from tuillm.dashboard.screens.files import FilesScreen
+        from tuillm.dashboard.screens.file_picker import FilesScreen
 
         def picked(path: Path | None) -> None:
             if path:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from textual_plot.axis_formatter import AxisFormatter
 
-from tuillm.dashboard import curves
+from tuillm import plotting as curves
 
 # seconds between ticks that read well; beyond a day whole days, 1, 2 or 5 times a power of ten
 _SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200)

@@ -26,9 +26,9 @@ from textual.widgets import Static
 from textual_hires_canvas import Canvas
 from textual_plot import PlotWidget
 
-from tuillm.dashboard import curves
+from tuillm import plotting as curves
 from tuillm.dashboard.widgets.axes import AxisName, NumberAxis, axis_named
-from tuillm.dashboard.widgets.drawing import Palette, Sheet, Sheets
+from tuillm.dashboard.widgets.canvas import Palette, Sheet, Sheets
 from tuillm.dashboard.widgets.picture import Curve, Line, Mark, Picture, prepare, y_range
 
 __all__ = ["AxisName", "Chart", "Curve", "Mark"]

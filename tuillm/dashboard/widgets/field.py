@@ -14,9 +14,9 @@ from textual.suggester import Suggester
 from textual.widgets import Input, Label, Select, Static
 
 from tuillm.config import Setting, TrainConfig
+from tuillm.config.check_setting import check_setting
 from tuillm.config.fields import with_escapes
-from tuillm.config.single import check_setting
-from tuillm.dashboard.paths import dropped_paths, split_paths
+from tuillm.dashboard.path_input import dropped_paths, split_paths
 from tuillm.errors import UsageError
 
 Chosen = Select[str]

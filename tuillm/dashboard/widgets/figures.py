@@ -12,11 +12,11 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from tuillm.dashboard.curves import number
-from tuillm.dashboard.history import History
-from tuillm.dashboard.machine import MachineUse
+from tuillm.dashboard.metrics_history import History
+from tuillm.dashboard.process_usage import MachineUse
 from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
-from tuillm.store.status import Status
+from tuillm.plotting import number
+from tuillm.store.run_status import Status
 from tuillm.units import count, duration, figure, size
 
 _BARS = "▁▂▃▄▅▆▇█"

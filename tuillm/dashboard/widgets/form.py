@@ -14,10 +14,10 @@ from textual.message import Message
 from textual.widgets import Collapsible
 
 from tuillm.config import PRESETS, Setting, TrainConfig, build_train, settings_of
-from tuillm.dashboard.paths import PathSuggester
+from tuillm.dashboard.path_input import PathSuggester
 from tuillm.dashboard.widgets.field import SettingField
 from tuillm.errors import TuillmError, UsageError
-from tuillm.store.models import shape_of
+from tuillm.store.registry import shape_of
 
 FIRST = ("corpus", "name", "init_from", "preset", "tokenizer")
 _TITLES = {"text": "The text", "model": "The shape of the model",

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from tuillm.dashboard.widgets.details import Details, Part
-from tuillm.dashboard.widgets.facts import Fact, facts, heading
+from tuillm.dashboard.widgets.fact_table import Fact, facts, heading
 from tuillm.errors import TuillmError
 from tuillm.units import age, count, figure, size
 
 if TYPE_CHECKING:
-    from tuillm.store.models import Model
+    from tuillm.store.registry import Model
 
 _SAMPLE = 600
 
@@ -46,7 +46,7 @@ def _sample_of(model: "Model") -> str:
     if not model.card.run:
         return ""
     from tuillm.store.jsonl import read_tail  # not for the first frame
-    from tuillm.store.runs import get_run
+    from tuillm.store.run_folder import get_run
 
     try:
         rows = read_tail(get_run(model.card.run).samples)

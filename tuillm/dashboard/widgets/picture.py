@@ -11,10 +11,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tuillm.dashboard import curves
-from tuillm.dashboard.curves import Array
+from tuillm import plotting as curves
 from tuillm.dashboard.widgets.axes import LogAxis, NumberAxis
-from tuillm.dashboard.widgets.drawing import (
+from tuillm.dashboard.widgets.canvas import (
     Dash,
     Palette,
     Paper,
@@ -26,6 +25,7 @@ from tuillm.dashboard.widgets.drawing import (
     x_labels,
     y_labels,
 )
+from tuillm.plotting import Array
 
 # by which curves differ without colour
 _DASHES: tuple[Dash, ...] = (None, (6, 2), (2, 2), (1, 1))

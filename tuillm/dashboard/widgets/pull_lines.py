@@ -12,7 +12,7 @@ from textual.widgets import Static
 from tuillm.units import duration, size
 
 if TYPE_CHECKING:
-    from tuillm.store.pulls import PullStatus
+    from tuillm.store.hub.pull_folder import PullStatus
 
 _BAR = 16
 
@@ -29,7 +29,7 @@ class PullLines(Static):
         self.update(Text("\n").join(self._line(pull) for pull in pulls))
 
     def _line(self, pull: "PullStatus") -> Text:
-        from tuillm.store.pulls import PULLING
+        from tuillm.store.hub.pull_folder import PULLING
 
         colors = self.app.theme_variables
         line, muted = Text(), colors.get("muted", "")

@@ -4,10 +4,10 @@ from rich.text import Text
 
 from tuillm.config import PRESETS, TrainConfig, settings_of
 from tuillm.dashboard.widgets.details import Details, Part
-from tuillm.dashboard.widgets.facts import Fact, facts, heading
+from tuillm.dashboard.widgets.fact_table import Fact, facts, heading
 from tuillm.store.jsonl import read_tail
+from tuillm.store.run_status import RESUMABLE, Status
 from tuillm.store.snapshot import RunEntry
-from tuillm.store.status import RESUMABLE, Status
 from tuillm.units import age, count, duration, figure, percent
 from tuillm.urls import public_url
 

@@ -4,8 +4,8 @@ from rich.text import Text
 from textual.widgets import Static
 
 from tuillm.dashboard.widgets.state import STATE_ROLES, state_words
+from tuillm.store.run_status import ACTIVE, RESUMABLE, Status
 from tuillm.store.snapshot import RunEntry
-from tuillm.store.status import ACTIVE, RESUMABLE, Status
 from tuillm.units import count, duration, figure
 
 _BAR = 24

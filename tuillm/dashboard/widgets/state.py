@@ -1,6 +1,6 @@
 """How the states of a run look: a sign that does without colour, and a theme role."""
 
-from tuillm.store.status import State
+from tuillm.store.run_status import State
 
 STATE_ROLES: dict[State, str] = {
     "preparing": "warning", "running": "success", "paused": "warning", "finished": "secondary",

@@ -1,0 +1,237 @@
+"""One chat as its commands see it: the model, the session, the settings, and what is kept.
+
+Knows models, sessions and the screen; which command does what stands elsewhere.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tuillm.chat.model_loader import Loader
+from tuillm.chat.terminal.ctrl_c import Interrupts, Stopped
+from tuillm.chat.terminal.reply_keys import Change
+from tuillm.chat.terminal.screen import Screen, Streamed
+from tuillm.chat.terminal.status_line import Facts
+from tuillm.config import SamplingConfig, build_sampling
+from tuillm.errors import TuillmError, printable
+from tuillm.store.chat_template import Mode, mode_of
+from tuillm.store.registry import Model
+from tuillm.store.sessions import SessionHead, save_session
+from tuillm.store.usage import using
+
+if TYPE_CHECKING:
+    from tuillm.chat.conversation.session import Session
+    from tuillm.generation import Sampler, Token
+
+_DROPPED_WORDS = 60
+
+
+class Chat:
+    """The state of a chat. `keep` says whether conversations are written down."""
+
+    def __init__(
+        self, model: Model, config: SamplingConfig, device: str, dtype: str, *, keep: bool = True
+    ) -> None:
+        """Open a chat with a model, which is loaded once `loader` is started."""
+        self.screen = Screen()
+        self.config = config
+        self.keep = keep
+        self.head: SessionHead | None = None
+        self.place = (device, dtype)
+        self._in_use = ExitStack()
+        self._paused = self._refused = False
+        self._session: Session | None = None
+        self.listed: list[SessionHead] = []  # by /sessions, and not shown yet
+        self._told_of: Sampler | None = None  # how precisely it computes
+        self.model = model
+        self.mode: Mode = mode_of(model.card)
+        self.loader = Loader(model, device, dtype)
+        self._mark_use()
+
+    def close(self) -> None:
+        """Let go of the model."""
+        self._in_use.close()
+
+    # the model and the session
+
+    @property
+    def session(self) -> "Session":
+        """The session; waits for the model the first time. Raises TuillmError when that fails."""
+        if self._session is None:
+            sampler = self.sampler
+            from tuillm.chat.conversation.session import Session
+
+            self._session = Session(sampler, self.config, self.mode)
+        return self._session
+
+    @property
+    def sampler(self) -> "Sampler":
+        """The loaded model; waits for it, and raises Stopped when the person will not."""
+        if not self.loader.done:
+            self.screen.note(f"loading {self.model.name}")
+        try:
+            sampler = self.loader.sampler(self.interrupts.check)
+        except Stopped:
+            raise Stopped(f"stopped waiting for {self.model.name}, which loads on: ↑ brings your "
+                          "line back") from None
+        chosen = self.place[1] == "auto" and sampler.precision != "float32"
+        if chosen and sampler is not self._told_of:
+            self.screen.note(f"{self.model.name} computes in {sampler.precision}")
+        self._told_of = sampler
+        return sampler
+
+    @property
+    def interrupts(self) -> Interrupts:
+        """Who hears Ctrl-C."""
+        return self.screen.interrupts
+
+    @property
+    def open(self) -> bool:
+        """Whether there is a session yet."""
+        return self._session is not None
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything was said or replied that was not taken back."""
+        return self._session is not None and self._session.tree.head is not None
+
+    def use_session(self, session: "Session", head: "SessionHead | None") -> None:
+        """Go on with another session."""
+        self._session, self.head = session, head
+        self.config, self.mode = session.config, session.mode
+
+    def use_model(self, model: Model) -> None:
+        """Go on with another model: the text so far is the same, its tokens may be others'.
+
+        When the model cannot be loaded the old one stays, and a TuillmError is raised.
+        """
+        from tuillm.chat.conversation.serialize import encode_anew
+        from tuillm.chat.conversation.session import Session
+
+        before, old = self._session, (self.model, self.loader, self.mode)
+        self._take(model)
+        try:
+            sampler = self.sampler
+        except BaseException as error:  # Ctrl-C, too
+            self.model, self.loader, self.mode = old
+            self._mark_use()
+            if isinstance(error, Stopped):
+                raise Stopped(f"stopped: {self.model.name} stays") from None
+            raise
+        self._session = None
+        if before is not None:
+            tree = before.tree
+            if before.sampler.tokenizer.sha256 != sampler.tokenizer.sha256:
+                encode_anew(tree, sampler.tokenizer)
+            self._session = Session(sampler, self.config, self.mode, tree)
+
+    def _take(self, model: Model) -> None:
+        self.model, self.mode = model, mode_of(model.card)
+        self.loader = Loader(model, *self.place)
+        self._mark_use()
+
+    def _mark_use(self) -> None:
+        self._in_use.close()
+        self._in_use.enter_context(using(self.model.path, "chat"))
+
+    # settings
+
+    def set_config(self, config: SamplingConfig) -> None:
+        """Speak with other settings from now on."""
+        self.config = config
+        if self._session is not None:
+            self._session.config = config
+
+    def set_mode(self, mode: Mode) -> None:
+        """Take turns, or go on with one text."""
+        self.mode = mode
+        if self._session is not None:
+            self._session.mode = mode
+
+    # replies
+
+    def stream(self, tokens: "Iterator[Token]", known: int = 0) -> Streamed:
+        """Show a reply, then what there is to say about it, and keep the conversation.
+
+        The first `known` of the tokens were drawn before.
+        """
+        self._paused = False
+        try:
+            done = self.screen.stream(tokens, self.config, self.facts, self._changed, known=known,
+                                      turns=self.mode.turns)
+        finally:  # when the window is closed, too
+            self.keep_up()
+        if done.dropped:
+            self._tell_dropped(done.dropped)
+        return done
+
+    def facts(self) -> Facts:
+        """What the line at the bottom tells."""
+        pace = self.screen.pace
+        used, size = self._session.used if self._session is not None else (0, 0)
+        loading = "" if self.loader.done else "loading"
+        return Facts(printable(self.model.name), self.config.temperature, self.config.top_k,
+                     pace.first, pace.per_second, used, size,
+                     "paused" if self._paused else loading)
+
+    def keep_up(self) -> None:
+        """Write the conversation down, where conversations are kept."""
+        if self.keep:
+            self.save()
+
+    def save(self) -> "SessionHead | None":
+        """Write the conversation down; what goes wrong is told and spoils nothing.
+
+        Returns None when there is nothing to write, or the disk refuses.
+        """
+        if self._session is None or not self._session.tree.nodes:
+            return None
+        from tuillm.chat.conversation.serialize import to_saved
+
+        before = self.head
+        try:
+            self.head = save_session(to_saved(self._session, self.model, before)).head
+        except TuillmError as error:
+            self.cannot_keep(error)
+            return None
+        if before is not None and before.id not in ("", self.head.id):
+            self.screen.say("warning", f"{before.id} was changed by another chat, and stays as "
+                                       f"that left it: yours is kept as {self.head.id} from now on")
+        if self._refused:
+            self._refused = False
+            self.screen.note(f"the chat is kept again: {self.head.id}")
+        return self.head
+
+    def name_it(self, name: str) -> None:
+        """Give the conversation a name, with which it is saved from now on."""
+        self.head = replace(self.head or SessionHead(), name=name)
+
+    def begin_anew(self) -> None:
+        """Forget the text; the conversation that is kept stays as it is."""
+        if self._session is not None:
+            self._session.clear()
+        self.head = None
+
+    def cannot_keep(self, error: TuillmError) -> None:
+        """Say that the chat is not kept, once until it is again; it goes on without."""
+        if not self._refused:
+            self.screen.say("warning", f"this chat is not kept: {error}")
+        self._refused = True
+
+    def _changed(self, change: Change) -> None:
+        if change.setting == "paused":
+            self._paused = bool(change.value)
+        else:
+            self.set_config(build_sampling({change.setting: change.value}, self.config))
+
+    def _tell_dropped(self, count: int) -> None:
+        """Say what fell out of the model's view: it never forgets silently."""
+        session = self.session
+        gone = len(session.ids) - session.used[0]
+        n_keep = min(self.config.n_keep, gone)
+        first = session.sampler.tokenizer.decode(session.ids[n_keep : n_keep + gone])
+        words = " ".join(first.split())
+        short = words if len(words) <= _DROPPED_WORDS else f"…{words[-_DROPPED_WORDS:]}"
+        self.screen.note(f"{session.used[1]} tokens of context were full: {count:,} more fell out "
+                         f"of view, {gone:,} in all, up to \"{short}\"")

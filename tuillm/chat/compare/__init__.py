@@ -1,0 +1,1 @@
+"""Several models on one prompt, in columns, text, Markdown or JSON."""

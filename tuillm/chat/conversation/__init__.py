@@ -1,0 +1,1 @@
+"""A conversation without a terminal: its tree, its replies, and how it is kept."""

@@ -1,0 +1,72 @@
+"""A conversation as a page for people (Markdown) or as data (JSON): the branch of the head.
+
+Knows trees; what acts on a terminal is left out of the page and escaped in the data.
+"""
+
+import re
+from itertools import groupby
+from typing import Any
+
+from tuillm.chat.conversation.tree import Node, Tree
+from tuillm.errors import printable
+from tuillm.formats.json_text import shown_json
+
+# what Markdown would take for a mark; at the beginning of a line a few more
+_MARKS = re.compile(r"([\\`*_<>\[\]#|~])|^(\s*)([-+=]|\d+[.)])(?=\s)", re.M)
+
+
+def export_markdown(tree: Tree, model: str, about: str = "", turns: bool = False) -> str:
+    """Return the conversation as Markdown, with the person's words in bold.
+
+    `turns` sets each text under its speaker; else it is one text that goes on. `about` is a line
+    that stands below the title.
+    """
+    path = tree.path(tree.head)
+    head = f"# {_plain(tree.title) or 'An empty page'}\n\n*{_plain(model)}*"
+    head += f" · {_plain(about)}" if about else ""
+    body = _turns(path, model) if turns else _lines("".join(map(_running, path)))
+    return f"{head}\n\n{body.strip(chr(10))}\n"
+
+
+def export_json(tree: Tree, model: str, **about: Any) -> str:
+    """Return the conversation as a JSON object: `model`, `about`, its `turns`, and the whole tree.
+
+    A turn has who, text and what is known of its tokens; the tree is what from_json reads.
+    """
+    turns = [_turn(node) for node in tree.path(tree.head)]
+    whole = {"model": model, **about, "turns": turns, "tree": tree.to_json()}
+    return shown_json(whole, indent=1) + "\n"
+
+
+def _turn(node: Node) -> dict[str, Any]:
+    known = {"who": node.who, "text": node.text}
+    if node.who == "you":
+        return known
+    tokens = [list(pair) for pair in zip(node.ids, node.logprobs, strict=False)]
+    return known | {"finish": node.finish, "stopped": node.stopped, "seed": node.seed,
+                    "settings": node.settings, "tokens": tokens}
+
+
+def _turns(path: list[Node], model: str) -> str:
+    parts = []
+    for who, nodes in groupby(path, key=lambda node: node.who):
+        text = _lines(_plain("".join(node.text for node in nodes).strip()))
+        parts.append(f"**{'You' if who == 'you' else _plain(model)}:** {text}")
+    return "\n\n".join(parts)
+
+
+def _running(node: Node) -> str:
+    text = _plain(node.put or node.text)
+    if node.who == "you":  # bold cannot span lines, nor begin or end with a blank
+        text = re.sub(r"^(\s*)(\S.*?)(\s*)$", r"\1**\2**\3", text, flags=re.M)
+    return text
+
+
+def _lines(text: str) -> str:
+    """Keep line ends: two blanks before one that no empty line follows."""
+    return re.sub(r"(?<=[^\n])[ \t]*\n(?=[^\n])", "  \n", text)
+
+
+def _plain(text: str) -> str:
+    return _MARKS.sub(lambda found: f"\\{found[1]}" if found[1] else
+                      f"{found[2]}{found[3][:-1]}\\{found[3][-1]}", printable(text))

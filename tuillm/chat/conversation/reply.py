@@ -1,0 +1,201 @@
+"""How one reply comes about: what it begins with, token by token, and what its node then holds.
+
+Knows nodes and the sampler; which reply a person asked for is the Session's business.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from torch import Tensor
+
+from tuillm.chat.conversation.transcript import (
+    dropped_of,
+    pieces_of,
+    retell,
+    unshown_of,
+    whole_text,
+    window_of,
+)
+from tuillm.chat.conversation.tree import Node, Tree
+from tuillm.config import SamplingConfig
+from tuillm.generation import Sampler, Token
+from tuillm.generation.sampler import Beginning, Settings
+from tuillm.generation.token_healing import Reading
+
+# what may change in the middle of a reply
+LIVE = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "max_new_tokens")
+
+
+class Replies:
+    """Draws replies into one tree. A draft is a reply's node that is not in the tree yet.
+
+    It comes into the tree with its first token. `settings` is asked before each token. What
+    yields tokens may be closed at any of them: what was yielded stays in the node.
+    """
+
+    def __init__(self, sampler: Sampler, tree: Tree, settings: Settings) -> None:
+        self._sampler, self._tree, self._settings = sampler, tree, settings
+        self._tokenizer = sampler.tokenizer
+        self._readings: dict[tuple[int, int], Reading] = {}
+        self._latest: Node | None = None
+
+    def new(self, draft: Node, turns: bool) -> Iterator[Token]:
+        """Yield a reply to the parent of a draft; `turns` tells whether stop strings end a turn."""
+        before = None if draft.parent is None else self._tree.nodes[draft.parent]
+        if before is None:
+            draft.respelt = list(self._sampler.start)
+        elif before.who == "model" and before.finish != "written":
+            self._take_over(draft, before, turns)
+        elif draft.settings["heal"] and _ends_in_words(before):
+            yield from self._run(draft, *self._healed(draft, before))
+            return
+        yield from self._run(draft)
+
+    def resumed(self, node: Node) -> Iterator[Token]:
+        """Yield the rest of a reply that was stopped; where others follow it, in a copy of it."""
+        if self._tree.children(node.id):
+            node = replace(node, id=-1, ids=list(node.ids), logprobs=list(node.logprobs),
+                           changes=list(node.changes))
+        return self._run(node, retold=False)
+
+    def rerolled(self, draft: Node, token: int, extra: bytes) -> Iterator[Token]:
+        """Yield a reply that begins with the ids of a draft and `token`, whose `extra` is text."""
+        window = self._window(draft, self._tree.transcript(draft))
+        yield from self._run(draft, Reading(window, token, extra))
+
+    def consistent(self) -> bool:
+        """Whether the context holds the window of the latest reply, but for its newest id."""
+        if self._latest is None:
+            return True
+        ids = self._tree.transcript(self._latest)
+        return self._sampler.context.rows == [self._window(self._latest, ids[:-1])]
+
+    def _take_over(self, draft: Node, before: Node, turns: bool) -> None:
+        """Begin a reply right behind another with what of that one was never shown.
+
+        Where turns are taken, a stop string has ended that turn and is dropped; else it is text.
+        """
+        cut = unshown_of(before, self._tokenizer)
+        draft.taken = cut.count
+        if turns and before.finish == "stop":
+            draft.respelt = self._tokenizer.encode(cut.text)
+        elif cut.count:
+            draft.ids = before.ids[-cut.count :]
+            draft.logprobs = before.logprobs[-cut.count :]
+            draft.given, draft.borrowed = cut.count, len(cut.shown)
+
+    def _healed(self, draft: Node, before: Node) -> tuple[Reading, Tensor | None]:
+        """Let a reply begin with the person's last word as the model learned to read it."""
+        n_keep = draft.settings["n_keep"]
+        window = self._window(draft, self._tree.ids(before.id))
+        known, logits = self._readings.get((before.id, n_keep)), None
+        if known is None:
+            self._latest = None
+            since = max(len(window) - len(before.ids), 0)
+            known, logits = self._sampler.heal(window, since, n_keep)
+            self._readings[before.id, n_keep] = known
+        pairs = enumerate(zip(window, known.ids, strict=False))
+        same = next((place for place, (typed, read) in pairs if typed != read),
+                    min(len(window), len(known.ids)))
+        draft.taken, draft.respelt = len(window) - same, known.ids[same:]
+        draft.borrowed = self._size(window[same:]) - self._size(draft.respelt)
+        # with more or fewer ids than were typed the window may begin elsewhere
+        read = self._window(draft, self._tree.transcript(draft))
+        return replace(known, ids=read), logits if read == known.ids else None
+
+    def _run(
+        self, node: Node, reading: Reading | None = None, logits: Tensor | None = None,
+        retold: bool = True,
+    ) -> Iterator[Token]:
+        """Yield the tokens of a reply, those it has already first if they are to be `retold`."""
+        stop = tuple(node.settings["stop"])
+        text, told = retell(pieces_of(node, self._tokenizer), stop, self._tokenizer)
+        there = Beginning(text, node.seed or 0, node.settings["n_keep"], len(node.ids),
+                          len(node.ids) - node.given, reading, logits)
+        already = list(zip(told, node.ids, node.logprobs, strict=True)) if retold else []
+        node.finish, node.stopped = "", True
+        try:
+            for index, (piece, token, logprob) in enumerate(already):
+                self._enter(node)
+                yield Token(piece, token, logprob, index)
+            for fresh in self._fresh(node, there):
+                told.append(fresh.text)
+                if fresh.finish:
+                    fresh = self._finished(node, fresh, "".join(told[:-1]))
+                    told[-1] = fresh.text
+                yield fresh
+        finally:
+            if node.finish == "stop":
+                node.text = "".join(told)
+            else:  # what was held back, as it might have begun a stop string, is text after all
+                node.text = whole_text(pieces_of(node, self._tokenizer), self._tokenizer)
+
+    def _fresh(self, node: Node, there: Beginning) -> Iterator[Token]:
+        """Yield the tokens that are drawn, and keep each in the node."""
+        ids = self._tree.transcript(node)
+        self._latest, missed = None, self._missed(node, len(ids))
+        window = self._window(node, ids)
+        for token in self._sampler.go_on(window, self._live(node), there):
+            self._enter(node)
+            self._latest = node
+            node.ids.append(token.id)
+            node.logprobs.append(round(token.logprob, 4))
+            if token.index == there.index:
+                node.given += there.reading is not None and there.reading.last is not None
+                token = replace(token, dropped=token.dropped + missed)
+            yield token
+
+    def _finished(self, node: Node, last: Token, told: str) -> Token:
+        """Note how a reply ended; half a character at its end is not shown, as it may go on."""
+        node.finish, node.stopped = last.finish, False
+        if last.finish == "stop":
+            return last
+        whole = whole_text(pieces_of(node, self._tokenizer), self._tokenizer)
+        return replace(last, text=whole[len(told) :])
+
+    def _enter(self, node: Node) -> None:
+        """Put a draft into the tree."""
+        if node.id < 0:
+            self._tree.append(node)
+
+    def _live(self, node: Node) -> Settings:
+        """Return a function that gives the settings of the moment and notes what has changed."""
+        known = node.settings | {name: value for _, change in node.changes
+                                 for name, value in change.items()}
+        latest: SamplingConfig | None = None
+
+        def ask() -> SamplingConfig:
+            nonlocal latest
+            config = self._settings()
+            if config is not latest:
+                latest = config
+                change = {name: value for name in LIVE
+                          if (value := getattr(config, name)) != known.get(name)}
+                if change:
+                    known.update(change)
+                    node.changes.append((len(node.ids), change))
+            return config
+
+        return ask
+
+    def _missed(self, node: Node, length: int) -> int:
+        """Return how many ids fell out of view since the last token that was shown."""
+        if node.ids:
+            before = length - 1
+        else:
+            said = [each for each in self._tree.path(node.parent) if each.who == "model"]
+            before = len(self._tree.transcript(said[-1])) - 1 if said else 0
+        size = self._sampler.context.block_size
+        return max(dropped_of(length, size) - dropped_of(before, size), 0)
+
+    def _window(self, node: Node, ids: list[int]) -> list[int]:
+        return window_of(ids, self._sampler.context.block_size, node.settings["n_keep"])
+
+    def _size(self, ids: list[int]) -> int:
+        return sum(len(self._tokenizer.token_bytes(token)) for token in ids)
+
+
+def _ends_in_words(node: Node) -> bool:
+    """Whether the transcript ends with a person's words, or with the blank of a template."""
+    put = node.put or node.text
+    return put.endswith((node.text, " "))

@@ -1,0 +1,198 @@
+"""A conversation with one model: what is said, replied, drawn again, rewritten and gone back to.
+
+Knows the tree of the transcript, whose ids are the truth, and the sampler, whose context always
+holds the window of those ids; knows no terminal and no folder.
+"""
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
+
+from tuillm.chat.conversation.reply import Replies
+from tuillm.chat.conversation.transcript import unshown_of, window_of
+from tuillm.chat.conversation.tree import Node, Tree
+from tuillm.config import SamplingConfig
+from tuillm.errors import UsageError
+from tuillm.generation import Sampler, Token
+from tuillm.store.chat_template import COMPLETION, Mode
+
+
+class Session:
+    """The text so far, and the ways to go on with it.
+
+    What yields tokens may be closed at any of them: what was yielded stays. `config` and `mode`
+    may be set at any time; what `replies.LIVE` names holds from the next token on, even within a
+    reply.
+    """
+
+    def __init__(
+        self, sampler: Sampler, config: SamplingConfig, mode: Mode = COMPLETION,
+        tree: Tree | None = None,
+    ) -> None:
+        """Go on at the head of `tree`, which must be of the sampler's tokenizer."""
+        self.sampler = sampler
+        self.config = config
+        self.mode = mode
+        self.tree = tree or Tree()
+        self._replies = Replies(sampler, self.tree, lambda: self.config)
+
+    def say(self, text: str) -> None:
+        """Append what the person typed, as the mode puts it; nothing happens for ''."""
+        if not text:
+            return
+        text, tokenizer, before = _clean(text), self.sampler.tokenizer, self.tree.head_node
+        node = Node("you", self.tree.head, text)
+        if before and before.who == "model":
+            cut = unshown_of(before, tokenizer)
+            node.taken = cut.count
+            node.respelt = tokenizer.encode(cut.text)
+        ids = self.tree.transcript(node)
+        put = self.mode.put(text, not ids or tokenizer.token_bytes(ids[-1]).endswith(b"\n"))
+        node.put = put if put != text else ""
+        node.ids = tokenizer.encode(put)
+        self.tree.append(node)
+
+    def reply(self) -> Iterator[Token]:
+        """Yield how the model goes on; a reply that the person stopped is taken up where it was.
+
+        That one comes to the very same tokens as if it had never been stopped.
+        """
+        head = self.tree.head_node
+        if head and head.who == "model" and head.stopped and head.drawn:
+            return self._replies.resumed(head)
+        return self._reply(self.tree.head)
+
+
+    def regenerate(self) -> Iterator[Token]:
+        """Yield another reply in the last one's place; raises UsageError when there is none.
+
+        With a fixed seed it has the next seed, else it would be the same reply.
+        """
+        head = self.tree.head_node
+        if head is None:
+            raise UsageError("there is no reply to draw again", "type something first")
+        return self._reply(head.parent if head.who == "model" else head.id)
+
+    def retry(self, count: int) -> Iterator[Iterator[Token]]:
+        """Yield `count` replies, one after another, each as regenerate gives it."""
+        if count < 1:
+            raise UsageError(f"{count} replies cannot be drawn", "allowed: 1 or more")
+        first = self.regenerate()
+        return (first if number == 0 else self.regenerate() for number in range(count))
+
+    def undo(self) -> str:
+        """Go back to before the last exchange and return what the person had typed, or ''.
+
+        It stays as a branch. Raises UsageError when nothing was said.
+        """
+        undone = self.tree.undo()[0]
+        return undone.text if undone.who == "you" else ""
+
+    def goto(self, id: int | None) -> None:
+        """Go on behind another node; raises UsageError when there is no such node."""
+        self.tree.goto(id)
+
+    def clear(self) -> None:
+        """Forget the text and all branches."""
+        self.tree = Tree()
+        self._replies = Replies(self.sampler, self.tree, lambda: self.config)
+
+    def edit_mine(self, text: str) -> Iterator[Token]:
+        """Put another text in the place of the person's last one, and yield the reply to it."""
+        mine = [node for node in self.tree.path(self.tree.head) if node.who == "you"]
+        if not mine:
+            raise UsageError("you have said nothing yet", "type something first")
+        self.tree.goto(mine[-1].parent)
+        self.say(text)
+        return self.reply()
+
+    def edit_reply(self, text: str) -> Iterator[Token]:
+        """Put the person's words in the place of the last reply, and yield how it goes on."""
+        if not text:
+            raise UsageError("no words were given", "/undo takes a reply back")
+        text, head, tokenizer = _clean(text), self.tree.head_node, self.sampler.tokenizer
+        old = head if head and head.who == "model" else None
+        # a word after the model's name, or in the place of one, has its blank with it
+        blank = old.text.startswith(" ") if old else (
+            self.mode.turns and not self.text[-1:].isspace())
+        if blank and not text[:1].isspace():
+            text = " " + text
+        old = old or Node("model", self.tree.head)
+        # what the reply spelt of the text before is spelt anew together with the words
+        spelt = [b"".join(map(tokenizer.token_bytes, ids)) for ids in (old.respelt, old.ids)]
+        before = (spelt[0] + spelt[1][: old.borrowed]).decode("utf-8", "replace")
+        ids = tokenizer.encode(before + text)
+        self.tree.append(Node("model", old.parent, text, ids, taken=old.taken, given=len(ids),
+                              borrowed=len(before.encode()), finish="written"))
+        return self.reply()
+
+    def reroll(self, place: int, token: int) -> Iterator[Token]:
+        """Put id `token` at `place` (from 0) of the last reply, and yield the reply so made.
+
+        The tokens before come first, at once; those behind are drawn anew. Raises UsageError for
+        a place or an id that is not there, and for one that would change what stands before.
+        """
+        old, tokenizer = self.tree.head_node, self.sampler.tokenizer
+        if old is None or not old.drawn:
+            raise UsageError("the model did not draw what stands last", "/regen draws a reply")
+        if not 0 <= place < len(old.ids):
+            raise UsageError(f"the reply has no token {place}", f"0 to {len(old.ids) - 1}")
+        if not 0 <= token < self.sampler.model.config.vocab_size:
+            raise UsageError(f"there is no token with the id {token}")
+        kept = len(b"".join(map(tokenizer.token_bytes, old.ids[:place])))
+        typed = b"".join(map(tokenizer.token_bytes, old.ids[place:]))[: max(old.borrowed - kept, 0)]
+        spelt = tokenizer.token_bytes(token)
+        if not spelt.startswith(typed):
+            raise UsageError(f"token {place} ends a word that stands before the reply",
+                             f"choose one that begins with {typed.decode('utf-8', 'replace')!r}")
+        node = replace(old, id=-1, ids=old.ids[:place], logprobs=old.logprobs[:place],
+                       given=place, changes=[])
+        return self._rerolled(node, token, spelt[len(typed) :])
+
+    @property
+    def ids(self) -> list[int]:
+        """The whole transcript as ids."""
+        return self.tree.ids(self.tree.head)
+
+    @property
+    def text(self) -> str:
+        """The whole text so far, as the model has it."""
+        return self.sampler.tokenizer.decode(self.ids)
+
+    @property
+    def used(self) -> tuple[int, int]:
+        """How many positions of the context are taken, and how many there are."""
+        size = self.sampler.context.block_size
+        return len(window_of(self.ids, size)), size
+
+    @cached_property
+    def tokenizer_id(self) -> str:
+        """What tells the sampler's tokenizer from others; worked out once, as it takes a while."""
+        return self.sampler.tokenizer.sha256
+
+    def consistent(self) -> bool:
+        """Whether the context holds the window of the last reply, but for its newest id."""
+        return self._replies.consistent()
+
+    def _reply(self, parent: int | None) -> Iterator[Token]:
+        yield from self._replies.new(self._draft(Node("model", parent)), self.mode.turns)
+
+    def _rerolled(self, node: Node, token: int, extra: bytes) -> Iterator[Token]:
+        yield from self._replies.rerolled(self._draft(node), token, extra)
+
+    def _draft(self, node: Node) -> Node:
+        """Give a reply that now begins the settings and the seed it will have."""
+        stop = dict.fromkeys(self.config.stop + self.mode.stop)
+        node.settings = self.config.model_dump(mode="json", exclude={"seed"}) | {"stop": [*stop]}
+        used = {child.seed for child in self.tree.children(node.parent)}
+        seed = secrets.randbits(48) if self.config.seed is None else self.config.seed
+        while seed in used:
+            seed = (seed + 1) % 2**63
+        node.seed = seed
+        return node
+
+
+def _clean(text: str) -> str:
+    """Replace halves of surrogate pairs, which are no text."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

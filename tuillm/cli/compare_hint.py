@@ -1,0 +1,51 @@
+"""The command that shows what a fine-tuning has changed: the old model beside the new one.
+
+Knows a run folder and its text; loads no model.
+"""
+
+import re
+import shlex
+
+from tuillm.errors import TuillmError
+from tuillm.store.registry import find_model
+from tuillm.store.run_folder import Run
+from tuillm.store.run_status import Status
+
+_WORDS = 5
+# where the held-out tenth begins: words that neither model has learned from
+_FROM = 0.9
+
+
+def comparing(run: Run, status: Status) -> str:
+    """Return `tuillm compare PARENT NEW -p WORDS --seed 1` for a run that had a parent, else "".
+
+    There is nothing to compare where the new model has taken its parent's place, or the parent has
+    gone.
+    """
+    try:
+        config = run.config
+        if config.init_from is None or not status.model or config.init_from == status.model:
+            return ""
+        find_model(config.init_from)
+    except TuillmError:
+        return ""
+    models = f"{shlex.quote(config.init_from)} {shlex.quote(status.model)}"
+    words = shlex.quote(_beginning(config.corpus, config.encoding))
+    return f"tuillm compare {models} -p {words} --seed 1"
+
+
+def _beginning(corpus: tuple[str, ...], encoding: str) -> str:
+    """Some words of the text from the beginning of a sentence, or of any text."""
+    from tuillm.text.sources import read_corpus
+
+    try:
+        text = read_corpus(corpus, encoding, as_text=True).text
+    except TuillmError:  # it may be gone by now
+        return "The"
+    late = text[int(_FROM * len(text)):]
+    start = re.search(r"[.!?]\s+(?=[A-Z])", late)
+    # without a sentence the first word may be a part of one
+    words = late[start.end():].split() if start else late.split()[1:]
+    line = " ".join(words[:_WORDS])
+    plain = line.isprintable() and line[:1].isalnum() and not line.startswith("FILE:")
+    return line if plain else "The"

@@ -1,0 +1,123 @@
+"""Models that come in: Hugging Face folders and nanoGPT's checkpoints, into the registry.
+
+Whatever comes is read without running anything in it, checked against what it says of itself,
+and written anew in our layout, so that a model in the registry looks the same wherever it is from.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from tuillm import __version__
+from tuillm.convert.hf_weights import read_folder_model
+from tuillm.convert.import_tokenizer import Wanted, folder_tokenizer, nanogpt_tokenizer
+from tuillm.convert.nanogpt import read_checkpoint
+from tuillm.errors import TuillmError, did_you_mean
+from tuillm.model import GPT, write_model
+from tuillm.store.entry_names import check_name, name_from
+from tuillm.store.registry import ModelCard, publish, read_card, refuse_if_taken
+from tuillm.text import Tokenizer
+from tuillm.user_paths import user_path
+
+_NO_NAMES = ("ckpt", "model", "pytorch_model", "checkpoint", "config")
+_CHECKPOINT = "ckpt.pt"
+_WANTED = "a Hugging Face folder, a .safetensors file with its config.json, or nanoGPT's ckpt.pt"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A model as it came in; `padding` rows of its vocabulary, which no text reaches, were cut."""
+
+    name: str
+    model: GPT
+    tokenizer: Tokenizer
+    padding: int = 0
+
+
+def import_model(
+    source: str, name: str | None = None, *, replace: bool = False, corpus: str | None = None,
+    tokenizer: str | None = None,
+) -> Imported:
+    """Bring a model into the registry as `name`, by default that of its folder or file.
+
+    `source` is a Hugging Face folder, a weight file with a config.json beside it, or nanoGPT's
+    `ckpt.pt` (or its folder). `corpus` is the text whose characters are the vocabulary;
+    `tokenizer` is 'gpt2', or a folder or file that holds one. Raises TuillmError, and changes
+    nothing, for what is not there, no model, of another architecture, damaged, unsafe, without
+    a tokenizer that fits, and for a name that is taken unless `replace` is given.
+    """
+    path = _recognised(source)
+    name = check_name(name or _name_of(path))
+    if not replace:
+        refuse_if_taken(name, "name another with --name, or give --replace")
+    wanted = Wanted(corpus, tokenizer)
+    found, card = (_nanogpt if path.suffix == ".pt" else _folder)(path, name, wanted)
+    with publish(name, card, replace=replace) as folder:
+        write_model(found.model, folder, found.tokenizer.eot, found.tokenizer.ends)
+        found.tokenizer.save(folder, found.model.config.block_size)
+    return found
+
+
+def _folder(path: Path, name: str, wanted: Wanted) -> tuple[Imported, ModelCard]:
+    """Read a folder in Hugging Face's layout, or a weight file in one."""
+    folder = path if path.is_dir() else path.parent
+    model = read_folder_model(folder, None if path.is_dir() else path)
+    tokenizer = folder_tokenizer(folder, wanted)
+    tokenizer.refuse_beyond(model.config.vocab_size, folder)
+    card = read_card(folder).model_copy(update=_known(model, tokenizer))
+    return Imported(name, model, tokenizer), card
+
+
+def _nanogpt(path: Path, name: str, wanted: Wanted) -> tuple[Imported, ModelCard]:
+    """Read a checkpoint of nanoGPT and find out what its ids mean."""
+    checkpoint = read_checkpoint(path)
+    rows = checkpoint.config.vocab_size
+    tokenizer = nanogpt_tokenizer(path, checkpoint.dataset, rows, wanted)
+    if tokenizer.n_vocab > rows or (tokenizer.eot is None and tokenizer.n_vocab != rows):
+        raise TuillmError(f"{path} has a vocabulary of {rows:,} entries, this tokenizer "
+                          f"{tokenizer.n_vocab:,}", "name the text it was trained on with --corpus")
+    model = checkpoint.model(tokenizer.n_vocab)
+    card = ModelCard(corpus=checkpoint.dataset, steps=checkpoint.steps,
+                     val_loss=checkpoint.val_loss)
+    return (Imported(name, model, tokenizer, rows - tokenizer.n_vocab),
+            card.model_copy(update=_known(model, tokenizer)))
+
+
+def _known(model: GPT, tokenizer: Tokenizer) -> dict[str, object]:
+    """Return what every model that came in says of itself: it was not pulled, whatever it claims.
+    """
+    return {"origin": "imported", "source": None, "revision": None, "run": None,
+            "tokenizer": tokenizer.kind, "parameters": model.parameter_count,
+            "tuillm_version": __version__}
+
+
+def _recognised(source: str) -> Path:
+    """Return the folder or file to read; a folder that holds nanoGPT's checkpoint is that."""
+    path = Path(os.path.abspath(user_path(source)))
+    if path.is_dir():
+        if (path / "config.json").exists():
+            return path
+        if (path / _CHECKPOINT).exists():
+            return path / _CHECKPOINT
+        raise TuillmError(f"the folder {source} holds no model", f"wanted: {_WANTED}")
+    if not path.exists():
+        beside = path.parent.iterdir() if path.parent.is_dir() else ()
+        raise TuillmError(f"{source} does not exist",
+                          did_you_mean(path.name, [entry.name for entry in beside],
+                                       "models of the hub come with tuillm pull"))
+    if path.name == "config.json":
+        return path.parent
+    if path.suffix not in (".pt", ".safetensors", ".bin"):
+        only_out = "GGUF only goes out; " if path.suffix == ".gguf" else ""
+        raise TuillmError(f"{source} is no model that tuillm reads", f"{only_out}wanted: {_WANTED}")
+    if path.suffix != ".pt" and not (path.parent / "config.json").exists():
+        raise TuillmError(f"{source} has no config.json beside it", "which tells its shape")
+    return path
+
+
+def _name_of(path: Path) -> str:
+    """Return a name from that of a folder, or of a file that is not called as all others are."""
+    if path.is_dir() or path.stem.lower() in _NO_NAMES:
+        folder = path if path.is_dir() else path.parent
+        return name_from(f"{folder.name}.folder")  # whose ending is not part of the name
+    return name_from(path.name)

@@ -1,0 +1,63 @@
+"""What the dashboard says and does about pulls: the news of a look, starting, stopping.
+
+Knows pulls as the store tells of them; draws nothing. The store is imported where it is used:
+the first frame must not wait for it.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+from tuillm.errors import TuillmError
+
+if TYPE_CHECKING:
+    from tuillm.store.hub.pull_folder import PullStatus
+
+
+def news(
+    before: Sequence["PullStatus"], now: Sequence["PullStatus"], models: Collection[str]
+) -> list[str | TuillmError]:
+    """Return what a person should hear of pulls that went on at the last look and do no more."""
+    heard: list[str | TuillmError] = []
+    current = {pull.name: pull for pull in now}
+    for was in going(before):
+        pull = current.get(was.name)
+        if pull is None:
+            heard += [f"{was.name} is here: c talks to it"] if was.name in models else []
+        elif pull.state == "failed":
+            heard.append(TuillmError(pull.error or f"the pull of {was.name} failed",
+                                     pull.hint or "P tries again"))
+        elif pull.state == "lost":
+            heard.append(TuillmError(f"the pull of {was.name} broke off", "P goes on"))
+    return heard
+
+
+def going(pulls: Sequence["PullStatus"]) -> list["PullStatus"]:
+    """Return the pulls that have a process at work."""
+    from tuillm.store.hub.pull_folder import PULLING
+
+    return [pull for pull in pulls if pull.state in PULLING]
+
+
+def begin(typed: str) -> str:
+    """Start a pull in the background, or take up one that was left; return what to say."""
+    from tuillm.store.hub.hub_names import hub_source
+    from tuillm.store.hub.pull import pulled_from, refuse_other_owner
+    from tuillm.store.hub.pull_folder import list_pulls, start_pull
+
+    source = hub_source(typed.strip())
+    # one that was begun under another name goes on under that
+    left = (pull.status() for pull in list_pulls())
+    same = next((status for status in left if status.source == source), None)
+    name, replace = (same.name, same.replace) if same else (source.name, False)
+    if not replace and pulled_from(source, name):
+        return f"{name} is here already"
+    refuse_other_owner(source, name, replace=replace)
+    start_pull(source, name, replace=replace)
+    return f"pulling {name}; it goes on without the dashboard"
+
+
+def check(typed: str) -> None:
+    """Raise TuillmError for what cannot be a name of the hub."""
+    from tuillm.store.hub.hub_names import hub_source
+
+    hub_source(typed.strip())

@@ -1,0 +1,115 @@
+"""Follows a run folder for a screen: the backlog in a thread, then what is new by a timer.
+
+Knows files and the event loop; draws nothing. The screen is told on the event loop.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.worker import get_current_worker
+
+from tuillm.dashboard.metrics_history import Batch, Feed, History
+from tuillm.errors import TuillmError
+from tuillm.store.jsonl import read_rows
+from tuillm.store.run_folder import Run
+
+_EVERY = 0.25
+_LOG_TAIL = 256 * 1024
+
+
+class Follower:
+    """Keeps `history` in step with a run's metrics, and hands on new samples and log text.
+
+    `on_news` is called after each change with the new sample rows and the new log text.
+    """
+
+    def __init__(
+        self, screen: Screen[Any], run: Run,
+        on_news: Callable[[list[dict[str, Any]], str], None] = lambda samples, log: None,
+        *, metrics_only: bool = False,
+    ) -> None:
+        self.history = History()
+        self._screen, self._run, self._on_news = screen, run, on_news
+        self._feed = Feed(run.metrics)
+        self._metrics_only = metrics_only
+        self._samples_at = 0
+        self._log_at: int | None = None
+        self._reading = False
+        self._timer: Timer | None = None
+
+    def start(self) -> None:
+        """Begin to follow; ends with the screen."""
+        self._read_backlog()
+        self._timer = self._screen.set_interval(_EVERY, self._tick)
+
+    def pause(self) -> None:
+        """Stop looking while nobody does."""
+        if self._timer:
+            self._timer.pause()
+
+    def resume(self) -> None:
+        """Look again."""
+        if self._timer:
+            self._timer.resume()
+
+    def _read_backlog(self) -> None:
+        self._reading = True
+        self._screen.run_worker(self._backlog, thread=True, exit_on_error=False,
+                                group=f"backlog {self._run.id}")
+
+    def _backlog(self) -> None:
+        """In a thread: batch after batch until nothing is waiting."""
+        worker, app = get_current_worker(), self._screen.app
+        try:
+            while not worker.is_cancelled:
+                batch = self._feed.next()
+                app.call_from_thread(self._take, batch)
+                if not batch.more:
+                    break
+        except TuillmError:
+            pass  # the folder was taken away, or cannot be read now: the timer tries again
+        finally:
+            self._reading = False
+
+    def _tick(self) -> None:
+        """On the event loop: the few lines that came since the last time."""
+        if self._reading:
+            return
+        try:
+            batch = self._feed.next()
+        except TuillmError:
+            return
+        if batch.more:
+            self._read_backlog()
+        self._take(batch)
+
+    def _take(self, batch: Batch) -> None:
+        before = self.history.version
+        self.history.add(batch)
+        samples, log = ([], "") if self._metrics_only else (self._new_samples(), self._new_log())
+        if samples or log or self.history.version != before:
+            self._on_news(samples, log)
+
+    def _new_samples(self) -> list[dict[str, Any]]:
+        try:
+            rows, self._samples_at = read_rows(self._run.samples, self._samples_at)
+        except OSError:
+            return []
+        return rows
+
+    def _new_log(self) -> str:
+        """Whole new lines of the log; of a long one at first only its tail."""
+        try:
+            with self._run.log.open("rb") as file:
+                size = file.seek(0, 2)
+                if self._log_at is None or size < self._log_at:
+                    self._log_at = max(size - _LOG_TAIL, 0)
+                file.seek(self._log_at)
+                content = file.read(_LOG_TAIL)
+        except OSError:
+            return ""
+        whole = content[: content.rfind(b"\n") + 1]
+        self._log_at += len(whole)
+        return whole.decode("utf-8", "replace")

@@ -1,0 +1,106 @@
+"""What to expect of a run before it starts, beside the form.
+
+Draws a Forecast of `store.workers.forecast_process`; knows nothing of how it was made.
+"""
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.widgets import Static
+
+from tuillm.dashboard.widgets.fact_table import Fact, facts, heading
+from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
+from tuillm.errors import TuillmError
+from tuillm.store.workers.forecast_process import Forecast
+from tuillm.units import count, duration, size
+
+_WAITING = """\
+Name a text, and here stands what growing a model on it will take: its size, the memory, \
+the time, measured by a few real steps on this machine."""
+
+
+class ForecastPanel(VerticalScroll, can_focus=True):
+    """The forecast, stage by stage: first what the text tells, then what real steps told."""
+
+    HELP = ("What the run will take, measured on this machine: size of the model, memory, speed, "
+            "time, and what to think about before the start.")
+    DEFAULT_CLASSES = "details"
+    BINDINGS = SCROLL_KEYS
+
+    def compose(self) -> ComposeResult:
+        yield Static()
+
+    def wait(self) -> None:
+        """There is nothing to look at yet."""
+        self._draw(Text(_WAITING, style=self._muted))
+
+    def begin(self) -> None:
+        """A forecast is being made."""
+        self._draw(Text("looking at the text …", style=self._muted))
+
+    def fail(self, error: TuillmError) -> None:
+        """The run would fail like this."""
+        self._draw(Text(str(error), style=self.app.theme_variables["error"]))
+
+    def show(self, forecast: Forecast) -> None:
+        """Show what is known so far."""
+        colors = self.app.theme_variables
+        parts: list[Text | Table] = []
+        for warning in forecast.warnings:
+            parts.append(Text(f"! {warning}\n", style=colors["warning"]))
+        parts += [heading("How long", colors), self._speed(forecast)]
+        parts += [heading("The model", colors), facts(_model(forecast), colors)]
+        parts += [heading("The text", colors), facts(_text(forecast), colors)]
+        parts += [Text(f"· {note}", style=self._muted) for note in forecast.notes]
+        self._draw(*parts)
+
+    def _speed(self, forecast: Forecast) -> Text | Table:
+        if forecast.skipped:
+            text = f"not measured: {forecast.skipped}\n"
+            return Text(text, style=self.app.theme_variables["warning"])
+        if forecast.tokens_per_sec is None:
+            return Text("taking a few real steps …\n", style=self._muted)
+        about = "estimated " if forecast.estimated else ""
+        seconds = forecast.step_seconds or 0.0
+        pace = f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+        return facts([
+            ("time", f"{about}{duration(forecast.seconds)}"),
+            ("speed", f"{about}{count(forecast.tokens_per_sec)} tokens/s"),
+            ("a step", pace),
+            ("steps", f"{forecast.steps:,}" if forecast.steps else ""),
+            ("epochs", f"{forecast.epochs:.1f}" if forecast.epochs else ""),
+        ], self.app.theme_variables)
+
+    @property
+    def _muted(self) -> str:
+        return self.app.theme_variables.get("muted", "")
+
+    def _draw(self, *parts: Text | Table) -> None:
+        self.query_one(Static).update(Group(*parts))
+
+
+def _model(forecast: Forecast) -> list[Fact]:
+    needed, there = forecast.memory_needed, forecast.memory_available
+    memory = f"{size(needed)} of {size(there)} free" if needed and there else ""
+    return [
+        ("parameters", f"{forecast.parameters:,}" if forecast.parameters else ""),
+        ("memory", memory),
+        ("context", f"{forecast.block_size} tokens" if forecast.block_size else ""),
+        ("dropout", f"{forecast.dropout:g}" if forecast.dropout else ""),
+        ("device", f"{forecast.device} {forecast.dtype or ''}" if forecast.device else ""),
+        ("disk", size(forecast.disk_needed) if forecast.disk_needed else ""),
+    ]
+
+
+def _text(forecast: Forecast) -> list[Fact]:
+    held_out = f"{forecast.val_tokens:,}" if forecast.val_tokens else "nothing"
+    vocabulary = f"{forecast.vocab_size:,} ({forecast.tokenizer})" if forecast.vocab_size else ""
+    return [
+        ("size", size(forecast.bytes) if forecast.bytes else ""),
+        ("vocabulary", vocabulary),
+        ("tokens", f"{forecast.train_tokens:,}" if forecast.train_tokens else ""),
+        ("held out", held_out if forecast.train_tokens else ""),
+        ("an epoch", f"{forecast.steps_per_epoch:,.0f} steps" if forecast.steps_per_epoch else ""),
+    ]

@@ -1,0 +1,50 @@
+"""How many threads a reply is computed on, in tuillm's own programs.
+
+Each token passes some fifty parallel regions. Of a small model they are too brief to be divided;
+beside a training run each waits for a thread that the scheduler has taken away, and on one thread
+a chat is as fast as it was alone. The number of threads belongs to a whole process: nothing is
+changed before `adapt` was called, which a program does and a library never.
+"""
+
+import os
+
+import torch
+
+from tuillm.model import GPT
+from tuillm.store.workers.training_activity import Activity
+
+# parameters up to which a second thread gains nothing
+_SMALL = 4_000_000
+
+_activity = Activity()
+_most: int | None = None  # the threads there are; None: not ours to decide
+
+
+def adapt() -> None:
+    """From now on let each reply of this process be computed on the threads that suit it."""
+    global _most
+    if _most is None:
+        _most = torch.get_num_threads()
+
+
+def settle(model: GPT) -> None:
+    """Choose the threads for a reply of a model; called in the thread that computes it."""
+    if _most is not None and _most > 1 and model.wte.weight.device.type == "cpu":
+        threads = choose(model.config.parameter_count, _most)
+        if threads != torch.get_num_threads():
+            torch.set_num_threads(threads)
+
+
+def choose(parameters: int, most: int) -> int:
+    """Return how many of `most` threads suit a model: all, or one beside other work."""
+    if parameters <= _SMALL or _activity.training() or _crowded():
+        return 1
+    return most
+
+
+def _crowded() -> bool:
+    """Whether more wants to run than there are processors; this program alone never is more."""
+    try:
+        return os.getloadavg()[0] > (os.cpu_count() or 1) + 0.5
+    except OSError:  # a system that does not tell
+        return False

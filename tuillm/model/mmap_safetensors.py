@@ -1,0 +1,66 @@
+"""Tensors of a safetensors file, each mapped from the disk on its own.
+
+A large tensor costs memory once its values are read, and gives it back as soon as nobody holds it,
+so a model of 6 GB can be turned into 3 GB without ever taking 9. (The safetensors library maps the
+file once for all tensors: what was read stays until the last of them goes.)
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tuillm.errors import TuillmError
+from tuillm.formats.safetensors_header import StoredTensor, read_header
+
+_SMALL = 1 << 20
+# bfloat16 is unknown to NumPy: its bits are mapped as whole numbers and seen as what they are
+_DTYPES = {
+    "F64": (np.float64, None), "F32": (np.float32, None), "F16": (np.float16, None),
+    "BF16": (np.int16, torch.bfloat16), "I64": (np.int64, None), "I32": (np.int32, None),
+    "I16": (np.int16, None), "I8": (np.int8, None), "U8": (np.uint8, None),
+    "BOOL": (np.bool_, None),
+}
+
+
+def map_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file by name; raises TuillmError when it is damaged."""
+    try:
+        return {name: _map_tensor(path, stored) for name, stored in read_header(path).items()}
+    except (OSError, ValueError, OverflowError) as error:
+        raise TuillmError(f"{path} is damaged: {error}") from None
+
+
+def map_tensor(path: Path, name: str) -> Tensor:
+    """Return one tensor of a file, in a mapping of its own; raises KeyError for another name."""
+    return _map_tensor(path, read_header(path)[name])
+
+
+def map_array(path: Path, kind: Any, start: int, count: int) -> np.ndarray[Any, Any]:
+    """Return `count` numbers of a file from byte `start` on, mapped; a few are read.
+
+    Every mapping keeps its file open, and a process may hold some thousand. Raises ValueError or
+    OSError where the file does not have them.
+    """
+    if count * np.dtype(kind).itemsize < _SMALL:
+        array = np.fromfile(path, kind, count, offset=start)
+        if len(array) < count:
+            raise ValueError("it is cut short")
+        return array
+    # copy on write: PyTorch wants memory it could write to, the file stays as it is
+    return np.memmap(path, kind, "c", start, (count,)).view(np.ndarray)
+
+
+def _map_tensor(path: Path, stored: StoredTensor) -> Tensor:
+    kind, seen_as = _DTYPES[stored.dtype]
+    shape = tuple(stored.shape)
+    array: np.ndarray[Any, Any]
+    if stored.start == stored.end:
+        array = np.zeros(shape, kind)  # nothing cannot be mapped
+    else:
+        array = map_array(path, kind, stored.start, math.prod(shape))
+    tensor = torch.from_numpy(array).view(shape)
+    return tensor if seen_as is None else tensor.view(seen_as)

@@ -1,0 +1,349 @@
+"""The Hugging Face hub: which files a model there has, how long they are, and their checksums.
+
+Asks through `huggingface_hub`, so its settings count: HF_ENDPOINT, HF_TOKEN and the token of
+`hf auth login`, HF_HUB_OFFLINE, HF_HOME with its cache. Knows neither pulls nor the registry, and
+puts whatever goes wrong into one line. `huggingface_hub` is imported when it is needed.
+"""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from tuillm.config.gpt_config import GPTConfig
+from tuillm.config.hf_config import gpt2_shape, misfit
+from tuillm.errors import TuillmError
+from tuillm.formats.bounded_read import (
+    CONFIG_BYTES,
+    MB,
+    TOKENIZER_CONFIG_BYTES,
+    VOCABULARY_BYTES,
+    read_bounded,
+)
+from tuillm.formats.safetensors_header import sizes_of
+from tuillm.store.hub.hub_names import Source
+from tuillm.store.network import check_for_hub
+from tuillm.store.registry import WEIGHTS
+from tuillm.urls import hide_secrets, public_url
+
+CONFIG = "config.json"
+# small ones first: what cannot work is known before the weights are fetched
+FILES = (CONFIG, "generation_config.json", "tokenizer.json", "tokenizer_config.json",
+         "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", WEIGHTS)
+_LONGEST = {
+    CONFIG: CONFIG_BYTES, "generation_config.json": CONFIG_BYTES,
+    "tokenizer_config.json": TOKENIZER_CONFIG_BYTES,
+    "special_tokens_map.json": TOKENIZER_CONFIG_BYTES, "added_tokens.json": VOCABULARY_BYTES,
+    "tokenizer.json": VOCABULARY_BYTES, "vocab.json": VOCABULARY_BYTES,
+    "merges.txt": VOCABULARY_BYTES,
+}
+_LONGEST_LISTING = 16 * MB
+_ARCHITECTURES = ("GPT2LMHeadModel", "GPT2Model", "GPT2DoubleHeadsModel")
+_BUSY = (408, 429, 500, 502, 503, 504)
+_TIMEOUT = 10.0
+
+
+class Hiccup(Exception):
+    """What may well work the next time; `wait` is how many seconds the server asks to wait."""
+
+    def __init__(self, reason: str, wait: float = 0.0) -> None:
+        super().__init__(reason)
+        self.reason, self.wait = reason, wait
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """One file: its length in bytes and its sha256, or git's sha1 where the hub keeps it in git."""
+
+    name: str
+    size: int
+    digest: str
+
+    @property
+    def in_git(self) -> bool:
+        """Whether `digest` is a git blob's."""
+        return len(self.digest) == 40
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What has to be fetched: the needed files of a repository at one commit."""
+
+    repo: str
+    commit: str
+    files: tuple[HubFile, ...]
+
+    @property
+    def size(self) -> int:
+        """All files together, in bytes."""
+        return sum(file.size for file in self.files)
+
+    def url(self, file: HubFile) -> str:
+        """The address of a file, which never changes what it stands for."""
+        from huggingface_hub import hf_hub_url
+
+        return hf_hub_url(self.repo, file.name, revision=self.commit)
+
+    def cached(self, file: HubFile) -> Path | None:
+        """Where Hugging Face's own cache holds this very file, if it does."""
+        path = _in_cache(self.repo, file.name, self.commit)
+        return path if path and path.stat().st_size == file.size else None
+
+
+def look_up(source: Source) -> Plan:
+    """Return what a pull of `source` has to fetch, by the hub's own metadata.
+
+    Offline it is what Hugging Face's cache holds, if that is a whole model. Raises TuillmError for
+    a model that is not there, not for everybody, or has no weights that tuillm reads; Hiccup when
+    the hub is busy.
+    """
+    check_settings()
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE and (plan := _cached_plan(source)):
+        return plan
+    with hub_errors(source):
+        info = _metadata(source)
+        siblings = {each.rfilename: each for each in info.siblings or ()}
+        _refuse_unreadable(source, siblings)
+        files = tuple(_hub_file(siblings[name]) for name in FILES if name in siblings)
+        _refuse_too_large(source, files)
+        if not re.fullmatch(r"[0-9a-f]{40}", info.sha or ""):
+            raise TuillmError(f"{host()} does not tell the commit of {source}")
+    return Plan(source.repo, str(info.sha), files)
+
+
+def _metadata(source: Source) -> Any:
+    """Return what the hub tells of a repository, as `HfApi.model_info` does, but of bounded size.
+    """
+    from huggingface_hub import ModelInfo, constants
+    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+
+    url = f"{constants.ENDPOINT}/api/models/{source.repo}"
+    url += f"/revision/{quote(source.revision, safe='')}" if source.revision else ""
+    headers = build_hf_headers(library_name="tuillm") | {"Accept-Encoding": "identity"}
+    with get_session().stream("GET", url, headers=headers, params={"blobs": True},
+                              timeout=_TIMEOUT) as response:
+        content = bounded_body(response, _LONGEST_LISTING)
+        hf_raise_for_status(response)
+    if content is None:
+        raise TuillmError(f"what {host()} tells of {source} is too large: over "
+                          f"{_LONGEST_LISTING:,} bytes, or compressed")
+    return ModelInfo(**json.loads(content))
+
+
+def bounded_body(response: Any, most: int) -> bytes | None:
+    """Return the body of an answer that is still streamed, None where it is longer than `most`.
+
+    It was asked for as it is; one that comes compressed, whatever it would become, is not read.
+    """
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    content, whole = bytearray(), encoding in ("", "identity")
+    for piece in response.iter_raw() if whole else ():
+        content += piece
+        if whole := len(content) <= most:
+            continue
+        break
+    # the hub's library reads on what an error says
+    response._content = bytes(content) if whole else b""
+    return bytes(content) if whole else None
+
+
+def _refuse_too_large(source: Source, files: Iterable[HubFile]) -> None:
+    """Raise TuillmError for a small file that is none: all but the weights are read at once."""
+    for file in files:
+        if file.size > (most := _LONGEST.get(file.name, sys.maxsize)):
+            raise TuillmError(f"{file.name} of {source} is too large: {file.size:,} bytes, where "
+                              f"{most:,} are the most there can be")
+
+
+def check_config(path: Path, source: Source) -> GPTConfig:
+    """Return the shape of a `config.json`; raises TuillmError unless it is a GPT-2 as we compute.
+    """
+    where = f"the config.json of {source.repo}"
+    try:
+        found = json.loads(read_bounded(path, CONFIG_BYTES))
+    except (ValueError, RecursionError) as error:
+        raise TuillmError(f"{where} is damaged: {error}") from None
+    try:
+        shape = gpt2_shape(found, where)
+    except TuillmError as error:
+        raise TuillmError(error.message, "tuillm pulls GPT-2 models only") from None
+    named = found.get("architectures") or _ARCHITECTURES
+    named = [named] if isinstance(named, str) else named
+    if not isinstance(named, list | tuple) or not all(isinstance(each, str) for each in named):
+        raise TuillmError(f"{where} is damaged: its architectures are no list of names")
+    if not set(named) & set(_ARCHITECTURES):
+        raise TuillmError(f"{source.repo} is a {named[0]}, which writes no text")
+    if found.get("quantization_config"):
+        raise TuillmError(f"the weights of {source.repo} are quantized, which tuillm does not read",
+                          "pull the model that it was made from")
+    return shape
+
+
+def check_weights(path: Path, shape: GPTConfig, source: Source) -> None:
+    """Raise TuillmError unless a file is whole and has the tensors of that shape, by its header.
+    """
+    if reason := misfit(sizes_of(path), shape):
+        raise TuillmError(f"the weights of {source.repo} do not fit its config.json: {reason}")
+
+
+def check_settings() -> None:
+    """Raise TuillmError for settings that the hub's library stumbles over.
+
+    They are the address, the token, proxies, certificates and time-outs.
+    """
+    check_for_hub()
+    from huggingface_hub import get_token
+
+    if not ((token := get_token() or "").isascii() and token.isprintable()):
+        raise TuillmError("your token of the hub has characters that no token has",
+                          "hf auth login, or set HF_TOKEN")
+
+
+def host() -> str:
+    """The hub's host: huggingface.co, or that of HF_ENDPOINT."""
+    from huggingface_hub import constants
+
+    return urlsplit(public_url(constants.ENDPOINT)).netloc or public_url(constants.ENDPOINT)
+
+
+def request_errors() -> type[Exception]:
+    """What the hub library's HTTP client raises when a request fails.
+
+    `huggingface_hub` has changed that client once; it stays its own business which it is.
+    """
+    from huggingface_hub.utils import get_session
+
+    found: type[Exception] = import_module(
+        type(get_session()).__module__.partition(".")[0]).RequestError
+    return found
+
+
+@contextmanager
+def hub_errors(source: Source) -> Iterator[None]:
+    """Turn what the hub answers, or does not, into TuillmError or Hiccup."""
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+    try:
+        yield
+    except OfflineModeIsEnabled:
+        raise TuillmError(f"{source} has to be fetched, and HF_HUB_OFFLINE forbids it",
+                          "unset HF_HUB_OFFLINE") from None
+    except HfHubHTTPError as error:
+        raise _refusal(error, source) from None
+    except request_errors() as error:
+        raise _unreachable(error) from None
+    except HFValidationError:
+        raise TuillmError(f"{source.repo!r} is no name of the hub", "ORG/NAME") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise TuillmError(f"{host()} does not answer as the Hugging Face hub does",
+                          "is HF_ENDPOINT right?") from None
+
+
+def _unreachable(error: Exception) -> TuillmError:
+    """Say why no connection to the hub came about."""
+    kind = type(error).__name__
+    if "Timeout" in kind:
+        return TuillmError(f"{host()} does not answer", "try again")
+    if kind in ("UnsupportedProtocol", "InvalidURL"):
+        return TuillmError(f"HF_ENDPOINT is no http address: {hide_secrets(str(error))}",
+                           "unset it")
+    return TuillmError(f"{host()} cannot be reached: {hide_secrets(str(error)) or kind}",
+                       "connect to the network and try again")
+
+
+def retry_after(headers: Any) -> float:
+    """Return for how many seconds a server asks to be left alone, 0 when it does not say."""
+    plain = str(headers.get("Retry-After", "")).strip()
+    if plain.isascii() and plain.isdigit():
+        return float(plain)
+    window = re.search(r";\s*t\s*=\s*(\d+)", str(headers.get("RateLimit", "")))
+    return float(window[1]) if window else 0.0
+
+
+def _refusal(error: Any, source: Source) -> TuillmError | Hiccup:
+    """Put an error answer into words: what it means here, rather than its number."""
+    status = error.response.status_code
+    code = error.response.headers.get("X-Error-Code", "")
+    if status in _BUSY:
+        wait = retry_after(error.response.headers)
+        reason = "asks for patience" if status == 429 else f"is busy (it answered {status})"
+        return Hiccup(f"{host()} {reason}", wait)
+    if code == "GatedRepo":
+        return TuillmError(f"{source.repo} is gated: its owners decide who may fetch it",
+                           f"ask them on https://{host()}/{source.repo}, then: hf auth login")
+    if code == "RevisionNotFound":
+        return TuillmError(f"{source.repo} has no revision {source.revision or 'main'!r}",
+                           "name a branch, a tag or a commit")
+    if code == "EntryNotFound":
+        return TuillmError(f"{source.repo} does not have that file any more",
+                           f"start anew: tuillm pull {source} --discard")
+    if "Invalid credentials" in error.response.headers.get("X-Error-Message", ""):
+        return TuillmError(f"{host()} does not take your token", "hf auth login, or set HF_TOKEN")
+    if status in (401, 404):
+        return TuillmError(f"{host()} has no model {source.repo!r} that you may see",
+                           "check the spelling; for a private one: hf auth login")
+    if status == 403:
+        return TuillmError(f"{host()} does not let you fetch {source.repo}",
+                           "does your token allow it? hf auth login")
+    return TuillmError(f"{host()} answered {status} for {source.repo}", "try again later")
+
+
+def _refuse_unreadable(source: Source, siblings: dict[str, Any]) -> None:
+    """Say what a repository lacks to be a model that tuillm reads."""
+    names = siblings.keys()
+    if CONFIG not in names:
+        raise TuillmError(f"{source.repo} is no model of transformers: it has no config.json")
+    if WEIGHTS not in names:
+        if "model.safetensors.index.json" in names:
+            raise TuillmError(f"the weights of {source.repo} are in several files; "
+                              "tuillm reads a single model.safetensors")
+        others = [name for name in sorted(names) if name.endswith((".bin", ".h5", ".msgpack"))]
+        have = f"only {others[0]}, which tuillm does not open" if others else "no weights at all"
+        raise TuillmError(f"{source.repo} has no model.safetensors: {have}",
+                          "somebody may have converted it: look for another repository")
+    if "tokenizer.json" not in names and not {"vocab.json", "merges.txt"} <= names:
+        raise TuillmError(f"{source.repo} has no tokenizer that tuillm reads",
+                          "it needs a tokenizer.json, or vocab.json and merges.txt")
+
+
+def _hub_file(sibling: Any) -> HubFile:
+    digest = sibling.lfs.sha256 if sibling.lfs else sibling.blob_id
+    size = sibling.lfs.size if sibling.lfs else sibling.size
+    known = type(size) is int and size >= 0
+    if not known or not re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", digest or ""):
+        raise TuillmError(f"{host()} does not tell length and checksum of {sibling.rfilename}",
+                          "is HF_ENDPOINT a mirror that leaves them out?")
+    return HubFile(sibling.rfilename, size, digest)
+
+
+def _cached_plan(source: Source) -> Plan | None:
+    """Return the plan of a model that lies in Hugging Face's cache, where nothing can be asked.
+
+    The cache names its blobs by their checksums, so that a copy can be checked all the same.
+    """
+    found = {name: path for name in FILES
+             if (path := _in_cache(source.repo, name, source.revision or "main"))}
+    blobs = {name: Path(os.path.realpath(path)) for name, path in found.items()}
+    if CONFIG not in found or not all(re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", blob.name)
+                                      for blob in blobs.values()):
+        return None
+    _refuse_unreadable(source, found)
+    files = tuple(HubFile(name, blob.stat().st_size, blob.name) for name, blob in blobs.items())
+    _refuse_too_large(source, files)
+    return Plan(source.repo, found[CONFIG].parent.name, files)
+
+
+def _in_cache(repo: str, name: str, revision: str) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    path = try_to_load_from_cache(repo, name, revision=revision)
+    return Path(path) if isinstance(path, str) else None

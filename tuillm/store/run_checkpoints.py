@@ -1,0 +1,57 @@
+"""A run's checkpoints as models to talk to, called RUN/best and RUN/last.
+
+Knows run folders and the registry; asks nobody and loads nothing.
+"""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from tuillm.errors import TuillmError
+from tuillm.store.paths import models_dir, runs_dir
+from tuillm.store.registry import Model, find_model
+from tuillm.store.run_folder import Run, active_run_for, get_run
+
+
+def find_talker(name_or_path: str) -> Model:
+    """Return a model as `find_model` does, or the checkpoint that RUN/best or RUN/last names.
+
+    A checkpoint is called so, too, when it is given by its path. Raises TuillmError.
+    """
+    model = find_model(checkpoint_path(name_or_path) or name_or_path)
+    if model.path.parent.parent == runs_dir():
+        return replace(model, name=f"{model.path.parent.name}/{model.path.name}")
+    return model
+
+
+def checkpoint_path(name: str) -> Path | None:
+    """Return the folder of the checkpoint that RUN/best or RUN/last names, if it is there."""
+    run, _, which = name.partition("/")
+    path = runs_dir() / run / which
+    there = run not in ("", "..") and which in ("best", "last")
+    return path if there and os.path.isfile(path / "config.json") else None
+
+
+def training_run(name: str) -> Run | None:
+    """Return the run that trains a model of this name right now, or that has this id and no model.
+
+    The id of a run whose model is there is no name to talk to: raises TuillmError naming that.
+    """
+    if run := active_run_for(name):
+        return run
+    if os.path.isdir(models_dir() / name):
+        return None
+    try:
+        run = get_run(name)
+    except TuillmError:
+        return None
+    if published := run.status().model:
+        raise TuillmError(f"{name!r} is a run, and its model {published!r}",
+                          f"tuillm chat {published}")
+    return run
+
+
+def checkpoint_of(run: Run) -> str:
+    """Return the name of a run's best checkpoint, else of its last one, else ''."""
+    names = (f"{run.id}/{which}" for which in ("best", "last"))
+    return next((name for name in names if checkpoint_path(name)), "")

@@ -1,0 +1,157 @@
+"""Starts a worker process for a run and lets go of it.
+
+Knows the worker only by its module's name: importing it would cost torch.
+"""
+
+import json
+from contextlib import suppress
+
+from tuillm.config import TrainConfig
+from tuillm.errors import TuillmError, UsageError, brief
+from tuillm.store.defer_signals import uninterrupted
+from tuillm.store.files import read_json, recover_folder, remove_folder
+from tuillm.store.jsonl import is_step
+from tuillm.store.locks import Lock
+from tuillm.store.paths import ensure_dir, models_dir, runs_dir
+from tuillm.store.registry import find_model, refuse_if_taken
+from tuillm.store.run_folder import (
+    MOST_STEPS,
+    Run,
+    active_run_for,
+    check_extension,
+    create_run,
+    model_name,
+    remove_run,
+    waiting_extension,
+)
+from tuillm.store.run_status import ACTIVE, RESUMABLE, Status
+from tuillm.store.usage import refuse_if_used
+from tuillm.store.workers.device_check import refuse_missing_device
+from tuillm.store.workers.processes import start_detached, this_process
+from tuillm.urls import ADDRESSES, has_secrets, is_url, stored_url
+
+_WORKER = "tuillm.training.worker"
+
+
+def refuse_to_start(config: TrainConfig, *, replace: bool = False) -> None:
+    """Raise TuillmError for a run that cannot end well: no text, a name taken, a disk refusing.
+
+    So does a model to start from that is unknown or damaged, and a device that is not there.
+    Whether the text itself can be read is not looked at here.
+    """
+    if not config.corpus:
+        raise UsageError("no text was named", "tuillm train BOOK.txt, or tuillm demo")
+    name = model_name(config)
+    for folder in (models_dir(), runs_dir()):
+        ensure_dir(folder)
+    if replace:
+        refuse_if_used(name, "replace")
+    else:
+        refuse_if_taken(name, "another name: --name NAME; in its place: --replace")
+    running = active_run_for(name)
+    if running:
+        raise TuillmError(
+            f"run {running.id!r} is already growing {name!r}",
+            f"watch it: tuillm runs attach {running.id}",
+        )
+    if config.init_from is not None:
+        find_model(config.init_from)
+    refuse_missing_device(config.device)
+
+
+def start_run(config: TrainConfig, *, replace: bool = False) -> Run:
+    """Create a run folder and start its worker; returns at once.
+
+    `replace` lets the run publish over a model of the same name.
+    """
+    secret = {stored_url(source): source for source in config.corpus
+              if is_url(source) and has_secrets(source)}
+    # handed on, never written down: what is not in the cache yet has to be fetched with them
+    environment = {ADDRESSES: json.dumps(secret)} if secret else {}
+    with uninterrupted():
+        run = create_run(config, this_process())
+        try:
+            with run.take() as lock:
+                _spawn(run, ["--replace"] if replace else [], lock, environment)
+        except (TuillmError, OSError):
+            remove_folder(run.path)
+            raise
+    return run
+
+
+def refuse_to_resume(run: Run, extend: int = 0) -> None:
+    """Raise TuillmError when a run is still going, or has finished and is not extended.
+
+    Raises UsageError for steps that are none.
+    """
+    if extend:
+        check_extension(extend)
+    _refuse_state(run, run.status(), extend)
+
+
+def forget_vain_start(run: Run) -> None:
+    """Remove a run that failed before its first step, for a reason that was told to the person.
+
+    One that broke off by a fault of ours stays, with its log.
+    """
+    status = run.status()
+    kept = run.last, run.best, run.metrics
+    told = status.error and str(run.log) not in (status.hint or "")
+    if status.state == "failed" and told and not any(path.exists() for path in kept):
+        with suppress(TuillmError):
+            remove_run(run)
+
+
+def resume_run(run: Run, *, extend: int = 0, changed_text: bool = False) -> int:
+    """Start a new worker that takes an ended run up again; return the step it goes on from.
+
+    That is the last checkpoint's, or 0 for a run that ended before its first one and so begins
+    anew. With `extend` the run takes that many steps more, which a finished one can do as well;
+    and those that the last worker was asked for and died before it could take them; with
+    `changed_text` it may learn another text than before. Whoever may, calls
+    `training.resume`, which looks at the text first. Raises as `refuse_to_resume`, and TuillmError
+    when there is no checkpoint, or a damaged one. Of several calls at once one starts a worker.
+    """
+    refuse_to_resume(run, extend)
+    options = ["--changed-text"] if changed_text else []
+    with uninterrupted(), run.take() as lock:
+        status = run.recorded()  # which another call may have changed since
+        if status.state not in ACTIVE:  # that of a worker is the trace of one that died
+            _refuse_state(run, status, extend)
+        recover_folder(run.last)
+        checkpoint = run.checkpoint
+        if status.state == "finished" and not checkpoint.exists():
+            raise TuillmError(f"run {run.id!r} has no checkpoint to go on from in {run.last}")
+        step = read_json(checkpoint).get("step", 0) if checkpoint.exists() else 0
+        if not is_step(step):
+            raise TuillmError(f"checkpoint {run.last} is damaged: its step is {brief(step)}")
+        me = this_process()
+        extend = min(extend + waiting_extension(run, status.control_read), MOST_STEPS)
+        run.control.unlink(missing_ok=True)
+        fresh = {"state": "preparing", "pid": me.pid, "process_started": me.started, "error": None,
+                 "control_read": 0}
+        run.write_status(status.model_copy(update=fresh))
+        if extend:
+            run.request("extend", extend)  # there it stays until a worker has done it
+        _spawn(run, options + (["--resume"] if checkpoint.exists() else []), lock)
+    return step
+
+
+def _refuse_state(run: Run, status: Status, extend: int) -> None:
+    """Raise TuillmError for a run that is going, or has finished and is not to be extended."""
+    if status.state not in RESUMABLE and not (status.state == "finished" and extend):
+        words = "has finished" if status.state == "finished" else f"is {status.state}"
+        raise TuillmError(f"run {run.id!r} {words}; there is nothing to resume",
+                          f"more steps: tuillm runs extend {run.id} STEPS")
+
+
+def _spawn(
+    run: Run, options: list[str], lock: Lock, environment: dict[str, str] | None = None
+) -> None:
+    """Start a worker that holds the run's lock from its first moment on."""
+    owner = start_detached(_WORKER, [str(run.path), *options], run.log, lock=lock,
+                           environment=environment)
+    if lock.fd is None and (status := run.recorded()).state == "preparing":
+        # without a lock the worker is known by its number, which it writes down only later
+        run.write_status(status.model_copy(
+            update={"pid": owner.pid, "process_started": owner.started}))

@@ -1,0 +1,131 @@
+"""Who is alive: whoever holds the lock of what it works on.
+
+A process is its number *and* its start time, since numbers come again; but a start time changes
+with the clock, so that this counts only where there is no lock. Also starts processes that outlive
+this one, and says how a process of ours is started.
+"""
+
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from tuillm.store.locks import Lock, is_held
+
+_LOWEST = 19
+_started: list[subprocess.Popen[bytes]] = []
+
+
+@dataclass(frozen=True)
+class ProcessId:
+    """One process of this machine, told apart from a later one with the same number."""
+
+    pid: int
+    started: float
+
+    @property
+    def alive(self) -> bool:
+        """Whether this very process is still running (a zombie is not)."""
+        try:
+            process = psutil.Process(self.pid)
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return False
+            # start times are rounded to clock ticks on some systems
+            return abs(process.create_time() - self.started) < 1.0
+        except (psutil.NoSuchProcess, ValueError):  # a damaged file may say any number
+            return False
+        except psutil.AccessDenied:
+            return True
+
+
+def this_process() -> ProcessId:
+    """The process that runs this code."""
+    return ProcessId(os.getpid(), psutil.Process().create_time())
+
+
+def lower_priority(pid: int) -> None:
+    """Let a process that has just been started give way to what a person waits for.
+
+    Its threads inherit that, so it is done before it has any. TUILLM_NICE, 0 to 19, is for those
+    who want another niceness than 19: on a machine shared with others a run may get too little.
+    """
+    try:
+        wanted = min(max(int(os.environ.get("TUILLM_NICE", "")), 0), _LOWEST)
+    except ValueError:
+        wanted = _LOWEST
+    with suppress(OSError, AttributeError):  # it has ended, or this system knows no priorities
+        if os.getpriority(os.PRIO_PROCESS, pid) < wanted:
+            os.setpriority(os.PRIO_PROCESS, pid, wanted)
+        # Linux may share the processor among sessions first (sched_autogroup): then a process is
+        # nice to its own session alone, and the session has to be so as well
+        if os.getsid(pid) == pid:
+            Path(f"/proc/{pid}/autogroup").write_text(str(wanted), encoding="ascii")
+
+
+def module_command(module: str, *arguments: str) -> list[str]:
+    """Return the command that runs a module of ours, wherever it is started.
+
+    -P keeps the current folder off the path, where a text may lie beside a `random.py` that is
+    not ours to run. Goes together with `module_environment`.
+    """
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def module_environment() -> dict[str, str]:
+    """Return the environment for `module_command`: a path without the current folder.
+
+    An empty entry of PYTHONPATH stands for that folder, too. Where tuillm runs from its source
+    without being installed, its folder is on the path.
+    """
+    try:
+        here = os.getcwd()
+    except OSError:  # it was removed
+        here = ""
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    path = [entry for entry in given if entry and os.path.abspath(entry) != here]
+    root = str(Path(__file__).parents[3])
+    if root not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *path):
+        path.append(root)
+    return os.environ | {"PYTHONPATH": os.pathsep.join(path)}
+
+
+def owner_lives(lock: Path, process: ProcessId) -> bool:
+    """Whether who works on something is alive: its lock tells, and its number where none does.
+
+    There is no lock on disks that know none, and in folders of earlier versions.
+    """
+    held = is_held(lock)
+    return process.alive if held is None else held
+
+
+def start_detached(
+    module: str, arguments: list[str], log: Path, *, lock: Lock | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> ProcessId:
+    """Start `python -m MODULE ARGUMENTS...`, its output going to the end of the file `log`.
+
+    It gets a session of its own, so that Ctrl-C in the terminal that started it never reaches it,
+    the lowest priority, and holds `lock` from its first moment on, as `locks.inherited` finds it.
+    `environment` is added to this process's own.
+    """
+    lock = lock or Lock(None)
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            module_command(module, *arguments),
+            env={**module_environment(), **lock.handed_on, **(environment or {})},
+            stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True,
+            pass_fds=[] if lock.fd is None else [lock.fd],
+        )
+    lower_priority(process.pid)
+    # those that have ended are asked, or they would stay as zombies
+    _started[:] = [other for other in _started if other.poll() is None] + [process]
+    try:
+        return ProcessId(process.pid, psutil.Process(process.pid).create_time())
+    except psutil.NoSuchProcess:  # it has ended already
+        return ProcessId(process.pid, 0.0)

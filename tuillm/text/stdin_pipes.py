@@ -1,0 +1,107 @@
+"""Texts that can be read only once: pipes and standard input, kept as files of the cache.
+
+A run reads its text several times, in more than one process: to check it, to learn it, to take
+it up again. Knows files; decodes nothing.
+"""
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from tuillm.errors import TuillmError, UsageError, printable
+from tuillm.store.files import disk_error
+from tuillm.store.paths import ensure_dir
+from tuillm.store.temp_files import clear_leftovers, temporary_file
+from tuillm.text.download import MAX_BYTES
+from tuillm.text.sources import kind_words, pipes_dir
+from tuillm.urls import is_url
+from tuillm.user_paths import user_path
+
+_CHUNK = 1 << 20
+_STDIN = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
+# files that only this process has open
+_OURS = re.compile(r"/dev/fd/\d+|/proc/self/fd/\d+")
+
+
+def keep_pipes(
+    sources: tuple[str, ...], say: Callable[[str], None] = lambda line: None
+) -> tuple[str, ...]:
+    """Return the sources with each pipe, and `-` for standard input, read into a file.
+
+    `say` is told what is waited for. Raises TuillmError for a terminal, a device, and more than
+    1 GB; everything else comes back as it is.
+    """
+    return tuple(source if is_url(source) else _kept(source, say) for source in sources)
+
+
+def _kept(source: str, say: Callable[[str], None]) -> str:
+    if source in _STDIN:
+        return _from_stdin(say)
+    path = user_path(source)
+    try:
+        kind = os.stat(path).st_mode
+    except OSError:
+        return source  # whoever reads it says why not
+    ours = bool(_OURS.fullmatch(str(path)))
+    if stat.S_ISREG(kind) and ours and (behind := _file_behind(path)):
+        return behind
+    if stat.S_ISREG(kind) and not ours or stat.S_ISDIR(kind):
+        return source
+    if not stat.S_ISFIFO(kind) and not stat.S_ISREG(kind):
+        raise TuillmError(f"{printable(source)} is {kind_words(kind)}, not a text",
+                          "name a file, or - for standard input")
+    try:
+        if stat.S_ISFIFO(kind):
+            say(f"reading the pipe {printable(source)} until it is closed")
+        return _copy(path.open("rb"), "pipe" if ours else path.name)
+    except OSError as error:
+        raise TuillmError(f"cannot read {printable(source)}: {error.strerror}") from None
+
+
+def _from_stdin(say: Callable[[str], None]) -> str:
+    try:
+        kind = os.fstat(0).st_mode
+        os.read(0, 0)  # one that was closed may have been taken by what is only written to
+    except OSError:
+        raise UsageError("there is no standard input to read a text from", "name a file") from None
+    if os.isatty(0):
+        raise UsageError("standard input is a terminal", "cat BOOK.txt | tuillm train -")
+    if stat.S_ISREG(kind) and (behind := _file_behind(Path("/proc/self/fd/0"))):
+        return behind
+    say("reading standard input until it is closed")
+    return _copy(os.fdopen(0, "rb", closefd=False), "stdin")
+
+
+def _file_behind(path: Path) -> str:
+    """The lasting name of a file that this process has open, or ''."""
+    real = os.path.realpath(path)
+    try:
+        return real if os.path.samefile(real, path) and real != str(path) else ""
+    except OSError:  # it was deleted in the meantime
+        return ""
+
+
+def _copy(source: BinaryIO, name: str) -> str:
+    """Write all that comes into a file named by its contents; return its path."""
+    root = ensure_dir(pipes_dir())
+    digest, done = hashlib.sha256(), 0
+    clear_leftovers(root)
+    try:
+        with temporary_file(root / "pipe") as (temporary, handle):
+            with os.fdopen(handle, "wb", closefd=False) as file, source:
+                while piece := source.read(_CHUNK):
+                    done += len(piece)
+                    if done > MAX_BYTES:
+                        raise TuillmError(f"the pipe gives more than {MAX_BYTES / 1e6:g} MB",
+                                          "save the text to a file")
+                    digest.update(piece)
+                    file.write(piece)
+            folder = ensure_dir(root / digest.hexdigest()[:16])
+            os.replace(temporary, folder / name)
+            return str(folder / name)
+    except OSError as error:
+        raise disk_error(error, root) from None

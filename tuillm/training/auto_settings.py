@@ -1,0 +1,195 @@
+"""How a run is cut to its text, and what it takes: window, dropout, looks, memory, disk.
+
+Pure functions of numbers, so that a forecast needs neither torch nor a model.
+"""
+
+import math
+
+from tuillm.config import TrainConfig
+from tuillm.config.gpt_config import GPTConfig
+from tuillm.training.schedule import EVAL_SHARE, EVALUATIONS
+
+# below this many training tokens, drop that share
+_DROPOUTS = ((60_000, 0.3), (150_000, 0.2), (300_000, 0.1))
+_LOGITS_AT_ONCE = 8_000_000
+_PROGRAM = 400_000_000  # Python, torch and the kernels it compiles, measured
+_FILES = 20_000_000
+# what goes into a layer and comes out of it, in n_embd
+_SIDES = {"c_attn": (1, 3), "attn.c_proj": (1, 1), "c_fc": (1, 4), "mlp.c_proj": (4, 1)}
+_TURNED = 120_000_000
+_ANYWAY, _MOST_ANYWAY = 4 * 10**9, 4096  # parameters times tokens, and tokens
+_CAREFUL = 0.8
+# of the time for evaluations, what samples take; and the tokens that a sample has anyway
+_SAMPLES = 0.2
+_LEAST_SAMPLE, _MOST_SAMPLE = 8, 40
+
+
+def window_for(wanted: int, length: int, what: str = "block_size shrinks") -> tuple[int, str]:
+    """The tokens seen at once, fewer for texts too short to hold four windows; and that in words.
+
+    `length` counts the training tokens; the words are "" where nothing shrinks.
+    """
+    fitting = max(1, min(wanted, (length - 1) // 4))
+    note = f"the text has only {length:,} tokens: {what} from {wanted} to {fitting}"
+    return fitting, note if fitting < wanted else ""
+
+
+def dropout_for(config: TrainConfig, length: int) -> tuple[float, str]:
+    """The share to drop: what is set, else by how often a short text will be seen again.
+
+    Measured on one book of 80 KB: without dropout the held-out loss turns after five
+    seconds, with 0.3 it falls for the whole minute and ends lower.
+    """
+    if config.dropout is not None:
+        return config.dropout, ""
+    share = next((share for limit, share in _DROPOUTS if length < limit), 0.0)
+    return share, f"the text has only {length:,} tokens: dropout is {share}" if share else ""
+
+
+def windows_at_once(window: int, vocab_size: int) -> int:
+    """How many windows an evaluation takes side by side."""
+    return max(1, _LOGITS_AT_ONCE // (window * vocab_size))
+
+
+def fewest_measured(parameters: int) -> int:
+    """The tokens that an evaluation may look at whatever its share: a tenth of a second's work."""
+    return min(_MOST_ANYWAY, _ANYWAY // max(parameters, 1))
+
+
+def fewest_sampled(parameters: int) -> int:
+    """The tokens that a sample has whatever its share: well under a tenth of a second's work."""
+    return min(max(_LEAST_SAMPLE, _ANYWAY // (4 * max(parameters, 1))), _MOST_SAMPLE)
+
+
+def tokens_to_measure(
+    config: TrainConfig, held_out: int, parameters: int, window: int, step: float, token: float
+) -> int:
+    """How many of the `held_out` tokens each evaluation looks at, in whole windows.
+
+    All of them, or a half, a quarter... so that all evaluations together, with their samples,
+    take EVAL_SHARE of the run at most. `step` is the seconds of a step (0 where only the clock
+    counts), `token` those of a token in an evaluation; some are left for a machine that becomes
+    busier.
+    """
+    share = 1 - _SAMPLES if config.sample_tokens else 1
+    affordable = share * _seconds_each(config, step) / token
+    measured = held_out
+    while measured > max(affordable, fewest_measured(parameters), window):
+        measured //= 2
+    return held_out if measured == held_out else max(measured // window, 1) * window
+
+
+def tokens_to_sample(config: TrainConfig, parameters: int, step: float, token: float) -> int:
+    """How many tokens the sample at each evaluation has, but for the last, which has them all.
+
+    `sample_tokens`, or fewer where samples would take more than their part of EVAL_SHARE. `step`
+    is the seconds of a step (0 where only the clock counts), `token` those of a sampled token.
+    """
+    affordable = int(_SAMPLES * _seconds_each(config, step) / token)
+    return min(config.sample_tokens, max(affordable, fewest_sampled(parameters)))
+
+
+def _seconds_each(config: TrainConfig, step: float) -> float:
+    """The seconds that one evaluation with its sample may take, given those of a step."""
+    limits = [step * config.max_steps] if config.max_steps else []
+    limits += [60 * config.minutes] if config.minutes else []
+    seconds = min(limits)
+    times = EVALUATIONS if not config.eval_interval else seconds / step / config.eval_interval
+    return _CAREFUL * EVAL_SHARE * seconds / max(times, 1)
+
+
+def measured_note(measured: int, held_out: int) -> str:
+    """Says that only a part of the held-out text is looked at, or is ""."""
+    if measured >= held_out:
+        return ""
+    return (f"losses are of {measured:,} of the {held_out:,} tokens to measure on, spread evenly "
+            f"over them: all evaluations are to take at most {EVAL_SHARE:.0%} of the run")
+
+
+def adapter_parameters(shape: GPTConfig, config: TrainConfig) -> int:
+    """The number of parameters that learn in a run with LoRA."""
+    width = sum(sum(_SIDES[name]) for name in config.lora_targets) * shape.n_embd
+    return shape.n_layer * config.lora_rank * width
+
+
+def adapted_parameters(shape: GPTConfig, config: TrainConfig) -> int:
+    """The number of weights that a run with LoRA has adapters beside."""
+    area = sum(math.prod(_SIDES[name]) for name in config.lora_targets)
+    return shape.n_layer * area * shape.n_embd**2
+
+
+def memory_needed(
+    shape: GPTConfig, config: TrainConfig, window: int, text_bytes: int, val_tokens: int,
+    parameters: int, *, recompute: bool = False,
+) -> dict[str, int]:
+    """Estimate the bytes a run has in memory at its peak, part by part; their sum is the need.
+
+    With P parameters, of which A learn (all, or LoRA's), B T tokens in a micro-batch, width C,
+    H heads, L blocks, V entries:
+      program      a constant: Python, torch, kernels
+      text         the text twice: as it is, and while it is hashed
+      weights      10 P: as drawn, as moved into the optimizer's buffer (the allocator keeps the
+                   first), and in bfloat16; 6 P where they are read from a mapped file; with LoRA
+                   4 P, two packed copies in bfloat16 or the mapped ones
+      gradients    4 A
+      optimizer    8 A: AdamW's two moments; Muon's momentum and the work on a third of the rest
+      activations  B T (L (64 C, and 20 H T with dropout) + 12 C) in float32, in bfloat16
+                   B T (L (40 C + 4 H T) + 12 C); whichever is more where dtype is auto. Blocks
+                   that are computed again keep 4 C each, and one of them all of it
+      logits       12 B T V: logits, their softmax and its gradient; 4 B T V where they are many,
+                   and next to nothing under a head that does not learn
+      evaluation   60 C for each token measured at once, and its logits
+      checkpoint   4 P: the weights as they lie in the file; with LoRA those with adapters, since
+                   the others are written from the mapped file (4 P more if it is not float32)
+    They add up because glibc gives back little of what one phase has used. Measured peaks of
+    whole processes, from `tiny` to GPT-2's shape, were 0.6 to 1.0 times the sum, pages of a mapped
+    file left out: the system takes them back as it likes.
+    """
+    C, V = shape.n_embd, shape.vocab_size
+    tokens = config.batch_size * window
+    measured = min(val_tokens, window * windows_at_once(window, V))
+    learning = adapter_parameters(shape, config) if config.lora else parameters
+    block, kept = _block_bytes(shape, config, window), shape.n_layer
+    blocks = kept * 4 * C + block if recompute else kept * block
+    return {
+        "program": _PROGRAM,
+        "text": 2 * text_bytes,
+        "weights": parameters * (4 if config.lora else 6 if config.init_from else 10),
+        "gradients": 4 * learning,
+        "optimizer": 8 * learning,
+        "activations": tokens * (blocks + 12 * C),
+        "logits": _logits_bytes(tokens, V, config.lora),
+        "evaluation": measured * 60 * C + _logits_bytes(measured, V, True),
+        "checkpoint": 4 * (adapted_parameters(shape, config) if config.lora else parameters),
+    }
+
+
+def disk_needed(parameters: int, learning: int | None = None) -> int:
+    """Estimate the bytes a run writes at most: two checkpoints, one while it replaces the other.
+
+    4 per parameter in `best`, in its successor and in the published model; 12, with the
+    optimizer's moments, in `last` and in its successor. With `learning` only so many learn, and
+    `last` also holds the weights that their adapters change: at most 4 more per parameter.
+    """
+    if learning is None:
+        return 36 * parameters + _FILES
+    return 28 * parameters + 24 * learning + _FILES
+
+
+def _logits_bytes(tokens: int, entries: int, frozen: bool) -> int:
+    """What the loss of so many tokens holds; see model.head for what it does with many."""
+    if tokens * entries < _LOGITS_AT_ONCE:
+        return 12 * tokens * entries
+    return _TURNED + (0 if frozen else 4 * tokens * entries)
+
+
+def _block_bytes(shape: GPTConfig, config: TrainConfig, window: int) -> int:
+    """What one block keeps of one token for the backward pass."""
+    C, scores = shape.n_embd, shape.n_head * window
+    if config.device == "cuda":
+        scores = 0  # fused attention keeps none
+    dropped = bool(shape.dropout)
+    float32 = (64 + 8 * dropped) * C + 20 * scores * dropped
+    bfloat16 = (36 + 4 * dropped) * C + 2 * scores * (1 + dropped)
+    by_dtype = {"float32": float32, "bfloat16": bfloat16}
+    return by_dtype.get(config.dtype, max(float32, bfloat16))

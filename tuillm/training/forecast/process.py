@@ -1,0 +1,54 @@
+"""What a run will take, told before it starts: the text first, then the speed of real steps.
+
+`python -m tuillm.training.forecast.process` reads a TrainConfig as JSON on stdin and prints each
+forecast as a line of JSON as soon as it stands. Knows no run folder and fetches nothing from the network.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+
+from pydantic import ValidationError
+
+from tuillm.config import TrainConfig
+from tuillm.errors import TuillmError
+from tuillm.formats.json_text import to_json
+from tuillm.store.workers.forecast_process import Forecast
+from tuillm.training.forecast.static import look
+from tuillm.training.forecast.throughput import probe
+
+__all__ = ["Forecast", "forecast", "look", "probe"]
+
+
+def forecast(config: TrainConfig) -> Iterator[Forecast]:
+    """Yield what the text tells, then what real steps tell as well (unless they are `skipped`).
+
+    Raises TuillmError for what would stop the run too.
+    """
+    seen = look(config)
+    yield seen
+    if not seen.skipped:
+        yield probe(config, seen)
+
+
+def main() -> int:
+    """Read settings on stdin, print forecasts; return the exit code."""
+    try:
+        for each in forecast(TrainConfig.model_validate(json.load(sys.stdin))):
+            print(to_json(each.as_json()), flush=True)
+        return 0
+    except BrokenPipeError:
+        sys.stdout = None  # nobody reads any more: Python must not complain while it ends
+        return 0
+    except TuillmError as error:
+        message, hint = error.message, error.hint
+    except ValidationError as error:
+        message, hint = f"these are no settings of a run: {error.errors()[0]['msg']}", ""
+    except Exception as error:  # whoever started this process reads lines, no tracebacks
+        message, hint = f"{type(error).__name__}: {error}", ""
+    print(to_json({"error": message, "hint": hint}), flush=True)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""What a text and the settings tell of a run by themselves: tokens, size, memory, disk.
+
+Knows no torch and fetches nothing from the network; what would have to be fetched is left out.
+"""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tuillm.config import TrainConfig
+from tuillm.config.gpt_config import GPTConfig
+from tuillm.store.paths import data_dir
+from tuillm.store.registry import find_model, shape_of
+from tuillm.store.workers.forecast_process import Forecast
+from tuillm.text import Corpus, TokenFiles, load_tokenizer, read_corpus, tokenize
+from tuillm.text.download import is_cached
+from tuillm.text.tokenizer import GPT2_ENTRIES, gpt2_is_cached
+from tuillm.training.auto_settings import adapter_parameters, disk_needed, dropout_for, window_for
+from tuillm.training.forecast.warnings import cautions, memory_caution
+from tuillm.training.memory_plan import plan_memory
+from tuillm.urls import is_url, public_url
+
+_MANY = 1 << 40
+
+
+def look(config: TrainConfig) -> Forecast:
+    """Return what is known without taking a step; tokens are made, and kept for the run.
+
+    Raises TuillmError for a text or a model to start from that cannot be used.
+    """
+    missing = _missing(config)
+    facts = _machine()
+    tokens = None
+    if not any(map(is_url, missing)):
+        corpus = read_corpus(config.corpus, config.encoding, as_text=config.as_text)
+        facts |= {"bytes": corpus.bytes, "characters": corpus.characters, "notes": corpus.notes}
+        tokens = None if missing else _tokens(config, corpus)
+    if tokens:
+        facts |= _token_facts(config, tokens, facts["notes"])
+    elif config.init_from is None and config.tokenizer == "gpt2":
+        facts |= {"tokenizer": "gpt2", "vocab_size": GPT2_ENTRIES}
+    if "vocab_size" in facts or config.init_from is not None:
+        facts |= _needs(config, facts, tokens)
+    seen = Forecast(**facts)
+    return replace(seen, skipped=_download_words(missing) or memory_caution(config, seen),
+                   warnings=cautions(config, seen))
+
+
+def shape_for(config: TrainConfig, vocab_size: int, window: int, dropout: float) -> GPTConfig:
+    """Return the shape of the model that a run will have, a new one or that it starts from.
+
+    A model to start from is taken to have biases, which only its weights can tell.
+    """
+    if config.init_from is None:
+        return GPTConfig(vocab_size, window, config.n_layer, config.n_head, config.n_embd,
+                         dropout, config.bias, config.tie_weights)
+    own = shape_of(config.init_from)
+    return GPTConfig(own["vocab_size"], own["block_size"], own["n_layer"], own["n_head"],
+                     own["n_embd"], dropout, bias=True, tie_weights=own["tie_weights"])
+
+
+def _missing(config: TrainConfig) -> list[str]:
+    """What the run would download first: addresses of the corpus, and GPT-2's vocabulary."""
+    missing = [source for source in config.corpus
+               if is_url(source) and not is_cached(source, as_text=config.as_text)]
+    if config.tokenizer == "gpt2" and config.init_from is None and not gpt2_is_cached():
+        missing.append("GPT-2's vocabulary")
+    return missing
+
+
+def _download_words(missing: list[str]) -> str:
+    named = " and ".join(map(public_url, missing))
+    return f"{named} will be downloaded when the run starts" if missing else ""
+
+
+def _machine() -> dict[str, Any]:
+    place: Path = next(path for path in (data_dir(), *data_dir().parents) if path.exists())
+    return {"memory_available": psutil.virtual_memory().available,
+            "disk_free": shutil.disk_usage(place).free}
+
+
+def _tokens(config: TrainConfig, corpus: Corpus) -> TokenFiles:
+    parent = None
+    if config.init_from is not None:
+        parent = load_tokenizer(find_model(config.init_from).path)
+    return tokenize(corpus, config, parent)
+
+
+def _token_facts(
+    config: TrainConfig, tokens: TokenFiles, notes: tuple[str, ...]
+) -> dict[str, Any]:
+    held_out = 0 if tokens.val is tokens.train else len(tokens.val)
+    dropout, dropout_note = dropout_for(config, len(tokens.train))
+    # a text too short to hold out a part is a caution, not a decision
+    said = () if config.val_fraction and not held_out else tokens.notes
+    return {
+        "tokenizer": tokens.tokenizer.kind, "vocab_size": tokens.tokenizer.n_vocab,
+        "train_tokens": len(tokens.train), "val_tokens": held_out, "dropout": dropout,
+        "notes": tuple(filter(None, (*notes, *said, dropout_note))),
+    }
+
+
+def _needs(
+    config: TrainConfig, facts: dict[str, Any], tokens: TokenFiles | None
+) -> dict[str, Any]:
+    """Parameters, memory, disk and the length of an epoch, as far as the text is known."""
+    dropout = facts.get("dropout", config.dropout or 0.0)
+    shape = shape_for(config, facts.get("vocab_size", 0), config.block_size, dropout)
+    window = min(config.block_size, shape.block_size)
+    if tokens:
+        window, _ = window_for(window, len(tokens.train))
+    if config.init_from is None:
+        shape = replace(shape, block_size=window)
+        parameters = shape.parameter_count
+    else:
+        parameters = find_model(config.init_from).card.parameters or shape.parameter_count
+    memory = plan_memory(config, shape, window, facts.get("bytes", 0),
+                         len(tokens.val) if tokens else _MANY, parameters,
+                         facts["memory_available"])
+    learning = adapter_parameters(shape, config) if config.lora else None
+    per_step = config.batch_size * config.grad_accum_steps * window
+    return {
+        "vocab_size": shape.vocab_size, "block_size": window, "parameters": parameters,
+        "memory": memory.parts, "memory_needed": memory.needed, "recompute": memory.recompute,
+        "memory_with_lora": memory.with_lora, "disk_needed": disk_needed(parameters, learning),
+        "tokens_per_step": per_step,
+        "notes": (*facts.get("notes", ()), *filter(None, [memory.note])),
+    } | (_epoch(config, per_step, len(tokens.train)) if tokens else {})
+
+
+def _epoch(config: TrainConfig, per_step: int, length: int) -> dict[str, Any]:
+    known: dict[str, Any] = {"steps_per_epoch": length / per_step}
+    if config.max_steps and not config.minutes:
+        known |= {"steps": config.max_steps, "epochs": config.max_steps * per_step / length}
+    return known
