@@ -120,7 +120,7 @@ class Watched(module.Dashboard):
 async def visit():
     async with Watched().run_test(size=(120, 40)) as pilot:
         app = pilot.app
-        while not app.looked:
+        while not app.has_snapshot:
             await pilot.pause(0.01)
         await pilot.press("1", "2", "ctrl+l", "escape", "3")
         app.open_run("salt-road-3")

@@ -146,7 +146,7 @@ def long_one(model):
     tree, ids = Tree(), sampler.tokenizer.encode("Marda said that the road was long.")
     for number in range(TEXTS):
         tree.append(Node("you" if number % 2 == 0 else "model", number or None,
-                         "Marda said that the road was long.", list(ids), given=len(ids)))
+                         "Marda said that the road was long.", list(ids), forced=len(ids)))
     session = Session(sampler, SamplingConfig(), tree=tree)
     return save_session(to_saved(session, find_model(model))).head.id
 

@@ -177,7 +177,7 @@ def test_ctrl_c_at_ten_random_moments(talk, kept, model):
     for node, text in zip(replies, [*shown, last], strict=True):
         assert squeezed(node.text) == squeezed(text)
         added = session.sampler.tokenizer.decode(node.ids)
-        assert added.encode()[node.borrowed :].decode() == node.text
+        assert added.encode()[node.prefix_bytes :].decode() == node.text
     undisturbed = Session(Sampler(model), build_sampling({"seed": 1}))
     for node in replies:
         undisturbed.config = build_sampling({"seed": 1, "max_new_tokens": len(node.ids)})

@@ -17,7 +17,7 @@ def test_mode_of_a_card():
     card = ModelCard(mode="qa", template="Question: {question}\nAnswer: {answer}\n")
     mode = mode_of(card)
     assert mode.turns and mode.stop == ("\nQuestion:",)
-    assert mode.put("Why {x}?", True) == "Question: Why {x}?\nAnswer: "
+    assert mode.apply("Why {x}?", True) == "Question: Why {x}?\nAnswer: "
     assert mode_of(card.model_copy(update={"stop": ("###",)})).stop == ("###",)
     assert mode_of(ModelCard(template="{question} =>")).stop == ("\n",)
     assert mode_of(ModelCard(template="no place for it")) == COMPLETION

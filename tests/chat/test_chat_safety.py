@@ -81,7 +81,7 @@ def evil_session(home, model):
     for who, parent, text in (("you", None, f"one {EVIL}"), ("model", 1, f" two {EVIL}"),
                               ("model", 1, f" three {EVIL}")):
         ids = tokenizer.encode(text)
-        tree.append(Node(who, parent, text, ids, given=len(ids)))
+        tree.append(Node(who, parent, text, ids, forced=len(ids)))
     session = Session(Sampler(model), SamplingConfig(), tree=tree)
     id = save_session(to_saved(session, find_model(model))).head.id
     shutil.copy(home / "chats" / f"{id}.json", home / "chats" / f"x{EVIL}.json")

@@ -83,7 +83,7 @@ def tree():
     tree = Tree()
     tree.append(Node("you", None, "# A *star*\n\n  and\x1b[2J more ", [1]))
     tree.append(Node("model", 1, "finished\n- word\u202e", [2], logprobs=[-1.5], seed=3))
-    tree.append(Node("you", 2, "next", [3], put="\nnext"))
+    tree.append(Node("you", 2, "next", [3], rendered="\nnext"))
     return tree
 
 

@@ -13,11 +13,11 @@ from tuillm.config import build_sampling
 from tuillm.errors import UsageError
 from tuillm.generation.context_window import slide
 from tuillm.generation.sampling import draw
-from tuillm.store.chat_template import Mode
+from tuillm.store.chat_template import ChatMode
 
 BLOCK = 32
 PLACES = sorted(random.Random(7).sample(range(1, 79), 10))
-DIALOGUE = Mode("chat", "u: {question}\nm:", ("\nu:", "e"))
+DIALOGUE = ChatMode("chat", "u: {question}\nm:", ("\nu:", "e"))
 
 
 def run(tokens, count=None):
@@ -253,7 +253,7 @@ def test_reroll(talker, config):
     chosen = (old.ids[15] + 1) % 20
     tokens = run(session.reroll(15, chosen))
     new = session.tree.head_node
-    assert (new.parent, new.seed, new.given) == (old.parent, 2, 16)
+    assert (new.parent, new.seed, new.forced) == (old.parent, 2, 16)
     assert new.ids == [token.id for token in tokens] and session.consistent()
     assert new.ids[:16] == old.ids[:15] + [chosen] and len(new.ids) == 40
     assert "".join(token.text for token in tokens) == new.text
@@ -277,7 +277,7 @@ def test_reroll_interrupted_anywhere(talker, config, count):
         run(one.reply())
         run(one.reroll(15, 3), count if one is session else None)
     new = session.tree.head_node
-    assert new.given == min(max(count, 15), 16) and "hello" + new.text == session.text
+    assert new.forced == min(max(count, 15), 16) and "hello" + new.text == session.text
     run(session.reply())
     assert session.consistent()
     if count > 15:
@@ -312,7 +312,7 @@ def test_characters_stay_whole_wherever_they_are_cut(chain, config, place):
     assert session.text == f"é{whole}\né" if place != 12 else True
 
 
-STOP = Mode("chat", "U: {question}\nM:", ("\nU:",))
+STOP = ChatMode("chat", "U: {question}\nM:", ("\nU:",))
 
 
 @pytest.mark.parametrize("place", range(1, 6))
@@ -416,7 +416,7 @@ def test_only_what_was_typed_is_read_otherwise(line_folder, config):
     session.say(LINE[:38])
     run(session.reply())
     assert session.ids[: len(first)] == first and session.consistent()
-    assert LINE[:50] in session.text and session.tree.head_node.borrowed == 5
+    assert LINE[:50] in session.text and session.tree.head_node.prefix_bytes == 5
     said = session.sampler.tokenizer.encode(" said")[0]
     with pytest.raises(UsageError, match="begins with ' reso'"):
         session.reroll(0, said)

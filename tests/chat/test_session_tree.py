@@ -37,7 +37,7 @@ def test_paths_and_ids(tree):
     assert [node.id for node in tree.children(3)] == [4, 5]
     assert tree.siblings(4) == tree.siblings(5) == tree.children(3)
     assert [node.id for node in tree.children(None)] == [1]
-    tree.append(Node("model", 5, ids=[9], taken=3, respelt=[8]))
+    tree.append(Node("model", 5, ids=[9], drop_tail=3, replacement_ids=[8]))
     assert tree.ids(tree.head) == [1, 2, 8, 9]
 
 
@@ -96,7 +96,7 @@ def test_json_keeps_everything(session):
 
 DAMAGES = {
     "no tree": lambda values: values.pop("nodes"),
-    "newer": lambda values: values.update(version=2),
+    "newer": lambda values: values.update(version=3),
     "nodes": lambda values: values.update(nodes=7),
     "who": lambda values: values["nodes"][1].update(who="nobody"),
     "ids": lambda values: values["nodes"][1].update(ids=["x"]),
@@ -104,8 +104,8 @@ DAMAGES = {
     "air": lambda values: values["nodes"][1].update(parent=4),
     "stands where": lambda values: values["nodes"][1].update(id=9),
     "same id": lambda values: values["nodes"][1].update(id=1),
-    "fit": lambda values: values["nodes"][1].update(taken=7),
-    "does not fit": lambda values: values["nodes"][1].update(given=9),
+    "fit": lambda values: values["nodes"][1].update(drop_tail=7),
+    "does not fit": lambda values: values["nodes"][1].update(forced=9),
     "numbers": lambda values: values["nodes"][1].update(logprobs=[1.0, 2.0]),
     "not there": lambda values: values.update(head=77),
     "head": lambda values: values.update(head=["x"]),

@@ -11,7 +11,7 @@ from tuillm.config import build_train
 from tuillm.errors import TuillmError, UsageError
 from tuillm.store.files import write_text
 from tuillm.store.run_folder import create_run
-from tuillm.store.workers.launch import forget_vain_start, refuse_to_start
+from tuillm.store.workers.launch import forget_vain_start, validate_start
 from tuillm.store.workers.processes import this_process
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has cuda")
@@ -45,8 +45,8 @@ def test_train_refuses_and_leaves_nothing(home, book, arguments, words, code):
 def test_the_forms_start_refuses_a_missing_device(home, book):
     """The dashboard asks the same before it starts a run, without torch in its process."""
     with pytest.raises(UsageError, match="device 'cuda' is not there"):
-        refuse_to_start(build_train({"corpus": str(book), "device": "cuda"}))
-    refuse_to_start(build_train({"corpus": str(book), "device": "cpu"}))
+        validate_start(build_train({"corpus": str(book), "device": "cuda"}))
+    validate_start(build_train({"corpus": str(book), "device": "cpu"}))
     assert runs(home) == []
 
 

@@ -64,9 +64,9 @@ def test_a_model_that_takes_turns(card):
     mode = mode_of(card)
     found = parsed(modelfile(card, "m.gguf", 128))
     turns = [("Who are you?", " A model."), ("Why?", None)]
-    chat = mode.put("Who are you?", True) + " A model." + mode.put("Why?", False)
+    chat = mode.apply("Who are you?", True) + " A model." + mode.apply("Why?", False)
     assert filled(found["TEMPLATE"][0], turns).split() == chat.split()
-    assert filled(found["TEMPLATE"][0], turns[1:]) == mode.put("Why?", True)
+    assert filled(found["TEMPLATE"][0], turns[1:]) == mode.apply("Why?", True)
     assert tuple(found["stop"]) == mode.stop
 
 

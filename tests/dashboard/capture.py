@@ -89,7 +89,7 @@ async def pictures(size, finished):
     home, anywhere = os.environ["TUILLM_HOME"], "/tmp/tuillm-captures"
     assert len(home) == len(anywhere)
     async with app.run_test(size=size) as pilot:
-        await until(pilot, lambda: app.looked)
+        await until(pilot, lambda: app.has_snapshot)
         for name, go_there in VIEWS.items():
             await go_there(app, pilot)
             await until(pilot, lambda name=name: finished(name, text_of(app).replace(

@@ -55,7 +55,7 @@ def use(scenario, size=(120, 40)):
         with patch("textual.app.wait_for_idle", settled), \
                 patch("textual.pilot.wait_for_idle", settled):
             async with app.run_test(size=size, notifications=True) as pilot:
-                await until(pilot, lambda: app.looked)
+                await until(pilot, lambda: app.has_snapshot)
                 await scenario(app=app, pilot=pilot)
 
     asyncio.run(run())
@@ -94,7 +94,7 @@ async def opened(pilot, kind):
     return pilot.app.screen
 
 
-async def told(pilot, *words):
+async def show_error(pilot, *words):
     """Wait until a toast with all these words has come; return its text."""
 
     def found():

@@ -9,7 +9,7 @@ from furnished import going
 from furnished import run as write_run
 from pilot import metric_lines, opened, piloted, points, reached, rows, shown, text_of, told, until
 
-from tuillm.dashboard.screens.compare_runs import OverlayScreen
+from tuillm.dashboard.screens.compare_runs import CompareRunsScreen
 from tuillm.dashboard.screens.run import RunScreen
 from tuillm.dashboard.screens.runs import RunsScreen
 from tuillm.dashboard.widgets.chart import Chart
@@ -53,7 +53,7 @@ async def test_metrics_of_every_kind_under_an_open_view(app, pilot, one):
         await until(pilot, lambda: points(chart)["train loss"] == 0)
         one.metrics.write_text(text)
         whole = text.rfind("\n") + 1
-        await until(pilot, lambda whole=whole: screen._follower._feed.offset == whole)
+        await until(pilot, lambda whole=whole: screen._follower._reader.offset == whole)
         await until(pilot, lambda finite=finite: points(chart)["train loss"] == finite)
         await pilot.press("l", "X", "s", "plus", "left", "0")
         if chart.cursor is not None:
@@ -170,7 +170,7 @@ async def test_an_overlay_of_damaged_metrics(app, pilot, home):
     await pilot.press("3")
     await until(pilot, lambda: len(rows(app)) == 3)
     await pilot.press("g", "space", "space", "space", "o")
-    chart = (await opened(pilot, OverlayScreen)).query_one(Chart)
+    chart = (await opened(pilot, CompareRunsScreen)).query_one(Chart)
     await until(pilot, lambda: points(chart).get("good-1") == 2)
     await pilot.press("t", "l", "X", "X")
     await until(pilot, lambda: points(chart) == {"empty-1": 0, "bad-1": 0, "good-1": 100})

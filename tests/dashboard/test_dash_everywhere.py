@@ -9,7 +9,7 @@ from textual.widgets._footer import FooterKey
 
 from tuillm.dashboard.keymap import all_bindings
 from tuillm.dashboard.palette import bindings_of
-from tuillm.dashboard.screens.compare_runs import OverlayScreen
+from tuillm.dashboard.screens.compare_runs import CompareRunsScreen
 from tuillm.dashboard.screens.dialogs import Ask, Confirm
 from tuillm.dashboard.screens.file_picker import FilesScreen
 from tuillm.dashboard.screens.help import HelpScreen
@@ -35,7 +35,7 @@ async def tour(app, pilot):
     await pilot.press("escape", "escape", "3")
     yield await opened(pilot, RunsScreen)
     await pilot.press("g", "space", "space", "o")
-    yield await opened(pilot, OverlayScreen)
+    yield await opened(pilot, CompareRunsScreen)
     await pilot.press("escape", "g", "enter")
     yield await opened(pilot, RunScreen)
     await pilot.press("E")
@@ -243,7 +243,7 @@ async def test_toasts_say_what_happened_to_a_person(app, pilot, house):
     """What goes wrong is a toast on the screen, safe to look at whatever a file is called."""
     from tuillm.errors import TuillmError
 
-    app.told(TuillmError("[b]bold\x1b[31m \u202eevil", "[/]"))
+    app.show_error(TuillmError("[b]bold\x1b[31m \u202eevil", "[/]"))
     text = await told(pilot, "evil")
     assert text == "[b]bold[31m evil ([/])"
     await shown(pilot, "[b]bold[31m evil ([/])")

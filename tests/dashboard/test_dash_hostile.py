@@ -19,7 +19,7 @@ from textual.widgets import DirectoryTree, Input, Static
 
 from tuillm.dashboard import screens
 from tuillm.dashboard.app import Dashboard
-from tuillm.dashboard.screens.compare_runs import OverlayScreen
+from tuillm.dashboard.screens.compare_runs import CompareRunsScreen
 from tuillm.dashboard.screens.dialogs import Ask, Confirm
 from tuillm.dashboard.screens.file_picker import FilesScreen
 from tuillm.dashboard.screens.help import HelpScreen
@@ -30,7 +30,7 @@ from tuillm.dashboard.screens.train import TrainScreen
 from tuillm.errors import printable
 
 SMALL = (80, 24)
-WALKED = {ModelsScreen, TrainScreen, RunsScreen, RunScreen, OverlayScreen, Ask, Confirm,
+WALKED = {ModelsScreen, TrainScreen, RunsScreen, RunScreen, CompareRunsScreen, Ask, Confirm,
           FilesScreen, HelpScreen}
 
 
@@ -115,7 +115,7 @@ async def test_runs(app, pilot, hostile):
         if isinstance(app.screen, Ask | Confirm):
             await pilot.press("escape")
     await pilot.press("g", *["space"] * 6, "o")
-    screen = await opened(pilot, OverlayScreen)
+    screen = await opened(pilot, CompareRunsScreen)
     for key in ("t", "X", "X", "tab", "j", "tab", "escape"):
         await until(pilot, lambda: harmless(app))
         await pilot.press(key)
@@ -185,7 +185,7 @@ async def test_what_is_said(app, pilot, hostile):
     """Toasts, questions, titles and the palettes, and a widget that is given what it should not."""
     from tuillm.errors import TuillmError
 
-    app.told(TuillmError(f"[b]{EVIL}\udce9", "[/] [x"))
+    app.show_error(TuillmError(f"[b]{EVIL}\udce9", "[/] [x"))
     await told(pilot, "end")
     app.notify(f"{EVIL}[/]\udce9")
     await until(pilot, lambda: harmless(app))

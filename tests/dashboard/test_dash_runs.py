@@ -20,7 +20,7 @@ from pilot import (
 )
 from textual.widgets import Static
 
-from tuillm.dashboard.screens.compare_runs import Differences, OverlayScreen, different_settings
+from tuillm.dashboard.screens.compare_runs import CompareRunsScreen, Differences, different_settings
 from tuillm.dashboard.screens.dialogs import Confirm
 from tuillm.dashboard.screens.run import RunScreen
 from tuillm.dashboard.screens.runs import RunsScreen
@@ -168,7 +168,7 @@ async def test_two_runs_over_each_other(app, pilot, house):
     assert table.current.id == "letters-1"
     await shown(pilot, "● salt-road-3", "● salt-road-2")
     await pilot.press("o")
-    screen = await opened(pilot, OverlayScreen)
+    screen = await opened(pilot, CompareRunsScreen)
     chart = screen.query_one(Chart)
     await until(pilot, lambda: points(chart) == {"salt-road-3": 24, "salt-road-2": 24})
     found = differences(app)
@@ -205,7 +205,7 @@ async def test_how_many_runs_can_be_overlaid(app, pilot, house):
     await pilot.press(*["space"] * 6, "o")
     assert await told(pilot, "7 runs are marked")
     await pilot.press("G", "space", "o")
-    screen = await opened(pilot, OverlayScreen)
+    screen = await opened(pilot, CompareRunsScreen)
     await until(pilot, lambda: len(points(screen.query_one(Chart))) == 6)
     assert len({curve.role for curve in screen.query_one(Chart)._curves}) == 6
 
@@ -215,7 +215,7 @@ async def test_an_overlay_of_a_run_that_is_removed(app, pilot, house):
     """Runs that others delete leave the overlay; the rest of it stays."""
     await list_of(pilot)
     await pilot.press("g", "space", "space", "space", "o")
-    screen = await opened(pilot, OverlayScreen)
+    screen = await opened(pilot, CompareRunsScreen)
     await until(pilot, lambda: len(points(screen.query_one(Chart))) == 3)
     shutil.rmtree(house / "runs" / "salt-road-2")
     await until(pilot, lambda: differences(app)[""] == ["salt-road-3", "letters-1"])
@@ -237,7 +237,7 @@ async def test_settings_of_damaged_runs(app, pilot, house):
     assert different_settings(both[1:] * 2) == []
     await list_of(pilot)
     await pilot.press("g", "space", "space", "o")
-    await opened(pilot, OverlayScreen)
+    await opened(pilot, CompareRunsScreen)
     await shown(pilot, "corpus")
 
 

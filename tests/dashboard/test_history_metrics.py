@@ -7,7 +7,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from tuillm.dashboard.metrics_history import COLUMNS, Feed, History, read_batch
+from tuillm.dashboard.metrics_history import COLUMNS, History, MetricsReader, read_batch
 from tuillm.errors import TuillmError
 from tuillm.store.run_folder import Run, metric_rows
 from tuillm.training.metrics import StepMetrics
@@ -23,7 +23,7 @@ def row(step, **values):
 
 def read_all(path, limit=1 << 20):
     """The history of a whole file, read in batches of about `limit` bytes."""
-    history, feed = History(), Feed(path, limit)
+    history, feed = History(), MetricsReader(path, limit)
     while True:
         batch = feed.next()
         history.add(batch)
@@ -73,7 +73,7 @@ def test_a_torn_last_line_waits_for_its_end(metrics):
     """Half a line is not read, and not lost when the other half comes."""
     whole = row(1) + row(2)
     metrics.write_text(whole[:-20])
-    history, feed = History(), Feed(metrics)
+    history, feed = History(), MetricsReader(metrics)
     first = feed.next()
     history.add(first)
     assert (len(history), first.more) == (1, False)
@@ -85,7 +85,7 @@ def test_a_torn_last_line_waits_for_its_end(metrics):
 def test_growing_is_read_from_where_the_last_reading_ended(metrics):
     """Each batch holds only what is new, and an unchanged file changes nothing."""
     metrics.write_text(row(1))
-    history, feed = History(), Feed(metrics)
+    history, feed = History(), MetricsReader(metrics)
     history.add(feed.next())
     version = history.version
     history.add(feed.next())
@@ -128,7 +128,7 @@ def test_a_shrunken_file_is_read_from_its_beginning(metrics):
     """When the file has become shorter, the history is that of the new file alone."""
     metrics.write_text("".join(row(step, val_loss=1.0) for step in range(1, 20))
                        + '{"resumed": 19}\n')
-    history, feed = History(), Feed(metrics)
+    history, feed = History(), MetricsReader(metrics)
     history.add(feed.next())
     metrics.write_text(row(7))
     batch = feed.next()
@@ -141,7 +141,7 @@ def test_a_shrunken_file_is_read_from_its_beginning(metrics):
 def test_another_longer_file_in_its_place_is_noticed(metrics):
     """A file that is replaced by a longer one is not read on from the middle of a line."""
     metrics.write_text(row(1) + row(2))
-    history, feed = History(), Feed(metrics)
+    history, feed = History(), MetricsReader(metrics)
     history.add(feed.next())
     metrics.write_text("".join(row(step, note="another") for step in range(1, 9)))
     history.add(feed.next())
@@ -151,7 +151,7 @@ def test_another_longer_file_in_its_place_is_noticed(metrics):
 def test_a_removed_file_empties_the_history(metrics):
     """A run that was removed leaves nothing behind."""
     metrics.write_text(row(1))
-    history, feed = History(), Feed(metrics)
+    history, feed = History(), MetricsReader(metrics)
     history.add(feed.next())
     metrics.unlink()
     history.add(feed.next())
@@ -200,7 +200,7 @@ def test_the_best_evaluation_is_the_lowest_that_is_a_number(metrics):
     """NaN never is the best, and the best follows when its step is replaced."""
     metrics.write_text(row(1, val_loss=float("nan")) + row(2, val_loss=3.0)
                        + row(3, val_loss=1.5) + row(4, val_loss=2.0))
-    history, feed = History(), Feed(metrics)
+    history, feed = History(), MetricsReader(metrics)
     history.add(feed.next())
     assert history.best == (3, 1.5)
     with metrics.open("a") as file:
@@ -220,7 +220,7 @@ def test_the_newest_values_need_no_whole_column(metrics):
 def test_columns_do_not_change_once_they_are_given(metrics):
     """A chart may keep an array while the history goes on, or back."""
     metrics.write_text("".join(row(step) for step in range(1, 5)))
-    history, feed = History(), Feed(metrics)
+    history, feed = History(), MetricsReader(metrics)
     history.add(feed.next())
     before = history.column("train_loss")
     kept = before.copy()
@@ -237,7 +237,7 @@ def test_a_long_history_is_small_and_rewinds_across_its_blocks(metrics):
     with metrics.open("w") as file:
         file.writelines(f'{{"step": {step}, "train_loss": 2.5, "lr": 0.001}}\n'
                         for step in range(count))
-    history, feed = History(), Feed(metrics)
+    history, feed = History(), MetricsReader(metrics)
     batch = feed.next()
     tracemalloc.start()
     try:

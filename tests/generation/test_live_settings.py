@@ -4,7 +4,7 @@ import pytest
 
 from tuillm.config import SamplingConfig, build_sampling
 from tuillm.generation.detokenizer import TextStream
-from tuillm.generation.sampler import Beginning
+from tuillm.generation.sampler import ReplyState
 
 CONFIG = SamplingConfig(temperature=1, top_k=0, max_new_tokens=30, seed=5)
 
@@ -54,7 +54,7 @@ def test_a_reply_goes_on_where_it_was(talker, place, temperature):
     for token in whole[:place]:
         text.push(token.id)
     ids = prompt + [token.id for token in whole[:place]]
-    there = Beginning(text, 5, index=place, drawn=place)
+    there = ReplyState(text, 5, index=place, drawn=place)
     rest = list(talker(block_size=128).go_on(ids, lambda: config, there))
     assert [token.id for token in rest] == [token.id for token in whole[place:]]
     assert [token.index for token in rest] == list(range(place, 60))

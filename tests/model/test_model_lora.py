@@ -16,7 +16,7 @@ from tuillm.model.lora import (
     add_lora,
     load_adapter_state,
     merged_state,
-    ready,
+    pack_frozen,
     write_adapter,
 )
 
@@ -132,7 +132,7 @@ def test_bfloat16_stays_near_float32(scrambled, packs, monkeypatch):
     model.train().loss(*batch()).backward()
     exact = [layer.lora_B.grad.clone() for layer in adapted(model).values()]
     model.zero_grad()
-    ready(model, torch.bfloat16)
+    pack_frozen(model, torch.bfloat16)
     with torch.autocast("cpu", torch.bfloat16):
         loss = model.loss(*batch())
     loss.backward()

@@ -1,4 +1,4 @@
-"""What large models learn with: a loss without logits, mirrored weights, blocks computed again."""
+"""What large models learn with: a loss without logits, bfloat16 shadows, blocks computed again."""
 
 import copy
 
@@ -106,7 +106,7 @@ def test_mirrored_weights_learn_as_autocasts(
     theirs = copy.deepcopy(ours)
     config = build_train({"corpus": "x", "max_steps": 9, "optimizer": optimizer,
                           "learning_rate": 1e-4, "muon_lr": 1e-4, "grad_clip": 0.5})
-    learners = Optimizer(ours, config, mirrored=True), Optimizer(theirs, config)
+    learners = Optimizer(ours, config, bf16_shadow=True), Optimizer(theirs, config)
     for step in range(3):
         for model, learner in zip((ours, theirs), learners, strict=True):
             learner.zero_grad()
@@ -121,12 +121,12 @@ def test_mirrored_weights_learn_as_autocasts(
 
 
 def test_gradients_are_clipped_in_the_step(scrambled):
-    """A mirrored model's step is the one that torch's AdamW takes after clipping the norm."""
+    """The step of a model with shadows is the one that torch's AdamW takes after clipping the norm."""
     ours = make(scrambled)
     theirs = copy.deepcopy(ours)
     config = build_train({"corpus": "x", "max_steps": 9, "optimizer": "adamw", "grad_clip": 0.5,
                           "learning_rate": 1e-3, "weight_decay": 0.0})
-    learner = Optimizer(ours, config, mirrored=True)
+    learner = Optimizer(ours, config, bf16_shadow=True)
     plain = torch.optim.AdamW(theirs.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=0)
     for seed in range(3):
         learner.zero_grad()
@@ -147,14 +147,14 @@ def test_a_mirror_follows_its_weight(scrambled):
     """After a step, and after weights were put back, the copies are the weights rounded."""
     model = make(scrambled)
     config = build_train({"corpus": "x", "max_steps": 9, "optimizer": "adamw"})
-    learner = Optimizer(model, config, mirrored=True)
+    learner = Optimizer(model, config, bf16_shadow=True)
     learner.zero_grad()
     with torch.autocast("cpu", torch.bfloat16):
         model.loss(*batch()).backward()
     learner.step(1.0)
     layers = [model.lm_head, model.h[0].attn.c_attn, model.h[1].mlp.c_proj]
-    assert all(torch.equal(layer.mirror, layer.weight.bfloat16()) for layer in layers)
+    assert all(torch.equal(layer.bf16_shadow, layer.weight.bfloat16()) for layer in layers)
     with torch.no_grad():
         model.wte.weight.mul_(2)
     learner.refresh()
-    assert torch.equal(model.lm_head.mirror, model.wte.weight.bfloat16())
+    assert torch.equal(model.lm_head.bf16_shadow, model.wte.weight.bfloat16())

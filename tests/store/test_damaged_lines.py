@@ -7,13 +7,13 @@ from contextlib import redirect_stdout
 import pytest
 
 from tuillm.cli.live_view import LiveView
-from tuillm.cli.watch import JsonLines, PlainLines
+from tuillm.cli.watch import JsonLines, PlainRunView
 from tuillm.config import TrainConfig
 from tuillm.dashboard.metrics_history import Feed, History
 from tuillm.dashboard.widgets.figures import number
 from tuillm.errors import UsageError
 from tuillm.store.jsonl import read_metrics
-from tuillm.store.run_folder import Asked, create_run, metric_rows, requests, steps_of
+from tuillm.store.run_folder import ControlRequest, create_run, metric_rows, requests, steps_of
 from tuillm.store.workers.processes import this_process
 from tuillm.units import count, duration, figure
 
@@ -40,7 +40,7 @@ def test_no_line_of_control_stops_the_reader(run):
     lines += [b'{"request": "extend", "steps": %s}' % value for value in ODD]
     run.control.write_bytes(b"\n".join([*lines, b""]))
     run.request("extend", steps=10**9)
-    assert requests(run, 0)[0] == [Asked("extend", 10**9)]
+    assert requests(run, 0)[0] == [ControlRequest("extend", 10**9)]
     run.control.unlink()
     run.control.mkdir()
     assert requests(run, 0)[0] == []
@@ -94,7 +94,7 @@ def test_no_row_of_metrics_stops_a_view(damaged):
     rows, _ = read_metrics(damaged.metrics)
     printed = io.StringIO()
     with redirect_stdout(printed):
-        for view in (PlainLines(damaged), JsonLines(damaged), LiveView(damaged)):
+        for view in (PlainRunView(damaged), JsonLines(damaged), LiveView(damaged)):
             view.news(damaged.status(), rows, ["sample"])
             view.close()
     assert "step 4" in printed.getvalue() and '"step": 4' in printed.getvalue()

@@ -15,7 +15,7 @@ from tuillm.store.registry import (
     free_name,
     get_model,
     list_models,
-    read_model,
+    read_model_entry,
     remove_model,
     rename_model,
 )
@@ -271,7 +271,7 @@ def test_a_folder_without_a_card_is_a_model(add_model):
 
 def test_a_folder_that_went_away_is_a_problem(tmp_path):
     """A folder removed by another process while it is read is told, not raised."""
-    model = read_model(tmp_path / "gone")
+    model = read_model_entry(tmp_path / "gone")
     assert "config.json is missing" in model.problem
     assert model.size == 0
 

@@ -11,7 +11,7 @@ from tuillm.config import build_train
 from tuillm.errors import TuillmError, UsageError
 from tuillm.store.files import append_json, write_text
 from tuillm.store.run_folder import (
-    Asked,
+    ControlRequest,
     active_run_for,
     create_run,
     get_run,
@@ -209,9 +209,9 @@ def test_requests_arrive_in_order_and_once():
     for request in ("pause", "sample"):
         run.request(request)
     found, offset = requests(run, 0)
-    assert found == [Asked("pause"), Asked("sample")]
+    assert found == [ControlRequest("pause"), ControlRequest("sample")]
     run.request("extend", steps=5)
-    assert requests(run, offset)[0] == [Asked("extend", 5)]
+    assert requests(run, offset)[0] == [ControlRequest("extend", 5)]
     assert requests(run, requests(run, offset)[1])[0] == []
 
 
@@ -224,7 +224,7 @@ def test_a_damaged_request_hides_no_other():
         lines.append(f'{{"request": "extend"{steps}}}')
     run.control.write_text("\n".join([*lines, ""]))
     run.request("eval")
-    assert requests(run, 0)[0] == [Asked("eval")]
+    assert requests(run, 0)[0] == [ControlRequest("eval")]
 
 
 @pytest.mark.parametrize("steps", [0, -3, 2.5, True, "7"])

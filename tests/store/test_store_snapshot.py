@@ -12,7 +12,7 @@ import pytest
 from tuillm.config import build_train
 from tuillm.store import snapshot
 from tuillm.store.files import write_json
-from tuillm.store.registry import read_model, remove_model, rename_model
+from tuillm.store.registry import remove_model, rename_model
 from tuillm.store.run_folder import Run, create_run, remove_run
 from tuillm.store.run_status import Status
 from tuillm.store.snapshot import ModelsSnapshot, RunsSnapshot
@@ -26,9 +26,9 @@ def read(monkeypatch):
 
     def noted(path):
         names.append(path.name)
-        return read_model(path)
+        return read_model_entry(path)
 
-    monkeypatch.setattr(snapshot, "read_model", noted)
+    monkeypatch.setattr(snapshot, "read_model_entry", noted)
     return names
 
 

@@ -17,7 +17,7 @@ from tuillm.store.workers.processes import this_process
 from tuillm.text.sources import read_corpus
 from tuillm.text.tokens import split
 from tuillm.text.training_text import corpus_of
-from tuillm.text.verbatim import Span, find_verbatim, place_of
+from tuillm.text.verbatim import Span, find_verbatim, locate
 
 ALPHABETS = ["ab", "abc ", "a \n\t", "әі 白🐋\u2003\u3000", "\ud800\udc00a\u0301"]
 
@@ -68,7 +68,7 @@ def test_spans_are_those_of_brute_force(alphabet, shortest):
         assert found.longest == longest
         if longest:
             assert found.passage == reply[longest.start : longest.end]
-            assert found.place == place_of(book, longest.offset)
+            assert found.place == locate(book, longest.offset)
 
 
 def test_pieces_of_one_hash_are_told_apart(monkeypatch):
@@ -131,8 +131,8 @@ def test_place_in_the_bundled_book():
     assert book.split("\n")[place.line - 1].find(passage) >= 0
     assert place.portion == offset / len(book)
     assert place.heading == "Chapter Eleven: Captain Rudd Looks for the Sea"
-    assert place_of(book, 0).heading == "" and place_of(book, 0).line == 1
-    assert place_of(book, len(book)).heading == "Chapter Sixteen: Somebody Home"
+    assert locate(book, 0).heading == "" and locate(book, 0).line == 1
+    assert locate(book, len(book)).heading == "Chapter Sixteen: Somebody Home"
 
 
 @pytest.mark.parametrize(
@@ -141,10 +141,10 @@ def test_place_in_the_bundled_book():
 def test_headings_of_many_books(heading):
     """A short line that stands apart and counts chapters or acts heads what follows."""
     text = "\n\nAnd then it rained for a week.\nPart of it was snow.\n\nThe end"
-    known = place_of(f"Title\n\n{heading}{text}", len(heading) + 60).heading
+    known = locate(f"Title\n\n{heading}{text}", len(heading) + 60).heading
     assert known == " ".join(heading.split())
-    assert place_of(f"Title\n{heading}{text}", len(heading) + 60).heading == ""
-    assert place_of(f"Title\n\n{heading}{'.' * 80}{text}", len(heading) + 140).heading == ""
+    assert locate(f"Title\n{heading}{text}", len(heading) + 60).heading == ""
+    assert locate(f"Title\n\n{heading}{'.' * 80}{text}", len(heading) + 140).heading == ""
 
 
 @pytest.mark.parametrize("piece", [5000, 200, 25, 0])

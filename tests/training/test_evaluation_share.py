@@ -10,11 +10,11 @@ import pytest
 from tuillm import Trainer
 from tuillm.config import build_train
 from tuillm.training.auto_settings import (
-    fewest_measured,
-    fewest_sampled,
-    measured_note,
-    tokens_to_measure,
-    tokens_to_sample,
+    eval_token_count,
+    eval_tokens_note,
+    min_eval_tokens,
+    min_sample_tokens,
+    sample_token_count,
 )
 from tuillm.training.checkpoint import load_checkpoint, save_checkpoint
 from tuillm.training.evaluate import evaluate, spread
@@ -43,16 +43,16 @@ def test_all_evaluations_take_a_twentieth(limits):
         for step in (0.001, 0.1, 30.0):
             for parameters in (50_000, 10**6, 10**8):
                 token = 10.0**exponent
-                measured = tokens_to_measure(config, 4_100_000, parameters, 32, step, token)
+                measured = eval_token_count(config, 4_100_000, parameters, 32, step, token)
                 seconds = min(limits.get("max_steps", math.inf) * step,
                               60 * limits.get("minutes", math.inf))
                 interval = limits.get("eval_interval")
                 times = seconds / step / interval if interval else EVALUATIONS
-                fewest = max(fewest_measured(parameters), 32)
+                fewest = max(min_eval_tokens(parameters), 32)
                 assert measured <= fewest or (
                     measured * token * max(times, 1) <= EVAL_SHARE * seconds)
                 assert measured == 4_100_000 or measured % 32 == 0 < measured
-    assert tokens_to_measure(config, 4000, 50_000, 32, 1e-6, 1.0) == 4000
+    assert eval_token_count(config, 4000, 50_000, 32, 1e-6, 1.0) == 4000
 
 
 def test_a_long_text_is_measured_in_part(long_book):
@@ -61,8 +61,8 @@ def test_a_long_text_is_measured_in_part(long_book):
     metrics = list(trainer.steps())
     assert [m.step for m in metrics if m.val_loss is not None] == [*range(2, 21, 2)]
     tokens, val = trainer.evaluations.tokens, trainer.tokens.val
-    assert tokens <= fewest_measured(trainer.model.parameter_count) < len(val) // 10
-    note = measured_note(tokens, len(val) - 1)
+    assert tokens <= min_eval_tokens(trainer.model.parameter_count) < len(val) // 10
+    note = eval_tokens_note(tokens, len(val) - 1)
     assert note in trainer.notes and f"{tokens:,} of the 59,999 tokens" in note
     starts = spread(len(val) - 1, 32, tokens)
     assert len(starts) * 32 == tokens and starts[-1] > 0.9 * len(val)
@@ -129,14 +129,14 @@ def test_samples_are_a_part_of_the_twentieth():
             interval = limits.get("eval_interval")
             times = max(seconds / step / interval if interval else EVALUATIONS, 1)
             for token in (1e-5, 1e-3, 0.1):
-                sampled = tokens_to_sample(config, 10**6, step, token)
-                measured = tokens_to_measure(config, 4_100_000, 10**6, 64, step, token / 100)
-                assert fewest_sampled(10**6) == 40 <= sampled <= config.sample_tokens == 120
+                sampled = sample_token_count(config, 10**6, step, token)
+                measured = eval_token_count(config, 4_100_000, 10**6, 64, step, token / 100)
+                assert min_sample_tokens(10**6) == 40 <= sampled <= config.sample_tokens == 120
                 assert sampled == 40 or sampled * token * times <= 0.2 * EVAL_SHARE * seconds
                 looked = sampled * token + measured * token / 100
-                assert sampled == 40 or measured <= fewest_measured(10**6) or (
+                assert sampled == 40 or measured <= min_eval_tokens(10**6) or (
                     looked * times <= EVAL_SHARE * seconds)
-    assert fewest_sampled(124 * 10**6) == 8
+    assert min_sample_tokens(124 * 10**6) == 8
 
 
 def test_only_the_last_sample_of_a_short_run_is_whole(long_book, tmp_path):

@@ -13,7 +13,7 @@ from tuillm.store.registry import get_model, list_models
 from tuillm.store.run_folder import get_run, metric_rows, read_rows
 from tuillm.store.workers.launch import resume_run, start_run
 from tuillm.training.checkpoint import load_checkpoint, save_checkpoint
-from tuillm.training.runner import Recorder
+from tuillm.training.runner import Runner
 from tuillm.training.schedule import lr_factor
 
 pytestmark = pytest.mark.slow
@@ -163,7 +163,7 @@ def test_a_finished_run_goes_on(book):
     assert (stopped.state, stopped.extended_steps, stopped.model) == ("stopped", 120, "book")
     assert 40 < stopped.step < 160
     run.control.unlink()  # as whoever resumes a run does
-    Recorder(Trainer.from_config(run.config), run, resume=True).run()
+    Runner(Trainer.from_config(run.config), run, resume=True).run()
     finished = run.status()
     assert (finished.state, finished.step, finished.progress) == ("finished", 160, 1)
     assert finished.extended_steps == 120
@@ -237,7 +237,7 @@ def test_an_extension_of_a_run_that_begins_anew(book):
     with pytest.raises(TuillmError, match="no checkpoint to go on from"):
         resume_run(run, extend=3)
     run.request("extend", 3)
-    Recorder(Trainer.from_config(run.config), run).run()
+    Runner(Trainer.from_config(run.config), run).run()
     finished = run.status()
     assert (finished.state, finished.step, finished.extended_steps) == ("finished", 15, 3)
 

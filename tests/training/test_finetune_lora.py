@@ -16,7 +16,7 @@ from tuillm.store.registry import copy_model, find_model, get_model, remove_mode
 from tuillm.store.run_folder import create_run, get_run, metric_rows
 from tuillm.store.workers.launch import resume_run
 from tuillm.store.workers.processes import this_process
-from tuillm.training.runner import Recorder
+from tuillm.training.runner import Runner
 
 QUICK = dict(init_from="book", lora=True, max_steps=12, sample_tokens=4, dtype="float32",
              eval_interval=4, patience=0, learning_rate=3e-3)
@@ -78,7 +78,7 @@ def test_resumed_is_undisturbed(model, story):  # noqa: F811
     config = build_train(settings, shape_of=shape_of)
     expected = history(m.row() for m in Trainer.from_config(config).steps())
     run = create_run(config, this_process())
-    Recorder(Stopping.from_config(config), run).run()
+    Runner(Stopping.from_config(config), run).run()
     assert (run.status().state, run.status().step) == ("stopped", 1)
     stopped = read_model(run.last)
     assert stopped.config.n_layer == 2  # a model folder like any other
@@ -98,7 +98,7 @@ def test_an_extended_run_goes_on_exactly(model, story):  # noqa: F811
             trainer.extend(8)
         expected.append(metrics.row())
     run = create_run(config, this_process())
-    Recorder(Trainer.from_config(config), run).run()
+    Runner(Trainer.from_config(config), run).run()
     resume_run(run, extend=8)
     assert wait_for_end(run).step == 20
     assert history(metric_rows(run)) == history(expected)

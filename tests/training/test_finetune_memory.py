@@ -15,7 +15,7 @@ from tuillm.store.workers.forecast_process import Forecast
 from tuillm.training.auto_settings import adapter_parameters, disk_needed
 from tuillm.training.forecast.static import look
 from tuillm.training.forecast.warnings import cautions
-from tuillm.training.memory_plan import plan_memory, refuse_hopeless
+from tuillm.training.memory_plan import check_fits, plan_memory
 
 GB = 10**9
 XL = GPTConfig(50257, 1024, 48, 25, 1600)
@@ -39,19 +39,19 @@ def test_a_machine_too_small_is_told_what_to_do():
     """Full fine-tuning of gpt2-xl on 25 GB is refused with both figures, and LoRA offered."""
     config, plan = planned(XL, 22 * GB)
     with pytest.raises(TuillmError) as caught:
-        refuse_hopeless(config, plan, 25 * GB)
+        check_fits(config, plan, 25 * GB)
     words = str(caught.value)
     assert "full fine-tuning of gpt2-xl needs about" in words and "this machine has 25 GB" in words
     assert "use --lora, which needs about" in words and "\n" not in words
     lora_config, lora = planned(XL, 22 * GB, lora=True)
-    refuse_hopeless(lora_config, lora, 16 * GB)
+    check_fits(lora_config, lora, 16 * GB)
     assert plan.needed > 32 * GB and lora.needed == plan.with_lora < 14 * GB
 
 
 def test_where_it_might_just_fit_it_is_a_caution():
     """What is above the free memory but not beyond hope is said before the start, not refused."""
     config, plan = planned(XL, 32 * GB)
-    refuse_hopeless(config, plan, 36 * GB)
+    check_fits(config, plan, 36 * GB)
     seen = Forecast(memory=plan.parts, memory_needed=plan.needed, memory_available=32 * GB,
                     memory_with_lora=plan.with_lora)
     (said,) = cautions(config, seen)
@@ -73,7 +73,7 @@ def test_blocks_are_computed_again_only_where_memory_asks_for_it():
     assert (set_on.recompute, set_on.note) == (True, "")
     assert (set_off.recompute, set_off.note) == (False, "")
     with pytest.raises(TuillmError, match="leave out --no-grad-checkpoint"):
-        refuse_hopeless(config, replace(set_off, with_lora=None), GB)
+        check_fits(config, replace(set_off, with_lora=None), GB)
 
 
 @pytest.mark.parametrize("targets", ["c_attn", "attn.c_proj,c_fc", "all"])

@@ -17,7 +17,7 @@ from tuillm.store.workers.processes import this_process
 from tuillm.text import load_tokenizer
 from tuillm.text.training_text import corpus_of
 from tuillm.training.resume import resume, text_of
-from tuillm.training.runner import Recorder
+from tuillm.training.runner import Runner
 
 QUICK = dict(preset="nano", max_steps=12, sample_tokens=0, dtype="float32", eval_interval=4)
 
@@ -34,7 +34,7 @@ def stopped_run(book, **settings):
         return sample(tokens)
 
     trainer.sample = stop  # the first evaluation, at step 4
-    Recorder(trainer, run).run()
+    Runner(trainer, run).run()
     assert run.status().state == "stopped" and run.status().step == 4
     return run
 
@@ -51,7 +51,7 @@ def go_on(run, *, stop=False, **options):
     begin = trainer.measure_before
     if stop:
         trainer.measure_before = lambda: (run.request("stop"), begin())
-    Recorder(trainer, run, resume=True, **options).run()
+    Runner(trainer, run, resume=True, **options).run()
     return run.status()
 
 

@@ -19,7 +19,7 @@ from tuillm.store.workers.launch import resume_run
 from tuillm.store.workers.processes import this_process
 from tuillm.text import load_tokenizer, make_tokenizer
 from tuillm.training.evaluate import evaluate
-from tuillm.training.runner import Recorder
+from tuillm.training.runner import Runner
 
 pytestmark = pytest.mark.slow
 
@@ -146,7 +146,7 @@ def test_resumed_is_undisturbed(model, story):
     config = build_train(settings, shape_of=shape_of)
     expected = history(m.row() for m in Trainer.from_config(config).steps())
     run = create_run(config, this_process())
-    Recorder(Stopping.from_config(config), run).run()
+    Runner(Stopping.from_config(config), run).run()
     assert (run.status().state, run.status().step) == ("stopped", 1)
     remove_model("book")
     resume_run(run)
@@ -231,7 +231,7 @@ def test_a_model_that_has_gone_when_the_worker_looks(model, story):
     run = create_run(config, this_process())
     shutil.rmtree(find_model("book").path)
     with pytest.raises(TuillmError, match="no model named 'book'"):
-        Recorder(Trainer.from_config(config), run).run()
+        Runner(Trainer.from_config(config), run).run()
     status = run.status()
     assert status.state == "failed" and "no model named 'book'" in status.error
     assert list_models() == []

@@ -15,7 +15,7 @@ from tuillm.chat.terminal.screen import Screen, Streamed
 from tuillm.chat.terminal.status_line import Facts
 from tuillm.config import SamplingConfig, build_sampling
 from tuillm.errors import TuillmError, printable
-from tuillm.store.chat_template import Mode, mode_of
+from tuillm.store.chat_template import ChatMode, mode_of
 from tuillm.store.registry import Model
 from tuillm.store.sessions import SessionHead, save_session
 from tuillm.store.usage import using
@@ -45,7 +45,7 @@ class Chat:
         self.listed: list[SessionHead] = []  # by /sessions, and not shown yet
         self._told_of: Sampler | None = None  # how precisely it computes
         self.model = model
-        self.mode: Mode = mode_of(model.card)
+        self.mode: ChatMode = mode_of(model.card)
         self.loader = Loader(model, device, dtype)
         self._mark_use()
 
@@ -143,7 +143,7 @@ class Chat:
         if self._session is not None:
             self._session.config = config
 
-    def set_mode(self, mode: Mode) -> None:
+    def set_mode(self, mode: ChatMode) -> None:
         """Take turns, or go on with one text."""
         self.mode = mode
         if self._session is not None:

@@ -116,7 +116,7 @@ def _as_turn(model: "Model", message: str, config: SamplingConfig) -> tuple[str,
     mode = mode_of(model.card)
     if not (message and mode.turns):
         return message, config
-    prompt, stops = mode.put(message, True), dict.fromkeys(config.stop + mode.stop)
+    prompt, stops = mode.apply(message, True), dict.fromkeys(config.stop + mode.stop)
     # a word of the template is whole: only what the person wrote last may be finished
     heal = config.heal and prompt.endswith((message, " "))
     return prompt, config.model_copy(update={"stop": tuple(stops), "heal": heal})

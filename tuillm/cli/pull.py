@@ -78,7 +78,7 @@ def fetch_model(
 
     again = f"tuillm pull {source}" + (f" --name {name}" if name != source.name else "")
     again += " --replace" if replace else ""
-    view: View = Bar(name) if sys.stdout.isatty() else PlainLines()
+    view: ProgressView = Bar(name) if sys.stdout.isatty() else PlainProgress()
     try:
         with closing(view):
             model = pull(source, name, replace=replace, report=view.show, accept=_tokenizer_kind)
@@ -187,7 +187,7 @@ def _list(as_json: bool) -> None:
             say(f"{pull.name}: {error}")
 
 
-class View(Protocol):
+class ProgressView(Protocol):
     """Something that shows a pull."""
 
     def show(self, status: "PullStatus") -> None: ...
@@ -195,7 +195,7 @@ class View(Protocol):
     def close(self) -> None: ...
 
 
-class PlainLines:
+class PlainProgress:
     """A line at the start, one every tenth of the way, one for each wait; for pipes and logs."""
 
     def __init__(self) -> None:

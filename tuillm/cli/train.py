@@ -69,10 +69,10 @@ def start(
 
 def check(config: TrainConfig, *, replace: bool) -> None:
     """Refuse what cannot work before anything is started: the text, the name, the disk."""
-    from tuillm.store.workers.launch import refuse_to_start
+    from tuillm.store.workers.launch import validate_start
     from tuillm.text.sources import read_corpus
 
-    refuse_to_start(config, replace=replace)
+    validate_start(config, replace=replace)
     _fetch_addresses(config)
     read_corpus(config.corpus, config.encoding, as_text=config.as_text)
     if config.init_from is not None:

@@ -25,7 +25,7 @@ _POLL = 0.1
 _GRACE = 1.0
 
 
-class View(Protocol):
+class RunView(Protocol):
     """Something that shows a run: told of news, then of the end."""
 
     def news(self, status: Status, rows: list[dict[str, Any]], samples: list[str]) -> None: ...
@@ -40,7 +40,7 @@ def watch(run: Run, *, json_lines: bool = False) -> str | None:
 
     Raises TuillmError when the run failed or its process died.
     """
-    view: View
+    view: RunView
     if json_lines:
         view = JsonLines(run)
     elif sys.stdout.isatty():
@@ -48,7 +48,7 @@ def watch(run: Run, *, json_lines: bool = False) -> str | None:
 
         view = LiveView(run)
     else:
-        view = PlainLines(run)
+        view = PlainRunView(run)
     try:
         with closing(view), _presses() as presses:
             status = _follow(run, view, presses)
@@ -65,7 +65,7 @@ def _going_on(run: Run) -> str:
     return f"{run.id} goes on in the background; watch it: tuillm runs attach {run.id}"
 
 
-def _follow(run: Run, view: View, presses: list[float]) -> Status | None:
+def _follow(run: Run, view: RunView, presses: list[float]) -> Status | None:
     """Poll the folder until the run ends; return its last status, or None when left alone."""
     metrics_at = samples_at = 0
     stopping = False
@@ -131,7 +131,7 @@ def _tell_end(run: Run, status: Status, quiet: bool) -> str | None:
     return status.model
 
 
-class PlainLines:
+class PlainRunView:
     """A line at the start, one every few seconds and at each evaluation; for pipes and logs."""
 
     def __init__(self, run: Run) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from tuillm.errors import TuillmError
 from tuillm.formats.bounded_read import INDEX_BYTES
 from tuillm.model import GPT, read_config
-from tuillm.model.hf_folder import build_model
+from tuillm.model.hf_folder import model_from_tensors
 from tuillm.model.mmap_safetensors import map_tensors
 from tuillm.model.torch_files import Pickled
 from tuillm.store.files import read_json
@@ -30,7 +30,7 @@ def read_folder_model(folder: Path, weights: Path | None = None) -> GPT:
     tensors: dict[str, Tensor] = {}
     for place in places:
         tensors |= map_tensors(place) if place.suffix == ".safetensors" else _pickled(place)
-    return build_model(config, tensors, f"{places[0]} does not fit its config.json", strict=True)
+    return model_from_tensors(config, tensors, f"{places[0]} does not fit its config.json", strict=True)
 
 
 def _pickled(place: Path) -> dict[str, Tensor]:

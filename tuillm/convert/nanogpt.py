@@ -14,7 +14,7 @@ from tuillm.config.gpt_config import GPTConfig
 from tuillm.config.hf_config import gpt2_shape
 from tuillm.errors import TuillmError
 from tuillm.model.gpt import GPT
-from tuillm.model.hf_folder import build_model
+from tuillm.model.hf_folder import model_from_tensors
 from tuillm.model.torch_files import Pickled
 
 _COMPILED = "_orig_mod."
@@ -43,7 +43,7 @@ class Checkpoint:
         for name in ("transformer.wte.weight", "lm_head.weight"):
             if name in tensors and tensors[name].shape[:1] == (self.config.vocab_size,):
                 tensors[name] = tensors[name][:n_vocab]
-        return build_model(replace(self.config, vocab_size=n_vocab), tensors,
+        return model_from_tensors(replace(self.config, vocab_size=n_vocab), tensors,
                            f"{self.path} does not fit its model_args", turned=False,
                            strict=True)
 

@@ -81,7 +81,7 @@ class Dashboard(App[None]):
         self.models: list[Model] = []
         self.runs: list[RunEntry] = []
         self.pulls: list[PullStatus] = []
-        self.looked = False
+        self.has_snapshot = False
         self.models_changed: Signal[None] = Signal(self, "models changed")
         self.runs_changed: Signal[None] = Signal(self, "runs changed")
         self.pulls_changed: Signal[None] = Signal(self, "pulls changed")
@@ -118,18 +118,18 @@ class Dashboard(App[None]):
 
     # what the screens use
 
-    def look(self) -> None:
+    def refresh_snapshot(self) -> None:
         """Look at the disk in a thread; the signals tell what changed."""
         if not self._looking:
             self._looking = True
             self.run_worker(self._look, thread=True, group="look", exit_on_error=False)
 
-    def told(self, error: TuillmError) -> None:
+    def show_error(self, error: TuillmError) -> None:
         """Say what went wrong, in a toast."""
         self.clear_notifications()  # what was wrong before is of no interest any more
         self.notify(str(error), severity="error", timeout=8)
 
-    def attempt(
+    def run_in_thread(
         self, action: Callable[[], object], said: str = "",
         then: Callable[[], None] = lambda: None,
     ) -> None:
@@ -143,16 +143,16 @@ class Dashboard(App[None]):
             try:
                 result = action()
             except TuillmError as error:
-                self.call_from_thread(self.told, error)
+                self.call_from_thread(self.show_error, error)
                 return
             except Exception as error:  # a thread's mistake would go by without a word
-                self.call_from_thread(self.told, TuillmError(write_failure(error)))
+                self.call_from_thread(self.show_error, TuillmError(write_failure(error)))
                 return
             words = result if isinstance(result, str) else said
             if words:
                 self.call_from_thread(self.notify, words)
             self.call_from_thread(then)
-            self.call_from_thread(self.look)
+            self.call_from_thread(self.refresh_snapshot)
 
         self.run_worker(work, thread=True, group="attempts", exit_on_error=False)
 
@@ -165,12 +165,12 @@ class Dashboard(App[None]):
         then: Callable[[], None] = lambda: None,
     ) -> None:
         """Start a run, do `then`, and go to see the run; an error is told in a toast."""
-        from tuillm.store.workers.launch import refuse_to_start, start_run
+        from tuillm.store.workers.launch import start_run, validate_start
 
         started: list[Run] = []
 
         def begin() -> str:
-            refuse_to_start(config, replace=replace)
+            validate_start(config, replace=replace)
             started.append(start_run(config, replace=replace))
             return f"run {started[0].id} has started; it goes on without the dashboard"
 
@@ -178,7 +178,7 @@ class Dashboard(App[None]):
             then()
             self.open_run(started[0].id)
 
-        self.attempt(begin, then=see)
+        self.run_in_thread(begin, then=see)
 
     def open_run(self, run_id: str) -> None:
         """Go to the live view of a run."""
@@ -194,7 +194,7 @@ class Dashboard(App[None]):
         try:
             screen = RunScreen(run_id)
         except TuillmError as gone:  # somebody deleted it since the last look
-            self.told(gone)
+            self.show_error(gone)
             return
         while isinstance(self.screen, RunScreen):
             self.pop_screen()
@@ -261,7 +261,7 @@ class Dashboard(App[None]):
         try:
             choose_theme(name)
         except TuillmError as error:
-            self.told(error)
+            self.show_error(error)
 
     @property
     def our_themes(self) -> list[Theme]:
@@ -280,8 +280,8 @@ class Dashboard(App[None]):
         """What the first frame can do without: the disk, the other themes, a person's keys."""
         from textual.theme import Theme as TextualTheme
 
-        self.look()
-        self.set_interval(_LOOK_EVERY, self.look)
+        self.refresh_snapshot()
+        self.set_interval(_LOOK_EVERY, self.refresh_snapshot)
         self.set_interval(_AGE_EVERY, self._tell)
         themes, errors = list_themes()
         for theme in themes:
@@ -307,13 +307,13 @@ class Dashboard(App[None]):
             models, runs = (snapshot.refresh() for snapshot in self._snapshots[:2])
         finally:
             self._looking = False
-        changed = models or runs or pulls or not self.looked
+        changed = models or runs or pulls or not self.has_snapshot
         if changed and not get_current_worker().is_cancelled:
-            self.call_from_thread(self._saw, models, runs, pulls)
+            self.call_from_thread(self._apply_snapshot, models, runs, pulls)
 
-    def _saw(self, models: bool, runs: bool, pulls: bool) -> None:
+    def _apply_snapshot(self, models: bool, runs: bool, pulls: bool) -> None:
         assert self._snapshots is not None
-        first, self.looked = not self.looked, True
+        first, self.has_snapshot = not self.has_snapshot, True
         if models or first:
             self.models = self._snapshots[0].models
             self.models_changed.publish(None)
@@ -325,7 +325,7 @@ class Dashboard(App[None]):
             self.pulls_changed.publish(None)
             for heard in news(before, self.pulls, {model.name for model in self.models}):
                 if isinstance(heard, TuillmError):
-                    self.told(heard)
+                    self.show_error(heard)
                 else:
                     self.notify(heard)
 

@@ -1,6 +1,6 @@
 """The metrics of one run in numpy columns, followed while `metrics.jsonl` grows.
 
-    feed = Feed(run.metrics)            # where the reading stands
+    feed = MetricsReader(run.metrics)            # where the reading stands
     batch = feed.next()                 # in a thread: some whole lines, parsed
     history.add(batch)                  # on the event loop: cheap
 
@@ -61,7 +61,7 @@ class Evaluations:
     epoch: Array
 
 
-class Feed:
+class MetricsReader:
     """Where the reading of one metrics file stands. One reading at a time, in any thread."""
 
     def __init__(self, path: Path, limit: int = 1 << 20) -> None:

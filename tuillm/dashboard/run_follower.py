@@ -10,7 +10,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.worker import get_current_worker
 
-from tuillm.dashboard.metrics_history import Batch, Feed, History
+from tuillm.dashboard.metrics_history import Batch, History, MetricsReader
 from tuillm.errors import TuillmError
 from tuillm.store.jsonl import read_rows
 from tuillm.store.run_folder import Run
@@ -32,7 +32,7 @@ class Follower:
     ) -> None:
         self.history = History()
         self._screen, self._run, self._on_news = screen, run, on_news
-        self._feed = Feed(run.metrics)
+        self._reader = MetricsReader(run.metrics)
         self._metrics_only = metrics_only
         self._samples_at = 0
         self._log_at: int | None = None
@@ -64,7 +64,7 @@ class Follower:
         worker, app = get_current_worker(), self._screen.app
         try:
             while not worker.is_cancelled:
-                batch = self._feed.next()
+                batch = self._reader.next()
                 app.call_from_thread(self._take, batch)
                 if not batch.more:
                     break
@@ -78,7 +78,7 @@ class Follower:
         if self._reading:
             return
         try:
-            batch = self._feed.next()
+            batch = self._reader.next()
         except TuillmError:
             return
         if batch.more:

@@ -52,7 +52,7 @@ class Token:
 
 
 @dataclass(frozen=True)
-class Beginning:
+class ReplyState:
     """How a reply goes on that was begun before, or begins with a given token; see `go_on`.
 
     `text` has been fed the tokens there are: `index` of them, for which `seed` gave `drawn`
@@ -190,13 +190,13 @@ class Sampler(metaclass=Answering):
             for row in range(0, num_samples, at_once):
                 seeds = range(first + row, first + min(row + at_once, num_samples))
                 replies = [
-                    _Reply(self.tokenizer, Beginning(TextStream(self.tokenizer, config.stop), seed))
+                    _Reply(self.tokenizer, ReplyState(TextStream(self.tokenizer, config.stop), seed))
                     for seed in seeds]
                 yield from self._stream(ask, replies, n_keep, read, row)
 
         return all_replies()
 
-    def go_on(self, ids: list[int], settings: Settings, beginning: Beginning) -> Iterator[Token]:
+    def go_on(self, ids: list[int], settings: Settings, beginning: ReplyState) -> Iterator[Token]:
         """Yield the tokens that continue these very ids as one reply that has a beginning.
 
         `settings` is asked before each token, as in `stream`; what is fixed stands in `beginning`.
@@ -214,7 +214,7 @@ class Sampler(metaclass=Answering):
     def heal(self, ids: list[int], since: int, n_keep: int = 0) -> tuple[Reading, Tensor]:
         """Read ids that fit the context, with the last word of ids[since:] as it was learned.
 
-        Returns the reading and the logits [1, V] behind its ids, for a `Beginning`.
+        Returns the reading and the logits [1, V] behind its ids, for a `ReplyState`.
         """
         return read_prompt(self.context, self.tokenizer, ids, n_keep, since)[:2]
 
@@ -276,7 +276,7 @@ class Sampler(metaclass=Answering):
 class _Reply:
     """The state of one reply while it grows."""
 
-    def __init__(self, tokenizer: Tokenizer, beginning: Beginning) -> None:
+    def __init__(self, tokenizer: Tokenizer, beginning: ReplyState) -> None:
         self._text = beginning.text
         self._index = beginning.index
         self._ends = tokenizer.ends

@@ -60,7 +60,7 @@ class _HeadLoss(torch.autograd.Function):
         scale = grads[0] / len(x)
         if not ctx.trained:
             return kept * scale, None, None, None, None
-        weight = ctx.head.learn(kept, x * scale)
+        weight = ctx.head.accumulate_grad(kept, x * scale)
         inner = ctx.head.product_back(kept) * scale if ctx.needs_input_grad[0] else None
         return inner, weight, None, None, None
 

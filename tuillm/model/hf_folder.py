@@ -63,14 +63,14 @@ def read_model(folder: Path, dropout: float = 0.0, *, head_apart: bool = False) 
     a damaged folder.
     """
     config, path = read_config(folder), folder / "model.safetensors"
-    model = build_model(replace(config, dropout=dropout), map_tensors(path),
+    model = model_from_tensors(replace(config, dropout=dropout), map_tensors(path),
                         f"{path} does not fit its config.json")
     if config.tie_weights and head_apart:
         model.lm_head.weight = nn.Parameter(_map_head(path), requires_grad=False)
     return model
 
 
-def build_model(
+def model_from_tensors(
     config: GPTConfig, tensors: dict[str, Tensor], misfit: str, *, turned: bool = True,
     strict: bool = False,
 ) -> GPT:

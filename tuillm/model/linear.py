@@ -2,10 +2,10 @@
 
 A weight that learns is kept in float32. PyTorch's autocast turns it into bfloat16 in each forward
 pass, and its gradient back into float32 before that is added to what was zeroed: for GPT-2's shape
-as much traffic through memory as the products themselves. With a `mirror` the weight is turned
+as much traffic through memory as the products themselves. With a `bf16_shadow` a weight is turned
 once a step, and its gradient is written once, where the optimizer looks for it.
 
-Knows tensors; who makes the mirrors (training's optimizer) is not known here.
+Knows tensors; who makes the shadows (training's optimizer) is not known here.
 """
 
 from typing import Any
@@ -21,11 +21,11 @@ class Linear(nn.Linear):
     Memory that nobody has written to costs nothing, so a model that is about to be read from a
     file takes no time to make. (PyTorch's meta device would cost most of a second of imports.)
 
-    `mirror` is the weight in bfloat16, or None; where there is one, `weight.grad` is written by
-    the backward pass itself: replaced where it is `stale`, else added to.
+    `bf16_shadow` is the weight in bfloat16, or None; where there is one, `weight.grad` is written
+    by the backward pass itself: replaced where it is `stale`, else added to.
     """
 
-    mirror: Tensor | None = None
+    bf16_shadow: Tensor | None = None
     stale = False
 
     def reset_parameters(self) -> None:
@@ -33,10 +33,10 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..., in] -> [..., out], in autocast's precision where that is on."""
-        if self.mirror is None or not torch.is_autocast_enabled(x.device.type):
+        if self.bf16_shadow is None or not torch.is_autocast_enabled(x.device.type):
             return super().forward(x)
-        flat = x.to(self.mirror.dtype).flatten(0, -2)
-        y: Tensor = _Mirrored.apply(flat, self.weight, self.bias, self)
+        flat = x.to(self.bf16_shadow.dtype).flatten(0, -2)
+        y: Tensor = _ShadowedLinear.apply(flat, self.weight, self.bias, self)
         return y.view(*x.shape[:-1], -1)
 
     def product(self, x: Tensor) -> Tensor:
@@ -48,13 +48,13 @@ class Linear(nn.Linear):
         """The gradient of x [N, in] from that of the product, [N, out]."""
         return grad @ self._weight_for(grad)
 
-    def learn(self, grad: Tensor, x: Tensor) -> Tensor | None:
+    def accumulate_grad(self, grad: Tensor, x: Tensor) -> Tensor | None:
         """Give the weight its gradient from those of the product [N, out] and its input [N, in].
 
         Returns it for autograd to add, or None where it has been written already.
         """
         found = grad.t() @ x
-        if self.mirror is None:
+        if self.bf16_shadow is None:
             return found
         assert self.weight.grad is not None
         if self.stale:
@@ -65,15 +65,15 @@ class Linear(nn.Linear):
         return None
 
     def _weight_for(self, x: Tensor) -> Tensor:
-        if self.mirror is not None and x.dtype == self.mirror.dtype:
-            return self.mirror
+        if self.bf16_shadow is not None and x.dtype == self.bf16_shadow.dtype:
+            return self.bf16_shadow
         return self.weight.to(x.dtype)
 
 
 class Embedding(nn.Embedding):
     """A table of vectors that begins undefined, like Linear.
 
-    `head` holds the layer whose weight this table is too, where that layer has a mirror: the
+    `head` holds the layer whose weight this table is too, where that layer has a shadow: the
     gradients of the rows looked up are then added to what it wrote.
     """
 
@@ -90,8 +90,8 @@ class Embedding(nn.Embedding):
         return found
 
 
-class _Mirrored(torch.autograd.Function):
-    """A product with a mirrored weight."""
+class _ShadowedLinear(torch.autograd.Function):
+    """A product with a weight that has a bfloat16 shadow."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, layer: Linear) -> Tensor:
@@ -103,13 +103,13 @@ class _Mirrored(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (x,), layer = ctx.saved_tensors, ctx.layer
         grad = grads[0].contiguous()
-        layer.learn(grad, x)
+        layer.accumulate_grad(grad, x)
         bias = grad.sum(0, dtype=torch.float32) if ctx.needs_input_grad[2] else None
         return layer.product_back(grad) if ctx.needs_input_grad[0] else None, None, bias, None
 
 
 class _LookUp(torch.autograd.Function):
-    """Rows of a table that is also the weight of a mirrored head."""
+    """Rows of a table that is also the weight of a head with a bfloat16 shadow."""
 
     @staticmethod
     def forward(ctx: Any, idx: Tensor, weight: Tensor, head: Linear) -> Tensor:

@@ -42,21 +42,21 @@ def add_lora(
                 continue
             whole = f"{path}.{name}"
             if any(whole.endswith("." + target) for target in targets):
-                setattr(module, name, Adapted.beside(layer, rank, alpha, generator))
+                setattr(module, name, LoRALinear.beside(layer, rank, alpha, generator))
             else:
-                setattr(module, name, Frozen.of(layer))
+                setattr(module, name, FrozenLinear.of(layer))
 
 
-def ready(model: GPT, dtype: torch.dtype) -> None:
+def pack_frozen(model: GPT, dtype: torch.dtype) -> None:
     """Pack the frozen weights of a model with adapters for training in `dtype`, where it pays."""
     for layer in model.modules():
-        if isinstance(layer, Frozen):
+        if isinstance(layer, FrozenLinear):
             layer.pack(dtype)
 
 
-def adapted(model: GPT) -> dict[str, "Adapted"]:
+def adapted(model: GPT) -> dict[str, "LoRALinear"]:
     """Return the layers of a model that have adapters, by name; none for other models."""
-    return {name: layer for name, layer in model.named_modules() if isinstance(layer, Adapted)}
+    return {name: layer for name, layer in model.named_modules() if isinstance(layer, LoRALinear)}
 
 
 def merged_state(model: GPT) -> dict[str, Tensor]:
@@ -113,7 +113,7 @@ def write_adapter(model: GPT, folder: Path, base: str) -> None:
     save_tensors(tensors, folder / "adapter_model.safetensors", {"format": "pt"})
 
 
-class Frozen(Linear):
+class FrozenLinear(Linear):
     """A linear layer that does not learn, and lets gradients pass."""
 
     # the weight packed for the forward pass, and turned for the backward pass
@@ -158,7 +158,7 @@ class Frozen(Linear):
         return super().product_back(grad)
 
 
-class Adapted(Frozen):
+class LoRALinear(FrozenLinear):
     """A frozen layer with an adapter beside it, which learns."""
 
     alpha: float
@@ -196,7 +196,7 @@ class _Frozen(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, a: Tensor | None, b: Tensor | None, layer: Frozen
+        ctx: Any, x: Tensor, a: Tensor | None, b: Tensor | None, layer: FrozenLinear
     ) -> Tensor:
         y, ctx.layer = layer.product(x), layer
         if a is None or b is None:

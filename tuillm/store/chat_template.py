@@ -14,7 +14,7 @@ QUESTION, ANSWER = "{question}", "{answer}"
 
 
 @dataclass(frozen=True)
-class Mode:
+class ChatMode:
     """A way of talking: `completion` goes on with one growing text, `chat` takes turns.
 
     Replies end before one of the texts in `stop`.
@@ -29,26 +29,26 @@ class Mode:
         """Whether person and model take turns."""
         return self.name == "chat"
 
-    def put(self, text: str, fresh_line: bool) -> str:
+    def apply(self, text: str, fresh_line: bool) -> str:
         """Return what a person's text becomes in the transcript, on a line of its own."""
         turn = self.template.partition(ANSWER)[0].replace(QUESTION, text)
         return turn if fresh_line else "\n" + turn
 
 
-COMPLETION = Mode("completion")
+COMPLETION = ChatMode("completion")
 # what any model can make something of; no blank at the end, where words begin with theirs
-TRANSCRIPT = Mode("chat", f"You: {QUESTION}\nModel:", ("\nYou:",))
+TRANSCRIPT = ChatMode("chat", f"You: {QUESTION}\nModel:", ("\nYou:",))
 
 
-def mode_of(card: ModelCard) -> Mode:
+def mode_of(card: ModelCard) -> ChatMode:
     """Return the mode a model was made for: completion, or turns by the template of its card."""
     template = card.template or ""
     if QUESTION in template:
-        return Mode("chat", template, card.stop or _stops(template))
+        return ChatMode("chat", template, card.stop or _stops(template))
     return TRANSCRIPT if card.mode == "qa" else COMPLETION
 
 
-def choose_mode(name: str, card: ModelCard) -> Mode:
+def choose_mode(name: str, card: ModelCard) -> ChatMode:
     """Return the mode of this name for a model; raises UsageError for another name."""
     if name in ("completion", "continue"):
         return COMPLETION

@@ -126,7 +126,7 @@ def list_models() -> list[Model]:
     if not models_dir().is_dir():
         return []
     names = (entry.name for entry in models_dir().iterdir() if entry.is_dir())
-    return [read_model(models_dir() / name) for name in sorted(names) if not name.startswith(".")]
+    return [read_model_entry(models_dir() / name) for name in sorted(names) if not name.startswith(".")]
 
 
 def get_model(name: str) -> Model:
@@ -135,7 +135,7 @@ def get_model(name: str) -> Model:
     plausible = bool(name) and name == path.name and not name.startswith(".")
     if not plausible or not (os.path.isdir(path) or _put_back(path)):
         raise TuillmError(f"no model named {brief(name)}", _where_to_look(name))
-    return read_model(path)
+    return read_model_entry(path)
 
 
 def find_model(name_or_path: str | os.PathLike[str]) -> Model:
@@ -150,7 +150,7 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Model:
     # a name that is too long for any file is still looked for, and missed, in the registry
     folder = None if registered or (named and path_problem(text)) else user_path(text)
     if folder and os.path.isfile(folder / "config.json"):
-        model = read_model(folder.absolute())
+        model = read_model_entry(folder.absolute())
     elif folder and not named and os.path.isdir(folder):
         raise TuillmError(f"the folder {text} holds no model", "a model folder has a config.json")
     else:
@@ -179,7 +179,7 @@ def shape_of(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
     }
 
 
-def read_model(path: Path) -> Model:
+def read_model_entry(path: Path) -> Model:
     """Return what a model folder says of itself; what is wrong with it stands in `problem`."""
     problem, config, card = "", {}, ModelCard()
     try:

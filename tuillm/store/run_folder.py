@@ -51,7 +51,7 @@ Request = Literal["pause", "resume", "stop", "eval", "sample", "extend"]
 
 
 @dataclass(frozen=True)
-class Asked:
+class ControlRequest:
     """One line of `control`: a request, and for `extend` the number of steps."""
 
     request: Request
@@ -246,7 +246,7 @@ def active_run_for(name: str) -> Run | None:
     return None
 
 
-def requests(run: Run, offset: int) -> tuple[list[Asked], int]:
+def requests(run: Run, offset: int) -> tuple[list[ControlRequest], int]:
     """Return what `control` asks for from byte `offset` on, and the new offset.
 
     Lines that ask for nothing there is are passed over.
@@ -283,14 +283,14 @@ def metric_rows(run: Run) -> Iterator[dict[str, Any]]:
     return latest_steps(read_metrics(run.metrics)[0])
 
 
-def _asked(row: dict[str, Any]) -> Asked | None:
+def _asked(row: dict[str, Any]) -> ControlRequest | None:
     request: Any = row.get("request")
     steps = row.get("steps")
     if request not in get_args(Request):
         return None
     if request != "extend":
-        return Asked(request)
-    return Asked(request, steps) if _is_extension(steps) else None
+        return ControlRequest(request)
+    return ControlRequest(request, steps) if _is_extension(steps) else None
 
 
 def _is_extension(steps: Any) -> TypeGuard[int]:

@@ -12,7 +12,7 @@ from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError
 from tuillm.store.hub.pull_folder import PullStatus, list_pulls
 from tuillm.store.paths import models_dir, runs_dir
-from tuillm.store.registry import CARD, WEIGHTS, Model, read_model
+from tuillm.store.registry import CARD, WEIGHTS, Model, read_model_entry
 from tuillm.store.run_folder import Run
 from tuillm.store.run_status import ACTIVE, Status
 
@@ -47,7 +47,7 @@ class ModelsSnapshot:
             path = models_dir() / name
             stamp = _stamp(path, path / CARD, path / "config.json", path / WEIGHTS)
             known = self._read.get(name)
-            now[name] = known if known and known[0] == stamp else (stamp, read_model(path))
+            now[name] = known if known and known[0] == stamp else (stamp, read_model_entry(path))
         changed = {name: stamp for name, (stamp, _) in now.items()} != {
             name: stamp for name, (stamp, _) in self._read.items()}
         self._read = now

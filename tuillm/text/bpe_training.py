@@ -1,7 +1,8 @@
 """Learns the pieces of a byte-level BPE vocabulary from a text; can be ended at any time.
 
 A long text is learned from in a process of its own, `python -P -m tuillm.text.bpe_training
-ENTRIES`: the library cannot be interrupted, a process can. Knows characters and merges; knows no ids of others.
+ENTRIES`: the library cannot be interrupted, a process can. Knows characters and merges; knows no
+ids of others.
 """
 
 import json

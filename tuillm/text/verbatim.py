@@ -42,7 +42,7 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """Where a character of a book stands: its line, from 1, and how far into the book, 0 to 1.
 
     `heading` is the last line up to it that looks like a chapter's, or "" in books without.
@@ -66,7 +66,7 @@ class Verbatim:
     share: float
     longest: Span | None
     passage: str
-    place: Place | None
+    place: Location | None
 
 
 def find_verbatim(reply: str, book: str, *, shortest: int = SHORTEST) -> Verbatim:
@@ -90,16 +90,16 @@ def find_verbatim(reply: str, book: str, *, shortest: int = SHORTEST) -> Verbati
     if longest is None:
         return Verbatim((), share, None, "", None)
     passage = reply[longest.start : longest.end]
-    return Verbatim(tuple(spans), share, longest, passage, place_of(book, longest.offset))
+    return Verbatim(tuple(spans), share, longest, passage, locate(book, longest.offset))
 
 
-def place_of(book: str, offset: int) -> Place:
+def locate(book: str, offset: int) -> Location:
     """Return where character `offset` of a book stands."""
     line = book.count("\n", 0, offset) + 1
     end = book.find("\n", offset)
     lines = book[: end if end >= 0 else len(book)].split("\n")
     headings = (lines[number] for number in range(line - 1, -1, -1) if _is_heading(lines, number))
-    return Place(offset, line, offset / max(len(book), 1), " ".join(next(headings, "").split()))
+    return Location(offset, line, offset / max(len(book), 1), " ".join(next(headings, "").split()))
 
 
 class _Plain:

@@ -51,17 +51,17 @@ def windows_at_once(window: int, vocab_size: int) -> int:
     return max(1, _LOGITS_AT_ONCE // (window * vocab_size))
 
 
-def fewest_measured(parameters: int) -> int:
+def min_eval_tokens(parameters: int) -> int:
     """The tokens that an evaluation may look at whatever its share: a tenth of a second's work."""
     return min(_MOST_ANYWAY, _ANYWAY // max(parameters, 1))
 
 
-def fewest_sampled(parameters: int) -> int:
+def min_sample_tokens(parameters: int) -> int:
     """The tokens that a sample has whatever its share: well under a tenth of a second's work."""
     return min(max(_LEAST_SAMPLE, _ANYWAY // (4 * max(parameters, 1))), _MOST_SAMPLE)
 
 
-def tokens_to_measure(
+def eval_token_count(
     config: TrainConfig, held_out: int, parameters: int, window: int, step: float, token: float
 ) -> int:
     """How many of the `held_out` tokens each evaluation looks at, in whole windows.
@@ -74,19 +74,19 @@ def tokens_to_measure(
     share = 1 - _SAMPLES if config.sample_tokens else 1
     affordable = share * _seconds_each(config, step) / token
     measured = held_out
-    while measured > max(affordable, fewest_measured(parameters), window):
+    while measured > max(affordable, min_eval_tokens(parameters), window):
         measured //= 2
     return held_out if measured == held_out else max(measured // window, 1) * window
 
 
-def tokens_to_sample(config: TrainConfig, parameters: int, step: float, token: float) -> int:
+def sample_token_count(config: TrainConfig, parameters: int, step: float, token: float) -> int:
     """How many tokens the sample at each evaluation has, but for the last, which has them all.
 
     `sample_tokens`, or fewer where samples would take more than their part of EVAL_SHARE. `step`
     is the seconds of a step (0 where only the clock counts), `token` those of a sampled token.
     """
     affordable = int(_SAMPLES * _seconds_each(config, step) / token)
-    return min(config.sample_tokens, max(affordable, fewest_sampled(parameters)))
+    return min(config.sample_tokens, max(affordable, min_sample_tokens(parameters)))
 
 
 def _seconds_each(config: TrainConfig, step: float) -> float:
@@ -98,7 +98,7 @@ def _seconds_each(config: TrainConfig, step: float) -> float:
     return _CAREFUL * EVAL_SHARE * seconds / max(times, 1)
 
 
-def measured_note(measured: int, held_out: int) -> str:
+def eval_tokens_note(measured: int, held_out: int) -> str:
     """Says that only a part of the held-out text is looked at, or is ""."""
     if measured >= held_out:
         return ""

@@ -15,10 +15,10 @@ import torch
 
 from tuillm.config import TrainConfig
 from tuillm.training.auto_settings import (
-    fewest_measured,
-    fewest_sampled,
-    tokens_to_measure,
-    tokens_to_sample,
+    eval_token_count,
+    min_eval_tokens,
+    min_sample_tokens,
+    sample_token_count,
     windows_at_once,
 )
 from tuillm.training.evaluate import Evaluation, evaluate
@@ -68,14 +68,14 @@ class Evaluations:
         return gained
 
     @property
-    def tired(self) -> bool:
+    def patience_exhausted(self) -> bool:
         """Whether patience has run out."""
         return 0 < self._config.patience <= self._without_gain
 
     def extend(self, progress: float) -> None:
         """Count anew from `progress` on, of a run that has become longer."""
         self._tenths = int(progress * EVALUATIONS)
-        if self.tired:
+        if self.patience_exhausted:
             self._without_gain = 0
 
     def change_text(self) -> None:
@@ -100,7 +100,7 @@ class Evaluations:
         self.sample_tokens = numbers.get("eval_sample_tokens")
 
 
-def choose_tokens(trainer: "Trainer") -> tuple[int, int]:
+def choose_eval_tokens(trainer: "Trainer") -> tuple[int, int]:
     """Return how many tokens of its held-out text a run evaluates on, and how many it samples.
 
     Takes a second at most. Nothing is measured where both are few, and the run goes on as if
@@ -108,16 +108,16 @@ def choose_tokens(trainer: "Trainer") -> tuple[int, int]:
     """
     config, parameters = trainer.config, trainer.model.parameter_count
     held_out, wanted = len(trainer.tokens.val) - 1, config.sample_tokens
-    long_text, long_samples = held_out > fewest_measured(parameters), (
-        wanted > fewest_sampled(parameters))
+    long_text, long_samples = held_out > min_eval_tokens(parameters), (
+        wanted > min_sample_tokens(parameters))
     if not (long_text or long_samples):
         return held_out, wanted
     step = _step_seconds(trainer) if config.max_steps or config.eval_interval else 0.0
     if long_text:
-        held_out = tokens_to_measure(config, held_out, parameters, trainer.model.config.block_size,
+        held_out = eval_token_count(config, held_out, parameters, trainer.model.config.block_size,
                                      step, token_seconds(trainer))
     if long_samples:
-        wanted = tokens_to_sample(config, parameters, step, sampled_seconds(trainer))
+        wanted = sample_token_count(config, parameters, step, sampled_seconds(trainer))
     return held_out, wanted
 
 
@@ -127,7 +127,7 @@ def token_seconds(trainer: "Trainer") -> float:
     at_once = windows_at_once(width, trainer.tokenizer.n_vocab)
     part = val[: max(min(at_once * width, _TIMED) // width, 1) * width + 1]
     return duration(lambda: evaluate(trainer.model, part, 1, trainer.tokenizer,
-                                     dtype=trainer.looking_dtype)) / (len(part) - 1)
+                                     dtype=trainer.eval_dtype)) / (len(part) - 1)
 
 
 def sampled_seconds(trainer: "Trainer") -> float:

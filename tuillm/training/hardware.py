@@ -30,12 +30,12 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
     return torch.autocast(device.type, dtype)
 
 
-def mirrors_pay(device: torch.device, dtype: torch.dtype, parameters: int) -> bool:
+def use_bf16_shadow(device: torch.device, dtype: torch.dtype, parameters: int) -> bool:
     """Whether matrices are to be kept in bfloat16 beside float32, see `model.linear`."""
     return device.type == "cpu" and dtype == torch.bfloat16 and parameters >= _LARGE
 
 
-def looking_dtype(dtype: torch.dtype, parameters: int) -> torch.dtype:
+def eval_dtype(dtype: torch.dtype, parameters: int) -> torch.dtype:
     """The precision to evaluate and sample in: float32, for large models that of training."""
     return dtype if parameters >= _LARGE else torch.float32
 

@@ -18,11 +18,11 @@ from tuillm.store.files import read_json
 from tuillm.text import TokenFiles, Tokenizer
 from tuillm.training.auto_settings import dropout_for, window_for
 from tuillm.training.hardware import memory_of
-from tuillm.training.memory_plan import plan_memory, refuse_hopeless, shortage
+from tuillm.training.memory_plan import check_fits, memory_warning, plan_memory
 
 
 @dataclass(frozen=True)
-class Beginning:
+class InitialModel:
     """A model before its first step; it learns from windows of `window` tokens."""
 
     model: GPT
@@ -30,10 +30,10 @@ class Beginning:
     notes: tuple[str, ...]
 
 
-def begin(
+def build_model(
     config: TrainConfig, tokens: TokenFiles, parent: Path | None, device: torch.device,
     context: int | None = None,
-) -> Beginning:
+) -> InitialModel:
     """Return a new model for a text, or the one in folder `parent`, its weights still mapped.
 
     That one keeps its context, also when it learns from shorter windows, as a new model does that
@@ -54,7 +54,7 @@ def begin(
     if config.lora:
         add_lora(model, config.lora_rank, config.lora_alpha, config.lora_targets,
                  torch.Generator().manual_seed(config.seed))
-    return Beginning(model, window, tuple(filter(None, (note, dropout_note))))
+    return InitialModel(model, window, tuple(filter(None, (note, dropout_note))))
 
 
 def context_of(folder: Path) -> int:
@@ -66,7 +66,7 @@ def context_of(folder: Path) -> int:
 
 
 def fit(
-    config: TrainConfig, beginning: Beginning, tokens: TokenFiles, text_bytes: int,
+    config: TrainConfig, beginning: InitialModel, tokens: TokenFiles, text_bytes: int,
     device: torch.device,
 ) -> tuple[str, ...]:
     """Let the model compute blocks again where the memory asks for it; return notes in words.
@@ -78,9 +78,9 @@ def fit(
     free, total = memory_of(device)
     plan = plan_memory(config, model.config, beginning.window, text_bytes, held_out,
                        model.parameter_count, free)
-    refuse_hopeless(config, plan, total)
+    check_fits(config, plan, total)
     model.recompute = plan.recompute
-    short = shortage(config, plan.needed, plan.parts, plan.with_lora, free)
+    short = memory_warning(config, plan.needed, plan.parts, plan.with_lora, free)
     return tuple(filter(None, (short, plan.note)))
 
 
@@ -112,7 +112,7 @@ def _refuse_too_large(
     free, total = memory_of(device)
     config = config.model_copy(update={"device": device.type})
     plan = plan_memory(config, shape, window, 0, len(tokens.val), shape.parameter_count, free)
-    refuse_hopeless(config, plan, total)
+    check_fits(config, plan, total)
 
 
 def _new_model(config: TrainConfig, shape: GPTConfig) -> GPT:

@@ -60,7 +60,7 @@ def plan_memory(
     return MemoryPlan(need(again), again, with_lora, note)
 
 
-def refuse_hopeless(config: TrainConfig, plan: MemoryPlan, total: int) -> None:
+def check_fits(config: TrainConfig, plan: MemoryPlan, total: int) -> None:
     """Raise TuillmError for a run that the machine's `total` bytes cannot hold by any measure."""
     # what learns, its gradients and what the optimizer keeps of them, all of a size, and half of
     # that once more in bfloat16
@@ -70,17 +70,17 @@ def refuse_hopeless(config: TrainConfig, plan: MemoryPlan, total: int) -> None:
     if max(surely, _SURELY * plan.needed) > total:
         raise TuillmError(
             f"{what_needs(config)} needs about {size(plan.needed)} of memory, this machine has "
-            f"{size(total)}", way_out(config, plan.parts, plan.with_lora, total))
+            f"{size(total)}", memory_advice(config, plan.parts, plan.with_lora, total))
 
 
-def shortage(
+def memory_warning(
     config: TrainConfig, needed: int, parts: dict[str, int], with_lora: int | None, available: int
 ) -> str:
     """Say that a run needs more than the bytes `available`, and what would need less, or ""."""
     if needed <= available:
         return ""
     return (f"{what_needs(config)} needs about {size(needed)} of memory and {size(available)} are "
-            f"free: {way_out(config, parts, with_lora, available)}")
+            f"free: {memory_advice(config, parts, with_lora, available)}")
 
 
 def what_needs(config: TrainConfig) -> str:
@@ -90,7 +90,7 @@ def what_needs(config: TrainConfig) -> str:
     return f"{'LoRA on' if config.lora else 'full fine-tuning of'} {Path(config.init_from).name}"
 
 
-def way_out(
+def memory_advice(
     config: TrainConfig, parts: dict[str, int], with_lora: int | None, available: int
 ) -> str:
     """What would need less, in words."""

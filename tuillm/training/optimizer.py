@@ -1,8 +1,8 @@
 """The optimizers, on flat memory: Muon for the block matrices, AdamW for all else.
 
 All parameters of a group lie in one buffer, and so do their gradients, so that a step is a
-handful of operations whatever the number of layers. Large models also have their matrices mirrored
-in bfloat16, see `model.linear`. Knows tensors and rates; no schedule.
+handful of operations whatever the number of layers. Large models also have bfloat16
+shadows of their matrices, see `model.linear`. Knows tensors and rates; no schedule.
 """
 
 import math
@@ -32,7 +32,7 @@ class FlatGroup:
         length = sum(parameter.numel() for parameter in self._parameters)
         self.values = torch.empty(length, dtype=first.dtype, device=first.device)
         self.grads = torch.zeros_like(self.values)
-        self._mirror: Tensor | None = None
+        self._shadow: Tensor | None = None
         self._zeroed = [self.grads]
         for parameter, values, grads in zip(self._parameters, self._views(self.values),
                                             self._views(self.grads), strict=True):
@@ -40,7 +40,7 @@ class FlatGroup:
             values.copy_(parameter.detach())
             parameter.data, parameter.grad = values, grads
 
-    def mirror(self, layers: list[Linear]) -> None:
+    def shadow(self, layers: list[Linear]) -> None:
         """Give those layers whose weights are in this group a copy of them in bfloat16.
 
         Their gradients are written by the backward pass, and need not be zero before it.
@@ -48,18 +48,18 @@ class FlatGroup:
         theirs: dict[int, list[Linear]] = {}
         for layer in layers:
             theirs.setdefault(id(layer.weight), []).append(layer)
-        self._mirror, self._zeroed = self.values.bfloat16(), []
-        for parameter, copy, grads in zip(self._parameters, self._views(self._mirror),
+        self._shadow, self._zeroed = self.values.bfloat16(), []
+        for parameter, copy, grads in zip(self._parameters, self._views(self._shadow),
                                           self._views(self.grads), strict=True):
             for layer in theirs.get(id(parameter), []):
-                layer.mirror = copy
+                layer.bf16_shadow = copy
             if id(parameter) not in theirs:
                 self._zeroed.append(grads)
 
     def refresh(self) -> None:
-        """Bring the mirror up to date with the values."""
-        if self._mirror is not None:
-            self._mirror.copy_(self.values)
+        """Bring the shadows up to date with the values."""
+        if self._shadow is not None:
+            self._shadow.copy_(self.values)
 
     def zero(self) -> None:
         """Set the gradients to zero, in place, but for those that the backward pass replaces."""
@@ -75,8 +75,8 @@ class FlatGroup:
 class Optimizer:
     """Steps a GPT by the rules of a TrainConfig."""
 
-    def __init__(self, model: GPT, config: TrainConfig, *, mirrored: bool = False) -> None:
-        """`mirrored` keeps the weights of linear layers in bfloat16 beside those in float32."""
+    def __init__(self, model: GPT, config: TrainConfig, *, bf16_shadow: bool = False) -> None:
+        """`bf16_shadow` keeps the weights of linear layers in bfloat16 beside those in float32."""
         matrices = _matrices(model) if config.optimizer == "muon" else []
         driven = {id(parameter) for parameter in matrices}
         rest = [parameter for parameter in model.parameters()
@@ -88,10 +88,10 @@ class Optimizer:
         self._groups = [group for group in (decayed, plain) if len(group.values)]
         self._all = [*self._groups, *(muon.flat for muon in self._muons)]
         self._adamw = _adamw(self._groups, config)
-        self._mirrored = _learning_layers(model) if mirrored else []
-        if self._mirrored:
+        self._shadowed = _learning_layers(model) if bf16_shadow else []
+        if self._shadowed:
             for group in self._all:
-                group.mirror(self._mirrored)
+                group.shadow(self._shadowed)
             if model.config.tie_weights and isinstance(model.lm_head, Linear):
                 model.wte.head = (model.lm_head,)
 
@@ -99,7 +99,7 @@ class Optimizer:
         """Set all gradients to zero, in place: they stay views of their buffers."""
         for group in self._all:
             group.zero()
-        for layer in self._mirrored:
+        for layer in self._shadowed:
             layer.stale = True
 
     def step(self, factor: float) -> float:
@@ -120,13 +120,13 @@ class Optimizer:
         return float(norms.norm())
 
     def refresh(self) -> None:
-        """Bring the mirrors up to date; to be called after the weights were changed elsewhere."""
+        """Bring the shadows up to date; to be called after the weights were changed elsewhere."""
         for group in self._all:
             group.refresh()
 
     def _scale(self, factor: Tensor) -> None:
         """Shrink AdamW's gradients, where there are many in the step itself."""
-        if self._mirrored:  # the fused step divides by this while it reads them
+        if self._shadowed:  # the fused step divides by this while it reads them
             self._adamw.grad_scale = 1 / factor  # type: ignore[attr-defined]
             return
         for group in self._groups:

@@ -18,7 +18,7 @@ from tuillm.store.registry import (
     Model,
     refuse_if_taken,
 )
-from tuillm.store.run_folder import Asked, Run, create_run, model_name, requests
+from tuillm.store.run_folder import ControlRequest, Run, create_run, model_name, requests
 from tuillm.store.run_status import State, Status
 from tuillm.store.workers.processes import this_process
 from tuillm.text.stdin_pipes import keep_pipes
@@ -52,10 +52,10 @@ def run_here(trainer: Trainer, *, replace: bool = False, quiet: bool = False) ->
     trainer.prepare()
     run = create_run(trainer.config, this_process())
     with progress(quiet) as tell, run.take():
-        return Recorder(trainer, run, replace=replace, say=tell.say, tell=tell.step).run()
+        return Runner(trainer, run, replace=replace, say=tell.say, tell=tell.step).run()
 
 
-class Recorder:
+class Runner:
     """Drives a trainer to its end and keeps its run folder true all the way."""
 
     def __init__(
@@ -255,7 +255,7 @@ class Recorder:
         for asked in found:
             self._take(asked)
 
-    def _take(self, asked: Asked) -> None:
+    def _take(self, asked: ControlRequest) -> None:
         request = asked.request
         self._say(f"asked to {request}" + (f" by {asked.steps:,} steps" if asked.steps else ""))
         if request == "stop":

@@ -11,7 +11,7 @@ EVALUATIONS = 10
 EVAL_SHARE = 0.05
 
 
-class Course:
+class TrainingProgress:
     """The way of one run: to where its settings end it, then exactly the steps it was extended by.
 
     The learning rate follows the whole way, so that it rises again when the way becomes longer:
@@ -35,9 +35,9 @@ class Course:
         end = self._config.max_steps or (step / own if own else 1)
         return own * end / (end + self.extended_steps)
 
-    def note(self, step: int, elapsed: float, *, tired: bool = False) -> None:
+    def note(self, step: int, elapsed: float, *, patience_exhausted: bool = False) -> None:
         """Remember that the settings have ended the run, if they have, or patience, wherever."""
-        if tired:
+        if patience_exhausted:
             self._ended_at = step - self.extended_steps
         elif self._ended_at is None and progress_of(self._config, step, elapsed) >= 1:
             self._ended_at = step

@@ -19,27 +19,27 @@ from tuillm.config.suggestions import Answering
 from tuillm.errors import TuillmError
 from tuillm.generation import Sampler
 from tuillm.model import GPT, choose_device
-from tuillm.model.lora import adapter_state, load_adapter_state, ready
+from tuillm.model.lora import adapter_state, load_adapter_state, pack_frozen
 from tuillm.model.malloc import keep_freed_memory
 from tuillm.store.registry import Model, find_model, shape_of
 from tuillm.text import load_tokenizer, read_corpus, tokenize
 from tuillm.text.progress_tick import Tick, unwatched
-from tuillm.training.auto_settings import measured_note
+from tuillm.training.auto_settings import eval_tokens_note
 from tuillm.training.batches import Batches
-from tuillm.training.eval_schedule import Evaluations, choose_tokens
+from tuillm.training.eval_schedule import Evaluations, choose_eval_tokens
 from tuillm.training.evaluate import Evaluation, evaluate
 from tuillm.training.hardware import (
     autocast,
     choose_train_dtype,
-    looking_dtype,
+    eval_dtype,
     matmul_flops,
-    mirrors_pay,
+    use_bf16_shadow,
 )
-from tuillm.training.init_model import begin, context_of, copy_weights, fit
+from tuillm.training.init_model import build_model, context_of, copy_weights, fit
 from tuillm.training.metrics import StepMetrics, Stopwatch
 from tuillm.training.optimizer import Optimizer
 from tuillm.training.resume import CHANGED
-from tuillm.training.schedule import Course
+from tuillm.training.schedule import TrainingProgress
 
 _BEFORE = "before training: "
 
@@ -71,7 +71,7 @@ class Trainer(metaclass=Answering):
         self.interrupted: Callable[[], bool] = lambda: False
         self.tick: Tick = unwatched
         self._prepared = False
-        self._course = Course(config)
+        self._training_progress = TrainingProgress(config)
         self.evaluations = Evaluations(config)
 
     @staticmethod
@@ -119,15 +119,15 @@ class Trainer(metaclass=Answering):
         given = load_tokenizer(source) if source else None
         self.tokens = tokenize(self.corpus, self.config, given, self.tick)
         self.tokenizer = self.tokens.tokenizer
-        beginning = begin(self.config, self.tokens, parent, self.device, context)
+        beginning = build_model(self.config, self.tokens, parent, self.device, context)
         self.model, self.window = beginning.model, beginning.window
         fitted = fit(self.config, beginning, self.tokens, self.corpus.bytes, self.device)
         self.notes += [*self.corpus.notes, *self.tokens.notes, *beginning.notes, *fitted]
-        ready(self.model.to(self.device), self.dtype)
+        pack_frozen(self.model.to(self.device), self.dtype)
         parameters = self.model.parameter_count
-        self.looking_dtype = looking_dtype(self.dtype, parameters)
-        mirrored = mirrors_pay(self.device, self.dtype, parameters) and not self.config.lora
-        self.optimizer = Optimizer(self.model, self.config, mirrored=mirrored)
+        self.eval_dtype = eval_dtype(self.dtype, parameters)
+        bf16_shadow = use_bf16_shadow(self.device, self.dtype, parameters) and not self.config.lora
+        self.optimizer = Optimizer(self.model, self.config, bf16_shadow=bf16_shadow)
         self.batches = Batches(self.tokens.train, self.window, self.config.batch_size,
                                self.config.seed, self.tokenizer.eot)
         # several documents, or one that is learned to its end, are begun behind an end of text
@@ -151,7 +151,7 @@ class Trainer(metaclass=Answering):
         over = self.progress >= 1  # a resumed run may have taken its last step already
         while not over:
             started = self.clock.seconds
-            factor = self._course.lr_factor(self.step, self.progress)
+            factor = self._training_progress.lr_factor(self.step, self.progress)
             loss, norm = self._take_step(factor)
             seconds = self.clock.seconds - started
             if not math.isfinite(loss):
@@ -163,7 +163,7 @@ class Trainer(metaclass=Answering):
             yield metrics
             # unless the run was extended just now; a clock that has run out since the step was
             # measured leaves one more, which is evaluated
-            over = self.evaluations.tired or (bool(metrics.last) and self.progress >= 1)
+            over = self.evaluations.patience_exhausted or (bool(metrics.last) and self.progress >= 1)
 
     def extend(self, steps: int) -> None:
         """Let the run take exactly `steps` more than where its settings, or patience, end it.
@@ -172,14 +172,14 @@ class Trainer(metaclass=Answering):
         anew where it had run out.
         """
         self.prepare()
-        self._course.note(self.step, self.clock.seconds, tired=self.evaluations.tired)
-        self._set_course(lambda: self._course.extend(steps))
+        self._training_progress.note(self.step, self.clock.seconds, patience_exhausted=self.evaluations.patience_exhausted)
+        self._set_course(lambda: self._training_progress.extend(steps))
         self.evaluations.extend(self.progress)
 
     @property
     def extended_steps(self) -> int:
         """By how many steps the run was extended, all in all."""
-        return self._course.extended_steps
+        return self._training_progress.extended_steps
 
     def measure_before(self) -> None:
         """Decide how much to evaluate on, and note how well a model to start from knows the text.
@@ -188,7 +188,7 @@ class Trainer(metaclass=Answering):
         """
         if self.evaluations.tokens is None or self.evaluations.sample_tokens is None:
             with self.clock.stopped():
-                tokens, self.evaluations.sample_tokens = choose_tokens(self)
+                tokens, self.evaluations.sample_tokens = choose_eval_tokens(self)
                 self.evaluations.tokens = self.evaluations.tokens or tokens
         self._say_measured()
         if self.config.init_from is not None and not self.step and not self.before:
@@ -198,7 +198,7 @@ class Trainer(metaclass=Answering):
     @property
     def progress(self) -> float:
         """How much of the run is over, 0 to 1."""
-        return self._course.progress(self.step, self.clock.seconds)
+        return self._training_progress.progress(self.step, self.clock.seconds)
 
     def probe(self, seconds: float) -> float:
         """Take real steps for about `seconds`, after two to warm up; return the seconds of one.
@@ -212,11 +212,11 @@ class Trainer(metaclass=Answering):
         warm = 2
         while len(taken) <= warm or sum(taken[warm:]) < seconds:
             begin = time.perf_counter()
-            self._take_step(self._course.lr_factor(self.step, 0.0))
+            self._take_step(self._training_progress.lr_factor(self.step, 0.0))
             taken.append(time.perf_counter() - begin)
             warm = 1 if taken[0] > seconds / 2 else 2
         self.step, self.notes, self._prepared = 0, [], False
-        self._course = Course(self.config)
+        self._training_progress = TrainingProgress(self.config)
         return sum(taken[warm:]) / len(taken[warm:])
 
     def evaluate(self) -> Evaluation | None:
@@ -225,7 +225,7 @@ class Trainer(metaclass=Answering):
         Of a long text only a part is looked at, always the same, see `evaluations`.
         """
         return evaluate(self.model, self.tokens.val, self.tokens.val_bytes, self.tokenizer,
-                        self.interrupted, most=self.evaluations.tokens, dtype=self.looking_dtype,
+                        self.interrupted, most=self.evaluations.tokens, dtype=self.eval_dtype,
                         left_out=self.tokens.left_out_bytes)
 
     def sample(self, tokens: int | None = None) -> str:
@@ -240,7 +240,7 @@ class Trainer(metaclass=Answering):
         was_training = self.model.training  # it may be asked for in the middle of an evaluation
         self.model.eval()
         self._sampler.context.truncate(0)
-        with autocast(self.device, self.looking_dtype):
+        with autocast(self.device, self.eval_dtype):
             drawn = self._sampler.stream(self.config.sample_prompt, config)
             text = "".join(token.text for token in drawn)
         self.model.train(was_training)
@@ -255,7 +255,7 @@ class Trainer(metaclass=Answering):
             "epoch": self.batches.epoch, "position": self.batches.position,
             "corpus_sha256": self.corpus_sha256,
             "before": vars(self.before) if self.before else None,
-        } | self.evaluations.state() | self._course.state()
+        } | self.evaluations.state() | self._training_progress.state()
         return tensors, numbers
 
     def load_state(
@@ -275,7 +275,7 @@ class Trainer(metaclass=Answering):
         self.clock = Stopwatch(float(numbers["elapsed"]))
         before = numbers.get("before")  # older checkpoints have neither this nor extensions
         self._set_before(Evaluation(**before) if before else None)
-        self._set_course(lambda: self._course.load_state(numbers))
+        self._set_course(lambda: self._training_progress.load_state(numbers))
 
     def change_text(self) -> None:
         """Say that the text is another one than that of the checkpoint that was loaded.
@@ -289,7 +289,7 @@ class Trainer(metaclass=Answering):
     def _take_step(self, factor: float) -> tuple[float, float]:
         """Run forward and backward over all micro-batches and step; return loss and norm."""
         if self.extended_steps:
-            self._course.note(self.step, self.clock.seconds)
+            self._training_progress.note(self.step, self.clock.seconds)
         self.optimizer.zero_grad()
         total = torch.zeros((), device=self.device)
         for _ in range(self.config.grad_accum_steps):
@@ -313,7 +313,7 @@ class Trainer(metaclass=Answering):
             sample = self.sample(None if over else self.evaluations.sample_tokens)
         tokens = self.config.batch_size * self.config.grad_accum_steps * self.window
         elapsed = self.clock.seconds
-        progress = self._course.progress(self.step, elapsed)
+        progress = self._training_progress.progress(self.step, elapsed)
         over = over or (looking and progress >= 1)
         return StepMetrics(
             step=self.step, train_loss=loss, lr=self.config.learning_rate * factor,
@@ -325,20 +325,20 @@ class Trainer(metaclass=Answering):
             val_loss=evaluation.val_loss if evaluation else None,
             bits_per_byte=evaluation.bits_per_byte if evaluation else None,
             sample=sample, best=gained,
-            last="finished" if over else "patience" if self.evaluations.tired else "",
+            last="finished" if over else "patience" if self.evaluations.patience_exhausted else "",
         )
 
     def _set_course(self, change: Callable[[], None]) -> None:
         """Change how far the run goes, and say so in its notes."""
-        before = self._course.words
+        before = self._training_progress.words
         change()
         self.notes = [note for note in self.notes if note != before]
-        self.notes += [self._course.words] if self._course.words else []
+        self.notes += [self._training_progress.words] if self._training_progress.words else []
 
     def _say_measured(self) -> None:
         """Say in the notes how much of the held-out text is looked at, if that is not all."""
         held_out = len(self.tokens.val) - 1
-        note = measured_note(self.evaluations.tokens or held_out, held_out)
+        note = eval_tokens_note(self.evaluations.tokens or held_out, held_out)
         if note and note not in self.notes:
             self.notes.append(note)
 

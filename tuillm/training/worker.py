@@ -15,7 +15,7 @@ from tuillm.errors import TuillmError, printable
 from tuillm.store.paths import cache_dir, config_dir, data_dir
 from tuillm.store.run_folder import Run
 from tuillm.store.temp_files import clear_leftovers
-from tuillm.training.runner import Recorder
+from tuillm.training.runner import Runner
 from tuillm.training.trainer import Trainer
 from tuillm.urls import hide_secrets
 
@@ -43,11 +43,11 @@ def _work(run: Run, arguments: list[str]) -> int:
     except TuillmError as error:  # not even the settings can be read
         _say(f"failed: {error}")
         return error.exit_code
-    recorder = Recorder(trainer, run, replace="--replace" in arguments,
+    runner = Runner(trainer, run, replace="--replace" in arguments,
                         resume="--resume" in arguments,
                         changed_text="--changed-text" in arguments, say=_say)
     try:
-        recorder.run()
+        runner.run()
     except TuillmError as error:
         return error.exit_code
     return 0

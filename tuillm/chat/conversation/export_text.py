@@ -56,7 +56,7 @@ def _turns(path: list[Node], model: str) -> str:
 
 
 def _running(node: Node) -> str:
-    text = _plain(node.put or node.text)
+    text = _plain(node.rendered or node.text)
     if node.who == "you":  # bold cannot span lines, nor begin or end with a blank
         text = re.sub(r"^(\s*)(\S.*?)(\s*)$", r"\1**\2**\3", text, flags=re.M)
     return text

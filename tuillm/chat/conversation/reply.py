@@ -19,7 +19,7 @@ from tuillm.chat.conversation.transcript import (
 from tuillm.chat.conversation.tree import Node, Tree
 from tuillm.config import SamplingConfig
 from tuillm.generation import Sampler, Token
-from tuillm.generation.sampler import Beginning, Settings
+from tuillm.generation.sampler import ReplyState, Settings
 from tuillm.generation.token_healing import Reading
 
 # what may change in the middle of a reply
@@ -43,7 +43,7 @@ class Replies:
         """Yield a reply to the parent of a draft; `turns` tells whether stop strings end a turn."""
         before = None if draft.parent is None else self._tree.nodes[draft.parent]
         if before is None:
-            draft.respelt = list(self._sampler.start)
+            draft.replacement_ids = list(self._sampler.start)
         elif before.who == "model" and before.finish != "written":
             self._take_over(draft, before, turns)
         elif draft.settings["heal"] and _ends_in_words(before):
@@ -76,13 +76,13 @@ class Replies:
         Where turns are taken, a stop string has ended that turn and is dropped; else it is text.
         """
         cut = unshown_of(before, self._tokenizer)
-        draft.taken = cut.count
+        draft.drop_tail = cut.count
         if turns and before.finish == "stop":
-            draft.respelt = self._tokenizer.encode(cut.text)
+            draft.replacement_ids = self._tokenizer.encode(cut.text)
         elif cut.count:
             draft.ids = before.ids[-cut.count :]
             draft.logprobs = before.logprobs[-cut.count :]
-            draft.given, draft.borrowed = cut.count, len(cut.shown)
+            draft.forced, draft.prefix_bytes = cut.count, len(cut.shown)
 
     def _healed(self, draft: Node, before: Node) -> tuple[Reading, Tensor | None]:
         """Let a reply begin with the person's last word as the model learned to read it."""
@@ -97,8 +97,8 @@ class Replies:
         pairs = enumerate(zip(window, known.ids, strict=False))
         same = next((place for place, (typed, read) in pairs if typed != read),
                     min(len(window), len(known.ids)))
-        draft.taken, draft.respelt = len(window) - same, known.ids[same:]
-        draft.borrowed = self._size(window[same:]) - self._size(draft.respelt)
+        draft.drop_tail, draft.replacement_ids = len(window) - same, known.ids[same:]
+        draft.prefix_bytes = self._size(window[same:]) - self._size(draft.replacement_ids)
         # with more or fewer ids than were typed the window may begin elsewhere
         read = self._window(draft, self._tree.transcript(draft))
         return replace(known, ids=read), logits if read == known.ids else None
@@ -110,8 +110,8 @@ class Replies:
         """Yield the tokens of a reply, those it has already first if they are to be `retold`."""
         stop = tuple(node.settings["stop"])
         text, told = retell(pieces_of(node, self._tokenizer), stop, self._tokenizer)
-        there = Beginning(text, node.seed or 0, node.settings["n_keep"], len(node.ids),
-                          len(node.ids) - node.given, reading, logits)
+        there = ReplyState(text, node.seed or 0, node.settings["n_keep"], len(node.ids),
+                          len(node.ids) - node.forced, reading, logits)
         already = list(zip(told, node.ids, node.logprobs, strict=True)) if retold else []
         node.finish, node.stopped = "", True
         try:
@@ -130,7 +130,7 @@ class Replies:
             else:  # what was held back, as it might have begun a stop string, is text after all
                 node.text = whole_text(pieces_of(node, self._tokenizer), self._tokenizer)
 
-    def _fresh(self, node: Node, there: Beginning) -> Iterator[Token]:
+    def _fresh(self, node: Node, there: ReplyState) -> Iterator[Token]:
         """Yield the tokens that are drawn, and keep each in the node."""
         ids = self._tree.transcript(node)
         self._latest, missed = None, self._missed(node, len(ids))
@@ -141,7 +141,7 @@ class Replies:
             node.ids.append(token.id)
             node.logprobs.append(round(token.logprob, 4))
             if token.index == there.index:
-                node.given += there.reading is not None and there.reading.last is not None
+                node.forced += there.reading is not None and there.reading.last is not None
                 token = replace(token, dropped=token.dropped + missed)
             yield token
 
@@ -197,5 +197,5 @@ class Replies:
 
 def _ends_in_words(node: Node) -> bool:
     """Whether the transcript ends with a person's words, or with the blank of a template."""
-    put = node.put or node.text
+    put = node.rendered or node.text
     return put.endswith((node.text, " "))

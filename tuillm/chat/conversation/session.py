@@ -15,7 +15,7 @@ from tuillm.chat.conversation.tree import Node, Tree
 from tuillm.config import SamplingConfig
 from tuillm.errors import UsageError
 from tuillm.generation import Sampler, Token
-from tuillm.store.chat_template import COMPLETION, Mode
+from tuillm.store.chat_template import COMPLETION, ChatMode
 
 
 class Session:
@@ -27,7 +27,7 @@ class Session:
     """
 
     def __init__(
-        self, sampler: Sampler, config: SamplingConfig, mode: Mode = COMPLETION,
+        self, sampler: Sampler, config: SamplingConfig, mode: ChatMode = COMPLETION,
         tree: Tree | None = None,
     ) -> None:
         """Go on at the head of `tree`, which must be of the sampler's tokenizer."""
@@ -45,11 +45,11 @@ class Session:
         node = Node("you", self.tree.head, text)
         if before and before.who == "model":
             cut = unshown_of(before, tokenizer)
-            node.taken = cut.count
-            node.respelt = tokenizer.encode(cut.text)
+            node.drop_tail = cut.count
+            node.replacement_ids = tokenizer.encode(cut.text)
         ids = self.tree.transcript(node)
-        put = self.mode.put(text, not ids or tokenizer.token_bytes(ids[-1]).endswith(b"\n"))
-        node.put = put if put != text else ""
+        put = self.mode.apply(text, not ids or tokenizer.token_bytes(ids[-1]).endswith(b"\n"))
+        node.rendered = put if put != text else ""
         node.ids = tokenizer.encode(put)
         self.tree.append(node)
 
@@ -120,11 +120,11 @@ class Session:
             text = " " + text
         old = old or Node("model", self.tree.head)
         # what the reply spelt of the text before is spelt anew together with the words
-        spelt = [b"".join(map(tokenizer.token_bytes, ids)) for ids in (old.respelt, old.ids)]
-        before = (spelt[0] + spelt[1][: old.borrowed]).decode("utf-8", "replace")
+        spelt = [b"".join(map(tokenizer.token_bytes, ids)) for ids in (old.replacement_ids, old.ids)]
+        before = (spelt[0] + spelt[1][: old.prefix_bytes]).decode("utf-8", "replace")
         ids = tokenizer.encode(before + text)
-        self.tree.append(Node("model", old.parent, text, ids, taken=old.taken, given=len(ids),
-                              borrowed=len(before.encode()), finish="written"))
+        self.tree.append(Node("model", old.parent, text, ids, drop_tail=old.drop_tail, forced=len(ids),
+                              prefix_bytes=len(before.encode()), finish="written"))
         return self.reply()
 
     def reroll(self, place: int, token: int) -> Iterator[Token]:
@@ -141,13 +141,13 @@ class Session:
         if not 0 <= token < self.sampler.model.config.vocab_size:
             raise UsageError(f"there is no token with the id {token}")
         kept = len(b"".join(map(tokenizer.token_bytes, old.ids[:place])))
-        typed = b"".join(map(tokenizer.token_bytes, old.ids[place:]))[: max(old.borrowed - kept, 0)]
+        typed = b"".join(map(tokenizer.token_bytes, old.ids[place:]))[: max(old.prefix_bytes - kept, 0)]
         spelt = tokenizer.token_bytes(token)
         if not spelt.startswith(typed):
             raise UsageError(f"token {place} ends a word that stands before the reply",
                              f"choose one that begins with {typed.decode('utf-8', 'replace')!r}")
         node = replace(old, id=-1, ids=old.ids[:place], logprobs=old.logprobs[:place],
-                       given=place, changes=[])
+                       forced=place, changes=[])
         return self._rerolled(node, token, spelt[len(typed) :])
 
     @property

@@ -43,7 +43,7 @@ def dropped_of(length: int, block_size: int) -> int:
 
 def pieces_of(node: Node, tokenizer: Tokenizer) -> list[bytes]:
     """Return the bytes that each id of a node adds to the text."""
-    pieces, borrowed = [], node.borrowed
+    pieces, borrowed = [], node.prefix_bytes
     for token in node.ids:
         spelt = tokenizer.token_bytes(token)
         pieces.append(spelt[borrowed:])
@@ -84,5 +84,5 @@ def unshown_of(node: Node, tokenizer: Tokenizer) -> Unshown:
             whole, told = place + 1, shown
     before = sum(len(tokenizer.token_bytes(token)) for token in node.ids[:whole])
     rest = b"".join(map(tokenizer.token_bytes, node.ids[whole:]))
-    size = max(node.borrowed - before, 0) + len(node.text[told:].encode())
+    size = max(node.prefix_bytes - before, 0) + len(node.text[told:].encode())
     return Unshown(len(node.ids) - whole, rest[:size])

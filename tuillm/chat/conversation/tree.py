@@ -13,7 +13,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from tuillm.errors import TuillmError, UsageError
 
-_VERSION = 1
+_VERSION = 2
+# what the fields of a node were called in version 1
+_NAMES_1 = {"put": "rendered", "taken": "drop_tail", "respelt": "replacement_ids",
+            "borrowed": "prefix_bytes", "given": "forced"}
 _WORDS = 48
 
 
@@ -21,12 +24,12 @@ _WORDS = 48
 class Node:
     """One text of a person, or one reply: what it adds to the transcript of its parent.
 
-    The transcript's last `taken` ids give way to `respelt`, and `ids` follow; the first `borrowed`
-    bytes of `ids` are not of this node: they spell text that stood there already (the word that a
-    reply finished). `text` is what was typed or shown; `put` is all that a person's words became
-    in the transcript. A reply's `logprobs` are those of its ids in nats; the first `given` ids were
-    not drawn, the others are what `seed` draws with `settings`, where `changes` says what was set
-    anew before which id. `finish` is stop, length, end or written (by the person, in the model's
+    The transcript's last `drop_tail` ids give way to `replacement_ids`, and `ids` follow; the first
+    `prefix_bytes` bytes of `ids` are not of this node: they encode text that was there already (the
+    word that a reply finished). `text` is what was typed or shown; `rendered` is what the chat
+    template made of a person's words, where that differs. A reply's `logprobs` are those of its ids
+    in nats; the first `forced` ids were not sampled, the others are what `seed` gives with
+    `settings`, where `changes` says what was set anew before which id. `finish` is stop, length, end or written (by the person, in the model's
     place); a reply that was `stopped` by the person has none. `created` is seconds since 1970.
     """
 
@@ -35,12 +38,12 @@ class Node:
     text: str = ""
     ids: list[int] = field(default_factory=list)
     id: int = -1
-    put: str = ""
-    taken: int = 0
-    respelt: list[int] = field(default_factory=list)
-    borrowed: int = 0
+    rendered: str = ""
+    drop_tail: int = 0
+    replacement_ids: list[int] = field(default_factory=list)
+    prefix_bytes: int = 0
     logprobs: list[float] = field(default_factory=list)
-    given: int = 0
+    forced: int = 0
     seed: int | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     changes: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
@@ -108,8 +111,8 @@ class Tree:
         """Return the transcript up to a node that may not be in the tree yet."""
         found: list[int] = []
         for each in [*self.path(node.parent), node]:
-            del found[len(found) - each.taken :]
-            found += each.respelt
+            del found[len(found) - each.drop_tail :]
+            found += each.replacement_ids
             found += each.ids
         return found
 
@@ -162,12 +165,12 @@ class Tree:
         `start` is what a reply to nothing at all continues.
         """
         for node in self.nodes.values():
-            beginning = node.parent is None and node.who == "model" and node.respelt
-            node.respelt = encode(start) if beginning else []
-            node.ids = encode(node.put or node.text)
-            node.taken = node.borrowed = 0
+            beginning = node.parent is None and node.who == "model" and node.replacement_ids
+            node.replacement_ids = encode(start) if beginning else []
+            node.ids = encode(node.rendered or node.text)
+            node.drop_tail = node.prefix_bytes = 0
             node.logprobs, node.changes, node.seed = [], [], None
-            node.given = len(node.ids)
+            node.forced = len(node.ids)
 
     def to_json(self) -> dict[str, Any]:
         """Return the tree as a JSON object, without what is as by default."""
@@ -182,10 +185,13 @@ class Tree:
         """Return the tree of such an object; raises TuillmError for one that is damaged."""
         tree = cls()
         try:
-            if values["version"] != _VERSION:
+            if (version := values["version"]) not in (1, _VERSION):
                 raise TuillmError("this conversation was saved by a newer tuillm",
                                   "pip install --upgrade tuillm")
-            nodes = TypeAdapter(list[Node]).validate_python(values["nodes"])
+            found = values["nodes"]
+            if version == 1 and isinstance(found, list):
+                found = [_renamed(node) if isinstance(node, dict) else node for node in found]
+            nodes = TypeAdapter(list[Node]).validate_python(found)
             tree.nodes = {node.id: node for node in nodes}
             tree.head = values["head"]
         except ValidationError as error:
@@ -213,18 +219,22 @@ class Tree:
             if node.id != place:
                 yield f"node {node.id} stands where {place} should"
             if node.parent not in lengths:
-                yield f"node {node.id} hangs in the air"
+                yield f"node {node.id} has a parent that is not there"
                 return
             before = lengths[node.parent]
-            if not 0 <= node.taken <= before or not 0 <= node.given <= len(node.ids):
+            if not 0 <= node.drop_tail <= before or not 0 <= node.forced <= len(node.ids):
                 yield f"node {node.id} does not fit behind node {node.parent}"
-            if node.logprobs and len(node.logprobs) != len(node.ids) or node.borrowed < 0:
+            if node.logprobs and len(node.logprobs) != len(node.ids) or node.prefix_bytes < 0:
                 yield f"node {node.id} has wrong numbers"
-            if min(node.ids + node.respelt, default=0) < 0:
+            if min(node.ids + node.replacement_ids, default=0) < 0:
                 yield f"node {node.id} has ids below 0"
-            lengths[node.id] = before - node.taken + len(node.respelt) + len(node.ids)
+            lengths[node.id] = before - node.drop_tail + len(node.replacement_ids) + len(node.ids)
         if self.head is not None and (type(self.head) is not int or self.head not in lengths):
             yield f"its head is node {self.head!r}, which is not there"
+
+
+def _renamed(node: dict[str, Any]) -> dict[str, Any]:
+    return {_NAMES_1.get(name, name): value for name, value in node.items()}
 
 
 def first_words(text: str) -> str:

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 
-class Place(Screen[None]):
-    """A screen with the bar at its top, which shows that it is `PLACE`."""
+class BaseScreen(Screen[None]):
+    """A screen with the bar at its top, which shows that it is `NAV`."""
 
-    PLACE = ""
+    NAV = ""
     # what would be lost if the dashboard were left now, as a sentence
     unsaved = ""
 
@@ -27,7 +27,7 @@ class Place(Screen[None]):
         return cast("Dashboard", self.app)
 
     def compose(self) -> ComposeResult:
-        yield NavBar(self.PLACE)
+        yield NavBar(self.NAV)
         yield from self.body()
         yield Footer(compact=True, show_command_palette=False)
 

@@ -14,7 +14,7 @@ from textual.widgets import Static
 from tuillm.config import TrainConfig, settings_of
 from tuillm.dashboard.run_curves import overlay_curves
 from tuillm.dashboard.run_follower import Follower
-from tuillm.dashboard.screens.base import Place
+from tuillm.dashboard.screens.base import BaseScreen
 from tuillm.dashboard.widgets.axes import AxisName
 from tuillm.dashboard.widgets.chart import Chart
 from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
@@ -46,10 +46,10 @@ class Differences(VerticalScroll, can_focus=True):
         self.query_one(Static).update(table)
 
 
-class OverlayScreen(Place):
+class CompareRunsScreen(BaseScreen):
     """The curves of two to six runs on one chart; they may still be going."""
 
-    PLACE = "runs"
+    NAV = "runs"
     HELP = ("The marked runs on one chart. t switches between bits per byte of the held-out text "
             "and the train loss in nats per token, which does not compare between tokenizers; X "
             "between steps, time and epochs.")

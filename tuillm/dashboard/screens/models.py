@@ -14,7 +14,7 @@ from textual.binding import Binding, BindingType
 from tuillm.dashboard.open_chat import open_chat
 from tuillm.dashboard.pull_actions import begin, check, going
 from tuillm.dashboard.screens.dialogs import Ask, Confirm
-from tuillm.dashboard.screens.table_screen import Listing
+from tuillm.dashboard.screens.table_screen import TableScreen
 from tuillm.dashboard.widgets.model_details import ModelDetails
 from tuillm.dashboard.widgets.pull_lines import PullLines
 from tuillm.dashboard.widgets.table import Column, EntryTable
@@ -75,10 +75,10 @@ COLUMNS: list["Column[Model]"] = [
 ]
 
 
-class ModelsScreen(Listing["Model"]):
+class ModelsScreen(TableScreen["Model"]):
     """The table of the registry and the details of the model under its cursor."""
 
-    PLACE = "models"
+    NAV = "models"
     COLUMNS = COLUMNS
     EMPTY = _EMPTY
     HELP = ("All models of your registry. Type / to filter; s orders by the next column. "
@@ -120,7 +120,7 @@ class ModelsScreen(Listing["Model"]):
 
         def answered(text: str | None) -> None:
             if text:
-                self.dashboard.attempt(*action(text))
+                self.dashboard.run_in_thread(*action(text))
 
         self.app.push_screen(Ask(title, value, check=check), answered)
 
@@ -151,7 +151,7 @@ class ModelsScreen(Listing["Model"]):
     def action_chat(self) -> None:
         model = self.current
         if model and model.problem:
-            self.dashboard.told(TuillmError(f"{model.name!r} cannot be used: {model.problem}"))
+            self.dashboard.show_error(TuillmError(f"{model.name!r} cannot be used: {model.problem}"))
         elif model:
             open_chat(self.dashboard, model.name)
 
@@ -188,7 +188,7 @@ class ModelsScreen(Listing["Model"]):
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self.dashboard.attempt(partial(models.remove_model, name), f"removed {name}")
+                self.dashboard.run_in_thread(partial(models.remove_model, name), f"removed {name}")
 
         size_words = size(model.size)
         self.app.push_screen(
@@ -204,7 +204,7 @@ class ModelsScreen(Listing["Model"]):
 
         def answered(text: str | None) -> None:
             if text:
-                self.dashboard.attempt(partial(begin, text))
+                self.dashboard.run_in_thread(partial(begin, text))
 
         self.app.push_screen(Ask(title, (left or ["gpt2"])[0], check=check, note=note), answered)
 
@@ -216,15 +216,15 @@ class ModelsScreen(Listing["Model"]):
         pull = (at_work or self.dashboard.pulls)[0]
         name = pull.name
         if not at_work and not pull.done:
-            self.dashboard.attempt(partial(discard_pull, name))
+            self.dashboard.run_in_thread(partial(discard_pull, name))
         elif not at_work:
             question = Confirm(f"Throw away what has come of {name}?",
                                f"{size(pull.done)} of {size(pull.total)}", "Throw away")
-            self.app.push_screen(question, lambda yes: self.dashboard.attempt(
+            self.app.push_screen(question, lambda yes: self.dashboard.run_in_thread(
                 partial(discard_pull, name), f"threw away what had come of {name}")
                 if yes else None)
         elif len(at_work) == 1:
-            self.dashboard.attempt(partial(cancel_pull, name),
+            self.dashboard.run_in_thread(partial(cancel_pull, name),
                                    f"stopping the pull of {name}; what has come is kept")
         else:
             self._ask("Stop the pull of", name, check_name, lambda typed: (

@@ -13,7 +13,7 @@ from tuillm.dashboard.process_usage import MachineUse, MachineWatch
 from tuillm.dashboard.run_curves import loss_curves
 from tuillm.dashboard.run_follower import Follower
 from tuillm.dashboard.screens.dialogs import Ask
-from tuillm.dashboard.screens.run_actions import SteeringPlace
+from tuillm.dashboard.screens.run_actions import RunActionsScreen
 from tuillm.dashboard.widgets.axes import AxisName
 from tuillm.dashboard.widgets.chart import Chart
 from tuillm.dashboard.widgets.figures import Figures
@@ -28,10 +28,10 @@ _AXES: tuple[AxisName, ...] = ("step", "elapsed", "epoch")
 _MACHINE_EVERY = 2.0
 
 
-class RunScreen(SteeringPlace):
+class RunScreen(RunActionsScreen):
     """One run as it goes. In a narrow or low window one panel at a time; Tab goes on."""
 
-    PLACE = "runs"
+    NAV = "runs"
     HELP = ("One run as it goes. Tab goes from panel to panel. The run belongs to no window: "
             "leaving this one does not touch it.")
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -9,7 +9,7 @@ from typing import ClassVar
 from textual.binding import ActiveBinding, Binding, BindingType
 
 from tuillm.dashboard.open_chat import open_chat
-from tuillm.dashboard.screens.base import Place
+from tuillm.dashboard.screens.base import BaseScreen
 from tuillm.dashboard.screens.dialogs import Ask, Confirm
 from tuillm.errors import TuillmError
 from tuillm.store.run_folder import Request, Run, remove_run, steps_of
@@ -21,7 +21,7 @@ _WORDS = {"pause": "Pause", "stop": "Stop", "chat": "Chat", "extend": "Extend",
           "resume": "Resume", "remove": "Delete"}
 
 
-class SteeringPlace(Place):
+class RunActionsScreen(BaseScreen):
     """A place where one run at a time, `target`, can be steered."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -91,10 +91,10 @@ class SteeringPlace(Place):
         elif entry and entry.status.state not in RESUMABLE:
             state = entry.status.state
             hint = "E extends it by some steps" if state == "finished" else ""
-            self.dashboard.told(TuillmError(f"{entry.id} is {state}: nothing to resume", hint))
+            self.dashboard.show_error(TuillmError(f"{entry.id} is {state}: nothing to resume", hint))
         elif entry:
             run = entry.run
-            self.dashboard.attempt(lambda: _resume(run))
+            self.dashboard.run_in_thread(lambda: _resume(run))
 
     def action_extend(self) -> None:
         entry = self.target
@@ -108,9 +108,9 @@ class SteeringPlace(Place):
                 return
             steps = steps_of(text)
             if active:
-                self.dashboard.attempt(lambda: _extend_active(run, steps))
+                self.dashboard.run_in_thread(lambda: _extend_active(run, steps))
             else:
-                self.dashboard.attempt(lambda: _resume(run, steps))
+                self.dashboard.run_in_thread(lambda: _resume(run, steps))
 
         note = f"It has taken {taken:,}. The learning rate rises to what the longer run has there."
         self.app.push_screen(
@@ -122,13 +122,13 @@ class SteeringPlace(Place):
         if not entry:
             return
         if entry.status.state in ACTIVE:
-            self.dashboard.told(TuillmError(f"{entry.id} is still going", "x stops it"))
+            self.dashboard.show_error(TuillmError(f"{entry.id} is still going", "x stops it"))
             return
         run = entry.run
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self.dashboard.attempt(lambda: remove_run(run), f"deleted {run.id}", self.removed)
+                self.dashboard.run_in_thread(lambda: remove_run(run), f"deleted {run.id}", self.removed)
 
         question = "Its curves, samples and checkpoints; the model it published stays."
         self.app.push_screen(Confirm(f"Delete the run {run.id}?", question, "Delete"), answered)
@@ -142,21 +142,21 @@ class SteeringPlace(Place):
             open_chat(self.dashboard, entry.status.model)
         elif entry:
             hint = "x stops it and publishes" if entry.status.state in ACTIVE else ""
-            self.dashboard.told(TuillmError(f"{entry.id} has published no model yet", hint))
+            self.dashboard.show_error(TuillmError(f"{entry.id} has published no model yet", hint))
 
     def _active(self, verb: str) -> RunEntry | None:
         """The target if it is going; else say why not."""
         entry = self.target
         if entry and entry.status.state not in ACTIVE:
             hint = "R takes it up again" if entry.status.state in RESUMABLE else "E extends it"
-            self.dashboard.told(TuillmError(
+            self.dashboard.show_error(TuillmError(
                 f"cannot {verb} {entry.id}: it is {entry.status.state}", hint))
             return None
         return entry
 
     def _ask_run(self, run: Run, request: Request) -> None:
         words = {"eval": "evaluate", "resume": "go on"}.get(request, request)
-        self.dashboard.attempt(lambda: run.request(request), f"asked {run.id} to {words}")
+        self.dashboard.run_in_thread(lambda: run.request(request), f"asked {run.id} to {words}")
 
 
 def _resume(run: Run, extend: int = 0) -> str:

@@ -5,8 +5,8 @@ from typing import ClassVar
 from textual import on
 from textual.binding import Binding, BindingType
 
-from tuillm.dashboard.screens.run_actions import SteeringPlace
-from tuillm.dashboard.screens.table_screen import Listing
+from tuillm.dashboard.screens.run_actions import RunActionsScreen
+from tuillm.dashboard.screens.table_screen import TableScreen
 from tuillm.dashboard.widgets.run_details import RunDetails
 from tuillm.dashboard.widgets.state import STATE_ROLES, state_words
 from tuillm.dashboard.widgets.table import Column, EntryTable
@@ -46,10 +46,10 @@ No runs yet.
 Press  2  to start one: a run grows a model on a text."""
 
 
-class RunsScreen(SteeringPlace, Listing[RunEntry]):
+class RunsScreen(RunActionsScreen, TableScreen[RunEntry]):
     """The table of all runs and the details of the one under its cursor."""
 
-    PLACE = "runs"
+    NAV = "runs"
     COLUMNS = COLUMNS
     EMPTY = _EMPTY
     HELP = ("All training runs. They belong to no window: they go on when the dashboard is "
@@ -81,11 +81,11 @@ class RunsScreen(SteeringPlace, Listing[RunEntry]):
         self.table.toggle_mark()
 
     def action_overlay(self) -> None:
-        from tuillm.dashboard.screens.compare_runs import MOST, OverlayScreen
+        from tuillm.dashboard.screens.compare_runs import MOST, CompareRunsScreen
 
         marked = [entry for entry in self.dashboard.runs if entry.id in self.table.marked]
         if 2 <= len(marked) <= MOST:
-            self.app.push_screen(OverlayScreen(marked))
+            self.app.push_screen(CompareRunsScreen(marked))
         else:
-            self.dashboard.told(TuillmError(
+            self.dashboard.show_error(TuillmError(
                 f"{len(marked)} runs are marked", f"mark 2 to {MOST} with Space, then press o"))

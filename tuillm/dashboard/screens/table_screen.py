@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
-from tuillm.dashboard.screens.base import Place
+from tuillm.dashboard.screens.base import BaseScreen
 from tuillm.dashboard.widgets.details import Details
 from tuillm.dashboard.widgets.filter import FilterLine
 from tuillm.dashboard.widgets.table import Column, EntryTable
@@ -23,7 +23,7 @@ _LOOKING = "Looking …"
 _NO_MATCH = "Nothing matches. Escape shows all again."
 
 
-class Listing(Place, Generic[E]):
+class TableScreen(BaseScreen, Generic[E]):
     """All there is of one kind; `EMPTY` is what a newcomer reads instead of an empty table."""
 
     COLUMNS: ClassVar[Sequence[Column[Any]]] = ()
@@ -41,7 +41,7 @@ class Listing(Place, Generic[E]):
     def body(self) -> ComposeResult:
         with Horizontal(id="columns"):
             with Vertical(id="list"):
-                yield EntryTable(self.COLUMNS, self.key, sort="age", id=self.PLACE)
+                yield EntryTable(self.COLUMNS, self.key, sort="age", id=self.NAV)
                 yield FilterLine()
                 yield Static(_LOOKING, id="empty", markup=False)
                 yield from self.below()
@@ -110,7 +110,7 @@ class Listing(Place, Generic[E]):
         if self.table.filled:
             empty.update(_NO_MATCH)
         else:
-            empty.update(self.EMPTY if self.dashboard.looked else _LOOKING)
+            empty.update(self.EMPTY if self.dashboard.has_snapshot else _LOOKING)
 
     @on(FilterLine.Typed)
     def _typed(self, event: FilterLine.Typed) -> None:

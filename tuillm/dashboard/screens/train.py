@@ -13,7 +13,7 @@ from textual.widgets import Button, Static
 
 from tuillm.config import TrainConfig
 from tuillm.dashboard.path_input import dropped_paths, join_paths
-from tuillm.dashboard.screens.base import Place
+from tuillm.dashboard.screens.base import BaseScreen
 from tuillm.dashboard.screens.dialogs import Confirm
 from tuillm.dashboard.widgets.forecast_panel import ForecastPanel
 from tuillm.dashboard.widgets.form import TrainForm
@@ -28,10 +28,10 @@ from tuillm.user_paths import current_folder, path_problem, user_path
 _PAUSE = 0.7
 
 
-class TrainScreen(Place):
+class TrainScreen(BaseScreen):
     """Fill in, look at the forecast, start."""
 
-    PLACE = "train"
+    NAV = "train"
     # a field that was left stays left: after a question digits lead to places, not into its text
     AUTO_FOCUS = ""
     HELP = ("What stands empty is decided by the preset. Only the text is needed. The forecast "
@@ -164,13 +164,13 @@ class TrainScreen(Place):
             config = self.query_one(TrainForm).config()
             name = model_name(config) if config.corpus else ""
         except TuillmError as error:
-            self.dashboard.told(error)
+            self.dashboard.show_error(error)
             return
         if not config.corpus:
-            self.dashboard.told(TuillmError("no text was named", "Ctrl-O picks one"))
+            self.dashboard.show_error(TuillmError("no text was named", "Ctrl-O picks one"))
             self.query_one(TrainForm)["corpus"].query("Input").first().focus()
         elif problem := _text_problem(config):
-            self.dashboard.told(TuillmError(problem, "Ctrl-O picks one"))
+            self.dashboard.show_error(TuillmError(problem, "Ctrl-O picks one"))
         elif (models_dir() / name).exists():
             question = f"A model named {name!r} is there already. Train a new one in its place?"
             self.app.push_screen(Confirm("Replace it?", question, "Replace"),

@@ -16,7 +16,7 @@ from textual_hires_canvas import Canvas
 from tuillm import plotting as curves
 from tuillm.plotting import Array
 
-View = tuple[float, float, float, float]
+Bounds = tuple[float, float, float, float]
 Piece = tuple[str, str]
 
 # columns of dots on and off; None is a whole line
@@ -102,7 +102,7 @@ class Sheets:
 class Paper:
     """The area of a canvas right of its left axis and above its bottom axis, showing a view."""
 
-    def __init__(self, canvas: Canvas, view: View, palette: Palette) -> None:
+    def __init__(self, canvas: Canvas, view: Bounds, palette: Palette) -> None:
         self.canvas, self.view, self.palette = canvas, view, palette
         self.width, self.height = max(canvas.size.width - 1, 0), max(canvas.size.height - 1, 0)
         self._cells = np.zeros((self.height, self.width), int)

@@ -14,13 +14,13 @@ from numpy.typing import ArrayLike
 from tuillm import plotting as curves
 from tuillm.dashboard.widgets.axes import LogAxis, NumberAxis
 from tuillm.dashboard.widgets.canvas import (
+    Bounds,
     Dash,
     Palette,
     Paper,
     Piece,
     Sheets,
     Tick,
-    View,
     write,
     x_labels,
     y_labels,
@@ -97,7 +97,7 @@ class Picture:
 
     lines: Sequence[Line]
     marks: Sequence[Mark]
-    view: View
+    view: Bounds
     x_axis: NumberAxis
     log: bool = False
     cursor: float | None = None

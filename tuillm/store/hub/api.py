@@ -50,7 +50,7 @@ _BUSY = (408, 429, 500, 502, 503, 504)
 _TIMEOUT = 10.0
 
 
-class Hiccup(Exception):
+class TransientError(Exception):
     """What may well work the next time; `wait` is how many seconds the server asks to wait."""
 
     def __init__(self, reason: str, wait: float = 0.0) -> None:
@@ -101,7 +101,7 @@ def look_up(source: Source) -> Plan:
     """Return what a pull of `source` has to fetch, by the hub's own metadata.
 
     Offline it is what Hugging Face's cache holds, if that is a whole model. Raises TuillmError for
-    a model that is not there, not for everybody, or has no weights that tuillm reads; Hiccup when
+    a model that is not there, not for everybody, or has no weights that tuillm reads; TransientError when
     the hub is busy.
     """
     check_settings()
@@ -229,7 +229,7 @@ def request_errors() -> type[Exception]:
 
 @contextmanager
 def hub_errors(source: Source) -> Iterator[None]:
-    """Turn what the hub answers, or does not, into TuillmError or Hiccup."""
+    """Turn what the hub answers, or does not, into TuillmError or TransientError."""
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
     try:
@@ -269,14 +269,14 @@ def retry_after(headers: Any) -> float:
     return float(window[1]) if window else 0.0
 
 
-def _refusal(error: Any, source: Source) -> TuillmError | Hiccup:
+def _refusal(error: Any, source: Source) -> TuillmError | TransientError:
     """Put an error answer into words: what it means here, rather than its number."""
     status = error.response.status_code
     code = error.response.headers.get("X-Error-Code", "")
     if status in _BUSY:
         wait = retry_after(error.response.headers)
         reason = "asks for patience" if status == 429 else f"is busy (it answered {status})"
-        return Hiccup(f"{host()} {reason}", wait)
+        return TransientError(f"{host()} {reason}", wait)
     if code == "GatedRepo":
         return TuillmError(f"{source.repo} is gated: its owners decide who may fetch it",
                            f"ask them on https://{host()}/{source.repo}, then: hf auth login")

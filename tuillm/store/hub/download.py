@@ -15,9 +15,9 @@ from typing import Any
 from tuillm.errors import TuillmError
 from tuillm.store.files import disk_error
 from tuillm.store.hub.api import (
-    Hiccup,
     HubFile,
     Plan,
+    TransientError,
     bounded_body,
     host,
     hub_errors,
@@ -70,15 +70,15 @@ def fetch(plan: Plan, file: HubFile, target: Path, source: Source, tick: Tick, n
         target.unlink()
     got_on()
     if have(target) < file.size or not target.exists():
-        patiently(attempt, got_on, tick, note, f"{file.name} cannot be fetched to its end",
+        retry_with_backoff(attempt, got_on, tick, note, f"{file.name} cannot be fetched to its end",
                   lambda: have(target) > 0)
 
 
-def patiently(
+def retry_with_backoff(
     action: Callable[[], Any], got_on: Callable[[], bool], tick: Tick, note: Note,
     failure: str = "", kept: Callable[[], bool] = lambda: False,
 ) -> Any:
-    """Return what `action` returns; where it raises Hiccup, wait and do it again.
+    """Return what `action` returns; where it raises TransientError, wait and do it again.
 
     `got_on` tells whether the last attempt achieved something, which makes up for those before.
     Raises TuillmError with `failure` and the reason when too many did not; `kept` tells whether
@@ -88,14 +88,14 @@ def patiently(
     while True:
         try:
             return action()
-        except Hiccup as hiccup:
+        except TransientError as error:
             vain = 0 if got_on() else vain + 1
-            if vain >= _ATTEMPTS or hiccup.wait > _LONGEST_WAIT:
-                words = f"{failure}: {hiccup.reason}" if failure else hiccup.reason
-                when = f" in {hiccup.wait:.0f} seconds" if hiccup.wait else " later"
+            if vain >= _ATTEMPTS or error.wait > _LONGEST_WAIT:
+                words = f"{failure}: {error.reason}" if failure else error.reason
+                when = f" in {error.wait:.0f} seconds" if error.wait else " later"
                 rest = "; what has come is kept" if kept() else ""
                 raise TuillmError(words, f"try again{when}{rest}") from None
-            _wait(max(hiccup.wait, 0.25 * 2**vain), hiccup.reason, tick, note)
+            _wait(max(error.wait, 0.25 * 2**vain), error.reason, tick, note)
 
 
 def copy(origin: Path, target: Path, tick: Tick) -> None:
@@ -175,7 +175,7 @@ class _Reader(threading.Thread):
                 self._refuse(response, start)
                 self._take(response, start, self._offset(response, start))
         except request_errors() as error:
-            raise Hiccup(_reason(error)) from None
+            raise TransientError(_reason(error)) from None
 
     def _refuse(self, response: Any, start: int) -> None:
         """Raise for an answer that is no content."""
@@ -184,9 +184,9 @@ class _Reader(threading.Thread):
         if response.status_code in (200, 206):
             return
         if response.status_code == 416:
-            raise Hiccup(f"the server's file ends before byte {start:,} of {self._file.size:,}")
+            raise TransientError(f"the server's file ends before byte {start:,} of {self._file.size:,}")
         if response.url.netloc.decode() != host():  # the next answer sends us elsewhere
-            raise Hiccup(f"{response.url.host} answered {response.status_code}",
+            raise TransientError(f"{response.url.host} answered {response.status_code}",
                          retry_after(response.headers))
         bounded_body(response, _READ)
         with hub_errors(self._source):
@@ -196,11 +196,11 @@ class _Reader(threading.Thread):
     def _offset(self, response: Any, start: int) -> int:
         """Return from which byte on an answer goes; raises for one that is not of this file."""
         if "text/html" in response.headers.get("Content-Type", "").lower():
-            raise Hiccup("a web page came in place of the file; does the network want a login?")
+            raise TransientError("a web page came in place of the file; does the network want a login?")
         if response.status_code == 200:
             length = response.headers.get("Content-Length", "")
             if length.isdecimal() and int(length) != self._file.size:
-                raise Hiccup(f"the server has another file: {int(length):,} bytes, not "
+                raise TransientError(f"the server has another file: {int(length):,} bytes, not "
                              f"{self._file.size:,}")
             return 0
         told = re.match(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
@@ -219,7 +219,7 @@ class _Reader(threading.Thread):
             with self._open(start) as out:
                 for chunk in response.iter_raw():
                     if done + len(chunk) > self._file.size:
-                        raise Hiccup("the server sends more than the file has")
+                        raise TransientError("the server sends more than the file has")
                     fresh = chunk[max(start - done, 0):]
                     with self._gate:
                         if self._stopped:
@@ -229,7 +229,7 @@ class _Reader(threading.Thread):
                     done += len(chunk)
                 if done < self._file.size:
                     self._drop_other(response, out, start)
-                    raise Hiccup(f"the server ended after {done:,} of {self._file.size:,} bytes")
+                    raise TransientError(f"the server ended after {done:,} of {self._file.size:,} bytes")
         except OSError as error:
             raise disk_error(error, self._target) from None
 

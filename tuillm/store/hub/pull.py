@@ -20,7 +20,7 @@ from tuillm.store.copy_files import link_or_copy
 from tuillm.store.files import disk_error, read_json, remove_folder, write_json
 from tuillm.store.hub import api as hub
 from tuillm.store.hub.api import HubFile, Plan
-from tuillm.store.hub.download import copy, fetch, have, is_whole, patiently
+from tuillm.store.hub.download import copy, fetch, have, is_whole, retry_with_backoff
 from tuillm.store.hub.hub_names import Source
 from tuillm.store.hub.pull_folder import (
     PULLING,
@@ -39,7 +39,7 @@ from tuillm.store.registry import (
     get_model,
     list_models,
     publish,
-    read_model,
+    read_model_entry,
     refuse_if_taken,
 )
 from tuillm.store.usage import refuse_if_used
@@ -219,7 +219,7 @@ class _Work:
             raise TuillmError(f"the plan of {self._source} has no {hub.CONFIG}",
                               f"start anew: tuillm pull {self._source} --discard")
         hub.check_weights(self.pull.path / WEIGHTS, shape, self._source)
-        if problem := read_model(self.pull.path).problem:
+        if problem := read_model_entry(self.pull.path).problem:
             raise TuillmError(f"{self._source} is damaged on the hub itself: {problem}")
         card = ModelCard(
             origin="pulled", source=plan.repo, revision=plan.commit, tokenizer=kind,
@@ -297,7 +297,7 @@ class _Work:
 
 
 def _look_up(source: Source, tick: Callable[[int], None], note: Callable[[str], None]) -> Plan:
-    plan: Plan = patiently(lambda: hub.look_up(source), lambda: False, tick, note)
+    plan: Plan = retry_with_backoff(lambda: hub.look_up(source), lambda: False, tick, note)
     return plan
 
 

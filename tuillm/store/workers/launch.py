@@ -33,7 +33,7 @@ from tuillm.urls import ADDRESSES, has_secrets, is_url, stored_url
 _WORKER = "tuillm.training.worker"
 
 
-def refuse_to_start(config: TrainConfig, *, replace: bool = False) -> None:
+def validate_start(config: TrainConfig, *, replace: bool = False) -> None:
     """Raise TuillmError for a run that cannot end well: no text, a name taken, a disk refusing.
 
     So does a model to start from that is unknown or damaged, and a device that is not there.

@@ -1,7 +1,8 @@
 """What a run will take, told before it starts: the text first, then the speed of real steps.
 
 `python -m tuillm.training.forecast.process` reads a TrainConfig as JSON on stdin and prints each
-forecast as a line of JSON as soon as it stands. Knows no run folder and fetches nothing from the network.
+forecast as a line of JSON as soon as it stands. Knows no run folder and fetches nothing from the
+network.
 """
 
 import json

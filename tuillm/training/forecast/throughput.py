@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from tuillm.config import TrainConfig
 from tuillm.store.workers.forecast_process import Forecast
-from tuillm.training.auto_settings import measured_note, tokens_to_measure, tokens_to_sample
+from tuillm.training.auto_settings import eval_token_count, eval_tokens_note, sample_token_count
 from tuillm.training.forecast.static import shape_for
 from tuillm.training.forecast.warnings import cautions, memory_caution
 from tuillm.training.memory_plan import RECOMPUTED, plan_memory
@@ -114,8 +114,8 @@ def _measure(config: TrainConfig, expected: float) -> tuple[float, float, str]:
     each = trainer.probe(_SECONDS) / passes
     step, token = each * config.grad_accum_steps, token_seconds(trainer)
     held_out, model = len(trainer.tokens.val) - 1, trainer.model
-    measured = tokens_to_measure(config, held_out, model.parameter_count, model.config.block_size,
+    measured = eval_token_count(config, held_out, model.parameter_count, model.config.block_size,
                                  step, token)
     each_sampled = sampled_seconds(trainer) if config.sample_tokens else 0.0
-    sampled = tokens_to_sample(config, model.parameter_count, step, each_sampled or 1.0)
-    return step, measured * token + sampled * each_sampled, measured_note(measured, held_out)
+    sampled = sample_token_count(config, model.parameter_count, step, each_sampled or 1.0)
+    return step, measured * token + sampled * each_sampled, eval_tokens_note(measured, held_out)

@@ -7,7 +7,7 @@ import math
 
 from tuillm.config import TrainConfig
 from tuillm.store.workers.forecast_process import Forecast
-from tuillm.training.memory_plan import shortage
+from tuillm.training.memory_plan import memory_warning
 from tuillm.units import count, size
 
 _UNSURE = 0.05
@@ -32,7 +32,7 @@ def memory_caution(config: TrainConfig, forecast: Forecast) -> str:
     need, have = forecast.memory_needed, forecast.memory_available
     if need is None or have is None:
         return ""
-    return shortage(config, need, forecast.memory, forecast.memory_with_lora, have)
+    return memory_warning(config, need, forecast.memory, forecast.memory_with_lora, have)
 
 
 def disk_caution(forecast: Forecast) -> str:
