@@ -142,7 +142,9 @@ def other_process():
         wait = "; import sys; sys.stdout.flush(); sys.stdin.read()"
         process = subprocess.Popen(
             [sys.executable, "-c", code.replace("\n", ";") + wait],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         try:
             assert process.stdout.readline().strip(), "the other process did not start"

@@ -104,12 +104,22 @@ class Hub:
         return self._servers[1].address
 
     def environment(self, place: Any, **more: str) -> dict[str, str]:
-        """The environment of a process that knows this hub and no other, with its cache in `place`.
-        """
-        usual = {key: value for key, value in os.environ.items()
-                 if not key.upper().startswith("HF_") and "PROXY" not in key.upper()}
-        return usual | {"HF_ENDPOINT": self.address, "HF_HOME": str(place), "HF_HUB_OFFLINE": "0",
-                        "HF_HUB_DISABLE_TELEMETRY": "1"} | more
+        """The environment of a process that knows only this hub, with its cache in `place`."""
+        usual = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.upper().startswith("HF_") and "PROXY" not in key.upper()
+        }
+        return (
+            usual
+            | {
+                "HF_ENDPOINT": self.address,
+                "HF_HOME": str(place),
+                "HF_HUB_OFFLINE": "0",
+                "HF_HUB_DISABLE_TELEMETRY": "1",
+            }
+            | more
+        )
 
     def add(self, repo: str, files: dict[str, bytes], **facts: Any) -> Repository:
         """Publish files as the newest state of a repository; earlier states can still be had."""
@@ -119,8 +129,11 @@ class Hub:
 
     def of_weights(self) -> list[Asked]:
         """The requests that were answered with weights, by the host where they lie."""
-        return [asked for asked in self.requests
-                if asked.host == "cdn" and asked.method == "GET" and asked.status in (200, 206)]
+        return [
+            asked
+            for asked in self.requests
+            if asked.host == "cdn" and asked.method == "GET" and asked.status in (200, 206)
+        ]
 
     # what the servers ask
 
@@ -161,8 +174,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         hub, path = self.server.hub, unquote(urlsplit(self.path).path)
-        self.asked = Asked(self.server.name, self.command, path,
-                           token=self.headers.get("Authorization", ""))
+        self.asked = Asked(
+            self.server.name, self.command, path, token=self.headers.get("Authorization", "")
+        )
         hub.requests.append(self.asked)
         parts = path.strip("/").split("/")
         if self.server.name == "cdn":
@@ -188,11 +202,18 @@ class _Handler(BaseHTTPRequestHandler):
         elif not found:
             self._refuse(404, "RevisionNotFound")
         else:
-            body = json.dumps({
-                "_id": "0", "id": repo, "modelId": repo, "sha": found.commit,
-                "private": found.private, "gated": "auto" if found.gated else False, "tags": [],
-                "siblings": [self._sibling(found, name) for name in found.files],
-            }).encode()
+            body = json.dumps(
+                {
+                    "_id": "0",
+                    "id": repo,
+                    "modelId": repo,
+                    "sha": found.commit,
+                    "private": found.private,
+                    "gated": "auto" if found.gated else False,
+                    "tags": [],
+                    "siblings": [self._sibling(found, name) for name in found.files],
+                }
+            ).encode()
             self._answer(200, body, {"Content-Type": "application/json"})
 
     def _sibling(self, found: Repository, name: str) -> dict[str, Any]:
@@ -200,8 +221,10 @@ class _Handler(BaseHTTPRequestHandler):
         told = {"rfilename": name, "size": found.sizes.get(name, len(content))}
         if not name.endswith(LFS):
             return told | {"blobId": _git_sha1(content)}
-        return told | {"blobId": "0" * 40, "lfs": {
-            "size": told["size"], "sha256": _sha256(content), "pointerSize": 130}}
+        return told | {
+            "blobId": "0" * 40,
+            "lfs": {"size": told["size"], "sha256": _sha256(content), "pointerSize": 130},
+        }
 
     def _resolve(self, repo: str, revision: str, name: str) -> None:
         hub = self.server.hub
@@ -217,12 +240,21 @@ class _Handler(BaseHTTPRequestHandler):
             headers = {"X-Repo-Commit": found.commit, "X-Linked-Size": str(len(content))}
             place = f"{repo}/{found.commit}/{name}"
             if lfs:
-                self._answer(302, b"", headers | {
-                    "Location": f"{self.server.hub.cdn}/{place}",
-                    "X-Linked-Etag": f'"{_sha256(content)}"'})
+                self._answer(
+                    302,
+                    b"",
+                    headers
+                    | {
+                        "Location": f"{self.server.hub.cdn}/{place}",
+                        "X-Linked-Etag": f'"{_sha256(content)}"',
+                    },
+                )
             else:
-                self._answer(307, b"", headers | {
-                    "Location": f"/cache/{place}", "ETag": f'"{_git_sha1(content)}"'})
+                self._answer(
+                    307,
+                    b"",
+                    headers | {"Location": f"/cache/{place}", "ETag": f'"{_git_sha1(content)}"'},
+                )
 
     def _content(self, repo: str, revision: str, name: str) -> None:
         hub = self.server.hub
@@ -295,7 +327,7 @@ class _Handler(BaseHTTPRequestHandler):
         hub = self.server.hub
         cut = hub.cuts.pop(0) if weights and hub.cuts else None
         for at in range(0, len(body), PIECE):
-            piece = body[at: at + PIECE]
+            piece = body[at : at + PIECE]
             if cut is not None:
                 piece = piece[: max(cut - at, 0)]
             hub.wait(self.asked.start + at, self.asked.start + at + len(piece), weights)
@@ -321,5 +353,8 @@ def gpt2_files(write: Callable[..., None], folder: Any) -> dict[str, bytes]:
     """The files that `write` puts into a folder, and some that a real repository also has."""
     write(folder)
     files = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-    return files | {"README.md": b"# a model\n", ".gitattributes": b"*.bin filter=lfs\n",
-                    "pytorch_model.bin": bytes(100_000)}
+    return files | {
+        "README.md": b"# a model\n",
+        ".gitattributes": b"*.bin filter=lfs\n",
+        "pytorch_model.bin": bytes(100_000),
+    }

@@ -17,8 +17,12 @@ class Terminal:
     """Runs `python -m tuillm ...` on an 80x24 terminal and reads its screen."""
 
     def __init__(
-        self, *arguments: str, columns: int = 80, lines: int = 24,
-        environment: dict[str, str] | None = None, program: tuple[str, ...] = ("-m", "tuillm"),
+        self,
+        *arguments: str,
+        columns: int = 80,
+        lines: int = 24,
+        environment: dict[str, str] | None = None,
+        program: tuple[str, ...] = ("-m", "tuillm"),
     ) -> None:
         """`environment` is laid over this process's own, with 256 colours.
 
@@ -31,8 +35,11 @@ class Terminal:
             usual.pop(name, None)
         self.raw = b""
         self._child = pexpect.spawn(
-            sys.executable, [*program, *arguments], dimensions=(lines, columns),
-            env=usual | (environment or {}), timeout=DEADLINE,
+            sys.executable,
+            [*program, *arguments],
+            dimensions=(lines, columns),
+            env=usual | (environment or {}),
+            timeout=DEADLINE,
         )
         self._child.delaybeforesend = None  # a key is sent when it is pressed
 
@@ -61,8 +68,10 @@ class Terminal:
     def text(self) -> str:
         """All lines, those scrolled away included, without trailing blanks."""
         width = self.screen.columns
-        above = ["".join(line[column].data for column in range(width)).rstrip()
-                 for line in self.screen.history.top]
+        above = [
+            "".join(line[column].data for column in range(width)).rstrip()
+            for line in self.screen.history.top
+        ]
         return "\n".join(above + [line.rstrip() for line in self.screen.display])
 
     def wait(self, condition: str | Callable[[str], bool], seconds: float = DEADLINE) -> str:

@@ -16,11 +16,18 @@ import pytest
 from tuillm.store.run_folder import get_run
 
 SIGNALS = pytest.mark.parametrize(
-    "number", [signal.SIGTERM, signal.SIGHUP,
-               pytest.param(signal.SIGQUIT, marks=pytest.mark.slow)], ids=str)
+    "number",
+    [signal.SIGTERM, signal.SIGHUP, pytest.param(signal.SIGQUIT, marks=pytest.mark.slow)],
+    ids=str,
+)
 # other screen, cursor, mouse, pastes: what is switched on must be switched off, and the cursor on
-MODES = ((b"?1049h", b"?1049l"), (b"?25l", b"?25h"), (b"?1000h", b"?1000l"),
-         (b"?2004h", b"?2004l"), (b"?1004h", b"?1004l"))
+MODES = (
+    (b"?1049h", b"?1049l"),
+    (b"?25l", b"?25h"),
+    (b"?1000h", b"?1000l"),
+    (b"?2004h", b"?2004l"),
+    (b"?1004h", b"?1004l"),
+)
 
 
 def ends(screen, number):
@@ -65,8 +72,9 @@ def test_the_dashboard(terminal, model, number):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("keys", ["r", "2", "\x10", "3"], ids=["a question", "form", "palette",
-                                                               "runs"])
+@pytest.mark.parametrize(
+    "keys", ["r", "2", "\x10", "3"], ids=["a question", "form", "palette", "runs"]
+)
 def test_the_dashboard_anywhere(terminal, model, keys):
     """With a question open, in the form, in the palette."""
     screen = terminal("dashboard")
@@ -166,13 +174,19 @@ def test_a_question_and_a_text(terminal, model):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arguments", [["dashboard"], ["chat", "book"], ["chat", "book", "-n",
-                                                                        "100000"]])
+@pytest.mark.parametrize(
+    "arguments", [["dashboard"], ["chat", "book"], ["chat", "book", "-n", "100000"]]
+)
 def test_a_window_that_is_closed(terminal, model, arguments):
     """The terminal is gone when the program wants to give it back: it ends all the same."""
     screen = terminal(*arguments)
-    screen.wait(lambda _: "book" in screen.picture and "›" in screen.text + screen.picture or (
-        arguments == ["dashboard"] and "book" in screen.picture))
+    screen.wait(
+        lambda _: (
+            "book" in screen.picture
+            and "›" in screen.text + screen.picture
+            or (arguments == ["dashboard"] and "book" in screen.picture)
+        )
+    )
     if len(arguments) > 2:
         screen.type("Marda said")
         screen.wait("tok/s")
@@ -197,8 +211,11 @@ main()
 def test_a_signal_is_an_exit_code(number):
     """Without anything to give back, too; one that is ignored, as by nohup, stays so."""
     for words, code in (([], 128 + number), (["ignored"], 0)):
-        done = subprocess.run([sys.executable, "-c", _KILLED, "list", *words, str(int(number))],
-                              capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", _KILLED, "list", *words, str(int(number))],
+            capture_output=True,
+            text=True,
+        )
         assert (done.returncode, done.stderr) == (code, "")
 
 

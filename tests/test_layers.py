@@ -31,15 +31,46 @@ ALLOWED = {
     # Sampler takes a name of the registry, so generation may ask the store for its folder
     "generation": {"errors", "config", "store", "text", "model"},
     "training": {"errors", "units", "config", "store", "text", "model", "generation"},
-    "chat": {"errors", "units", "config", "store", "text", "model", "generation", "theme",
-             "terminal"},
+    "chat": {
+        "errors",
+        "units",
+        "config",
+        "store",
+        "text",
+        "model",
+        "generation",
+        "theme",
+        "terminal",
+    },
     # what ollama is told of a model is how the chat would talk to it
     "convert": {"errors", "config", "store", "text", "model"},
     # a run is taken up again once its text has been looked at, which takes no torch
-    "dashboard": {"errors", "units", "config", "store", "theme", "terminal", "plotting",
-                  "training.resume"},
-    "cli": {"errors", "config", "store", "text", "model", "generation", "training", "chat",
-            "convert", "dashboard", "theme", "units", "terminal", "plotting"},
+    "dashboard": {
+        "errors",
+        "units",
+        "config",
+        "store",
+        "theme",
+        "terminal",
+        "plotting",
+        "training.resume",
+    },
+    "cli": {
+        "errors",
+        "config",
+        "store",
+        "text",
+        "model",
+        "generation",
+        "training",
+        "chat",
+        "convert",
+        "dashboard",
+        "theme",
+        "units",
+        "terminal",
+        "plotting",
+    },
 }
 HEAVY = {"gguf", "torch", "transformers", "tiktoken", "textual", "prompt_toolkit"}
 
@@ -60,8 +91,9 @@ def _for_types(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(
-    path.relative_to(PACKAGE)))
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
 def test_each_module_imports_only_what_its_layer_may(path):
     """The import table of the design holds for every module, lazy imports included."""
     layer = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
@@ -81,11 +113,20 @@ def test_each_module_imports_only_what_its_layer_may(path):
 def test_command_modules_import_heavy_libraries_only_when_called(path):
     """No verb costs torch, textual or prompt-toolkit before it is asked for."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    top = [name for node in tree.body for name in _imports(node)
-           if not isinstance(node, ast.FunctionDef | ast.ClassDef) and not _for_types(node)]
+    top = [
+        name
+        for node in tree.body
+        for name in _imports(node)
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef) and not _for_types(node)
+    ]
     assert not {name.split(".")[0] for name in top} & HEAVY
-    heavy_layers = ("tuillm.model", "tuillm.generation", "tuillm.training", "tuillm.chat",
-                    "tuillm.convert")
+    heavy_layers = (
+        "tuillm.model",
+        "tuillm.generation",
+        "tuillm.training",
+        "tuillm.chat",
+        "tuillm.convert",
+    )
     assert not [name for name in top if name.startswith(heavy_layers)]
 
 
@@ -142,16 +183,19 @@ def test_the_dashboard_draws_its_first_frame_without_what_it_does_not_need(home)
     from dashboard.furnished import furnish
 
     furnish(home)
-    done = subprocess.run([sys.executable, "-c", _VISIT], capture_output=True, text=True,
-                          timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", _VISIT], capture_output=True, text=True, timeout=120
+    )
     assert done.stdout.splitlines() == ["[]", "[]"], done.stderr
 
 
 def test_importing_the_package_costs_nothing():
     """`import tuillm` loads none of the libraries behind it."""
-    code = ("import tuillm, sys\n"
-            "print(sorted({'torch', 'transformers', 'tiktoken', 'pydantic', 'click'}"
-            " & set(sys.modules)))")
+    code = (
+        "import tuillm, sys\n"
+        "print(sorted({'torch', 'transformers', 'tiktoken', 'pydantic', 'click'}"
+        " & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -166,8 +210,9 @@ def test_the_public_names_are_the_classes_in_use():
     assert tuillm.TrainConfig.__module__ == "tuillm.config.train_config"
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(
-    path.relative_to(PACKAGE)))
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
 def test_each_module_opens_with_what_it_does(path):
     """Every module has a docstring, and none has grown past 350 lines."""
     content = path.read_text(encoding="utf-8")

@@ -26,15 +26,27 @@ COLOUR_BLIND = {"semaphore", "pennant"}
 COLOURED = ("primary", "secondary", "accent", "success", "warning", "error")
 EYES = {
     "all cones": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
-    "protanopia": ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216),
-                   (-0.003882, -0.048116, 1.051998)),
-    "deuteranopia": ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413),
-                     (-0.011820, 0.042940, 0.968881)),
-    "tritanopia": ((1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602),
-                   (0.004733, 0.691367, 0.303900)),
+    "protanopia": (
+        (0.152286, 1.052583, -0.204868),
+        (0.114503, 0.786281, 0.099216),
+        (-0.003882, -0.048116, 1.051998),
+    ),
+    "deuteranopia": (
+        (0.367322, 0.860646, -0.227968),
+        (0.280085, 0.672501, 0.047413),
+        (-0.011820, 0.042940, 0.968881),
+    ),
+    "tritanopia": (
+        (1.255528, -0.076749, -0.178779),
+        (-0.078411, 0.930809, 0.147602),
+        (0.004733, 0.691367, 0.303900),
+    ),
 }
-XYZ = ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.0721750),
-       (0.0193339, 0.1191920, 0.9503041))
+XYZ = (
+    (0.4124564, 0.3575761, 0.1804375),
+    (0.2126729, 0.7151522, 0.0721750),
+    (0.0193339, 0.1191920, 0.9503041),
+)
 
 
 def linear(color):
@@ -129,15 +141,18 @@ def test_text_stands_out_in_the_widgets(shipped):
     values = shipped.textual()
     colors = shipped.colors | values["variables"] | {"panel": values["panel"]}
     least = 7 if shipped.name in HIGH_CONTRAST else 4.5
-    pairs = [("block-cursor-foreground", "block-cursor-background"),
-             ("block-cursor-blurred-foreground", "block-cursor-blurred-background"),
-             ("input-cursor-foreground", "input-cursor-background"),
-             ("input-selection-foreground", "input-selection-background"),
-             ("footer-key-foreground", "footer-background"),
-             ("footer-description-foreground", "footer-background"),
-             ("foreground", "panel"), ("foreground", "panel-lighten-1"),
-             ("foreground", "block-hover-background"),
-             *(("button-color-foreground", role) for role in COLOURED)]
+    pairs = [
+        ("block-cursor-foreground", "block-cursor-background"),
+        ("block-cursor-blurred-foreground", "block-cursor-blurred-background"),
+        ("input-cursor-foreground", "input-cursor-background"),
+        ("input-selection-foreground", "input-selection-background"),
+        ("footer-key-foreground", "footer-background"),
+        ("footer-description-foreground", "footer-background"),
+        ("foreground", "panel"),
+        ("foreground", "panel-lighten-1"),
+        ("foreground", "block-hover-background"),
+        *(("button-color-foreground", role) for role in COLOURED),
+    ]
     for text, ground in pairs:
         assert contrast(colors[text], colors[ground]) >= least, (text, ground)
     assert contrast(colors["text-disabled"], colors["surface"]) >= 3
@@ -168,6 +183,7 @@ def test_no_theme_leaves_an_eye_out(shipped, eye):
 @pytest.mark.parametrize("system", [ColorSystem.STANDARD, ColorSystem.EIGHT_BIT])
 def test_text_can_be_read_with_few_colours(shipped, system):
     """On a terminal of 16 or 256 colours all text still stands out from its ground."""
+
     def few(color):
         return Color.parse(color).downgrade(system).get_truecolor().hex
 
@@ -305,8 +321,12 @@ def test_what_is_no_file_is_no_theme():
     (folder / "link.toml").symlink_to(folder / "nowhere")
     found, errors = list_themes()
     assert sorted(theme.name for theme in found) == SHIPPED
-    assert [name for error in errors for name in ("folder", "link", "pipe")
-            if f"{name}.toml" in str(error)] == ["folder", "link", "pipe"]
+    assert [
+        name
+        for error in errors
+        for name in ("folder", "link", "pipe")
+        if f"{name}.toml" in str(error)
+    ] == ["folder", "link", "pipe"]
 
 
 def test_a_broken_file_hides_no_shipped_theme():
@@ -334,15 +354,23 @@ def test_the_choice_is_kept():
     assert settings() == 'theme = "orchard"\n'
 
 
-@pytest.mark.parametrize(("before", "after"), [
-    ("# mine\nkeys = 1\n", 'theme = "foxed"\n# mine\nkeys = 1\n'),
-    ("a = 1\ntheme = 'x'  # why\n[t]\ntheme = 'y'\n",
-     'a = 1\ntheme = "foxed"  # why\n[t]\ntheme = \'y\'\n'),
-    ('[t]\ntheme = "y"\n', 'theme = "foxed"\n[t]\ntheme = "y"\n'),
-    ('"theme"="x"\r\nb = 2\r\n', '"theme"="foxed"\r\nb = 2\r\n'),
-    ("theme = 3", 'theme = "foxed"'),
-    ('t = """\ntheme = "x"\n"""\ntheme = "x"\n', 't = """\ntheme = "x"\n"""\ntheme = "foxed"\n'),
-])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("# mine\nkeys = 1\n", 'theme = "foxed"\n# mine\nkeys = 1\n'),
+        (
+            "a = 1\ntheme = 'x'  # why\n[t]\ntheme = 'y'\n",
+            "a = 1\ntheme = \"foxed\"  # why\n[t]\ntheme = 'y'\n",
+        ),
+        ('[t]\ntheme = "y"\n', 'theme = "foxed"\n[t]\ntheme = "y"\n'),
+        ('"theme"="x"\r\nb = 2\r\n', '"theme"="foxed"\r\nb = 2\r\n'),
+        ("theme = 3", 'theme = "foxed"'),
+        (
+            't = """\ntheme = "x"\n"""\ntheme = "x"\n',
+            't = """\ntheme = "x"\n"""\ntheme = "foxed"\n',
+        ),
+    ],
+)
 def test_the_choice_changes_one_line(before, after):
     """Other keys, comments and line ends of the settings stay as they were."""
     settings(before)
@@ -351,8 +379,9 @@ def test_the_choice_changes_one_line(before, after):
     assert chosen_theme() == "foxed"
 
 
-@pytest.mark.parametrize("text", [b"theme = ", b"theme = 'caf\xe9'", b"theme = ['a']\n[b",
-                                  b"[theme]\na = 1\n"])
+@pytest.mark.parametrize(
+    "text", [b"theme = ", b"theme = 'caf\xe9'", b"theme = ['a']\n[b", b"[theme]\na = 1\n"]
+)
 def test_settings_that_cannot_be_understood_are_left_alone(text):
     """Unreadable settings mean the default theme; choosing says so and overwrites nothing."""
     path = settings(text)
@@ -410,6 +439,7 @@ def test_only_a_good_theme_can_be_chosen(name):
 
 def test_a_choice_that_cannot_be_kept_is_told(monkeypatch):
     """A disk that refuses is an error of one line."""
+
     def full(path, text):
         raise TuillmError(f"no space left to write {path}")
 

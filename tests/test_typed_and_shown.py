@@ -13,7 +13,8 @@ from tuillm.user_paths import path_problem, user_path
 
 
 @pytest.mark.parametrize(
-    "typed", ["", "x" * 300, "~nobody-of-this-name/x", "a\0b", "~" + "y" * 300])
+    "typed", ["", "x" * 300, "~nobody-of-this-name/x", "a\0b", "~" + "y" * 300]
+)
 def test_a_path_that_cannot_be_looked_at_is_a_usage_error(typed):
     """One clear error instead of RuntimeError, OSError or ValueError from wherever it is used."""
     with pytest.raises(UsageError):
@@ -39,13 +40,16 @@ def test_paths_that_may_be_missing_come_back(tmp_path, monkeypatch):
     assert user_path("~") == type(tmp_path)(os.path.expanduser("~"))
 
 
-@pytest.mark.parametrize("url, shown", [
-    ("https://me:secret@host.example/b.txt?sig=abc#part", "https://host.example/b.txt"),
-    ("http://host.example:8080/a/b", "http://host.example:8080/a/b"),
-    ("https://user@host/", "https://host/"),
-    ("http://[bad:secret@x/y?token=1", "http://x/y"),
-    ("book?.txt", "book?.txt"),
-])
+@pytest.mark.parametrize(
+    "url, shown",
+    [
+        ("https://me:secret@host.example/b.txt?sig=abc#part", "https://host.example/b.txt"),
+        ("http://host.example:8080/a/b", "http://host.example:8080/a/b"),
+        ("https://user@host/", "https://host/"),
+        ("http://[bad:secret@x/y?token=1", "http://x/y"),
+        ("book?.txt", "book?.txt"),
+    ],
+)
 def test_addresses_are_shown_without_their_secrets(url, shown):
     """User, password, query and fragment stay away from cards, names and errors."""
     assert public_url(url) == shown
@@ -68,9 +72,16 @@ def test_nothing_that_acts_on_a_terminal_is_printable():
     assert printable("қазақша 👩‍👩‍👧 עברית") == "қазақша 👩‍👩‍👧 עברית"
 
 
-@pytest.mark.parametrize("text", [
-    "n" * 200_000, "http://" + ")" * 100_000 + "x", "http://" * 20_000, "a://b" * 30_000,
-], ids=["a word", "marks", "schemes", "addresses"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "n" * 200_000,
+        "http://" + ")" * 100_000 + "x",
+        "http://" * 20_000,
+        "a://b" * 30_000,
+    ],
+    ids=["a word", "marks", "schemes", "addresses"],
+)
 def test_hiding_secrets_takes_time_in_proportion(text):
     """A name of any length in an error or a note stops nobody; it took minutes."""
     began = time.process_time()
@@ -80,9 +91,12 @@ def test_hiding_secrets_takes_time_in_proportion(text):
 
 def test_secrets_are_hidden_wherever_an_address_stands():
     """In brackets, in lists without blanks, within another address, with capitals."""
-    said = hide_secrets("(HTTP://a:b@c/d#e) x,http://q:w@e/r,http://z:x@y/u?k http://u/?n=ftp://m:n@o")
+    said = hide_secrets(
+        "(HTTP://a:b@c/d#e) x,http://q:w@e/r,http://z:x@y/u?k http://u/?n=ftp://m:n@o"
+    )
     assert not {"a:b", "q:w", "z:x", "m:n", "#e", "?k"} & {
-        said[at : at + size] for at in range(len(said)) for size in (2, 3)}
+        said[at : at + size] for at in range(len(said)) for size in (2, 3)
+    }
     assert "c/d" in said and "y/u" in said
 
 

@@ -58,8 +58,11 @@ def nearest(word: str, known: Iterable[str]) -> str:
     if begun:
         return by_letters[begun[0]] if len(begun) == 1 else ""
     most = 0 if len(plain) < 3 else 1 if len(plain) < 6 else 2 if len(plain) < 11 else 3
-    near = sorted((slips, name) for name in reversed(by_letters)
-                  if (slips := _slips(plain, name, most)) <= most)
+    near = sorted(
+        (slips, name)
+        for name in reversed(by_letters)
+        if (slips := _slips(plain, name, most)) <= most
+    )
     if not near or (near[0][0] > 1 and [slips for slips, _ in near].count(near[0][0]) > 1):
         return ""
     return by_letters[near[0][1]]

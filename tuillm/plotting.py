@@ -97,7 +97,11 @@ def headroom(low: float, high: float, *, floor: bool = True) -> tuple[float, flo
 
 
 def trace(
-    x: Array, y: Array, view: tuple[float, float, float, float], width: int, height: int,
+    x: Array,
+    y: Array,
+    view: tuple[float, float, float, float],
+    width: int,
+    height: int,
     dash: tuple[int, int] | None = None,
 ) -> NDArray[np.bool_]:
     """The dots, [4 * height, 2 * width], of a line through the points, cut at the view.
@@ -159,8 +163,9 @@ def log_ticks(low: float, high: float, most: int) -> list[float]:
     """
     decades = range(math.floor(low), math.ceil(high) + 1)
     for bases, each in (((1, 2, 5), 1), ((1, 3), 1), ((1,), 1), ((1,), 2), ((1,), 3), ((1,), 5)):
-        values = [float(f"{base}e{decade}") for decade in decades if decade % each == 0
-                  for base in bases]
+        values = [
+            float(f"{base}e{decade}") for decade in decades if decade % each == 0 for base in bases
+        ]
         values = [value for value in values if low - 1e-9 <= math.log10(value) <= high + 1e-9]
         if len(values) <= most + 1:
             break
@@ -175,8 +180,10 @@ def labels(values: Sequence[float]) -> list[str]:
     step = min((b - a for a, b in zip(values, values[1:], strict=False)), default=largest)
     for limit, size, unit in _UNITS:
         if largest >= limit and _decimals(step / size) <= 2:
-            return [f"{value / size:.{_decimals(step / size)}f}{unit}" if value else "0"
-                    for value in values]
+            return [
+                f"{value / size:.{_decimals(step / size)}f}{unit}" if value else "0"
+                for value in values
+            ]
     if 0 < largest < 1e-3:
         digits = max(math.floor(math.log10(largest)) - math.floor(math.log10(step) + 1e-9), 0)
         return [_short_exponent(f"{value:.{digits}e}") if value else "0" for value in values]
@@ -242,8 +249,12 @@ def _clip(
         end = np.where(along > 0, np.minimum(end, share), end)
         inside &= (along != 0) | (room >= 0)
     keep = inside & (start <= end)
-    return ((c0 + dc * start)[keep], (r0 + dr * start)[keep],
-            (c0 + dc * end)[keep], (r0 + dr * end)[keep])
+    return (
+        (c0 + dc * start)[keep],
+        (r0 + dr * start)[keep],
+        (c0 + dc * end)[keep],
+        (r0 + dr * end)[keep],
+    )
 
 
 def _draw(dots: NDArray[np.bool_], c0: Array, r0: Array, c1: Array, r1: Array) -> None:

@@ -21,8 +21,18 @@ from tuillm.formats.user_files import parse_toml, read_typed, shown, words_of
 from tuillm.store.files import write_text
 from tuillm.store.paths import config_dir, themes_dirs
 
-ROLES = ("background", "surface", "foreground", "muted", "primary", "secondary", "accent",
-         "success", "warning", "error")
+ROLES = (
+    "background",
+    "surface",
+    "foreground",
+    "muted",
+    "primary",
+    "secondary",
+    "accent",
+    "success",
+    "warning",
+    "error",
+)
 DEFAULT = "lamplight"
 # Textual makes a CSS class of the name, and takes a comma for the end of it
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -208,8 +218,12 @@ def _settings_problems() -> list[TuillmError]:
         return [error] if os.path.lexists(path) else []
     if isinstance(name, str) and _NAME.fullmatch(name):
         return []
-    return [TuillmError(f"settings {path}: theme is {shown(name)}",
-                        f'it is the name of a theme, as in theme = "{DEFAULT}"')]
+    return [
+        TuillmError(
+            f"settings {path}: theme is {shown(name)}",
+            f'it is the name of a theme, as in theme = "{DEFAULT}"',
+        )
+    ]
 
 
 def choose_theme(name: str) -> None:

@@ -14,8 +14,11 @@ ADDRESSES = "TUILLM_ADDRESSES"
 _KEPT = re.compile(r"([^?#]*)#kept=([0-9a-f]{16})")
 _AUTHORITY = re.compile(r"[^/?#]*")
 # with or without a user: the name of a host, as a rule, has a dot
-_HOST = re.compile(r"(?:.*@)?(?:\[[0-9a-f:.]+\]|[\w-]+(?:\.[\w-]+)+|localhost|[\w-]+(?=:\d))"
-                   r"(?::\d*)?", re.IGNORECASE)
+_HOST = re.compile(
+    r"(?:.*@)?(?:\[[0-9a-f:.]+\]|[\w-]+(?:\.[\w-]+)+|localhost|[\w-]+(?=:\d))"
+    r"(?::\d*)?",
+    re.IGNORECASE,
+)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,30}$", re.IGNORECASE)
 # what a sentence ends or brackets an address with
 _AROUND = "'\"<>)]}.,:;"
@@ -89,6 +92,6 @@ def hide_secrets(text: str) -> str:
         shown = address
         if address and scheme:
             shown = public_url(f"{scheme[0]}://{address}").partition("://")[2]
-        said.append(f"://{shown}{part[len(address):]}")
+        said.append(f"://{shown}{part[len(address) :]}")
         scheme = following
     return "".join(said)

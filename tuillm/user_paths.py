@@ -30,19 +30,25 @@ def user_path(text: str | os.PathLike[str]) -> Path:
     if "\0" in typed:
         raise UsageError(f"{typed!r} is no path", "a path cannot hold a NUL character")
     if is_url(typed):
-        raise UsageError(f"{shorten(public_url(typed))} is an address, and this must be a path",
-                         "fetch it first, or name a file or folder on this machine")
+        raise UsageError(
+            f"{shorten(public_url(typed))} is an address, and this must be a path",
+            "fetch it first, or name a file or folder on this machine",
+        )
     path = Path(os.path.expanduser(typed))
     try:
         os.stat(path)
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.ENOTDIR):
-            raise UsageError(f"cannot look at {shorten(typed)}: {error.strerror}",
-                             _HINTS.get(error.errno or 0, "")) from None
+            raise UsageError(
+                f"cannot look at {shorten(typed)}: {error.strerror}",
+                _HINTS.get(error.errno or 0, ""),
+            ) from None
         if typed.startswith("~") and str(path) == str(Path(typed)):
             user = typed[1:].partition("/")[0]
-            raise UsageError(f"{shorten(typed)}: there is no user {shorten(user)!r} here",
-                             f"a file of that name: ./{shorten(typed)}") from None
+            raise UsageError(
+                f"{shorten(typed)}: there is no user {shorten(user)!r} here",
+                f"a file of that name: ./{shorten(typed)}",
+            ) from None
     return path
 
 

@@ -71,8 +71,15 @@ class Training:
 
     def __init__(self, niceness):
         os.environ["TUILLM_NICE"] = str(niceness)
-        config = build_train(dict(corpus=str(demo_book()), preset="tiny", minutes=10_000,
-                                  name=f"nice{niceness}", sample_tokens=0))
+        config = build_train(
+            dict(
+                corpus=str(demo_book()),
+                preset="tiny",
+                minutes=10_000,
+                name=f"nice{niceness}",
+                sample_tokens=0,
+            )
+        )
         self._run = start_run(config)
         self._wait("running")
         self._run.request("pause")
@@ -150,13 +157,16 @@ def main():
                 for policy, beside in WAYS:
                     run = runs[policy] if beside else None
                     found[policy, beside].append(
-                        measure(sampler, policy, run, options.seconds, most))
+                        measure(sampler, policy, run, options.seconds, most)
+                    )
             alone = statistics.median(tokens for tokens, _ in found[False, False])
             for (policy, beside), pairs in found.items():
                 tokens, steps = (statistics.median(column) for column in zip(*pairs, strict=True))
-                line = (f"{name:<11} {'after ' if policy else 'before'} "
-                        f"{'beside tiny' if beside else 'alone      '} {tokens:8.1f} tokens/s "
-                        f"{tokens / alone:5.2f}")
+                line = (
+                    f"{name:<11} {'after ' if policy else 'before'} "
+                    f"{'beside tiny' if beside else 'alone      '} {tokens:8.1f} tokens/s "
+                    f"{tokens / alone:5.2f}"
+                )
                 if beside:
                     line += f"   training {steps:.1f} steps/s {steps / quiet[policy]:5.2f}"
                 print(line, flush=True)

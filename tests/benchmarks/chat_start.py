@@ -55,8 +55,10 @@ def main():
         chat_seconds(place)
         rows = [(*chat_seconds(place), empty_seconds()) for _ in range(rounds)]
     prompt, key, loaded, empty = (statistics.median(column) for column in zip(*rows, strict=True))
-    print(f"prompt {prompt:.2f} s, a key shown {key:.2f} s, loaded {loaded:.2f} s; "
-          f"python -c pass {empty:.2f} s")
+    print(
+        f"prompt {prompt:.2f} s, a key shown {key:.2f} s, loaded {loaded:.2f} s; "
+        f"python -c pass {empty:.2f} s"
+    )
     print("prompts: " + " ".join(f"{row[0]:.2f}" for row in rows))
 
 

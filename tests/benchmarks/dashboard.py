@@ -59,8 +59,10 @@ def main(models: int, runs: int, rows: int) -> None:
             terminal.wait("bits/byte")
             full.append(time.perf_counter() - begin)
             terminal.close()
-        print(f"first frame {statistics.median(first):.2f} s, all {models} models "
-              f"{statistics.median(full):.2f} s")
+        print(
+            f"first frame {statistics.median(first):.2f} s, all {models} models "
+            f"{statistics.median(full):.2f} s"
+        )
         watch(home, rows)
     finally:
         shutil.rmtree(home, ignore_errors=True)
@@ -69,12 +71,24 @@ def main(models: int, runs: int, rows: int) -> None:
 def watch(home: Path, rows: int) -> None:
     """Press keys while a run is written to."""
     run = home / "runs" / "big-1"
-    writer = subprocess.Popen([sys.executable, "-c", _WRITER, str(run / "metrics.jsonl"),
-                               str(rows)])
+    writer = subprocess.Popen(
+        [sys.executable, "-c", _WRITER, str(run / "metrics.jsonl"), str(rows)]
+    )
     started = psutil.Process(writer.pid).create_time()
-    status = Status(state="running", pid=writer.pid, process_started=started,
-                    created=time.time(), step=rows, progress=0.5, eta=100.0, parameters=861_312,
-                    train_tokens=10**6, val_tokens=10**5, device="cpu", dtype="bfloat16")
+    status = Status(
+        state="running",
+        pid=writer.pid,
+        process_started=started,
+        created=time.time(),
+        step=rows,
+        progress=0.5,
+        eta=100.0,
+        parameters=861_312,
+        train_tokens=10**6,
+        val_tokens=10**5,
+        device="cpu",
+        dtype="bfloat16",
+    )
     assert ProcessId(writer.pid, started).alive
     Run("big-1", run).write_status(status)
     terminal = Terminal("dashboard", columns=120, lines=40)
@@ -95,8 +109,7 @@ def watch(home: Path, rows: int) -> None:
         terminal.wait("train loss")
         print(f"while the backlog is read {answer(terminal, ['l', 's']):.0f} ms")
         process = psutil.Process(terminal.pid)
-        terminal.wait(lambda text: f"{rows:,}"[:-4] in text or
-                      time.perf_counter() - begin > 30, 40)
+        terminal.wait(lambda text: f"{rows:,}"[:-4] in text or time.perf_counter() - begin > 30, 40)
         while process.cpu_percent(0.5) > 60:
             terminal.wait(lambda text: True)
         print(f"backlog of {rows:,} rows read after {time.perf_counter() - begin:.1f} s")
@@ -127,9 +140,15 @@ def furnish(home: Path, models: int, runs: int, rows: int) -> None:
         folder.mkdir(parents=True)
         write_json(folder / "config.json", {"n_layer": 2, "n_positions": 64, "vocab_size": 512})
         write_json(folder / "tokenizer.json", {"model": {}})
-        write_json(folder / "tuillm.json", {"origin": "trained", "parameters": 1000 + number,
-                                            "bits_per_byte": 2 + number / 1000,
-                                            "created": time.time() - number})
+        write_json(
+            folder / "tuillm.json",
+            {
+                "origin": "trained",
+                "parameters": 1000 + number,
+                "bits_per_byte": 2 + number / 1000,
+                "created": time.time() - number,
+            },
+        )
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     config = build_train({"corpus": "book.txt"}).model_dump(mode="json")
     for number in range(runs):
@@ -137,8 +156,15 @@ def furnish(home: Path, models: int, runs: int, rows: int) -> None:
         run = Run(name, home / "runs" / name)
         run.path.mkdir(parents=True)
         write_json(run.path / "run.json", config)
-        run.write_status(Status(state="finished", created=time.time() - number, step=100,
-                                progress=1.0, bits_per_byte=2.0))
+        run.write_status(
+            Status(
+                state="finished",
+                created=time.time() - number,
+                step=100,
+                progress=1.0,
+                bits_per_byte=2.0,
+            )
+        )
         write_rows(run.metrics, rows if number == 0 else 100)
 
 
@@ -147,10 +173,18 @@ def write_rows(path: Path, rows: int) -> None:
     noise = np.random.default_rng(1).normal(0, 0.1, rows)
     with path.open("w") as file:
         for step in range(1, rows + 1):
-            row = {"step": step, "train_loss": round(6 / step**0.1 + noise[step - 1], 6),
-                   "lr": 0.001, "grad_norm": 1.0 + abs(round(noise[step - 1], 6)),
-                   "tokens_per_sec": 15000.5, "mfu": 0.2, "elapsed": round(step * 0.05, 6),
-                   "eta": 100.0, "epoch": round(step / 700, 6), "progress": step / rows / 2}
+            row = {
+                "step": step,
+                "train_loss": round(6 / step**0.1 + noise[step - 1], 6),
+                "lr": 0.001,
+                "grad_norm": 1.0 + abs(round(noise[step - 1], 6)),
+                "tokens_per_sec": 15000.5,
+                "mfu": 0.2,
+                "elapsed": round(step * 0.05, 6),
+                "eta": 100.0,
+                "epoch": round(step / 700, 6),
+                "progress": step / rows / 2,
+            }
             if step % 1000 == 0:
                 row |= {"val_loss": round(6 / step**0.1, 6), "bits_per_byte": 2.0}
             file.write(json.dumps(row) + "\n")

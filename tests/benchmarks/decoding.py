@@ -91,19 +91,27 @@ def main():
                 pairs.append((ours(mine, prompt, TOKENS), theirs(peer, prompt, TOKENS)))
             a, b = (statistics.median(column) for column in zip(*pairs, strict=True))
             ratio = statistics.median(pair[1] / pair[0] for pair in pairs)
-            print(f"{shape} {name}: tuillm {1 / a:.1f} tokens/s, transformers {1 / b:.1f}, "
-                  f"ratio {ratio:.2f}", flush=True)
+            print(
+                f"{shape} {name}: tuillm {1 / a:.1f} tokens/s, transformers {1 / b:.1f}, "
+                f"ratio {ratio:.2f}",
+                flush=True,
+            )
             plain = read_model(Path(place)).to(dtype).eval()
             for words, model, last in (
                 ("plain model(idx), no cache", plain, False),
                 ("packed model(idx), no cache", mine, False),
                 ("packed, last position only, no cache", mine, True),
             ):
-                pairs = [(with_cache(mine, prompt, 100), without_cache(model, prompt, 100, last))
-                         for _ in range(min(rounds, 3))]
+                pairs = [
+                    (with_cache(mine, prompt, 100), without_cache(model, prompt, 100, last))
+                    for _ in range(min(rounds, 3))
+                ]
                 a, b = (statistics.median(column) for column in zip(*pairs, strict=True))
-                print(f"{shape} {name}: 100 tokens with cache {a:.2f} s, {words} {b:.2f} s, "
-                      f"ratio {statistics.median(p[1] / p[0] for p in pairs):.1f}", flush=True)
+                print(
+                    f"{shape} {name}: 100 tokens with cache {a:.2f} s, {words} {b:.2f} s, "
+                    f"ratio {statistics.median(p[1] / p[0] for p in pairs):.1f}",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -38,9 +38,19 @@ def make_folder(folder):
 
 def ours(folder, batch, window, **settings):
     """Return a function that takes a step of the trainer."""
-    trainer = Trainer(demo_book(), init_from=folder, batch_size=batch, block_size=window,
-                      dropout=0.0, max_steps=10_000, eval_interval=10_000, sample_tokens=0,
-                      dtype="bfloat16", device="cpu", **settings)
+    trainer = Trainer(
+        demo_book(),
+        init_from=folder,
+        batch_size=batch,
+        block_size=window,
+        dropout=0.0,
+        max_steps=10_000,
+        eval_interval=10_000,
+        sample_tokens=0,
+        dtype="bfloat16",
+        device="cpu",
+        **settings,
+    )
     steps = trainer.steps()
     return lambda: next(steps)
 
@@ -93,13 +103,18 @@ def main():
             for _ in range(rounds):
                 for name, step in steps.items():
                     found[name].append(measure(step, batch * window))
-            speeds = ", ".join(f"{name} {statistics.median(each):.0f}"
-                               for name, each in found.items())
+            speeds = ", ".join(
+                f"{name} {statistics.median(each):.0f}" for name, each in found.items()
+            )
             print(f"{setting} tokens/s: {speeds}")
-            for fast, slow in (("full", "peer bfloat16"), ("full", "peer float32"),
-                               ("LoRA", "full")):
+            for fast, slow in (
+                ("full", "peer bfloat16"),
+                ("full", "peer float32"),
+                ("LoRA", "full"),
+            ):
                 ratio = statistics.median(
-                    a / b for a, b in zip(found[fast], found[slow], strict=True))
+                    a / b for a, b in zip(found[fast], found[slow], strict=True)
+                )
                 print(f"  {fast} / {slow}: {ratio:.2f}", flush=True)
             del steps, peer
             gc.collect()

@@ -60,8 +60,20 @@ def main():
     with tempfile.TemporaryDirectory() as place:
         make_folder(place)
         os.environ["TUILLM_HOME"] = place + "/home"
-        ours = [sys.executable, "-m", "tuillm", "generate", place, "-p", "Once upon a time",
-                "-n", "1", "--temperature", "0", "--no-echo"]
+        ours = [
+            sys.executable,
+            "-m",
+            "tuillm",
+            "generate",
+            place,
+            "-p",
+            "Once upon a time",
+            "-n",
+            "1",
+            "--temperature",
+            "0",
+            "--no-echo",
+        ]
         theirs = [sys.executable, "-c", THEIRS, place]
         seconds(ours), seconds(theirs)
         pairs = [(seconds(ours), seconds(theirs)) for _ in range(rounds)]

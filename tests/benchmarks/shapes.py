@@ -14,8 +14,12 @@ import tempfile
 
 import torch
 
-SHAPES = {"gpt2": (12, 12, 768), "gpt2-medium": (24, 16, 1024), "gpt2-large": (36, 20, 1280),
-          "gpt2-xl": (48, 25, 1600)}
+SHAPES = {
+    "gpt2": (12, 12, 768),
+    "gpt2-medium": (24, 16, 1024),
+    "gpt2-large": (36, 20, 1280),
+    "gpt2-xl": (48, 25, 1600),
+}
 BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
 PROMPT, TOKENS = 16, 200
 
@@ -102,14 +106,18 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             run(MAKE, folder, *SHAPES[name])
             difference, spread, equal = run(EQUAL, folder, PROMPT, TOKENS)
-            print(f"{name}: logits differ by {difference:.1e} at most (their spread is "
-                  f"{spread:.2f}); {TOKENS} greedy tokens {'equal' if equal else 'DIFFER'}")
+            print(
+                f"{name}: logits differ by {difference:.1e} at most (their spread is "
+                f"{spread:.2f}); {TOKENS} greedy tokens {'equal' if equal else 'DIFFER'}"
+            )
             for dtype, each in BYTES.items():
                 seconds, peak, parameters, speed = run(LOAD, folder, dtype)
                 weights = parameters * each
-                print(f"  {dtype}: loaded in {seconds:.2f} s, peak {peak / 1e6:,.0f} MB = "
-                      f"{peak / weights:.2f} of {weights / 1e6:,.0f} MB; {speed:.1f} tokens/s",
-                      flush=True)
+                print(
+                    f"  {dtype}: loaded in {seconds:.2f} s, peak {peak / 1e6:,.0f} MB = "
+                    f"{peak / weights:.2f} of {weights / 1e6:,.0f} MB; {speed:.1f} tokens/s",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

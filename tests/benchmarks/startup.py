@@ -1,6 +1,6 @@
 """Start-up time of `tuillm --help` against an empty Python.
 
-    python tests/benchmarks/startup.py [ROUNDS]
+python tests/benchmarks/startup.py [ROUNDS]
 """
 
 import shutil

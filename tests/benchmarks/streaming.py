@@ -82,8 +82,10 @@ def shown(sampler, config, keyboard, output):
         return fit(Facts("random", 0.8, 200, pace.first, pace.per_second, pace.tokens, 64), columns)
 
     depth = ColorDepth.DEPTH_24_BIT
-    with (ReplyStream(output, style, depth, StatusLine(output, style, depth, line)) as stream,
-          ReplyKeys(keyboard, config, stream.aside) as keys):
+    with (
+        ReplyStream(output, style, depth, StatusLine(output, style, depth, line)) as stream,
+        ReplyKeys(keyboard, config, stream.aside) as keys,
+    ):
         begin = time.perf_counter()
         for token in sampler.stream([5], config):
             came = time.perf_counter()
@@ -107,14 +109,19 @@ def main():
         sampler = Sampler.of(pack(model, torch.float32), Words(shape["vocab_size"]))
         config = SamplingConfig(seed=1, max_new_tokens=tokens)
         bare(sampler, config)
-        pairs = [(bare(sampler, config), *shown(sampler, config, keyboard, output))
-                 for _ in range(rounds * times)]
+        pairs = [
+            (bare(sampler, config), *shown(sampler, config, keyboard, output))
+            for _ in range(rounds * times)
+        ]
         alone, whole, inside = (statistics.median(column) for column in zip(*pairs, strict=True))
         more = statistics.median(pair[1] / pair[0] for pair in pairs) - 1
         best, best_shown = (min(column) for column in list(zip(*pairs, strict=True))[:2])
-        print(f"{name}: bare {alone * 1e6:.0f} µs a token, shown {whole * 1e6:.0f} µs; "
-              f"by difference {more:+.1%}, of the fastest {best_shown / best - 1:+.1%}; "
-              f"inside {inside * 1e6:.1f} µs = {inside / alone:.1%}", flush=True)
+        print(
+            f"{name}: bare {alone * 1e6:.0f} µs a token, shown {whole * 1e6:.0f} µs; "
+            f"by difference {more:+.1%}, of the fastest {best_shown / best - 1:+.1%}; "
+            f"inside {inside * 1e6:.1f} µs = {inside / alone:.1%}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -43,8 +43,18 @@ def chain():
         ids = tokenizer.encode(text)
         assert len(set(ids)) == len(ids), "each token must tell its successor"
         size = tokenizer.n_vocab
-        model = GPT(GPTConfig(vocab_size=size, n_layer=0, n_head=1, n_embd=size, block_size=64,
-                              tie_weights=False, bias=True, **shape))
+        model = GPT(
+            GPTConfig(
+                vocab_size=size,
+                n_layer=0,
+                n_head=1,
+                n_embd=size,
+                block_size=64,
+                tie_weights=False,
+                bias=True,
+                **shape,
+            )
+        )
         with torch.no_grad():
             model.wte.weight.copy_(torch.eye(size))
             model.wpe.weight.zero_()
@@ -63,8 +73,19 @@ def line_folder(tmp_path_factory):
     (place / "line.txt").write_text(LINE * 60)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TUILLM_HOME", str(place / "home"))
-        return Trainer(corpus=str(place / "line.txt"), name="line", preset="nano", tokenizer="bpe",
-                       vocab_size=320, val_fraction=0.0, max_steps=120).run().path
+        return (
+            Trainer(
+                corpus=str(place / "line.txt"),
+                name="line",
+                preset="nano",
+                tokenizer="bpe",
+                vocab_size=320,
+                val_fraction=0.0,
+                max_steps=120,
+            )
+            .run()
+            .path
+        )
 
 
 @pytest.fixture
@@ -102,6 +123,7 @@ def letters(home, trained_folders):
 @pytest.fixture
 def kept(home):
     """Read the conversations that were kept: a list of JSON objects, the oldest first."""
+
     def read():
         files = sorted((home / "chats").glob("*.json"), key=lambda path: path.stat().st_mtime)
         return [json.loads(path.read_text(encoding="utf-8")) for path in files]

@@ -17,8 +17,9 @@ def chat(talk):
 
 def said(kept, id):
     """What the person said in a kept conversation."""
-    (found,) = [each for head, each in zip(reversed(list_sessions()), kept(), strict=True)
-                if head.id == id]
+    (found,) = [
+        each for head, each in zip(reversed(list_sessions()), kept(), strict=True) if head.id == id
+    ]
     return [node["text"] for node in found["tree"]["nodes"] if node["who"] == "you"]
 
 
@@ -34,8 +35,10 @@ def test_two_chats_on_one_conversation(chat, talk, kept):
     other = talk("--continue", "--seed", "1", "-n", "5", columns=110)
     other.say("theirs")
     page = flat(chat.say("mine"))
-    assert f"{first.id} was changed by another chat, and stays as that left it: yours is kept as" \
+    assert (
+        f"{first.id} was changed by another chat, and stays as that left it: yours is kept as"
         in page
+    )
     assert "changed by another" not in chat.say("mine again") + other.say("theirs again")
     second = next(head.id for head in list_sessions() if head.id != first.id)
     assert said(kept, first.id) == ["Marda said", "theirs", "theirs again"]
@@ -68,9 +71,15 @@ def test_names_are_given_changed_and_found(chat, talk):
     assert chat.wait_end() == 0
     again = talk("--continue", "salt 2", "-n", "5")
     assert '"Salt 2", ' in again.text and "more" in again.text
-    wrong = talk("--continue", "salt 3", wait=False, program=("-c", (
-        "import sys\nfrom tuillm.cli.main import main\n"
-        "print('\\n›', flush=True)\nmain()")))
+    wrong = talk(
+        "--continue",
+        "salt 3",
+        wait=False,
+        program=(
+            "-c",
+            ("import sys\nfrom tuillm.cli.main import main\nprint('\\n›', flush=True)\nmain()"),
+        ),
+    )
     assert wrong.wait_end() == 1 and "did you mean 'Salt 2'?" in flat(wrong.text)
 
 
@@ -126,8 +135,10 @@ def test_what_a_crash_left_is_found(chat, talk, home):
     os.rename(path, home / "chats" / f".{first.id}.json.new.0123abcd")
     path.touch()
     again = talk("--continue", "-n", "5", columns=110)
-    assert f"found again after a crash: {first.id}, Marda said; /load {first.id} goes on with it" \
+    assert (
+        f"found again after a crash: {first.id}, Marda said; /load {first.id} goes on with it"
         in again.text
+    )
     assert f"{second.id}, " in again.text
     assert "Marda said" in again.say(f"/load {first.id}")
     assert "after a crash" not in talk("-n", "5").text

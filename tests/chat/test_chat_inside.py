@@ -36,15 +36,19 @@ def test_why_colours_the_reply_and_lists_the_rivals(talk, kept):
     assert rivals.splitlines()[0].endswith(f"‹{label}›")
     rows = re.findall(r"^  (\d+) +(\d+\.\d\d)%  '(.*)'(  ← chosen)?$", rivals, re.M)
     assert 10 <= len(rows) <= 11 and sum(float(row[1]) for row in rows) <= 100.1
-    assert (f"{float(probability):.2f}", label) in [
-        (row[1], row[2]) for row in rows if row[3]]
+    assert (f"{float(probability):.2f}", label) in [(row[1], row[2]) for row in rows if row[3]]
     chat.say(f"/why {place} 1")
     tree = kept()[-1]["tree"]
     old, new = tree["nodes"][1:]
     assert tree["head"] == 3 and new["ids"][: int(place)] == old["ids"][: int(place)]
     assert new["ids"][int(place)] != old["ids"][int(place)] and len(new["ids"]) == 24
-    for wrong, told in (("99", "the reply has no token 99 (0 to 23)"), ("3 99", "no rival 99"),
-                        ("3 0", "no rival 0"), ("x", "/why x is unknown"), ("1 2 3", "is unknown")):
+    for wrong, told in (
+        ("99", "the reply has no token 99 (0 to 23)"),
+        ("3 99", "no rival 99"),
+        ("3 0", "no rival 0"),
+        ("x", "/why x is unknown"),
+        ("1 2 3", "is unknown"),
+    ):
         assert told in chat.say(f"/why {wrong}")
 
 
@@ -88,8 +92,11 @@ def test_book_finds_what_is_known_by_heart(talk, by_heart, line_folder):
     chat.say("Marda said that the")
     page = " ".join(chat.say("/book").split())
     assert "‹" in page and "ferryboat was resolved and the lamplighter agreed." in page
-    share = re.search(r"(\d+)% of it stands word for word in the training text; the longest piece "
-                      r"has (\d+) characters: line 1 of line.txt, \d+% into it", page)
+    share = re.search(
+        r"(\d+)% of it stands word for word in the training text; the longest piece "
+        r"has (\d+) characters: line 1 of line.txt, \d+% into it",
+        page,
+    )
     assert int(share[1]) > 90 and int(share[2]) > 60
     chat.say("/set temperature 10")
     chat.say("Xyz")

@@ -78,8 +78,18 @@ class Storms:
 
     def command(self):
         """Storm over a command that computes or reads."""
-        line = self.random.choice(("/score " + "Marda said that " * 4, "/why", "/book",
-                                   "/sessions", "/compare book", "/retry 5", "/regen", "/undo"))
+        line = self.random.choice(
+            (
+                "/score " + "Marda said that " * 4,
+                "/why",
+                "/book",
+                "/sessions",
+                "/compare book",
+                "/retry 5",
+                "/regen",
+                "/undo",
+            )
+        )
         before = self.chat.row
         self.chat.type(line)
         self.chat.pass_time(self.random.uniform(0, 0.2))
@@ -121,8 +131,9 @@ class Storms:
 
     def disk(self):
         """The trees of all conversations that stand on disk."""
-        return [json.loads(path.read_text())["tree"]
-                for path in (self.home / "chats").glob("*.json")]
+        return [
+            json.loads(path.read_text())["tree"] for path in (self.home / "chats").glob("*.json")
+        ]
 
 
 @pytest.fixture
@@ -145,8 +156,15 @@ def long_one(model):
     sampler = Sampler(model)
     tree, ids = Tree(), sampler.tokenizer.encode("Marda said that the road was long.")
     for number in range(TEXTS):
-        tree.append(Node("you" if number % 2 == 0 else "model", number or None,
-                         "Marda said that the road was long.", list(ids), forced=len(ids)))
+        tree.append(
+            Node(
+                "you" if number % 2 == 0 else "model",
+                number or None,
+                "Marda said that the road was long.",
+                list(ids),
+                forced=len(ids),
+            )
+        )
     session = Session(sampler, SamplingConfig(), tree=tree)
     return save_session(to_saved(session, find_model(model))).head.id
 

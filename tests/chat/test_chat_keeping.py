@@ -100,13 +100,26 @@ def test_export_writes_a_page_and_data(chat, tmp_path):
 @pytest.mark.slow
 def test_no_history_writes_nothing(talk, home):
     """The data directory is after --no-history what it was before; /save is asked for."""
+
     def files():
         return {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
 
     before = files()
     chat = talk("--no-history", "--seed", "1", "-n", "12")
-    for line in ("Marda said", "/regen", "/retry 2", "/undo", "/goto 2", "/set profile wild",
-                 "/mode chat", "Who?", "/why", "/clear", "again", "/sessions"):
+    for line in (
+        "Marda said",
+        "/regen",
+        "/retry 2",
+        "/undo",
+        "/goto 2",
+        "/set profile wild",
+        "/mode chat",
+        "Who?",
+        "/why",
+        "/clear",
+        "again",
+        "/sessions",
+    ):
         chat.say(line)
     assert {path.parent.parent.name for path in files().keys() - before.keys()} == {"in-use"}
     chat.leave()

@@ -76,8 +76,9 @@ class Program(Terminal):
         self._stream = pyte.ByteStream(self.screen)
         self.raw = b""
         environment = os.environ | {"TERM": "xterm-256color", "PROGRAM": PROGRAM}
-        self._child = pexpect.spawn(*command, dimensions=(lines, columns), env=environment,
-                                    timeout=DEADLINE)
+        self._child = pexpect.spawn(
+            *command, dimensions=(lines, columns), env=environment, timeout=DEADLINE
+        )
         self._child.delaybeforesend = None
 
     def result(self):
@@ -112,8 +113,16 @@ def test_arrows_steer_and_escape_stops(program):
     program.press("\x1b")
     result = program.result()
     assert result["changes"] == [
-        ["temperature", 0.85], ["temperature", 0.9], ["temperature", 0.85], ["temperature", 0.9],
-        ["top_k", 100], ["top_k", 50], ["top_k", 100], ["top_k", 200], ["top_k", 500]]
+        ["temperature", 0.85],
+        ["temperature", 0.9],
+        ["temperature", 0.85],
+        ["temperature", 0.9],
+        ["top_k", 100],
+        ["top_k", 50],
+        ["top_k", 100],
+        ["top_k", 200],
+        ["top_k", 500],
+    ]
     assert words(program.text) == list(range(result["count"]))
     assert "streaming" not in program.text.split("DONE")[0], "the status line has gone"
 
@@ -211,8 +220,11 @@ def listening(monkeypatch):
     """Keys from a pipe, at a time the test sets: `at(seconds, bytes)` sends and asks."""
     with create_pipe_input() as pipe:
         now = [100.0]
-        monkeypatch.setattr(keys_module, "time", SimpleNamespace(
-            perf_counter=lambda: now[0], sleep=lambda seconds: None))
+        monkeypatch.setattr(
+            keys_module,
+            "time",
+            SimpleNamespace(perf_counter=lambda: now[0], sleep=lambda seconds: None),
+        )
         keys = ReplyKeys(pipe, SamplingConfig())
 
         def at(seconds, sent=b""):
@@ -253,8 +265,11 @@ def test_space_belongs_to_what_is_being_typed_and_enter_ends_the_pause(listening
     """Once something is typed ahead a space is a space; a line sent off lets the reply go on."""
     with listening as keys:
         listening.pipe.send_bytes(b" hi yo\x1b[Au\r")
-        assert keys.at(0.03) == [Change("paused", True), Change("temperature", 0.85),
-                                 Change("paused", False)]
+        assert keys.at(0.03) == [
+            Change("paused", True),
+            Change("temperature", 0.85),
+            Change("paused", False),
+        ]
         assert keys.typed == "hi you"
 
 

@@ -62,8 +62,9 @@ def test_a_template_that_ends_in_a_blank(line_folder, config):
     """The blank at the end of a template is read as the beginning of the reply's first word."""
     line = "Marda said that the ferryboat was resolved and the lamplighter agreed. "
     mode = mode_of(ModelCard(template="{question} said ", stop=("\n",)))
-    session = Session(Sampler(line_folder), build_sampling({"temperature": 0,
-                                                            "max_new_tokens": 5}, config), mode)
+    session = Session(
+        Sampler(line_folder), build_sampling({"temperature": 0, "max_new_tokens": 5}, config), mode
+    )
     session.say("agreed. Marda")
     tokens = list(session.reply())
     assert "".join(token.text for token in tokens).startswith("that the")

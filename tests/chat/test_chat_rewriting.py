@@ -129,9 +129,11 @@ def test_edit_reply_changes_the_models_words(chat, kept):
 def test_ctrl_g_opens_the_editor(talk, tmp_path):
     """What one writes in $EDITOR stands on the prompt, lines and all, and can be sent."""
     script = tmp_path / "editor"
-    script.write_text(f"#!{sys.executable}\nimport sys\npath = sys.argv[-1]\n"
-                      "text = open(path).read()\n"
-                      "open(path, 'w').write(text + ' said\\nand the road\\n')\n")
+    script.write_text(
+        f"#!{sys.executable}\nimport sys\npath = sys.argv[-1]\n"
+        "text = open(path).read()\n"
+        "open(path, 'w').write(text + ' said\\nand the road\\n')\n"
+    )
     script.chmod(0o755)
     environment = {"EDITOR": str(script), "VISUAL": str(script)}
     chat = talk("--seed", "1", "-n", "5", environment=environment)

@@ -21,8 +21,16 @@ pytestmark = pytest.mark.slow
 
 # a blinking ground, a title, a reset, a bell, C1's CSI, an override: none of them is ever ours
 EVIL = "\x1b[41;5mred \x1b]0;title\x07 \x1bcreset \x9b5mblink\u202eback\u2066to\rfront"
-RAW = (b"\x1b[41;5m", b"\x1b]", b"\x07", b"\x1bc", "\x9b".encode(), "\u202e".encode(),
-       "\u2066".encode(), b"5mblink\xe2")
+RAW = (
+    b"\x1b[41;5m",
+    b"\x1b]",
+    b"\x07",
+    b"\x1bc",
+    "\x9b".encode(),
+    "\u202e".encode(),
+    "\u2066".encode(),
+    b"5mblink\xe2",
+)
 SHOWN = "[41;5mred ]0;title creset 5mblinkbacktofront"
 # a terminal's own: colours, the cursor, keypad and modes
 OURS = re.compile(rb"(?s)(?:[^\x1b]|\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>78M])*")
@@ -63,8 +71,19 @@ def test_replies_of_an_evil_model(talk, evil_model, kept):
     chat.say("Mr")
     said = kept()[-1]["tree"]["nodes"][-1]["text"]
     assert {"\x1b", "\x07", "\r", "\u202e"} <= set(said)
-    for command in ("/why", "/why 3", "/regen", "/branches", "/goto 2", "/score Mr",
-                    "/compare evil", "/sessions", "/mode chat", "go", "/show"):
+    for command in (
+        "/why",
+        "/why 3",
+        "/regen",
+        "/branches",
+        "/goto 2",
+        "/score Mr",
+        "/compare evil",
+        "/sessions",
+        "/mode chat",
+        "go",
+        "/show",
+    ):
         chat.say(command)
     before = chat.row
     chat.type("/edit reply")
@@ -78,8 +97,11 @@ def test_replies_of_an_evil_model(talk, evil_model, kept):
 def evil_session(home, model):
     """A kept conversation whose texts are evil, in a file of an evil name."""
     tree, tokenizer = Tree(), Sampler(model).tokenizer
-    for who, parent, text in (("you", None, f"one {EVIL}"), ("model", 1, f" two {EVIL}"),
-                              ("model", 1, f" three {EVIL}")):
+    for who, parent, text in (
+        ("you", None, f"one {EVIL}"),
+        ("model", 1, f" two {EVIL}"),
+        ("model", 1, f" three {EVIL}"),
+    ):
         ids = tokenizer.encode(text)
         tree.append(Node(who, parent, text, ids, forced=len(ids)))
     session = Session(Sampler(model), SamplingConfig(), tree=tree)
@@ -129,8 +151,20 @@ def test_errors_tell_evil_names_harmlessly(terminal, talk, home, tmp_path, train
     shutil.copytree(trained_folders["bpe"], folder)
     chat = talk("--seed", "1", "-n", "12", name=str(folder), columns=200)
     assert "continues your text" in chat.text and SHOWN in chat.toolbar
-    for command in ("/no", "/set ", "/model ", "/load ", "/theme ", "/mode ", "/export ",
-                    "/profile save ", "/goto ", "/why ", "/help ", "/set profile "):
+    for command in (
+        "/no",
+        "/set ",
+        "/model ",
+        "/load ",
+        "/theme ",
+        "/mode ",
+        "/export ",
+        "/profile save ",
+        "/goto ",
+        "/why ",
+        "/help ",
+        "/set profile ",
+    ):
         before = chat.row
         chat.press(f"{command}\x11\x1b\x11\x07\u202ex\x9b\r")
         chat.wait_prompt(before)

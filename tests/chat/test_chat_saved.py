@@ -38,8 +38,9 @@ def test_a_kept_session_goes_on_as_if_it_had_never_been_left(session, model):
     again, told = from_saved(load_session(saved.head.id), Sampler(model), find_model(model))
     assert told == [] and again.tree.nodes == session.tree.nodes
     assert (again.config, again.mode) == (session.config, session.mode)
-    rest = [[(token.id, token.text, token.finish) for token in one.reply()]
-            for one in (again, session)]
+    rest = [
+        [(token.id, token.text, token.finish) for token in one.reply()] for one in (again, session)
+    ]
     assert rest[0] == rest[1] and len(rest[0]) == 7
     newer = save_session(to_saved(again, find_model(model), saved.head))
     assert newer.head.id == saved.head.id and newer.head.created == saved.head.created
@@ -106,7 +107,6 @@ def test_json(tree):
     assert "\x1b" not in text and "\u202e" not in text and "\\u202e" in text
     values = json.loads(text)
     assert values["model"] == "book" and values["settings"] == {"top_k": 5}
-    assert [turn["text"] for turn in values["turns"]] == [
-        node.text for node in tree.nodes.values()]
+    assert [turn["text"] for turn in values["turns"]] == [node.text for node in tree.nodes.values()]
     assert values["turns"][1]["tokens"] == [[2, -1.5]]
     assert Tree.from_json(values["tree"]).nodes == tree.nodes

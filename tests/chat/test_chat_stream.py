@@ -23,13 +23,52 @@ from tuillm.generation.detokenizer import TextStream
 from tuillm.text import make_tokenizer
 from tuillm.theme import load_theme
 
-BOOK = ("It was a bright cold day in April, and the clocks were striking thirteen; nobody in the "
-        "house remembered who had wound them.\n\nSomebody-or-other had, (perhaps) at night. ") * 4
-PIECES = ["word", "a", "window,", "extraordinarily", " ", " ", " ", "  ", "\t", "\n", "\n\n",
-          "Сөйлеймін", "қазақша", "今天天气很好。", "「你好」", "東京タワー", "안녕하세요", "हिन्दी",
-          "👩‍💻", "👨‍👩‍👧‍👦", "❤️", "☠️", "👍🏽", "🇰🇿🇩🇪", "1️⃣", "🙂", "e\u0301", "\u0301", "שלום",
-          "a\u0308\u0323",
-          "\x1b[2J", "\r", "\x07", "\u202e", "\u200b", "\u00a0", "\u00ad", "—", "…", "x" * 30]
+BOOK = (
+    "It was a bright cold day in April, and the clocks were striking thirteen; nobody in the "
+    "house remembered who had wound them.\n\nSomebody-or-other had, (perhaps) at night. "
+) * 4
+PIECES = [
+    "word",
+    "a",
+    "window,",
+    "extraordinarily",
+    " ",
+    " ",
+    " ",
+    "  ",
+    "\t",
+    "\n",
+    "\n\n",
+    "Сөйлеймін",
+    "қазақша",
+    "今天天气很好。",
+    "「你好」",
+    "東京タワー",
+    "안녕하세요",
+    "हिन्दी",
+    "👩‍💻",
+    "👨‍👩‍👧‍👦",
+    "❤️",
+    "☠️",
+    "👍🏽",
+    "🇰🇿🇩🇪",
+    "1️⃣",
+    "🙂",
+    "e\u0301",
+    "\u0301",
+    "שלום",
+    "a\u0308\u0323",
+    "\x1b[2J",
+    "\r",
+    "\x07",
+    "\u202e",
+    "\u200b",
+    "\u00a0",
+    "\u00ad",
+    "—",
+    "…",
+    "x" * 30,
+]
 
 
 class Glass(pyte.HistoryScreen):
@@ -86,8 +125,9 @@ class Glass(pyte.HistoryScreen):
     def fold(self, columns):
         """Get another width and fold what does not fit, as most terminals do; `rows` stay whole."""
         x, y = self.cursor.x, self.cursor.y
-        lines = [[self.buffer[row][cell] for cell in range(self.columns)]
-                 for row in range(self.lines)]
+        lines = [
+            [self.buffer[row][cell] for cell in range(self.columns)] for row in range(self.lines)
+        ]
         self.columns = columns
         self.reset()
         cursor = (0, 0)
@@ -120,8 +160,10 @@ def pieces_of(text, rng):
 
 def random_text(rng, size=60):
     """Words, blanks, emoji, accents and any characters at all."""
-    strange = [chr(rng.choice((rng.randrange(0x20, 0xD800), rng.randrange(0xE000, 0x1FBFF))))
-               for _ in range(8)]
+    strange = [
+        chr(rng.choice((rng.randrange(0x20, 0xD800), rng.randrange(0xE000, 0x1FBFF))))
+        for _ in range(8)
+    ]
     return "".join(rng.choice(PIECES + strange + [" "] * 8) for _ in range(size))
 
 
@@ -146,8 +188,11 @@ def test_rows_break_between_words_only(width):
         glass, wrap = Glass(width, 10), Wrap(width)
         for piece in pieces_of(text, rng):
             glass.show(wrap.feed(piece))
-        wanted = [row for line in text.split("\n") for row in textwrap.wrap(
-            line, width, break_on_hyphens=False) or [""]]
+        wanted = [
+            row
+            for line in text.split("\n")
+            for row in textwrap.wrap(line, width, break_on_hyphens=False) or [""]
+        ]
         assert glass.text.split("\n") == [row.rstrip() for row in wanted if row or True]
 
 
@@ -158,8 +203,14 @@ def test_a_word_is_shown_as_it_grows_and_moves_when_it_crosses_the_edge():
     for piece in ("seven is", " b", "i", "gger", "!", "\nx"):
         glass.show(wrap.feed(piece))
         seen.append(glass.text)
-    assert seen == ["seven is", "seven is b", "seven is\nbi", "seven is\nbigger",
-                    "seven is\nbigger!", "seven is\nbigger!\nx"]
+    assert seen == [
+        "seven is",
+        "seven is b",
+        "seven is\nbi",
+        "seven is\nbigger",
+        "seven is\nbigger!",
+        "seven is\nbigger!\nx",
+    ]
 
 
 def test_a_word_longer_than_a_row_breaks_but_never_within_a_character():
@@ -296,9 +347,25 @@ def test_others_may_write_in_the_middle_of_a_reply(reply):
     assert glass.text.split("\n") == ["first line", "NOTE", "half a sentence and", "more"]
 
 
-@pytest.mark.parametrize("evil", [
-    "\x1b[2J", "\x1b]0;title\x07", "\x1bc", "\x9b2J", "\x07", "a\rb", "\x08" * 5, "\x0b\x0c",
-    "\u202eabc", "\u2066x\u2069", "\x1b", "\x1b[?1049h", "\x85", "\x7f"])
+@pytest.mark.parametrize(
+    "evil",
+    [
+        "\x1b[2J",
+        "\x1b]0;title\x07",
+        "\x1bc",
+        "\x9b2J",
+        "\x07",
+        "a\rb",
+        "\x08" * 5,
+        "\x0b\x0c",
+        "\u202eabc",
+        "\u2066x\u2069",
+        "\x1b",
+        "\x1b[?1049h",
+        "\x85",
+        "\x7f",
+    ],
+)
 def test_what_acts_on_a_terminal_never_reaches_it(reply, evil):
     """Escape sequences, bells, carriage returns, bidi overrides: whole or in pieces, harmless."""
     glass, stream = reply(20, 6)
@@ -310,14 +377,22 @@ def test_what_acts_on_a_terminal_never_reaches_it(reply, evil):
         sent = glass.sent[before:]
         assert glass.rows[0].startswith("safe")
     own = r"\x1b\[[0-9;]*[mADHJK]|\x1b\[\?7[hl]|\x1b[78]|\r?\n|\r(?=safe)"
-    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]",
-                         re.sub(own, "", sent))
+    assert not re.search(
+        "[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", re.sub(own, "", sent)
+    )
 
 
-@pytest.mark.parametrize("text", [
-    "Smile 🙂 👩‍💻 👨‍👩‍👧‍👦 ❤️ 🇰🇿 end", "Мен қазақша сөйлеймін, әрине: ғұмыр өңір ұлы һәм",
-    "今天天气很好，我们去公园吧。",
-    "e\u0301 a\u0308\u0323 n\u0303 हिन्दी ไทย", "안녕하세요 여러분", "\u0301alone"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Smile 🙂 👩‍💻 👨‍👩‍👧‍👦 ❤️ 🇰🇿 end",
+        "Мен қазақша сөйлеймін, әрине: ғұмыр өңір ұлы һәм",
+        "今天天气很好，我们去公园吧。",
+        "e\u0301 a\u0308\u0323 n\u0303 हिन्दी ไทย",
+        "안녕하세요 여러분",
+        "\u0301alone",
+    ],
+)
 def test_tokens_of_single_bytes_come_out_as_whole_characters(reply, text):
     """A model that spells every character byte by byte: no replacement character is ever seen."""
     tokenizer = make_tokenizer("bpe", ["abc"], 260)
@@ -363,8 +438,14 @@ def test_text_is_sent_together_only_when_it_comes_too_fast_to_be_seen(reply, mon
     monkeypatch.setattr(stream_module, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     seen = []
     with stream:
-        for passed, piece in ((1, "a"), (0.01, "b"), (0.001, "c"), (0.001, "d"), (0.004, "e"),
-                              (0.001, "f")):
+        for passed, piece in (
+            (1, "a"),
+            (0.01, "b"),
+            (0.001, "c"),
+            (0.001, "d"),
+            (0.004, "e"),
+            (0.001, "f"),
+        ):
             now[0] += passed
             stream.write(piece)
             seen.append(glass.text)
@@ -377,8 +458,10 @@ def test_the_line_fits_any_window_and_keeps_what_matters_most():
     """Full words where there is room, short ones, then the context before anything else."""
     facts = Facts("shakespeare", 0.85, 0, 0.034, 1234.5, 950, 1024)
     text = {columns: "".join(text for _, text in fit(facts, columns)) for columns in range(1, 120)}
-    assert text[119] == (" shakespeare  temperature 0.85  top_k all  first token 0.03 s"
-                         "  1,234 tokens/s  context 950/1024")
+    assert text[119] == (
+        " shakespeare  temperature 0.85  top_k all  first token 0.03 s"
+        "  1,234 tokens/s  context 950/1024"
+    )
     assert "temp 0.85" in text[80] and "1,234 tok/s" in text[80] and "0.03 s" in text[80]
     assert text[40].endswith("temp 0.85  950/1024") and "shakespeare" in text[40]
     assert all(wcswidth(line) <= columns for columns, line in text.items())
@@ -411,4 +494,12 @@ def test_the_plain_alphabets_are_plain():
     plain = [chr(code) for code in range(0x30000) if _PLAIN.fullmatch(chr(code))]
     assert len(plain) > 1000 and all(wcwidth(char) == 1 for char in plain)
     assert not {unicodedata.category(char) for char in plain if char != " "} & {
-        "Cc", "Cf", "Mn", "Mc", "Me", "Zs", "Zl", "Zp"}
+        "Cc",
+        "Cf",
+        "Mn",
+        "Mc",
+        "Me",
+        "Zs",
+        "Zl",
+        "Zp",
+    }

@@ -8,10 +8,33 @@ import pytest
 from tuillm.store.sessions import list_sessions, load_session
 
 LONG = "x" * 300
-ODD = ("~nobody/x", "~nobody/x.md", LONG, f"{LONG}.md", f"a/{LONG}/b.json", "/proc/1/root/x/y.md",
-       "/dev/null/x.md", "\\0", "~", "..", "/")
-COMMANDS = ("export", "load", "model", "compare", "theme", "delete", "save", "profile save",
-            "sessions", "set profile", "goto", "mode")
+ODD = (
+    "~nobody/x",
+    "~nobody/x.md",
+    LONG,
+    f"{LONG}.md",
+    f"a/{LONG}/b.json",
+    "/proc/1/root/x/y.md",
+    "/dev/null/x.md",
+    "\\0",
+    "~",
+    "..",
+    "/",
+)
+COMMANDS = (
+    "export",
+    "load",
+    "model",
+    "compare",
+    "theme",
+    "delete",
+    "save",
+    "profile save",
+    "sessions",
+    "set profile",
+    "goto",
+    "mode",
+)
 
 _FAULTS = """
 from tuillm.chat.terminal import completion
@@ -116,13 +139,26 @@ def test_a_place_that_cannot_be_written(talk, trained_folders, tmp_path):
     """A model in a folder can be talked to where there is no data directory and can be none."""
     folder = tmp_path / "mine"
     shutil.copytree(trained_folders["bpe"], folder)
-    chat = talk("--seed", "1", "-n", "12", name=str(folder), columns=200,
-                environment={"TUILLM_HOME": "/proc/nowhere/tuillm"})
+    chat = talk(
+        "--seed",
+        "1",
+        "-n",
+        "12",
+        name=str(folder),
+        columns=200,
+        environment={"TUILLM_HOME": "/proc/nowhere/tuillm"},
+    )
     assert chat.say("Marda said").count("this chat is not kept: ") == 1
     for line in ("more", "/sessions", "/why", "/save", "/load x", "/profile save mine"):
         assert "this chat is not kept" not in chat.say(line)
     chat.leave()
     assert chat.wait_end() == 0
-    quiet = talk("--no-history", "-n", "5", name=str(folder), columns=200,
-                 environment={"TUILLM_HOME": "/proc/nowhere/tuillm"})
+    quiet = talk(
+        "--no-history",
+        "-n",
+        "5",
+        name=str(folder),
+        columns=200,
+        environment={"TUILLM_HOME": "/proc/nowhere/tuillm"},
+    )
     assert "not kept" not in quiet.say("Marda said")

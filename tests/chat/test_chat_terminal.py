@@ -5,9 +5,15 @@ import re
 import pytest
 
 SETTINGS = {
-    "temperature": ("0.7", "0.7"), "top_k": ("40", "40"), "top_p": ("0.9", "0.9"),
-    "min_p": ("0.05", "0.05"), "repetition_penalty": ("1.1", "1.1"), "max_new_tokens": ("12", "12"),
-    "n_keep": ("4", "4"), "heal": ("no", "no"), "seed": ("7", "7"),
+    "temperature": ("0.7", "0.7"),
+    "top_k": ("40", "40"),
+    "top_p": ("0.9", "0.9"),
+    "min_p": ("0.05", "0.05"),
+    "repetition_penalty": ("1.1", "1.1"),
+    "max_new_tokens": ("12", "12"),
+    "n_keep": ("4", "4"),
+    "heal": ("no", "no"),
+    "seed": ("7", "7"),
     "stop": ('"THE END" "\\n\\n"', r"'THE END' '\n\n'"),
 }
 
@@ -26,14 +32,18 @@ def test_a_reply_streams_and_the_toolbar_shows_the_figures(talk):
     chat = talk("--seed", "1", "-n", "40", columns=100)
     assert "book continues your text. /help explains" in chat.text
     assert len(chat.say("Marda said")) > 60
-    assert re.fullmatch(r" book  temperature 0.8  top_k 200  first token \d\.\d\d s  "
-                        r"[\d,]+ tokens/s  context \d+/32", chat.toolbar)
+    assert re.fullmatch(
+        r" book  temperature 0.8  top_k 200  first token \d\.\d\d s  "
+        r"[\d,]+ tokens/s  context \d+/32",
+        chat.toolbar,
+    )
     chat.leave()
     assert chat.wait_end() == 0
     small = talk("--seed", "1", "-n", "40", columns=60)
     small.say("Marda said")
-    assert re.fullmatch(r" book  temp 0.8  top_k 200  (\d\.\d\d s  )?[\d,]+ tok/s  \d+/32",
-                        small.toolbar)
+    assert re.fullmatch(
+        r" book  temp 0.8  top_k 200  (\d\.\d\d s  )?[\d,]+ tok/s  \d+/32", small.toolbar
+    )
 
 
 @pytest.mark.slow
@@ -101,8 +111,13 @@ def test_keys_steer_a_reply_while_it_streams(chat, kept):
     before = chat.row
     chat.type("Tib")
     chat.wait(lambda text: chat.row > before + 3)
-    for keys, shown in (("\x1b[A\x1b[A", "0.9 "), ("\x1b[B", "0.85 "), ("\x1b[D", "top_k 100"),
-                        ("\x1b[C\x1b[C", "top_k 500"), (" ", "paused")):
+    for keys, shown in (
+        ("\x1b[A\x1b[A", "0.9 "),
+        ("\x1b[B", "0.85 "),
+        ("\x1b[D", "top_k 100"),
+        ("\x1b[C\x1b[C", "top_k 500"),
+        (" ", "paused"),
+    ):
         chat.press(keys)
         chat.wait(lambda text, shown=shown: shown in chat.toolbar)
     pausing = chat.since(before)
@@ -117,8 +132,11 @@ def test_keys_steer_a_reply_while_it_streams(chat, kept):
     assert re.search(r"temperature +0\.9 ", page) and re.search(r"top_k +500 ", page)
     reply = kept()[-1]["tree"]["nodes"][-1]
     changes = [change for _, change in reply["changes"]]
-    assert changes[-4:] == [{"temperature": 0.85}, {"top_k": 100}, {"top_k": 500},
-                            {"temperature": 0.9}] and reply["stopped"] is True
+    assert (
+        changes[-4:]
+        == [{"temperature": 0.85}, {"top_k": 100}, {"top_k": 500}, {"temperature": 0.9}]
+        and reply["stopped"] is True
+    )
 
 
 @pytest.mark.slow
@@ -130,8 +148,11 @@ def test_a_reply_far_past_the_context_says_what_fell_out_of_view(chat):
     told = next(place for place, line in enumerate(lines) if line.startswith("32 tokens of"))
     assert len("".join(lines[:told])) > 1000
     told = " ".join(lines[told:])
-    dropped = re.match(r"32 tokens of context were full: (\d+) more fell out of view, (\d+) in all,"
-                       r' up to "….+"', told)
+    dropped = re.match(
+        r"32 tokens of context were full: (\d+) more fell out of view, (\d+) in all,"
+        r' up to "….+"',
+        told,
+    )
     assert dropped and dropped[1] == dropped[2] and 770 < int(dropped[1]) < 803
     assert re.search(r"context \d+/32|  \d+/32", chat.toolbar)
     chat.say("/set max_new_tokens 5")
@@ -205,6 +226,7 @@ def test_another_model_goes_on_with_the_text(chat, letters, home, kept):
 @pytest.mark.slow
 def test_themes_are_changed_and_kept(chat, talk):
     """/theme colours the prompt from now on, in the next chat too; a wrong name lists them."""
+
     def color():
         return chat.screen.buffer[chat.screen.cursor.y][0].fg
 
@@ -233,5 +255,6 @@ def test_help_is_one_screenful(chat, talk):
     assert "did you mean 'help'?" in chat.say("/hlp")
     narrow = talk(columns=50)
     page = narrow.say("/help")
-    assert all(f"  {command.usage} " in page and command.brief in page
-               for command in COMMANDS.values())
+    assert all(
+        f"  {command.usage} " in page and command.brief in page for command in COMMANDS.values()
+    )

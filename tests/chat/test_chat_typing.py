@@ -59,8 +59,11 @@ def test_tab_completes_and_describes(talk, letters, home, tmp_path, monkeypatch)
         ("/help \t", ("regen", "another reply")),
     ):
         chat.press(keys)
-        chat.wait(lambda text, offered=offered: chat.line.startswith("› /")
-                  and all(word in chat.picture for word in offered))
+        chat.wait(
+            lambda text, offered=offered: (
+                chat.line.startswith("› /") and all(word in chat.picture for word in offered)
+            )
+        )
         assert "[41" not in chat.picture, "a name that no person gave is not offered"
         before = chat.row
         chat.interrupt()

@@ -21,9 +21,10 @@ from tuillm.store.registry import Model, ModelCard
 pytestmark = pytest.mark.slow
 
 MARKS = "\n|\\`*_<>[]#~&$ .x"
-TEXT = ("It was a bright cold day, and the clocks were striking thirteen.\n\n"
-        "\tMarda said: «今天天气很好。» 👩‍💻 " + "x" * 50
-        + " қазақша e\u0301 \x1b[2J\r\x07\u202e end\n")
+TEXT = (
+    "It was a bright cold day, and the clocks were striking thirteen.\n\n"
+    "\tMarda said: «今天天气很好。» 👩‍💻 " + "x" * 50 + " қазақша e\u0301 \x1b[2J\r\x07\u202e end\n"
+)
 
 
 @pytest.fixture
@@ -40,15 +41,28 @@ def a_model(path, **card):
 def rendered(page):
     """The paragraphs and the rows of cells of a page as a reader of Markdown sees them."""
     lines, cells = [], []
-    for token in MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).parse(
-            page):
+    for token in (
+        MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).parse(page)
+    ):
         if token.type == "tr_open":
             cells.append([])
         elif token.type == "inline":
-            assert all(child.type in ("text", "text_special", "em_open", "em_close", "strong_open",
-                                      "strong_close", "html_inline") for child in token.children)
-            text = "".join("\n" if child.content == "<br>" else child.content
-                           for child in token.children)
+            assert all(
+                child.type
+                in (
+                    "text",
+                    "text_special",
+                    "em_open",
+                    "em_close",
+                    "strong_open",
+                    "strong_close",
+                    "html_inline",
+                )
+                for child in token.children
+            )
+            text = "".join(
+                "\n" if child.content == "<br>" else child.content for child in token.children
+            )
             (cells[-1] if cells else lines).append(text.replace("\xa0", " "))
     return lines, cells
 
@@ -126,11 +140,20 @@ def test_a_chat_is_not_touched(two, config):
 
 def test_names_tell_models_apart(home, tmp_path):
     """A checkpoint is called by its run; folders of one name by their paths."""
-    paths = [home / "models" / "book", home / "runs" / "book-1" / "best",
-             home / "runs" / "book-2" / "best", tmp_path / "a" / "gpt", tmp_path / "b" / "gpt",
-             tmp_path / "c" / "book"]
+    paths = [
+        home / "models" / "book",
+        home / "runs" / "book-1" / "best",
+        home / "runs" / "book-2" / "best",
+        tmp_path / "a" / "gpt",
+        tmp_path / "b" / "gpt",
+        tmp_path / "c" / "book",
+    ]
     assert names_of([a_model(path) for path in paths]) == [
-        "book", "book-1/best", "book-2/best", *map(str, paths[3:])]
+        "book",
+        "book-1/best",
+        "book-2/best",
+        *map(str, paths[3:]),
+    ]
 
 
 @pytest.mark.parametrize("width", [1, 7, 28, 60])
@@ -155,8 +178,11 @@ def test_markdown_shows_what_was_said(chain, two, config):
     comparison = compare(samplers, "1. *x*\n  | y\n", config)
     results = comparison.run()
     lines, (heads, known, texts, figures) = rendered(as_markdown(comparison))
-    assert lines == ["a|b · small · large", "Prompt: 1. *x*\n  | y\n",
-                     "seed 1, temperature 0, top_k 0, max_new_tokens 37, stop 'é|'"]
+    assert lines == [
+        "a|b · small · large",
+        "Prompt: 1. *x*\n  | y\n",
+        "seed 1, temperature 0, top_k 0, max_new_tokens 37, stop 'é|'",
+    ]
     assert heads == ["a|b", "small", "large"]
     assert texts == [result.text.strip(" ") for result in results] and MARKS[1:8] in texts[0]
     assert known[0].endswith(" parameters")
@@ -179,8 +205,9 @@ def test_what_acts_on_a_terminal_is_left_out_or_escaped(chain, config):
 
 def test_without_a_terminal_it_is_plain_text(two, config, home):
     """Each reply stands under its model's name, with what is known of the model."""
-    models = [(a_model(home / "models" / name, bits_per_byte=1.5), sampler)
-              for name, sampler in two]
+    models = [
+        (a_model(home / "models" / name, bits_per_byte=1.5), sampler) for name, sampler in two
+    ]
     console = Console(file=io.StringIO())
     results = show_comparison(models, "abc", config, console=console)
     page = console.file.getvalue()

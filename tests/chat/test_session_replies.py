@@ -55,13 +55,20 @@ def test_window_is_the_policy_id_by_id(length, n_keep):
     assert window_of(ids, 1) == ids[-1:]
 
 
-@pytest.mark.parametrize(("block", "count", "n_keep"), [
-    (BLOCK, 150, 0), (BLOCK, 150, 5), pytest.param(256, 3000, 0, marks=pytest.mark.slow),
-])
+@pytest.mark.parametrize(
+    ("block", "count", "n_keep"),
+    [
+        (BLOCK, 150, 0),
+        (BLOCK, 150, 5),
+        pytest.param(256, 3000, 0, marks=pytest.mark.slow),
+    ],
+)
 def test_replies_equal_a_reference_without_cache(talker, config, block, count, n_keep):
     """Three turns, in all far past the context, are those of a full forward at every token."""
-    session = Session(talker(block_size=block),
-                      build_sampling({"max_new_tokens": count, "n_keep": n_keep}, config))
+    session = Session(
+        talker(block_size=block),
+        build_sampling({"max_new_tokens": count, "n_keep": n_keep}, config),
+    )
     expected, dropped = [], 0
     for text in ("hello", "and then " * 9, "go on"):
         session.say(text)
@@ -87,9 +94,12 @@ def test_replies_equal_a_reference_without_cache(talker, config, block, count, n
 @pytest.mark.parametrize("mode", ["completion", "chat"])
 def test_interrupted_and_taken_up_again(talker, config, place, mode):
     """A reply stopped at any token and gone on with is the very reply, and its node the same."""
+
     def begin():
-        session = Session(talker(3, "abcu:\n ", mode == "completion"),
-                          build_sampling({"max_new_tokens": 80}, config))
+        session = Session(
+            talker(3, "abcu:\n ", mode == "completion"),
+            build_sampling({"max_new_tokens": 80}, config),
+        )
         if mode == "chat":
             session.mode = DIALOGUE
         session.say("abba")
@@ -124,8 +134,11 @@ def test_interrupted_at_random_and_spoken_to(talker, config):
             assert cache.length == session.sampler.context.length
         assert stopped.ids == undisturbed.ids
         assert stopped.sampler.context.rows == undisturbed.sampler.context.rows
-        assert torch.allclose(stopped.sampler.context._cache.store[..., : cache.length, :],
-                              cache.store[..., : cache.length, :], atol=1e-5)
+        assert torch.allclose(
+            stopped.sampler.context._cache.store[..., : cache.length, :],
+            cache.store[..., : cache.length, :],
+            atol=1e-5,
+        )
 
 
 def test_a_stopped_reply_that_was_answered_goes_on_in_a_copy(talker, config):
@@ -173,8 +186,10 @@ def test_seeds(talker, config):
     """A fixed seed counts up with each retry; without one the node tells which it was."""
     session = Session(talker(), config)
     session.say("hello")
-    texts = {"".join(token.text for token in run(tokens))
-             for tokens in (session.reply(), *session.retry(2), session.regenerate())}
+    texts = {
+        "".join(token.text for token in run(tokens))
+        for tokens in (session.reply(), *session.retry(2), session.regenerate())
+    }
     assert len(texts) == 4
     assert [node.seed for node in session.tree.children(1)] == [1, 2, 3, 4]
     session.config = build_sampling({"seed": None}, config)
@@ -214,8 +229,11 @@ def test_settings_change_within_a_reply(talker, config):
     assert found[20] == int(draw(logits, [generator]))
     node = session.tree.head_node
     assert node.settings["temperature"] == 1 and node.seed == 1
-    assert node.changes == [(10, {"temperature": 0}), (20, {"temperature": 1}),
-                            (25, {"max_new_tokens": 30})]
+    assert node.changes == [
+        (10, {"temperature": 0}),
+        (20, {"temperature": 1}),
+        (25, {"max_new_tokens": 30}),
+    ]
 
 
 def cost(session, tokens):
@@ -289,8 +307,9 @@ def test_reroll_interrupted_anywhere(talker, config, count):
 @pytest.mark.parametrize("place", range(1, 12))
 def test_characters_stay_whole_wherever_they_are_cut(chain, config, place):
     """A reply stopped, or ended, within an emoji shows no half of it and goes on with the rest."""
-    session = Session(chain("😀é"), config.model_copy(update={"temperature": 0,
-                                                              "max_new_tokens": 12}))
+    session = Session(
+        chain("😀é"), config.model_copy(update={"temperature": 0, "max_new_tokens": 12})
+    )
     session.say("é")
     shown = run(session.reply(), place)
     head = session.tree.head_node
@@ -371,8 +390,14 @@ def test_half_surrogates_and_nothing_said(talker, config):
     assert session.tree.head_node.text == "a�é"
     with pytest.raises(UsageError, match="nothing"):
         Session(talker(), config).undo()
-    for call in (lambda s: s.regenerate(), lambda s: s.edit_mine("x"), lambda s: s.reroll(0, 1),
-                 lambda s: s.retry(0), lambda s: s.edit_reply(""), lambda s: s.goto(7)):
+    for call in (
+        lambda s: s.regenerate(),
+        lambda s: s.edit_mine("x"),
+        lambda s: s.reroll(0, 1),
+        lambda s: s.retry(0),
+        lambda s: s.edit_reply(""),
+        lambda s: s.goto(7),
+    ):
         with pytest.raises(UsageError):
             call(Session(talker(), config))
 

@@ -14,8 +14,13 @@ from tuillm.errors import TuillmError, UsageError
 def tree():
     """Two exchanges, the second with another reply; the head is at that one."""
     tree = Tree()
-    for who, parent, ids in (("you", None, [1, 2]), ("model", 1, [3]), ("you", 2, [4]),
-                             ("model", 3, [5, 6]), ("model", 3, [7])):
+    for who, parent, ids in (
+        ("you", None, [1, 2]),
+        ("model", 1, [3]),
+        ("you", 2, [4]),
+        ("model", 3, [5, 6]),
+        ("model", 3, [7]),
+    ):
         tree.append(Node(who, parent, f"text {parent}", ids))
     return tree
 
@@ -70,7 +75,11 @@ def test_branches(tree):
     first, second = tree.branches(now=1060)
     assert (first.leaf, first.depth, first.words, first.current) == (4, 4, "text 3", False)
     assert (second.leaf, second.words, second.age, second.current) == (
-        5, "another way to say it", 60, True)
+        5,
+        "another way to say it",
+        60,
+        True,
+    )
     assert tree.title == "text None" and Tree().title == "" and Tree().branches() == []
 
 

@@ -12,8 +12,14 @@ pytestmark = pytest.mark.slow
 
 def tuillm(*arguments, stdin=None, check=True):
     """Run the command away from terminals."""
-    return subprocess.run([sys.executable, "-m", "tuillm", *map(str, arguments)], input=stdin,
-                          capture_output=True, text=True, check=check, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-m", "tuillm", *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=check,
+        timeout=120,
+    )
 
 
 @pytest.fixture
@@ -22,8 +28,22 @@ def grow(book, terminal):
     runs = []
 
     def begin(name, *more):
-        tuillm("train", book, "--name", name, "--preset", "nano", "--tokenizer", "char",
-               "--max-steps", 1_000_000, "--eval-interval", 20, "--detach", *more)
+        tuillm(
+            "train",
+            book,
+            "--name",
+            name,
+            "--preset",
+            "nano",
+            "--tokenizer",
+            "char",
+            "--max-steps",
+            1_000_000,
+            "--eval-interval",
+            20,
+            "--detach",
+            *more,
+        )
         runs.append(get_run(f"{name}-1"))
         return runs[-1]
 
@@ -49,8 +69,11 @@ def test_a_model_that_is_not_there_yet(grow, terminal):
     for answer, name in (("y", "young"), ("\r", "young-1")):
         chat = terminal("chat", name, columns=120)
         chat.wait("Talk to the checkpoint? [Y/n]")
-        assert f"The run young-1 has no model yet (running, step {run.status().step // 1000}" \
-            in chat.text or "it has the checkpoint young-1/best" in chat.text
+        assert (
+            f"The run young-1 has no model yet (running, step {run.status().step // 1000}"
+            in chat.text
+            or "it has the checkpoint young-1/best" in chat.text
+        )
         chat.press(answer if answer == "\r" else f"{answer}\r")
         chat.wait("young-1/best continues your text")
         chat.type("hello")
@@ -73,8 +96,10 @@ def test_an_older_model_of_the_name(grow, terminal, model):
     opened.wait(lambda text: (run.path / "best" / "config.json").exists())
     opened.close()
     piped = tuillm("chat", model, "-n", 5, stdin="hello")
-    assert piped.stdout.strip() and "this is the older one; the checkpoint: tuillm chat book-1/" \
-        in piped.stderr
+    assert (
+        piped.stdout.strip()
+        and "this is the older one; the checkpoint: tuillm chat book-1/" in piped.stderr
+    )
     chat = terminal("chat", model, columns=120)
     chat.wait("Talk to the checkpoint, instead of the older model? [y/N]")
     chat.type("")
@@ -85,7 +110,8 @@ def test_an_older_model_of_the_name(grow, terminal, model):
 
 def test_the_id_of_a_run_that_has_ended(model, book):
     """It is told which model came of it."""
-    tuillm("train", book, "--name", "old", "--preset", "nano", "--tokenizer", "char",
-           "--max-steps", 2)
+    tuillm(
+        "train", book, "--name", "old", "--preset", "nano", "--tokenizer", "char", "--max-steps", 2
+    )
     done = tuillm("chat", "old-1", stdin="hello", check=False)
     assert done.returncode == 1 and "'old-1' is a run, and its model 'old'" in done.stderr

@@ -53,8 +53,10 @@ def registry(home, talkers):
 
 def column(screen, first, end):
     """What stands in some columns of the screen, row by row."""
-    return ["".join(screen.buffer[line][place].data for place in range(first, end)).rstrip()
-            for line in range(screen.lines)]
+    return [
+        "".join(screen.buffer[line][place].data for place in range(first, end)).rstrip()
+        for line in range(screen.lines)
+    ]
 
 
 def resize(terminal, columns, lines):
@@ -66,14 +68,24 @@ def resize(terminal, columns, lines):
 def test_json_tells_all_of_it(tmp_path):
     """Prompt, seed, settings and each reply with its figures, as one object in plain ASCII."""
     (tmp_path / "prompt.txt").write_text("abc")
-    done = tuillm("compare", "plain", "wild", *COMMON[2:], "-n", 80, "--json",
-                  "-p", f"FILE:{tmp_path / 'prompt.txt'}")
+    done = tuillm(
+        "compare",
+        "plain",
+        "wild",
+        *COMMON[2:],
+        "-n",
+        80,
+        "--json",
+        "-p",
+        f"FILE:{tmp_path / 'prompt.txt'}",
+    )
     assert done.returncode == 0 and done.stderr == "" and done.stdout.isascii()
     told = json.loads(done.stdout)
     assert (told["prompt"], told["seed"], told["settings"]["max_new_tokens"]) == ("abc", 7, 80)
     for entry in told["models"]:
-        tokens = list(Sampler(entry["name"]).stream(
-            "abc", seed=7, temperature=1, max_new_tokens=80))
+        tokens = list(
+            Sampler(entry["name"]).stream("abc", seed=7, temperature=1, max_new_tokens=80)
+        )
         reply = entry["reply"]
         assert reply["text"] == "".join(token.text for token in tokens)
         nats = -sum(token.logprob for token in tokens) / len(tokens)
@@ -100,7 +112,8 @@ def test_two_columns_show_what_generate_says_and_harm_nothing(terminal):
     assert b"\x1b[?1049h" in opened.raw, "they grow on the other screen"
     sent = opened.raw.decode()
     assert printable(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", sent)) == re.sub(
-        r"\x1b\[[0-9;?]*[A-Za-z]|\r(?=\n)", "", sent)
+        r"\x1b\[[0-9;?]*[A-Za-z]|\r(?=\n)", "", sent
+    )
     assert "\x1b[2J" not in sent.replace("\x1b[H\x1b[2J", "", 1), "that one is ours"
 
 
@@ -111,8 +124,13 @@ def test_a_narrow_window_shows_one_below_the_other(terminal):
     growing = pyte.Screen(50, 20)
     pyte.ByteStream(growing).feed(opened.raw.rpartition(b"\x1b[H\x1b[2J")[0])
     heads = [row.strip() for row in growing.display]
-    assert 0 == heads.index("plain") < heads.index("wild") < heads.index(
-        "Esc or Ctrl-C stops, Space pauses") == 19
+    assert (
+        0
+        == heads.index("plain")
+        < heads.index("wild")
+        < heads.index("Esc or Ctrl-C stops, Space pauses")
+        == 19
+    )
     lines = opened.text.splitlines()
     assert "│" not in opened.text
     assert lines.index("plain") < lines.index("wild") < len(lines)
@@ -121,11 +139,13 @@ def test_a_narrow_window_shows_one_below_the_other(terminal):
 
 def test_ctrl_c_stops_both_and_keeps_what_was_said(terminal):
     """The columns follow the window; Ctrl-C ends both at once, and all that was said is there."""
-    opened = terminal("compare", "plain", "wild", *COMMON, "-n", "1000000",
-                      environment={"COLUMNS": ""})
+    opened = terminal(
+        "compare", "plain", "wild", *COMMON, "-n", "1000000", environment={"COLUMNS": ""}
+    )
     opened.wait(lambda text: "│" in text and "Space pauses" in text)
     assert [user.split()[0] for name in ("plain", "wild") for user in users_of(name)] == [
-        "compare"] * 2
+        "compare"
+    ] * 2
     resize(opened, 50, 20)
     opened.wait(lambda text: "│" not in opened.picture and "wild" in opened.picture)
     resize(opened, 80, 24)
@@ -142,22 +162,35 @@ def test_markdown_and_a_checkpoint_by_its_folder(registry):
     """The page is a table that GitHub shows as it should; a run's folder is a model too."""
     from markdown_it import MarkdownIt
 
-    done = tuillm("compare", "plain", registry / "runs" / "wild-1" / "best", "-p", "-", *COMMON[2:],
-                  "-n", 40, "--markdown", stdin="abc | d")
+    done = tuillm(
+        "compare",
+        "plain",
+        registry / "runs" / "wild-1" / "best",
+        "-p",
+        "-",
+        *COMMON[2:],
+        "-n",
+        40,
+        "--markdown",
+        stdin="abc | d",
+    )
     assert done.returncode == 0 and not set(done.stdout) & set(EVIL)
     page = MarkdownIt("commonmark", {"html": True}).enable("table").render(done.stdout)
     assert re.findall("<th>(.*?)</th>", page) == ["plain", "wild-1/best"]
     assert len(re.findall("<td>.*?</td>", page)) == 6 and "abc | d" in page
 
 
-@pytest.mark.parametrize(("arguments", "code", "words"), [
-    (["plain", "wlid"], 1, "no model named 'wlid' (did you mean 'wild'?)"),
-    (["plain"], 2, "1 model was named (compare takes 2 to 4)"),
-    (["plain"] * 5, 2, "5 models were named"),
-    (["plain", "wild", "--top-p", "2"], 2, "top_p cannot be 2.0"),
-    (["plain", "wild", "--markdown", "--json"], 2, "choose one"),
-    (["plain", "wild", "-p", "FILE:gone.txt"], 2, "gone.txt"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["plain", "wlid"], 1, "no model named 'wlid' (did you mean 'wild'?)"),
+        (["plain"], 2, "1 model was named (compare takes 2 to 4)"),
+        (["plain"] * 5, 2, "5 models were named"),
+        (["plain", "wild", "--top-p", "2"], 2, "top_p cannot be 2.0"),
+        (["plain", "wild", "--markdown", "--json"], 2, "choose one"),
+        (["plain", "wild", "-p", "FILE:gone.txt"], 2, "gone.txt"),
+    ],
+)
 def test_what_is_typed_wrongly_gets_one_line(arguments, code, words):
     """Names and settings are checked before anything is loaded."""
     assert words in one_line(tuillm("compare", *arguments), code)

@@ -21,8 +21,9 @@ def text(tmp_path):
 
 def tuillm(*arguments, code=0):
     """What a command printed on stdout, or on stderr when it was to fail."""
-    done = subprocess.run([sys.executable, "-m", "tuillm", *map(str, arguments)],
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "tuillm", *map(str, arguments)], capture_output=True, text=True
+    )
     assert done.returncode == code, done.stderr
     return done.stderr if code else done.stdout
 
@@ -52,8 +53,9 @@ def test_figures_are_those_of_transformers(transformers, model, home, text, stri
     """Loss, perplexity and bits per byte equal a plain computation, windows overlapping or not."""
     options = ["--stride", stride] if stride else []
     (found,) = json.loads(tuillm("eval", model, text, "--json", *options))
-    nats, count = reference(transformers, home / "models" / model,
-                            None if stride in (None, 1000) else stride)
+    nats, count = reference(
+        transformers, home / "models" / model, None if stride in (None, 1000) else stride
+    )
     assert found["tokens"] == count
     assert found["nats_per_token"] == approx(nats / count, rel=1e-4)
     assert found["perplexity"] == approx(math.exp(nats / count), rel=1e-3)
@@ -74,31 +76,34 @@ def test_the_held_out_part_alone(model, text):
     """--val-fraction measures the end of the text only."""
     (found,) = json.loads(tuillm("eval", model, text, "--val-fraction", "0.25", "--json"))
     (whole,) = json.loads(tuillm("eval", model, text, "--json"))
-    assert found["bytes"] == len(TEXT[int(len(TEXT) * 0.75):].encode()) < whole["bytes"] / 3
+    assert found["bytes"] == len(TEXT[int(len(TEXT) * 0.75) :].encode()) < whole["bytes"] / 3
 
 
 @pytest.mark.everyday(2)
-@pytest.mark.parametrize(("arguments", "words"), [
-    (["nix"], "wants a model and a text"),
-    (["nix", "{text}"], "no model named 'nix'"),
-    (["book", "missing.txt"], "does not exist"),
-    (["book", "{text}", "--stride", "0"], "--stride cannot be 0"),
-    (["book", "{text}", "--val-fraction", "0.9"], "0.9"),
-    (["book", "{text}", "--dtype", "int3"], "int3"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nix"], "wants a model and a text"),
+        (["nix", "{text}"], "no model named 'nix'"),
+        (["book", "missing.txt"], "does not exist"),
+        (["book", "{text}", "--stride", "0"], "--stride cannot be 0"),
+        (["book", "{text}", "--val-fraction", "0.9"], "0.9"),
+        (["book", "{text}", "--dtype", "int3"], "int3"),
+    ],
+)
 def test_bad_input_gets_one_line(model, text, arguments, words):
     """What cannot be measured is told in one line, with what to do."""
     typed = [each.format(text=text) for each in arguments]
-    done = subprocess.run([sys.executable, "-m", "tuillm", "eval", *typed], capture_output=True,
-                          text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "tuillm", "eval", *typed], capture_output=True, text=True
+    )
     assert done.returncode in (1, 2) and not done.stdout
     assert words in done.stderr and done.stderr.count("\n") == 1
 
 
 @pytest.mark.slow
 def test_characters_that_a_model_cannot_write_are_told_and_paid_for(home, text, tmp_path):
-    """Of a text half in letters that a vocabulary lacks, the figure is no better than blind guess.
-    """
+    """Of a text half in letters that a vocabulary lacks, the figure is no better than guessing."""
     from tuillm.model import GPT, GPTConfig, write_model
     from tuillm.text.tokenizer import tokenizer_of_characters
 

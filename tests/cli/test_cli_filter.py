@@ -14,8 +14,11 @@ COMMON = ("-n", "30", "--seed", "1")
 def tuillm(*arguments, stdin="", **environment):
     """Run the command in a pipe and return its stdout and stderr."""
     done = subprocess.run(
-        [sys.executable, "-m", "tuillm", *map(str, arguments)], input=stdin.encode(),
-        capture_output=True, env=os.environ | environment, timeout=120,
+        [sys.executable, "-m", "tuillm", *map(str, arguments)],
+        input=stdin.encode(),
+        capture_output=True,
+        env=os.environ | environment,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.decode(), done.stderr.decode()
@@ -49,8 +52,17 @@ def test_one_seed_gives_one_text_by_every_way(model, tmp_path):
     assert "".join(token["text"] for token in tokens) + "\n" == text and nothing == ""
     assert [token["index"] for token in tokens] == list(range(30))
     assert [token["finish"] for token in tokens] == [""] * 29 + ["length"]
-    output, stats = tuillm("generate", model, *COMMON, "--json", "--num-samples", 2, "--stats",
-                           "-p", f"FILE:{tmp_path / 'prompt.txt'}")
+    output, stats = tuillm(
+        "generate",
+        model,
+        *COMMON,
+        "--json",
+        "--num-samples",
+        2,
+        "--stats",
+        "-p",
+        f"FILE:{tmp_path / 'prompt.txt'}",
+    )
     rows = [[token for token in tokens_of(output) if token["row"] == row] for row in (0, 1)]
     alike = [[token[key] for key in ("text", "id", "index")] for token in tokens]
     assert [[token[key] for key in ("text", "id", "index")] for token in rows[0]] == alike
@@ -63,8 +75,19 @@ def test_each_of_several_stop_strings_ends_the_reply(model):
     """Whichever comes first counts, and is not part of the text."""
     text, _ = tuillm("generate", model, *COMMON, "-p", "Marda", "--no-echo")
     stop = text[10:12]
-    cut, stats = tuillm("generate", model, *COMMON, "-p", "Marda", "--no-echo", "--stats",
-                        "--stop", "zzz", "--stop", stop)
+    cut, stats = tuillm(
+        "generate",
+        model,
+        *COMMON,
+        "-p",
+        "Marda",
+        "--no-echo",
+        "--stats",
+        "--stop",
+        "zzz",
+        "--stop",
+        stop,
+    )
     assert cut == text[: text.index(stop)] + "\n" and figures(stats)["finish"] == "stop"
 
 
@@ -72,8 +95,12 @@ def test_each_of_several_stop_strings_ends_the_reply(model):
 def test_a_filter_begins_from_nothing_and_takes_no_offence_at_a_closed_pipe(model):
     """No stdin at all means a newline; `| head` ends it without a word."""
     line = f"{sys.executable} -m tuillm chat {model} --seed 3 -n 2000 --json"
-    done = subprocess.run(["bash", "-c", f"{line} < /dev/null | head -n 2"], capture_output=True,
-                          text=True, timeout=120)
+    done = subprocess.run(
+        ["bash", "-c", f"{line} < /dev/null | head -n 2"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert len(tokens_of(done.stdout)) == 2 and done.stderr == ""
 
 
@@ -84,7 +111,10 @@ def test_a_model_with_a_template_answers_in_its_turn(model, home):
 
     card = home / "models" / model / "tuillm.json"
     content = json.loads(card.read_text()) | {
-        "mode": "qa", "template": "Q: {question}\nA:", "stop": ["\n", "e"]}
+        "mode": "qa",
+        "template": "Q: {question}\nA:",
+        "stop": ["\n", "e"],
+    }
     card.write_text(json.dumps(content))
     text, stats = tuillm("chat", model, "--seed", 1, "--stats", stdin="Who is Marda?\n")
     assert "\n" not in text[:-1] and "e" not in text

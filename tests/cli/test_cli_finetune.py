@@ -25,8 +25,19 @@ def story(tmp_path, book_text):
 @pytest.mark.slow
 def test_before_and_after(model, story):
     """The end says how good both are, and the command it offers lets both go on with the text."""
-    done = tuillm("train", story, "--from", model, "--lora", "--lora-targets", "c_attn,c_fc",
-                  "--max-steps", 6, "--sample-tokens", 0)
+    done = tuillm(
+        "train",
+        story,
+        "--from",
+        model,
+        "--lora",
+        "--lora-targets",
+        "c_attn,c_fc",
+        "--max-steps",
+        6,
+        "--sample-tokens",
+        0,
+    )
     assert done.returncode == 0, done.stderr
     assert "bits/byte (before: " in done.stdout
     (line,) = [line for line in done.stdout.splitlines() if "side by side: " in line]

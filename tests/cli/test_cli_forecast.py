@@ -13,8 +13,11 @@ pytestmark = pytest.mark.slow
 def forecast(*arguments):
     """Run `tuillm train ... --forecast` and return the finished process."""
     return subprocess.run(
-        [sys.executable, "-m", "tuillm", "train", *map(str, arguments), "--forecast"], text=True,
-        capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=120,
+        [sys.executable, "-m", "tuillm", "train", *map(str, arguments), "--forecast"],
+        text=True,
+        capture_output=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        timeout=120,
     )
 
 

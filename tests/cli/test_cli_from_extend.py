@@ -40,7 +40,8 @@ def test_a_model_is_grown_from_another_and_extended(model, story):
     assert "extended steps" in settings and "'book'" in settings
     for wrong in ("-5", "abc", "0"):
         assert f"'{wrong}' is no number of steps" in one_line(
-            tuillm("runs", "extend", "story-1", wrong), code=2)
+            tuillm("runs", "extend", "story-1", wrong), code=2
+        )
     assert "tuillm runs extend story-1 STEPS" in one_line(tuillm("runs", "resume", "story-1"))
 
 
@@ -73,21 +74,33 @@ def test_an_active_run_is_asked(book):
 
 
 @pytest.mark.everyday(2)
-@pytest.mark.parametrize(("arguments", "code", "words"), [
-    (["train", "BOOK", "--from", "bok"], 1, "no model named 'bok' (did you mean 'book'?)"),
-    (["train", "BOOK", "--from", "book", "--n-layer", "6"], 2,
-     "n_layer cannot be 6: the model 'book' has 2"),
-    (["train", "BOOK", "--from", "book", "--config", "TOML"], 2,
-     "n_head cannot be 3: the model 'book' has 2"),
-    (["train", "BOOK", "--from", "book", "--lora-rank", "4"], 2,
-     "lora_rank is about LoRA, which is off (add --lora)"),
-    (["train", "BOOK", "--from", "cut"], 1, "model 'cut' cannot be used"),
-    (["train", "BOOK", "--from", "torn"], 1, "tokenizer.json is damaged"),
-    (["runs", "extend", "none", "5"], 1, "no run named 'none'"),
-    (["runs", "extend", "none", "0"], 2, "'0' is no number of steps"),
-    (["runs", "extend", "none", "many"], 2, "many"),
-    (["eval", "book"], 2, "tuillm eval book TEXT"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["train", "BOOK", "--from", "bok"], 1, "no model named 'bok' (did you mean 'book'?)"),
+        (
+            ["train", "BOOK", "--from", "book", "--n-layer", "6"],
+            2,
+            "n_layer cannot be 6: the model 'book' has 2",
+        ),
+        (
+            ["train", "BOOK", "--from", "book", "--config", "TOML"],
+            2,
+            "n_head cannot be 3: the model 'book' has 2",
+        ),
+        (
+            ["train", "BOOK", "--from", "book", "--lora-rank", "4"],
+            2,
+            "lora_rank is about LoRA, which is off (add --lora)",
+        ),
+        (["train", "BOOK", "--from", "cut"], 1, "model 'cut' cannot be used"),
+        (["train", "BOOK", "--from", "torn"], 1, "tokenizer.json is damaged"),
+        (["runs", "extend", "none", "5"], 1, "no run named 'none'"),
+        (["runs", "extend", "none", "0"], 2, "'0' is no number of steps"),
+        (["runs", "extend", "none", "many"], 2, "many"),
+        (["eval", "book"], 2, "tuillm eval book TEXT"),
+    ],
+)
 def test_what_cannot_be_is_one_line(arguments, code, words, model, story, home, tmp_path):
     """Unknown and damaged models and settings that are not theirs are refused before a run."""
     (tmp_path / "run.toml").write_text("n_head = 3\n")

@@ -30,52 +30,105 @@ MISSING = [f"no {EVIL}", "no caf\udce9", "x" * 300, "[/]"]
 VISITS = {
     "dashboard": [[], [EVIL]],
     "demo": [["--no-chat"], [EVIL]],
-    "train": [*([name] for name in MISSING), ["TEXT", "--name", EVIL], ["TEXT", "--preset", EVIL],
-              ["TEXT", "--config", EVIL], ["TEXT", "--config", "TEXT"], ["TEXT", "--from", EVIL],
-              ["TEXT", "--from", NAMED[0]], ["http://x\x1b[31337m.invalid/b"], [f"--{EVIL}"]],
-    "pull": [[], ["--json"], *([name] for name in MISSING),
-             *([word, "--cancel"] for word in NAMED), *([name, "--discard"] for name in NAMED)],
+    "train": [
+        *([name] for name in MISSING),
+        ["TEXT", "--name", EVIL],
+        ["TEXT", "--preset", EVIL],
+        ["TEXT", "--config", EVIL],
+        ["TEXT", "--config", "TEXT"],
+        ["TEXT", "--from", EVIL],
+        ["TEXT", "--from", NAMED[0]],
+        ["http://x\x1b[31337m.invalid/b"],
+        [f"--{EVIL}"],
+    ],
+    "pull": [
+        [],
+        ["--json"],
+        *([name] for name in MISSING),
+        *([word, "--cancel"] for word in NAMED),
+        *([name, "--discard"] for name in NAMED),
+    ],
     "chat": [[name] for name in MISSING],
-    "generate": [*([name] for name in MISSING), ["TEXT"], ["-p", f"FILE:{EVIL}", NAMED[0]],
-                 ["-p", "FILE:TEXT", NAMED[0], "--top-k", EVIL]],
+    "generate": [
+        *([name] for name in MISSING),
+        ["TEXT"],
+        ["-p", f"FILE:{EVIL}", NAMED[0]],
+        ["-p", "FILE:TEXT", NAMED[0], "--top-k", EVIL],
+    ],
     "compare": [[NAMED[0], name] for name in MISSING],
     "eval": [*([name, "TEXT"] for name in MISSING), [NAMED[0], EVIL], [EVIL]],
     "list": [[], ["--json"], [EVIL]],
     "show": [*(["--", name] for name in [*ALL, *MISSING]), *(["--json", "--", n] for n in ALL)],
-    "rename": [*(["--", name, EVIL] for name in NAMED[:3]), ["--", NAMED[0], "plain"],
-               *(["--", name, "other"] for name in MISSING), ["--", NAMED[1], "plain"]],
-    "cp": [*(["--", name, EVIL] for name in NAMED[:3]), ["--", NAMED[0], "plain"],
-           *(["--", name, "other"] for name in MISSING), ["--", NAMED[1], "plain"]],
+    "rename": [
+        *(["--", name, EVIL] for name in NAMED[:3]),
+        ["--", NAMED[0], "plain"],
+        *(["--", name, "other"] for name in MISSING),
+        ["--", NAMED[1], "plain"],
+    ],
+    "cp": [
+        *(["--", name, EVIL] for name in NAMED[:3]),
+        ["--", NAMED[0], "plain"],
+        *(["--", name, "other"] for name in MISSING),
+        ["--", NAMED[1], "plain"],
+    ],
     "import": [*([name] for name in MISSING), ["TEXT"], ["TEXT", "--name", EVIL]],
-    "export": [*(["--", name, "OUT"] for name in MISSING), ["--", NAMED[0], "OUT"],
-               ["--", NAMED[1], "OUT"], ["--to", EVIL, "--", NAMED[1], "OUT"]],
+    "export": [
+        *(["--", name, "OUT"] for name in MISSING),
+        ["--", NAMED[0], "OUT"],
+        ["--", NAMED[1], "OUT"],
+        ["--to", EVIL, "--", NAMED[1], "OUT"],
+    ],
     "rm": [*(["--", name] for name in [*NAMED, *MISSING]), *(["-y", "--", n] for n in NAMED)],
     "presets": [[], ["--json"], ["nano"], ["nano", "--json"], *([name] for name in MISSING)],
     "runs": [
-        [], ["--json"], ["list"], ["list", "--json"], [EVIL],
+        [],
+        ["--json"],
+        ["list"],
+        ["list", "--json"],
+        [EVIL],
         *(["show", "--", name] for name in [*ALL, *MISSING]),
         *(["show", "--json", "--", name] for name in ALL),
         *(["attach", "--", name] for name in ALL),
         *(["attach", "--json-lines", "--", name] for name in ALL),
         *([verb, "--", name] for verb in ("stop", "pause", "attach") for name in MISSING),
         *([verb, "--", NAMED[0]] for verb in ("stop", "pause", "resume")),
-        ["extend", NAMED[0], EVIL], ["extend", EVIL, "3"], ["rm", "--", *MISSING],
-        *(["rm", "--", name] for name in NAMED[:3]), *(["rm", "-y", "--", name] for name in NAMED),
+        ["extend", NAMED[0], EVIL],
+        ["extend", EVIL, "3"],
+        ["rm", "--", *MISSING],
+        *(["rm", "--", name] for name in NAMED[:3]),
+        *(["rm", "-y", "--", name] for name in NAMED),
     ],
 }
 # those that load a model take seconds
 LOADING = {
     "chat": [[*SHORT, "--", name] for name in NAMED[:2]] + [["--json", *SHORT, "--", NAMED[0]]],
-    "generate": [["-p", f"say {EVIL}", *SHORT, "--stats", "--", NAMED[0]],
-                 ["--json", *SHORT, "--", NAMED[1]]],
-    "compare": [[*SHORT, *more, "--", NAMED[0], NAMED[1]] for more in (
-        ["-p", EVIL], ["--json"], ["--markdown"])] + [["--", NAMED[0], "number-0"]],
+    "generate": [
+        ["-p", f"say {EVIL}", *SHORT, "--stats", "--", NAMED[0]],
+        ["--json", *SHORT, "--", NAMED[1]],
+    ],
+    "compare": [
+        [*SHORT, *more, "--", NAMED[0], NAMED[1]]
+        for more in (["-p", EVIL], ["--json"], ["--markdown"])
+    ]
+    + [["--", NAMED[0], "number-0"]],
     "eval": [["--", NAMED[0], NAMED[1], "TEXT"], ["--json", "--", NAMED[0], "TEXT"]],
     "import": [["MODEL", "--name", "mine"], ["MODEL"]],
     "export": [["--to", "gguf", "--", NAMED[0], "OUT"], ["--to", "ollama", "--", NAMED[1], "OUT"]],
-    "train": [["TEXT", "--preset", "nano", "--max-steps", "2", "--name", "mine"],
-              ["TEXT", "--preset", "nano", "--max-steps", "2", "--name", "mine", "--replace",
-               "--json-lines"], ["TEXT", "--preset", "nano", "--forecast"]],
+    "train": [
+        ["TEXT", "--preset", "nano", "--max-steps", "2", "--name", "mine"],
+        [
+            "TEXT",
+            "--preset",
+            "nano",
+            "--max-steps",
+            "2",
+            "--name",
+            "mine",
+            "--replace",
+            "--json-lines",
+        ],
+        ["TEXT", "--preset", "nano", "--forecast"],
+    ],
 }
 
 
@@ -94,9 +147,18 @@ def walk(home_to_copy, home, tmp_path, book, terminal):
     places = {"TEXT": str(text), "MODEL": str(model), "FILE:TEXT": f"FILE:{text}"}
 
     def run(verb, lines, piped):
-        commands = [[verb, *(str(tmp_path / f"out-{number}{EVIL}") if word == "OUT"
-                             else places.get(word, word) for word in line)]
-                    for number, line in enumerate(lines)]
+        commands = [
+            [
+                verb,
+                *(
+                    str(tmp_path / f"out-{number}{EVIL}")
+                    if word == "OUT"
+                    else places.get(word, word)
+                    for word in line
+                ),
+            ]
+            for number, line in enumerate(lines)
+        ]
         place = tmp_path / "commands.json"
         place.write_text(json.dumps(commands))
         codes = _piped(place, tmp_path) if piped else _drawn(terminal, place)
@@ -107,8 +169,12 @@ def walk(home_to_copy, home, tmp_path, book, terminal):
 
 
 def _piped(place, folder):
-    done = subprocess.run([sys.executable, WALKING, place, folder], input=b"Some words.\n",
-                          capture_output=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, WALKING, place, folder],
+        input=b"Some words.\n",
+        capture_output=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr.decode()
     return json.loads(place.with_name("codes.json").read_text())
 
@@ -144,8 +210,9 @@ def _check_piped(commands, codes, folder):
 def test_the_walk_visits_every_verb():
     """A verb that is added to tuillm is added here, too."""
     assert VISITS.keys() == COMMANDS.keys()
-    assert runs_command.commands.keys() == {line[0] for line in VISITS["runs"] if line
-                                            and line[0] in runs_command.commands}
+    assert runs_command.commands.keys() == {
+        line[0] for line in VISITS["runs"] if line and line[0] in runs_command.commands
+    }
 
 
 @pytest.mark.everyday(4)
@@ -156,9 +223,15 @@ def test_piped(verb, walk, tmp_path):
 
 
 @pytest.mark.everyday(1)
-@pytest.mark.parametrize("verb", [
-    verb if verb in ("list", "show", "rm", "pull") else pytest.param(verb, marks=pytest.mark.slow)
-    for verb in COMMANDS])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        verb
+        if verb in ("list", "show", "rm", "pull")
+        else pytest.param(verb, marks=pytest.mark.slow)
+        for verb in COMMANDS
+    ],
+)
 def test_on_a_terminal(verb, walk):
     """On a terminal nothing of the data acts on it."""
     walk(verb, [line for line in VISITS[verb] if (verb, line) != ("dashboard", [])], piped=False)
@@ -184,20 +257,41 @@ def test_nothing_is_printed_but_through_the_gate(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     names = [ast.unparse(call.func) for call in calls]
-    around = {"print", "input", "click.echo", "click.secho", "click.confirm", "click.prompt",
-              "click.echo_via_pager", "click.pause", "click.progressbar", "Console", "SafeConsole",
-              "sys.stdout.write", "sys.stderr.write", "sys.stdout.buffer.write", "os.write"}
+    around = {
+        "print",
+        "input",
+        "click.echo",
+        "click.secho",
+        "click.confirm",
+        "click.prompt",
+        "click.echo_via_pager",
+        "click.pause",
+        "click.progressbar",
+        "Console",
+        "SafeConsole",
+        "sys.stdout.write",
+        "sys.stderr.write",
+        "sys.stdout.buffer.write",
+        "os.write",
+    }
     assert path.name == "output.py" or not around & set(names)
     for call, name in zip(calls, names, strict=True):
         # without a console of ours rich makes its own, and reads markup in what it is given
         assert name not in ("Live", "Progress") or "console" in {each.arg for each in call.keywords}
-        assert name != "TextColumn" or "markup" in {each.arg for each in call.keywords} or (
-            "{task.description}" not in ast.unparse(call) and "fields" not in ast.unparse(call))
+        assert (
+            name != "TextColumn"
+            or "markup" in {each.arg for each in call.keywords}
+            or ("{task.description}" not in ast.unparse(call) and "fields" not in ast.unparse(call))
+        )
 
 
 def test_rich_has_one_console():
     """All of tuillm draws with rich through the console that leaves out what acts."""
-    makers = [path for path in CLI.parent.rglob("*.py")
-              if re.search(r"(?<!Safe)\bConsole\(|rich import print|get_console",
-                           path.read_text(encoding="utf-8"))]
+    makers = [
+        path
+        for path in CLI.parent.rglob("*.py")
+        if re.search(
+            r"(?<!Safe)\bConsole\(|rich import print|get_console", path.read_text(encoding="utf-8")
+        )
+    ]
     assert makers == []

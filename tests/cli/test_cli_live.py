@@ -32,8 +32,16 @@ def test_the_live_view_shows_curve_figures_and_sample(terminal, book):
     opened = terminal("train", book, "--preset", "nano")
     opened.wait("tuillm chat book")
     screen = opened.text
-    for words in ("book-1", "parameters", "train loss", "held-out loss", "bits/byte", "tokens/s",
-                  "100%", "finished after 80 steps"):
+    for words in (
+        "book-1",
+        "parameters",
+        "train loss",
+        "held-out loss",
+        "bits/byte",
+        "tokens/s",
+        "100%",
+        "finished after 80 steps",
+    ):
         assert words in screen, words
     assert any(0x2800 < ord(character) <= 0x28FF for character in screen), "no curve"
     assert opened.wait_end() == 0

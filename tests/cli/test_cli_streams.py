@@ -16,8 +16,13 @@ TUILLM = [sys.executable, "-m", "tuillm"]
 def shell(line, *, stdin="", **environment):
     """Run a line of a shell in which `tuillm` is our command."""
     script = f'tuillm() {{ "{sys.executable}" -m tuillm "$@"; }}\nset -o pipefail\n{line}'
-    return subprocess.run(["bash", "-c", script], input=stdin.encode(), capture_output=True,
-                          env=os.environ | environment, timeout=120)
+    return subprocess.run(
+        ["bash", "-c", script],
+        input=stdin.encode(),
+        capture_output=True,
+        env=os.environ | environment,
+        timeout=120,
+    )
 
 
 def told(done, code=1):
@@ -35,16 +40,24 @@ def house(home):
 
 
 @pytest.mark.everyday(1)
-@pytest.mark.parametrize("environment", [
-    {"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "ascii:strict"},
-    {"PYTHONIOENCODING": "latin-1"}, {"PYTHONIOENCODING": "utf-16"},
-    {"LC_ALL": "C"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-    {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-], ids=lambda each: "-".join(each.values()))
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"PYTHONIOENCODING": "ascii:strict"},
+        {"PYTHONIOENCODING": "latin-1"},
+        {"PYTHONIOENCODING": "utf-16"},
+        {"LC_ALL": "C"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ],
+    ids=lambda each: "-".join(each.values()),
+)
 def test_output_of_another_encoding(house, environment):
     """What an encoding does not have is a question mark; JSON loses nothing of it."""
     encoding = {"utf-16": "utf-16", "latin-1": "latin-1"}.get(
-        environment.get("PYTHONIOENCODING", ""), "utf-8")
+        environment.get("PYTHONIOENCODING", ""), "utf-8"
+    )
     for line in ("list", f"show {NAME}", "runs show plain-1", "train --help"):
         done = shell(f"tuillm {line}", **environment)
         assert done.returncode == 0 and not done.stderr, (line, done.stderr)
@@ -60,9 +73,11 @@ def test_output_of_another_encoding(house, environment):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("environment", [
-    {"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}],
-    ids=["io", "locale"])
+@pytest.mark.parametrize(
+    "environment",
+    [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}],
+    ids=["io", "locale"],
+)
 def test_a_terminal_of_another_encoding(house, terminal, environment):
     """Tables, the live view and the dashboard are drawn with what there is."""
     for arguments in (["list"], ["runs", "attach", "plain-1"]):
@@ -76,8 +91,19 @@ def test_a_terminal_of_another_encoding(house, terminal, environment):
 
 
 @pytest.mark.everyday(3)
-@pytest.mark.parametrize("line", ["list", "--help", "--version", "show plain --json", "runs",
-                                  "generate plain -n 3", "rename plain other", "train x.txt"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "list",
+        "--help",
+        "--version",
+        "show plain --json",
+        "runs",
+        "generate plain -n 3",
+        "rename plain other",
+        "train x.txt",
+    ],
+)
 def test_stdout_is_closed(house, line):
     """Nothing is done that nobody could hear of."""
     assert "stdout is closed" in told(shell(f"tuillm {line} >&-"))
@@ -105,9 +131,22 @@ def test_stdin_is_closed(house, model):
 
 
 @pytest.mark.everyday(2)
-@pytest.mark.parametrize("line", [
-    "list", "list --json", "runs", f"show {NAME}", "--help", "train --help", "show plain --json",
-    "runs attach plain-1", "runs attach plain-1 --json-lines", "presets", "--version"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "list",
+        "list --json",
+        "runs",
+        f"show {NAME}",
+        "--help",
+        "train --help",
+        "show plain --json",
+        "runs attach plain-1",
+        "runs attach plain-1 --json-lines",
+        "presets",
+        "--version",
+    ],
+)
 def test_a_reader_that_leaves(house, line):
     """`| head -c 1` and `| true` end quietly, as well; so it is with stderr in the pipe."""
     for reader in ("| head -c 1", "| true", "2>&1 | true"):

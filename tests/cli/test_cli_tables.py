@@ -40,4 +40,5 @@ def test_nothing_is_cut_in_a_small_window(drawn):
     """Where figures cannot stay whole either, they go on below."""
     shown = "".join(drawn("letters-1", 40))
     assert sorted(shown.replace(" ", "")) == sorted(
-        "".join((*COLUMNS, "letters-1", *ROW)).replace(" ", ""))
+        "".join((*COLUMNS, "letters-1", *ROW)).replace(" ", "")
+    )

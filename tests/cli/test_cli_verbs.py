@@ -12,8 +12,12 @@ import pytest
 def tuillm(*arguments, stdin=None, **environment):
     """Run the command and return the finished process."""
     return subprocess.run(
-        [sys.executable, "-m", "tuillm", *map(str, arguments)], input=stdin, text=True,
-        capture_output=True, env=os.environ | environment, timeout=120,
+        [sys.executable, "-m", "tuillm", *map(str, arguments)],
+        input=stdin,
+        text=True,
+        capture_output=True,
+        env=os.environ | environment,
+        timeout=120,
     )
 
 
@@ -42,7 +46,8 @@ def test_train_grows_a_model_and_says_how_to_talk_to_it(book, home):
     assert (shown["name"], shown["origin"], shown["run"]) == ("book", "trained", "book-1")
     runs = json.loads(tuillm("runs", "list", "--json").stdout)
     assert [(run["id"], run["state"], run["model"]) for run in runs] == [
-        ("book-1", "finished", "book")]
+        ("book-1", "finished", "book")
+    ]
 
 
 @pytest.mark.slow
@@ -120,8 +125,12 @@ def test_removing_asks_on_a_terminal(model, home, terminal):
 def test_a_full_disk_behind_stdout_gets_one_line(model):
     """Where stdout cannot be written, one line says why."""
     with open("/dev/full", "w") as full:
-        done = subprocess.run([sys.executable, "-m", "tuillm", "generate", "book", "-n", "5"],
-                              stdout=full, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "tuillm", "generate", "book", "-n", "5"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     assert done.returncode == 1 and "No space left" in one_line(done)
 
 
@@ -141,30 +150,33 @@ def test_a_damaged_model_is_named_and_the_others_listed(model, home):
 
 
 @pytest.mark.everyday(8)
-@pytest.mark.parametrize(("arguments", "code", "words"), [
-    (["trian"], 2, "did you mean 'train'?"),
-    (["train"], 2, "no text was named"),
-    (["train", "BOOK", "--preset", "tini"], 2, "did you mean 'tiny'?"),
-    (["train", "BOOK", "--n-embd", "130", "--n-head", "4"], 2, "not divisible"),
-    (["train", "BOOK", "--max-steps", "-3"], 2, "max_steps cannot be -3"),
-    (["train", "BOOK", "--learning-rate", "nan"], 2, "learning_rate"),
-    (["train", "BOOK", "--name", "../evil"], 2, "cannot be a name"),
-    (["train", "BOOK", "--config", "none.toml"], 2, "cannot read none.toml"),
-    (["train", "BOOK", "--encoding", "klingon"], 1, "unknown encoding 'klingon'"),
-    (["train", "nowhere.txt"], 1, "nowhere.txt does not exist"),
-    (["generate", "nobody"], 1, "no model named 'nobody'"),
-    (["chat", "nobody"], 1, "no model named 'nobody'"),
-    (["generate", "nobody", "--top-p", "2"], 2, "top_p cannot be 2 (allowed: 0 < number <= 1)"),
-    (["generate", "nobody", "-p", "FILE:gone.txt"], 2, "gone.txt"),
-    (["generate", "nobody", "--num-samples", "0"], 2, "num-samples"),
-    (["generate", "nobody", "--num-samples", "9" * 400], 2, "whole number <= 1000"),
-    (["generate", "nobody", "--top-k", "9" * 400], 2, "top_k"),
-    (["generate", "nobody", "--stop", "x" * 2000], 2, "at most 64, each of at most 1000"),
-    (["generate", "nobody", "--temperature", "warm"], 2, "warm"),
-    (["runs", "show", "none"], 1, "no run named 'none'"),
-    (["runs", "stop", "none"], 1, "no run named 'none'"),
-    (["rename", "a"], 2, "NEW"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["trian"], 2, "did you mean 'train'?"),
+        (["train"], 2, "no text was named"),
+        (["train", "BOOK", "--preset", "tini"], 2, "did you mean 'tiny'?"),
+        (["train", "BOOK", "--n-embd", "130", "--n-head", "4"], 2, "not divisible"),
+        (["train", "BOOK", "--max-steps", "-3"], 2, "max_steps cannot be -3"),
+        (["train", "BOOK", "--learning-rate", "nan"], 2, "learning_rate"),
+        (["train", "BOOK", "--name", "../evil"], 2, "cannot be a name"),
+        (["train", "BOOK", "--config", "none.toml"], 2, "cannot read none.toml"),
+        (["train", "BOOK", "--encoding", "klingon"], 1, "unknown encoding 'klingon'"),
+        (["train", "nowhere.txt"], 1, "nowhere.txt does not exist"),
+        (["generate", "nobody"], 1, "no model named 'nobody'"),
+        (["chat", "nobody"], 1, "no model named 'nobody'"),
+        (["generate", "nobody", "--top-p", "2"], 2, "top_p cannot be 2 (allowed: 0 < number <= 1)"),
+        (["generate", "nobody", "-p", "FILE:gone.txt"], 2, "gone.txt"),
+        (["generate", "nobody", "--num-samples", "0"], 2, "num-samples"),
+        (["generate", "nobody", "--num-samples", "9" * 400], 2, "whole number <= 1000"),
+        (["generate", "nobody", "--top-k", "9" * 400], 2, "top_k"),
+        (["generate", "nobody", "--stop", "x" * 2000], 2, "at most 64, each of at most 1000"),
+        (["generate", "nobody", "--temperature", "warm"], 2, "warm"),
+        (["runs", "show", "none"], 1, "no run named 'none'"),
+        (["runs", "stop", "none"], 1, "no run named 'none'"),
+        (["rename", "a"], 2, "NEW"),
+    ],
+)
 def test_what_is_typed_wrongly_gets_one_line(arguments, code, words, book, home):
     """The line names the value and what is allowed; nothing is started and nothing left behind."""
     done = tuillm(*[str(book) if word == "BOOK" else word for word in arguments])
@@ -173,13 +185,16 @@ def test_what_is_typed_wrongly_gets_one_line(arguments, code, words, book, home)
 
 
 @pytest.mark.everyday(2)
-@pytest.mark.parametrize(("content", "words"), [
-    (b"", "is empty"),
-    (b"  \n\n ", "is empty"),
-    (b"x", "only 1 character"),
-    (bytes(range(256)) * 4, "binary"),
-    (None, "is a directory"),
-])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b"  \n\n ", "is empty"),
+        (b"x", "only 1 character"),
+        (bytes(range(256)) * 4, "binary"),
+        (None, "is a directory"),
+    ],
+)
 def test_a_text_that_cannot_be_learned_from_gets_one_line(content, words, tmp_path, home):
     """Empty, binary and one-character files and directories are refused before a run exists."""
     path = tmp_path / "text"
@@ -211,8 +226,7 @@ def test_a_device_that_is_not_there_gets_one_line(model):
 
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
-    assert "this machine has cpu" in one_line(
-        tuillm("generate", model, "--device", "cuda"), 2)
+    assert "this machine has cpu" in one_line(tuillm("generate", model, "--device", "cuda"), 2)
 
 
 def test_every_setting_is_an_option_of_train():

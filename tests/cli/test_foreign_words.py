@@ -34,68 +34,170 @@ def answer(*words):
 # option -> what the answer points to; "" where there is nothing to point to
 TRAIN = {
     # nanoGPT
-    "--out_dir": "--name", "--eval_iters": NO, "--eval_only": NO + "tuillm eval",
-    "--always_save_checkpoint": NO, "--init_from": "--from", "--wandb_log": NO,
-    "--wandb-log": NO, "--wandb_project": NO, "--wandb_run_name": "--name", "--dataset": "TEXT",
-    "--gradient_accumulation_steps": "--grad-accum-steps", "--max_iters": "--max-steps",
-    "--lr_decay_iters": NO, "--decay_lr": "--schedule", "--warmup_iters": "--warmup-steps",
-    "--backend": NO, "--compile": NO, "--log_interval": NO, "--start": "-p of tuillm generate",
+    "--out_dir": "--name",
+    "--eval_iters": NO,
+    "--eval_only": NO + "tuillm eval",
+    "--always_save_checkpoint": NO,
+    "--init_from": "--from",
+    "--wandb_log": NO,
+    "--wandb-log": NO,
+    "--wandb_project": NO,
+    "--wandb_run_name": "--name",
+    "--dataset": "TEXT",
+    "--gradient_accumulation_steps": "--grad-accum-steps",
+    "--max_iters": "--max-steps",
+    "--lr_decay_iters": NO,
+    "--decay_lr": "--schedule",
+    "--warmup_iters": "--warmup-steps",
+    "--backend": NO,
+    "--compile": NO,
+    "--log_interval": NO,
+    "--start": "-p of tuillm generate",
     # Hugging Face
-    "--num_train_epochs": "--max-steps or --minutes", "--epochs": "--max-steps or --minutes",
-    "--per_device_train_batch_size": "--batch-size", "--per_device_eval_batch_size": NO,
-    "--output_dir": "--name", "--overwrite_output_dir": "--replace", "--save_steps": NO,
-    "--save_total_limit": NO, "--logging_steps": NO, "--lr_scheduler_type": "--schedule",
-    "--fp16": "--dtype", "--bf16": "--dtype", "--model_name_or_path": "--from",
-    "--max_seq_length": "--block-size", "--warmup_ratio": "--warmup-steps",
-    "--gradient_checkpointing": "--grad-checkpoint", "--max_grad_norm": "--grad-clip",
-    "--optim": "--optimizer", "--adam_beta1": "--beta1", "--report_to": NO, "--push_to_hub": NO,
-    "--resume_from_checkpoint": NO + "tuillm runs resume", "--train_file": "TEXT",
-    "--validation_split_percentage": "--val-fraction", "--load_best_model_at_end": NO,
-    "--lora_r": "--lora-rank", "--lora_dropout": NO, "--target_modules": "--lora-targets",
-    "--num_hidden_layers": "--n-layer", "--hidden_size": "--n-embd", "--deepspeed": NO,
-    "--dataloader_num_workers": NO, "--evaluation_strategy": "--eval-interval",
-    "--early_stopping_patience": "--patience", "--trust_remote_code": NO,
+    "--num_train_epochs": "--max-steps or --minutes",
+    "--epochs": "--max-steps or --minutes",
+    "--per_device_train_batch_size": "--batch-size",
+    "--per_device_eval_batch_size": NO,
+    "--output_dir": "--name",
+    "--overwrite_output_dir": "--replace",
+    "--save_steps": NO,
+    "--save_total_limit": NO,
+    "--logging_steps": NO,
+    "--lr_scheduler_type": "--schedule",
+    "--fp16": "--dtype",
+    "--bf16": "--dtype",
+    "--model_name_or_path": "--from",
+    "--max_seq_length": "--block-size",
+    "--warmup_ratio": "--warmup-steps",
+    "--gradient_checkpointing": "--grad-checkpoint",
+    "--max_grad_norm": "--grad-clip",
+    "--optim": "--optimizer",
+    "--adam_beta1": "--beta1",
+    "--report_to": NO,
+    "--push_to_hub": NO,
+    "--resume_from_checkpoint": NO + "tuillm runs resume",
+    "--train_file": "TEXT",
+    "--validation_split_percentage": "--val-fraction",
+    "--load_best_model_at_end": NO,
+    "--lora_r": "--lora-rank",
+    "--lora_dropout": NO,
+    "--target_modules": "--lora-targets",
+    "--num_hidden_layers": "--n-layer",
+    "--hidden_size": "--n-embd",
+    "--deepspeed": NO,
+    "--dataloader_num_workers": NO,
+    "--evaluation_strategy": "--eval-interval",
+    "--early_stopping_patience": "--patience",
+    "--trust_remote_code": NO,
     # everyone
-    "--lr": "--learning-rate", "--wd": "--weight-decay", "--bs": "--batch-size",
-    "--steps": "--max-steps", "--size": "--preset", "--gpu": "--device", "--layers": "--n-layer",
-    "--heads": "--n-head", "--clip": "--grad-clip", "--workers": NO, "--resume": NO,
-    "--temperature": "--temperature of tuillm generate", "--force": "--replace",
-    "-m": "--from", "-b": "--batch-size", "-t": NO, "-ngl": "--device", "-o": "--name",
+    "--lr": "--learning-rate",
+    "--wd": "--weight-decay",
+    "--bs": "--batch-size",
+    "--steps": "--max-steps",
+    "--size": "--preset",
+    "--gpu": "--device",
+    "--layers": "--n-layer",
+    "--heads": "--n-head",
+    "--clip": "--grad-clip",
+    "--workers": NO,
+    "--resume": NO,
+    "--temperature": "--temperature of tuillm generate",
+    "--force": "--replace",
+    "-m": "--from",
+    "-b": "--batch-size",
+    "-t": NO,
+    "-ngl": "--device",
+    "-o": "--name",
 }
 GENERATE = {
     # nanoGPT's sample.py
-    "--start": "--prompt", "--out_dir": "--name of tuillm train", "--compile": NO,
+    "--start": "--prompt",
+    "--out_dir": "--name of tuillm train",
+    "--compile": NO,
     "--max_iters": "--max-steps of tuillm train",
     # Hugging Face
-    "--max_length": "--max-new-tokens", "--do_sample": NO + "temperature 0", "--num_beams": NO,
-    "--max_tokens": "--max-new-tokens", "--num_return_sequences": "--num-samples",
-    "--no_repeat_ngram_size": "--repetition-penalty", "--eos_token_id": NO,
-    "--torch_dtype": "--dtype", "--load_in_8bit": "--dtype", "--stop_strings": "--stop",
-    "--pad_token_id": NO, "--device_map": "--device", "--streamer": NO,
+    "--max_length": "--max-new-tokens",
+    "--do_sample": NO + "temperature 0",
+    "--num_beams": NO,
+    "--max_tokens": "--max-new-tokens",
+    "--num_return_sequences": "--num-samples",
+    "--no_repeat_ngram_size": "--repetition-penalty",
+    "--eos_token_id": NO,
+    "--torch_dtype": "--dtype",
+    "--load_in_8bit": "--dtype",
+    "--stop_strings": "--stop",
+    "--pad_token_id": NO,
+    "--device_map": "--device",
+    "--streamer": NO,
     # ollama
-    "--num_ctx": NO + "a model has the context", "--num_predict": "--max-new-tokens",
-    "--keepalive": NO, "--verbose": "--stats", "--nowordwrap": NO, "--format": "--json",
-    "--insecure": NO, "--system": NO, "--think": NO,
+    "--num_ctx": NO + "a model has the context",
+    "--num_predict": "--max-new-tokens",
+    "--keepalive": NO,
+    "--verbose": "--stats",
+    "--nowordwrap": NO,
+    "--format": "--json",
+    "--insecure": NO,
+    "--system": NO,
+    "--think": NO,
     # llama.cpp
-    "-m": "NAME without an option", "--model": "NAME without an option", "-c": NO, "-t": NO,
-    "--ctx-size": NO, "--n-predict": "--max-new-tokens", "-ngl": "--device",
-    "--n-gpu-layers": "--device", "--temp": "--temperature", "--repeat-penalty":
-    "--repetition-penalty", "--threads": NO, "--mirostat": NO, "--mlock": NO, "-f": "--prompt",
-    "-r": "--stop", "-s": "--seed", "--typical": NO, "--tfs": NO, "--grammar": NO, "-cnv": NO,
-    "--file": "--prompt", "--flash-attn": NO, "--no-mmap": NO, "--port": NO,
+    "-m": "NAME without an option",
+    "--model": "NAME without an option",
+    "-c": NO,
+    "-t": NO,
+    "--ctx-size": NO,
+    "--n-predict": "--max-new-tokens",
+    "-ngl": "--device",
+    "--n-gpu-layers": "--device",
+    "--temp": "--temperature",
+    "--repeat-penalty": "--repetition-penalty",
+    "--threads": NO,
+    "--mirostat": NO,
+    "--mlock": NO,
+    "-f": "--prompt",
+    "-r": "--stop",
+    "-s": "--seed",
+    "--typical": NO,
+    "--tfs": NO,
+    "--grammar": NO,
+    "-cnv": NO,
+    "--file": "--prompt",
+    "--flash-attn": NO,
+    "--no-mmap": NO,
+    "--port": NO,
     # everyone
-    "--lr": "--learning-rate of tuillm train", "--topk": "--top-k", "--length": "--max-new-tokens",
-    "--size": "--preset of tuillm train", "--epochs": "--max-steps of tuillm train",
-    "--output": NO + "the text goes to stdout", "--top": "--top-k' or '--top-p",
+    "--lr": "--learning-rate of tuillm train",
+    "--topk": "--top-k",
+    "--length": "--max-new-tokens",
+    "--size": "--preset of tuillm train",
+    "--epochs": "--max-steps of tuillm train",
+    "--output": NO + "the text goes to stdout",
+    "--top": "--top-k' or '--top-p",
 }
 # near to a word of ours by letters, and meant for nothing of ours
-NOWHERE = ["--bike", "--house", "--lorry", "--optics", "--sad", "--prism", "--xx", "--stork",
-           "--tempest", "--decks", "--charts", "--q1"]
+NOWHERE = [
+    "--bike",
+    "--house",
+    "--lorry",
+    "--optics",
+    "--sad",
+    "--prism",
+    "--xx",
+    "--stork",
+    "--tempest",
+    "--decks",
+    "--charts",
+    "--q1",
+]
 
 
-@pytest.mark.parametrize(("verb", "option", "points"), [
-    *(("train", *row) for row in TRAIN.items()), *(("generate", *row) for row in GENERATE.items()),
-], ids=lambda value: str(value))
+@pytest.mark.parametrize(
+    ("verb", "option", "points"),
+    [
+        *(("train", *row) for row in TRAIN.items()),
+        *(("generate", *row) for row in GENERATE.items()),
+    ],
+    ids=lambda value: str(value),
+)
 def test_an_option_of_another_program_is_answered(verb, option, points):
     """The answer names ours, or says that it is not here and why."""
     told = answer(verb, "x", option, "1")
@@ -111,15 +213,24 @@ def test_an_option_of_another_program_is_answered(verb, option, points):
 def test_a_word_that_means_nothing_gets_no_pointer(option, verb):
     """Only where all options are listed is said then."""
     assert answer(verb, option, "1") == (
-        f"there is no option {option} (tuillm {verb} --help lists them)")
+        f"there is no option {option} (tuillm {verb} --help lists them)"
+    )
 
 
-@pytest.mark.parametrize(("typed", "ours"), [
-    ("--lerning-rate", "--learning-rate"), ("--n-layers", "--n-layer"), ("--dropuot", "--dropout"),
-    ("--nlayer", "--n-layer"), ("--warmup-step", "--warmup-steps"),
-    ("--bathc-size", "--batch-size"),
-    ("--patince", "--patience"), ("--vocab", "--vocab-size"), ("--preste", "--preset"),
-])
+@pytest.mark.parametrize(
+    ("typed", "ours"),
+    [
+        ("--lerning-rate", "--learning-rate"),
+        ("--n-layers", "--n-layer"),
+        ("--dropuot", "--dropout"),
+        ("--nlayer", "--n-layer"),
+        ("--warmup-step", "--warmup-steps"),
+        ("--bathc-size", "--batch-size"),
+        ("--patince", "--patience"),
+        ("--vocab", "--vocab-size"),
+        ("--preste", "--preset"),
+    ],
+)
 def test_a_slip_is_still_recognised(typed, ours):
     """A letter more, less, other or swapped, and a beginning."""
     told = answer("train", typed, "1")
@@ -140,14 +251,26 @@ def raised(words):
     return caught.value
 
 
-@pytest.mark.parametrize(("words", "points"), [
-    (["serve"], "there is no server"), (["create"], "tuillm train TEXT"), (["stop"], "tuillm runs"),
-    (["delete"], "tuillm rm NAME"), (["mv"], "tuillm rename"), (["sample"], "tuillm generate"),
-    (["finetune"], "--from MODEL"), (["trian"], "'train'"), (["download"], "tuillm pull"),
-    (["runs", "kill"], "tuillm runs stop ID"), (["runs", "logs"], "tuillm runs attach ID"),
-    (["runs", "atach"], "'attach'"), (["xyzzy"], "tuillm --help lists them"),
-    (["runs", "xyzzy"], "tuillm runs --help lists them"), (["x" * 500], "tuillm --help"),
-])
+@pytest.mark.parametrize(
+    ("words", "points"),
+    [
+        (["serve"], "there is no server"),
+        (["create"], "tuillm train TEXT"),
+        (["stop"], "tuillm runs"),
+        (["delete"], "tuillm rm NAME"),
+        (["mv"], "tuillm rename"),
+        (["sample"], "tuillm generate"),
+        (["finetune"], "--from MODEL"),
+        (["trian"], "'train'"),
+        (["download"], "tuillm pull"),
+        (["runs", "kill"], "tuillm runs stop ID"),
+        (["runs", "logs"], "tuillm runs attach ID"),
+        (["runs", "atach"], "'attach'"),
+        (["xyzzy"], "tuillm --help lists them"),
+        (["runs", "xyzzy"], "tuillm runs --help lists them"),
+        (["x" * 500], "tuillm --help"),
+    ],
+)
 def test_a_verb_of_another_program_is_answered(words, points):
     """With the command that does it here."""
     told = answer(*words)
@@ -172,12 +295,24 @@ def test_a_prompt_behind_the_name_is_told_where_it_goes():
     assert "tuillm generate NAME -p TEXT" in answer("generate", "book", "Once upon")
 
 
-@pytest.mark.parametrize(("key", "points"), [
-    ("out_dir", "name"), ("dataset", "corpus"), ("lr", "learning_rate"), ("compile", NO),
-    ("epochs", "max_steps or minutes"), ("max_iters", "max_steps"), ("temperature", "Sampler"),
-    ("wandb_log", NO), ("per_device_train_batch_size", "batch_size"), ("n_embed", "n_embd"),
-    ("size", "preset"), ("lerning_rate", "'learning_rate'"), ("zzzzzz", "--help lists them all"),
-])
+@pytest.mark.parametrize(
+    ("key", "points"),
+    [
+        ("out_dir", "name"),
+        ("dataset", "corpus"),
+        ("lr", "learning_rate"),
+        ("compile", NO),
+        ("epochs", "max_steps or minutes"),
+        ("max_iters", "max_steps"),
+        ("temperature", "Sampler"),
+        ("wandb_log", NO),
+        ("per_device_train_batch_size", "batch_size"),
+        ("n_embed", "n_embd"),
+        ("size", "preset"),
+        ("lerning_rate", "'learning_rate'"),
+        ("zzzzzz", "--help lists them all"),
+    ],
+)
 @pytest.mark.parametrize("layer", ["typed", "file", "Trainer"])
 def test_keys_and_keywords_are_answered_alike(key, points, layer):
     """In a TOML file and as a keyword of Trainer."""
@@ -189,11 +324,20 @@ def test_keys_and_keywords_are_answered_alike(key, points, layer):
     assert points in caught.value.hint
 
 
-@pytest.mark.parametrize(("key", "points"), [
-    ("max_tokens", "here it is max_new_tokens"), ("temp", "temperature"), ("do_sample", NO),
-    ("num_return_sequences", "num_samples"), ("n_layer", "Trainer"), ("prompt", "first argument"),
-    ("stop_strings", "stop"), ("max_length", "max_new_tokens"), ("threads", NO),
-])
+@pytest.mark.parametrize(
+    ("key", "points"),
+    [
+        ("max_tokens", "here it is max_new_tokens"),
+        ("temp", "temperature"),
+        ("do_sample", NO),
+        ("num_return_sequences", "num_samples"),
+        ("n_layer", "Trainer"),
+        ("prompt", "first argument"),
+        ("stop_strings", "stop"),
+        ("max_length", "max_new_tokens"),
+        ("threads", NO),
+    ],
+)
 def test_keywords_of_generate_are_answered(key, points):
     """As `Sampler.generate(max_tokens=...)`."""
     with pytest.raises(UsageError, match=f"unknown setting '{key}'") as caught:
@@ -201,13 +345,21 @@ def test_keywords_of_generate_are_answered(key, points):
     assert points in caught.value.hint
 
 
-@pytest.mark.parametrize(("owner", "name", "points"), [
-    (Sampler, "generate_text", "here it is generate"), (Sampler, "from_pretrained", "Sampler("),
-    (Sampler, "genrate", "'generate'"), (Trainer, "train", "here it is run"),
-    (Trainer, "fit", "here it is run"), (Trainer("x.txt"), "evalute", "'evaluate'"),
-    (Trainer("x.txt"), "train", "here it is run"), (package, "Samplr", "'Sampler'"),
-    (package, "generate", "Sampler("), (package, "TrainingArguments", "TrainConfig"),
-])
+@pytest.mark.parametrize(
+    ("owner", "name", "points"),
+    [
+        (Sampler, "generate_text", "here it is generate"),
+        (Sampler, "from_pretrained", "Sampler("),
+        (Sampler, "genrate", "'generate'"),
+        (Trainer, "train", "here it is run"),
+        (Trainer, "fit", "here it is run"),
+        (Trainer("x.txt"), "evalute", "'evaluate'"),
+        (Trainer("x.txt"), "train", "here it is run"),
+        (package, "Samplr", "'Sampler'"),
+        (package, "generate", "Sampler("),
+        (package, "TrainingArguments", "TrainConfig"),
+    ],
+)
 def test_attributes_of_other_libraries_are_answered(owner, name, points):
     """The AttributeError names ours."""
     with pytest.raises(AttributeError) as caught:
@@ -243,23 +395,38 @@ for name in ("GPT", "generate_text", "zzzzzz"):
     assert third.startswith("cannot import name 'zzzzzz'")
 
 
-@pytest.mark.parametrize(("words", "changed"), [
-    ("temp 0.3", {"temperature": 0.3}), ("topk 4", {"top_k": 4}), ("TEMPERATURE 1",
-     {"temperature": 1.0}), ("parameter temperature 0.2", {"temperature": 0.2}),
-    ("rep 1.2", {"repetition_penalty": 1.2}), ("num_predict 5", {"max_new_tokens": 5}),
-    ("top-p 0.5", {"top_p": 0.5}), (r"stop \n\n", {"stop": ("\n\n",)}),
-])
+@pytest.mark.parametrize(
+    ("words", "changed"),
+    [
+        ("temp 0.3", {"temperature": 0.3}),
+        ("topk 4", {"top_k": 4}),
+        ("TEMPERATURE 1", {"temperature": 1.0}),
+        ("parameter temperature 0.2", {"temperature": 0.2}),
+        ("rep 1.2", {"repetition_penalty": 1.2}),
+        ("num_predict 5", {"max_new_tokens": 5}),
+        ("top-p 0.5", {"top_p": 0.5}),
+        (r"stop \n\n", {"stop": ("\n\n",)}),
+    ],
+)
 def test_set_takes_short_and_other_names(words, changed):
     """Beginnings that only one name has, and the words of other programs."""
     usual = SamplingConfig()
     assert apply_set(words, usual) == usual.model_copy(update=changed)
 
 
-@pytest.mark.parametrize(("words", "points"), [
-    ("top 3", "'top_k' or 'top_p'"), ("parameter num_ctx 99", NO), ("system be kind", NO),
-    ("temprature 1", "'temperature'"), ("num_thread 4", NO), ("lr 3", "temperature, top_k"),
-    ("verbose", "the line below"), ("n 3", "/retry N"),
-])
+@pytest.mark.parametrize(
+    ("words", "points"),
+    [
+        ("top 3", "'top_k' or 'top_p'"),
+        ("parameter num_ctx 99", NO),
+        ("system be kind", NO),
+        ("temprature 1", "'temperature'"),
+        ("num_thread 4", NO),
+        ("lr 3", "temperature, top_k"),
+        ("verbose", "the line below"),
+        ("n 3", "/retry N"),
+    ],
+)
 def test_set_answers_what_it_does_not_take(words, points):
     """As options do."""
     with pytest.raises(UsageError) as caught:
@@ -267,10 +434,16 @@ def test_set_answers_what_it_does_not_take(words, points):
     assert points in str(caught.value)
 
 
-@pytest.mark.parametrize(("name", "points"), [
-    ("temp", "/set temperature VALUE"), ("system", "takes no instructions"), ("redo", "/regen"),
-    ("hlp", "'help'"), ("zzzzzz", "/help lists all"),
-])
+@pytest.mark.parametrize(
+    ("name", "points"),
+    [
+        ("temp", "/set temperature VALUE"),
+        ("system", "takes no instructions"),
+        ("redo", "/regen"),
+        ("hlp", "'help'"),
+        ("zzzzzz", "/help lists all"),
+    ],
+)
 def test_slash_commands_are_answered(name, points):
     """With what the chat has for it."""
     with pytest.raises(UsageError) as caught:

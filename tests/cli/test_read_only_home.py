@@ -34,9 +34,14 @@ def run(verb, model, book, home, code=None):
     words = {"MODEL": str(model), "TEXT": str(book)}
     arguments = [words.get(word, word) for word in READING[verb]]
     start = ["-c", code] if code else ["-m", "tuillm"]
-    return subprocess.run([sys.executable, *start, *arguments], input="hello\n", text=True,
-                          capture_output=True, timeout=120, env=os.environ | {
-                              "TUILLM_HOME": str(home)})
+    return subprocess.run(
+        [sys.executable, *start, *arguments],
+        input="hello\n",
+        text=True,
+        capture_output=True,
+        timeout=120,
+        env=os.environ | {"TUILLM_HOME": str(home)},
+    )
 
 
 def check(done, notes=1):
@@ -56,8 +61,14 @@ def small(book):
 
 
 @pytest.mark.everyday(1)
-@pytest.mark.parametrize("verb", ["generate", "eval", *(
-    pytest.param(verb, marks=pytest.mark.slow) for verb in ("chat", "compare"))])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "generate",
+        "eval",
+        *(pytest.param(verb, marks=pytest.mark.slow) for verb in ("chat", "compare")),
+    ],
+)
 def test_a_folder_needs_no_data_directory(verb, trained_folders, small):
     """Where the data directory cannot even be made, not by root either."""
     home = Path("/proc/tuillm")

@@ -58,11 +58,31 @@ PATHS = {
 
 
 @pytest.mark.parametrize("place", PATHS)
-@pytest.mark.parametrize("hostile", [
-    LONG, f"{LONG}/below", f"./{LONG}", "~nobody-of-this-name/x", "loop", "./loop/x", "no\0thing",
-    "./no\0thing", "b\udce9/x",
-], ids=["long", "below long", "long here", "nobody's", "a loop", "in a loop", "NUL", "NUL here",
-        "not UTF-8"])
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        LONG,
+        f"{LONG}/below",
+        f"./{LONG}",
+        "~nobody-of-this-name/x",
+        "loop",
+        "./loop/x",
+        "no\0thing",
+        "./no\0thing",
+        "b\udce9/x",
+    ],
+    ids=[
+        "long",
+        "below long",
+        "long here",
+        "nobody's",
+        "a loop",
+        "in a loop",
+        "NUL",
+        "NUL here",
+        "not UTF-8",
+    ],
+)
 def test_a_path_that_cannot_be_is_one_line(
     place, hostile, model, book, home, tmp_path, monkeypatch
 ):
@@ -70,8 +90,12 @@ def test_a_path_that_cannot_be_is_one_line(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
     os.symlink("loop", "loop")
-    words = [word.replace("PATH", hostile).replace("BOOK", str(book))
-             .replace("MODEL", str(home / "models" / "book")) for word in PATHS[place]]
+    words = [
+        word.replace("PATH", hostile)
+        .replace("BOOK", str(book))
+        .replace("MODEL", str(home / "models" / "book"))
+        for word in PATHS[place]
+    ]
     if place.startswith("export") and hostile.startswith("b"):
         return  # a name that is not UTF-8 is a name
     refused(*words)
@@ -97,8 +121,9 @@ def test_a_home_folder_is_expanded_wherever_a_path_is_typed(model, home, tmp_pat
     assert "n_layer cannot be 999" in refused("train", "b.txt", "--config", "~/run.toml")
     (home / "prompt").write_text("Marda")
     assert read_prompt("FILE:~/prompt") == "Marda"
-    assert "n_layer cannot be 3" in refused("train", "b.txt", "--from", "~/models/book",
-                                            "--n-layer", "3")
+    assert "n_layer cannot be 3" in refused(
+        "train", "b.txt", "--from", "~/models/book", "--n-layer", "3"
+    )
 
 
 # every option that takes a number and is no setting; settings are walked below
@@ -151,8 +176,10 @@ def test_the_help_shows_the_values_of_the_preset(preset, capsys):
 def test_the_help_shows_the_values_of_a_plain_run(model, capsys, tmp_path):
     """Without a preset those of the one that is taken, for --from the model's own."""
     told = " ".join(printed(capsys, "train", "--help").split())
-    assert "values of the preset tiny" in told and "minutes to train; the schedule ends on the " \
-        "clock [1;" in told
+    assert (
+        "values of the preset tiny" in told
+        and "minutes to train; the schedule ends on the clock [1;" in told
+    )
     told = " ".join(printed(capsys, "train", "--from", model, "--lora", "--help").split())
     assert "preset finetune" in told and "width of the model [48;" in told
     assert "block matrices and leaves the rest to adamw ['adamw']" in told
@@ -194,30 +221,44 @@ def test_a_preset_with_a_shape_is_refused_with_a_model(model, book):
     assert line.startswith("preset 'small' says what shape") and "finetune" in line
 
 
-@pytest.mark.parametrize(("typed", "meant"), [
-    (r"\n\n", "\n\n"), (r"THE END\n", "THE END\n"), (r"\\n", r"\n"), (r"a\tb", "a\tb"),
-    (r"\section", r"\section"), ("é", "é"),
-])
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (r"\n\n", "\n\n"),
+        (r"THE END\n", "THE END\n"),
+        (r"\\n", r"\n"),
+        (r"a\tb", "a\tb"),
+        (r"\section", r"\section"),
+        ("é", "é"),
+    ],
+)
 def test_stop_strings_have_line_ends_in_the_shell(typed, meant, monkeypatch, model):
     r"""`--stop '\n\n'` is an empty line, as in /set."""
     from tuillm.chat.commands.settings import apply_set
     from tuillm.config import SamplingConfig
 
     seen = []
-    monkeypatch.setattr("tuillm.cli.generate.write_reply",
-                        lambda sampler, text, config, **rest: seen.append(config.stop))
+    monkeypatch.setattr(
+        "tuillm.cli.generate.write_reply",
+        lambda sampler, text, config, **rest: seen.append(config.stop),
+    )
     tuillm.main(["generate", model, "--stop", typed], standalone_mode=False)
     assert seen == [(meant,)]
     assert apply_set(f"stop {typed}", SamplingConfig()).stop == (meant,)
 
 
-@pytest.mark.parametrize(("content", "prompt", "kept"), [
-    (b"Marda said\n", "Marda said", "Marda said\n"),
-    (b"Marda said\r\n", "Marda said", "Marda said\r\n"),
-    (b"Marda said\n\n", "Marda said\n", "Marda said\n\n"),
-    (b"\xef\xbb\xbfMarda", "Marda", "Marda"), (b"", "", ""), (b"\n", "", "\n"),
-    ("Mërda\u2028\n".encode(), "Mërda\u2028", "Mërda\u2028\n"),
-])
+@pytest.mark.parametrize(
+    ("content", "prompt", "kept"),
+    [
+        (b"Marda said\n", "Marda said", "Marda said\n"),
+        (b"Marda said\r\n", "Marda said", "Marda said\r\n"),
+        (b"Marda said\n\n", "Marda said\n", "Marda said\n\n"),
+        (b"\xef\xbb\xbfMarda", "Marda", "Marda"),
+        (b"", "", ""),
+        (b"\n", "", "\n"),
+        ("Mërda\u2028\n".encode(), "Mërda\u2028", "Mërda\u2028\n"),
+    ],
+)
 def test_a_prompt_is_read_without_what_the_shell_adds(content, prompt, kept, tmp_path, monkeypatch):
     """The last line end and a byte order mark are dropped, of files and of stdin alike."""
     (tmp_path / "prompt").write_bytes(content)
@@ -236,8 +277,11 @@ def test_generate_and_chat_take_a_piped_prompt_alike(model):
     """`echo TEXT |` is the same prompt for both, and --keep-newline another one."""
 
     def piped(*words):
-        done = subprocess.run([sys.executable, "-m", "tuillm", *words, "-n", "12", "--seed", "1",
-                               "--stats"], input=b"Marda said\n", capture_output=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "tuillm", *words, "-n", "12", "--seed", "1", "--stats"],
+            input=b"Marda said\n",
+            capture_output=True,
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout, done.stderr.split(b"prompt_tokens=")[1].split()[0]
 
@@ -246,10 +290,15 @@ def test_generate_and_chat_take_a_piped_prompt_alike(model):
     assert piped("generate", model, "-p", "-", "--no-echo", "--keep-newline")[1] != read
 
 
-@pytest.mark.parametrize(("content", "words"), [
-    (b"Marda \xff said", "line 1, byte 7"), ("Marda".encode("utf-16"), "UTF-16"),
-    (b"\xff\xfe\0\0", "UTF-32"), (b"x" * 16_000_001, "longer than 16 MB"),
-])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"Marda \xff said", "line 1, byte 7"),
+        ("Marda".encode("utf-16"), "UTF-16"),
+        (b"\xff\xfe\0\0", "UTF-32"),
+        (b"x" * 16_000_001, "longer than 16 MB"),
+    ],
+)
 def test_a_prompt_that_is_no_text_is_one_line(content, words, tmp_path, monkeypatch):
     """The line says where it came from and what is wrong."""
     (tmp_path / "prompt").write_bytes(content)

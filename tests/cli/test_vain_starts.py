@@ -26,16 +26,22 @@ def runs(home):
 @pytest.mark.everyday(1)
 @pytest.mark.parametrize(
     ("arguments", "words", "code"),
-    [(["--device", "cuda"], "device 'cuda' is not there (this machine has cpu)", 2),
-     (["--name", "a/b"], "'a/b' cannot be a name", 2),
-     (["--val-fraction", "0.5"], "is too short to learn from", 1)],
+    [
+        (["--device", "cuda"], "device 'cuda' is not there (this machine has cpu)", 2),
+        (["--name", "a/b"], "'a/b' cannot be a name", 2),
+        (["--val-fraction", "0.5"], "is too short to learn from", 1),
+    ],
     ids=["device", "name", "worker"],
 )
 def test_train_refuses_and_leaves_nothing(home, book, arguments, words, code):
     """Whether it is known before the start or only by the worker."""
     book.write_text("xy")
-    done = subprocess.run([sys.executable, "-m", "tuillm", "train", str(book), *arguments],
-                          capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-m", "tuillm", "train", str(book), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == code and words in done.stderr
     assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
     assert runs(home) == []
@@ -60,15 +66,21 @@ def test_a_trainer_leaves_no_run_either(home, book, setting):
 
 @pytest.mark.parametrize(
     ("hint", "made", "kept"),
-    [(None, "", False), ("use a longer text", "", False), ("see LOG", "", True),
-     (None, "metrics.jsonl", True), (None, "last/trainer.json", True)],
+    [
+        (None, "", False),
+        ("use a longer text", "", False),
+        ("see LOG", "", True),
+        (None, "metrics.jsonl", True),
+        (None, "last/trainer.json", True),
+    ],
 )
 def test_only_what_learned_nothing_and_was_told_is_forgotten(home, book, hint, made, kept):
     """A fault of ours keeps its log, and what has learned anything keeps all of it."""
     run = create_run(build_train({"corpus": str(book)}), this_process())
     hint = hint and hint.replace("LOG", str(run.log))
-    run.write_status(run.recorded().model_copy(
-        update={"state": "failed", "error": "no", "hint": hint}))
+    run.write_status(
+        run.recorded().model_copy(update={"state": "failed", "error": "no", "hint": hint})
+    )
     if made:
         write_text(run.path / made, "{}")
     forget_vain_start(run)

@@ -75,8 +75,12 @@ def test_typing_bpe_keeps_the_size_in_the_file():
 
 @pytest.mark.parametrize(
     ("key", "nearest"),
-    [("lerning_rate", "learning_rate"), ("learning-rate", "learning_rate"),
-     ("nlayer", "n_layer"), ("MAX_STEPS", "max_steps")],
+    [
+        ("lerning_rate", "learning_rate"),
+        ("learning-rate", "learning_rate"),
+        ("nlayer", "n_layer"),
+        ("MAX_STEPS", "max_steps"),
+    ],
 )
 @pytest.mark.parametrize("layer", ["typed", "file"])
 def test_an_unknown_key_names_the_nearest(key, nearest, layer):
@@ -221,7 +225,7 @@ def test_a_toml_file_is_read(tmp_path):
     ("content", "words"),
     [
         (b"n_layer = = 3", "is not valid TOML"),
-        (b"name = \"\xff\xfe\"", "is not valid TOML"),
+        (b'name = "\xff\xfe"', "is not valid TOML"),
         (None, "No such file"),
     ],
 )
@@ -245,8 +249,10 @@ def test_a_directory_is_no_toml_file(tmp_path):
 @pytest.mark.parametrize("value", ["auto", None])
 def test_auto_may_be_typed_where_help_shows_it(value):
     """It leaves a setting to be decided later, over what a preset or a file says."""
-    config = build_train({"dropout": value, "eval_interval": value, "vocab_size": value},
-                         {"preset": "tiny", "eval_interval": 7, "grad_checkpoint": "auto"})
+    config = build_train(
+        {"dropout": value, "eval_interval": value, "vocab_size": value},
+        {"preset": "tiny", "eval_interval": 7, "grad_checkpoint": "auto"},
+    )
     assert (config.dropout, config.eval_interval, config.vocab_size) == (None, None, None)
     assert config.grad_checkpoint is None and build_train({"name": "auto"}).name == "auto"
     with pytest.raises(UsageError, match="n_layer cannot be 'auto'"):

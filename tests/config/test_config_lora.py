@@ -11,8 +11,16 @@ from tuillm.errors import UsageError
 def shape_of(name):
     """`gpt2` is 768 wide with a context of 1,024, all others 128 with 64."""
     width, context = (768, 1024) if name == "gpt2" else (128, 64)
-    return {"init_from": name, "n_layer": 5, "n_head": 4, "n_embd": width, "vocab_size": 1024,
-            "block_size": context, "tie_weights": True, "tokenizer": "bpe"}
+    return {
+        "init_from": name,
+        "n_layer": 5,
+        "n_head": 4,
+        "n_embd": width,
+        "vocab_size": 1024,
+        "block_size": context,
+        "tie_weights": True,
+        "tokenizer": "bpe",
+    }
 
 
 def build(**typed):
@@ -40,11 +48,16 @@ def test_adapters_bring_their_rate():
     assert build_train({"init_from": "old", "lora": True}).learning_rate == LORA_RATE
 
 
-@pytest.mark.parametrize(("typed", "targets"), [
-    ("c_attn", ("c_attn",)), ("c_fc, mlp.c_proj", ("c_fc", "mlp.c_proj")),
-    (("c_fc", "c_attn,c_fc"), ("c_fc", "c_attn")),
-    ("all", ("c_attn", "attn.c_proj", "c_fc", "mlp.c_proj")),
-], ids=str)
+@pytest.mark.parametrize(
+    ("typed", "targets"),
+    [
+        ("c_attn", ("c_attn",)),
+        ("c_fc, mlp.c_proj", ("c_fc", "mlp.c_proj")),
+        (("c_fc", "c_attn,c_fc"), ("c_fc", "c_attn")),
+        ("all", ("c_attn", "attn.c_proj", "c_fc", "mlp.c_proj")),
+    ],
+    ids=str,
+)
 def test_targets_may_be_divided_by_commas(typed, targets):
     """On the command line, in a form and in a file they are understood alike."""
     assert build(init_from="old", lora=True, lora_targets=typed).lora_targets == targets

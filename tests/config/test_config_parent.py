@@ -9,8 +9,16 @@ from tuillm.errors import UsageError
 def shape_of(name):
     """A model 256 wide, whatever it is called; `gpt2` is 768 wide."""
     width, context = (768, 1024) if name == "gpt2" else (256, 128)
-    return {"init_from": name, "n_layer": 5, "n_head": 4, "n_embd": width, "vocab_size": 1024,
-            "block_size": context, "tie_weights": True, "tokenizer": "bpe"}
+    return {
+        "init_from": name,
+        "n_layer": 5,
+        "n_head": 4,
+        "n_embd": width,
+        "vocab_size": 1024,
+        "block_size": context,
+        "tie_weights": True,
+        "tokenizer": "bpe",
+    }
 
 
 def build(typed, file=None):
@@ -40,11 +48,16 @@ def test_a_preset_that_sets_a_shape_is_refused(preset, layer):
         build(layers["typed"], layers["file"])
 
 
-@pytest.mark.parametrize(("typed", "rate"), [
-    ({"init_from": "old"}, 1.5e-4), ({"init_from": "gpt2"}, 5e-5),
-    ({"init_from": "gpt2", "learning_rate": 2e-3}, 2e-3),
-    ({"preset": "finetune"}, 3e-4),
-], ids=str)
+@pytest.mark.parametrize(
+    ("typed", "rate"),
+    [
+        ({"init_from": "old"}, 1.5e-4),
+        ({"init_from": "gpt2"}, 5e-5),
+        ({"init_from": "gpt2", "learning_rate": 2e-3}, 2e-3),
+        ({"preset": "finetune"}, 3e-4),
+    ],
+    ids=str,
+)
 def test_the_rate_falls_with_the_width(typed, rate):
     """Wide models are tuned gently, down to 5e-5 for GPT-2; what was typed holds."""
     assert build(typed).learning_rate == rate

@@ -13,10 +13,20 @@ from tuillm.theme import DEFAULT, chosen_theme, list_themes, read_theme
 
 THEME = (themes_dirs()[0] / f"{DEFAULT}.toml").read_text(encoding="utf-8")
 # as TOML has them, and a short look at each
-VALUES = {"a table": "{a = 1}", "an array": "[[1], 2]", "a date": "1979-05-27",
-          "a time": "07:32:00", "a moment": "1979-05-27T07:32:00Z", "nan": "nan", "inf": "-inf",
-          "a long number": "9" * 400, "a text": '"x y"', "a long text": f'"{"z" * 5000}"',
-          "yes or no": "true", "a number": "0.5"}
+VALUES = {
+    "a table": "{a = 1}",
+    "an array": "[[1], 2]",
+    "a date": "1979-05-27",
+    "a time": "07:32:00",
+    "a moment": "1979-05-27T07:32:00Z",
+    "nan": "nan",
+    "inf": "-inf",
+    "a long number": "9" * 400,
+    "a text": '"x y"',
+    "a long text": f'"{"z" * 5000}"',
+    "yes or no": "true",
+    "a number": "0.5",
+}
 
 
 def config_of(settings):
@@ -53,16 +63,25 @@ def test_numbers_in_texts_are_the_numbers():
     assert (config.learning_rate, config.n_layer, config.min_lr) == (1e-6, 2, 0.0)
 
 
-@pytest.mark.parametrize(("content", "words"), [
-    ("n_layer = 3".encode("utf-16"), "UTF-16"), ("n_layer = 3".encode("utf-16-le"), "UTF-16"),
-    ("n_layer = 3".encode("utf-32"), "UTF-32"), (b"name = '\xe9t\xe9'", "line 1, byte 9"),
-    (b"a = " + b"[" * 5000, "nested too deeply"), (b"a = " + b"9" * 5000, "digits"),
-    (b"a = 1\na = 2\n", "line 2"), (b"#" * 16_000_001, "longer than 16 MB"),
-    (b"[n_layer]\nx = 1\n", "n_layer cannot be {'x': 1} (allowed: 0 <= whole number <= 96)"),
-    (b"[[n_layer]]\n", "n_layer cannot be [{}]"), (b"[training]\nn_layer = 3", "'training'"),
-    (b'"n layer" = 3', "'n_layer'"), (b'corpus = [1]', "corpus cannot be"),
-    (b'init_from = 3', "init_from cannot be 3 (allowed: text)"),
-])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("n_layer = 3".encode("utf-16"), "UTF-16"),
+        ("n_layer = 3".encode("utf-16-le"), "UTF-16"),
+        ("n_layer = 3".encode("utf-32"), "UTF-32"),
+        (b"name = '\xe9t\xe9'", "line 1, byte 9"),
+        (b"a = " + b"[" * 5000, "nested too deeply"),
+        (b"a = " + b"9" * 5000, "digits"),
+        (b"a = 1\na = 2\n", "line 2"),
+        (b"#" * 16_000_001, "longer than 16 MB"),
+        (b"[n_layer]\nx = 1\n", "n_layer cannot be {'x': 1} (allowed: 0 <= whole number <= 96)"),
+        (b"[[n_layer]]\n", "n_layer cannot be [{}]"),
+        (b"[training]\nn_layer = 3", "'training'"),
+        (b'"n layer" = 3', "'n_layer'"),
+        (b"corpus = [1]", "corpus cannot be"),
+        (b"init_from = 3", "init_from cannot be 3 (allowed: text)"),
+    ],
+)
 def test_a_config_that_cannot_be_used_is_one_line(content, words, tmp_path):
     """The line says what is wrong and where."""
     path = tmp_path / "run.toml"

@@ -7,9 +7,31 @@ import pytest
 from tuillm.config import TrainConfig, build_train, read_toml, settings_of
 from tuillm.errors import UsageError
 
-VALUES = [10**400, 10**5000, -1, 1.5, float("inf"), float("nan"), True, "x", "", [], [1],
-          ["a", [2]], {}, {"a": {"b": 1}}, datetime.date(2026, 1, 2), None, b"x", [[[]]] * 3,
-          "x" * 5000, 1e308, 5e-324, 2**63, object()]
+VALUES = [
+    10**400,
+    10**5000,
+    -1,
+    1.5,
+    float("inf"),
+    float("nan"),
+    True,
+    "x",
+    "",
+    [],
+    [1],
+    ["a", [2]],
+    {},
+    {"a": {"b": 1}},
+    datetime.date(2026, 1, 2),
+    None,
+    b"x",
+    [[[]]] * 3,
+    "x" * 5000,
+    1e308,
+    5e-324,
+    2**63,
+    object(),
+]
 COUNTS = ("max_steps", "warmup_steps", "eval_interval", "patience", "grad_clip", "minutes", "seed")
 
 
@@ -34,11 +56,24 @@ def test_what_counts_is_bounded(name):
             build_train({}, {"max_steps": 5, "minutes": 1, name: value})
 
 
-@pytest.mark.parametrize("text", ["max_steps = " + "9" * 5000, "x = " + "[" * 50_000,
-                                  "max_steps = 1e", "\x00", "[max_steps]\nx = 1",
-                                  "max_steps = 2026-01-02", "learning_rate = [inf]",
-                                  "corpus = [1, 2]", "min_lr = {a = 1}", "minutes = inf",
-                                  "minutes = nan", "preset = ['tiny']", "init_from = 1979-05-27"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "max_steps = " + "9" * 5000,
+        "x = " + "[" * 50_000,
+        "max_steps = 1e",
+        "\x00",
+        "[max_steps]\nx = 1",
+        "max_steps = 2026-01-02",
+        "learning_rate = [inf]",
+        "corpus = [1, 2]",
+        "min_lr = {a = 1}",
+        "minutes = inf",
+        "minutes = nan",
+        "preset = ['tiny']",
+        "init_from = 1979-05-27",
+    ],
+)
 def test_a_toml_file_of_wrong_types(tmp_path, text):
     """A file that is no TOML, or holds what no setting takes, is refused in one line."""
     path = tmp_path / "settings.toml"

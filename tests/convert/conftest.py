@@ -36,8 +36,9 @@ class NanoAttention(nn.Module):
     def forward(self, x):
         T, out = x.shape[1], []
         q, k, v = self.c_attn(x).split(x.shape[2], dim=2)
-        for one, other, value in zip(*(part.chunk(self.heads, 2) for part in (q, k, v)),
-                                     strict=True):
+        for one, other, value in zip(
+            *(part.chunk(self.heads, 2) for part in (q, k, v)), strict=True
+        ):
             scores = one @ other.transpose(1, 2) / math.sqrt(one.shape[2])
             scores = scores.masked_fill(self.bias[0, 0, :T, :T] == 0, -torch.inf)
             out.append(scores.softmax(-1) @ value)
@@ -76,12 +77,16 @@ class NanoGPT(nn.Module):
 
     def __init__(self, *, vocab_size, block_size, n_layer, n_head, n_embd, bias, dropout=0.0):
         super().__init__()
-        self.transformer = nn.ModuleDict({
-            "wte": nn.Embedding(vocab_size, n_embd), "wpe": nn.Embedding(block_size, n_embd),
-            "h": nn.ModuleList(NanoBlock(n_embd, n_head, bias, block_size)
-                               for _ in range(n_layer)),
-            "ln_f": NanoNorm(n_embd, bias),
-        })
+        self.transformer = nn.ModuleDict(
+            {
+                "wte": nn.Embedding(vocab_size, n_embd),
+                "wpe": nn.Embedding(block_size, n_embd),
+                "h": nn.ModuleList(
+                    NanoBlock(n_embd, n_head, bias, block_size) for _ in range(n_layer)
+                ),
+                "ln_f": NanoNorm(n_embd, bias),
+            }
+        )
         self.lm_head = nn.Linear(n_embd, vocab_size, bias=False)
         self.lm_head.weight = self.transformer["wte"].weight
 
@@ -98,8 +103,18 @@ def nanogpt(tmp_path):
     """Save a random nanoGPT as it saves itself; returns the model and its `ckpt.pt`."""
 
     def save(prefix="", dataset="shakespeare_char", meta=CHARACTERS, **shape):
-        shape = dict(vocab_size=len(CHARACTERS), block_size=24, n_layer=2, n_head=2, n_embd=16,
-                     bias=False, dropout=0.2) | shape
+        shape = (
+            dict(
+                vocab_size=len(CHARACTERS),
+                block_size=24,
+                n_layer=2,
+                n_head=2,
+                n_embd=16,
+                bias=False,
+                dropout=0.2,
+            )
+            | shape
+        )
         model = NanoGPT(**shape)
         generator = torch.Generator().manual_seed(4)
         with torch.no_grad():
@@ -111,12 +126,17 @@ def nanogpt(tmp_path):
         optimizer.step()
         path = tmp_path / "nanoGPT" / "out-play" / "ckpt.pt"
         path.parent.mkdir(parents=True)
-        torch.save({
-            "model": {prefix + name: value for name, value in model.state_dict().items()},
-            "optimizer": optimizer.state_dict(), "model_args": shape, "iter_num": 250,
-            "best_val_loss": torch.tensor(1.4697),
-            "config": {"dataset": dataset, "out_dir": "out-play", "learning_rate": 1e-3},
-        }, path)
+        torch.save(
+            {
+                "model": {prefix + name: value for name, value in model.state_dict().items()},
+                "optimizer": optimizer.state_dict(),
+                "model_args": shape,
+                "iter_num": 250,
+                "best_val_loss": torch.tensor(1.4697),
+                "config": {"dataset": dataset, "out_dir": "out-play", "learning_rate": 1e-3},
+            },
+            path,
+        )
         if meta is not None:
             write_meta(path.parent.parent / "data" / dataset / "meta.pkl", meta)
         return model.eval(), path
@@ -127,10 +147,15 @@ def nanogpt(tmp_path):
 def write_meta(path, characters):
     """Write the `meta.pkl` that nanoGPT's prepare.py writes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(pickle.dumps({
-        "vocab_size": len(characters), "itos": dict(enumerate(characters)),
-        "stoi": {character: id for id, character in enumerate(characters)},
-    }))
+    path.write_bytes(
+        pickle.dumps(
+            {
+                "vocab_size": len(characters),
+                "itos": dict(enumerate(characters)),
+                "stoi": {character: id for id, character in enumerate(characters)},
+            }
+        )
+    )
 
 
 @pytest.fixture

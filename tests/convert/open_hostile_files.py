@@ -27,7 +27,8 @@ from tuillm.store.registry import list_models, read_model, shape_of
 DOORS = {
     "import": lambda path: import_model(path, "evil"),
     "import --tokenizer": lambda path: import_model(
-        str(Path(path).parent / "ckpt.pt"), "evil", tokenizer=path),
+        str(Path(path).parent / "ckpt.pt"), "evil", tokenizer=path
+    ),
     "open": Sampler,
     "--from": shape_of,
     "registry": lambda path: refuse(read_model(Path(path)).problem),

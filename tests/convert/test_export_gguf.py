@@ -52,7 +52,8 @@ def tensors(reader):
             words = data.view(np.uint16).astype(np.uint32) << 16
             data = words.view(np.float32)
         found[each.name] = data.reshape([int(size) for size in reversed(each.shape)]).astype(
-            np.float32)
+            np.float32
+        )
     return found
 
 
@@ -66,15 +67,25 @@ def test_every_tensor_has_its_place(grown, tmp_path, bias):
     state = {name: value.numpy() for name, value in model.state_dict().items()}
     assert np.array_equal(found["token_embd.weight"], state["wte.weight"])
     assert np.array_equal(found["output_norm.weight"], state["ln_f.weight"])
-    names = {"attn_qkv": "attn.c_attn", "attn_output": "attn.c_proj", "ffn_up": "mlp.c_fc",
-             "ffn_down": "mlp.c_proj", "attn_norm": "ln_1", "ffn_norm": "ln_2"}
+    names = {
+        "attn_qkv": "attn.c_attn",
+        "attn_output": "attn.c_proj",
+        "ffn_up": "mlp.c_fc",
+        "ffn_down": "mlp.c_proj",
+        "attn_norm": "ln_1",
+        "ffn_norm": "ln_2",
+    }
     for layer in range(2):
         for theirs, ours in names.items():
-            assert np.array_equal(found[f"blk.{layer}.{theirs}.weight"],
-                                  state[f"h.{layer}.{ours}.weight"])
+            assert np.array_equal(
+                found[f"blk.{layer}.{theirs}.weight"], state[f"h.{layer}.{ours}.weight"]
+            )
             there = found[f"blk.{layer}.{theirs}.bias"]
-            assert np.array_equal(there, state[f"h.{layer}.{ours}.bias"]) if bias else (
-                not there.any() and len(there) == len(state[f"h.{layer}.{ours}.weight"]))
+            assert (
+                np.array_equal(there, state[f"h.{layer}.{ours}.bias"])
+                if bias
+                else (not there.any() and len(there) == len(state[f"h.{layer}.{ours}.weight"]))
+            )
     assert "output.weight" not in found and len(found) == 2 + 2 + 2 * 12
 
 
@@ -94,8 +105,15 @@ def test_what_llama_is_told(grown, tmp_path):
     """Shape, end of text and that nothing is put before a text stand in the file."""
     _, tokenizer = grown(norm_eps=1e-3)
     reader = GGUFReader(export("mine", tmp_path, "gguf").path)
-    told = {key: values(reader, f"gpt2.{key}") for key in (
-        "block_count", "embedding_length", "feed_forward_length", "attention.head_count")}
+    told = {
+        key: values(reader, f"gpt2.{key}")
+        for key in (
+            "block_count",
+            "embedding_length",
+            "feed_forward_length",
+            "attention.head_count",
+        )
+    }
     assert list(told.values()) == [2, 16, 64, 2]
     assert values(reader, "general.architecture") == "gpt2"
     assert values(reader, "general.name") == "mine"
@@ -113,13 +131,16 @@ def test_byte_level_vocabulary(grown, tmp_path):
     tokens = values(reader, "tokenizer.ggml.tokens")
     vocab = tokenizer.spec["model"]["vocab"]
     assert {token: id for id, token in enumerate(tokens)} == vocab | {
-        "<|endoftext|>": tokenizer.eot}
+        "<|endoftext|>": tokenizer.eot
+    }
     kinds = values(reader, "tokenizer.ggml.token_type")
     assert set(kinds[:-1]) == {1} and kinds[-1] == 3
     merges = [tuple(merge.split(" ")) for merge in values(reader, "tokenizer.ggml.merges")]
     assert merges == [tuple(merge) for merge in tokenizer.spec["model"]["merges"]]
     assert (values(reader, "tokenizer.ggml.model"), values(reader, "tokenizer.ggml.pre")) == (
-        "gpt2", "gpt-2")
+        "gpt2",
+        "gpt-2",
+    )
 
 
 def test_vocabulary_of_characters(grown, tmp_path):
@@ -192,7 +213,10 @@ def test_it_may_be_named_as_a_file(grown, tmp_path):
     assert export("mine", tmp_path / "b.gguf", "gguf").path == tmp_path / "b.gguf"
     assert export("mine", tmp_path, "gguf").path == tmp_path / "mine.gguf"
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [
-        "b.gguf", "mine.gguf", "mine.txt"]
+        "b.gguf",
+        "mine.gguf",
+        "mine.txt",
+    ]
     assert (tmp_path / "b.gguf").stat().st_mode & 0o777 == 0o644
 
 
@@ -247,8 +271,13 @@ for to in ("gguf", "ollama", "hf"):
 def test_a_disk_that_takes_only_a_part(grown, tmp_path):
     """A disk that is full in the middle gets one line, and nothing half-written stays."""
     grown()
-    done = subprocess.run([sys.executable, "-c", SMALL_DISK, tmp_path / "new"],
-                          capture_output=True, text=True, env=dict(os.environ), timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", SMALL_DISK, tmp_path / "new"],
+        capture_output=True,
+        text=True,
+        env=dict(os.environ),
+        timeout=60,
+    )
     assert done.stderr == ""
     lines = done.stdout.splitlines()
     assert len(lines) == 3 and all(line.startswith("cannot write") for line in lines), lines

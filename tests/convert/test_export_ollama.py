@@ -19,7 +19,7 @@ def parsed(text):
     """A Modelfile as its instructions: {name: [values]}; nothing may be left over."""
     found, end = {}, 0
     for match in _COMMAND.finditer(text):
-        assert match.start() == end, text[end:match.start()]
+        assert match.start() == end, text[end : match.start()]
         value = match[4] if match[3] is None else match[3]
         found.setdefault(match[2] or match[1], []).append(value)
         end = match.end()
@@ -45,7 +45,8 @@ def test_a_model_that_continues(model, tmp_path):
     found = parsed((done.path / "Modelfile").read_text(encoding="utf-8"))
     assert found["FROM"] == ["./book.gguf"]
     assert filled(found["TEMPLATE"][0], [("The road", " went"), ("on", None)]) == (
-        "The road went\non")
+        "The road went\non"
+    )
     block_size = get_model(model).config["n_positions"]
     assert (found["num_ctx"], found["num_predict"]) == ([str(block_size)], [str(block_size // 2)])
     assert found["temperature"] == ["0.8"] and found["repeat_penalty"] == ["1.0"]
@@ -53,12 +54,16 @@ def test_a_model_that_continues(model, tmp_path):
     assert GGUFReader(done.path / "book.gguf").fields["general.name"].contents() == "book"
 
 
-@pytest.mark.parametrize("card", [
-    ModelCard(mode="qa", template="Question: {question}\nAnswer: {answer}\n"),
-    ModelCard(mode="qa", template="Q: {question}\nA:", stop=("\nQ:", "###")),
-    ModelCard(mode="qa"),
-    ModelCard(template="<{{user}}> {question}\n<{{bot}}> {answer}"),
-], ids=str)
+@pytest.mark.parametrize(
+    "card",
+    [
+        ModelCard(mode="qa", template="Question: {question}\nAnswer: {answer}\n"),
+        ModelCard(mode="qa", template="Q: {question}\nA:", stop=("\nQ:", "###")),
+        ModelCard(mode="qa"),
+        ModelCard(template="<{{user}}> {question}\n<{{bot}}> {answer}"),
+    ],
+    ids=str,
+)
 def test_a_model_that_takes_turns(card):
     """The dialogue that ollama builds is the one the chat builds, with the same stop strings."""
     mode = mode_of(card)
@@ -75,8 +80,7 @@ def test_quotes_end_nothing():
     card = ModelCard(template='Say """{question}""" now: {answer}', stop=('"""', 'an "end" of'))
     found = parsed(modelfile(card, "m.gguf", 64))
     quote = r'{{ "\"\"\"" }}'
-    assert found["TEMPLATE"] == [
-        f"Say {quote}{{{{ .Prompt }}}}{quote} now: {{{{ .Response }}}}\n"]
+    assert found["TEMPLATE"] == [f"Say {quote}{{{{ .Prompt }}}}{quote} now: {{{{ .Response }}}}\n"]
     assert found["stop"] == ['an "end" of']
 
 

@@ -64,35 +64,50 @@ class Shared(dict):
         return path
 
     def tensors(self):
-        return {f"transformer.{key}" if key != "lm_head.weight" else key: value.detach()
-                for key, value in self.model.state_dict().items()}
+        return {
+            f"transformer.{key}" if key != "lm_head.weight" else key: value.detach()
+            for key, value in self.model.state_dict().items()
+        }
 
 
 def configs(all):
     """Configs with numbers that no model has."""
-    for number, value in enumerate((float("nan"), float("inf"), -1.0, 0, 1e300, True, "1e-5", [],
-                                    None, 10**400)):
-        all.config(f"epsilon {number}", "layer_norm_epsilon is", ("import", "open"),
-                   layer_norm_epsilon=value)
+    for number, value in enumerate(
+        (float("nan"), float("inf"), -1.0, 0, 1e300, True, "1e-5", [], None, 10**400)
+    ):
+        all.config(
+            f"epsilon {number}",
+            "layer_norm_epsilon is",
+            ("import", "open"),
+            layer_norm_epsilon=value,
+        )
     for number, value in enumerate((99_999_999, -1, True, 1.0, "8", None, 10**400, [8])):
         keys = ("vocab_size", "n_positions", "n_embd", "n_head", "n_layer")
         for key in keys if number < 2 else keys[number % 5 :][:1]:
             all.config(f"{key} {number}", f"{key} is", ("import", "registry"), **{key: value})
     all.config("layers that are not there", "h.1.ln_1.weight is missing", n_layer=9_999)
-    all.config("rows that are not there", "wte.weight is [300, 8], not [9999999, 8]",
-               vocab_size=9_999_999)
+    all.config(
+        "rows that are not there", "wte.weight is [300, 8], not [9999999, 8]", vocab_size=9_999_999
+    )
     all.config("tied to a word", "tie_word_embeddings is", tie_word_embeddings="yes")
-    all.config("a name without end", "is of architecture", ("import", "open", "--from"),
-               model_type="x" * 900_000)
+    all.config(
+        "a name without end",
+        "is of architecture",
+        ("import", "open", "--from"),
+        model_type="x" * 900_000,
+    )
 
 
 def jsons(all):
     """JSON that is large, deep, or no file."""
     everywhere = ("import", "open", "--from", "registry")
-    for name, doors in (("config.json", everywhere), ("tuillm.json", everywhere),
-                        ("tokenizer.json", ("import", "open")),
-                        ("generation_config.json", ("import", "open")),
-                        ("tokenizer_config.json", ("import", "open"))):
+    for name, doors in (
+        ("config.json", everywhere),
+        ("tuillm.json", everywhere),
+        ("tokenizer.json", ("import", "open")),
+        ("generation_config.json", ("import", "open")),
+        ("tokenizer_config.json", ("import", "open")),
+    ):
         path = all.folder(f"64 MB of {name}", "is too large", doors) / name
         os.truncate(path, 64 << 20) if path.exists() else path.write_bytes(b"[" * (64 << 20))
         path = all.folder(f"deep {name}", "is damaged", doors[:2]) / name
@@ -107,6 +122,7 @@ def jsons(all):
 
 def headers(all):
     """Headers of safetensors files that claim much."""
+
     def write(name, words, header):
         place = all.folder(name, words)
         content = header if isinstance(header, bytes) else json.dumps(header).encode()
@@ -115,14 +131,22 @@ def headers(all):
 
     write("a long header", "its header is of", b'{"a":[' + b"{}," * (16 << 20 >> 2) + b"{}]}")
     long = [10**4000] * 1500
-    write("dimensions without end", "unreadable header",
-          {"a": {"dtype": "F32", "shape": long, "data_offsets": [0, 0]}})
-    write("nothing of great size", "model.safetensors",
-          {"a": {"dtype": "F32", "shape": [0, 1 << 61], "data_offsets": [0, 0]}})
+    write(
+        "dimensions without end",
+        "unreadable header",
+        {"a": {"dtype": "F32", "shape": long, "data_offsets": [0, 0]}},
+    )
+    write(
+        "nothing of great size",
+        "model.safetensors",
+        {"a": {"dtype": "F32", "shape": [0, 1 << 61], "data_offsets": [0, 0]}},
+    )
     place = all.folder("no table", "wte.weight is missing")
     tensors = {key: value for key, value in all.tensors().items() if "wte" not in key}
-    save_file({key: value.clone() for key, value in tensors.items() if "lm_head" not in key},
-              place / "model.safetensors")
+    save_file(
+        {key: value.clone() for key, value in tensors.items() if "lm_head" not in key},
+        place / "model.safetensors",
+    )
     config = json.loads((place / "config.json").read_text())
     (place / "config.json").write_text(json.dumps(config | {"vocab_size": 9_999_999}))
     os.unlink(all.folder("weights that are a pipe", "") / "model.safetensors")
@@ -134,6 +158,7 @@ def headers(all):
 
 def checkpoints(all):
     """Checkpoints of nanoGPT with a shape that their bytes do not have."""
+
     def write(name, words, change=None, **shape):
         state = all.tensors()
         if change:
@@ -148,15 +173,25 @@ def checkpoints(all):
 
     write("layer 99,999,999", "n_layer is 99999999", last_layer, n_layer=99_999_999)
     write("layer 9,999", "h.1.ln_1.weight is missing", last_layer, n_layer=9_999)
-    write("no wte", "wte.weight is missing",
-          lambda state: [state.pop("transformer.wte.weight"), state.pop("lm_head.weight")],
-          n_embd=1_000_000, vocab_size=10_000_000)
-    write("a tensor that is one number over and over", "its tensors are larger than the file",
-          lambda state: state.update({"transformer.wte.weight": torch.zeros(1).expand(10**7, 8)}),
-          vocab_size=10**7)
+    write(
+        "no wte",
+        "wte.weight is missing",
+        lambda state: [state.pop("transformer.wte.weight"), state.pop("lm_head.weight")],
+        n_embd=1_000_000,
+        vocab_size=10_000_000,
+    )
+    write(
+        "a tensor that is one number over and over",
+        "its tensors are larger than the file",
+        lambda state: state.update({"transformer.wte.weight": torch.zeros(1).expand(10**7, 8)}),
+        vocab_size=10**7,
+    )
     shared = torch.zeros(1 << 20)
-    write("one tensor under many names", "its tensors are larger than the file",
-          lambda state: state.update({f"transformer.h.{n}.x": shared for n in range(2000)}))
+    write(
+        "one tensor under many names",
+        "its tensors are larger than the file",
+        lambda state: state.update({f"transformer.h.{n}.x": shared for n in range(2000)}),
+    )
 
 
 class Call:
@@ -171,6 +206,7 @@ class Call:
 
 def pickles(all):
     """Pickles that are programs to fill the memory or the time."""
+
     def archive(name, words, content, compression=zipfile.ZIP_STORED, parts=0):
         with zipfile.ZipFile(all.checkpoint(name, words), "w", compression) as file:
             file.writestr("archive/data.pkl", content)
@@ -182,8 +218,7 @@ def pickles(all):
     archive("many steps", damaged, b"\x80\x02" + EMPTY_DICTS * (3 << 20))
     archive("a pickle that is too long", damaged, b"\x80\x02" + EMPTY_DICTS * (6 << 20))
     archive("a long directory", damaged, pickle.dumps({"model": {}}, 2), parts=40_000)
-    archive("an array of 100 GB", "would run code", pickle.dumps(
-        {"a": Call(bytearray, 10**11)}, 2))
+    archive("an array of 100 GB", "would run code", pickle.dumps({"a": Call(bytearray, 10**11)}, 2))
     twice = b"K\x01" + b"".join(b"q%c0h%c\x86" % (n, n) for n in range(40)).replace(b"0h", b"h")
     archive("a key that is slow to hash", damaged, b"\x80\x02}" + twice + b"K\x01s.")
     old = pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2) + pickle.dumps({}, 2)
@@ -194,20 +229,30 @@ def pickles(all):
 def metas(all):
     """`meta.pkl` beside a good checkpoint."""
     for name, words, content in (
-            ("meta of 9 MB", "is too large", EMPTY_DICTS * (9 << 20)),
-            ("meta of many steps", "takes more than", b"\x80\x04" + EMPTY_DICTS * (7 << 20)),
-            ("meta of numbers that collide", "not nanoGPT's list", b"\x80\x04}(" + b"".join(
+        ("meta of 9 MB", "is too large", EMPTY_DICTS * (9 << 20)),
+        ("meta of many steps", "takes more than", b"\x80\x04" + EMPTY_DICTS * (7 << 20)),
+        (
+            "meta of numbers that collide",
+            "not nanoGPT's list",
+            b"\x80\x04}("
+            + b"".join(
                 b"\x8a\x0c" + ((2**61 - 1) * n).to_bytes(12, "little") + b"N"
-                for n in range(1, 60_000)) + b"u.")):
+                for n in range(1, 60_000)
+            )
+            + b"u.",
+        ),
+    ):
         path = all.checkpoint(name, words, "import --tokenizer").parent / "meta.pkl"
-        torch.save({"model": all.tensors(), "model_args": SHAPE | {"bias": True}},
-                   path.parent / "ckpt.pt")
+        torch.save(
+            {"model": all.tensors(), "model_args": SHAPE | {"bias": True}}, path.parent / "ckpt.pt"
+        )
         path.write_bytes(content)
         all.cases[-1] = (name, "import --tokenizer", str(path))
 
 
 def tokenizers(all):
     """Vocabularies whose ids are none."""
+
     def change(name, words, edit):
         path = all.folder(f"tokenizer: {name}", words, ("import", "open")) / "tokenizer.json"
         spec = json.loads(path.read_text())
@@ -215,18 +260,40 @@ def tokenizers(all):
         path.write_text(json.dumps(spec))
 
     for number, id in enumerate((-1, 1 << 40, 10**300, "7", 7.5, True, None, 3)):
-        change(f"id {number}", "is damaged", lambda spec, id=id: spec["model"]["vocab"].update(
-            {"the road": id}))
-    change("a distant id", "ids up to 2,000,000,000",
-           lambda spec: spec["model"]["vocab"].update({"the road": 2_000_000_000}))
-    for number, entry in enumerate((5, {}, {"id": 7, "content": "x"}, {"id": -1, "content": "x"},
-                                    {"id": "400", "content": "x"}, {"id": 400, "content": ""},
-                                    {"id": 400, "content": ["x"]},
-                                    {"id": 10**300, "content": "x"})):
-        change(f"added {number}", "is damaged",
-               lambda spec, entry=entry: spec["added_tokens"].append(entry))
-    change("many added", "added tokens", lambda spec: spec.update(added_tokens=[
-        {"id": 400 + n, "content": f"x{n}"} for n in range(200_000)]))
+        change(
+            f"id {number}",
+            "is damaged",
+            lambda spec, id=id: spec["model"]["vocab"].update({"the road": id}),
+        )
+    change(
+        "a distant id",
+        "ids up to 2,000,000,000",
+        lambda spec: spec["model"]["vocab"].update({"the road": 2_000_000_000}),
+    )
+    for number, entry in enumerate(
+        (
+            5,
+            {},
+            {"id": 7, "content": "x"},
+            {"id": -1, "content": "x"},
+            {"id": "400", "content": "x"},
+            {"id": 400, "content": ""},
+            {"id": 400, "content": ["x"]},
+            {"id": 10**300, "content": "x"},
+        )
+    ):
+        change(
+            f"added {number}",
+            "is damaged",
+            lambda spec, entry=entry: spec["added_tokens"].append(entry),
+        )
+    change(
+        "many added",
+        "added tokens",
+        lambda spec: spec.update(
+            added_tokens=[{"id": 400 + n, "content": f"x{n}"} for n in range(200_000)]
+        ),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -240,8 +307,12 @@ def outcome(tmp_path_factory, book_text):
     (place / "cases.json").write_text(json.dumps(all.cases))
     done = subprocess.run(
         [sys.executable, Path(__file__).with_name("open_hostile_files.py"), place / "cases.json"],
-        capture_output=True, text=True, check=True, timeout=300,
-        env=os.environ | {"TUILLM_HOME": str(place / "home"), "OMP_NUM_THREADS": "1"})
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+        env=os.environ | {"TUILLM_HOME": str(place / "home"), "OMP_NUM_THREADS": "1"},
+    )
     found = json.loads(done.stdout)
     shutil.rmtree(place)
     return {name: (words, *found[name]) for name, words in all.items()}
@@ -249,16 +320,20 @@ def outcome(tmp_path_factory, book_text):
 
 def test_each_is_refused_in_one_line(outcome):
     """The line tells what is wrong; nothing fails in another way, and nothing is published."""
-    odd = {name: line[:300] for name, (words, line, *_) in outcome.items()
-           if words not in line or "\n" in line or len(line) > 600}
+    odd = {
+        name: line[:300]
+        for name, (words, line, *_) in outcome.items()
+        if words not in line or "\n" in line or len(line) > 600
+    }
     assert not odd, json.dumps(odd, indent=1)
     assert len(outcome) > 150
 
 
 def test_each_is_refused_at_once(outcome):
     """It takes less than two seconds of work."""
-    assert {name: seconds for name, (_, _, seconds, _) in outcome.items()
-            if seconds > SECONDS} == {}
+    assert {
+        name: seconds for name, (_, _, seconds, _) in outcome.items() if seconds > SECONDS
+    } == {}
 
 
 def test_each_is_refused_in_little_memory(outcome):

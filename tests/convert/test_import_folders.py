@@ -57,9 +57,17 @@ def assert_same(name, theirs, home):
     torch.testing.assert_close(ours(idx), theirs(idx).logits, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("shape", [
-    {}, {"tie_word_embeddings": False}, {"activation_function": "gelu"},
-    {"layer_norm_epsilon": 0.3}, {"n_layer": 0, "tie_word_embeddings": False}], ids=str)
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {},
+        {"tie_word_embeddings": False},
+        {"activation_function": "gelu"},
+        {"layer_norm_epsilon": 0.3},
+        {"n_layer": 0, "tie_word_embeddings": False},
+    ],
+    ids=str,
+)
 def test_logits_of_a_folder(folder, home, tokenizer, shape):
     """A folder comes in under its own name, with transformers' logits and its tokenizer's ids."""
     theirs, place = folder(**shape)
@@ -69,7 +77,10 @@ def test_logits_of_a_folder(folder, home, tokenizer, shape):
     assert load_tokenizer(home / "models" / "their-model").spec == tokenizer.spec
     card = get_model("their-model").card
     assert (card.origin, card.tokenizer, card.parameters) == (
-        "imported", "bpe", found.model.parameter_count)
+        "imported",
+        "bpe",
+        found.model.parameter_count,
+    )
     assert get_model("their-model").problem == ""
 
 
@@ -147,14 +158,17 @@ def test_a_tokenizer_that_is_too_large(folder):
     assert "ids up to 299" in refused(place)
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    ({"model_type": "llama"}, "'llama', not gpt2"),
-    ({"activation_function": "relu"}, "relu"),
-    ({"n_positions": 99}, "wpe.weight is"),
-    ({"n_layer": 3}, "h.2.ln_1.weight is missing"),
-    ({"n_layer": 1}, "h.1."),
-    ({"n_head": 5}, "not divisible"),
-])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model_type": "llama"}, "'llama', not gpt2"),
+        ({"activation_function": "relu"}, "relu"),
+        ({"n_positions": 99}, "wpe.weight is"),
+        ({"n_layer": 3}, "h.2.ln_1.weight is missing"),
+        ({"n_layer": 1}, "h.1."),
+        ({"n_head": 5}, "not divisible"),
+    ],
+)
 def test_a_folder_that_is_not_what_it_says(folder, change, words):
     """Another architecture, or a config that contradicts the weights, is named."""
     _, place = folder()

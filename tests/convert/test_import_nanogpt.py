@@ -92,10 +92,15 @@ def test_the_card_tells_what_the_checkpoint_told(nanogpt):
     assert import_model(str(path.parent)).name == "out-play"
     card = get_model("out-play").card
     assert (card.origin, card.corpus, card.steps, card.tokenizer) == (
-        "imported", "shakespeare_char", 250, "char")
+        "imported",
+        "shakespeare_char",
+        250,
+        "char",
+    )
     assert card.val_loss == pytest.approx(1.4697)
     assert card.parameters == get_model("out-play").as_json()["vocab_size"] * 16 + 24 * 16 + (
-        2 * (12 * 16 * 16 + 2 * 16) + 16)
+        2 * (12 * 16 * 16 + 2 * 16) + 16
+    )
 
 
 def test_meta_beside_the_checkpoint_or_named(nanogpt, meta_pickle, tmp_path, characters):
@@ -183,23 +188,26 @@ def test_a_checkpoint_cut_short(nanogpt, keep):
     assert str(path) in line and "damaged" in line
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    ({"model_args": None}, "not a checkpoint of nanoGPT"),
-    ({"model": [1]}, "not a checkpoint of nanoGPT"),
-    ({"model_args": {"n_layer": 2}}, "vocab_size is None"),
-    ({"n_head": 5}, "not divisible"),
-    ({"n_layer": True}, "n_layer is True"),
-    ({"n_layer": 3}, "h.2.ln_1.weight is missing"),
-    ({"n_layer": 1}, "h.1.ln_1.weight has no place"),
-    ({"use_rmsnorm": True}, "does not compute use_rmsnorm"),
-    ({"block_size": 99}, "wpe.weight is"),
-    ({"n_embd": 18}, "wte.weight is"),
-    ({"n_embd": 1 << 40}, f"n_embd is {1 << 40}"),
-    ({"block_size": 1 << 40}, f"block_size is {1 << 40}"),
-    ({"block_size": 1 << 20}, "wpe.weight is"),
-    ({"n_layer": 10**9}, "n_layer is 1000000000"),
-    ({"n_layer": 10**4}, "h.2.ln_1.weight is missing"),
-])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model_args": None}, "not a checkpoint of nanoGPT"),
+        ({"model": [1]}, "not a checkpoint of nanoGPT"),
+        ({"model_args": {"n_layer": 2}}, "vocab_size is None"),
+        ({"n_head": 5}, "not divisible"),
+        ({"n_layer": True}, "n_layer is True"),
+        ({"n_layer": 3}, "h.2.ln_1.weight is missing"),
+        ({"n_layer": 1}, "h.1.ln_1.weight has no place"),
+        ({"use_rmsnorm": True}, "does not compute use_rmsnorm"),
+        ({"block_size": 99}, "wpe.weight is"),
+        ({"n_embd": 18}, "wte.weight is"),
+        ({"n_embd": 1 << 40}, f"n_embd is {1 << 40}"),
+        ({"block_size": 1 << 40}, f"block_size is {1 << 40}"),
+        ({"block_size": 1 << 20}, "wpe.weight is"),
+        ({"n_layer": 10**9}, "n_layer is 1000000000"),
+        ({"n_layer": 10**4}, "h.2.ln_1.weight is missing"),
+    ],
+)
 def test_a_checkpoint_that_does_not_fit_itself(nanogpt, change, words):
     """Shape and weights that contradict each other are refused, naming the first that does."""
     _, path = nanogpt()
@@ -256,7 +264,10 @@ def test_nothing_of_the_source_changes(nanogpt, home):
     _, path = nanogpt()
     before = {each: each.read_bytes() for each in path.parents[1].rglob("*") if each.is_file()}
     import_model(str(path), "play")
-    assert before == {each: each.read_bytes() for each in path.parents[1].rglob("*")
-                      if each.is_file()}
-    assert json.loads((home / "models" / "play" / "config.json").read_text())[
-        "activation_function"] == "gelu"
+    assert before == {
+        each: each.read_bytes() for each in path.parents[1].rglob("*") if each.is_file()
+    }
+    assert (
+        json.loads((home / "models" / "play" / "config.json").read_text())["activation_function"]
+        == "gelu"
+    )

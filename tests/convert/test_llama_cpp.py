@@ -19,7 +19,7 @@ llama_cpp = pytest.importorskip("llama_cpp")
 pytestmark = pytest.mark.slow
 
 TEXTS = [
-    "The road went on, and Tib with it.\n\n\"Why?\" said Marda.",
+    'The road went on, and Tib with it.\n\n"Why?" said Marda.',
     "қазақ тілі әіңғүұқөһ ӘІҢ — «Абай»",
     "🐋👩‍👩‍👧🏽🇰🇿❤️ and 白鲸記",
     "tabs\tand   many  blanks \n \n end ",
@@ -42,8 +42,16 @@ def trained(book, home, request):
 
 def opened(path):
     """A GGUF file in llama.cpp, with keys and values in f32 as ours are."""
-    return llama_cpp.Llama(str(path), n_ctx=256, logits_all=True, type_k=0, type_v=0, seed=1,
-                           n_threads=1, verbose=False)
+    return llama_cpp.Llama(
+        str(path),
+        n_ctx=256,
+        logits_all=True,
+        type_k=0,
+        type_v=0,
+        seed=1,
+        n_threads=1,
+        verbose=False,
+    )
 
 
 def assert_same_ids(llama, tokenizer):

@@ -31,11 +31,27 @@ from tuillm.store.workers.forecast_process import Forecast
 CAPTURES = Path(__file__).with_name("captures")
 SIZES = [(80, 24), (120, 40), (200, 60)]
 _FORECAST = Forecast(
-    stage="speed", bytes=96_215, tokenizer="bpe", vocab_size=512, train_tokens=48_107,
-    val_tokens=4_812, block_size=64, dropout=0.2, parameters=861_312, steps_per_epoch=23.5,
-    memory_needed=571_000_000, memory_available=12_400_000_000, disk_needed=51_000_000,
-    device="cpu", dtype="bfloat16", tokens_per_sec=41_200.0, step_seconds=0.05, steps=1204,
-    epochs=51.2, seconds=60.0, notes=("the text has only 48,107 tokens: dropout is 0.2",),
+    stage="speed",
+    bytes=96_215,
+    tokenizer="bpe",
+    vocab_size=512,
+    train_tokens=48_107,
+    val_tokens=4_812,
+    block_size=64,
+    dropout=0.2,
+    parameters=861_312,
+    steps_per_epoch=23.5,
+    memory_needed=571_000_000,
+    memory_available=12_400_000_000,
+    disk_needed=51_000_000,
+    device="cpu",
+    dtype="bfloat16",
+    tokens_per_sec=41_200.0,
+    step_seconds=0.05,
+    steps=1204,
+    epochs=51.2,
+    seconds=60.0,
+    notes=("the text has only 48,107 tokens: dropout is 0.2",),
     warnings=("it will know the text by heart before it ends: 51 epochs",),
 )
 
@@ -92,8 +108,9 @@ async def pictures(size, finished):
         await until(pilot, lambda: app.has_snapshot)
         for name, go_there in VIEWS.items():
             await go_there(app, pilot)
-            await until(pilot, lambda name=name: finished(name, text_of(app).replace(
-                home, anywhere)))
+            await until(
+                pilot, lambda name=name: finished(name, text_of(app).replace(home, anywhere))
+            )
             taken[name] = text_of(app).replace(home, anywhere)
     return taken
 

@@ -54,8 +54,15 @@ def start(book):
     """A function that starts a real worker on the book, which goes on until it is stopped."""
 
     def begin(**settings):
-        quick = dict(corpus=str(book), preset="nano", tokenizer="char", max_steps=1_000_000,
-                     dtype="float32", sample_tokens=8, eval_interval=100)
+        quick = dict(
+            corpus=str(book),
+            preset="nano",
+            tokenizer="char",
+            max_steps=1_000_000,
+            dtype="float32",
+            sample_tokens=8,
+            eval_interval=100,
+        )
         return start_run(build_train(quick | settings))
 
     return begin

@@ -46,8 +46,12 @@ def _plain(svg):
     """
     svg = re.sub(r"@font-face \{.*?\}\s*|<!--.*?-->\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r"font-family: [^;]+;", f"font-family: {_FONTS};", svg)
-    return re.sub(r'<text class="(\S+)" x="([\d.]+)" y="([\d.]+)" textLength="[\d.]+" '
-                  r'clip-path="(\S+)">([^<]*)</text>', _words, svg)
+    return re.sub(
+        r'<text class="(\S+)" x="([\d.]+)" y="([\d.]+)" textLength="[\d.]+" '
+        r'clip-path="(\S+)">([^<]*)</text>',
+        _words,
+        svg,
+    )
 
 
 def _words(match):
@@ -55,7 +59,8 @@ def _words(match):
     return "".join(
         f'<text class="{style}" x="{float(x) + _CELL * word.start():.6g}" y="{y}" '
         f'textLength="{_CELL * len(word[0]):.6g}" clip-path="{clip}">{html.escape(word[0])}</text>'
-        for word in re.finditer("[^ \xa0]+", html.unescape(content)))
+        for word in re.finditer("[^ \xa0]+", html.unescape(content))
+    )
 
 
 if __name__ == "__main__":

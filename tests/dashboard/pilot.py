@@ -35,8 +35,11 @@ def piloted(size=(120, 40)):
             use(functools.partial(function, **fixtures), size)
 
         functools.update_wrapper(test, function)
-        test.__signature__ = signature.replace(parameters=[
-            each for name, each in signature.parameters.items() if name not in ("app", "pilot")])
+        test.__signature__ = signature.replace(
+            parameters=[
+                each for name, each in signature.parameters.items() if name not in ("app", "pilot")
+            ]
+        )
         return test
 
     return decorate
@@ -52,8 +55,10 @@ def use(scenario, size=(120, 40)):
             await _settle(app)
 
         # Textual's own waits 20 ms at least, and up to two seconds a key beside a live chart
-        with patch("textual.app.wait_for_idle", settled), \
-                patch("textual.pilot.wait_for_idle", settled):
+        with (
+            patch("textual.app.wait_for_idle", settled),
+            patch("textual.pilot.wait_for_idle", settled),
+        ):
             async with app.run_test(size=size, notifications=True) as pilot:
                 await until(pilot, lambda: app.has_snapshot)
                 await scenario(app=app, pilot=pilot)
@@ -159,9 +164,18 @@ def metric_lines(steps, **values):
     """Lines of a metrics file, one for each of some steps, an evaluation every fifth."""
     lines = []
     for step in steps:
-        row = {"step": step, "train_loss": 2 + 4 / step, "lr": 1e-3, "grad_norm": 1.0,
-               "tokens_per_sec": 1e4, "mfu": 0.2, "elapsed": step * 0.1, "eta": 1.0,
-               "epoch": step / 10, "progress": min(step / 1000, 1.0)}
+        row = {
+            "step": step,
+            "train_loss": 2 + 4 / step,
+            "lr": 1e-3,
+            "grad_norm": 1.0,
+            "tokens_per_sec": 1e4,
+            "mfu": 0.2,
+            "elapsed": step * 0.1,
+            "eta": 1.0,
+            "epoch": step / 10,
+            "progress": min(step / 1000, 1.0),
+        }
         if step % 5 == 0:
             row |= {"val_loss": 2 + 5 / step, "bits_per_byte": 1 + 3 / step}
         lines.append(json.dumps(row | values) + "\n")
@@ -185,7 +199,7 @@ def lend_terminal(app, monkeypatch, code=0):
             commands.append("back")
 
     def run(command, **options):
-        commands.append(command[command.index("chat"):])
+        commands.append(command[command.index("chat") :])
         return type("Done", (), {"wait": lambda self: code})()
 
     monkeypatch.setattr(app, "suspend", Lent)

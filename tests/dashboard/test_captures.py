@@ -15,8 +15,10 @@ _WAIT = 10.0
 @pytest.mark.parametrize("size", capture.SIZES, ids=lambda size: "{}x{}".format(*size))
 def test_screens_look_as_captured(size):
     """A changed screen shows as a diff of text; `python tests/dashboard/capture.py` accepts it."""
-    kept = {name: (capture.CAPTURES / f"{name}-{size[0]}x{size[1]}.txt").read_text("utf-8")
-            for name in capture.VIEWS}
+    kept = {
+        name: (capture.CAPTURES / f"{name}-{size[0]}x{size[1]}.txt").read_text("utf-8")
+        for name in capture.VIEWS
+    }
     began = {}
 
     def finished(name, text):
@@ -26,9 +28,18 @@ def test_screens_look_as_captured(size):
 
     with capture.furnished_home():
         drawn = asyncio.run(capture.pictures(size, finished))
-    changes = [line for name, text in drawn.items() for line in difflib.unified_diff(
-        kept[name].splitlines(), text.splitlines(), f"captured {name}", f"drawn {name}",
-        lineterm="", n=1)]
+    changes = [
+        line
+        for name, text in drawn.items()
+        for line in difflib.unified_diff(
+            kept[name].splitlines(),
+            text.splitlines(),
+            f"captured {name}",
+            f"drawn {name}",
+            lineterm="",
+            n=1,
+        )
+    ]
     assert not changes, "\n".join(changes) + "\naccept: python tests/dashboard/capture.py"
 
 

@@ -53,8 +53,10 @@ class CountingChart(Chart):
 def look(chart, part="plot"):
     """What stands on one of the chart's canvases, a text a row."""
     canvas = chart.query_one(f"#{part}", Canvas)
-    return ["".join(canvas.get_pixel(x, y)[0] for x in range(canvas.size.width))
-            for y in range(canvas.size.height)]
+    return [
+        "".join(canvas.get_pixel(x, y)[0] for x in range(canvas.size.width))
+        for y in range(canvas.size.height)
+    ]
 
 
 def top(chart):
@@ -65,8 +67,9 @@ def top(chart):
 def styles(chart, chars):
     """The styles of all cells of the plot that show one of some characters."""
     canvas = chart.query_one("#plot", Canvas)
-    cells = (canvas.get_pixel(x, y) for y in range(canvas.size.height)
-             for x in range(canvas.size.width))
+    cells = (
+        canvas.get_pixel(x, y) for y in range(canvas.size.height) for x in range(canvas.size.width)
+    )
     return {style for char, style in cells if char in chars}
 
 
@@ -104,9 +107,20 @@ def test_a_curve_is_drawn_in_dots_with_axes_and_names():
         assert BRAILLE & set("".join(look(chart)))
         assert top(chart).endswith("train loss 2.008")
         assert look(chart, "margin-bottom")[0].split() == [
-            "step", "200", "400", "600", "800", "1,000"]
+            "step",
+            "200",
+            "400",
+            "600",
+            "800",
+            "1,000",
+        ]
         assert [label.strip() for label in look(chart, "margin-left") if label.strip()] == [
-            "10", "8", "6", "4", "2"]
+            "10",
+            "8",
+            "6",
+            "4",
+            "2",
+        ]
 
     use(scenario)
 
@@ -115,11 +129,23 @@ def test_nothing_to_draw_says_so():
     """Without a number there is a sentence, and keys do no harm."""
 
     async def scenario(page, chart, pilot):
-        for curves in ([], [Curve("loss", [], [])],
-                       [Curve("loss", [1, 2, 3], [math.nan, math.inf, -math.inf])]):
+        for curves in (
+            [],
+            [Curve("loss", [], [])],
+            [Curve("loss", [1, 2, 3], [math.nan, math.inf, -math.inf])],
+        ):
             chart.show(curves)
-            for action in ("move(-1)", "zoom_in", "zoom_out", "zoom_reset", "log", "log",
-                           "smooth", "follow", "move_to(0)"):
+            for action in (
+                "move(-1)",
+                "zoom_in",
+                "zoom_out",
+                "zoom_reset",
+                "log",
+                "log",
+                "smooth",
+                "follow",
+                "move_to(0)",
+            ):
                 await chart.run_action(action)
             await drawn(chart, pilot)
             assert "waiting for the first steps" in "".join(look(chart))
@@ -142,8 +168,17 @@ def test_one_value_is_a_point_in_the_middle():
     use(scenario)
 
 
-VALUES = [[1.0], [3.0] * 50, [0.0] * 9, [-5.0, 2.0, -1.0], [1e38, -1e38, 0], [1e-30, 3e-30],
-          [math.nan, 2.0, math.inf, 1.0], [1e300, 1.0, 2.0], [5.0, 5.0 + 1e-15]]
+VALUES = [
+    [1.0],
+    [3.0] * 50,
+    [0.0] * 9,
+    [-5.0, 2.0, -1.0],
+    [1e38, -1e38, 0],
+    [1e-30, 3e-30],
+    [math.nan, 2.0, math.inf, 1.0],
+    [1e300, 1.0, 2.0],
+    [5.0, 5.0 + 1e-15],
+]
 
 
 @pytest.mark.parametrize("size", [(12, 4), (1, 1), (7, 3), (30, 2), (3, 30), (200, 60)])
@@ -153,11 +188,29 @@ def test_no_size_and_no_values_break_it(size):
     async def scenario(page, chart, pilot):
         for values in VALUES:
             x = np.arange(len(values))
-            chart.show([Curve("a", x, values, smooth=True), Curve("b", x, values, kind="points")],
-                       [Mark(1, "resumed", "resumed"), Mark(0, "best", "best", values[0]),
-                        Mark(99, "far", "best", -1.0), Mark(math.nan, "no", "point", math.nan)])
-            for action in ("move(-1)", "move(-1)", "zoom_in", "log", "smooth", "move(10)", "log",
-                           "zoom_out", "move_to(0)", "follow", "put_away", "zoom_reset"):
+            chart.show(
+                [Curve("a", x, values, smooth=True), Curve("b", x, values, kind="points")],
+                [
+                    Mark(1, "resumed", "resumed"),
+                    Mark(0, "best", "best", values[0]),
+                    Mark(99, "far", "best", -1.0),
+                    Mark(math.nan, "no", "point", math.nan),
+                ],
+            )
+            for action in (
+                "move(-1)",
+                "move(-1)",
+                "zoom_in",
+                "log",
+                "smooth",
+                "move(10)",
+                "log",
+                "zoom_out",
+                "move_to(0)",
+                "follow",
+                "put_away",
+                "zoom_reset",
+            ):
                 await chart.run_action(action)
                 chart._render_plot()
             for part in ("plot", "margin-top", "margin-left", "margin-bottom"):
@@ -173,8 +226,13 @@ def test_curves_differ_without_colour(monkeypatch):
 
     async def scenario(page, chart, pilot):
         flat = np.ones(len(STEPS))
-        chart.show([Curve("one", STEPS, flat * 3), Curve("two", STEPS, flat * 2, "secondary"),
-                    Curve("val", STEPS[::100], flat[::100], "accent", "points")])
+        chart.show(
+            [
+                Curve("one", STEPS, flat * 3),
+                Curve("two", STEPS, flat * 2, "secondary"),
+                Curve("val", STEPS[::100], flat[::100], "accent", "points"),
+            ]
+        )
         await drawn(chart, pilot)
         rows = [row for row in look(chart) if BRAILLE & set(row)]
         assert set(rows[0][1:]) <= BRAILLE and set(rows[1][1:]) - BRAILLE
@@ -190,8 +248,10 @@ def test_the_line_above_gives_up_values_before_names():
     """What does not fit is left out, from the right and the least important first."""
 
     async def scenario(page, chart, pilot):
-        chart.show([Curve(f"run-{number}", STEPS, LOSS) for number in range(4)],
-                   [Mark(1000, "best 2.008", "best", 2.008)])
+        chart.show(
+            [Curve(f"run-{number}", STEPS, LOSS) for number in range(4)],
+            [Mark(1000, "best 2.008", "best", 2.008)],
+        )
         await drawn(chart, pilot)
         return top(chart)
 
@@ -350,8 +410,12 @@ def test_the_cursor_reads_out_values():
     """Arrows move it from the newest value on, the line above says what is there."""
 
     async def scenario(page, chart, pilot):
-        chart.show([Curve("loss", STEPS, LOSS),
-                    Curve("val", [1, 500, 1000], [9.0, 3.0, 2.5], "accent", "points")])
+        chart.show(
+            [
+                Curve("loss", STEPS, LOSS),
+                Curve("val", [1, 500, 1000], [9.0, 3.0, 2.5], "accent", "points"),
+            ]
+        )
         await drawn(chart, pilot)
         await pilot.press("left")
         assert page.inspected == [1000.0]
@@ -435,9 +499,20 @@ def test_a_click_sets_the_cursor_and_a_drag_does_not():
         middle = (plot.size.width // 2, 5)
         await pilot.click(plot, offset=middle)
         assert page.inspected[0] == pytest.approx(500, abs=10)
-        plot.post_message(MouseScrollDown(
-            plot, *middle, 0, 0, 0, False, False, False,
-            screen_x=plot.region.x + middle[0], screen_y=plot.region.y + middle[1]))
+        plot.post_message(
+            MouseScrollDown(
+                plot,
+                *middle,
+                0,
+                0,
+                0,
+                False,
+                False,
+                False,
+                screen_x=plot.region.x + middle[0],
+                screen_y=plot.region.y + middle[1],
+            )
+        )
         await pilot.pause()
         await drawn(chart, pilot)
         assert chart.zoomed and chart._x_min > 1 and chart._x_max < 1000
@@ -455,9 +530,14 @@ def test_marks_stand_where_they_belong():
     """A star on the best value, a labelled dashed line where the run was resumed."""
 
     async def scenario(page, chart, pilot):
-        chart.show([Curve("val", STEPS, LOSS)],
-                   [Mark(1000, "best 2.008", "best", LOSS[-1]), Mark(500, "resumed", "resumed"),
-                    Mark(510, "again", "resumed")])
+        chart.show(
+            [Curve("val", STEPS, LOSS)],
+            [
+                Mark(1000, "best 2.008", "best", LOSS[-1]),
+                Mark(500, "resumed", "resumed"),
+                Mark(510, "again", "resumed"),
+            ],
+        )
         await drawn(chart, pilot)
         rows = look(chart)
         assert "".join(rows).count("★") == 1 and any(row.endswith("★") for row in rows)
@@ -478,7 +558,14 @@ def test_the_axis_below_can_be_time_or_epochs():
         chart.show([Curve("loss", STEPS * 3.6, LOSS)], x_axis="elapsed")
         await drawn(chart, pilot)
         assert look(chart, "margin-bottom")[0].split() == [
-            "time", "10m", "20m", "30m", "40m", "50m", "1h"]
+            "time",
+            "10m",
+            "20m",
+            "30m",
+            "40m",
+            "50m",
+            "1h",
+        ]
         assert not chart.zoomed and chart.cursor is None
         chart.show([Curve("loss", STEPS / 500, LOSS)], x_axis="epoch")
         await drawn(chart, pilot)

@@ -128,30 +128,36 @@ def test_dots_become_braille():
     assert "".join(chr(0x2800 + cell) for cell in curves.braille(dots)[0]) == "⢁⣿"
 
 
-@pytest.mark.parametrize("low, high, most, expected", [
-    (0, 10, 5, ["0", "2", "4", "6", "8", "10"]),
-    (1.21, 1.43, 5, ["1.25", "1.30", "1.35", "1.40"]),
-    (-1, 1, 4, ["-1.0", "-0.5", "0.0", "0.5", "1.0"]),
-    (0, 45_000, 4, ["0", "20k", "40k"]),
-    (9_990, 10_010, 4, ["9,990", "9,995", "10,000", "10,005", "10,010"]),
-    (0, 3e-4, 3, ["0", "1e-4", "2e-4", "3e-4"]),
-    (0, 3e6, 6, ["0", "0.5M", "1.0M", "1.5M", "2.0M", "2.5M", "3.0M"]),
-    (5, 5, 4, ["5"]),
-])
+@pytest.mark.parametrize(
+    "low, high, most, expected",
+    [
+        (0, 10, 5, ["0", "2", "4", "6", "8", "10"]),
+        (1.21, 1.43, 5, ["1.25", "1.30", "1.35", "1.40"]),
+        (-1, 1, 4, ["-1.0", "-0.5", "0.0", "0.5", "1.0"]),
+        (0, 45_000, 4, ["0", "20k", "40k"]),
+        (9_990, 10_010, 4, ["9,990", "9,995", "10,000", "10,005", "10,010"]),
+        (0, 3e-4, 3, ["0", "1e-4", "2e-4", "3e-4"]),
+        (0, 3e6, 6, ["0", "0.5M", "1.0M", "1.5M", "2.0M", "2.5M", "3.0M"]),
+        (5, 5, 4, ["5"]),
+    ],
+)
 def test_ticks_of_numbers(low, high, most, expected):
     """Round numbers, 1, 2 or 5 apart, with the decimals they need."""
     assert NumberAxis().get_ticks_and_labels(low, high, most)[1] == expected
 
 
-@pytest.mark.parametrize("low, high, most, expected", [
-    (0.01, 10, 12, ["0.01", "0.02", "0.05", "0.1", "0.2", "0.5", "1", "2", "5", "10"]),
-    (0.01, 10, 6, ["0.01", "0.03", "0.1", "0.3", "1", "3", "10"]),
-    (1e-6, 1e6, 6, ["1e-6", "1e-4", "0.01", "1", "100", "10k", "1M"]),
-    (1.5, 11, 6, ["2", "5", "10"]),
-    (2.1, 3.2, 6, ["2.2", "2.4", "2.6", "2.8", "3", "3.2"]),
-    (1e-4, 5e-4, 4, ["1e-4", "2e-4", "5e-4"]),
-    (3, 3, 4, ["3"]),
-])
+@pytest.mark.parametrize(
+    "low, high, most, expected",
+    [
+        (0.01, 10, 12, ["0.01", "0.02", "0.05", "0.1", "0.2", "0.5", "1", "2", "5", "10"]),
+        (0.01, 10, 6, ["0.01", "0.03", "0.1", "0.3", "1", "3", "10"]),
+        (1e-6, 1e6, 6, ["1e-6", "1e-4", "0.01", "1", "100", "10k", "1M"]),
+        (1.5, 11, 6, ["2", "5", "10"]),
+        (2.1, 3.2, 6, ["2.2", "2.4", "2.6", "2.8", "3", "3.2"]),
+        (1e-4, 5e-4, 4, ["1e-4", "2e-4", "5e-4"]),
+        (3, 3, 4, ["3"]),
+    ],
+)
 def test_ticks_of_a_logarithmic_axis(low, high, most, expected):
     """1, 2, 5 of each decade; less of them over many decades, plain steps within one."""
     axis = LogAxis()
@@ -160,17 +166,20 @@ def test_ticks_of_a_logarithmic_axis(low, high, most, expected):
     assert all(math.log10(low) - 1e-9 <= tick <= math.log10(high) + 1e-9 for tick in ticks)
 
 
-@pytest.mark.parametrize("axis, low, high, most, expected", [
-    (StepAxis(), 1, 4_100, 4, ["2,000", "4,000"]),
-    (StepAxis(), 1, 3, 6, ["1", "2", "3"]),
-    (TimeAxis(), 0, 3_700, 4, ["0s", "30m", "1h"]),
-    (TimeAxis(), 0, 95, 4, ["0s", "30s", "1m", "1m30s"]),
-    (TimeAxis(), 0, 3, 4, ["0s", "1s", "2s", "3s"]),
-    (TimeAxis(), 0, 0.5, 5, ["0s", "0.1s", "0.2s", "0.3s", "0.4s", "0.5s"]),
-    (TimeAxis(), 0, 200_000, 5, ["0s", "12h", "1d", "1d12h", "2d"]),
-    (TimeAxis(), 0, 1e7, 4, ["0s", "50d", "100d"]),
-    (EpochAxis(), 0, 1.2, 3, ["0.0", "0.5", "1.0"]),
-])
+@pytest.mark.parametrize(
+    "axis, low, high, most, expected",
+    [
+        (StepAxis(), 1, 4_100, 4, ["2,000", "4,000"]),
+        (StepAxis(), 1, 3, 6, ["1", "2", "3"]),
+        (TimeAxis(), 0, 3_700, 4, ["0s", "30m", "1h"]),
+        (TimeAxis(), 0, 95, 4, ["0s", "30s", "1m", "1m30s"]),
+        (TimeAxis(), 0, 3, 4, ["0s", "1s", "2s", "3s"]),
+        (TimeAxis(), 0, 0.5, 5, ["0s", "0.1s", "0.2s", "0.3s", "0.4s", "0.5s"]),
+        (TimeAxis(), 0, 200_000, 5, ["0s", "12h", "1d", "1d12h", "2d"]),
+        (TimeAxis(), 0, 1e7, 4, ["0s", "50d", "100d"]),
+        (EpochAxis(), 0, 1.2, 3, ["0.0", "0.5", "1.0"]),
+    ],
+)
 def test_ticks_below_a_chart(axis, low, high, most, expected):
     """Whole steps, times as a person says them, parts of epochs."""
     assert axis.get_ticks_and_labels(low, high, most)[1] == expected
@@ -190,11 +199,23 @@ def test_no_axis_has_more_ticks_than_asked_for_by_more_than_one():
             assert all(b > a for a, b in zip(ticks, ticks[1:], strict=False))
 
 
-@pytest.mark.parametrize("value, expected", [
-    (2.3141, "2.314"), (0.012344, "0.01234"), (10.8, "10.80"), (12_345, "12.35k"), (0, "0"),
-    (1.5e-5, "1.50e-5"), (999.96, "1000"), (9_999, "9999"), (2.5e6, "2.500M"), (-3.2, "-3.200"),
-    (1e20, "1.00e20"), (123_456, "123.5k"),
-])
+@pytest.mark.parametrize(
+    "value, expected",
+    [
+        (2.3141, "2.314"),
+        (0.012344, "0.01234"),
+        (10.8, "10.80"),
+        (12_345, "12.35k"),
+        (0, "0"),
+        (1.5e-5, "1.50e-5"),
+        (999.96, "1000"),
+        (9_999, "9999"),
+        (2.5e6, "2.500M"),
+        (-3.2, "-3.200"),
+        (1e20, "1.00e20"),
+        (123_456, "123.5k"),
+    ],
+)
 def test_one_value_is_read_with_four_digits(value, expected):
     """A measured value is short, and as exact as one can use."""
     assert curves.number(value) == expected

@@ -19,16 +19,26 @@ from tuillm.dashboard.widgets.samples import Samples
 pytestmark = pytest.mark.slow
 
 NAN = '{"step": 1, "train_loss": NaN, "val_loss": NaN, "lr": NaN, "grad_norm": NaN, "mfu": NaN}\n'
-INF = ('{"step": 2, "train_loss": Infinity, "val_loss": -Infinity, "tokens_per_sec": Infinity, '
-       '"mfu": Infinity, "epoch": -Infinity, "elapsed": NaN}\n')
+INF = (
+    '{"step": 2, "train_loss": Infinity, "val_loss": -Infinity, "tokens_per_sec": Infinity, '
+    '"mfu": Infinity, "epoch": -Infinity, "elapsed": NaN}\n'
+)
 NULL = '{"step": 3, "train_loss": null, "val_loss": null, "mfu": null, "epoch": null, "lr": null}\n'
-ODD = ('{"step": 4, "train_loss": "x", "val_loss": [1], "mfu": "y", "epoch": {}, "lr": "z", '
-       '"tokens_per_sec": "fast", "grad_norm": []}\n')
+ODD = (
+    '{"step": 4, "train_loss": "x", "val_loss": [1], "mfu": "y", "epoch": {}, "lr": "z", '
+    '"tokens_per_sec": "fast", "grad_norm": []}\n'
+)
 HUGE = '{"step": 5, "train_loss": 1e300, "lr": 1e-300, "tokens_per_sec": 1e300, "epoch": 1e300}\n'
 METRICS = {
-    "no numbers": (NAN, 0), "infinities": (INF, 0), "nothing": (NULL, 0), "odd kinds": (ODD, 0),
-    "huge": (HUGE, 0), "all of them": (NAN + INF + NULL + ODD + HUGE, 0), "empty": ("", 0),
-    "a single point": (metric_lines([5]), 1), "torn": (metric_lines(range(1, 9))[:-9], 7),
+    "no numbers": (NAN, 0),
+    "infinities": (INF, 0),
+    "nothing": (NULL, 0),
+    "odd kinds": (ODD, 0),
+    "huge": (HUGE, 0),
+    "all of them": (NAN + INF + NULL + ODD + HUGE, 0),
+    "empty": ("", 0),
+    "a single point": (metric_lines([5]), 1),
+    "torn": (metric_lines(range(1, 9))[:-9], 7),
     "garbage": ("\x00\x01 garbage\n[]\n7\n" + metric_lines([1, 2]), 2),
     "finite and not": (metric_lines(range(1, 6)) + NAN.replace("1,", "6,", 1), 5),
     "the same value": (metric_lines(range(1, 9), train_loss=2.0), 8),
@@ -90,8 +100,10 @@ async def test_metrics_that_shrink_and_grow(app, pilot, one):
 @piloted()
 async def test_samples_and_logs_as_they_should_not_be(app, pilot, one):
     """Control characters are not drawn, damaged rows are passed over, missing files are empty."""
-    one.samples.write_text('{"step": 1, "text": "a\\u001b[2Jb\\u202e [/] [b]c"}\n{"step": "x"}\n7\n'
-                           '{"step": 2, "text": null}\n{"step": 3')
+    one.samples.write_text(
+        '{"step": 1, "text": "a\\u001b[2Jb\\u202e [/] [b]c"}\n{"step": "x"}\n7\n'
+        '{"step": 2, "text": null}\n{"step": 3'
+    )
     one.log.write_bytes(b"plain\n\x1b[31mred\x07\n\xff\xfe [/b] [x\ttab\nno end of line")
     app.open_run(one.id)
     screen = await opened(pilot, RunScreen)
@@ -122,9 +134,19 @@ async def test_a_status_as_it_should_not_be(app, pilot, one):
         assert isinstance(app.screen, RunScreen)
         (one.path / "status.json").write_text(good)
         await shown(pilot, "✓ finished")
-    odd = json.loads(good) | {"progress": 7.5, "eta": 1e30, "step": 10**15, "bits_per_byte": -1e9,
-                              "epoch": 1e20, "elapsed": -5.0, "created": 1e18, "val_tokens": -3,
-                              "notes": ["[/]", "\x1b[2J"], "error": "[b]", "model": "[/x]"}
+    odd = json.loads(good) | {
+        "progress": 7.5,
+        "eta": 1e30,
+        "step": 10**15,
+        "bits_per_byte": -1e9,
+        "epoch": 1e20,
+        "elapsed": -5.0,
+        "created": 1e18,
+        "val_tokens": -3,
+        "notes": ["[/]", "\x1b[2J"],
+        "error": "[b]",
+        "model": "[/x]",
+    }
     (one.path / "status.json").write_text(json.dumps(odd))
     await pilot.press("escape")
     await opened(pilot, RunsScreen)
@@ -141,18 +163,25 @@ async def test_a_going_run_with_a_status_out_of_range(app, pilot, home):
     entry = await reached(pilot, "salt-road-4", "running")
     app.open_run("salt-road-4")
     screen = await opened(pilot, RunScreen)
-    for change in ({"progress": 3.0}, {"progress": -1.0}, {"progress": float("nan")},
-                   {"eta": float("inf")}, {"eta": -5.0}, {"eta": float("nan")},
-                   {"elapsed": float("nan")}, {"epoch": float("inf")}, {"tokens_per_sec": None},
-                   {"train_loss": float("nan"), "bits_per_byte": float("inf")},
-                   {"parameters": -1, "device": None, "dtype": None}):
+    for change in (
+        {"progress": 3.0},
+        {"progress": -1.0},
+        {"progress": float("nan")},
+        {"eta": float("inf")},
+        {"eta": -5.0},
+        {"eta": float("nan")},
+        {"elapsed": float("nan")},
+        {"epoch": float("inf")},
+        {"tokens_per_sec": None},
+        {"train_loss": float("nan"), "bits_per_byte": float("inf")},
+        {"parameters": -1, "device": None, "dtype": None},
+    ):
         values = json.loads(entry.status.model_dump_json()) | change
         new = path.with_suffix(".new")
         new.write_text(json.dumps(values))
         stamp = new.stat().st_ino
         os.replace(new, path)
-        await until(pilot, lambda stamp=stamp: stamp in (
-            app._snapshots[1]._read["salt-road-4"][0]))
+        await until(pilot, lambda stamp=stamp: stamp in (app._snapshots[1]._read["salt-road-4"][0]))
         await pilot.pause(0.05)
         assert app.screen is screen, change
         app.switch_mode("models")

@@ -161,8 +161,9 @@ async def test_the_view_of_a_run_that_was_just_started(app, pilot, house):
 @piloted()
 async def test_a_fine_tuned_runs_view_tells_before_and_after(app, pilot, house):
     """Head and figures show what the model knew before; for a run from nothing there is no such."""
-    write_run(house, "tuned-1", 100, 1, before_loss=3.9, before_bits_per_byte=3.456,
-              bits_per_byte=2.345)
+    write_run(
+        house, "tuned-1", 100, 1, before_loss=3.9, before_bits_per_byte=3.456, bits_per_byte=2.345
+    )
     write_run(house, "plain-1", 100, 1)
     await until(pilot, lambda: entry(app, "tuned-1") and entry(app, "plain-1"))
     app.open_run("tuned-1")

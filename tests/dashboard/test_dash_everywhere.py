@@ -114,13 +114,19 @@ def test_every_key_has_an_id_of_its_own():
 
     from tuillm.dashboard import app, screens, widgets
 
-    modules = [app] + [import_module(found.name) for package in (screens, widgets)
-                       for found in iter_modules(package.__path__, package.__name__ + ".")]
+    modules = [app] + [
+        import_module(found.name)
+        for package in (screens, widgets)
+        for found in iter_modules(package.__path__, package.__name__ + ".")
+    ]
     known = {}
     for module in modules:
         for kind in vars(module).values():
-            if isinstance(kind, type) and issubclass(kind, DOMNode) and (
-                    kind.__module__ == module.__name__):
+            if (
+                isinstance(kind, type)
+                and issubclass(kind, DOMNode)
+                and (kind.__module__ == module.__name__)
+            ):
                 for binding in vars(kind).get("BINDINGS", ()):
                     assert isinstance(binding, Binding) and binding.id, (kind, binding)
                     assert binding.description, binding
@@ -176,8 +182,11 @@ async def test_the_palette_lists_every_action(app, pilot, house):
             app.open_run(run_id)
             await opened(pilot, RunScreen)
         screen = app.screen
-        wanted = {binding.description for node, binding, keys in bindings_of(screen, screen.focused)
-                  if binding.action != "command_palette"}
+        wanted = {
+            binding.description
+            for node, binding, keys in bindings_of(screen, screen.focused)
+            if binding.action != "command_palette"
+        }
         assert len(wanted) > 15
         names = await palette(pilot)
         assert set(names) == wanted and len(names) == len(wanted), "each action once"

@@ -45,8 +45,8 @@ async def form_of(pilot):
 def panel(app):
     """What stands in the forecast's panel, as far as it is in sight."""
     region = app.screen.query_one(ForecastPanel).region
-    lines = text_of(app).splitlines()[region.y:region.bottom]
-    return "\n".join(line[region.x:region.right].strip("▏ ") for line in lines)
+    lines = text_of(app).splitlines()[region.y : region.bottom]
+    return "\n".join(line[region.x : region.right].strip("▏ ") for line in lines)
 
 
 @piloted()
@@ -62,19 +62,45 @@ async def test_a_forecast_before_the_start(app, pilot, book, processes):
     await until(pilot, lambda: "taking a few real steps" in panel(app) or "ms" in panel(app))
     await until(pilot, lambda: "tokens/s" in panel(app))
     found = panel(app)
-    for part in ("How long", "a step", "steps   80", "parameters", "memory", "free",
-                 "32 tokens", "(char)", "an epoch", "held out"):
+    for part in (
+        "How long",
+        "a step",
+        "steps   80",
+        "parameters",
+        "memory",
+        "free",
+        "32 tokens",
+        "(char)",
+        "an epoch",
+        "held out",
+    ):
         assert part in found, (part, found)
     assert len(processes) == 1, "the text was named once, so one process looked at it"
     form["corpus"].fill("")
     await until(pilot, lambda: "Name a text" in panel(app))
 
     board = app.screen.query_one(ForecastPanel)
-    board.show(Forecast(stage="speed", bytes=30_000, tokenizer="bpe", vocab_size=512,
-                        train_tokens=9000, val_tokens=0, parameters=81_648, steps=80,
-                        memory_needed=10**9, memory_available=10**10, tokens_per_sec=2e4,
-                        step_seconds=1.5, seconds=4000.0, estimated=True, epochs=2.5,
-                        warnings=("it will learn the text by heart",), notes=("a note",)))
+    board.show(
+        Forecast(
+            stage="speed",
+            bytes=30_000,
+            tokenizer="bpe",
+            vocab_size=512,
+            train_tokens=9000,
+            val_tokens=0,
+            parameters=81_648,
+            steps=80,
+            memory_needed=10**9,
+            memory_available=10**10,
+            tokens_per_sec=2e4,
+            step_seconds=1.5,
+            seconds=4000.0,
+            estimated=True,
+            epochs=2.5,
+            warnings=("it will learn the text by heart",),
+            notes=("a note",),
+        )
+    )
     text = await shown(pilot, "estimated 1:06:40", "1.5 s", "1 GB of 10 GB free", "· a note")
     assert text.index("! it will learn") < text.index("How long"), "warnings stand first"
     assert "nothing" in text and "2.5" in text

@@ -33,8 +33,11 @@ def about(field):
 def placeholder(form, name):
     """What stands in an empty field."""
     field = form[name]
-    return str(field.query_one(Select).prompt) if field.query(Select) else (
-        field.query_one(Input).placeholder)
+    return (
+        str(field.query_one(Select).prompt)
+        if field.query(Select)
+        else (field.query_one(Input).placeholder)
+    )
 
 
 async def form_of(pilot):
@@ -49,7 +52,7 @@ async def test_each_field_checks_as_one_types(app, pilot):
     form = await form_of(pilot)
     names = [field.setting.name for field in form.query(SettingField)]
     declared = [setting.name for setting in settings_of(TrainConfig)]
-    assert sorted(names) == sorted(declared) and tuple(names[:len(FIRST)]) == FIRST
+    assert sorted(names) == sorted(declared) and tuple(names[: len(FIRST)]) == FIRST
     assert {choice for _, choice in form["preset"]._choices} == set(PRESETS)
     groups = list(form.query(Collapsible))
     assert len(groups) == 5 and all(group.collapsed for group in groups)
@@ -153,8 +156,13 @@ async def test_the_form_works_by_keys(app, pilot):
     seen = []
     for key in ("tab", "tab", "tab", "tab"):
         await pilot.press(key)
-        seen.append(next(field.setting.name for field in form.query(SettingField)
-                         if field.has_pseudo_class("focus-within")))
+        seen.append(
+            next(
+                field.setting.name
+                for field in form.query(SettingField)
+                if field.has_pseudo_class("focus-within")
+            )
+        )
     assert seen == ["name", "init_from", "preset", "tokenizer"]
     await pilot.press("shift+tab", "shift+tab", "shift+tab", "up")
     assert app.screen.focused.name == "corpus"
@@ -171,21 +179,38 @@ async def test_the_form_works_by_keys(app, pilot):
     assert app.screen.focused is not None and form.typed == {}
 
 
-@pytest.mark.parametrize(("name", "value"), [
-    ("n_layer", "3"), ("dropout", "0.1"), ("bias", True), ("corpus", ["a", "b"]),
-    ("tokenizer", "bpe"), ("name", "x"), ("minutes", "1e-3"), ("seed", "0")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("n_layer", "3"),
+        ("dropout", "0.1"),
+        ("bias", True),
+        ("corpus", ["a", "b"]),
+        ("tokenizer", "bpe"),
+        ("name", "x"),
+        ("minutes", "1e-3"),
+        ("seed", "0"),
+    ],
+)
 def test_single_values_that_are_fine(name, value):
     """What the config takes as a whole is taken one by one as well."""
     found = check_setting(TrainConfig, name, value)
     assert found == getattr(TrainConfig(**{"max_steps": 5, name: value}), name)
 
 
-@pytest.mark.parametrize(("name", "value", "allowed"), [
-    ("minutes", "nan", "0 < number <= 100000"), ("beta2", "inf", "0 <= number < 1"),
-    ("vocab_size", "12", "260 <= whole number <= 65536"), ("n_head", "1.5",
-                                                           "1 <= whole number <= 128"),
-    ("tokenizer", "words", "auto or char or bpe or gpt2"), ("bias", "perhaps", "a bool"),
-    ("n_layer", "", "0 <= whole number <= 96"), ("device", 3, "auto or cpu or cuda or mps")])
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("minutes", "nan", "0 < number <= 100000"),
+        ("beta2", "inf", "0 <= number < 1"),
+        ("vocab_size", "12", "260 <= whole number <= 65536"),
+        ("n_head", "1.5", "1 <= whole number <= 128"),
+        ("tokenizer", "words", "auto or char or bpe or gpt2"),
+        ("bias", "perhaps", "a bool"),
+        ("n_layer", "", "0 <= whole number <= 96"),
+        ("device", 3, "auto or cpu or cuda or mps"),
+    ],
+)
 def test_single_values_that_are_not(name, value, allowed):
     """The error names the setting, the value and what is allowed."""
     with pytest.raises(UsageError) as caught:

@@ -30,8 +30,17 @@ from tuillm.dashboard.screens.train import TrainScreen
 from tuillm.errors import printable
 
 SMALL = (80, 24)
-WALKED = {ModelsScreen, TrainScreen, RunsScreen, RunScreen, CompareRunsScreen, Ask, Confirm,
-          FilesScreen, HelpScreen}
+WALKED = {
+    ModelsScreen,
+    TrainScreen,
+    RunsScreen,
+    RunScreen,
+    CompareRunsScreen,
+    Ask,
+    Confirm,
+    FilesScreen,
+    HelpScreen,
+}
 
 
 @pytest.fixture
@@ -64,8 +73,11 @@ def test_every_screen_is_walked():
     found = set()
     for module in pkgutil.iter_modules(screens.__path__, screens.__name__ + "."):
         for kind in vars(importlib.import_module(module.name)).values():
-            if isinstance(kind, type) and issubclass(kind, Screen) and (
-                    kind.__module__ == module.name):
+            if (
+                isinstance(kind, type)
+                and issubclass(kind, Screen)
+                and (kind.__module__ == module.name)
+            ):
                 found.add(kind)
     bases = {base for kind in found for base in kind.__mro__[1:]}
     assert found - bases == WALKED
@@ -81,8 +93,15 @@ async def test_models(app, pilot, hostile):
     await pilot.press("i", "g")
     for name in map(text_of, NAMES[:3]):
         app.screen.seek(name)
-        for key, answer in (("r", "enter"), ("y", "enter"), ("d", "n"), ("e", "escape"),
-                            ("P", "enter"), ("P", "escape"), ("X", "escape")):
+        for key, answer in (
+            ("r", "enter"),
+            ("y", "enter"),
+            ("d", "n"),
+            ("e", "escape"),
+            ("P", "enter"),
+            ("P", "escape"),
+            ("X", "escape"),
+        ):
             await pilot.press(key)
             await opened(pilot, Ask | Confirm)
             assert harmless(app)
@@ -211,8 +230,25 @@ def test_in_a_real_terminal(terminal, hostile):
     """All places on a real terminal: not one byte of the data is obeyed, and q leaves."""
     screen = terminal("dashboard")
     screen.wait(lambda _: "Palette" in screen.picture and "xxxx" in screen.picture)
-    for keys in ("i", *"jjjjjjjj", "r", "\x1b", "3", *"jjjjj", "\r", "\t", "\t", "\t", "1", "2",
-                 "\x0f", "jjjj", "\x1b", "\x1b", "1"):
+    for keys in (
+        "i",
+        *"jjjjjjjj",
+        "r",
+        "\x1b",
+        "3",
+        *"jjjjj",
+        "\r",
+        "\t",
+        "\t",
+        "\t",
+        "1",
+        "2",
+        "\x0f",
+        "jjjj",
+        "\x1b",
+        "\x1b",
+        "1",
+    ):
         screen.press(keys)
         screen.settle(0.3)  # else Escape and what follows are one key
     assert acts(screen.raw) == []

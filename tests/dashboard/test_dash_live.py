@@ -47,9 +47,19 @@ def worker(tmp_path_factory, book_text):
     before = os.environ.get("TUILLM_HOME")
     os.environ["TUILLM_HOME"] = str(place / "home")
     try:
-        run = start_run(build_train(dict(
-            corpus=str(book), preset="nano", tokenizer="char", max_steps=10_000_000,
-            dtype="float32", sample_tokens=8, eval_interval=1_000_000)))
+        run = start_run(
+            build_train(
+                dict(
+                    corpus=str(book),
+                    preset="nano",
+                    tokenizer="char",
+                    max_steps=10_000_000,
+                    dtype="float32",
+                    sample_tokens=8,
+                    eval_interval=1_000_000,
+                )
+            )
+        )
     finally:
         os.environ.pop("TUILLM_HOME")
         if before is not None:
@@ -93,8 +103,18 @@ async def test_all_panels_live(app, pilot, live):
     chart = screen.query_one(Chart)
     before = await until(pilot, lambda: points(chart).get("train loss", 0))
     await until(pilot, lambda: points(chart)["train loss"] > before + 5)
-    figures = ("throughput", "tokens/s", "learning rate", "gradient norm", "MFU", "ETA", "epoch",
-               "CPU", "memory", "cores")
+    figures = (
+        "throughput",
+        "tokens/s",
+        "learning rate",
+        "gradient norm",
+        "MFU",
+        "ETA",
+        "epoch",
+        "CPU",
+        "memory",
+        "cores",
+    )
     text = await shown(pilot, "● running", "step", "left", *figures)
     assert "69.4k parameters" in text
     assert points(chart)["train loss"] <= len(read_rows(live.metrics)[0])
@@ -225,9 +245,13 @@ def test_one_panel_at_a_time_where_there_is_no_room(still, size):
         order = []
         for _ in range(5):
             order.append(type(screen.focused))
-            await until(pilot, lambda: [
-                kind for kind in PANELS if screen.query_one(kind).region.area
-            ] == ([order[-1]] if narrow else list(PANELS)))
+            await until(
+                pilot,
+                lambda: (
+                    [kind for kind in PANELS if screen.query_one(kind).region.area]
+                    == ([order[-1]] if narrow else list(PANELS))
+                ),
+            )
             await pilot.press("tab")
         assert order == [*PANELS, Chart]
         await pilot.press("shift+tab", "shift+tab")
@@ -261,8 +285,9 @@ async def test_finding_in_the_log(app, pilot, still):
     await find("LINE 17 of")
     await shown(pilot, "log · 1 of 1", "line 17 of the Salt")
     await find("salt road")
-    title = await until(pilot, lambda: tail.border_title.startswith("log · 2") and (
-        tail.border_title))
+    title = await until(
+        pilot, lambda: tail.border_title.startswith("log · 2") and (tail.border_title)
+    )
     total = int(title.split()[-1])
     await pilot.press("n")
     assert tail.border_title == f"log · 1 of {total}", "after the last comes the first"

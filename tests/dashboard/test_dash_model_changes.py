@@ -172,8 +172,12 @@ async def test_train_from_a_model(app, pilot, house):
 async def test_keys_work_on_the_model_under_the_cursor(app, pilot, house):
     """After moving with j, k, g, G and the arrows, a key is about the row one sees."""
     table = app.screen.query_one(EntryTable)
-    for keys, name in (("j", "salt-road-letters"), ("G", "broken"), ("k", "gpt2"),
-                       ("g", "salt-road")):
+    for keys, name in (
+        ("j", "salt-road-letters"),
+        ("G", "broken"),
+        ("k", "gpt2"),
+        ("g", "salt-road"),
+    ):
         await pilot.press(keys, "r")
         screen = await opened(pilot, Ask)
         assert screen.query_one(Input).value == name == table.current.name

@@ -106,9 +106,22 @@ async def test_the_details_tell_where_a_model_comes_from(app, pilot, house):
     """Lineage, quality, shape, a sample of its run and its files stand in the pane."""
     await pilot.press("j")
     text = await shown(pilot, "letters.txt")
-    for part in ("fine-tuned", "41 kB", "letters-1", "parent  salt-road", "2.931 nats/token",
-                 "1.490 bits/byte", "861,312", "512 (bpe)", "64 tokens", "340",
-                 "How it writes", "The ferry came at noon", "model.safetensors", "in all"):
+    for part in (
+        "fine-tuned",
+        "41 kB",
+        "letters-1",
+        "parent  salt-road",
+        "2.931 nats/token",
+        "1.490 bits/byte",
+        "861,312",
+        "512 (bpe)",
+        "64 tokens",
+        "340",
+        "How it writes",
+        "The ferry came at noon",
+        "model.safetensors",
+        "in all",
+    ):
         assert part in text, part
 
 
@@ -209,8 +222,9 @@ def test_the_columns_fit_the_window(home, size):
 
 
 @piloted()
-async def test_a_model_published_elsewhere_replaces_its_row(app, pilot, model, home,
-                                                            trained_folders):
+async def test_a_model_published_elsewhere_replaces_its_row(
+    app, pilot, model, home, trained_folders
+):
     """A folder put in another's place under the same name is read anew."""
     assert app.models[0].card.tokenizer == "bpe"
     shutil.rmtree(home / "models" / "book")

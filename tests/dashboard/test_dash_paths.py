@@ -15,8 +15,18 @@ from tuillm.dashboard.screens.file_picker import FilesScreen
 from tuillm.dashboard.screens.train import TrainScreen
 from tuillm.dashboard.widgets.form import TrainForm
 
-NAMES = ["plain.txt", "My Book.txt", "Tom's book.txt", 'the "best" one.txt', "a\\b.txt",
-         "$HOME.txt", "唐诗 三百首.txt", "-n.txt", "100%41.txt", "a;b&c.txt"]
+NAMES = [
+    "plain.txt",
+    "My Book.txt",
+    "Tom's book.txt",
+    'the "best" one.txt',
+    "a\\b.txt",
+    "$HOME.txt",
+    "唐诗 三百首.txt",
+    "-n.txt",
+    "100%41.txt",
+    "a;b&c.txt",
+]
 
 
 @pytest.fixture(params=NAMES)
@@ -42,16 +52,32 @@ def test_any_way_of_naming_a_file_names_it(odd):
     assert split_paths(str(odd)) == [str(odd)], "a whole line may be one path"
     assert split_paths(join_paths([str(odd)])) == [str(odd)]
     assert split_paths(join_paths([str(odd), str(other)])) == [str(odd), str(other)]
-    for line in (str(odd), join_paths([str(odd)]), escaped(odd), f"file://{quote(str(odd))}",
-                 f"file://{quote(str(odd))}\r\n"):
+    for line in (
+        str(odd),
+        join_paths([str(odd)]),
+        escaped(odd),
+        f"file://{quote(str(odd))}",
+        f"file://{quote(str(odd))}\r\n",
+    ):
         assert split_paths(dropped_paths(line)) == [str(odd)], line
     both = f"file://{quote(str(odd))}\nfile://{quote(str(other))}\n"
     assert split_paths(dropped_paths(both)) == [str(odd), str(other)]
     assert split_paths(dropped_paths(f"{escaped(odd)} {escaped(other)}")) == [str(odd), str(other)]
 
 
-@pytest.mark.parametrize("text", ["", " \n", "no such file.txt", "https://example.org/a.txt",
-                                  "file:///no/such/file", "once upon a time", "'", "a\0b"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " \n",
+        "no such file.txt",
+        "https://example.org/a.txt",
+        "file:///no/such/file",
+        "once upon a time",
+        "'",
+        "a\0b",
+    ],
+)
 def test_what_names_no_file_is_not_dropped(text):
     """Any other text that is pasted stays what it is."""
     assert dropped_paths(text) == ""

@@ -48,8 +48,9 @@ def differences(app):
     """The table of differences: what is in each row, by its name."""
     table = app.screen.query_one(Differences).query_one(Static).content
     columns = [list(column.cells) for column in table.columns]
-    return {str(cells[0]): [str(cell) for cell in cells[1:]]
-            for cells in zip(*columns, strict=True)}
+    return {
+        str(cells[0]): [str(cell) for cell in cells[1:]] for cells in zip(*columns, strict=True)
+    }
 
 
 @piloted(size=(120, 60))
@@ -85,8 +86,10 @@ async def test_the_keys_at_the_bottom_fit_the_run(app, pilot, house):
     text = await shown(pilot, "p Pause", "x Stop")
     assert "E Extend" not in text
     bottom = text.splitlines()[-1]
-    assert sum(bottom.count(key) for key in ("Pause", "Stop", "Overlay", "Mark", "Help",
-                                             "Palette")) == 6
+    assert (
+        sum(bottom.count(key) for key in ("Pause", "Stop", "Overlay", "Mark", "Help", "Palette"))
+        == 6
+    )
 
 
 @piloted(size=(120, 30))
@@ -116,8 +119,7 @@ async def test_the_details_of_a_run(app, pilot, house):
     """How it stands, what it was set to, how it writes; why it failed and what to do."""
     await list_of(pilot)
     text = await shown(pilot, "How it writes")
-    for part in ("finished", "1,200", "salt-road.txt", "tiny",
-                 "The ferry came"):
+    for part in ("finished", "1,200", "salt-road.txt", "tiny", "The ferry came"):
         assert part in text, part
     await pilot.press("j")
     text = await shown(pilot, "0.2")
@@ -183,8 +185,12 @@ async def test_two_runs_over_each_other(app, pilot, house):
     await until(pilot, lambda: points(chart) == {"salt-road-3": 1200, "salt-road-2": 1200})
     for label in ("time", "epoch", "step"):
         await pilot.press("X")
-        await until(pilot, lambda label=label: label in text_of(app).splitlines()[chart.region.y:][
-            chart.region.height - 1])
+        await until(
+            pilot,
+            lambda label=label: (
+                label in text_of(app).splitlines()[chart.region.y :][chart.region.height - 1]
+            ),
+        )
     await pilot.press("tab")
     assert isinstance(screen.focused, Differences)
     await pilot.press("escape")
@@ -297,8 +303,11 @@ async def test_a_run_whose_text_is_gone_or_changed(app, pilot, house, tmp_path, 
     (last / "trainer.json").write_text(json.dumps({"step": 9, "corpus_sha256": "0" * 64}))
     await list_of(pilot)
     await pilot.press("G", "k", "R")
-    assert await told(pilot, "the text of 'tang-poems-1' cannot be read: 唐诗三百首.txt does not",
-                      "(where it is now: tuillm runs resume tang-poems-1 --corpus PATH)")
+    assert await told(
+        pilot,
+        "the text of 'tang-poems-1' cannot be read: 唐诗三百首.txt does not",
+        "(where it is now: tuillm runs resume tang-poems-1 --corpus PATH)",
+    )
     (tmp_path / "唐诗三百首.txt").write_text("床前明月光，疑是地上霜。" * 100, encoding="utf-8")
     await pilot.press("R")
     text = await told(pilot, "唐诗三百首.txt has changed since 'tang-poems-1' began")

@@ -141,8 +141,11 @@ def test_broken_themes_are_named_once(house):
 
 def test_a_keymap_changes_keys(house):
     """A line of keymap.toml gives an action another key, in the footer and the help as well."""
-    own("keymap.toml", '[keys]\n"models.rename" = "f5,z"\n"app.runs" = "ctrl+g"\n'
-        '"table.down" = "ö"\n"models.chat" = "f6"\n"confirm.yes" = "j"\n')
+    own(
+        "keymap.toml",
+        '[keys]\n"models.rename" = "f5,z"\n"app.runs" = "ctrl+g"\n'
+        '"table.down" = "ö"\n"models.chat" = "f6"\n"confirm.yes" = "j"\n',
+    )
 
     async def scenario(app, pilot):
         await shown(pilot, "f6 Chat")
@@ -170,8 +173,11 @@ def test_a_keymap_changes_keys(house):
 
 def test_broken_keymap_lines_are_named_once(house):
     """A line that means nothing is named with the nearest id; the good lines hold."""
-    own("keymap.toml", '"models.chta" = "f5"\n"models.copy" = 5\n"models.export" = "a,,b"\n'
-        '"models.rename" = "f7"\n')
+    own(
+        "keymap.toml",
+        '"models.chta" = "f5"\n"models.copy" = 5\n"models.export" = "a,,b"\n'
+        '"models.rename" = "f7"\n',
+    )
 
     async def scenario(app, pilot):
         await told(pilot, "no key has the id 'models.chta' (did you mean 'models.chat'?)")
@@ -187,10 +193,15 @@ def test_broken_keymap_lines_are_named_once(house):
     use(scenario)
 
 
-@pytest.mark.parametrize(("text", "said"), [
-    ("[keys\n", "cannot be read"), ("\xff", "cannot be read"), ('keys = "f5"\n', "keys"),
-    ("keys = 3\n", "keys"),
-])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[keys\n", "cannot be read"),
+        ("\xff", "cannot be read"),
+        ('keys = "f5"\n', "keys"),
+        ("keys = 3\n", "keys"),
+    ],
+)
 def test_a_keymap_that_is_no_keymap(home, text, said):
     """A file that cannot be read is named, and the usual keys are in use."""
     path = own("keymap.toml", "")

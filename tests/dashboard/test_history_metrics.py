@@ -15,9 +15,18 @@ from tuillm.training.metrics import StepMetrics
 
 def row(step, **values):
     """A line of metrics.jsonl as a worker writes it."""
-    metrics = StepMetrics(step=step, train_loss=4 / step, lr=3e-4, grad_norm=1.5,
-                          tokens_per_sec=1e4, mfu=0.25, elapsed=step * 0.5, eta=60.0,
-                          epoch=step / 100, progress=step / 1000)
+    metrics = StepMetrics(
+        step=step,
+        train_loss=4 / step,
+        lr=3e-4,
+        grad_norm=1.5,
+        tokens_per_sec=1e4,
+        mfu=0.25,
+        elapsed=step * 0.5,
+        eta=60.0,
+        epoch=step / 100,
+        progress=step / 1000,
+    )
     return json.dumps(metrics.row() | values) + "\n"
 
 
@@ -98,11 +107,24 @@ def test_growing_is_read_from_where_the_last_reading_ended(metrics):
     assert history.version > version and history.last["step"] == 2
 
 
-@pytest.mark.parametrize("damage", [
-    "not json\n", "\n", '{"step": 2, "train\n', "[1, 2]\n", "7\n", '{"step": "2"}\n',
-    '{"step": -1}\n', '{"step": 1e3}\n', '{"step": true}\n', '{"other": 1}\n', "\x00\x00\n",
-    '{"step": 5\n"train_loss": 9}\n', "[" * 3000 + "\n",
-])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "not json\n",
+        "\n",
+        '{"step": 2, "train\n',
+        "[1, 2]\n",
+        "7\n",
+        '{"step": "2"}\n',
+        '{"step": -1}\n',
+        '{"step": 1e3}\n',
+        '{"step": true}\n',
+        '{"other": 1}\n',
+        "\x00\x00\n",
+        '{"step": 5\n"train_loss": 9}\n',
+        "[" * 3000 + "\n",
+    ],
+)
 def test_damaged_and_foreign_lines_are_passed_over(metrics, damage):
     """One bad line costs that line, and none of its neighbours."""
     metrics.write_text(row(1) + damage + row(2))
@@ -114,9 +136,12 @@ def test_damaged_and_foreign_lines_are_passed_over(metrics, damage):
 def test_no_numbers_and_strange_values_stay_readable(metrics):
     """NaN and infinities are kept as they are; what is no number at all becomes NaN."""
     values = ["NaN", "Infinity", "-Infinity", "null", '"x"', "[1]", "1e300", "1" + "0" * 400]
-    metrics.write_text("".join(
-        f'{{"step": {number}, "train_loss": {value}, "val_loss": {value}}}\n'
-        for number, value in enumerate(values)))
+    metrics.write_text(
+        "".join(
+            f'{{"step": {number}, "train_loss": {value}, "val_loss": {value}}}\n'
+            for number, value in enumerate(values)
+        )
+    )
     history = read_all(metrics)
     expected = [np.nan, np.inf, -np.inf, np.nan, np.nan, np.nan, np.inf, np.nan]
     np.testing.assert_equal(history.column("train_loss").tolist(), expected)
@@ -126,8 +151,9 @@ def test_no_numbers_and_strange_values_stay_readable(metrics):
 
 def test_a_shrunken_file_is_read_from_its_beginning(metrics):
     """When the file has become shorter, the history is that of the new file alone."""
-    metrics.write_text("".join(row(step, val_loss=1.0) for step in range(1, 20))
-                       + '{"resumed": 19}\n')
+    metrics.write_text(
+        "".join(row(step, val_loss=1.0) for step in range(1, 20)) + '{"resumed": 19}\n'
+    )
     history, feed = History(), MetricsReader(metrics)
     history.add(feed.next())
     metrics.write_text(row(7))
@@ -169,7 +195,8 @@ def test_a_resumed_run_replaces_the_steps_it_takes_again(metrics):
     metrics.write_text(
         "".join(row(step, val_loss=step) for step in range(1, 11))
         + '{"resumed": 6, "time": 1.0}\n'
-        + "".join(row(step, train_loss=-1.0) for step in range(7, 9)))
+        + "".join(row(step, train_loss=-1.0) for step in range(7, 9))
+    )
     history = read_all(metrics)
     assert history.column("step").tolist() == list(range(1, 9))
     assert history.column("train_loss")[6:].tolist() == [-1, -1]
@@ -186,9 +213,12 @@ def test_rewinding_agrees_with_the_store(tmp_path, limit):
     """Whatever steps come in whatever order, the rows are those of `metric_rows`."""
     steps = np.random.default_rng(3).integers(0, 40, 400).tolist()
     run = Run("run", tmp_path)
-    run.metrics.write_text("".join(
-        json.dumps({"step": step, "train_loss": float(number)}) + "\n"
-        for number, step in enumerate([*range(50), *steps])))
+    run.metrics.write_text(
+        "".join(
+            json.dumps({"step": step, "train_loss": float(number)}) + "\n"
+            for number, step in enumerate([*range(50), *steps])
+        )
+    )
     expected = list(metric_rows(run))
     history = read_all(run.metrics, limit)
     assert history.column("step").tolist() == [each["step"] for each in expected]
@@ -198,8 +228,12 @@ def test_rewinding_agrees_with_the_store(tmp_path, limit):
 
 def test_the_best_evaluation_is_the_lowest_that_is_a_number(metrics):
     """NaN never is the best, and the best follows when its step is replaced."""
-    metrics.write_text(row(1, val_loss=float("nan")) + row(2, val_loss=3.0)
-                       + row(3, val_loss=1.5) + row(4, val_loss=2.0))
+    metrics.write_text(
+        row(1, val_loss=float("nan"))
+        + row(2, val_loss=3.0)
+        + row(3, val_loss=1.5)
+        + row(4, val_loss=2.0)
+    )
     history, feed = History(), MetricsReader(metrics)
     history.add(feed.next())
     assert history.best == (3, 1.5)
@@ -235,8 +269,9 @@ def test_a_long_history_is_small_and_rewinds_across_its_blocks(metrics):
     """Two hundred thousand steps take less than 60 bytes each, and can be taken back."""
     count = 200_000
     with metrics.open("w") as file:
-        file.writelines(f'{{"step": {step}, "train_loss": 2.5, "lr": 0.001}}\n'
-                        for step in range(count))
+        file.writelines(
+            f'{{"step": {step}, "train_loss": 2.5, "lr": 0.001}}\n' for step in range(count)
+        )
     history, feed = History(), MetricsReader(metrics)
     batch = feed.next()
     tracemalloc.start()

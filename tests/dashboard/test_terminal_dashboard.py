@@ -160,17 +160,28 @@ def test_plain_tuillm_opens_the_dashboard(terminal):
     assert b"\x1b[?1049h" in screen.raw and not screen.cooked
     screen.press("q")
     assert screen.wait_end() == 0
-    for switched_on, switched_off in ((b"?1049h", b"?1049l"), (b"?25l", b"?25h"),
-                                      (b"?1000h", b"?1000l"), (b"?2004h", b"?2004l")):
+    for switched_on, switched_off in (
+        (b"?1049h", b"?1049l"),
+        (b"?25l", b"?25h"),
+        (b"?1000h", b"?1000l"),
+        (b"?2004h", b"?2004l"),
+    ):
         assert screen.raw.rfind(switched_off) > screen.raw.rfind(switched_on) > 0
 
 
 @pytest.mark.slow
 def test_plain_tuillm_without_a_terminal_prints_help():
     """In a pipe it says what there is, as --help does."""
-    bare, helped = (subprocess.run([sys.executable, "-m", "tuillm", *words], text=True,
-                                   stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
-                    for words in ([], ["--help"]))
+    bare, helped = (
+        subprocess.run(
+            [sys.executable, "-m", "tuillm", *words],
+            text=True,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=60,
+        )
+        for words in ([], ["--help"])
+    )
     assert bare.returncode == 0 and bare.stdout == helped.stdout and "Commands:" in bare.stdout
     assert not bare.stderr
 
@@ -233,8 +244,11 @@ def test_a_home_that_cannot_be_written_is_named_when_it_matters(dashboard, tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("environment", [
-    {"TERM": "xterm"}, {"COLORTERM": "truecolor", "NO_COLOR": "1"}], ids=["16 colours", "none"])
+@pytest.mark.parametrize(
+    "environment",
+    [{"TERM": "xterm"}, {"COLORTERM": "truecolor", "NO_COLOR": "1"}],
+    ids=["16 colours", "none"],
+)
 def test_the_run_view_in_few_colours(dashboard, home, environment):
     """Curves, marks and states are there with 16 colours, and in shades of grey for NO_COLOR."""
     furnish(home)

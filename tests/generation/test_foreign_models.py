@@ -1,5 +1,4 @@
-"""Models of others: their own end, rows that pad their tables, numbers that are none, many replies.
-"""
+"""Models of others: their own end, rows that pad their tables, NaN and infinity, many replies."""
 
 import json
 import math
@@ -48,8 +47,7 @@ def test_the_end_outlives_import_and_export(tmp_path, home):
 
 @pytest.mark.parametrize("settings", [{"temperature": 0}, {"top_k": 0}, {"top_p": 0.9}], ids=str)
 def test_padded_rows_are_never_drawn(tmp_path, settings):
-    """Ids that stand for nothing are not written, however likely; past the context nothing breaks.
-    """
+    """Ids that stand for nothing are not written, however likely, nor past the context."""
     folder, last = foreign(tmp_path / "model")
     sampler = Sampler(folder, dtype="float32")
     tokens = list(sampler.stream("the road", max_new_tokens=120, seed=3, **settings))
@@ -82,15 +80,23 @@ def test_weights_that_are_no_numbers_are_not_spoken(broken, book, value):
     """Whoever opens such a folder is told in a line, and gets no text and no figure."""
     folder = broken(value)
     sampler = Sampler(folder)
-    for act in (lambda: sampler.generate("The "), lambda: score(sampler, [5, 6, 7]),
-                lambda: list(sampler.stream("The ", num_samples=2)),
-                lambda: sampler.generate("The ", temperature=0)):
+    for act in (
+        lambda: sampler.generate("The "),
+        lambda: score(sampler, [5, 6, 7]),
+        lambda: list(sampler.stream("The ", num_samples=2)),
+        lambda: sampler.generate("The ", temperature=0),
+    ):
         with pytest.raises(TuillmError, match="no numbers"):
             act()
-    for arguments in (["generate", folder], ["generate", folder, "--json", "--num-samples", "2"],
-                      ["eval", folder, book], ["eval", folder, book, "--json"]):
-        done = subprocess.run([sys.executable, "-m", "tuillm", *map(str, arguments)],
-                              capture_output=True, text=True)
+    for arguments in (
+        ["generate", folder],
+        ["generate", folder, "--json", "--num-samples", "2"],
+        ["eval", folder, book],
+        ["eval", folder, book, "--json"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "tuillm", *map(str, arguments)], capture_output=True, text=True
+        )
         assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
         assert "no numbers" in done.stderr and "{" not in done.stdout
 
@@ -110,8 +116,9 @@ def test_weights_that_are_no_numbers_do_not_come_in(broken, home):
             import_model(str(folder), "book", replace=True)
         with pytest.raises(TuillmError, match="not put into the registry"):
             import_model(str(folder), "other")
-    assert [entry.name for entry in (home / "models").iterdir()
-            if not entry.name.startswith(".")] == ["book"]
+    assert [
+        entry.name for entry in (home / "models").iterdir() if not entry.name.startswith(".")
+    ] == ["book"]
     assert (home / "models" / "book" / "model.safetensors").read_bytes() == before
 
 
@@ -143,8 +150,9 @@ def test_several_samples_are_a_list(talker):
     """generate gives a text for one sample and a list for several: those that each seed gives."""
     settings = dict(max_new_tokens=12, temperature=1.0, seed=40)
     found = talker().generate("hello", num_samples=3, **settings)
-    assert found == [talker().generate("hello", **settings | {"seed": 40 + row})
-                     for row in range(3)]
+    assert found == [
+        talker().generate("hello", **settings | {"seed": 40 + row}) for row in range(3)
+    ]
     assert len(set(found)) == 3
     assert talker().generate("hello", num_samples=1, **settings) == found[0]
 
@@ -161,7 +169,8 @@ def test_samples_come_in_batches_that_fit(talker, monkeypatch, at_once):
     assert sampler.generate("hello", **settings) == whole
     batches = [rows[start : start + 12 * at_once] for start in range(0, len(rows), 12 * at_once)]
     assert [{*batch} for batch in batches] == [
-        {*range(first, min(first + at_once, 5))} for first in range(0, 5, at_once)]
+        {*range(first, min(first + at_once, 5))} for first in range(0, 5, at_once)
+    ]
 
 
 def test_a_hundred_thousand_replies(talker):
@@ -170,11 +179,23 @@ def test_a_hundred_thousand_replies(talker):
     assert [next(stream).row for _ in range(3)] == [0, 1, 2]
 
 
-@pytest.mark.parametrize("bad", [
-    {"num_samples": MOST_SAMPLES + 1}, {"num_samples": 10**5000}, {"num_samples": True},
-    {"max_new_tokens": 10**12}, {"top_k": 10**400}, {"top_k": 10**5000}, {"n_keep": 10**400},
-    {"seed": 10**400}, {"stop": "x" * 2_000_000}, {"stop": ["x"] * 1000}, {"temperature": 10**400},
-], ids=lambda bad: next(iter(bad)))
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"num_samples": MOST_SAMPLES + 1},
+        {"num_samples": 10**5000},
+        {"num_samples": True},
+        {"max_new_tokens": 10**12},
+        {"top_k": 10**400},
+        {"top_k": 10**5000},
+        {"n_keep": 10**400},
+        {"seed": 10**400},
+        {"stop": "x" * 2_000_000},
+        {"stop": ["x"] * 1000},
+        {"temperature": 10**400},
+    ],
+    ids=lambda bad: next(iter(bad)),
+)
 def test_numbers_are_bounded_at_the_door(talker, bad):
     """What no machine could do, or no line could show, is refused in one line of fair length."""
     with pytest.raises(UsageError, match=next(iter(bad))) as caught:

@@ -34,8 +34,14 @@ def test_common_beginning_is_computed_once(talker):
     """A prompt that continues what was read costs only its new ids, one at least."""
     context = Context(talker().model)
     first = list(range(20))
-    for ids, cost in [(first, 20), (first + [30, 31], 2), (first + [30, 31], 1),
-                      (first[:10] + [40], 1), (first[:5], 1), ([50, *first], 21)]:
+    for ids, cost in [
+        (first, 20),
+        (first + [30, 31], 2),
+        (first + [30, 31], 1),
+        (first[:10] + [40], 1),
+        (first[:5], 1),
+        ([50, *first], 21),
+    ]:
         before = context.prefilled
         logits, dropped = context.read(ids)
         assert (context.prefilled - before, dropped) == (cost, 0)

@@ -14,8 +14,19 @@ def line_folder(tmp_path_factory):
     (place / "line.txt").write_text(LINE * 60)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TUILLM_HOME", str(place / "home"))
-        return Trainer(corpus=str(place / "line.txt"), name="line", preset="nano", tokenizer="bpe",
-                       vocab_size=320, val_fraction=0.0, max_steps=120).run().path
+        return (
+            Trainer(
+                corpus=str(place / "line.txt"),
+                name="line",
+                preset="nano",
+                tokenizer="bpe",
+                vocab_size=320,
+                val_fraction=0.0,
+                max_steps=120,
+            )
+            .run()
+            .path
+        )
 
 
 @pytest.mark.everyday(6)

@@ -56,12 +56,14 @@ def test_scores_are_those_of_transformers(grown, book_text, length, n_keep):
     sampler, theirs = grown
     ids = sampler.tokenizer.encode(book_text[900:2000])[:length]
     found = score(sampler, ids, n_keep=n_keep)
-    expected = [float(their_logprobs(theirs, ids, place, n_keep)[ids[place]])
-                for place in range(1, length)]
+    expected = [
+        float(their_logprobs(theirs, ids, place, n_keep)[ids[place]]) for place in range(1, length)
+    ]
     assert [(one.place, one.id) for one in found] == list(enumerate(ids))[1:]
     assert [one.logprob for one in found] == pytest.approx(expected, abs=1e-4)
     assert [one.bits for one in found] == pytest.approx(
-        [-logprob / math.log(2) for logprob in expected], abs=2e-4)
+        [-logprob / math.log(2) for logprob in expected], abs=2e-4
+    )
 
 
 @pytest.mark.parametrize("block_size", [1, 2, 3, 31, 32])
@@ -87,7 +89,8 @@ def test_start_leaves_out_what_stands_before(talker, start):
     whole, part = score(sampler, ids), score(sampler, ids, start=start)
     assert [one.place for one in part] == list(range(start, len(ids)))
     assert [one.logprob for one in part] == pytest.approx(
-        [one.logprob for one in whole[start - 1 :]], abs=1e-5)
+        [one.logprob for one in whole[start - 1 :]], abs=1e-5
+    )
 
 
 @pytest.mark.parametrize("at_once", [1, 3 * BLOCK * 300, 10**9])
@@ -152,7 +155,8 @@ def test_alternatives_are_those_of_transformers(grown, book_text, place):
     found = alternatives(sampler, ids, place)
     expected = their_logprobs(theirs, ids, place).exp()
     assert [one.probability for one in found[:10]] == pytest.approx(
-        expected.topk(10).values.tolist(), abs=1e-4)
+        expected.topk(10).values.tolist(), abs=1e-4
+    )
     assert [one.rank for one in found[:10]] == list(range(1, 11))
     for one in found:
         assert one.probability == pytest.approx(float(expected[one.id]), abs=1e-4)
@@ -161,7 +165,8 @@ def test_alternatives_are_those_of_transformers(grown, book_text, place):
     assert actual.id == ids[place] and (actual.rank <= 10 or actual is found[10])
     assert actual.rank == int((expected > expected[ids[place]]).sum()) + 1
     assert score(sampler, ids)[place - 1].logprob == pytest.approx(
-        math.log(actual.probability), abs=1e-4)
+        math.log(actual.probability), abs=1e-4
+    )
 
 
 def test_alternatives_at_the_end(talker):
@@ -172,12 +177,15 @@ def test_alternatives_at_the_end(talker):
     assert [one.rank for one in found] == [1, 2, 3] and not any(one.actual for one in found)
     (token,) = sampler.stream(ids, max_new_tokens=1, temperature=0)
     assert (token.id, token.logprob) == (
-        found[0].id, pytest.approx(math.log(found[0].probability), abs=1e-4))
+        found[0].id,
+        pytest.approx(math.log(found[0].probability), abs=1e-4),
+    )
     everything = alternatives(sampler, ids, 3, count=10**6)
     assert len(everything) == sampler.tokenizer.n_vocab
     assert sum(one.probability for one in everything) == pytest.approx(1, abs=1e-5)
     assert [one.rank for one in everything if one.actual] == [
-        one.rank for one in alternatives(sampler, ids, 3, count=0)]
+        one.rank for one in alternatives(sampler, ids, 3, count=0)
+    ]
 
 
 def test_equally_likely_tokens_stand_by_their_ids(talker):
@@ -187,7 +195,12 @@ def test_equally_likely_tokens_stand_by_their_ids(talker):
         sampler.model.lm_head.weight.zero_()
     found = alternatives(sampler, [5, 9], 1, count=4)
     assert [(one.id, one.rank, one.actual) for one in found] == [
-        (0, 1, False), (1, 2, False), (2, 3, False), (3, 4, False), (9, 10, True)]
+        (0, 1, False),
+        (1, 2, False),
+        (2, 3, False),
+        (3, 4, False),
+        (9, 10, True),
+    ]
 
 
 @pytest.mark.parametrize("place", [-1, 0, 4])
@@ -232,10 +245,23 @@ def test_texts_make_up_the_whole(byte_tokenizer, talker):
 def test_labels_are_harmless(byte_tokenizer):
     """A token alone shows its characters, escapes what acts on a terminal, and names its bytes."""
     tokenizer = make_tokenizer("char", ["a é😀\n\t\x1b\x7f\x9b\u202e\u2067"])
-    shown = [label_of(tokenizer, tokenizer.encode(character)[0])
-             for character in "a é😀\n\t\x1b\x7f\x9b\u202e\u2067"]
-    assert shown == ["a", " ", "é", "😀", r"\n", r"\t", r"\x1b", r"\x7f", r"\x9b", r"\u202e",
-                     r"\u2067"]
+    shown = [
+        label_of(tokenizer, tokenizer.encode(character)[0])
+        for character in "a é😀\n\t\x1b\x7f\x9b\u202e\u2067"
+    ]
+    assert shown == [
+        "a",
+        " ",
+        "é",
+        "😀",
+        r"\n",
+        r"\t",
+        r"\x1b",
+        r"\x7f",
+        r"\x9b",
+        r"\u202e",
+        r"\u2067",
+    ]
     assert label_of(tokenizer, tokenizer.eot) == END_OF_TEXT
     assert label_of(tokenizer, 100_000) == "<id 100000>"
     labels = [label_of(byte_tokenizer, token) for token in range(byte_tokenizer.n_vocab)]

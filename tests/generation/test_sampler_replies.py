@@ -35,14 +35,18 @@ def reference_reply(model, ids, count, temperature, n_keep, seed):
 
 @pytest.mark.parametrize("temperature", [0, 1.0])
 @pytest.mark.parametrize("n_keep", [0, 5])
-@pytest.mark.parametrize("prompt", ["hello", "a prompt longer than the context of " * 3],
-                         ids=["short", "long"])
+@pytest.mark.parametrize(
+    "prompt", ["hello", "a prompt longer than the context of " * 3], ids=["short", "long"]
+)
 def test_reply_equals_a_reference_without_cache(talker, temperature, n_keep, prompt):
     """300 tokens, far past the context, are those of a full forward at every step."""
     sampler = talker()
     ids = sampler.tokenizer.encode(prompt)
-    tokens = list(sampler.stream(ids, max_new_tokens=300, temperature=temperature, top_k=0,
-                                 n_keep=n_keep, seed=3))
+    tokens = list(
+        sampler.stream(
+            ids, max_new_tokens=300, temperature=temperature, top_k=0, n_keep=n_keep, seed=3
+        )
+    )
     expected = reference_reply(sampler.model, ids, len(tokens), temperature, n_keep, 3)
     assert len(tokens) > 50
     assert [token.id for token in tokens] == [id for id, _ in expected]
@@ -57,8 +61,12 @@ def test_greedy_reply_equals_transformers(transformers, talker, tmp_path, seed):
     write_model(sampler.model, tmp_path, sampler.tokenizer.eot)
     theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
     ids = sampler.tokenizer.encode("once upon")
-    expected = theirs.generate(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids)),
-                               do_sample=False, max_new_tokens=64 - len(ids))
+    expected = theirs.generate(
+        torch.tensor([ids]),
+        attention_mask=torch.ones(1, len(ids)),
+        do_sample=False,
+        max_new_tokens=64 - len(ids),
+    )
     found = sampler.stream(ids, max_new_tokens=64 - len(ids), temperature=0)
     assert [token.id for token in found] == expected[0, len(ids) :].tolist()
 
@@ -174,10 +182,25 @@ def test_settings_overlay_a_config(talker):
 
 @pytest.mark.parametrize(
     "bad",
-    [{"temperature": -1}, {"temperature": float("nan")}, {"temperature": float("inf")},
-     {"top_k": -1}, {"top_k": 1.5}, {"top_p": 0}, {"top_p": 1.1}, {"min_p": -0.1}, {"min_p": 2},
-     {"repetition_penalty": 0}, {"max_new_tokens": 0}, {"n_keep": -1}, {"seed": -1},
-     {"seed": 2**63}, {"stop": 5}, {"num_samples": 0}, {"temprature": 1}],
+    [
+        {"temperature": -1},
+        {"temperature": float("nan")},
+        {"temperature": float("inf")},
+        {"top_k": -1},
+        {"top_k": 1.5},
+        {"top_p": 0},
+        {"top_p": 1.1},
+        {"min_p": -0.1},
+        {"min_p": 2},
+        {"repetition_penalty": 0},
+        {"max_new_tokens": 0},
+        {"n_keep": -1},
+        {"seed": -1},
+        {"seed": 2**63},
+        {"stop": 5},
+        {"num_samples": 0},
+        {"temprature": 1},
+    ],
     ids=str,
 )
 def test_bad_settings(talker, bad):

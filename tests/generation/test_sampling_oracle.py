@@ -81,8 +81,9 @@ def test_candidates_are_those_of_transformers(transformers, options, size):
     logits, seen, expected = clear_case(transformers, config, size)
     found = choose_candidates(logits, config, seen).full(size)
     assert torch.equal(found.isfinite(), expected.isfinite())
-    torch.testing.assert_close(found.softmax(-1).double(), expected.softmax(-1),
-                               atol=1e-6, rtol=1e-3)
+    torch.testing.assert_close(
+        found.softmax(-1).double(), expected.softmax(-1), atol=1e-6, rtol=1e-3
+    )
 
 
 @pytest.mark.parametrize("temperature", [0, 1e-300, 1e-40, 1e-12, 1e-6])
@@ -117,10 +118,13 @@ def test_draw_depends_on_its_own_row_alone(options):
     config = SamplingConfig(**(NEUTRAL | options))
     logits = 2 * torch.randn(6, 300, generator=torch.Generator().manual_seed(4))
     seen = NOTHING_SEEN[:1]
-    together = sample(logits, config, seen.expand(6, 0),
-                      [torch.Generator().manual_seed(row) for row in range(6)])
-    alone = [sample(logits[row : row + 1], config, seen, [torch.Generator().manual_seed(row)])
-             for row in range(6)]
+    together = sample(
+        logits, config, seen.expand(6, 0), [torch.Generator().manual_seed(row) for row in range(6)]
+    )
+    alone = [
+        sample(logits[row : row + 1], config, seen, [torch.Generator().manual_seed(row)])
+        for row in range(6)
+    ]
     assert together.tolist() == [int(one) for one in alone]
     assert len(set(together.tolist())) > 1
 
@@ -129,7 +133,8 @@ def test_nothing_is_changed_in_place():
     """The logits handed in are the same afterwards, whatever the options."""
     logits = torch.randn(3, 60, generator=torch.Generator().manual_seed(4))
     before, seen = logits.clone(), torch.zeros(3, 2, dtype=torch.int64)
-    config = SamplingConfig(temperature=0.5, top_k=20, top_p=0.8, min_p=0.05,
-                            repetition_penalty=1.5)
+    config = SamplingConfig(
+        temperature=0.5, top_k=20, top_p=0.8, min_p=0.05, repetition_penalty=1.5
+    )
     sample(logits, config, seen, [torch.Generator().manual_seed(0)] * 3)
     assert torch.equal(logits, before)

@@ -54,8 +54,9 @@ def test_stop_strings_never_leak(request, kind, seed):
     stopped = 0
     for _ in range(60):
         text = "".join(pick.choices(LETTERS, k=pick.randint(0, 40)))
-        stop = ["".join(pick.choices(LETTERS, k=pick.randint(1, 4)))
-                for _ in range(pick.randint(1, 3))]
+        stop = [
+            "".join(pick.choices(LETTERS, k=pick.randint(1, 4))) for _ in range(pick.randint(1, 3))
+        ]
         cuts = sorted(pick.choices(range(len(text) + 1), k=6))
         pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
         ids = [token for piece in pieces for token in tokenizer.encode(piece)]

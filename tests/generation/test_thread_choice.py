@@ -36,9 +36,17 @@ def test_a_small_model_has_one_thread(activity):
     assert (threads.choose(SMALL, 8), threads.choose(LARGE, 8)) == (1, 8)
 
 
-@pytest.mark.parametrize("state, device, computing", [
-    ("preparing", None, True), ("running", "cpu", True), ("running", "cuda", False),
-    ("paused", "cpu", False), ("finished", "cpu", False), ("failed", None, False)])
+@pytest.mark.parametrize(
+    "state, device, computing",
+    [
+        ("preparing", None, True),
+        ("running", "cpu", True),
+        ("running", "cuda", False),
+        ("paused", "cpu", False),
+        ("finished", "cpu", False),
+        ("failed", None, False),
+    ],
+)
 def test_beside_a_run_a_large_model_has_one_thread(activity, state, device, computing):
     """Only a run that computes on the processor takes threads away."""
     a_run(state=state, device=device)

@@ -57,9 +57,16 @@ def start(hub, tmp_path):
 
     def run(*arguments, python=(), **environment):
         command = [sys.executable, *(python or ("-m", "tuillm")), *arguments]
-        started.append(subprocess.Popen(
-            command, env=hub.environment(tmp_path / "hf", **environment), text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+        started.append(
+            subprocess.Popen(
+                command,
+                env=hub.environment(tmp_path / "hf", **environment),
+                text=True,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        )
         return started[-1]
 
     yield run

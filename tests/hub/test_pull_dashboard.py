@@ -95,18 +95,24 @@ def test_a_name_that_is_none_is_told_while_it_is_typed():
 @both_sizes
 def test_lines_of_all_kinds_fit_the_window(size):
     """Whatever state pulls are in, each has one line; what was left is thrown away after a yes."""
-    facts = dict(repo="org/story-teller", name="x", done=230_000_000, total=548_000_000,
-                 rate=5e6, eta=63.0)
-    for name, more in {"cut": {"state": "lost"}, "off": {"state": "cancelled"},
-                       "bad": {"state": "failed", "error": "it came damaged", "hint": "again" * 40},
-                       }.items():
+    facts = dict(
+        repo="org/story-teller", name="x", done=230_000_000, total=548_000_000, rate=5e6, eta=63.0
+    )
+    for name, more in {
+        "cut": {"state": "lost"},
+        "off": {"state": "cancelled"},
+        "bad": {"state": "failed", "error": "it came damaged", "hint": "again" * 40},
+    }.items():
         pull_of(name).path.mkdir(parents=True)
         pull_of(name).write_status(PullStatus(**facts | {"name": name} | more))
 
     async def scenario(app, pilot):
-        screen = await shown(pilot, "? cut  broke off at 42% of 548 MB   P goes on",
-                             "✗ bad  P tries again, X clears it   it came damaged (again",
-                             "‖ off  stopped at 42%")
+        screen = await shown(
+            pilot,
+            "? cut  broke off at 42% of 548 MB   P goes on",
+            "✗ bad  P tries again, X clears it   it came damaged (again",
+            "‖ off  stopped at 42%",
+        )
         assert all(len(line) <= size[0] for line in screen.splitlines())
         assert app.screen.query_one(PullLines).size.height == 3
         await pilot.press("X")

@@ -12,8 +12,15 @@ from tuillm.store.hub.pull_folder import list_pulls
 from tuillm.store.registry import find_model, list_models
 
 WEIGHTS = "model.safetensors"
-NEEDED = {"config.json", "generation_config.json", WEIGHTS, "vocab.json", "merges.txt",
-          "tokenizer.json", "tokenizer_config.json"}
+NEEDED = {
+    "config.json",
+    "generation_config.json",
+    WEIGHTS,
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.json",
+    "tokenizer_config.json",
+}
 
 
 def is_whole(hub, name="gpt2", repo="openai-community/gpt2"):
@@ -32,7 +39,12 @@ def test_a_pulled_model_is_the_hubs_and_writes_text(hub, tuillm):
     card = find_model("gpt2").card
     commit = hub.repositories["openai-community/gpt2"].commit
     assert (card.origin, card.source, card.revision, card.tokenizer, card.parameters) == (
-        "pulled", "openai-community/gpt2", commit, "bpe", 123_392)
+        "pulled",
+        "openai-community/gpt2",
+        commit,
+        "bpe",
+        123_392,
+    )
     assert {asked.file for asked in hub.requests} - {""} == NEEDED
     assert list_pulls() == []
     written = tuillm("generate", "gpt2", "-p", "Dry feet", "-n", "4", "--seed", "1")
@@ -48,15 +60,27 @@ def test_transformers_opens_a_pulled_model_as_it_is(hub, tuillm, transformers):
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     ids = tokenizer("Dry feet and a short road", return_tensors="pt")
     theirs = tokenizer.decode(model.generate(**ids, max_new_tokens=20, do_sample=False)[0])
-    ours = tuillm("generate", "gpt2", "-p", "Dry feet and a short road", "-n", "20",
-                  "--temperature", "0", "--dtype", "float32", "--no-heal", "--device", "cpu")
+    ours = tuillm(
+        "generate",
+        "gpt2",
+        "-p",
+        "Dry feet and a short road",
+        "-n",
+        "20",
+        "--temperature",
+        "0",
+        "--dtype",
+        "float32",
+        "--no-heal",
+        "--device",
+        "cpu",
+    )
     assert ours.out == theirs + "\n"
 
 
 @pytest.mark.slow
 def test_the_older_pair_of_files_is_enough(hub, tuillm, tiny_files):
-    """A repository with vocab.json and merges.txt but no tokenizer.json gives a model that speaks.
-    """
+    """A repository with vocab.json and merges.txt but no tokenizer.json is a model, too."""
     hub.add("org/older", without(tiny_files, "tokenizer.json", "tokenizer_config.json"))
     assert tuillm("pull", "org/older").code == 0
     assert tuillm("generate", "older", "-p", "Dry feet", "-n", "4").code == 0
@@ -93,9 +117,13 @@ def test_a_taken_name_is_refused_before_anything_is_fetched(hub, tuillm, tiny_fi
     tuillm("pull", "gpt2")
     asked = len(hub.requests)
     done = tuillm("pull", "somebody/gpt2")
-    assert (done.code, done.err) == (1, (
-        "tuillm: a model named 'gpt2' already exists (another name: --name NAME; in its place: "
-        "--replace)\n"))
+    assert (done.code, done.err) == (
+        1,
+        (
+            "tuillm: a model named 'gpt2' already exists (another name: --name NAME; in its place: "
+            "--replace)\n"
+        ),
+    )
     assert len(hub.requests) == asked
 
 
@@ -131,7 +159,7 @@ def test_what_the_hugging_face_cache_holds_is_not_fetched(hub, tuillm, start):
 def test_a_damaged_cache_is_not_believed(hub, tuillm, start, tmp_path):
     """A cached file with a wrong checksum is fetched from the hub instead."""
     start("openai-community/gpt2", WEIGHTS, python=("-c", _CACHE)).communicate()
-    blob, = (path for path in (tmp_path / "hf").rglob("blobs/*") if path.stat().st_size > 100_000)
+    (blob,) = (path for path in (tmp_path / "hf").rglob("blobs/*") if path.stat().st_size > 100_000)
     content = bytearray(blob.read_bytes())
     content[1000] ^= 1
     blob.write_bytes(content)
@@ -151,8 +179,7 @@ def test_offline_the_cache_alone_gives_a_model(hub, tuillm, start):
 
 def config(files, **changes):
     """The files with some values of config.json changed."""
-    return files | {"config.json": json.dumps(
-        json.loads(files["config.json"]) | changes).encode()}
+    return files | {"config.json": json.dumps(json.loads(files["config.json"]) | changes).encode()}
 
 
 def without(files, *names):
@@ -163,16 +190,22 @@ def without(files, *names):
 BAD = {
     "bert": (lambda files: config(files, model_type="bert"), "architecture 'bert', not gpt2"),
     "relu": (lambda files: config(files, activation_function="relu"), "wants activation 'relu'"),
-    "classifier": (lambda files: config(files, architectures=["GPT2ForSequenceClassification"]),
-                   "is a GPT2ForSequenceClassification, which writes no text"),
+    "classifier": (
+        lambda files: config(files, architectures=["GPT2ForSequenceClassification"]),
+        "is a GPT2ForSequenceClassification, which writes no text",
+    ),
     "quantized": (lambda files: config(files, quantization_config={"bits": 4}), "are quantized"),
     "pickled": (lambda files: without(files, WEIGHTS), "only pytorch_model.bin, which tuillm does"),
-    "sharded": (lambda files: without(files, WEIGHTS) | {WEIGHTS + ".index.json": b"{}"},
-                "in several files"),
+    "sharded": (
+        lambda files: without(files, WEIGHTS) | {WEIGHTS + ".index.json": b"{}"},
+        "in several files",
+    ),
     "no config": (lambda files: without(files, "config.json"), "no model of transformers"),
     "no tokenizer": (lambda files: without(files, "tokenizer.json", "merges.txt"), "no tokenizer"),
-    "word pieces": (lambda files: files | {"tokenizer.json": b'{"model": {"type": "WordPiece"}}'},
-                    "neither byte-level BPE"),
+    "word pieces": (
+        lambda files: files | {"tokenizer.json": b'{"model": {"type": "WordPiece"}}'},
+        "neither byte-level BPE",
+    ),
     "damaged config": (lambda files: files | {"config.json": b"{"}, "config.json of org/bad is"),
 }
 
@@ -214,8 +247,9 @@ def test_refusals_of_the_hub_are_told_in_words(hub, start, tiny_files):
     hub.add("org/gated", tiny_files, gated=True)
     hub.add("org/private", tiny_files, private=True)
     hub.add("org/huge", tiny_files).sizes[WEIGHTS] = 10**13
-    lines = told(start, "org/nothing", "org/private", "org/gated", "gpt2 --revision nope",
-                 "org/huge")
+    lines = told(
+        start, "org/nothing", "org/private", "org/gated", "gpt2 --revision nope", "org/huge"
+    )
     host = hub.address.removeprefix("http://")
     assert lines[:4] == [
         f"tuillm: {host} has no model 'org/nothing' that you may see (check the spelling; for a "
@@ -232,36 +266,51 @@ def test_refusals_of_the_hub_are_told_in_words(hub, start, tiny_files):
 
 
 def test_without_a_network_one_line_says_so(hub, start):
-    """Offline mode, a host that is not there, one that is no hub, an endpoint that is no address.
-    """
+    """Offline mode, a host that is not there, one that is no hub, an odd endpoint."""
     assert told(start, "gpt2", HF_HUB_OFFLINE="1") == [
-        "tuillm: gpt2 has to be fetched, and HF_HUB_OFFLINE forbids it (unset HF_HUB_OFFLINE)"]
+        "tuillm: gpt2 has to be fetched, and HF_HUB_OFFLINE forbids it (unset HF_HUB_OFFLINE)"
+    ]
     with Hub() as gone:
         address = gone.address
-    line, = told(start, "gpt2", HF_ENDPOINT=address)
+    (line,) = told(start, "gpt2", HF_ENDPOINT=address)
     assert line.startswith(f"tuillm: {address.removeprefix('http://')} cannot be reached: ")
-    line, = told(start, "gpt2", HF_ENDPOINT=hub.address + "/nowhere")
+    (line,) = told(start, "gpt2", HF_ENDPOINT=hub.address + "/nowhere")
     assert "has no model 'openai-community/gpt2'" in line
-    line, = told(start, "gpt2", HF_ENDPOINT="huggingface.co")
+    (line,) = told(start, "gpt2", HF_ENDPOINT="huggingface.co")
     assert line.startswith("tuillm: HF_ENDPOINT is no http address")
 
 
-@pytest.mark.parametrize("command", [
-    ["generate", "gpt2"], ["chat", "gpt2"], ["train", "BOOK", "--from", "gpt2"],
-])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["generate", "gpt2"],
+        ["chat", "gpt2"],
+        ["train", "BOOK", "--from", "gpt2"],
+    ],
+)
 def test_verbs_that_miss_the_model_name_the_pull(book, command):
     """Where nobody can be asked, the hint is the command that fetches the model."""
     typed = [str(book) if word == "BOOK" else word for word in command]
-    done = subprocess.run([sys.executable, "-m", "tuillm", *typed], text=True, input="hello",
-                          capture_output=True, env=os.environ | {"HF_HUB_OFFLINE": "1"})
+    done = subprocess.run(
+        [sys.executable, "-m", "tuillm", *typed],
+        text=True,
+        input="hello",
+        capture_output=True,
+        env=os.environ | {"HF_HUB_OFFLINE": "1"},
+    )
     assert done.returncode == 1
     assert done.stderr == "tuillm: no model named 'gpt2' (tuillm pull gpt2)\n"
 
 
-@pytest.mark.parametrize(("typed", "words"), [
-    ("gpt3", "did you mean 'gpt2'?"), ("a/b/c", "ORG/NAME as on huggingface.co"),
-    ("../etc", "is no name of the hub"), ("gpt2@", "is no revision"),
-])
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("gpt3", "did you mean 'gpt2'?"),
+        ("a/b/c", "ORG/NAME as on huggingface.co"),
+        ("../etc", "is no name of the hub"),
+        ("gpt2@", "is no revision"),
+    ],
+)
 def test_a_name_that_is_none_is_refused_at_once(typed, words):
     """No network is asked; the exit code is that of a wrong command."""
     from tuillm.errors import UsageError

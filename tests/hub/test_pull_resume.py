@@ -21,8 +21,10 @@ AGAIN = "tuillm pull gpt2"
 def assert_usable(hub):
     """The registry has the model, byte for byte."""
     files, path = hub.repositories[REPO].files, find_model("gpt2").path
-    assert all((path / name).read_bytes() == files[name] for name in
-               ("config.json", WEIGHTS, "tokenizer.json", "vocab.json", "merges.txt"))
+    assert all(
+        (path / name).read_bytes() == files[name]
+        for name in ("config.json", WEIGHTS, "tokenizer.json", "vocab.json", "merges.txt")
+    )
 
 
 def assert_whole(hub):
@@ -34,8 +36,14 @@ def assert_whole(hub):
 def come():
     """How many bytes of the weights are on the disk."""
     folder = pull_of("gpt2").path
-    return max((path.stat().st_size for name in (f"{WEIGHTS}.partial", WEIGHTS)
-                if (path := folder / name).exists()), default=0)
+    return max(
+        (
+            path.stat().st_size
+            for name in (f"{WEIGHTS}.partial", WEIGHTS)
+            if (path := folder / name).exists()
+        ),
+        default=0,
+    )
 
 
 def until(condition, seconds=30):
@@ -99,9 +107,13 @@ def test_a_flipped_byte_is_caught(hub, tuillm):
     """The damaged file is thrown away and told, no model appears, and the next pull is whole."""
     hub.flip = 400_000
     done = tuillm("pull", "gpt2")
-    assert (done.code, done.err) == (1, (
-        "tuillm: model.safetensors of gpt2 came damaged: its checksum is not what the hub tells; "
-        "it was thrown away (fetch it again: tuillm pull gpt2)\n"))
+    assert (done.code, done.err) == (
+        1,
+        (
+            "tuillm: model.safetensors of gpt2 came damaged: its checksum is not what the hub tells"
+            "; it was thrown away (fetch it again: tuillm pull gpt2)\n"
+        ),
+    )
     assert (list_models(), come()) == ([], 0)
     hub.flip = None
     assert tuillm("pull", "gpt2").code == 0
@@ -130,13 +142,14 @@ def test_a_byte_flipped_on_the_disk_is_caught(hub, start, tuillm):
 
 @pytest.mark.slow
 def test_a_server_without_ranges_starts_over(hub, tuillm):
-    """It sends the file from its beginning whatever it is asked; the model is whole all the same.
-    """
+    """It sends the file from its beginning whatever it is asked; the model is whole."""
     hub.knows_ranges = False
     hub.cuts = [100_000]
     assert tuillm("pull", "gpt2").code == 0
-    assert [asked.sent for asked in hub.of_weights()] == [100_000, len(
-        hub.repositories[REPO].files[WEIGHTS])]
+    assert [asked.sent for asked in hub.of_weights()] == [
+        100_000,
+        len(hub.repositories[REPO].files[WEIGHTS]),
+    ]
     assert_whole(hub)
 
 
@@ -192,7 +205,7 @@ def test_two_processes_never_pull_the_same_model(hub, start, tuillm):
     assert tuillm("pull", "gpt2", "--cancel").code == 0
     out, err = first.communicate(timeout=30)
     assert "stopped; " in err and first.returncode == 130
-    state, = json.loads(tuillm("pull", "--json").out)
+    (state,) = json.loads(tuillm("pull", "--json").out)
     assert (state["state"], state["repo"], state["hint"]) == ("cancelled", REPO, None)
     assert tuillm("pull", "gpt2", "--discard").code == 0
     assert list_pulls() == []
@@ -298,8 +311,10 @@ def test_killed_at_random_moments_it_always_ends_whole(hub, start, tuillm, large
     assert done.code == 0, done.err
     assert_whole(hub)
     hidden = [path.name for path in find_model("gpt2").path.parent.glob(".*")]
-    print(f"killed when so much was there: {states}\n"
-          f"bytes asked for again by {len(again)} resumptions: {again}; left over: {hidden}")
+    print(
+        f"killed when so much was there: {states}\n"
+        f"bytes asked for again by {len(again)} resumptions: {again}; left over: {hidden}"
+    )
     assert len(again) >= 10 and all(0 <= bytes <= 1_000_000 for bytes in again)
 
 
@@ -342,8 +357,12 @@ def test_a_disk_that_fills_up_is_told(hub, home, tmp_path):
     home.mkdir()
     hub.pace = 100_000
     process = subprocess.run(
-        ["unshare", "-Urm", "sh", "-c", _SMALL_DISK], capture_output=True, text=True, timeout=120,
-        env=hub.environment(tmp_path / "hf", PYTHON=sys.executable))
+        ["unshare", "-Urm", "sh", "-c", _SMALL_DISK],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=hub.environment(tmp_path / "hf", PYTHON=sys.executable),
+    )
     assert process.returncode == 0, process.stderr
     assert "no space left to write" in process.stderr
     assert "free some space and try again" in process.stderr

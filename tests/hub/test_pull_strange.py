@@ -31,20 +31,27 @@ def weights(monkeypatch):
     with Hub() as hub:
         commit = hub.add("org/tales", {"model.safetensors": content}).commit
         file = HubFile("model.safetensors", SIZE, "0" * 64)
-        monkeypatch.setattr(Plan, "url", lambda self, file:
-                            f"{hub.cdn}/org/tales/{commit}/{file.name}")
+        monkeypatch.setattr(
+            Plan, "url", lambda self, file: f"{hub.cdn}/org/tales/{commit}/{file.name}"
+        )
         plan = Plan("org/tales", commit, (file,))
         ticks = []
-        hub.fetch = lambda target: fetch(plan, file, target, Source("org/tales"), ticks.append,
-                                         lambda words: None)
+        hub.fetch = lambda target: fetch(
+            plan, file, target, Source("org/tales"), ticks.append, lambda words: None
+        )
         hub.content, hub.ticks = content, ticks
         yield hub
 
 
-@pytest.mark.parametrize("headers", [
-    {"Content-Type": "text/html", "Content-Length": "706"}, {"Content-Length": "706"},
-    {"Content-Type": "text/html; charset=utf-8"}, {},
-])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Type": "text/html", "Content-Length": "706"},
+        {"Content-Length": "706"},
+        {"Content-Type": "text/html; charset=utf-8"},
+        {},
+    ],
+)
 @pytest.mark.parametrize("here", [0, 30_000, 300])
 def test_a_login_page_takes_nothing_away(weights, tmp_path, headers, here):
     """A page in place of the file, its length told or not, leaves what is here and no junk."""
@@ -71,8 +78,11 @@ def left_behind(name, source):
     """A pull folder with a few bytes of the weights of some source."""
     pull = pull_of(name)
     pull.path.mkdir(parents=True)
-    pull.plan.write_text(json.dumps(
-        {"repo": source.repo, "revision": source.revision, "commit": "0" * 40, "files": []}))
+    pull.plan.write_text(
+        json.dumps(
+            {"repo": source.repo, "revision": source.revision, "commit": "0" * 40, "files": []}
+        )
+    )
     (pull.path / "model.safetensors.partial").write_bytes(b"much")
     return pull.path / "model.safetensors.partial"
 
@@ -80,8 +90,10 @@ def left_behind(name, source):
 def test_another_source_never_takes_the_place_of_a_pull(home, hub, start):
     """Same last name or another revision: it is refused in words, and nothing is thrown away."""
     partial = left_behind("gpt2", Source("somebody/gpt2"))
-    words = ("a pull of somebody/gpt2 was left under the name 'gpt2' (--name N, or tuillm pull "
-             "gpt2 --discard)")
+    words = (
+        "a pull of somebody/gpt2 was left under the name 'gpt2' (--name N, or tuillm pull "
+        "gpt2 --discard)"
+    )
     lines = told(start, "gpt2", "somebody/gpt2 --revision v2", "gpt2 --worker")
     assert lines == [f"tuillm: {words}"] * 3
     with pytest.raises(TuillmError, match="was left under the name"):
@@ -107,8 +119,14 @@ def test_only_what_was_pulled_passes_for_pulled(tiny_files):
 
 def config_file(folder, **changes):
     """A GPT-2's config.json with some values changed."""
-    shape = {"model_type": "gpt2", "vocab_size": 10, "n_positions": 8, "n_embd": 4, "n_head": 2,
-             "n_layer": 1}
+    shape = {
+        "model_type": "gpt2",
+        "vocab_size": 10,
+        "n_positions": 8,
+        "n_embd": 4,
+        "n_head": 2,
+        "n_layer": 1,
+    }
     path = folder / "config.json"
     path.write_text(json.dumps(shape | changes))
     return path
@@ -134,7 +152,8 @@ def test_a_single_architecture_and_deep_nesting(tmp_path):
 
 
 MISFITS = [
-    ({"n_layer": 10**4}, "h.2.ln_1.weight is missing"), ({"n_layer": 1}, "more layers than its 1"),
+    ({"n_layer": 10**4}, "h.2.ln_1.weight is missing"),
+    ({"n_layer": 1}, "more layers than its 1"),
     ({"n_positions": 65}, "wpe.weight is [64, 64], not [65, 64]"),
     ({"n_embd": 32}, "wte.weight is [300, 64], not [300, 32]"),
     ({"tie_word_embeddings": False}, "lm_head.weight is missing"),
@@ -179,9 +198,11 @@ def test_what_is_no_model_of_fair_size_is_not_published(hub, start, tiny_files):
 @pytest.mark.parametrize("prefix", ["", "transformer."])
 def test_weights_that_fit_do_so_in_every_spelling(tmp_path, tiny_files, prefix, bias):
     """With and without the prefix, without biases, with the masks of the older files."""
-    kept = {prefix + name.removeprefix("transformer."): tensor
-            for name, tensor in load(tiny_files["model.safetensors"]).items()
-            if bias or not name.endswith(".bias")}
+    kept = {
+        prefix + name.removeprefix("transformer."): tensor
+        for name, tensor in load(tiny_files["model.safetensors"]).items()
+        if bias or not name.endswith(".bias")
+    }
     kept[f"{prefix}h.0.attn.bias"] = torch.ones(1, 1, 64, 64, dtype=torch.uint8)
     save_file(kept, tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_bytes(tiny_files["config.json"])
@@ -189,22 +210,33 @@ def test_weights_that_fit_do_so_in_every_spelling(tmp_path, tiny_files, prefix, 
     check_weights(tmp_path / "model.safetensors", shape, Source("org/fits"))
 
 
-@pytest.mark.parametrize(("setting", "words"), [
-    ({"HF_ENDPOINT": "http://localhost:notaport"}, "HF_ENDPOINT is no http address"),
-    ({"HF_ENDPOINT": "http://localhost:99999999"}, "HF_ENDPOINT is no http address"),
-    ({"HF_ENDPOINT": "http://[::1"}, "HF_ENDPOINT is no http address"),
-    ({"HF_TOKEN": "hf_schl\u00fcssel"}, "your token of the hub has characters that no token has"),
-])
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"HF_ENDPOINT": "http://localhost:notaport"}, "HF_ENDPOINT is no http address"),
+        ({"HF_ENDPOINT": "http://localhost:99999999"}, "HF_ENDPOINT is no http address"),
+        ({"HF_ENDPOINT": "http://[::1"}, "HF_ENDPOINT is no http address"),
+        (
+            {"HF_TOKEN": "hf_schl\u00fcssel"},
+            "your token of the hub has characters that no token has",
+        ),
+    ],
+)
 def test_a_mistyped_setting_is_told_in_one_line(start, setting, words):
     """An endpoint that cannot be taken apart, a token that no header can carry."""
-    line, = told(start, "gpt2", **setting)
+    (line,) = told(start, "gpt2", **setting)
     assert line.startswith(f"tuillm: {words}")
 
 
-@pytest.mark.parametrize("typed", [
-    "gpt2 --json", "gpt2 --cancel --replace", "gpt2 --discard --revision v1",
-    "gpt2 --cancel --discard",
-])
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "gpt2 --json",
+        "gpt2 --cancel --replace",
+        "gpt2 --discard --revision v1",
+        "gpt2 --cancel --discard",
+    ],
+)
 def test_options_that_would_be_ignored_are_refused(typed):
     """Each is a wrong command."""
     done = CliRunner().invoke(pull_command, typed.split())

@@ -18,8 +18,13 @@ def make(scrambled, **shape):
 
 def cache_for(model, batch=1):
     config = model.config
-    return KVCache(n_layer=config.n_layer, n_head=config.n_head, batch=batch,
-                   head_dim=config.n_embd // config.n_head, block_size=config.block_size)
+    return KVCache(
+        n_layer=config.n_layer,
+        n_head=config.n_head,
+        batch=batch,
+        head_dim=config.n_embd // config.n_head,
+        block_size=config.block_size,
+    )
 
 
 def random_ids(batch, length, seed=0):

@@ -104,8 +104,13 @@ def test_half_precision_files_become_float32(reference, dtype):
 
 @pytest.mark.parametrize(
     "shape",
-    [{}, {"bias": True}, {"tie_weights": False}, {"n_layer": 0, "tie_weights": False},
-     {"n_embd": 6, "n_head": 3}],
+    [
+        {},
+        {"bias": True},
+        {"tie_weights": False},
+        {"n_layer": 0, "tie_weights": False},
+        {"n_embd": 6, "n_head": 3},
+    ],
     ids=str,
 )
 def test_transformers_opens_what_is_written(transformers, ours, shape):
@@ -158,8 +163,19 @@ def test_gpt2_vocabulary_model_opens_in_transformers(transformers, gpt2_vocabula
     """A model trained on GPT-2's own vocabulary opens in transformers with equal logits."""
     from tuillm import Trainer
 
-    folder = Trainer(corpus=book, preset="nano", tokenizer="gpt2", n_embd=16, max_steps=3,
-                     val_fraction=0.01, sample_tokens=0).run().path
+    folder = (
+        Trainer(
+            corpus=book,
+            preset="nano",
+            tokenizer="gpt2",
+            n_embd=16,
+            max_steps=3,
+            val_fraction=0.01,
+            sample_tokens=0,
+        )
+        .run()
+        .path
+    )
     theirs = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
     assert theirs.config.vocab_size == 50_257
     assert_same_logits(read_model(folder).eval(), theirs, 32, 50_257)

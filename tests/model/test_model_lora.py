@@ -48,7 +48,8 @@ def summed_by_hand(base, model):
     state = dict(base.state_dict())
     for name, layer in adapted(model).items():
         state[f"{name}.weight"] = state[f"{name}.weight"] + ALPHA / RANK * (
-            layer.lora_B @ layer.lora_A)
+            layer.lora_B @ layer.lora_A
+        )
     return state
 
 
@@ -57,8 +58,9 @@ def test_new_adapters_change_nothing(scrambled):
     base, model = make(scrambled, ("c_attn", "mlp.c_proj"), learned=False)
     idx, _ = batch()
     assert torch.equal(model.eval()(idx), base(idx))
-    assert sorted(adapted(model)) == [f"h.{layer}.{name}" for layer in (0, 1)
-                                      for name in ("attn.c_attn", "mlp.c_proj")]
+    assert sorted(adapted(model)) == [
+        f"h.{layer}.{name}" for layer in (0, 1) for name in ("attn.c_attn", "mlp.c_proj")
+    ]
     assert model.parameter_count == base.parameter_count
 
 
@@ -70,8 +72,10 @@ def test_loss_and_gradients_are_those_of_the_summed_weights(scrambled, targets, 
     idx, wanted = batch()
     loss = model.train().loss(idx, wanted)
     loss.backward()
-    ours = {name: (layer.lora_A.grad.clone(), layer.lora_B.grad.clone())
-            for name, layer in adapted(model).items()}
+    ours = {
+        name: (layer.lora_A.grad.clone(), layer.lora_B.grad.clone())
+        for name, layer in adapted(model).items()
+    }
     model.zero_grad()
     state = summed_by_hand(base, model)
     del state["lm_head.weight"]  # tied
@@ -89,8 +93,7 @@ def test_only_adapters_learn(scrambled):
     _, model = make(scrambled)
     model.train().loss(*batch()).backward()
     learning = {name for name, value in model.named_parameters() if value.requires_grad}
-    assert learning == {name for name, value in model.named_parameters()
-                        if value.grad is not None}
+    assert learning == {name for name, value in model.named_parameters() if value.grad is not None}
     assert len(learning) == 2 * 4 * 2 and all(".lora_" in name for name in learning)
 
 

@@ -11,8 +11,9 @@ IDX = torch.randint(50, (2, 24), generator=torch.Generator().manual_seed(2))
 
 def pair(scrambled, bias, tie=True):
     """The same random model twice."""
-    config = GPTConfig(vocab_size=50, block_size=24, n_layer=2, n_head=2, n_embd=32, bias=bias,
-                       tie_weights=tie)
+    config = GPTConfig(
+        vocab_size=50, block_size=24, n_layer=2, n_head=2, n_embd=32, bias=bias, tie_weights=tie
+    )
     return [scrambled(GPT(config)) for _ in range(2)]
 
 
@@ -46,8 +47,12 @@ def test_without_the_packing_operators(scrambled, monkeypatch, dtype, error):
 
 @pytest.mark.parametrize(
     ("wanted", "parameters", "expected"),
-    [("float32", 10**9, torch.float32), ("bfloat16", 10, torch.bfloat16),
-     ("int8", 10**9, torch.int8), ("auto", 10, torch.float32)],
+    [
+        ("float32", 10**9, torch.float32),
+        ("bfloat16", 10, torch.bfloat16),
+        ("int8", 10**9, torch.int8),
+        ("auto", 10, torch.float32),
+    ],
 )
 def test_precision_by_name(wanted, parameters, expected):
     """A named precision is taken as it is; auto keeps small models in float32."""
@@ -92,8 +97,10 @@ def test_int8_keeps_its_bits_beside_a_huge_first_token():
 
 @pytest.mark.parametrize(
     ("call", "words"),
-    [(lambda: choose_device("tpu"), "cpu"),
-     (lambda: choose_dtype("int3", torch.device("cpu"), 1), "bfloat16")],
+    [
+        (lambda: choose_device("tpu"), "cpu"),
+        (lambda: choose_dtype("int3", torch.device("cpu"), 1), "bfloat16"),
+    ],
 )
 def test_unknown_device_or_precision(call, words):
     """A device or precision that is not there is a usage error that names the choices."""

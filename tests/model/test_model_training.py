@@ -31,8 +31,11 @@ def batch(seed=0):
 
 
 def gradients(model):
-    return {name: value.grad.clone() for name, value in model.named_parameters()
-            if value.grad is not None}
+    return {
+        name: value.grad.clone()
+        for name, value in model.named_parameters()
+        if value.grad is not None
+    }
 
 
 def plain_loss(model, idx, targets):
@@ -98,14 +101,20 @@ def test_blocks_computed_again_keep_less(scrambled):
 @pytest.mark.parametrize("tie_weights", [True, False])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_mirrored_weights_learn_as_autocasts(
-    scrambled, small_blocks, tie_weights, bias, optimizer
-):
+def test_mirrored_weights_learn_as_autocasts(scrambled, small_blocks, tie_weights, bias, optimizer):
     """Two micro-batches a step give the gradients of plain autocast, step after step."""
     ours = make(scrambled, tie_weights=tie_weights, bias=bias)
     theirs = copy.deepcopy(ours)
-    config = build_train({"corpus": "x", "max_steps": 9, "optimizer": optimizer,
-                          "learning_rate": 1e-4, "muon_lr": 1e-4, "grad_clip": 0.5})
+    config = build_train(
+        {
+            "corpus": "x",
+            "max_steps": 9,
+            "optimizer": optimizer,
+            "learning_rate": 1e-4,
+            "muon_lr": 1e-4,
+            "grad_clip": 0.5,
+        }
+    )
     learners = Optimizer(ours, config, bf16_shadow=True), Optimizer(theirs, config)
     for step in range(3):
         for model, learner in zip((ours, theirs), learners, strict=True):
@@ -121,11 +130,19 @@ def test_mirrored_weights_learn_as_autocasts(
 
 
 def test_gradients_are_clipped_in_the_step(scrambled):
-    """The step of a model with shadows is the one that torch's AdamW takes after clipping the norm."""
+    """The step of a model with shadows is that of torch's AdamW behind a clipped norm."""
     ours = make(scrambled)
     theirs = copy.deepcopy(ours)
-    config = build_train({"corpus": "x", "max_steps": 9, "optimizer": "adamw", "grad_clip": 0.5,
-                          "learning_rate": 1e-3, "weight_decay": 0.0})
+    config = build_train(
+        {
+            "corpus": "x",
+            "max_steps": 9,
+            "optimizer": "adamw",
+            "grad_clip": 0.5,
+            "learning_rate": 1e-3,
+            "weight_decay": 0.0,
+        }
+    )
     learner = Optimizer(ours, config, bf16_shadow=True)
     plain = torch.optim.AdamW(theirs.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=0)
     for seed in range(3):

@@ -10,8 +10,18 @@ from safetensors.torch import load_file, save_file
 from tuillm.errors import TuillmError
 from tuillm.model.mmap_safetensors import map_tensor, map_tensors
 
-KINDS = [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32,
-         torch.int16, torch.uint8, torch.int8, torch.bool]
+KINDS = [
+    torch.float32,
+    torch.float64,
+    torch.float16,
+    torch.bfloat16,
+    torch.int64,
+    torch.int32,
+    torch.int16,
+    torch.uint8,
+    torch.int8,
+    torch.bool,
+]
 
 
 @pytest.fixture
@@ -80,18 +90,26 @@ def test_a_file_cut_short(file, keep):
         map_tensors(file)
 
 
-@pytest.mark.parametrize(("header", "content", "words"), [
-    ({"a": stored([4], 0, 4, "F8_E4M3")}, 4, "tensors of type 'F8_E4M3', which tuillm does not"),
-    ({"a": stored([2], 0, 8), "b": stored([2], 0, 8)}, 8, "do not lie side by side"),
-    ({"a": stored([2], 0, 8), "b": stored([2], 12, 20)}, 20, "do not lie side by side"),
-    ({"a": stored([2], 4, 12)}, 12, "do not lie side by side"),
-    ({"a": stored([2], 0, 8)}, 9, "longer than its header says"),
-    ({"a": stored([2], 0, 8)}, 7, "cut short"),
-    ({"a": stored([True], 0, 4)}, 4, "unreadable header"),
-    ({"a": stored([3, 3], 0, 12, "F16")}, 12, r"of shape \[3, 3\] has 12 bytes"),
-    ({"a": stored([0, 2**64], 0, 0)}, 0, "is damaged"),
-    ({"a": stored([0, 2**40, 2**40], 0, 0)}, 0, "is damaged"),
-], ids=str)
+@pytest.mark.parametrize(
+    ("header", "content", "words"),
+    [
+        (
+            {"a": stored([4], 0, 4, "F8_E4M3")},
+            4,
+            "tensors of type 'F8_E4M3', which tuillm does not",
+        ),
+        ({"a": stored([2], 0, 8), "b": stored([2], 0, 8)}, 8, "do not lie side by side"),
+        ({"a": stored([2], 0, 8), "b": stored([2], 12, 20)}, 20, "do not lie side by side"),
+        ({"a": stored([2], 4, 12)}, 12, "do not lie side by side"),
+        ({"a": stored([2], 0, 8)}, 9, "longer than its header says"),
+        ({"a": stored([2], 0, 8)}, 7, "cut short"),
+        ({"a": stored([True], 0, 4)}, 4, "unreadable header"),
+        ({"a": stored([3, 3], 0, 12, "F16")}, 12, r"of shape \[3, 3\] has 12 bytes"),
+        ({"a": stored([0, 2**64], 0, 0)}, 0, "is damaged"),
+        ({"a": stored([0, 2**40, 2**40], 0, 0)}, 0, "is damaged"),
+    ],
+    ids=str,
+)
 def test_a_header_that_cannot_be_true(tmp_path, header, content, words):
     """Types nobody reads, gaps, overlaps, wrong sizes and absurd ones end in one line."""
     with pytest.raises(TuillmError, match=words) as caught:
@@ -100,17 +118,20 @@ def test_a_header_that_cannot_be_true(tmp_path, header, content, words):
 
 
 def test_files_without_values_are_whole(tmp_path):
-    """No tensor at all, or tensors without elements, are read as the format's library wrote them.
-    """
+    """No tensor at all, or tensors without elements, are read as the library wrote them."""
     path = tmp_path / "a.safetensors"
     save_file({}, path, metadata={"format": "pt"})
     assert map_tensors(path) == {}
-    empty = {"a": torch.zeros(0, 5, dtype=torch.bfloat16), "b": torch.zeros(0, dtype=torch.int64),
-             "c": torch.ones(2)}
+    empty = {
+        "a": torch.zeros(0, 5, dtype=torch.bfloat16),
+        "b": torch.zeros(0, dtype=torch.int64),
+        "c": torch.ones(2),
+    }
     save_file(empty, path)
     found = map_tensors(path)
     assert {name: (value.shape, value.dtype) for name, value in found.items()} == {
-        name: (value.shape, value.dtype) for name, value in empty.items()}
+        name: (value.shape, value.dtype) for name, value in empty.items()
+    }
     assert found["c"].tolist() == [1, 1]
 
 

@@ -20,13 +20,46 @@ from tuillm.units import count, duration, figure
 NESTED = b'{"a":' * 1000 + b"1" + b"}" * 1000
 DEEP = b"[" * 100_000
 DIGITS = b"9" * 5000
-ODD = [b"1" + b"0" * 400, b"NaN", b"-Infinity", b"1e999", b"-1", b"true", b'"7"', b"null", b"[]",
-       b"{}", b"2.5", b'"\\ud800"']
-DAMAGE = [NESTED, DEEP, b"\xff\xfe\x00", b"{", b"", b"[]", b"7", b'{"step": ' + DIGITS + b"}",
-          b'{"request": ' + DIGITS + b"}", b"\x00" * 50]
-GOOD = {"step": 3, "train_loss": 2.5, "lr": 0.1, "grad_norm": 1.0, "tokens_per_sec": 10.0,
-        "mfu": 0.1, "elapsed": 1.0, "eta": 2.0, "epoch": 0.1, "progress": 0.5, "val_loss": 2.0,
-        "bits_per_byte": 1.5}
+ODD = [
+    b"1" + b"0" * 400,
+    b"NaN",
+    b"-Infinity",
+    b"1e999",
+    b"-1",
+    b"true",
+    b'"7"',
+    b"null",
+    b"[]",
+    b"{}",
+    b"2.5",
+    b'"\\ud800"',
+]
+DAMAGE = [
+    NESTED,
+    DEEP,
+    b"\xff\xfe\x00",
+    b"{",
+    b"",
+    b"[]",
+    b"7",
+    b'{"step": ' + DIGITS + b"}",
+    b'{"request": ' + DIGITS + b"}",
+    b"\x00" * 50,
+]
+GOOD = {
+    "step": 3,
+    "train_loss": 2.5,
+    "lr": 0.1,
+    "grad_norm": 1.0,
+    "tokens_per_sec": 10.0,
+    "mfu": 0.1,
+    "elapsed": 1.0,
+    "eta": 2.0,
+    "epoch": 0.1,
+    "progress": 0.5,
+    "val_loss": 2.0,
+    "bits_per_byte": 1.5,
+}
 
 
 @pytest.fixture
@@ -46,8 +79,11 @@ def test_no_line_of_control_stops_the_reader(run):
     assert requests(run, 0)[0] == []
 
 
-@pytest.mark.parametrize("steps", [10**9 + 1, 10**400, 10**5000, 0, -1, 1.0, True, "5", [1]],
-                         ids=lambda steps: type(steps).__name__)
+@pytest.mark.parametrize(
+    "steps",
+    [10**9 + 1, 10**400, 10**5000, 0, -1, 1.0, True, "5", [1]],
+    ids=lambda steps: type(steps).__name__,
+)
 def test_a_run_is_extended_by_so_much_at_most(run, steps):
     """What cannot be a number of steps is refused in one line before it is written anywhere."""
     with pytest.raises(UsageError, match="cannot be extended by") as caught:
@@ -69,8 +105,10 @@ def damaged(run):
     rows = [*DAMAGE, *(b'{"step": %s, "train_loss": 1}' % value for value in ODD)]
     for key in GOOD:
         if key != "step":
-            rows += [json.dumps({**GOOD, key: None}).replace("null", value.decode()).encode()
-                     for value in ODD]
+            rows += [
+                json.dumps({**GOOD, key: None}).replace("null", value.decode()).encode()
+                for value in ODD
+            ]
             rows.append(json.dumps({name: GOOD[name] for name in GOOD if name != key}).encode())
     rows += [b'{"resumed": %s}' % value for value in ODD]
     last = json.dumps(GOOD | {"step": 4}).encode()
@@ -118,8 +156,9 @@ def test_no_status_stops_a_reader(run, value):
     """A status whose values cannot be is lost and says so, or is one that can be shown."""
     fields = json.loads((run.path / "status.json").read_text())
     for key in fields:
-        text = json.dumps(fields | {key: None}).replace(f'"{key}": null',
-                                                        f'"{key}": {value.decode()}')
+        text = json.dumps(fields | {key: None}).replace(
+            f'"{key}": null', f'"{key}": {value.decode()}'
+        )
         (run.path / "status.json").write_text(text)
         status = run.status()
         assert status.state == "lost" or status.pid == fields["pid"]

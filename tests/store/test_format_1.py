@@ -30,8 +30,9 @@ def written(home):
 
 
 def tuillm(*arguments):
-    done = subprocess.run([sys.executable, "-m", "tuillm", *map(str, arguments)],
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "tuillm", *map(str, arguments)], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -42,7 +43,11 @@ def test_all_of_it_is_listed(written):
     assert (model.name, model.problem, model.card.run) == ("letters", "", "letters-1")
     status = run.status()
     assert (status.state, status.step, status.best_step, status.extended_steps) == (
-        "stopped", 31, 30, 5)
+        "stopped",
+        31,
+        30,
+        5,
+    )
     assert [row["step"] for row in metric_rows(run)] == [*range(1, 32)]
     assert run.config.n_embd == 16 and run.config.patience == 30
     assert (head.name, head.title, head.problem) == ("a walk", "The road", "")
@@ -55,8 +60,9 @@ def test_all_of_it_is_listed(written):
 def test_its_model_writes_what_it_wrote(written):
     """The seed of a kept reply gives that reply again."""
     nodes = load_session(list_sessions()[0].id).tree["nodes"]
-    said = tuillm("generate", "letters", "-p", nodes[0]["text"], "--seed", nodes[1]["seed"],
-                  "-n", 12)
+    said = tuillm(
+        "generate", "letters", "-p", nodes[0]["text"], "--seed", nodes[1]["seed"], "-n", 12
+    )
     assert said == f"{nodes[0]['text']}{nodes[1]['text']}\n"
 
 

@@ -25,8 +25,12 @@ from tuillm.store.sessions import (
 
 def tree(*texts):
     """A tree with these texts."""
-    return {"nodes": [{"id": place, "created": 100.0 + place, "text": text}
-                      for place, text in enumerate(texts, 1)]}
+    return {
+        "nodes": [
+            {"id": place, "created": 100.0 + place, "text": text}
+            for place, text in enumerate(texts, 1)
+        ]
+    }
 
 
 def keep(*texts, head=None, **known):
@@ -63,8 +67,9 @@ def test_a_file_that_another_chat_has_written_is_never_replaced():
     mine = keep("hello", "mine", head=mine)
     theirs = keep("hello", "theirs", head=theirs)
     assert mine.id == first.id != theirs.id and (mine.name, theirs.name) == ("mine", "")
-    mine, theirs = (keep("hello", name, name, head=head)
-                    for name, head in (("mine", mine), ("theirs", theirs)))
+    mine, theirs = (
+        keep("hello", name, name, head=head) for name, head in (("mine", mine), ("theirs", theirs))
+    )
     assert mine.id == first.id and len(list_sessions()) == 2
     assert texts(mine.id) == ["hello", "mine", "mine"]
     assert texts(theirs.id) == ["hello", "theirs", "theirs"]
@@ -96,11 +101,16 @@ for turn in range(15):
 
 
 def test_ids_are_taken_by_whole_files(home):
-    """Several processes that begin conversations at once get ids of their own, never an empty one.
-
-    """
-    writers = [subprocess.Popen([sys.executable, "-c", _WRITER, name], stdin=subprocess.PIPE,
-                                stdout=subprocess.PIPE, text=True) for name in "abc"]
+    """Several processes that begin conversations at once get ids of their own."""
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", _WRITER, name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in "abc"
+    ]
     for writer in writers:
         assert writer.stdout.readline() == "ready\n"
     for writer in writers:
@@ -120,7 +130,8 @@ def test_a_write_that_fails_leaves_nothing(home):
         "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "from tuillm.store.sessions import *\n"
-        "save_session(SavedSession(SessionHead(model='book'), {}, {'a': 'x' * 5000}))\n")
+        "save_session(SavedSession(SessionHead(model='book'), {}, {'a': 'x' * 5000}))\n"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "DiskError: " in done.stderr and names(home) == [] == list_sessions()
 
@@ -147,7 +158,9 @@ def test_a_conversation_left_beside_its_file_is_found(home, suffix):
     (home / "chats" / "book-2026-01-01-3.json").touch()
     found = recover_sessions()
     assert [(head.id, head.title) for head in found] == [
-        ("book-2026-01-01-1", "lost"), ("book-2026-01-01-2", "lost, too")]
+        ("book-2026-01-01-1", "lost"),
+        ("book-2026-01-01-2", "lost, too"),
+    ]
     assert names(home) == ["book-2026-01-01-1.json", "book-2026-01-01-2.json"]
     assert texts("book-2026-01-01-1") == ["lost"] and recover_sessions() == []
 

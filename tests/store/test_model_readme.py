@@ -4,7 +4,7 @@ from huggingface_hub import ModelCard as HubCard
 
 from tuillm.store.export_folder import export_model
 from tuillm.store.model_card import README, model_readme
-from tuillm.store.registry import ModelCard, get_model
+from tuillm.store.registry import ModelCard, get_model, read_model_entry
 
 
 def test_the_hub_reads_it(model, tmp_path):
@@ -29,14 +29,23 @@ def test_a_card_of_its_own_is_kept(model, home, tmp_path):
 def test_what_is_not_known_is_not_said(add_model):
     """No figure is made up: a bare model gets no line for a loss, a text or a parent."""
     text = model_readme(read_model_entry(add_model("bare")))
-    assert not [word for word in ("None", "loss", "bits", "grown from", "sha256", "steps")
-                if word in text]
+    assert not [
+        word for word in ("None", "loss", "bits", "grown from", "sha256", "steps") if word in text
+    ]
 
 
 def test_what_was_learned_by_heart_is_said(add_model):
     """Losses of the training text itself are told as that; the parent and the form too."""
-    path = add_model("heart", origin="fine-tuned", parent="gpt2", val_loss=0.1, held_out=False,
-                     template="Q: {question}\nA: {answer}", stop=("\nQ:",), mode="qa")
+    path = add_model(
+        "heart",
+        origin="fine-tuned",
+        parent="gpt2",
+        val_loss=0.1,
+        held_out=False,
+        template="Q: {question}\nA: {answer}",
+        stop=("\nQ:",),
+        mode="qa",
+    )
     text = model_readme(read_model_entry(path))
     assert "none was held out" in text and "| grown from | gpt2 |" in text
     assert "    Q: {question}\n    A: {answer}" in text and r"`'\nQ:'`" in text

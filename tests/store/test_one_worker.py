@@ -62,8 +62,11 @@ def test_a_worker_lives_though_the_clock_was_set(book, other_process):
     """With another start time in the status, as a clock step gives it, the run still goes on."""
     run, snapshot = new_run(book), RunsSnapshot()
     with other_process(holding(run.lock)) as other:
-        run.write_status(run.recorded().model_copy(
-            update={"pid": other.pid, "process_started": time.time() - 3600}))
+        run.write_status(
+            run.recorded().model_copy(
+                update={"pid": other.pid, "process_started": time.time() - 3600}
+            )
+        )
         assert run.status().state == "running"
         snapshot.refresh()
         assert [entry.status.state for entry in snapshot.runs] == ["running"]
@@ -81,8 +84,14 @@ def test_a_dead_worker_is_lost_though_its_number_lives(book, other_process):
     run = new_run(book)
     run.take().release()
     with other_process() as other:
-        run.write_status(run.recorded().model_copy(update={
-            "pid": other.pid, "process_started": psutil.Process(other.pid).create_time()}))
+        run.write_status(
+            run.recorded().model_copy(
+                update={
+                    "pid": other.pid,
+                    "process_started": psutil.Process(other.pid).create_time(),
+                }
+            )
+        )
         assert run.status().state == "lost"
 
 
@@ -99,10 +108,12 @@ def test_a_pull_lives_by_its_lock(home, other_process):
 
 def test_a_mark_of_use_lives_by_its_lock(home, other_process):
     """A chat uses its model though the clock was set, and a dead one does not by its number."""
-    code = "from tuillm.store.usage import using\nmark = using('ant', 'chat')\n" \
-           "mark.__enter__()\nprint('ready')"
+    code = (
+        "from tuillm.store.usage import using\nmark = using('ant', 'chat')\n"
+        "mark.__enter__()\nprint('ready')"
+    )
     with other_process(code):
-        mark, = (home / "in-use").rglob("*.json")
+        (mark,) = (home / "in-use").rglob("*.json")
         me = this_process()
         text = mark.read_bytes()
         with mark.open("r+b") as file:  # another start time, in the file that is held
@@ -119,9 +130,16 @@ def test_of_many_who_resume_a_run_one_does(home, book, state):
     """At the same moment several ask for the same: one worker is started, the others are told."""
     run = new_run(book, state)
     run.take().release()
-    resumers = [subprocess.Popen([sys.executable, "-c", RESUMING], stdin=subprocess.PIPE,
-                                 stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-                for _ in range(4)]
+    resumers = [
+        subprocess.Popen(
+            [sys.executable, "-c", RESUMING],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
     try:
         assert [each.stdout.readline() for each in resumers] == ["ready\n"] * 4
         for each in resumers:
@@ -129,8 +147,11 @@ def test_of_many_who_resume_a_run_one_does(home, book, state):
             each.stdin.flush()
         told = [each.communicate(timeout=30)[1] for each in resumers]
         assert sorted(each.returncode for each in resumers) == [0, 1, 1, 1], told
-        assert all("nothing to resume" in words or "has a worker already" in words
-                   for words in told if words)
+        assert all(
+            "nothing to resume" in words or "has a worker already" in words
+            for words in told
+            if words
+        )
         assert len(workers_of(run)) == 1
         assert run.status().state in ("preparing", "running")
     finally:
@@ -144,8 +165,12 @@ def test_a_second_worker_in_a_run_refuses(home, book, other_process):
     run = new_run(book)
     with other_process(holding(run.lock)):
         before = (run.path / "status.json").read_bytes()
-        done = subprocess.run([sys.executable, "-m", "tuillm.training.worker", str(run.path)],
-                              capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-m", "tuillm.training.worker", str(run.path)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         assert done.returncode == 1 and "'book-1' has a worker already" in done.stdout
         assert "Traceback" not in done.stderr
         assert (run.path / "status.json").read_bytes() == before
@@ -154,14 +179,16 @@ def test_a_second_worker_in_a_run_refuses(home, book, other_process):
 
 def test_a_run_lives_between_its_start_and_its_workers_first_word(home, book):
     """From the start on the worker holds the lock, also when whoever started it is gone."""
-    code = "from tuillm.config import build_train\n" \
-           "from tuillm.store.workers.launch import start_run\n" \
-           f"start_run(build_train({{'corpus': {str(book)!r}, 'preset': 'nano'}}))"
+    code = (
+        "from tuillm.config import build_train\n"
+        "from tuillm.store.workers.launch import start_run\n"
+        f"start_run(build_train({{'corpus': {str(book)!r}, 'preset': 'nano'}}))"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
     from tuillm.store.run_folder import get_run
 
     run = get_run("book-1")
-    worker, = workers_of(run)
+    (worker,) = workers_of(run)
     try:
         assert run.status().state in ("preparing", "running")
     finally:

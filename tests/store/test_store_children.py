@@ -10,10 +10,32 @@ from tuillm.store.workers.processes import module_command, module_environment
 
 MARK = "import os; open(os.environ['RAN_MARK'], 'a').write(__name__ + '\\n')\n"
 # what ours and theirs import at some time, from the standard library and beside it
-NAMES = ["random", "psutil", "numpy", "click", "pydantic", "platformdirs", "filelock", "secrets",
-         "json", "tempfile", "signal", "requests", "rich", "tokenizers", "tiktoken", "safetensors",
-         "torch", "textual", "prompt_toolkit", "sitecustomize", "usercustomize", "typing", "re",
-         "tuillm"]
+NAMES = [
+    "random",
+    "psutil",
+    "numpy",
+    "click",
+    "pydantic",
+    "platformdirs",
+    "filelock",
+    "secrets",
+    "json",
+    "tempfile",
+    "signal",
+    "requests",
+    "rich",
+    "tokenizers",
+    "tiktoken",
+    "safetensors",
+    "torch",
+    "textual",
+    "prompt_toolkit",
+    "sitecustomize",
+    "usercustomize",
+    "typing",
+    "re",
+    "tuillm",
+]
 
 
 @pytest.fixture
@@ -75,7 +97,12 @@ def test_a_source_tree_that_is_not_installed_still_finds_itself(tmp_path, monkey
 
     root = os.path.dirname(os.path.dirname(tuillm.__file__))
     entries = module_environment()["PYTHONPATH"].split(os.pathsep)
-    done = subprocess.run(module_command("tuillm", "--version"), env=module_environment(),
-                          capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run(
+        module_command("tuillm", "--version"),
+        env=module_environment(),
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
     assert done.returncode == 0
     assert root in entries or "site-packages" in root

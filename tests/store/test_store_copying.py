@@ -28,9 +28,7 @@ def names(folder):
 
 @pytest.mark.parametrize("how", ["absolute", "relative", "folder", "two steps", "circle", "pipe"])
 @pytest.mark.parametrize("copy", ["export", "copy"])
-def test_what_leads_out_of_a_models_folder_is_not_copied(
-    add_model, tmp_path, secret, how, copy
-):
+def test_what_leads_out_of_a_models_folder_is_not_copied(add_model, tmp_path, secret, how, copy):
     """It is refused in one line that names it, and nothing is left of the copy."""
     folder, odd = add_model("ant"), "vocab.json"
     if how == "absolute":
@@ -58,8 +56,12 @@ def test_what_leads_out_of_a_models_folder_is_not_copied(
 def test_an_export_of_a_hostile_folder_is_one_line(add_model, tmp_path, secret):
     """The command says what leads where and what to do, and its exit code is 1."""
     (add_model("ant") / "merges.txt").symlink_to(secret)
-    done = subprocess.run([sys.executable, "-m", "tuillm", "export", "ant", str(tmp_path / "out")],
-                          capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", "tuillm", "export", "ant", str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 1 and done.stdout == ""
     assert "merges.txt is a link that leads out of the model's folder" in done.stderr
     assert "Traceback" not in done.stderr and not (tmp_path / "out").exists()

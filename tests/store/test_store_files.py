@@ -40,8 +40,13 @@ except TuillmError as error:
 def on_small_disk(action, target):
     """Run `action` in a process that cannot write more than 4 KB; return what it printed."""
     code = SMALL_DISK.replace("{action}", action)
-    done = subprocess.run([sys.executable, "-c", code, str(target)], capture_output=True,
-                          text=True, timeout=20, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(target)],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
     return done.stdout.strip()
 
 

@@ -65,11 +65,14 @@ target = place / "file"
 def prepare():
     target.write_bytes(b"old")
 """
-FILLED = FILE + """
+FILLED = (
+    FILE
+    + """
 def fill():
     with new_file(target) as file:
         file.write_bytes(b'new')
 """
+)
 FOLDER = """
 target = place / "folder"
 def prepare():
@@ -91,22 +94,35 @@ def prepare():
     ("prepare", "work", "check"),
     [
         (FILE, "write_bytes(target, b'new')", "assert target.read_bytes() in (b'old', b'new')"),
-        (NOTHING, "write_new(target, b'new')",
-         "assert not target.exists() or target.read_bytes() == b'new'"),
+        (
+            NOTHING,
+            "write_new(target, b'new')",
+            "assert not target.exists() or target.read_bytes() == b'new'",
+        ),
         (FILLED, "fill()", "assert target.read_bytes() in (b'old', b'new')"),
-        (NOTHING, "append_json(target, {'a': 1})",
-         "assert not target.exists() or target.read_bytes() in (b'', b'{\"a\": 1}\\n')"),
+        (
+            NOTHING,
+            "append_json(target, {'a': 1})",
+            "assert not target.exists() or target.read_bytes() in (b'', b'{\"a\": 1}\\n')",
+        ),
         (FOLDER, "fill()", "assert (target / 'name').read_text() in ('old', 'new')"),
-        (FOLDER, "remove_folder(target)",
-         "assert not target.exists() or (target / 'name').read_text() == 'old'"),
+        (
+            FOLDER,
+            "remove_folder(target)",
+            "assert not target.exists() or (target / 'name').read_text() == 'old'",
+        ),
     ],
     ids=["write_bytes", "write_new", "new_file", "append_json", "new_folder", "remove_folder"],
 )
 def test_ctrl_c_at_any_point_leaves_the_old_or_the_new(tmp_path, prepare, work, check):
     """At every line of the writing: nothing half, nothing beside it, no open files."""
     code = PRESSING.format(prepare=prepare, work=work, check=check)
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "place")],
-                          capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "place")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     number, pressed = map(int, done.stdout.split())
     assert pressed > number // 2 > 5
@@ -175,7 +191,11 @@ print(first, second)
 def test_dying_at_any_point_twice_in_a_row_loses_no_folder(tmp_path):
     """What is put back is whole, and nothing that was left behind stays."""
     code = DYING.format()
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "place")],
-                          capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "place")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     assert min(map(int, done.stdout.split())) > 15

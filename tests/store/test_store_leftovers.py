@@ -49,10 +49,10 @@ def test_the_newest_complete_one_is_put_back(tmp_path, endings, half):
             made = 1005 + number if broken else 900
             os.utime(path, (made, made))
     recover_folder(tmp_path / "last")
-    newest = max(number for number in range(len(endings))
-                 if number % 2 != (half == "older"))
+    newest = max(number for number in range(len(endings)) if number % 2 != (half == "older"))
     assert {path.read_text() for path in (tmp_path / "last").rglob("*") if path.is_file()} == {
-        f"{newest}"}
+        f"{newest}"
+    }
     assert names(tmp_path / "last") == ["a", "b", "deep"]
     assert names(tmp_path) == ["last"]
 
@@ -78,17 +78,20 @@ def test_leftovers_of_the_dead_are_cleared_and_nothing_else(tmp_path, other_proc
     (tmp_path / ".c.old.1234abcd").mkdir()
     moved_away(tmp_path, "d", "1234abcd", "stale")
     write_text(tmp_path / "d" / "a", "new")
-    code = f"from pathlib import Path\nfrom tuillm.store.temp_files import temporary_file\n" \
-           f"made = temporary_file(Path({str(tmp_path / 'e.json')!r}))\nmade.__enter__()\n" \
-           "print('ready')"
+    code = (
+        f"from pathlib import Path\nfrom tuillm.store.temp_files import temporary_file\n"
+        f"made = temporary_file(Path({str(tmp_path / 'e.json')!r}))\nmade.__enter__()\n"
+        "print('ready')"
+    )
     with other_process(code) as other:
-        living, = tmp_path.glob(".e.json.new.*")
+        (living,) = tmp_path.glob(".e.json.new.*")
         clear_leftovers(tmp_path)
         assert names(tmp_path) == sorted([*kept, "d", living.name])
         other.kill()
         other.wait(timeout=20)
         assert leftovers(tmp_path) == [tmp_path / ".last.old.abcdefgh", living] or (
-            leftovers(tmp_path) == [living, tmp_path / ".last.old.abcdefgh"])
+            leftovers(tmp_path) == [living, tmp_path / ".last.old.abcdefgh"]
+        )
         clear_leftovers(tmp_path)
     assert names(tmp_path) == sorted([*kept, "d"])
 
@@ -120,16 +123,22 @@ def test_each_place_is_cleared_when_it_is_next_used(home, add_model):
 @pytest.mark.slow
 def test_a_worker_clears_what_another_left_in_its_run(home, book):
     """Checkpoints half written and half removed go when the run is taken up."""
-    run = create_run(build_train({"corpus": str(book), "preset": "nano", "max_steps": 2,
-                                  "sample_tokens": 1}), this_process())
+    run = create_run(
+        build_train({"corpus": str(book), "preset": "nano", "max_steps": 2, "sample_tokens": 1}),
+        this_process(),
+    )
     for name in (".last.abcd1234", ".last.new.1234abcd", ".best.gone.1234abcd"):
         write_text(run.path / name / "weights", "half")
     (run.path / ".status.json.new.1234abcd").write_text("half")
     for place in ("cache/tokens", "config", "."):
         write_text(home / place / ".x.new.1234abcd" / "half", "half")
     write_text(home / "config" / ".my.markdown", "a person's own")
-    subprocess.run([sys.executable, "-m", "tuillm.training.worker", str(run.path)], check=True,
-                   stdout=subprocess.DEVNULL, timeout=120)
+    subprocess.run(
+        [sys.executable, "-m", "tuillm.training.worker", str(run.path)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        timeout=120,
+    )
     assert run.status().state == "finished"
     assert not [name for name in names(run.path) if name.startswith(".")]
     assert [path.name for path in home.rglob(".*")] == [".my.markdown"]

@@ -28,8 +28,10 @@ def test_a_lock_is_held_until_it_is_released(tmp_path):
 def test_a_lock_ends_with_its_process(tmp_path, other_process):
     """However it ends: the system lets go of what it held."""
     path = tmp_path / "lock"
-    code = f"from pathlib import Path\nfrom tuillm.store.locks import take\n" \
-           f"lock = take(Path({str(path)!r}))\nprint('ready')"
+    code = (
+        f"from pathlib import Path\nfrom tuillm.store.locks import take\n"
+        f"lock = take(Path({str(path)!r}))\nprint('ready')"
+    )
     with other_process(code) as other:
         assert is_held(path)
         other.kill()
@@ -40,15 +42,21 @@ def test_a_lock_ends_with_its_process(tmp_path, other_process):
 def test_a_lock_is_handed_to_a_process_without_a_gap(tmp_path):
     """The process that was started holds it from its first moment, and alone from then on."""
     path, log = tmp_path / "lock", tmp_path / "log"
-    code = "import sys; from pathlib import Path\n" \
-           "from tuillm.store.locks import inherited\n" \
-           "assert inherited(Path(sys.argv[1])) and not inherited(Path(sys.argv[2]))\n" \
-           "print('ours', flush=True); sys.stdin.read()"
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from tuillm.store.locks import inherited\n"
+        "assert inherited(Path(sys.argv[1])) and not inherited(Path(sys.argv[2]))\n"
+        "print('ours', flush=True); sys.stdin.read()"
+    )
     with take(path) as lock:
         child = subprocess.Popen(
-            [sys.executable, "-c", code, path, log], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, text=True, pass_fds=[lock.fd],
-            env=os.environ | lock.handed_on)
+            [sys.executable, "-c", code, path, log],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            pass_fds=[lock.fd],
+            env=os.environ | lock.handed_on,
+        )
     assert is_held(path)  # though it has not begun to look
     assert child.stdout.readline() == "ours\n"
     assert is_held(path)
@@ -112,6 +120,7 @@ def test_what_is_abandoned_is_held_while_it_is_cleared(tmp_path):
 
 def test_a_disk_without_locks_keeps_nobody_out(tmp_path, monkeypatch):
     """There nothing is held, nothing can be said, and everything goes on."""
+
     def refuse(fd, how):
         raise OSError(errno.ENOLCK, "No locks available")
 

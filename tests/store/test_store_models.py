@@ -50,7 +50,11 @@ def test_a_model_as_json_is_flat_and_serializable(add_model):
     add_model("ant", corpus="ant.txt")
     row = json.loads(json.dumps(get_model("ant").as_json()))
     assert (row["name"], row["corpus"], row["block_size"], row["problem"]) == (
-        "ant", "ant.txt", 8, None)
+        "ant",
+        "ant.txt",
+        8,
+        None,
+    )
 
 
 def test_publishing_over_a_taken_name_is_refused(add_model):
@@ -94,8 +98,12 @@ except TuillmError as error:
     print(error.message)
 """
     processes = [
-        subprocess.Popen([sys.executable, "-c", code, str(number)], stdin=subprocess.PIPE,
-                         stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(number)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         for number in range(3)
     ]
     for process in processes:
@@ -307,12 +315,20 @@ def test_a_model_hidden_by_a_crash_comes_back(add_model, home):
 def test_what_a_crash_left_half_made_goes_with_the_next_change(add_model, home):
     """Folders in the making or in the removing are cleared away; what is another's is not."""
     add_model("book")
-    for name in (".book.ab12_xyz", ".book.gone.ab12_xyz", ".book.old.ab12_xyz/folder",
-                 ".git", ".ipynb_checkpoints"):
+    for name in (
+        ".book.ab12_xyz",
+        ".book.gone.ab12_xyz",
+        ".book.old.ab12_xyz/folder",
+        ".git",
+        ".ipynb_checkpoints",
+    ):
         (home / "models" / name).mkdir(parents=True)
     rename_model("book", "tale")
     assert sorted(path.name for path in (home / "models").iterdir()) == [
-        ".git", ".ipynb_checkpoints", "tale"]
+        ".git",
+        ".ipynb_checkpoints",
+        "tale",
+    ]
 
 
 def test_the_older_pair_of_files_is_a_tokenizer_too(add_model):
@@ -327,11 +343,18 @@ def test_the_older_pair_of_files_is_a_tokenizer_too(add_model):
 
 def test_a_foreign_card_tells_no_secrets(add_model, tmp_path):
     """The addresses in it are read without them: they reach neither lists nor what is exported."""
-    add_model("ant", corpus="http://ann:hunter22@host/b.txt?sig=S1G", parent="https://a:b@h/c",
-              source="see https://h/d?key=S1G")
+    add_model(
+        "ant",
+        corpus="http://ann:hunter22@host/b.txt?sig=S1G",
+        parent="https://a:b@h/c",
+        source="see https://h/d?key=S1G",
+    )
     card = get_model("ant").card
-    assert (card.corpus, card.parent, card.source) == ("http://host/b.txt", "https://h/c",
-                                                       "see https://h/d")
+    assert (card.corpus, card.parent, card.source) == (
+        "http://host/b.txt",
+        "https://h/c",
+        "see https://h/d",
+    )
     export_model("ant", tmp_path / "out")
     assert "http://host/b.txt" in (readme := (tmp_path / "out" / "README.md").read_text())
     assert "hunter22" not in readme and "S1G" not in readme

@@ -14,8 +14,23 @@ def test_a_fitting_name_is_returned_as_it_is(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "..", ".hidden", "-rf", "_x", "a b", "a/b", "../a", "a\\b", "a\n", "книга", "é",
-     "x" * 65, "a\0"],
+    [
+        "",
+        ".",
+        "..",
+        ".hidden",
+        "-rf",
+        "_x",
+        "a b",
+        "a/b",
+        "../a",
+        "a\\b",
+        "a\n",
+        "книга",
+        "é",
+        "x" * 65,
+        "a\0",
+    ],
 )
 def test_an_unfit_name_is_refused_with_the_rule(name):
     """A name that could hide, climb out of the folder or confuse a shell is a usage error."""

@@ -13,13 +13,24 @@ from tuillm.store.user_profiles import profiles_of, remove_profile, save_profile
 @pytest.mark.parametrize("name", PROFILES)
 def test_shipped_profiles(name):
     """Each is valid, sets how tokens are chosen and nothing else, and is known again."""
-    odd = build_sampling({"temperature": 3, "top_k": 7, "top_p": 0.5, "min_p": 0.5,
-                          "repetition_penalty": 2, "seed": 4, "stop": "x", "max_new_tokens": 9})
+    odd = build_sampling(
+        {
+            "temperature": 3,
+            "top_k": 7,
+            "top_p": 0.5,
+            "min_p": 0.5,
+            "repetition_penalty": 2,
+            "seed": 4,
+            "stop": "x",
+            "max_new_tokens": 9,
+        }
+    )
     found = apply_profile(name, odd)
     assert profile_of(found) == name and PROFILES[name].help
     assert (found.seed, found.stop, found.max_new_tokens) == (4, ("x",), 9)
     assert found.model_copy(update={"stop": (), "seed": None, "max_new_tokens": 200}) == (
-        apply_profile(name, SamplingConfig()))
+        apply_profile(name, SamplingConfig())
+    )
 
 
 def test_own_profiles_stay_with_their_model(home):
@@ -48,14 +59,18 @@ def test_names_are_checked():
         remove_profile("book", "calm")
 
 
-@pytest.mark.parametrize("content", ["[]", "{", '{"book": 5}', '{"book": {"calm": 5}}',
-                                     '{"book": {"calm": {"top_k": -1}}}'])
+@pytest.mark.parametrize(
+    "content",
+    ["[]", "{", '{"book": 5}', '{"book": {"calm": 5}}', '{"book": {"calm": {"top_k": -1}}}'],
+)
 def test_a_damaged_file(home, content):
     """Is told in one line and never written over."""
     home.mkdir()
     (home / "profiles.json").write_text(content)
-    for call in (lambda: profiles_of("book"),
-                 lambda: save_profile("book", "calm", SamplingConfig())):
+    for call in (
+        lambda: profiles_of("book"),
+        lambda: save_profile("book", "calm", SamplingConfig()),
+    ):
         with pytest.raises(TuillmError, match="profiles.json is damaged") as caught:
             call()
         assert "\n" not in str(caught.value)

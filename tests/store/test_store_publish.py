@@ -33,8 +33,9 @@ with publish("slow", ModelCard()) as folder:
 @pytest.fixture
 def filling():
     """Another process in the middle of publishing 'slow'; a line to it lets it end."""
-    with subprocess.Popen([sys.executable, "-c", FILLING], stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", FILLING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout.readline() == "filling\n"
         yield process
         process.kill()
@@ -89,6 +90,7 @@ def test_a_model_opened_while_another_was_written_is_not_replaced(add_model, hom
 
 def test_a_model_being_copied_is_in_use(add_model, monkeypatch):
     """It is not removed in the middle of its copy."""
+
     def copy_files(source, folder):
         with pytest.raises(TuillmError, match="in use by a copy"):
             remove_model("ant")

@@ -144,8 +144,16 @@ def test_a_run_is_lost_when_its_process_is_a_zombie():
 
 @pytest.mark.parametrize(
     "content",
-    [None, "", "{", "[]", '{"state": "dancing"}', '{"state": "running", "pid": "x"}',
-     '{"state": "running", "pid": -1}', '{"state": "running"}'],
+    [
+        None,
+        "",
+        "{",
+        "[]",
+        '{"state": "dancing"}',
+        '{"state": "running", "pid": "x"}',
+        '{"state": "running", "pid": -1}',
+        '{"state": "running"}',
+    ],
 )
 def test_a_damaged_status_reads_as_lost(content):
     """A run whose status is missing or damaged is lost; the other runs are still listed."""
@@ -156,7 +164,9 @@ def test_a_damaged_status_reads_as_lost(content):
         (run.path / "status.json").write_text(content)
     assert run.status().state == "lost"
     assert {entry.id: entry.status().state for entry in list_runs()} == {
-        run.id: "lost", other.id: "preparing"}
+        run.id: "lost",
+        other.id: "preparing",
+    }
     remove_run(run)
     assert list_runs() == [other]
 
@@ -218,9 +228,16 @@ def test_requests_arrive_in_order_and_once():
 def test_a_damaged_request_hides_no_other():
     """What somebody wrote into the control file by hand is passed over."""
     run = new_run()
-    lines = ['stop!', '{"wish": "stop"}', '{"request": "dance"}', '{"request": ["stop"]}']
-    for steps in ("", ', "steps": 0', ', "steps": -3', ', "steps": 2.5', ', "steps": true',
-                  ', "steps": "7"', ', "steps": null'):
+    lines = ["stop!", '{"wish": "stop"}', '{"request": "dance"}', '{"request": ["stop"]}']
+    for steps in (
+        "",
+        ', "steps": 0',
+        ', "steps": -3',
+        ', "steps": 2.5',
+        ', "steps": true',
+        ', "steps": "7"',
+        ', "steps": null',
+    ):
         lines.append(f'{{"request": "extend"{steps}}}')
     run.control.write_text("\n".join([*lines, ""]))
     run.request("eval")
@@ -252,8 +269,13 @@ def test_a_run_as_json_is_flat():
 
 
 @pytest.mark.parametrize(
-    ("state", "words"), [("finished", "has finished"), ("running", "is running"),
-                         ("paused", "is paused"), ("preparing", "is preparing")]
+    ("state", "words"),
+    [
+        ("finished", "has finished"),
+        ("running", "is running"),
+        ("paused", "is paused"),
+        ("preparing", "is preparing"),
+    ],
 )
 def test_a_run_that_has_not_ended_early_is_not_resumed(state, words):
     """There is nothing to resume while a run goes on, nor once it has finished."""

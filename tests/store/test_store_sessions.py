@@ -82,8 +82,17 @@ def test_removed(home):
     assert list_sessions() == [] and not list((home / "chats").iterdir())
 
 
-@pytest.mark.parametrize("content", ['{"session": {"title": 7', "[]", '{"session": {"nodes": "x"}}',
-                                     '{"session": {}}', "\x00\x01", '{"tree": {}}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"session": {"title": 7',
+        "[]",
+        '{"session": {"nodes": "x"}}',
+        '{"session": {}}',
+        "\x00\x01",
+        '{"tree": {}}',
+    ],
+)
 def test_damaged_files_hide_nothing(home, content):
     """A damaged file says so in one line; the others are listed, and it is never the latest."""
     good = keep()

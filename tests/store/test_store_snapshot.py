@@ -12,7 +12,7 @@ import pytest
 from tuillm.config import build_train
 from tuillm.store import snapshot
 from tuillm.store.files import write_json
-from tuillm.store.registry import remove_model, rename_model
+from tuillm.store.registry import read_model_entry, remove_model, rename_model
 from tuillm.store.run_folder import Run, create_run, remove_run
 from tuillm.store.run_status import Status
 from tuillm.store.snapshot import ModelsSnapshot, RunsSnapshot
@@ -95,9 +95,14 @@ def test_a_model_in_place_of_another(add_model):
     assert [model.card.parameters for model in models.models] == [2]
 
 
-@pytest.mark.parametrize(("part", "problem"), [
-    ("tuillm.json", "damaged"), ("config.json", "damaged"), ("model.safetensors", "cut short"),
-])
+@pytest.mark.parametrize(
+    ("part", "problem"),
+    [
+        ("tuillm.json", "damaged"),
+        ("config.json", "damaged"),
+        ("model.safetensors", "cut short"),
+    ],
+)
 def test_damage_done_in_place(add_model, part, problem):
     """A file that is cut short without a new folder makes a damaged model of it."""
     path = add_model("ant")
@@ -178,8 +183,11 @@ def test_a_death_that_nobody_wrote_down(home, other_process):
     with other_process() as other:
         started = psutil.Process(other.pid).create_time()
         run = make_run()
-        run.write_status(Status(state="running", pid=other.pid, process_started=started, step=7,
-                                created=time.time()))
+        run.write_status(
+            Status(
+                state="running", pid=other.pid, process_started=started, step=7, created=time.time()
+            )
+        )
         runs = RunsSnapshot()
         assert runs.refresh() and states(runs) == {"book-1": "running"}
         assert not runs.refresh()

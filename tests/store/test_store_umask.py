@@ -39,13 +39,20 @@ os._exit(0)
 @pytest.mark.parametrize("umask", [pytest.param(0o002, marks=pytest.mark.slow), 0o077])
 def test_new_files_and_folders_are_as_the_umask_says(tmp_path, book, home, umask):
     """A run, its model, copies, exports, locks, marks and caches: all of them, and all alike."""
-    subprocess.run([sys.executable, "-c", EVERYTHING, str(book)], check=True, umask=umask,
-                   timeout=120, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-c", EVERYTHING, str(book)],
+        check=True,
+        umask=umask,
+        timeout=120,
+        stdout=subprocess.DEVNULL,
+    )
     seen = [path for path in home.rglob("*") if path.stat().st_mode]
     assert len(seen) > 40
-    wrong = {str(path.relative_to(home)): oct(stat.S_IMODE(path.stat().st_mode)) for path in seen
-             if stat.S_IMODE(path.stat().st_mode)
-             != (0o777 if path.is_dir() else 0o666) & ~umask}
+    wrong = {
+        str(path.relative_to(home)): oct(stat.S_IMODE(path.stat().st_mode))
+        for path in seen
+        if stat.S_IMODE(path.stat().st_mode) != (0o777 if path.is_dir() else 0o666) & ~umask
+    }
     assert not wrong
 
 
@@ -67,8 +74,12 @@ def test_what_is_private_is_its_owners_alone(tmp_path, umask):
         make_private(tmp_path / "fresh")
     finally:
         os.umask(before)
-    files = [*open_folder.iterdir(), *(tmp_path / "deep" / "chats").iterdir(),
-             tmp_path / "history", tmp_path / "fresh"]
+    files = [
+        *open_folder.iterdir(),
+        *(tmp_path / "deep" / "chats").iterdir(),
+        tmp_path / "history",
+        tmp_path / "fresh",
+    ]
     assert len(files) == 5
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
     folders = [open_folder, tmp_path / "deep" / "chats"]

@@ -61,8 +61,10 @@ def test_the_mark_of_a_dead_process_is_ignored(add_model, home):
 def test_the_mark_of_a_number_that_came_again_is_ignored(home):
     """A mark with the number of a living process but another start time uses nothing."""
     me = this_process()
-    write_json(home / "in-use" / "ant" / "1.json",
-               {"pid": me.pid, "started": me.started - 3600, "purpose": "chat"})
+    write_json(
+        home / "in-use" / "ant" / "1.json",
+        {"pid": me.pid, "started": me.started - 3600, "purpose": "chat"},
+    )
     assert users_of("ant") == []
 
 

@@ -18,8 +18,27 @@ from tuillm.text.tokenizer import (
     slices,
 )
 
-WORDS = ["the", " road", " ", "  ", "\n", "\u00a0", "word", "قلم", "x", "<note>", "<note", "note>",
-         "\n\n", "    ", "<a><b>", "<a>", "<b>", "the road", "<|im_end|>"]
+WORDS = [
+    "the",
+    " road",
+    " ",
+    "  ",
+    "\n",
+    "\u00a0",
+    "word",
+    "قلم",
+    "x",
+    "<note>",
+    "<note",
+    "note>",
+    "\n\n",
+    "    ",
+    "<a><b>",
+    "<a>",
+    "<b>",
+    "the road",
+    "<|im_end|>",
+]
 ADDED = [
     {"content": "<note>"},
     {"content": "<a>", "lstrip": True},
@@ -44,11 +63,17 @@ def folder(plain, tmp_path):
     def make(*added, **config):
         spec = json.loads(json.dumps(plain.spec))
         kept = [] if config.pop("without_end", False) else spec["added_tokens"]
-        flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False,
-                 "special": False}
+        flags = {
+            "single_word": False,
+            "lstrip": False,
+            "rstrip": False,
+            "normalized": False,
+            "special": False,
+        }
         last = max(spec["model"]["vocab"].values()) + len(kept)
         spec["added_tokens"] = kept + [
-            flags | each | {"id": last + number} for number, each in enumerate(added, 1)]
+            flags | each | {"id": last + number} for number, each in enumerate(added, 1)
+        ]
         place = tmp_path / "model"
         place.mkdir(exist_ok=True)
         (place / "tokenizer.json").write_text(json.dumps(spec))
@@ -74,8 +99,11 @@ def texts(count):
         yield "".join(rng.choices(WORDS[:-1], k=rng.randrange(1, 12)))
 
 
-@pytest.mark.parametrize("added", [ADDED, ADDED[:1], ADDED[1:3], ADDED[4:6], ADDED[6:]],
-                         ids=lambda added: " ".join(repr(each["content"]) for each in added))
+@pytest.mark.parametrize(
+    "added",
+    [ADDED, ADDED[:1], ADDED[1:3], ADDED[4:6], ADDED[6:]],
+    ids=lambda added: " ".join(repr(each["content"]) for each in added),
+)
 def test_added_tokens_have_the_ids_of_transformers(folder, added):
     """Wherever they stand in a text, with each flag; and the text comes back as theirs does."""
     place = folder(*added)
@@ -102,16 +130,19 @@ def test_a_special_token_that_is_typed_stays_text(folder):
 ENDS = {"content": "</s>", "special": True}, {"content": "<|im_end|>", "special": True}
 
 
-@pytest.mark.parametrize(("config", "generation", "model", "named"), [
-    ({"eos_token": "</s>"}, None, None, ["</s>"]),
-    ({"eos_token": {"content": "<|im_end|>"}}, None, None, ["<|im_end|>"]),
-    ({}, [299, 300], None, ["</s>", "<|im_end|>"]),
-    ({"eos_token": "<|im_end|>"}, [299, 300], 299, ["<|im_end|>", "</s>"]),
-    ({}, None, 300, ["<|im_end|>"]),
-    ({}, None, 50_256, []),  # transformers' default, which is no id here
-    ({}, 42, 42, []),  # an ordinary piece, which a default has hit
-    ({"eos_token": "<|nowhere|>"}, "299", [True, None, "x"], []),
-])
+@pytest.mark.parametrize(
+    ("config", "generation", "model", "named"),
+    [
+        ({"eos_token": "</s>"}, None, None, ["</s>"]),
+        ({"eos_token": {"content": "<|im_end|>"}}, None, None, ["<|im_end|>"]),
+        ({}, [299, 300], None, ["</s>", "<|im_end|>"]),
+        ({"eos_token": "<|im_end|>"}, [299, 300], 299, ["<|im_end|>", "</s>"]),
+        ({}, None, 300, ["<|im_end|>"]),
+        ({}, None, 50_256, []),  # transformers' default, which is no id here
+        ({}, 42, 42, []),  # an ordinary piece, which a default has hit
+        ({"eos_token": "<|nowhere|>"}, "299", [True, None, "x"], []),
+    ],
+)
 def test_what_ends_a_text(folder, config, generation, model, named):
     """The files beside the tokenizer tell, in each of the ways they have; a saved one keeps it."""
     place = folder(*ENDS, without_end=True, **config)
@@ -148,18 +179,26 @@ def test_the_older_files(plain, tmp_path):
     plain.save(tmp_path, 16)
     (tmp_path / "tokenizer.json").unlink()
     (tmp_path / "added_tokens.json").write_text(json.dumps({"<|im_end|>": 300, "<note>": 301}))
-    (tmp_path / "special_tokens_map.json").write_text(json.dumps({
-        "additional_special_tokens": ["<|im_end|>"], "eos_token": "<|im_end|>"}))
+    (tmp_path / "special_tokens_map.json").write_text(
+        json.dumps({"additional_special_tokens": ["<|im_end|>"], "eos_token": "<|im_end|>"})
+    )
     (tmp_path / "tokenizer_config.json").write_text("{}")
     first = load_tokenizer(tmp_path)
     assert (first.eot, first.n_vocab) == (300, 302)
     assert 301 in first.encode("a <note>") and 300 not in first.encode("a <|im_end|>")
     for name in ("added_tokens.json", "special_tokens_map.json"):
         (tmp_path / name).unlink()
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps({
-        "eos_token": "<|im_end|>", "added_tokens_decoder": {
-            "300": {"content": "<|im_end|>", "special": True},
-            "301": {"content": "<note>", "special": False}}}))
+    (tmp_path / "tokenizer_config.json").write_text(
+        json.dumps(
+            {
+                "eos_token": "<|im_end|>",
+                "added_tokens_decoder": {
+                    "300": {"content": "<|im_end|>", "special": True},
+                    "301": {"content": "<note>", "special": False},
+                },
+            }
+        )
+    )
     second = load_tokenizer(tmp_path)
     assert (second.eot, second.n_vocab) == (300, 302)
     assert second.encode("a <note>") == first.encode("a <note>")
@@ -168,7 +207,8 @@ def test_the_older_files(plain, tmp_path):
 def test_unused_ids_have_no_text(plain):
     """Rows that pad a table, and ids beyond it, decode to nothing and are told."""
     assert plain.decode([*plain.encode("the "), 300, 5_000, 1 << 40, *plain.encode("road")]) == (
-        "the road")
+        "the road"
+    )
     assert plain.unused(304) == [300, 301, 302, 303]
     with pytest.raises(TuillmError, match="ids up to 299, its weights only 299 rows"):
         plain.refuse_beyond(299, "it")
@@ -176,8 +216,7 @@ def test_unused_ids_have_no_text(plain):
 
 def test_ends_change_what_tells_tokenizers_apart(plain):
     """Token files hold ends of documents, so two ends are two tokenizers."""
-    assert Tokenizer(plain.spec).sha256 == plain.sha256 == Tokenizer(
-        plain.spec, [plain.eot]).sha256
+    assert Tokenizer(plain.spec).sha256 == plain.sha256 == Tokenizer(plain.spec, [plain.eot]).sha256
     assert Tokenizer(plain.spec, [5, plain.eot]).sha256 != plain.sha256
 
 
@@ -191,8 +230,11 @@ def test_a_file_of_gpt2s_own(shared_data, tmp_path):
     assert (after.eot, after.sha256) == (before.eot, before.sha256) == (50_256, before.sha256)
 
 
-@pytest.mark.parametrize("added", [ADDED[:2], ADDED[4:5], ADDED[6:7], ADDED[1:3], ADDED[5:]],
-                         ids=lambda added: " ".join(repr(each["content"]) for each in added))
+@pytest.mark.parametrize(
+    "added",
+    [ADDED[:2], ADDED[4:5], ADDED[6:7], ADDED[1:3], ADDED[5:]],
+    ids=lambda added: " ".join(repr(each["content"]) for each in added),
+)
 def test_slices_tear_no_added_token(folder, added, monkeypatch):
     """Cut into slices of a few characters, a text has the ids it has as a whole."""
     monkeypatch.setattr(slices, "__defaults__", (3,))

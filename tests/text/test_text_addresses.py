@@ -96,8 +96,12 @@ def no_worker_left():
 
 def tuillm(*arguments):
     """Run a command; return its exit code and all that it printed."""
-    done = subprocess.run([sys.executable, "-m", "tuillm", *map(str, arguments)], text=True,
-                          capture_output=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-m", "tuillm", *map(str, arguments)],
+        text=True,
+        capture_output=True,
+        timeout=120,
+    )
     return done.returncode, done.stdout + done.stderr
 
 
@@ -108,8 +112,12 @@ def secrets_in(text):
 def secrets_on_disk(*folders):
     """The files that hold a secret, in their contents or their names."""
     files = [path for folder in folders for path in Path(folder).rglob("*")]
-    return [path for path in files if secrets_in(str(path)) or (
-        path.is_file() and secrets_in(path.read_bytes().decode("latin-1")))]
+    return [
+        path
+        for path in files
+        if secrets_in(str(path))
+        or (path.is_file() and secrets_in(path.read_bytes().decode("latin-1")))
+    ]
 
 
 def wait_for_end(run):
@@ -121,8 +129,16 @@ def wait_for_end(run):
 
 
 def small(source, **settings):
-    return build_train({"corpus": source, "preset": "nano", "tokenizer": "char", "max_steps": 2,
-                        "sample_tokens": 4} | settings)
+    return build_train(
+        {
+            "corpus": source,
+            "preset": "nano",
+            "tokenizer": "char",
+            "max_steps": 2,
+            "sample_tokens": 4,
+        }
+        | settings
+    )
 
 
 @pytest.mark.slow
@@ -134,10 +150,17 @@ def test_a_whole_life_leaves_no_secret_anywhere(server, home, tmp_path):
     code, said = tuillm("train", url, *quick)
     assert code == 0 and not secrets_in(said), said
     assert get_model("book").card.corpus == "book.txt"
-    for command in (["train", url, *quick, "--name", "again", "--forecast"], ["show", "book"],
-                    ["show", "book", "--json"], ["list"], ["runs", "show", "book-1"],
-                    ["runs", "show", "book-1", "--json"], ["runs", "list", "--json"],
-                    ["export", "book", tmp_path / "out"], ["eval", "book", url]):
+    for command in (
+        ["train", url, *quick, "--name", "again", "--forecast"],
+        ["show", "book"],
+        ["show", "book", "--json"],
+        ["list"],
+        ["runs", "show", "book-1"],
+        ["runs", "show", "book-1", "--json"],
+        ["runs", "list", "--json"],
+        ["export", "book", tmp_path / "out"],
+        ["eval", "book", url],
+    ):
         code, said = tuillm(*command)
         assert code == 0 and not secrets_in(said), (command, said)
     assert server.public("book.txt") in tuillm("runs", "show", "book-1")[1]
@@ -146,8 +169,7 @@ def test_a_whole_life_leaves_no_secret_anywhere(server, home, tmp_path):
 
 
 @pytest.mark.everyday(2)
-@pytest.mark.parametrize(
-    "name", ["missing.txt", "portal.txt", "error.json", "bad.txt"])
+@pytest.mark.parametrize("name", ["missing.txt", "portal.txt", "error.json", "bad.txt"])
 def test_no_failure_tells_a_secret(server, home, name):
     """Whatever goes wrong is one line with the public address, and nothing is left in the cache."""
     code, said = tuillm("train", server.url(name), "--preset", "nano")
@@ -243,12 +265,18 @@ def test_older_runs_are_shown_without_what_they_stored(server, home):
 
 @pytest.mark.everyday(1)
 @pytest.mark.parametrize(
-    "endpoint", ["http://ann:hunter22@[::1", "http://ann:hunter22@127.0.0.1:1", "ann:hunter22@h"])
+    "endpoint", ["http://ann:hunter22@[::1", "http://ann:hunter22@127.0.0.1:1", "ann:hunter22@h"]
+)
 def test_the_hubs_endpoint_tells_no_secret(endpoint):
     """An HF_ENDPOINT with credentials is not quoted, whatever is wrong with it."""
     environment = os.environ | {"HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0", "NO_PROXY": "*"}
-    done = subprocess.run([sys.executable, "-m", "tuillm", "pull", "gpt2"], text=True, timeout=60,
-                          capture_output=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-m", "tuillm", "pull", "gpt2"],
+        text=True,
+        timeout=60,
+        capture_output=True,
+        env=environment,
+    )
     assert done.returncode == 1 and not secrets_in(done.stdout + done.stderr), done.stderr
     check_settings()
 

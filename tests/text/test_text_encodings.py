@@ -8,8 +8,10 @@ from tuillm.errors import TuillmError
 from tuillm.text.sources import read_corpus
 
 KAZAKH = "Бір кітап — «book»\nсөз 白鲸 🐋\n" * 20
-RUSSIAN = ("Все счастливые семьи похожи друг на друга, каждая несчастливая семья несчастлива "
-           "по-своему. Всё смешалось в доме Облонских.\n") * 5
+RUSSIAN = (
+    "Все счастливые семьи похожи друг на друга, каждая несчастливая семья несчастлива "
+    "по-своему. Всё смешалось в доме Облонских.\n"
+) * 5
 FRENCH = "Longtemps, je me suis couché tôt. “À peine”, dit-elle, ma bougie éteinte.\n" * 5
 CHINESE = "白鲸记 叫我以实玛利。多年以前，不必管它究竟有多少年，我口袋里没有多少钱。\n" * 8
 JAPANESE = "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。\n" * 8
@@ -66,13 +68,18 @@ def test_two_and_four_bytes_a_character(read, encoding, marked, text):
 @pytest.mark.parametrize(
     ("text", "encoding", "told"),
     [
-        (RUSSIAN, "cp1251", "cp1251"), (RUSSIAN, "koi8-r", "koi8-r"), (RUSSIAN, "cp866", "cp866"),
-        (FRENCH, "cp1252", "cp1252"), (FRENCH.replace("“", "«").replace("”", "»"), "latin-1",
-                                      "cp1252"),
-        (CHINESE, "gbk", "gb18030"), (JAPANESE, "shift-jis", "shift-jis"),
-        (CHINESE.replace("\n", "") * 300, "gbk", "gb18030"), (CHINESE * 300, "gbk", "gb18030"),
+        (RUSSIAN, "cp1251", "cp1251"),
+        (RUSSIAN, "koi8-r", "koi8-r"),
+        (RUSSIAN, "cp866", "cp866"),
+        (FRENCH, "cp1252", "cp1252"),
+        (FRENCH.replace("“", "«").replace("”", "»"), "latin-1", "cp1252"),
+        (CHINESE, "gbk", "gb18030"),
+        (JAPANESE, "shift-jis", "shift-jis"),
+        (CHINESE.replace("\n", "") * 300, "gbk", "gb18030"),
+        (CHINESE * 300, "gbk", "gb18030"),
         ((JAPANESE * 300).replace("\n", ""), "shift-jis", "shift-jis"),
-        (JAPANESE, "iso2022-jp", "iso2022_jp"), ("It was the café’s owner.\n", "cp1252", "cp1252"),
+        (JAPANESE, "iso2022-jp", "iso2022_jp"),
+        ("It was the café’s owner.\n", "cp1252", "cp1252"),
     ],
 )
 def test_older_encodings_are_guessed_and_the_guess_is_told(read, text, encoding, told):
@@ -131,12 +138,15 @@ def test_plain_texts_do_not_pay_for_guessing(read):
     import subprocess
     import sys
 
-    code = ("import sys; from tuillm.text import read_corpus; read_corpus((sys.argv[1],));"
-            "print('charset_normalizer' in sys.modules)")
+    code = (
+        "import sys; from tuillm.text import read_corpus; read_corpus((sys.argv[1],));"
+        "print('charset_normalizer' in sys.modules)"
+    )
     from tuillm.store.paths import demo_book
 
-    done = subprocess.run([sys.executable, "-c", code, str(demo_book())], capture_output=True,
-                          text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(demo_book())], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "False"
 
 

@@ -21,10 +21,15 @@ def run_of(letters, size, seed=5):
     return "".join(random.Random(seed).choices(letters, k=size))
 
 
-RUNS = {"DNA": run_of("ACGT", 60_000), "digits": run_of("0123456789", 60_000),
-        "letters": run_of("abcdefghijklmnop", 60_000), "one letter": "a" * 60_000,
-        "blanks": " " * 60_000 + "end", "rule": "-=" * 30_000,
-        "hanzi": run_of("白鲸记叫我", 60_000)}
+RUNS = {
+    "DNA": run_of("ACGT", 60_000),
+    "digits": run_of("0123456789", 60_000),
+    "letters": run_of("abcdefghijklmnop", 60_000),
+    "one letter": "a" * 60_000,
+    "blanks": " " * 60_000 + "end",
+    "rule": "-=" * 30_000,
+    "hanzi": run_of("白鲸记叫我", 60_000),
+}
 
 
 @pytest.mark.parametrize("kind", RUNS)
@@ -37,8 +42,9 @@ def test_the_ids_of_long_runs_are_those_of_other_libraries(kind, tmp_path):
     ids = tokenizer.encode(text)
     assert theirs.encode(text).ids == ids
     assert tokenizer.decode(ids) == text
-    longest = max(len(tokenizer.token_bytes(id).decode(errors="replace"))
-                  for id in range(tokenizer.n_vocab))
+    longest = max(
+        len(tokenizer.token_bytes(id).decode(errors="replace")) for id in range(tokenizer.n_vocab)
+    )
     assert longest <= LONGEST_RUN + 1  # a blank may stand before it
 
 
@@ -80,8 +86,16 @@ def test_a_broken_process_is_told(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "text", ["word " * 5000, "a\tb  c\n\n\nd " * 2000, "白鲸记叫我，以实玛利。" * 2000, "x" * 9000,
-             "don't 'sit''s\u00a0 x\x1c y\u2028 " * 2000, "½Ⅷ，é。1、" * 2000])
+    "text",
+    [
+        "word " * 5000,
+        "a\tb  c\n\n\nd " * 2000,
+        "白鲸记叫我，以实玛利。" * 2000,
+        "x" * 9000,
+        "don't 'sit''s\u00a0 x\x1c y\u2028 " * 2000,
+        "½Ⅷ，é。1、" * 2000,
+    ],
+)
 def test_slices_change_no_id(text, book_text, shared_data):
     """Cut before blanks, and before marks where no blanks are written, a text has the same ids."""
     from tuillm.text.tokenizer import load_tokenizer
@@ -89,8 +103,10 @@ def test_slices_change_no_id(text, book_text, shared_data):
     parts = list(slices(text, 100))
     assert "".join(parts) == text
     assert len(parts) > 10 or text[:2] == "xx"
-    for tokenizer in (make_tokenizer("bpe", [book_text + text[:500]], 500),
-                      load_tokenizer(shared_data / "gpt2-bpe")):
+    for tokenizer in (
+        make_tokenizer("bpe", [book_text + text[:500]], 500),
+        load_tokenizer(shared_data / "gpt2-bpe"),
+    ):
         assert [id for part in parts for id in tokenizer.encode(part)] == tokenizer.encode(text)
 
 

@@ -10,8 +10,11 @@ from tuillm.text.nanogpt_meta import read_characters
 
 
 def meta(characters):
-    return {"vocab_size": len(characters), "itos": dict(enumerate(characters)),
-            "stoi": {character: id for id, character in enumerate(characters)}}
+    return {
+        "vocab_size": len(characters),
+        "itos": dict(enumerate(characters)),
+        "stoi": {character: id for id, character in enumerate(characters)},
+    }
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
@@ -25,13 +28,29 @@ def test_every_protocol(tmp_path, protocol, size):
     assert read_characters(path) == characters
 
 
-@pytest.mark.parametrize("content", [
-    b"", b"hello", pickle.dumps([1]), pickle.dumps({}), pickle.dumps({"itos": {0: "ab"}}),
-    pickle.dumps({"itos": {1: "a"}}), pickle.dumps({"itos": {0: "a", 1: "a"}}),
-    pickle.dumps({"itos": {0: 7}}), pickle.dumps({"itos": {"0": "a"}}), pickle.dumps({"itos": 3}),
-    pickle.dumps(range), pickle.dumps({"itos": {0: complex(1)}}), b"\x80\x04K\x01K\x02s.",
-    b"(K\x01d.", b"h\x07.", b"\x80\x04.", pickle.dumps(meta("abc"))[:-20],
-], ids=repr)
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"hello",
+        pickle.dumps([1]),
+        pickle.dumps({}),
+        pickle.dumps({"itos": {0: "ab"}}),
+        pickle.dumps({"itos": {1: "a"}}),
+        pickle.dumps({"itos": {0: "a", 1: "a"}}),
+        pickle.dumps({"itos": {0: 7}}),
+        pickle.dumps({"itos": {"0": "a"}}),
+        pickle.dumps({"itos": 3}),
+        pickle.dumps(range),
+        pickle.dumps({"itos": {0: complex(1)}}),
+        b"\x80\x04K\x01K\x02s.",
+        b"(K\x01d.",
+        b"h\x07.",
+        b"\x80\x04.",
+        pickle.dumps(meta("abc"))[:-20],
+    ],
+    ids=repr,
+)
 def test_anything_else_is_refused_in_one_line(tmp_path, content):
     """Damaged, of another shape, or wanting to call something: one line that names the file."""
     path = tmp_path / "meta.pkl"

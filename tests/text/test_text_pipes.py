@@ -19,8 +19,13 @@ QUICK = ("--preset", "nano", "--max-steps", "2", "--tokenizer", "char")
 
 def bash(line, **options):
     """Run a line of bash in which TUILLM is the command; return the finished process."""
-    return subprocess.run(["bash", "-c", line.replace("TUILLM", f"{sys.executable} -m tuillm")],
-                          capture_output=True, text=True, timeout=120, **options)
+    return subprocess.run(
+        ["bash", "-c", line.replace("TUILLM", f"{sys.executable} -m tuillm")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        **options,
+    )
 
 
 @pytest.fixture
@@ -100,9 +105,12 @@ def test_whoever_cannot_keep_a_pipe_refuses_it(fifo):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("TUILLM train - <&-", "no standard input"), ("TUILLM train /dev/null", "is a device"),
-        ("TUILLM train /dev/zero", "is a device"), ("TUILLM train - < /dev/null", "is empty"),
-        ("TUILLM train <(true)", "is empty"), ("TUILLM train <(head -c 99 /dev/zero)", "binary"),
+        ("TUILLM train - <&-", "no standard input"),
+        ("TUILLM train /dev/null", "is a device"),
+        ("TUILLM train /dev/zero", "is a device"),
+        ("TUILLM train - < /dev/null", "is empty"),
+        ("TUILLM train <(true)", "is empty"),
+        ("TUILLM train <(head -c 99 /dev/zero)", "binary"),
     ],
 )
 def test_what_gives_no_text_is_one_line(line, words):

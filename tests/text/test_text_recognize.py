@@ -49,9 +49,12 @@ LEARNABLE = {
     "base64": base64.encodebytes(bytes(range(256)) * 20).decode(),
 }
 BINARY = {
-    "gzip": gzip.compress(PROSE.encode()), "EPUB": zipped("mimetype", "application/epub+zip"),
-    "DOCX": zipped("word/document.xml", "<w/>"), "ZIP": zipped("book.txt", PROSE),
-    "Kindle": bytes(60) + b"BOOKMOBI" + bytes(500), "PNG": b"\x89PNG\r\n\x1a\n" + bytes(60),
+    "gzip": gzip.compress(PROSE.encode()),
+    "EPUB": zipped("mimetype", "application/epub+zip"),
+    "DOCX": zipped("word/document.xml", "<w/>"),
+    "ZIP": zipped("book.txt", PROSE),
+    "Kindle": bytes(60) + b"BOOKMOBI" + bytes(500),
+    "PNG": b"\x89PNG\r\n\x1a\n" + bytes(60),
 }
 
 
@@ -92,13 +95,18 @@ def test_binary_books_and_archives_are_named(write, kind):
 @pytest.mark.parametrize(
     "text",
     [
-        PROSE, "A book about HTML\n\nEvery page begins with <!DOCTYPE html> and <html>.\n" + PROSE,
-        "# Title\n\n- a list\n- {json: no}\n\n```json\n{\"a\": 1}\n```\n" + PROSE,
+        PROSE,
+        "A book about HTML\n\nEvery page begins with <!DOCTYPE html> and <html>.\n" + PROSE,
+        '# Title\n\n- a list\n- {json: no}\n\n```json\n{"a": 1}\n```\n' + PROSE,
         "<p align='center'><img src='logo.png'></p>\n\n# A README\n" + PROSE,
-        "[1] A footnote.\n[2] Another.\n" + PROSE, "{curly} poem\n" + PROSE,
+        "[1] A footnote.\n[2] Another.\n" + PROSE,
+        "{curly} poem\n" + PROSE,
         "import json\n\n\ndef main():\n    return json.loads('{}')\n" * 9,
-        "#include <stdio.h>\nint main() { return 0; }\n", "<THE MARQUISE ENTERS>\n" + PROSE,
-        "ACGT" * 500, "\\documentclass{book}\n" + PROSE, "100% of 50% is 50%\n" * 30,
+        "#include <stdio.h>\nint main() { return 0; }\n",
+        "<THE MARQUISE ENTERS>\n" + PROSE,
+        "ACGT" * 500,
+        "\\documentclass{book}\n" + PROSE,
+        "100% of 50% is 50%\n" * 30,
         "the version https://git-lfs.github.com/spec/v1 says\n" + PROSE,
     ],
 )
@@ -110,8 +118,12 @@ def test_books_markdown_and_source_code_are_learned(write, text):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (PROSE + base64.encodebytes(bytes(range(256)) * 9).decode().replace("\n", "AA\n") + PROSE,
-         "lines of base64"),
+        (
+            PROSE
+            + base64.encodebytes(bytes(range(256)) * 9).decode().replace("\n", "AA\n")
+            + PROSE,
+            "lines of base64",
+        ),
         ("name,age,town,note\n" + "Ann,7,Aktau,none\n" * 30, "a table of 4 columns"),
     ],
 )
@@ -123,8 +135,19 @@ def test_what_may_be_meant_is_learned_with_a_note(write, text, words):
 
 
 @pytest.mark.parametrize(
-    "text", ["<!-- -->" * 8000 + "x", "<!--" * 16_000, "<" * 65_000, "[" * 65_000, "{" * 65_000,
-             "<?xml " * 10_000, '["' * 30_000, "MIME-Version: 1.0\n" * 4000, "&#" * 30_000])
+    "text",
+    [
+        "<!-- -->" * 8000 + "x",
+        "<!--" * 16_000,
+        "<" * 65_000,
+        "[" * 65_000,
+        "{" * 65_000,
+        "<?xml " * 10_000,
+        '["' * 30_000,
+        "MIME-Version: 1.0\n" * 4000,
+        "&#" * 30_000,
+    ],
+)
 def test_nothing_hostile_makes_it_slow(text):
     """Whatever a file holds, looking at it takes a moment."""
     begin = time.process_time()

@@ -42,8 +42,16 @@ def test_a_plain_file_is_read_as_it_is(write):
         (TEXT.replace("\n", "\r").encode(), "auto", "CRLF or CR"),
         (TEXT.replace("\n", "\r\n", 1).encode(), "auto", "CRLF or CR"),
     ],
-    ids=["utf-8", "named utf-8", "utf-16-le", "named utf-16-le", "utf-16-be", "crlf", "cr",
-         "mixed"],
+    ids=[
+        "utf-8",
+        "named utf-8",
+        "utf-16-le",
+        "named utf-16-le",
+        "utf-16-be",
+        "crlf",
+        "cr",
+        "mixed",
+    ],
 )
 def test_marks_and_line_ends_are_cleaned_and_told(write, content, encoding, words):
     """Byte order marks fall away, line ends become LF, and a note says so."""
@@ -123,7 +131,8 @@ def test_a_missing_file_names_the_nearest_beside_it(write, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "source", ["nowhere/at/all.txt", "~no-such-person/book.txt", "x" * 300, "Call me. " * 30],
+    "source",
+    ["nowhere/at/all.txt", "~no-such-person/book.txt", "x" * 300, "Call me. " * 30],
     ids=["folder", "person", "name", "text"],
 )
 def test_what_is_no_path_is_refused(tmp_path, monkeypatch, source):
@@ -159,6 +168,7 @@ def test_one_bad_file_among_good_ones_is_named(write):
 
 def test_the_hash_knows_contents_and_boundaries(write):
     """Equal contents hash alike under any name; another cut between documents does not."""
+
     def hash_of(*contents):
         names = (f"{number}-{len(contents)}.txt" for number in range(9))
         pairs = zip(contents, names, strict=False)

@@ -225,8 +225,22 @@ def whitespace_texts():
     """Texts with blank lines, indents and trailing blanks, where a cut could tear a piece."""
     rng = random.Random(11)
     words = ["the", "road", "сөз", "白", "🐋", "it's", "42", "--", ",", "e\u0301"]
-    gaps = ["\n", "\n", "\n\n", " ", "  ", " \n", "\n ", "\n\n\n", "\t\n", "\n\u2028", "\x1c\n",
-            "\n\u00a0", " \n \n ", "\n\n  "]
+    gaps = [
+        "\n",
+        "\n",
+        "\n\n",
+        " ",
+        "  ",
+        " \n",
+        "\n ",
+        "\n\n\n",
+        "\t\n",
+        "\n\u2028",
+        "\x1c\n",
+        "\n\u00a0",
+        " \n \n ",
+        "\n\n  ",
+    ]
     for _ in range(150):
         pairs = ((rng.choice(words), rng.choice(gaps)) for _ in range(rng.randrange(1, 25)))
         yield rng.choice(["", "\n\n", " "]) + "".join(word + gap for word, gap in pairs)
@@ -318,8 +332,15 @@ def test_a_damaged_tokenizer_is_named(tmp_path, content):
 
 @pytest.mark.parametrize(
     ("vocab", "merges"),
-    [(None, b""), (b"{", b""), (b"{}", b""), (b'{"a": "x"}', b""), (b'{"a": 0}', b"a b\n"),
-     (b'{"a": 0}', b"one\n"), (b'{"a": 0}', b"\xff\xfe\n")],
+    [
+        (None, b""),
+        (b"{", b""),
+        (b"{}", b""),
+        (b'{"a": "x"}', b""),
+        (b'{"a": 0}', b"a b\n"),
+        (b'{"a": 0}', b"one\n"),
+        (b'{"a": 0}', b"\xff\xfe\n"),
+    ],
 )
 def test_a_damaged_pair_of_files_is_named(tmp_path, vocab, merges):
     """Damaged or missing vocab.json and merges.txt are told in one line with their place."""

@@ -28,8 +28,9 @@ def corpus_of(*documents):
 def entries():
     """The token cache: the inode and times of each file, by folder."""
     return {
-        folder.name: sorted((file.name, file.stat().st_ino, file.stat().st_mtime_ns)
-                            for file in folder.iterdir())
+        folder.name: sorted(
+            (file.name, file.stat().st_ino, file.stat().st_mtime_ns) for file in folder.iterdir()
+        )
         for folder in (cache_dir() / "tokens").iterdir()
     }
 
@@ -120,8 +121,11 @@ def test_a_given_tokenizer_makes_the_tokens(book):
             assert files.tokenizer is given
             ids = [*files.train.tolist(), *files.val.tolist()]
             cut = int(0.9 * corpus.characters)
-            assert ids == [given.eot, *given.encode(corpus.text[:cut]),
-                           *given.encode(corpus.text[cut:])]
+            assert ids == [
+                given.eot,
+                *given.encode(corpus.text[:cut]),
+                *given.encode(corpus.text[cut:]),
+            ]
     assert len(entries()) == 3
 
 
@@ -246,8 +250,13 @@ try:
 except TuillmError as error:
     print(error)
 """
-    told = subprocess.run([sys.executable, "-c", code, str(book)], capture_output=True,
-                          text=True, check=True, timeout=20).stdout.strip()
+    told = subprocess.run(
+        [sys.executable, "-c", code, str(book)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
+    ).stdout.strip()
     assert told.startswith("cannot write ") and told.endswith(": File too large")
     assert entries() == {}
 

@@ -37,8 +37,9 @@ def brute_force(reply, book, shortest):
         for end in range(len(ours), start + shortest - 1, -1):
             at = theirs.find(ours[start:end])
             if at >= 0:
-                spans.append((end - start, Span(our_places[start], our_places[end],
-                                                their_places[at])))
+                spans.append(
+                    (end - start, Span(our_places[start], our_places[end], their_places[at]))
+                )
                 start = end
                 break
         else:
@@ -56,11 +57,15 @@ def test_spans_are_those_of_brute_force(alphabet, shortest):
         pieces = []
         for _ in range(rng.randrange(8)):
             start = rng.randrange(len(book) + 1)
-            pieces += [book[start : start + rng.randrange(40)],
-                       "".join(rng.choices(alphabet + "x", k=rng.randrange(4)))]
+            pieces += [
+                book[start : start + rng.randrange(40)],
+                "".join(rng.choices(alphabet + "x", k=rng.randrange(4))),
+            ]
         reply = "".join(pieces)
-        found, expected = find_verbatim(reply, book, shortest=shortest), brute_force(
-            reply, book, shortest)
+        found, expected = (
+            find_verbatim(reply, book, shortest=shortest),
+            brute_force(reply, book, shortest),
+        )
         assert found.spans == tuple(span for _, span in expected)
         covered = {place for _, span in expected for place in range(span.start, span.end)}
         assert found.share == pytest.approx(len(covered) / max(len(reply), 1))
@@ -103,11 +108,22 @@ def test_line_wraps_hide_nothing():
 
 def test_a_reply_that_stands_nowhere():
     """Without a common piece of the shortest length there is no span, no share and no place."""
-    for reply, book in [("", ""), ("a" * 30, ""), ("", "a" * 30), ("a" * 19, "a" * 30),
-                        ("ab" * 30, "a" * 30 + "b" * 30), (" \n " * 30, " " * 90)]:
+    for reply, book in [
+        ("", ""),
+        ("a" * 30, ""),
+        ("", "a" * 30),
+        ("a" * 19, "a" * 30),
+        ("ab" * 30, "a" * 30 + "b" * 30),
+        (" \n " * 30, " " * 90),
+    ]:
         found = find_verbatim(reply, book)
         assert (found.spans, found.share, found.longest, found.passage, found.place) == (
-            (), 0, None, "", None)
+            (),
+            0,
+            None,
+            "",
+            None,
+        )
     with pytest.raises(ValueError, match="shortest is 0"):
         find_verbatim("a", "a", shortest=0)
 
@@ -136,8 +152,20 @@ def test_place_in_the_bundled_book():
 
 
 @pytest.mark.parametrize(
-    "heading", ["Chapter 1", "CHAPTER I.", "  Part Two:  Home", "# The Beginning", "ACT IV",
-                "Letter 3", "Глава 12. Дома", "3-тарау", "第一回 甄士隱", "Kapitel 7"])
+    "heading",
+    [
+        "Chapter 1",
+        "CHAPTER I.",
+        "  Part Two:  Home",
+        "# The Beginning",
+        "ACT IV",
+        "Letter 3",
+        "Глава 12. Дома",
+        "3-тарау",
+        "第一回 甄士隱",
+        "Kapitel 7",
+    ],
+)
 def test_headings_of_many_books(heading):
     """A short line that stands apart and counts chapters or acts heads what follows."""
     text = "\n\nAnd then it rained for a week.\nPart of it was snow.\n\nThe end"
@@ -175,9 +203,15 @@ def grown(tmp_path, book_text):
         folder = run.path.parents[1] / "models" / "book"
         folder.mkdir(parents=True)
         write_json(folder / "config.json", {})
-        write_json(folder / "tuillm.json", {
-            "origin": "trained", "run": run.id, "corpus": path.name,
-            "corpus_sha256": read_corpus((str(path),)).sha256})
+        write_json(
+            folder / "tuillm.json",
+            {
+                "origin": "trained",
+                "run": run.id,
+                "corpus": path.name,
+                "corpus_sha256": read_corpus((str(path),)).sha256,
+            },
+        )
         return path, run
 
     return make

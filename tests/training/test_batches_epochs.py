@@ -89,8 +89,12 @@ def test_every_epoch_begins_each_document(sizes, end):
             if end or start + T < whole:
                 assert any(window[0] == EOT and window[1] == start for window in windows)
                 assert any(window[0] == start for window in windows)
-            assert any(window[at + 1] == start for window in windows
-                       for at in range(T) if window[at] == EOT)
+            assert any(
+                window[at + 1] == start
+                for window in windows
+                for at in range(T)
+                if window[at] == EOT
+            )
 
 
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
@@ -114,12 +118,19 @@ def test_round_the_end_the_first_document_follows():
     """Behind the last end of text comes the first document, with no second end of text between."""
     batches, _ = documents(20, 40)
     windows = [window for epoch in range(5) for window in epoch_windows(batches, epoch)]
-    followers = {after for window in windows
-                 for before, after in zip(window, window[1:], strict=False) if before == EOT}
+    followers = {
+        after
+        for window in windows
+        for before, after in zip(window, window[1:], strict=False)
+        if before == EOT
+    }
     assert followers == {1, 22}
-    assert all(after == before + 1 for window in windows
-               for before, after in zip(window, window[1:], strict=False)
-               if EOT not in (before, after))
+    assert all(
+        after == before + 1
+        for window in windows
+        for before, after in zip(window, window[1:], strict=False)
+        if EOT not in (before, after)
+    )
 
 
 def test_targets_are_the_next_ids():

@@ -22,8 +22,11 @@ def tokenizer():
 
 @pytest.fixture
 def model(tokenizer):
-    model = GPT(GPTConfig(vocab_size=tokenizer.n_vocab, block_size=T, n_layer=2, n_head=2,
-                          n_embd=16, dropout=0.5))
+    model = GPT(
+        GPTConfig(
+            vocab_size=tokenizer.n_vocab, block_size=T, n_layer=2, n_head=2, n_embd=16, dropout=0.5
+        )
+    )
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -86,10 +89,12 @@ def test_a_part_of_the_text_stands_for_all(model, tokenizer):
     parts = [evaluate(model, array[start : start + T + 1], 0, tokenizer) for start in starts]
     found = evaluate(model, array, 10**9, tokenizer, most=5 * T + 3)
     assert found.val_loss == pytest.approx(sum(part.val_loss for part in parts) / 5, abs=1e-6)
-    seen = b"".join(tokenizer.token_bytes(ids[start + place])
-                    for start in starts for place in range(1, T + 1))
+    seen = b"".join(
+        tokenizer.token_bytes(ids[start + place]) for start in starts for place in range(1, T + 1)
+    )
     assert found.bits_per_byte == pytest.approx(
-        found.val_loss * 5 * T / math.log(2) / len(seen), rel=1e-6)
+        found.val_loss * 5 * T / math.log(2) / len(seen), rel=1e-6
+    )
     whole = evaluate(model, array, 1000, tokenizer)
     assert evaluate(model, array, 1000, tokenizer, most=len(ids)) == whole
     assert evaluate(model, array, 1000, tokenizer, most=10**9) == whole

@@ -1,5 +1,4 @@
-"""How much of a held-out text a run evaluates on: a twentieth of its time, always the same tokens.
-"""
+"""How much of a held-out text a run evaluates on: a twentieth of its time, the same tokens."""
 
 import json
 import math
@@ -31,11 +30,19 @@ def long_book(tmp_path, book_text):
     return path
 
 
-@pytest.mark.parametrize("limits", [
-    dict(max_steps=20), dict(max_steps=100_000), dict(minutes=0.2), dict(minutes=60),
-    dict(max_steps=1000, minutes=10), dict(max_steps=5000, eval_interval=10),
-    dict(minutes=5, eval_interval=100),
-], ids=str)
+@pytest.mark.parametrize(
+    "limits",
+    [
+        dict(max_steps=20),
+        dict(max_steps=100_000),
+        dict(minutes=0.2),
+        dict(minutes=60),
+        dict(max_steps=1000, minutes=10),
+        dict(max_steps=5000, eval_interval=10),
+        dict(minutes=5, eval_interval=100),
+    ],
+    ids=str,
+)
 def test_all_evaluations_take_a_twentieth(limits):
     """Whatever ends the run, whatever the speeds, only a tenth of a second's work may exceed it."""
     config = build_train({"preset": "nano", "corpus": "x"} | limits)
@@ -44,13 +51,15 @@ def test_all_evaluations_take_a_twentieth(limits):
             for parameters in (50_000, 10**6, 10**8):
                 token = 10.0**exponent
                 measured = eval_token_count(config, 4_100_000, parameters, 32, step, token)
-                seconds = min(limits.get("max_steps", math.inf) * step,
-                              60 * limits.get("minutes", math.inf))
+                seconds = min(
+                    limits.get("max_steps", math.inf) * step, 60 * limits.get("minutes", math.inf)
+                )
                 interval = limits.get("eval_interval")
                 times = seconds / step / interval if interval else EVALUATIONS
                 fewest = max(min_eval_tokens(parameters), 32)
                 assert measured <= fewest or (
-                    measured * token * max(times, 1) <= EVAL_SHARE * seconds)
+                    measured * token * max(times, 1) <= EVAL_SHARE * seconds
+                )
                 assert measured == 4_100_000 or measured % 32 == 0 < measured
     assert eval_token_count(config, 4000, 50_000, 32, 1e-6, 1.0) == 4000
 
@@ -66,23 +75,33 @@ def test_a_long_text_is_measured_in_part(long_book):
     assert note in trainer.notes and f"{tokens:,} of the 59,999 tokens" in note
     starts = spread(len(val) - 1, 32, tokens)
     assert len(starts) * 32 == tokens and starts[-1] > 0.9 * len(val)
-    parts = [evaluate(trainer.model, val[start : start + 33], 0, trainer.tokenizer).val_loss
-             for start in starts]
+    parts = [
+        evaluate(trainer.model, val[start : start + 33], 0, trainer.tokenizer).val_loss
+        for start in starts
+    ]
     last = metrics[-1]
     assert last.val_loss == pytest.approx(np.mean(parts), abs=1e-6)
-    text = b"".join(trainer.tokenizer.token_bytes(int(id)) for start in starts
-                    for id in val[start + 1 : start + 33])
+    text = b"".join(
+        trainer.tokenizer.token_bytes(int(id))
+        for start in starts
+        for id in val[start + 1 : start + 33]
+    )
     assert last.bits_per_byte == pytest.approx(
-        last.val_loss * tokens / math.log(2) / len(text), rel=1e-6)
+        last.val_loss * tokens / math.log(2) / len(text), rel=1e-6
+    )
 
 
 @pytest.mark.everyday(2)
-@pytest.mark.parametrize("settings", [
-    dict(tokenizer="char"),
-    dict(init_from="book", preset="finetune"),
-    dict(init_from="book", preset="finetune", lora=True),
-    dict(tokenizer="char", grad_checkpoint=True, grad_accum_steps=2, optimizer="adamw"),
-], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        dict(tokenizer="char"),
+        dict(init_from="book", preset="finetune"),
+        dict(init_from="book", preset="finetune", lora=True),
+        dict(tokenizer="char", grad_checkpoint=True, grad_accum_steps=2, optimizer="adamw"),
+    ],
+    ids=str,
+)
 def test_measuring_speeds_leaves_no_trace(long_book, monkeypatch, model, settings):
     """The steps are those of a run that measured nothing."""
     settings = QUICK | dict(tokenizer="auto", dropout=0.2, max_steps=6) | settings
@@ -124,8 +143,9 @@ def test_samples_are_a_part_of_the_twentieth():
     for limits in (dict(max_steps=20), dict(minutes=0.2), dict(minutes=60, eval_interval=50)):
         config = build_train({"preset": "tiny", "corpus": "x"} | limits)
         for step in (0.001, 0.1, 30.0):
-            seconds = min(limits.get("max_steps", math.inf) * step,
-                          60 * limits.get("minutes", math.inf))
+            seconds = min(
+                limits.get("max_steps", math.inf) * step, 60 * limits.get("minutes", math.inf)
+            )
             interval = limits.get("eval_interval")
             times = max(seconds / step / interval if interval else EVALUATIONS, 1)
             for token in (1e-5, 1e-3, 0.1):
@@ -134,8 +154,11 @@ def test_samples_are_a_part_of_the_twentieth():
                 assert min_sample_tokens(10**6) == 40 <= sampled <= config.sample_tokens == 120
                 assert sampled == 40 or sampled * token * times <= 0.2 * EVAL_SHARE * seconds
                 looked = sampled * token + measured * token / 100
-                assert sampled == 40 or measured <= min_eval_tokens(10**6) or (
-                    looked * times <= EVAL_SHARE * seconds)
+                assert (
+                    sampled == 40
+                    or measured <= min_eval_tokens(10**6)
+                    or (looked * times <= EVAL_SHARE * seconds)
+                )
     assert min_sample_tokens(124 * 10**6) == 8
 
 

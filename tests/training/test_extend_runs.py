@@ -18,8 +18,15 @@ from tuillm.training.schedule import lr_factor
 
 pytestmark = pytest.mark.slow
 
-QUICK = dict(preset="nano", max_steps=12, sample_tokens=4, tokenizer="char", dtype="float32",
-             dropout=0.2, eval_interval=4)
+QUICK = dict(
+    preset="nano",
+    max_steps=12,
+    sample_tokens=4,
+    tokenizer="char",
+    dtype="float32",
+    dropout=0.2,
+    eval_interval=4,
+)
 
 
 def history(metrics):
@@ -59,7 +66,8 @@ def test_the_longer_schedule_holds_from_then_on(book):
                 trainer.extend(5)
         assert (metrics.step, metrics.last, trainer.extended_steps) == (20, "finished", 8)
         assert [note for note in trainer.notes if "extended" in note] == [
-            "extended by 8 steps: the learning rate rises again to what the longer schedule says"]
+            "extended by 8 steps: the learning rate rises again to what the longer schedule says"
+        ]
         assert trainer.config.max_steps == 12
 
 
@@ -106,8 +114,17 @@ def test_extended_again_and_again(book):
 def test_patience_begins_anew(book):
     """A run that patience ended goes on, and ends again by as many evaluations without gain."""
     # steps so small that nothing is ever gained
-    trainer = Trainer(book, preset="nano", optimizer="adamw", learning_rate=1e-30, weight_decay=0,
-                      eval_interval=1, patience=2, max_steps=60, sample_tokens=0)
+    trainer = Trainer(
+        book,
+        preset="nano",
+        optimizer="adamw",
+        learning_rate=1e-30,
+        weight_decay=0,
+        eval_interval=1,
+        patience=2,
+        max_steps=60,
+        sample_tokens=0,
+    )
     metrics = extended(trainer, 5)
     assert [(m.step, m.last) for m in metrics if m.last] == [(3, "patience"), (5, "patience")]
     assert metrics[-1].step == 5
@@ -168,8 +185,9 @@ def test_a_finished_run_goes_on(book):
     assert (finished.state, finished.step, finished.progress) == ("finished", 160, 1)
     assert finished.extended_steps == 120
     assert any("rises again" in note for note in finished.notes)
-    assert losses(run) == [(row["step"], row["train_loss"], row.get("val_loss"))
-                           for row in (m.row() for m in expected)]
+    assert losses(run) == [
+        (row["step"], row["train_loss"], row.get("val_loss")) for row in (m.row() for m in expected)
+    ]
     marks = [row for row in read_rows(run.metrics)[0] if "step" not in row]
     assert [mark["resumed"] for mark in marks] == [40, stopped.step]
     assert all(mark["time"] > finished.created for mark in marks)

@@ -18,8 +18,16 @@ from tuillm.store.workers.launch import resume_run
 from tuillm.store.workers.processes import this_process
 from tuillm.training.runner import Runner
 
-QUICK = dict(init_from="book", lora=True, max_steps=12, sample_tokens=4, dtype="float32",
-             eval_interval=4, patience=0, learning_rate=3e-3)
+QUICK = dict(
+    init_from="book",
+    lora=True,
+    max_steps=12,
+    sample_tokens=4,
+    dtype="float32",
+    eval_interval=4,
+    patience=0,
+    learning_rate=3e-3,
+)
 
 
 def weights_of(name):
@@ -41,19 +49,22 @@ def test_what_is_published(model, story, transformers):  # noqa: F811
     adapter = load_file(trained.path / "adapter" / "adapter_model.safetensors")
     for layer in (0, 1):
         inner = f"h.{layer}.attn.c_attn"
-        a, b = (adapter[f"base_model.model.transformer.{inner}.lora_{part}.weight"]
-                for part in "AB")
+        a, b = (
+            adapter[f"base_model.model.transformer.{inner}.lora_{part}.weight"] for part in "AB"
+        )
         name = f"transformer.{inner}.weight"
-        torch.testing.assert_close(after[name], before[name] + 1.5 * (b @ a).t(),
-                                   atol=1e-6, rtol=1e-6)
+        torch.testing.assert_close(
+            after[name], before[name] + 1.5 * (b @ a).t(), atol=1e-6, rtol=1e-6
+        )
     status = get_run("story-1").status()
     assert status.before_bits_per_byte > status.bits_per_byte
     assert status.parameters == trained.card.parameters
     theirs = transformers.AutoModelForCausalLM.from_pretrained(trained.path).eval()
     idx = torch.arange(20)[None]
     with torch.no_grad():
-        torch.testing.assert_close(theirs(idx).logits, read_model(trained.path).eval()(idx),
-                                   atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(
+            theirs(idx).logits, read_model(trained.path).eval()(idx), atol=1e-4, rtol=1e-4
+        )
 
 
 def test_the_model_is_kept_whole_in_the_registry(model, story):  # noqa: F811
@@ -73,8 +84,11 @@ def test_the_model_is_kept_whole_in_the_registry(model, story):  # noqa: F811
 @pytest.mark.slow
 def test_resumed_is_undisturbed(model, story):  # noqa: F811
     """Stopped and resumed by another process, the run takes the very steps, its parent gone."""
-    settings = dict(corpus=str(story)) | QUICK | dict(max_steps=120, eval_interval=40,
-                                                       lora_targets="c_attn,mlp.c_proj")
+    settings = (
+        dict(corpus=str(story))
+        | QUICK
+        | dict(max_steps=120, eval_interval=40, lora_targets="c_attn,mlp.c_proj")
+    )
     config = build_train(settings, shape_of=shape_of)
     expected = history(m.row() for m in Trainer.from_config(config).steps())
     run = create_run(config, this_process())
@@ -104,14 +118,20 @@ def test_an_extended_run_goes_on_exactly(model, story):  # noqa: F811
     assert history(metric_rows(run)) == history(expected)
 
 
-@pytest.mark.parametrize(("settings", "words"), [
-    (dict(lora=True), "lora needs a model to start from: --from MODEL"),
-    (dict(lora=True, init_from="book", optimizer="muon"), "muon cannot train lora's adapters"),
-    (dict(init_from="book", lora_targets="c_attm"), "lora_targets cannot be 'c_attm' (allowed: "
-                                                    "c_attn or attn.c_proj or c_fc or mlp.c_proj"),
-    (dict(init_from="book", lora_rank=0), "lora_rank cannot be 0"),
-    (dict(init_from="book", lora_alpha=0), "lora_alpha cannot be 0"),
-], ids=str)
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (dict(lora=True), "lora needs a model to start from: --from MODEL"),
+        (dict(lora=True, init_from="book", optimizer="muon"), "muon cannot train lora's adapters"),
+        (
+            dict(init_from="book", lora_targets="c_attm"),
+            "lora_targets cannot be 'c_attm' (allowed: c_attn or attn.c_proj or c_fc or mlp.c_proj",
+        ),
+        (dict(init_from="book", lora_rank=0), "lora_rank cannot be 0"),
+        (dict(init_from="book", lora_alpha=0), "lora_alpha cannot be 0"),
+    ],
+    ids=str,
+)
 def test_what_cannot_be_is_told_in_a_line(model, book, settings, words):
     """Settings of LoRA that do not fit are refused before anything is read."""
     with pytest.raises(UsageError) as caught:
@@ -132,6 +152,11 @@ def test_the_preset_gives_way_to_what_adapters_need(model, book):
     config = Trainer(book, init_from="book", lora=True, preset="finetune").config
     assert (config.optimizer, config.learning_rate, config.weight_decay) == ("adamw", 6e-3, 0.0)
     assert Trainer(book, init_from="book", lora=True, learning_rate=1e-4).config.learning_rate == (
-        1e-4)
+        1e-4
+    )
     assert Trainer(book, init_from="book", lora=True, lora_targets="all").config.lora_targets == (
-        "c_attn", "attn.c_proj", "c_fc", "mlp.c_proj")
+        "c_attn",
+        "attn.c_proj",
+        "c_fc",
+        "mlp.c_proj",
+    )

@@ -24,15 +24,23 @@ SMALL = GPTConfig(50257, 1024, 12, 12, 768)
 
 def as_shape(shape):
     """What the registry would tell of a model of this shape."""
-    return lambda name: {"init_from": name, "n_layer": shape.n_layer, "n_head": shape.n_head,
-                         "n_embd": shape.n_embd, "block_size": shape.block_size,
-                         "vocab_size": shape.vocab_size, "tie_weights": True, "tokenizer": "gpt2"}
+    return lambda name: {
+        "init_from": name,
+        "n_layer": shape.n_layer,
+        "n_head": shape.n_head,
+        "n_embd": shape.n_embd,
+        "block_size": shape.block_size,
+        "vocab_size": shape.vocab_size,
+        "tie_weights": True,
+        "tokenizer": "gpt2",
+    }
 
 
 def planned(shape, available, **settings):
     config = build_train({"init_from": "gpt2-xl"} | settings, shape_of=as_shape(shape))
-    return config, plan_memory(config, shape, config.block_size, 10**6, 30_000,
-                               shape.parameter_count, available)
+    return config, plan_memory(
+        config, shape, config.block_size, 10**6, 30_000, shape.parameter_count, available
+    )
 
 
 def test_a_machine_too_small_is_told_what_to_do():
@@ -52,8 +60,12 @@ def test_where_it_might_just_fit_it_is_a_caution():
     """What is above the free memory but not beyond hope is said before the start, not refused."""
     config, plan = planned(XL, 32 * GB)
     check_fits(config, plan, 36 * GB)
-    seen = Forecast(memory=plan.parts, memory_needed=plan.needed, memory_available=32 * GB,
-                    memory_with_lora=plan.with_lora)
+    seen = Forecast(
+        memory=plan.parts,
+        memory_needed=plan.needed,
+        memory_available=32 * GB,
+        memory_with_lora=plan.with_lora,
+    )
     (said,) = cautions(config, seen)
     assert said.startswith("full fine-tuning of gpt2-xl needs about")
     assert "of memory and 32 GB are free: use --lora, which needs about" in said
@@ -81,8 +93,10 @@ def test_adapters_are_counted_without_a_model(targets):
     """The formula equals what learns in a real model."""
     import torch
 
-    config = build_train({"init_from": "x", "lora": True, "lora_targets": targets, "lora_rank": 3},
-                         shape_of=as_shape(SMALL))
+    config = build_train(
+        {"init_from": "x", "lora": True, "lora_targets": targets, "lora_rank": 3},
+        shape_of=as_shape(SMALL),
+    )
     shape = GPTConfig(50, 8, 3, 2, 32)
     model = GPT(shape)
     add_lora(model, 3, 1.0, config.lora_targets, torch.Generator())
@@ -123,8 +137,15 @@ def test_a_run_computes_again_where_it_is_told(model, book):
     """Every step of a run is the same with blocks computed again, dropout and all."""
     losses = []
     for again in (False, True):
-        trainer = Trainer(book, init_from=model, max_steps=4, sample_tokens=0, dropout=0.2,
-                          dtype="float32", grad_checkpoint=again)
+        trainer = Trainer(
+            book,
+            init_from=model,
+            max_steps=4,
+            sample_tokens=0,
+            dropout=0.2,
+            dtype="float32",
+            grad_checkpoint=again,
+        )
         losses.append([step.train_loss for step in trainer.steps()])
         assert trainer.model.recompute is again
     assert losses[0] == losses[1]

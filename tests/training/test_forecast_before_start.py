@@ -22,21 +22,32 @@ from tuillm.training.forecast.warnings import cautions
 
 pytestmark = pytest.mark.slow
 
-WELL = Forecast(train_tokens=1_000_000, val_tokens=100_000, block_size=64, parameters=900_000,
-                dropout=0.0, epochs=3.0, disk_needed=10**8, disk_free=10**11,
-                memory_needed=10**9, memory_available=10**10,
-                memory=dict(activations=9, logits=1, weights=3, gradients=1, optimizer=1))
+WELL = Forecast(
+    train_tokens=1_000_000,
+    val_tokens=100_000,
+    block_size=64,
+    parameters=900_000,
+    dropout=0.0,
+    epochs=3.0,
+    disk_needed=10**8,
+    disk_free=10**11,
+    memory_needed=10**9,
+    memory_available=10**10,
+    memory=dict(activations=9, logits=1, weights=3, gradients=1, optimizer=1),
+)
 
 
 def nano(book, **settings):
-    return build_train(dict(corpus=str(book), preset="nano", sample_tokens=4) | settings, {},
-                       shape_of)
+    return build_train(
+        dict(corpus=str(book), preset="nano", sample_tokens=4) | settings, {}, shape_of
+    )
 
 
 def in_process(settings, *command):
     """Run a command of Python with a text on stdin; return the finished process."""
-    return subprocess.run([sys.executable, *command], input=settings, capture_output=True,
-                          text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, *command], input=settings, capture_output=True, text=True, timeout=120
+    )
 
 
 def forecast_lines(settings):
@@ -51,18 +62,27 @@ SHAPES = [(name, tied, bias) for name, tied, bias in product(PRESETS, (True, Fal
 def test_parameters_are_counted_without_a_model(name, tied, bias):
     """The formula equals the sum over a real model's tensors for every preset, tied or not."""
     config = build_train({"preset": name})
-    shape = GPTConfig(1000, config.block_size, config.n_layer, config.n_head, config.n_embd,
-                      bias=bias, tie_weights=tied)
+    shape = GPTConfig(
+        1000,
+        config.block_size,
+        config.n_layer,
+        config.n_head,
+        config.n_embd,
+        bias=bias,
+        tie_weights=tied,
+    )
     with torch.device("meta"):
         assert shape.parameter_count == GPT(shape).parameter_count
 
 
 def test_facts_come_before_torch(book):
     """The first forecast stands while torch is not imported yet."""
-    code = ("import sys; from tuillm.config import TrainConfig\n"
-            "from tuillm.training.forecast.process import forecast\n"
-            "first = next(forecast(TrainConfig.model_validate_json(sys.stdin.read())))\n"
-            "print(first.parameters, 'torch' in sys.modules)")
+    code = (
+        "import sys; from tuillm.config import TrainConfig\n"
+        "from tuillm.training.forecast.process import forecast\n"
+        "first = next(forecast(TrainConfig.model_validate_json(sys.stdin.read())))\n"
+        "print(first.parameters, 'torch' in sys.modules)"
+    )
     done = in_process(nano(book).model_dump_json(), "-c", code)
     assert done.stdout.split()[1:] == ["False"] and int(done.stdout.split()[0]) > 10_000
 
@@ -100,7 +120,8 @@ def test_memory_is_estimated_within_a_factor(book, name):
         "    before = psutil.Process().memory_info().rss\n"
         "    trainer = Trainer.from_config(TrainConfig(**json.loads(line)))\n"
         "    trainer.probe(0.01); trainer.evaluate(); trainer.sample()\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - before)")
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - before)"
+    )
     config = build_train(dict(corpus=str(book), preset=name, sample_tokens=4))
     seen = look(config)
     lesser = nano(book, n_layer=1)  # with the libraries and their kernels
@@ -115,16 +136,20 @@ def test_a_probe_leaves_no_trace_in_a_run(book):
     probed, fresh = Trainer.from_config(config), Trainer.from_config(config)
     assert probed.probe(0.01) > 0
     assert [step.train_loss for step in probed.steps()] == [
-        step.train_loss for step in fresh.steps()]
+        step.train_loss for step in fresh.steps()
+    ]
     assert probed.notes == fresh.notes
 
 
-@pytest.mark.parametrize("settings, wanted", [
-    ('{"corpus": ["nowhere.txt"], "max_steps": 3}', "nowhere.txt does not exist"),
-    ('{"max_steps": 3}', "no text was named"),
-    ('{"max_steps": -3}', "these are no settings of a run"),
-    ("not JSON", "these are no settings of a run"),
-])
+@pytest.mark.parametrize(
+    "settings, wanted",
+    [
+        ('{"corpus": ["nowhere.txt"], "max_steps": 3}', "nowhere.txt does not exist"),
+        ('{"max_steps": 3}', "no text was named"),
+        ('{"max_steps": -3}', "these are no settings of a run"),
+        ("not JSON", "these are no settings of a run"),
+    ],
+)
 def test_errors_are_one_line(settings, wanted):
     """What would stop the run is one JSON line with a hint, and never a traceback."""
     done, (line,) = forecast_lines(settings)
@@ -169,40 +194,63 @@ def test_what_does_not_fit_is_not_tried(book):
 
 def test_slow_steps_are_estimated(book):
     """Where a step would take minutes, none is taken: the speed of matrix products stands in."""
-    config = build_train({"corpus": book, "preset": "gpt2-xl", "tokenizer": "bpe",
-                          "grad_accum_steps": 1, "batch_size": 64, "device": "cpu"})
+    config = build_train(
+        {
+            "corpus": book,
+            "preset": "gpt2-xl",
+            "tokenizer": "bpe",
+            "grad_accum_steps": 1,
+            "batch_size": 64,
+            "device": "cpu",
+        }
+    )
     measured = probe(config, replace(look(config), skipped=""))
     assert measured.estimated and measured.step_seconds > 0
     assert measured.tokens_per_sec == pytest.approx(
-        measured.tokens_per_step / measured.step_seconds)
+        measured.tokens_per_step / measured.step_seconds
+    )
 
 
-@pytest.mark.parametrize("limits, wanted", [
-    (dict(max_steps=100), (100, 100 * 0.5 + 10 * 2)),
-    (dict(max_steps=100, eval_interval=30), (100, 100 * 0.5 + 4 * 2)),
-    (dict(minutes=10), (int((600 - 20) / 0.5), 600)),
-    (dict(minutes=1), (int((60 - 20) / 0.5), 60)),
-    (dict(minutes=10, eval_interval=4), (600, 600)),
-    (dict(minutes=10, max_steps=50), (50, 50 * 0.5 + 10 * 2)),
-    (dict(minutes=0.001), (1, 0.06)),
-])
+@pytest.mark.parametrize(
+    "limits, wanted",
+    [
+        (dict(max_steps=100), (100, 100 * 0.5 + 10 * 2)),
+        (dict(max_steps=100, eval_interval=30), (100, 100 * 0.5 + 4 * 2)),
+        (dict(minutes=10), (int((600 - 20) / 0.5), 600)),
+        (dict(minutes=1), (int((60 - 20) / 0.5), 60)),
+        (dict(minutes=10, eval_interval=4), (600, 600)),
+        (dict(minutes=10, max_steps=50), (50, 50 * 0.5 + 10 * 2)),
+        (dict(minutes=0.001), (1, 0.06)),
+    ],
+)
 def test_steps_and_seconds_of_a_run(limits, wanted):
     """Half a second a step and two an evaluation: the earlier limit ends the run."""
     config = build_train({"preset": "nano"} | limits)
     assert plan(config, 0.5, 2.0) == pytest.approx(wanted)
 
 
-@pytest.mark.parametrize("known, words", [
-    (dict(memory_available=10**8), "needs about 1 GB of memory and 100 MB are free: "
-                                   "try a lower batch_size (32) or block_size (64)"),
-    (dict(disk_free=10**8), "the disk has 100 MB left, and the run writes up to 100 MB"),
-    (dict(block_size=20, train_tokens=80), "the model sees only 20 at once, not 64"),
-    (dict(val_tokens=900), "only 900 tokens are held out: losses measured on them are sure to "
-                           "about 0.08 nats"),
-    (dict(val_tokens=0), "the text is too short to hold out a part"),
-    (dict(train_tokens=80_000, epochs=40.0), "900k parameters will see 80k tokens about 40 times "
-                                             "with dropout 0: after some 10 times"),
-])
+@pytest.mark.parametrize(
+    "known, words",
+    [
+        (
+            dict(memory_available=10**8),
+            "needs about 1 GB of memory and 100 MB are free: "
+            "try a lower batch_size (32) or block_size (64)",
+        ),
+        (dict(disk_free=10**8), "the disk has 100 MB left, and the run writes up to 100 MB"),
+        (dict(block_size=20, train_tokens=80), "the model sees only 20 at once, not 64"),
+        (
+            dict(val_tokens=900),
+            "only 900 tokens are held out: losses measured on them are sure to about 0.08 nats",
+        ),
+        (dict(val_tokens=0), "the text is too short to hold out a part"),
+        (
+            dict(train_tokens=80_000, epochs=40.0),
+            "900k parameters will see 80k tokens about 40 times "
+            "with dropout 0: after some 10 times",
+        ),
+    ],
+)
 def test_cautions_name_the_numbers(known, words):
     """What speaks against a start is a sentence each; where nothing does, there is none."""
     config = build_train({"preset": "tiny"})
@@ -211,12 +259,15 @@ def test_cautions_name_the_numbers(known, words):
     assert words in said
 
 
-@pytest.mark.parametrize("settings, known", [
-    (dict(patience=3), {}),
-    (dict(val_fraction=0.0), dict(val_tokens=0)),
-    ({}, dict(dropout=0.3)),
-    ({}, dict(parameters=50_000)),
-])
+@pytest.mark.parametrize(
+    "settings, known",
+    [
+        (dict(patience=3), {}),
+        (dict(val_fraction=0.0), dict(val_tokens=0)),
+        ({}, dict(dropout=0.3)),
+        ({}, dict(parameters=50_000)),
+    ],
+)
 def test_no_caution_where_repetition_is_meant_or_guarded(settings, known):
     """Early stopping, learning by heart, much dropout and a small model may see a text often."""
     often = replace(WELL, train_tokens=80_000, epochs=39.0, **known)

@@ -31,15 +31,30 @@ sys.exit(worker.main([sys.argv[1]]))
 
 def new_run(book):
     """A run of two steps, each of them evaluated."""
-    return create_run(build_train({
-        "corpus": str(book), "preset": "nano", "tokenizer": "char", "max_steps": 2,
-        "eval_interval": 1, "sample_tokens": 1, "dtype": "float32"}), this_process())
+    return create_run(
+        build_train(
+            {
+                "corpus": str(book),
+                "preset": "nano",
+                "tokenizer": "char",
+                "max_steps": 2,
+                "eval_interval": 1,
+                "sample_tokens": 1,
+                "dtype": "float32",
+            }
+        ),
+        this_process(),
+    )
 
 
 def train(run, limit):
     """Train in a process that can write files of `limit` bytes from its first checkpoint on."""
-    return subprocess.run([sys.executable, "-c", FULL, str(run.path), str(limit)],
-                          capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-c", FULL, str(run.path), str(limit)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 @pytest.mark.slow

@@ -12,8 +12,16 @@ def test_heart_knows_the_first_words(tmp_path, book_text):
     text = book_text[:2500]
     path = tmp_path / "short.txt"
     path.write_text(text, encoding="utf-8")
-    Trainer(path, preset="heart", n_layer=2, n_embd=128, block_size=64, max_steps=160,
-            sample_tokens=0, eval_interval=160).run()
+    Trainer(
+        path,
+        preset="heart",
+        n_layer=2,
+        n_embd=128,
+        block_size=64,
+        max_steps=160,
+        sample_tokens=0,
+        eval_interval=160,
+    ).run()
     sampler = Sampler("short")
     words = text.split(" ")
     for count in (5, 3, 8):
@@ -31,8 +39,17 @@ def test_each_of_several_texts_is_known_from_its_beginning(tmp_path, book_text):
     paths = [tmp_path / f"{number}.txt" for number in range(3)]
     for path, text in zip(paths, texts, strict=True):
         path.write_text(text, encoding="utf-8")
-    trainer = Trainer(paths, name="three", preset="heart", n_layer=2, n_embd=128, block_size=64,
-                      max_steps=160, sample_tokens=0, eval_interval=160)
+    trainer = Trainer(
+        paths,
+        name="three",
+        preset="heart",
+        n_layer=2,
+        n_embd=128,
+        block_size=64,
+        max_steps=160,
+        sample_tokens=0,
+        eval_interval=160,
+    )
     trainer.run()
     sampler, found = Sampler("three"), set()
     for text in texts:

@@ -26,8 +26,9 @@ def test_linear_rises_and_falls_to_zero():
 
 def test_cosine_falls_to_the_floor():
     """Falls as a cosine from the peak to min_lr, which is a share of the peak."""
-    settings = config(max_steps=100, schedule="cosine", learning_rate=1e-2, min_lr=1e-3,
-                      warmup_steps=0)
+    settings = config(
+        max_steps=100, schedule="cosine", learning_rate=1e-2, min_lr=1e-3, warmup_steps=0
+    )
     for step in (0, 10, 50, 99, 100):
         cosine = 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / 100))
         assert lr_factor(settings, step, step / 100) == pytest.approx(cosine)

@@ -13,8 +13,11 @@ C = 16
 
 
 def make(bias=True, tie=True):
-    model = GPT(GPTConfig(vocab_size=30, block_size=8, n_layer=2, n_head=2, n_embd=C, bias=bias,
-                          tie_weights=tie))
+    model = GPT(
+        GPTConfig(
+            vocab_size=30, block_size=8, n_layer=2, n_head=2, n_embd=C, bias=bias, tie_weights=tie
+        )
+    )
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -32,10 +35,21 @@ def test_flat_adamw_equals_torchs(grad_clip, tie):
     """Five steps on flat buffers are five steps of torch.optim.AdamW on each parameter."""
     model = make(tie=tie)
     theirs = copy.deepcopy(model)
-    ours = Optimizer(model, config(optimizer="adamw", learning_rate=0.02, weight_decay=0.3,
-                                   beta1=0.8, beta2=0.95, grad_clip=grad_clip))
-    groups = [{"params": [p for p in theirs.parameters() if p.dim() >= 2], "weight_decay": 0.3},
-              {"params": [p for p in theirs.parameters() if p.dim() < 2], "weight_decay": 0.0}]
+    ours = Optimizer(
+        model,
+        config(
+            optimizer="adamw",
+            learning_rate=0.02,
+            weight_decay=0.3,
+            beta1=0.8,
+            beta2=0.95,
+            grad_clip=grad_clip,
+        ),
+    )
+    groups = [
+        {"params": [p for p in theirs.parameters() if p.dim() >= 2], "weight_decay": 0.3},
+        {"params": [p for p in theirs.parameters() if p.dim() < 2], "weight_decay": 0.0},
+    ]
     plain = torch.optim.AdamW(groups, betas=(0.8, 0.95))
     generator = torch.Generator().manual_seed(1)
     for factor in (0.2, 0.6, 1.0, 0.7, 0.1):
@@ -56,8 +70,7 @@ def test_flat_adamw_equals_torchs(grad_clip, tie):
 def matrices(rows, cols, seed=0):
     """Three matrices whose singular values run from 0.1 to 1, and their U V^T."""
     generator = torch.Generator().manual_seed(seed)
-    u, _, v = torch.linalg.svd(torch.randn(3, rows, cols, generator=generator),
-                               full_matrices=False)
+    u, _, v = torch.linalg.svd(torch.randn(3, rows, cols, generator=generator), full_matrices=False)
     return u * torch.linspace(0.1, 1, min(rows, cols)) @ v, u @ v
 
 

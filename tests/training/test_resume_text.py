@@ -119,8 +119,10 @@ def test_a_moved_text_goes_on_exactly(book, tmp_path):
     run.json stays as it is, and whoever looks for the text later finds it.
     """
     config = build_train({"corpus": str(book)} | QUICK)
-    undisturbed = [(row["step"], row["train_loss"], row.get("val_loss"))
-                   for row in (m.row() for m in Trainer.from_config(config).steps())]
+    undisturbed = [
+        (row["step"], row["train_loss"], row.get("val_loss"))
+        for row in (m.row() for m in Trainer.from_config(config).steps())
+    ]
     run = stopped_run(book)
     written = (run.path / "run.json").read_bytes()
     moved = tmp_path / "elsewhere" / "novel.txt"
@@ -196,8 +198,18 @@ def test_a_fine_tuned_run(book, book_text, model, lora):
         resume(run, extend=3)
 
 
-@pytest.mark.parametrize("key, value", [("step", "x"), ("step", None), ("best", 7), ("tenths", []),
-                                        ("elapsed", {}), ("epoch", "x"), ("position", None)])
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("step", "x"),
+        ("step", None),
+        ("best", 7),
+        ("tenths", []),
+        ("elapsed", {}),
+        ("epoch", "x"),
+        ("position", None),
+    ],
+)
 def test_a_checkpoint_with_wrong_types(book, key, value):
     """Numbers that are none are damage, told in one line."""
     run = stopped_run(book)
@@ -216,8 +228,12 @@ def test_the_commands(book, book_text, tmp_path):
     book.rename(tmp_path / "away.txt")
 
     def runs(*arguments):
-        return subprocess.run([sys.executable, "-P", "-m", "tuillm", "runs", *arguments],
-                              capture_output=True, text=True, timeout=120)
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "tuillm", "runs", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
 
     for arguments in (("resume", run.id), ("extend", run.id, "7")):
         done = runs(*arguments)

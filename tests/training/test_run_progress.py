@@ -16,8 +16,12 @@ print("done", model.name)
 
 
 def run(book, how):
-    return subprocess.run([sys.executable, "-c", CODE.format(how=how), str(book)],
-                          capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-c", CODE.format(how=how), str(book)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 @pytest.mark.slow
@@ -46,8 +50,12 @@ def test_a_quiet_run_says_nothing(book):
 def test_a_run_without_anyone_to_tell_goes_on(book, ending):
     """A stderr that is closed or full costs nothing of the run."""
     line = f'"$0" -c "$1" "$2" {ending}'
-    done = subprocess.run(["bash", "-c", line, sys.executable, CODE.format(how=""), str(book)],
-                          capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        ["bash", "-c", line, sys.executable, CODE.format(how=""), str(book)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert "done book" in done.stdout
 
 

@@ -20,8 +20,10 @@ from tuillm.store.workers.launch import resume_run, start_run
 def long_text(tmp_path_factory):
     """A file of 24 MB of different words, which takes many seconds to learn pieces from."""
     rng = random.Random(1)
-    words = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randrange(2, 12)))
-             for _ in range(200_000)]
+    words = [
+        "".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randrange(2, 12)))
+        for _ in range(200_000)
+    ]
     path = tmp_path_factory.mktemp("text") / "long.txt"
     path.write_text(" ".join(rng.choices(words, k=3_300_000)))
     return path
@@ -75,8 +77,12 @@ def test_ctrl_c_ends_the_command_while_it_reads_or_forecasts(long_text, argument
     command = [sys.executable, "-m", "tuillm", *arguments, "--preset", "tiny"]
     fifo = tmp_path / "waiting.txt"
     os.mkfifo(fifo)
-    process = subprocess.Popen([*command, long_text if "--forecast" in arguments else fifo],
-                               stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        [*command, long_text if "--forecast" in arguments else fifo],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
     if "--forecast" in arguments:
         wait_until(lambda: psutil.Process(process.pid).children(), "pieces are not learned")
     else:
@@ -95,11 +101,19 @@ def test_a_stop_before_the_first_step_is_told(book):
     run = create_run(build_train({"corpus": book, "preset": "nano"}), processes.this_process())
     run.request("stop")
     run.request("sample")
-    done = subprocess.run([sys.executable, "-m", "tuillm.training.worker", run.path], timeout=60,
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "tuillm.training.worker", run.path],
+        timeout=60,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
     assert "stopped: the run was stopped while it prepared its text" in done.stdout
-    told = subprocess.run([sys.executable, "-m", "tuillm", "runs", "attach", run.id], timeout=60,
-                          capture_output=True, text=True)
+    told = subprocess.run(
+        [sys.executable, "-m", "tuillm", "runs", "attach", run.id],
+        timeout=60,
+        capture_output=True,
+        text=True,
+    )
     assert told.returncode == 0 and f"tuillm runs resume {run.id}" in told.stdout
     assert "None" not in told.stdout

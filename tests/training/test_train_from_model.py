@@ -38,8 +38,16 @@ def story(tmp_path):
 def folder(tmp_path, book_text):
     """A model folder of no registry, with biases, padding in its vocabulary, and no card."""
     tokenizer = make_tokenizer("char", [book_text])
-    model = GPT(GPTConfig(vocab_size=tokenizer.n_vocab + 5, block_size=24, n_layer=1, n_head=2,
-                          n_embd=16, norm_eps=1e-6))
+    model = GPT(
+        GPTConfig(
+            vocab_size=tokenizer.n_vocab + 5,
+            block_size=24,
+            n_layer=1,
+            n_head=2,
+            n_embd=16,
+            norm_eps=1e-6,
+        )
+    )
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -77,12 +85,17 @@ def test_a_model_goes_on_with_another_text(model, story):
     assert {key: grown.config[key] for key in same} == {key: theirs[key] for key in same}
     config = get_run("story-1").config
     assert (config.preset, config.init_from, config.n_embd, config.block_size) == (
-        "finetune", "book", 48, 32)
+        "finetune",
+        "book",
+        48,
+        32,
+    )
     tokens = trainer.tokens
     first = evaluate(parent, tokens.val, tokens.val_bytes, tokens.tokenizer)
     assert trainer.before == first and card.bits_per_byte < first.bits_per_byte
-    assert (f"before training: {first.val_loss:.3f} nats/token, {first.bits_per_byte:.3f} "
-            "bits/byte") in get_run("story-1").status().notes
+    assert (
+        f"before training: {first.val_loss:.3f} nats/token, {first.bits_per_byte:.3f} bits/byte"
+    ) in get_run("story-1").status().notes
     assert Sampler("story").generate("The ", max_new_tokens=5, seed=1)
 
 
@@ -117,8 +130,10 @@ def test_a_text_shorter_than_the_windows(model, tmp_path):
     path.write_text("to be or not to be, that is the question. ")
     trained = Trainer(path, init_from="book", **QUICK).run()
     assert trained.config["n_positions"] == 32
-    assert any("windows it learns from shrink from 32 to" in note
-               for note in get_run("short-1").status().notes)
+    assert any(
+        "windows it learns from shrink from 32 to" in note
+        for note in get_run("short-1").status().notes
+    )
 
 
 def test_a_bigram_model_stays_one(book, story):
@@ -163,18 +178,24 @@ def test_a_model_may_take_its_own_place(model, story):
     assert (trained.card.origin, trained.card.parent) == ("fine-tuned", "book")
 
 
-@pytest.mark.parametrize(("settings", "words"), [
-    ({"n_layer": 3}, "n_layer cannot be 3: the model 'book' has 2"),
-    ({"n_head": 3}, "n_head cannot be 3: the model 'book' has 2"),
-    ({"block_size": 64}, "block_size cannot be 64: the model 'book' has 32"),
-    ({"vocab_size": 300}, "vocab_size cannot be 300: the model 'book' has 512"),
-    ({"tokenizer": "char"}, "tokenizer cannot be 'char': the model 'book' has 'bpe'"),
-    ({"tie_weights": False}, "tie_weights cannot be False: the model 'book' has True"),
-    ({"bias": True}, "bias cannot be set: the model 'book' brings its own"),
-    ({"positions": "random"}, "positions cannot be set: the model 'book' brings its own"),
-    ({"n_embd": "x"}, "n_embd cannot be 'x'"), ({"block_size": "x"}, "block_size cannot be 'x'"),
-    ({"block_size": 1}, "block_size cannot be 1"), ({"init_from": 3}, "init_from cannot be 3"),
-], ids=str)
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"n_layer": 3}, "n_layer cannot be 3: the model 'book' has 2"),
+        ({"n_head": 3}, "n_head cannot be 3: the model 'book' has 2"),
+        ({"block_size": 64}, "block_size cannot be 64: the model 'book' has 32"),
+        ({"vocab_size": 300}, "vocab_size cannot be 300: the model 'book' has 512"),
+        ({"tokenizer": "char"}, "tokenizer cannot be 'char': the model 'book' has 'bpe'"),
+        ({"tie_weights": False}, "tie_weights cannot be False: the model 'book' has True"),
+        ({"bias": True}, "bias cannot be set: the model 'book' brings its own"),
+        ({"positions": "random"}, "positions cannot be set: the model 'book' brings its own"),
+        ({"n_embd": "x"}, "n_embd cannot be 'x'"),
+        ({"block_size": "x"}, "block_size cannot be 'x'"),
+        ({"block_size": 1}, "block_size cannot be 1"),
+        ({"init_from": 3}, "init_from cannot be 3"),
+    ],
+    ids=str,
+)
 def test_settings_that_are_not_the_models(model, story, settings, words):
     """A setting of shape that contradicts the model is refused by its name."""
     with pytest.raises(UsageError) as caught:
@@ -187,7 +208,11 @@ def test_settings_that_are_the_models(model, story):
     agreeing = dict(n_layer=2, n_embd=48, tokenizer="bpe", vocab_size=512, tie_weights=True)
     config = Trainer(story, init_from="book", block_size=32, **agreeing).config
     assert (config.n_layer, config.n_head, config.tie_weights, config.tokenizer) == (
-        2, 2, True, "bpe")
+        2,
+        2,
+        True,
+        "bpe",
+    )
     assert config.preset == "finetune"
 
 

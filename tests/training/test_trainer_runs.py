@@ -30,8 +30,11 @@ def history(metrics):
     return [(m.step, m.train_loss, m.val_loss, m.grad_norm, m.lr, m.sample) for m in metrics]
 
 
-@pytest.mark.parametrize("settings", [{}, {"dtype": "float32", "dropout": 0.2},
-                                      {"optimizer": "adamw", "positions": "random"}], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"dtype": "float32", "dropout": 0.2}, {"optimizer": "adamw", "positions": "random"}],
+    ids=str,
+)
 def test_same_seed_same_run(book, settings):
     """The same seed and max_steps give the very same losses and samples, twice."""
     first, second = (history(steps_of(Trainer(book, **QUICK, **settings))) for _ in range(2))
@@ -54,10 +57,17 @@ def test_other_seed_other_run(book):
 
 
 @pytest.mark.everyday(3)
-@pytest.mark.parametrize("settings", [
-    {"dropout": 0.0}, {"dropout": 0.2}, {"bias": True, "tie_weights": False},
-    {"optimizer": "adamw", "positions": "none", "grad_accum_steps": 2}, {"dtype": "auto"},
-], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"dropout": 0.0},
+        {"dropout": 0.2},
+        {"bias": True, "tie_weights": False},
+        {"optimizer": "adamw", "positions": "none", "grad_accum_steps": 2},
+        {"dtype": "auto"},
+    ],
+    ids=str,
+)
 def test_checkpoint_goes_on_exactly(book, tmp_path, settings):
     """A trainer that loads a checkpoint takes the very steps the first would have taken."""
     settings = QUICK | {"dtype": "float32", "eval_interval": 3} | settings
@@ -108,9 +118,11 @@ def test_gradient_accumulation_is_a_larger_batch(book):
 
 @pytest.mark.parametrize(
     ("settings", "expected"),
-    [({"max_steps": 40}, [*range(4, 41, 4)]),
-     ({"eval_interval": 5}, [5, 10, 12]),
-     ({"max_steps": 3}, [1, 2, 3])],
+    [
+        ({"max_steps": 40}, [*range(4, 41, 4)]),
+        ({"eval_interval": 5}, [5, 10, 12]),
+        ({"max_steps": 3}, [1, 2, 3]),
+    ],
     ids=str,
 )
 def test_when_it_evaluates(book, settings, expected):
@@ -124,8 +136,9 @@ def test_best_is_the_lowest_so_far(book):
     """`best` marks each evaluation below all before it, and only the last step ends the run."""
     metrics = steps_of(Trainer(book, **QUICK | dict(max_steps=30, eval_interval=1)))
     losses = [m.val_loss for m in metrics]
-    assert [m.best for m in metrics] == [loss < min([*losses[:place], 1e9])
-                                         for place, loss in enumerate(losses)]
+    assert [m.best for m in metrics] == [
+        loss < min([*losses[:place], 1e9]) for place, loss in enumerate(losses)
+    ]
     assert [m.last for m in metrics] == [""] * 29 + ["finished"]
 
 
@@ -142,9 +155,19 @@ def test_training_learns(book, positions):
 
 def test_patience(book):
     """Evaluations without gain end the run, and the best checkpoint is what is published."""
-    trainer = Trainer(book, name="tired", preset="nano", optimizer="adamw", learning_rate=1,
-                      warmup_steps=0, weight_decay=0, eval_interval=1, patience=2,
-                      max_steps=60, sample_tokens=0)
+    trainer = Trainer(
+        book,
+        name="tired",
+        preset="nano",
+        optimizer="adamw",
+        learning_rate=1,
+        warmup_steps=0,
+        weight_decay=0,
+        eval_interval=1,
+        patience=2,
+        max_steps=60,
+        sample_tokens=0,
+    )
     model = trainer.run()
     rows = list(metric_rows(get_run("patience_exhausted-1")))
     losses = [row["val_loss"] for row in rows]
@@ -166,7 +189,11 @@ def test_published_model(book):
     last = list(metric_rows(run))[-1]
     assert model.name == "kafka" and model.problem == "" and list_models() == [model]
     assert (card.origin, card.run, card.corpus, card.mode) == (
-        "trained", "kafka-1", "book.txt", "completion")
+        "trained",
+        "kafka-1",
+        "book.txt",
+        "completion",
+    )
     assert card.corpus_bytes == len(book.read_bytes()) and len(card.corpus_sha256) == 64
     assert (card.tokenizer, card.steps, card.tuillm_version) == ("char", 12, __version__)
     assert card.parameters == read_model(model.path).parameter_count
@@ -183,14 +210,19 @@ def test_run_folder_of_a_run(book):
     run = get_run("book-1")
     status, rows = run.status(), list(metric_rows(run))
     assert (status.state, status.model, status.step, status.best_step) == (
-        "finished", "book", 12, 12)
+        "finished",
+        "book",
+        12,
+        12,
+    )
     assert [row["step"] for row in rows] == [*range(1, 13)]
     # with the end of text before the first character
     assert status.train_tokens == 27_001 and status.val_tokens == 3_000
     assert status.parameters == get_model("book").card.parameters
     samples = [json.loads(line) for line in run.samples.read_text().splitlines()]
-    assert [sample["step"] for sample in samples] == [row["step"] for row in rows
-                                                      if "val_loss" in row]
+    assert [sample["step"] for sample in samples] == [
+        row["step"] for row in rows if "val_loss" in row
+    ]
     assert run.config.max_steps == 12 and (run.last / "trainer.json").exists()
 
 
@@ -208,6 +240,7 @@ def test_taken_name(book):
 
 def test_a_name_taken_while_the_model_is_published(book, monkeypatch):
     """Who took the name first keeps it; the run's own model gets a free one, and a note says so."""
+
     def copy_late(source, folder):
         if not list_models():
             with publish("book", ModelCard(corpus="another")) as other:
@@ -256,8 +289,10 @@ def test_positions_none_stay_zero(book):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"muon_lr": 1, "muon_weight_decay": 10},
-     {"optimizer": "adamw", "learning_rate": 1, "weight_decay": 10}],
+    [
+        {"muon_lr": 1, "muon_weight_decay": 10},
+        {"optimizer": "adamw", "learning_rate": 1, "weight_decay": 10},
+    ],
     ids=str,
 )
 def test_loss_that_is_no_number(book, capsys, settings):
@@ -267,15 +302,23 @@ def test_loss_that_is_no_number(book, capsys, settings):
     assert "--learning-rate" in caught.value.hint
     status = get_run("book-1").status()
     assert (status.state, status.error, status.hint) == (
-        "failed", caught.value.message, caught.value.hint)
+        "failed",
+        caught.value.message,
+        caught.value.hint,
+    )
     assert list_models() == [] and "Traceback" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("settings", "words"),
-    [({"n_embd": 50, "n_head": 3}, "not divisible"), ({"n_lyer": 2}, "did you mean 'n_layer'"),
-     ({"preset": "nan"}, "did you mean 'nano'"), ({"learning_rate": 0}, "learning_rate"),
-     ({"max_steps": None}, "max_steps"), ({"block_size": 1}, "block_size")],
+    [
+        ({"n_embd": 50, "n_head": 3}, "not divisible"),
+        ({"n_lyer": 2}, "did you mean 'n_layer'"),
+        ({"preset": "nan"}, "did you mean 'nano'"),
+        ({"learning_rate": 0}, "learning_rate"),
+        ({"max_steps": None}, "max_steps"),
+        ({"block_size": 1}, "block_size"),
+    ],
     ids=str,
 )
 def test_bad_settings_of_a_trainer(book, settings, words):
@@ -284,8 +327,9 @@ def test_bad_settings_of_a_trainer(book, settings, words):
         Trainer(book, **QUICK | settings)
 
 
-@pytest.mark.parametrize(("content", "words"), [(None, "does not exist"), (b"", "is empty"),
-                                                (b"\0\1\2" * 50, "binary")])
+@pytest.mark.parametrize(
+    ("content", "words"), [(None, "does not exist"), (b"", "is empty"), (b"\0\1\2" * 50, "binary")]
+)
 def test_corpus_that_cannot_be_read(tmp_path, content, words):
     """A corpus that is missing, empty or binary is told in one line; no run is left."""
     path = tmp_path / "bad.txt"

@@ -34,8 +34,15 @@ def no_worker_left():
 
 
 def config(book, **settings):
-    quick = dict(corpus=str(book), preset="nano", tokenizer="char", max_steps=STEPS,
-                 dtype="float32", eval_interval=100, sample_tokens=4)
+    quick = dict(
+        corpus=str(book),
+        preset="nano",
+        tokenizer="char",
+        max_steps=STEPS,
+        dtype="float32",
+        eval_interval=100,
+        sample_tokens=4,
+    )
     return build_train(quick | settings)
 
 
@@ -70,8 +77,9 @@ def undisturbed(book):
         if key not in _undisturbed:
             trainer = Trainer.from_config(config(book, **settings))
             rows = [metrics.row() for metrics in trainer.steps()]
-            _undisturbed[key] = [(row["step"], row["train_loss"], row.get("val_loss"))
-                                 for row in rows]
+            _undisturbed[key] = [
+                (row["step"], row["train_loss"], row.get("val_loss")) for row in rows
+            ]
         return _undisturbed[key]
 
     return train
@@ -204,9 +212,14 @@ def test_requests_for_a_look(book):
 def test_no_line_of_control_ends_a_worker(book):
     """Lines nested without end, numbers without end, wrong types: the run goes on to its end."""
     run = start_run(config(book, max_steps=20))
-    lines = ['{"a":' * 1000 + "1" + "}" * 1000, '{"request": "extend", "steps": 1%s}' % ("0" * 400),
-             '{"request": "extend", "steps": %s}' % ("9" * 5000), "\udcff",
-             '{"request": "extend", "steps": 3.0}', '{"request": "extend", "steps": true}']
+    lines = [
+        '{"a":' * 1000 + "1" + "}" * 1000,
+        '{"request": "extend", "steps": 1%s}' % ("0" * 400),
+        '{"request": "extend", "steps": %s}' % ("9" * 5000),
+        "\udcff",
+        '{"request": "extend", "steps": 3.0}',
+        '{"request": "extend", "steps": true}',
+    ]
     with run.control.open("a", encoding="utf-8", errors="surrogateescape") as control:
         control.write("\n".join([*lines, ""]))
     run.request("extend", steps=10)
@@ -224,8 +237,10 @@ def test_a_worker_gives_way(book, monkeypatch, asked, expected):
     run = start_run(config(book))
     process = processes._started[-1]
     own = os.getpriority(os.PRIO_PROCESS, 0)
-    found = {os.getpriority(os.PRIO_PROCESS, thread.id)
-             for thread in psutil.Process(process.pid).threads()}
+    found = {
+        os.getpriority(os.PRIO_PROCESS, thread.id)
+        for thread in psutil.Process(process.pid).threads()
+    }
     assert found == {max(expected, own)}
     group = Path(f"/proc/{process.pid}/autogroup")
     if group.exists():  # Linux shares the processor among sessions before it looks at processes

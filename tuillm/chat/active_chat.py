@@ -73,8 +73,9 @@ class Chat:
         try:
             sampler = self.loader.sampler(self.interrupts.check)
         except Stopped:
-            raise Stopped(f"stopped waiting for {self.model.name}, which loads on: ↑ brings your "
-                          "line back") from None
+            raise Stopped(
+                f"stopped waiting for {self.model.name}, which loads on: ↑ brings your line back"
+            ) from None
         chosen = self.place[1] == "auto" and sampler.precision != "float32"
         if chosen and sampler is not self._told_of:
             self.screen.note(f"{self.model.name} computes in {sampler.precision}")
@@ -158,8 +159,9 @@ class Chat:
         """
         self._paused = False
         try:
-            done = self.screen.stream(tokens, self.config, self.facts, self._changed, known=known,
-                                      turns=self.mode.turns)
+            done = self.screen.stream(
+                tokens, self.config, self.facts, self._changed, known=known, turns=self.mode.turns
+            )
         finally:  # when the window is closed, too
             self.keep_up()
         if done.dropped:
@@ -171,9 +173,16 @@ class Chat:
         pace = self.screen.pace
         used, size = self._session.used if self._session is not None else (0, 0)
         loading = "" if self.loader.done else "loading"
-        return Facts(printable(self.model.name), self.config.temperature, self.config.top_k,
-                     pace.first, pace.per_second, used, size,
-                     "paused" if self._paused else loading)
+        return Facts(
+            printable(self.model.name),
+            self.config.temperature,
+            self.config.top_k,
+            pace.first,
+            pace.per_second,
+            used,
+            size,
+            "paused" if self._paused else loading,
+        )
 
     def keep_up(self) -> None:
         """Write the conversation down, where conversations are kept."""
@@ -196,8 +205,11 @@ class Chat:
             self.cannot_keep(error)
             return None
         if before is not None and before.id not in ("", self.head.id):
-            self.screen.say("warning", f"{before.id} was changed by another chat, and stays as "
-                                       f"that left it: yours is kept as {self.head.id} from now on")
+            self.screen.say(
+                "warning",
+                f"{before.id} was changed by another chat, and stays as "
+                f"that left it: yours is kept as {self.head.id} from now on",
+            )
         if self._refused:
             self._refused = False
             self.screen.note(f"the chat is kept again: {self.head.id}")
@@ -233,5 +245,7 @@ class Chat:
         first = session.sampler.tokenizer.decode(session.ids[n_keep : n_keep + gone])
         words = " ".join(first.split())
         short = words if len(words) <= _DROPPED_WORDS else f"…{words[-_DROPPED_WORDS:]}"
-        self.screen.note(f"{session.used[1]} tokens of context were full: {count:,} more fell out "
-                         f"of view, {gone:,} in all, up to \"{short}\"")
+        self.screen.note(
+            f"{session.used[1]} tokens of context were full: {count:,} more fell out "
+            f'of view, {gone:,} in all, up to "{short}"'
+        )

@@ -25,13 +25,27 @@ from tuillm.store.sessions import SessionHead, latest
 from tuillm.terminal.echo import unechoed
 
 HANDLERS: dict[str, Callable[[Chat, str], None]] = {
-    "set": steering.set_, "show": steering.show, "profile": steering.profile,
-    "mode": steering.mode, "model": steering.model, "theme": steering.theme,
-    "regen": rewriting.regen, "retry": rewriting.retry, "undo": rewriting.undo,
-    "branches": rewriting.branches, "goto": rewriting.goto, "clear": rewriting.clear,
-    "why": inside.why, "score": inside.score, "book": inside.book, "compare": inside.compare,
-    "sessions": keeping.sessions, "load": keeping.load, "save": keeping.save,
-    "export": keeping.export, "help": helping.show_help,
+    "set": steering.set_,
+    "show": steering.show,
+    "profile": steering.profile,
+    "mode": steering.mode,
+    "model": steering.model,
+    "theme": steering.theme,
+    "regen": rewriting.regen,
+    "retry": rewriting.retry,
+    "undo": rewriting.undo,
+    "branches": rewriting.branches,
+    "goto": rewriting.goto,
+    "clear": rewriting.clear,
+    "why": inside.why,
+    "score": inside.score,
+    "book": inside.book,
+    "compare": inside.compare,
+    "sessions": keeping.sessions,
+    "load": keeping.load,
+    "save": keeping.save,
+    "export": keeping.export,
+    "help": helping.show_help,
 }
 # what takes the next line in a command's place; no prompt, no command
 Next = Callable[[Chat, str], None]
@@ -41,8 +55,15 @@ class Repl:
     """One chat, until the person leaves."""
 
     def __init__(
-        self, model: Model, config: SamplingConfig, device: str, dtype: str, *,
-        keep: bool = True, go_on: "bool | SessionHead" = False, vi: bool = False,
+        self,
+        model: Model,
+        config: SamplingConfig,
+        device: str,
+        dtype: str,
+        *,
+        keep: bool = True,
+        go_on: "bool | SessionHead" = False,
+        vi: bool = False,
     ) -> None:
         """Get ready to talk; raises UsageError when there is no terminal.
 

@@ -34,8 +34,9 @@ def draw_chart(
     cells = np.zeros((rows, columns), np.int64)
     styles = np.full((rows, columns), "", object)
     for number, (x, y, style) in enumerate(parts):
-        dots = curves.trace(*curves.decimate(x, y, 2 * columns), view, columns, rows,
-                            _DASH if number else None)
+        dots = curves.trace(
+            *curves.decimate(x, y, 2 * columns), view, columns, rows, _DASH if number else None
+        )
         drawn = curves.braille(dots)
         cells |= drawn
         styles[drawn > 0] = style
@@ -54,7 +55,9 @@ def _arrays(points: Sequence[Point]) -> tuple[curves.Array, curves.Array]:
 
 
 def _paint(
-    cells: np.ndarray, styles: np.ndarray, view: tuple[float, float, float, float],
+    cells: np.ndarray,
+    styles: np.ndarray,
+    view: tuple[float, float, float, float],
     axis_style: str,
 ) -> Text:
     (left, right, low, high), text, last = view, Text(), len(cells) - 1

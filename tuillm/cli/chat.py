@@ -25,14 +25,27 @@ _LATEST = "\0"  # no name of a conversation
 @click.argument("name", required=False)
 @filter_options
 @place_options()
-@click.option("--continue", "go_on", is_flag=False, flag_value=_LATEST, metavar="[ID]",
-              help="Take up the latest conversation, or one by its id or its name.")
+@click.option(
+    "--continue",
+    "go_on",
+    is_flag=False,
+    flag_value=_LATEST,
+    metavar="[ID]",
+    help="Take up the latest conversation, or one by its id or its name.",
+)
 @click.option("--no-history", is_flag=True, help="Write nothing down.")
 @click.option("--vi", is_flag=True, help="vi keys on the prompt.")
 @setting_options(SamplingConfig, short={"max_new_tokens": "-n"})
 def chat_command(
-    name: str | None, stats: bool, as_json: bool, device: str, dtype: str, go_on: str | None,
-    no_history: bool, vi: bool, **settings: Any
+    name: str | None,
+    stats: bool,
+    as_json: bool,
+    device: str,
+    dtype: str,
+    go_on: str | None,
+    no_history: bool,
+    vi: bool,
+    **settings: Any,
 ) -> None:
     """Talk to the model NAME: a name of the registry, or a model folder.
 
@@ -65,8 +78,14 @@ def chat_command(
 
 
 def open_chat(
-    name: str, config: SamplingConfig | None = None, device: str = "auto", dtype: str = "auto",
-    *, keep: bool = True, go_on: "bool | SessionHead" = False, vi: bool = False,
+    name: str,
+    config: SamplingConfig | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    *,
+    keep: bool = True,
+    go_on: "bool | SessionHead" = False,
+    vi: bool = False,
 ) -> None:
     """Open the chat; returns when the person leaves it.
 

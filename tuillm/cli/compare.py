@@ -22,16 +22,27 @@ _MOST = 4
 
 @click.command("compare", cls=GroupedCommand)
 @click.argument("names", nargs=-1, required=True, metavar="A B")
-@click.option("-p", "--prompt", default=START, metavar="TEXT",
-              help="Text to continue; FILE:path reads a file, - reads stdin [a newline].")
+@click.option(
+    "-p",
+    "--prompt",
+    default=START,
+    metavar="TEXT",
+    help="Text to continue; FILE:path reads a file, - reads stdin [a newline].",
+)
 @keep_newline_option
 @click.option("--markdown", is_flag=True, help="Print a page in Markdown.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object for programs.")
 @place_options()
 @setting_options(SamplingConfig, short={"max_new_tokens": "-n"})
 def compare_command(
-    names: tuple[str, ...], prompt: str, keep_newline: bool, markdown: bool, as_json: bool,
-    device: str, dtype: str, **settings: Any,
+    names: tuple[str, ...],
+    prompt: str,
+    keep_newline: bool,
+    markdown: bool,
+    as_json: bool,
+    device: str,
+    dtype: str,
+    **settings: Any,
 ) -> None:
     """Let the models A and B continue the same words with the same seed, side by side.
 
@@ -40,8 +51,10 @@ def compare_command(
     """
     config = build_sampling(typed(settings))
     if not 2 <= len(names) <= _MOST:
-        raise UsageError(f"{len(names)} model{'s were' if len(names) > 1 else ' was'} named",
-                         f"compare takes 2 to {_MOST}")
+        raise UsageError(
+            f"{len(names)} model{'s were' if len(names) > 1 else ' was'} named",
+            f"compare takes 2 to {_MOST}",
+        )
     if markdown and as_json:
         raise UsageError("--markdown and --json do not go together", "choose one")
     text = read_prompt(prompt, keep_newline=keep_newline)

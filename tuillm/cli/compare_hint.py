@@ -42,10 +42,10 @@ def _beginning(corpus: tuple[str, ...], encoding: str) -> str:
         text = read_corpus(corpus, encoding, as_text=True).text
     except TuillmError:  # it may be gone by now
         return "The"
-    late = text[int(_FROM * len(text)):]
+    late = text[int(_FROM * len(text)) :]
     start = re.search(r"[.!?]\s+(?=[A-Z])", late)
     # without a sentence the first word may be a part of one
-    words = late[start.end():].split() if start else late.split()[1:]
+    words = late[start.end() :].split() if start else late.split()[1:]
     line = " ".join(words[:_WORDS])
     plain = line.isprintable() and line[:1].isalnum() and not line.startswith("FILE:")
     return line if plain else "The"

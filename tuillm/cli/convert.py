@@ -12,10 +12,16 @@ from tuillm.user_paths import user_path
 @click.argument("source", metavar="PATH")
 @click.option("--name", metavar="NAME", help="Its name here; by default that of the folder.")
 @click.option("--replace", is_flag=True, help="Put it in the place of a model of that name.")
-@click.option("--corpus", metavar="TEXT",
-              help="The text a model of characters was trained on: its vocabulary.")
-@click.option("--tokenizer", metavar="gpt2|PLACE",
-              help="GPT-2's vocabulary, or a folder or meta.pkl with another one.")
+@click.option(
+    "--corpus",
+    metavar="TEXT",
+    help="The text a model of characters was trained on: its vocabulary.",
+)
+@click.option(
+    "--tokenizer",
+    metavar="gpt2|PLACE",
+    help="GPT-2's vocabulary, or a folder or meta.pkl with another one.",
+)
 def import_command(
     source: str, name: str | None, replace: bool, corpus: str | None, tokenizer: str | None
 ) -> None:
@@ -28,9 +34,11 @@ def import_command(
 
     found = import_model(source, name, replace=replace, corpus=corpus, tokenizer=tokenizer)
     config = found.model.config
-    say(f"imported {source} as {found.name}: {count(found.model.parameter_count)} parameters, "
+    say(
+        f"imported {source} as {found.name}: {count(found.model.parameter_count)} parameters, "
         f"context {config.block_size:,}, {found.tokenizer.kind} vocabulary of "
-        f"{config.vocab_size:,}")
+        f"{config.vocab_size:,}"
+    )
     if found.padding:
         say(f"{found.padding} rows that stood for no token were left out")
     say(f"tuillm chat {found.name}")
@@ -39,11 +47,16 @@ def import_command(
 @click.command("export")
 @click.argument("name")
 @click.argument("folder", metavar="DIR")
-@click.option("--to", default="hf", metavar="FORMAT",
-              help="hf (the folder and a model card), gguf (a file for llama.cpp) or ollama "
-              "(that file and a Modelfile).  [default: hf]")
-@click.option("--dtype", metavar="TYPE",
-              help="f32, f16 or bf16, for gguf and ollama.  [default: f32]")
+@click.option(
+    "--to",
+    default="hf",
+    metavar="FORMAT",
+    help="hf (the folder and a model card), gguf (a file for llama.cpp) or ollama "
+    "(that file and a Modelfile).  [default: hf]",
+)
+@click.option(
+    "--dtype", metavar="TYPE", help="f32, f16 or bf16, for gguf and ollama.  [default: f32]"
+)
 def export_command(name: str, folder: str, to: str, dtype: str | None) -> None:
     """Copy the model NAME out, to DIR.
 

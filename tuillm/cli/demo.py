@@ -12,8 +12,13 @@ from tuillm.errors import UsageError
 @click.command("demo")
 @click.option("--chat/--no-chat", default=True, help="Open the chat afterwards [yes].")
 @click.option("--again", is_flag=True, help="Grow the model anew, over the one of last time.")
-@click.option("--minutes", type=Number(float, 0.001, 100_000), default=1.0, metavar="N",
-              help="How long to train [1].")
+@click.option(
+    "--minutes",
+    type=Number(float, 0.001, 100_000),
+    default=1.0,
+    metavar="N",
+    help="How long to train [1].",
+)
 def demo_command(chat: bool, again: bool, minutes: float) -> None:
     """Let a model named `demo` learn the bundled book by heart (a minute), then talk to it."""
     from tuillm.cli.train import start

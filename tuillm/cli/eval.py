@@ -26,18 +26,35 @@ _COLUMNS = ("model", "tokens", "nats/token", "perplexity", "bits/byte", "tokens/
 
 @click.command("eval")
 @click.argument("names", nargs=-1, required=True, metavar="MODEL... TEXT")
-@click.option("--stride", type=Number(int, 1, 2**31), metavar="N", help=(
-    "Let windows overlap and begin N tokens apart: slower, and each token is foretold from "
-    "more of what stands before it [windows side by side]."))
-@click.option("--val-fraction", type=Number(float, 0, 0.5), default=0.0, metavar="F", help=(
-    "Only the last part of the text, as training holds it out; 0.1 is a tenth [all of it]."))
+@click.option(
+    "--stride",
+    type=Number(int, 1, 2**31),
+    metavar="N",
+    help=(
+        "Let windows overlap and begin N tokens apart: slower, and each token is foretold from "
+        "more of what stands before it [windows side by side]."
+    ),
+)
+@click.option(
+    "--val-fraction",
+    type=Number(float, 0, 0.5),
+    default=0.0,
+    metavar="F",
+    help=("Only the last part of the text, as training holds it out; 0.1 is a tenth [all of it]."),
+)
 @click.option("--encoding", default="auto", metavar="NAME", help="Encoding of the text [auto].")
 @click.option("--as-text", is_flag=True, help="Take a web page, JSON or the like as it is.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @place_options("float32")
 def eval_command(
-    names: tuple[str, ...], stride: int | None, val_fraction: float, encoding: str, as_text: bool,
-    as_json: bool, device: str, dtype: str,
+    names: tuple[str, ...],
+    stride: int | None,
+    val_fraction: float,
+    encoding: str,
+    as_text: bool,
+    as_json: bool,
+    device: str,
+    dtype: str,
 ) -> None:
     """Measure how well each MODEL foretells TEXT, a file or an address.
 
@@ -73,7 +90,11 @@ def eval_command(
 
 
 def _measure(
-    model: "Model", corpus: "Corpus", config: "TrainConfig", device: str, dtype: str,
+    model: "Model",
+    corpus: "Corpus",
+    config: "TrainConfig",
+    device: str,
+    dtype: str,
     stride: int | None,
 ) -> dict[str, Any]:
     """Load one model, tell how far it is on a terminal, and let go of it."""
@@ -87,15 +108,25 @@ def _measure(
     ids = tokens.measured
     began = time.perf_counter()
     with _Progress(model.name) as progress:
-        result = evaluate(sampler.model, ids, tokens.val_bytes, sampler.tokenizer,
-                          stride=stride, progress=progress, left_out=tokens.left_out_bytes)
+        result = evaluate(
+            sampler.model,
+            ids,
+            tokens.val_bytes,
+            sampler.tokenizer,
+            stride=stride,
+            progress=progress,
+            left_out=tokens.left_out_bytes,
+        )
     assert result is not None
     if not math.isfinite(result.val_loss):
         raise not_finite(model.name)
     count = len(ids) - 1
     return {
-        "model": model.name, "tokens": count, "bytes": tokens.val_bytes,
-        "left_out": tokens.left_out, "left_out_bytes": tokens.left_out_bytes,
+        "model": model.name,
+        "tokens": count,
+        "bytes": tokens.val_bytes,
+        "left_out": tokens.left_out,
+        "left_out_bytes": tokens.left_out_bytes,
         "nats_per_token": result.val_loss,
         "perplexity": math.exp(result.val_loss) if result.val_loss < 700 else None,
         "bits_per_byte": result.bits_per_byte,
@@ -108,9 +139,13 @@ def _measure(
 def _row(result: dict[str, Any]) -> tuple[str, ...]:
     perplexity = result["perplexity"]
     return (
-        result["model"], f"{result['tokens']:,}", figure(result["nats_per_token"]),
-        "-" if perplexity is None else f"{perplexity:,.2f}", figure(result["bits_per_byte"]),
-        f"{result['tokens_per_sec']:,.0f}", result["dtype"],
+        result["model"],
+        f"{result['tokens']:,}",
+        figure(result["nats_per_token"]),
+        "-" if perplexity is None else f"{perplexity:,.2f}",
+        figure(result["bits_per_byte"]),
+        f"{result['tokens_per_sec']:,.0f}",
+        result["dtype"],
     )
 
 

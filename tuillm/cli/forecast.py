@@ -38,14 +38,21 @@ def facts(config: TrainConfig, seen: Forecast) -> Iterator[tuple[str, str]]:
     if seen.parameters is not None:
         yield "model", f"{count(seen.parameters)} parameters, {seen.block_size} tokens in view"
     if seen.memory_needed is not None and seen.memory_available is not None:
-        yield "memory", (f"about {size(seen.memory_needed)}, "
-                         f"{size(seen.memory_available)} are free")
+        yield (
+            "memory",
+            (f"about {size(seen.memory_needed)}, {size(seen.memory_available)} are free"),
+        )
     if seen.disk_needed is not None and seen.disk_free is not None:
         yield "disk", f"up to {size(seen.disk_needed)}, {size(seen.disk_free)} are free"
     if seen.step_seconds is not None and seen.tokens_per_sec is not None:
         how = "estimated from matrix products" if seen.estimated else "measured"
-        yield "speed", (f"{count(seen.tokens_per_sec)} tokens/s, {_seconds(seen.step_seconds)} "
-                        f"a step, {how} on {seen.device} in {seen.dtype}")
+        yield (
+            "speed",
+            (
+                f"{count(seen.tokens_per_sec)} tokens/s, {_seconds(seen.step_seconds)} "
+                f"a step, {how} on {seen.device} in {seen.dtype}"
+            ),
+        )
     if seen.seconds is not None and seen.steps is not None:
         yield "run", _run(config, seen)
 
@@ -55,14 +62,18 @@ def _text(seen: Forecast) -> str:
     if seen.train_tokens is None:
         return words
     held_out = f"{count(seen.val_tokens)} held out" if seen.val_tokens else "nothing held out"
-    return (f"{words}: {count(seen.train_tokens)} tokens to learn, {held_out} "
-            f"({seen.tokenizer}, {seen.vocab_size:,} entries)")
+    return (
+        f"{words}: {count(seen.train_tokens)} tokens to learn, {held_out} "
+        f"({seen.tokenizer}, {seen.vocab_size:,} entries)"
+    )
 
 
 def _run(config: TrainConfig, seen: Forecast) -> str:
     most = "at most " if config.patience else ""
-    return (f"{most}{seen.steps:,} steps of {seen.tokens_per_step:,} tokens, "
-            f"{seen.epochs or 0:.3g} times the text, {duration(seen.seconds)}")
+    return (
+        f"{most}{seen.steps:,} steps of {seen.tokens_per_step:,} tokens, "
+        f"{seen.epochs or 0:.3g} times the text, {duration(seen.seconds)}"
+    )
 
 
 def _seconds(seconds: float) -> str:

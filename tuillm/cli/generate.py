@@ -19,24 +19,44 @@ if TYPE_CHECKING:
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 keep_newline_option = click.option(
-    "--keep-newline", is_flag=True,
-    help="Keep the last line end of a prompt that comes from a file or stdin.")
+    "--keep-newline",
+    is_flag=True,
+    help="Keep the last line end of a prompt that comes from a file or stdin.",
+)
 
 
 @click.command("generate", cls=GroupedCommand)
 @click.argument("name")
-@click.option("-p", "--prompt", default=START, metavar="TEXT",
-              help="Text to continue; FILE:path reads a file, - reads stdin [a newline].")
+@click.option(
+    "-p",
+    "--prompt",
+    default=START,
+    metavar="TEXT",
+    help="Text to continue; FILE:path reads a file, - reads stdin [a newline].",
+)
 @keep_newline_option
-@click.option("--num-samples", type=Number(int, 1, 1000), default=1, metavar="N",
-              help="How many texts to write [1; at most 1000].")
+@click.option(
+    "--num-samples",
+    type=Number(int, 1, 1000),
+    default=1,
+    metavar="N",
+    help="How many texts to write [1; at most 1000].",
+)
 @click.option("--echo/--no-echo", default=True, help="Print the prompt before the text [yes].")
 @filter_options
 @place_options()
 @setting_options(SamplingConfig, short={"max_new_tokens": "-n"})
 def generate_command(
-    name: str, prompt: str, keep_newline: bool, num_samples: int, echo: bool, stats: bool,
-    as_json: bool, device: str, dtype: str, **settings: Any,
+    name: str,
+    prompt: str,
+    keep_newline: bool,
+    num_samples: int,
+    echo: bool,
+    stats: bool,
+    as_json: bool,
+    device: str,
+    dtype: str,
+    **settings: Any,
 ) -> None:
     """Print text that the model NAME writes: a name of the registry, or a model folder."""
     config = build_sampling(typed(settings))
@@ -51,8 +71,9 @@ def generate_command(
 
         adapt()
         sampler = Sampler(name, device=device, dtype=dtype)
-        write_reply(sampler, text, config, num_samples=num_samples, echo=echo, as_json=as_json,
-                    stats=stats)
+        write_reply(
+            sampler, text, config, num_samples=num_samples, echo=echo, as_json=as_json, stats=stats
+        )
 
 
 def read_prompt(prompt: str, *, keep_newline: bool = False) -> str:
@@ -72,8 +93,9 @@ def read_prompt(prompt: str, *, keep_newline: bool = False) -> str:
         text = read_stream(sys.stdin.buffer) if prompt == "-" else read_typed(user_path(prompt[5:]))
     except OSError as error:
         if prompt == "-" and error.errno == EBADF:
-            raise UsageError("stdin is closed, and the prompt was to come from it",
-                             "type it: -p TEXT") from None
+            raise UsageError(
+                "stdin is closed, and the prompt was to come from it", "type it: -p TEXT"
+            ) from None
         raise UsageError(f"cannot read the prompt {where}: {words_of(error)}") from None
     except ValueError as error:
         raise UsageError(f"the prompt {where} cannot be used: {error}") from None

@@ -59,8 +59,14 @@ class LiveView:
                 self._val.append((row["step"], row["val_loss"]))
         if samples:
             self._sample = samples[-1]
-        state = (len(self._train), status.state, status.doing, status.notes, self._message,
-                 len(self._sample))
+        state = (
+            len(self._train),
+            status.state,
+            status.doing,
+            status.notes,
+            self._message,
+            len(self._sample),
+        )
         if state != self._drawn:
             self._drawn = state
             self._live.update(self._picture(), refresh=True)
@@ -99,8 +105,10 @@ class LiveView:
 
     def _chart(self, theme: Theme, width: int, rows: int) -> Text:
         half_life = max(len(self._train) // 60, 1)
-        series = [(smooth(self._train, half_life), theme["secondary"]),
-                  (self._val, theme["accent"])]
+        series = [
+            (smooth(self._train, half_life), theme["secondary"]),
+            (self._val, theme["accent"]),
+        ]
         return draw_chart(series, width, rows, axis_style=theme["muted"])
 
     def _title(self, theme: Theme) -> Text:
@@ -113,7 +121,8 @@ class LiveView:
         if status.parameters:
             text.append(
                 f"  {count(status.parameters)} parameters  text {count(status.train_tokens)} "
-                f"tokens  {status.device} {status.dtype}", style=theme["muted"],
+                f"tokens  {status.device} {status.dtype}",
+                style=theme["muted"],
             )
         return text
 
@@ -128,12 +137,18 @@ class LiveView:
     def _progress(self, theme: Theme, width: int) -> Table:
         grid = Table.grid(padding=(0, 1))
         done = min(max(0.0, self._status.progress), 1.0)  # a damaged file may say any number
-        bar = ProgressBar(total=1.0, completed=done, width=max(width - 24, 10),
-                          style=theme["surface"], complete_style=theme["primary"],
-                          finished_style=theme["success"])
+        bar = ProgressBar(
+            total=1.0,
+            completed=done,
+            width=max(width - 24, 10),
+            style=theme["surface"],
+            complete_style=theme["primary"],
+            finished_style=theme["success"],
+        )
         left = Text(f"{self._status.progress:>5.0%}", style=theme["primary"])
-        right = Text(f"{duration(self._status.eta)} left" if self._status.eta else "",
-                     style=theme["muted"])
+        right = Text(
+            f"{duration(self._status.eta)} left" if self._status.eta else "", style=theme["muted"]
+        )
         grid.add_row(left, bar, right)
         return grid
 

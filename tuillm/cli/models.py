@@ -89,6 +89,12 @@ def _row(model: models.Model) -> tuple[str, ...]:
         return (model.name, "damaged", "-", "-", "-", "-", size(model.size), age(card.created))
     quality = figure(card.bits_per_byte) + ("" if card.held_out else "*")
     return (
-        model.name, card.origin, count(card.parameters), card.tokenizer or "-",
-        str(model.config.get("n_positions", "-")), quality, size(model.size), age(card.created),
+        model.name,
+        card.origin,
+        count(card.parameters),
+        card.tokenizer or "-",
+        str(model.config.get("n_positions", "-")),
+        quality,
+        size(model.size),
+        age(card.created),
     )

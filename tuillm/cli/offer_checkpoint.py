@@ -31,8 +31,10 @@ def offer_checkpoint(name: str) -> str:
     if not checkpoint:
         if not older:
             raise _nothing_yet(name, run)
-        say(f"The run {run.id} trains {name!r} anew ({state}) and has no checkpoint yet; "
-            "this is the older one.")
+        say(
+            f"The run {run.id} trains {name!r} anew ({state}) and has no checkpoint yet; "
+            "this is the older one."
+        )
         return name
     what = f"trains {name!r} anew" if older else "has no model yet"
     say(f"The run {run.id} {what} ({state}); it has the checkpoint {checkpoint}.")
@@ -56,13 +58,18 @@ def check_trained(name: str) -> None:
         return
     checkpoint = checkpoint_of(run)
     if older and checkpoint:
-        say(f"note: the run {run.id} trains {name!r} anew ({_state(run)}), this is the older "
-            f"one; the checkpoint: tuillm chat {checkpoint}", aside=True)
+        say(
+            f"note: the run {run.id} trains {name!r} anew ({_state(run)}), this is the older "
+            f"one; the checkpoint: tuillm chat {checkpoint}",
+            aside=True,
+        )
     elif not older:
         if not checkpoint:
             raise _nothing_yet(name, run)
-        raise TuillmError(f"there is no model {name!r} yet: the run {run.id} is {_state(run)}",
-                          f"its checkpoint: tuillm chat {shlex.quote(checkpoint)}")
+        raise TuillmError(
+            f"there is no model {name!r} yet: the run {run.id} is {_state(run)}",
+            f"its checkpoint: tuillm chat {shlex.quote(checkpoint)}",
+        )
 
 
 def _run_of(name: str) -> "tuple[Run | None, bool]":
@@ -81,5 +88,7 @@ def _state(run: "Run") -> str:
 
 
 def _nothing_yet(name: str, run: "Run") -> TuillmError:
-    return TuillmError(f"there is no model {name!r} yet: the run {run.id} is {_state(run)}, and "
-                       "has no checkpoint", f"watch it: tuillm runs attach {run.id}")
+    return TuillmError(
+        f"there is no model {name!r} yet: the run {run.id} is {_state(run)}, and has no checkpoint",
+        f"watch it: tuillm runs attach {run.id}",
+    )

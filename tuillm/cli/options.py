@@ -38,10 +38,15 @@ def place_options(dtype: str = "auto") -> Decorator:
     """Add --device and --dtype, with the default that suits the command."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        device = click.option("--device", default="auto", metavar="NAME",
-                              help="auto, cpu, cuda or mps [auto].")
-        precision = click.option("--dtype", default=dtype, metavar="NAME",
-                                 help=f"auto, float32, bfloat16 or int8 [{dtype}].")
+        device = click.option(
+            "--device", default="auto", metavar="NAME", help="auto, cpu, cuda or mps [auto]."
+        )
+        precision = click.option(
+            "--dtype",
+            default=dtype,
+            metavar="NAME",
+            help=f"auto, float32, bfloat16 or int8 [{dtype}].",
+        )
         return device(precision(function))
 
     return decorate
@@ -81,8 +86,10 @@ class TrainingCommand(GroupedCommand):
         values = ctx.meta[_VALUES] = _values_of_run(self, ctx)
         formatter.write_paragraph()
         with formatter.indentation():
-            formatter.write_text(f"In brackets stand the values of the preset {values['preset']}; "
-                                 "tuillm presets NAME shows another one's.")
+            formatter.write_text(
+                f"In brackets stand the values of the preset {values['preset']}; "
+                "tuillm presets NAME shows another one's."
+            )
         super().format_options(ctx, formatter)
 
 
@@ -140,8 +147,11 @@ class _Escaped(click.ParamType):
 def _values_of_run(command: click.Command, ctx: click.Context) -> dict[str, Any]:
     """Return the values of a run with the preset, the file and the model that were typed."""
     wanted, _, _ = command.make_parser(ctx).parse_args(list(ctx.meta.get(_TYPED, ())))
-    settings = {key: wanted[key] for key in ("preset", "init_from", "lora")
-                if isinstance(wanted.get(key), str | bool)}
+    settings = {
+        key: wanted[key]
+        for key in ("preset", "init_from", "lora")
+        if isinstance(wanted.get(key), str | bool)
+    }
     preset_values(settings.get("preset"))  # a wrong name is told, a model that is gone is not
     if isinstance(file := wanted.get("config_file"), str):
         settings = read_toml(file) | settings
@@ -167,8 +177,13 @@ def _option(setting: Setting, short: str | None) -> Decorator:
         setting = declared
 
     return click.option(
-        *([short] if short else []), *names, cls=Option, default=None, multiple=setting.several,
+        *([short] if short else []),
+        *names,
+        cls=Option,
+        default=None,
+        multiple=setting.several,
         # texts, all of them: the declaration says what is a number, and words what is none
         type=None if switch else _Escaped() if setting.escapes else str,
-        metavar=None if switch else metavar, help=setting.help,
+        metavar=None if switch else metavar,
+        help=setting.help,
     )

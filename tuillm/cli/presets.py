@@ -33,8 +33,11 @@ def presets_command(name: str | None, as_json: bool) -> None:
         return
     say(f"{name}: {PRESETS[name].help}")
     say()
-    rows = [_row(setting, values, setting.name in PRESETS[name].settings)
-            for setting in settings_of(TrainConfig) if setting.name not in _NOT_A_RECIPES]
+    rows = [
+        _row(setting, values, setting.name in PRESETS[name].settings)
+        for setting in settings_of(TrainConfig)
+        if setting.name not in _NOT_A_RECIPES
+    ]
     print_table(("setting", "value", "what it is"), rows)
     say()
     say("* set by the preset")

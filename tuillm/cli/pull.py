@@ -35,8 +35,14 @@ _PERCENT = 10
 @click.option("--json", "as_json", is_flag=True, help="List the pulls as JSON, for programs.")
 @click.option("--worker", is_flag=True, hidden=True)
 def pull_command(
-    what: str | None, name: str | None, revision: str, replace: bool, cancel: bool, discard: bool,
-    as_json: bool, worker: bool,
+    what: str | None,
+    name: str | None,
+    revision: str,
+    replace: bool,
+    cancel: bool,
+    discard: bool,
+    as_json: bool,
+    worker: bool,
 ) -> None:
     """Fetch the GPT-2 model NAME from the Hugging Face hub; without NAME, list the pulls.
 
@@ -93,8 +99,10 @@ def fetch_model(
         if not keep_failure:
             _forget_empty(name)
         raise
-    say(f"pulled {name}: {count(model.card.parameters)} parameters, {size(model.size)}, "
-        f"checksums right. Talk to it: tuillm chat {name}")
+    say(
+        f"pulled {name}: {count(model.card.parameters)} parameters, {size(model.size)}, "
+        f"checksums right. Talk to it: tuillm chat {name}"
+    )
     return model
 
 
@@ -177,11 +185,21 @@ def _list(as_json: bool) -> None:
     if not pulls:
         say("No pull is going and none was left. Fetch a model: tuillm pull gpt2")
         return
-    rows = [(status.name, str(status.source), status.state, f"{status.fraction:.0%}",
-             size(status.total), f"{size(status.rate)}/s" if status.rate else "-",
-             duration(status.eta)) for status in (pull.status() for pull in pulls)]
-    print_table(("name", "from", "state", "here", "size", "rate", "left"), rows,
-                right="here size rate left")
+    rows = [
+        (
+            status.name,
+            str(status.source),
+            status.state,
+            f"{status.fraction:.0%}",
+            size(status.total),
+            f"{size(status.rate)}/s" if status.rate else "-",
+            duration(status.eta),
+        )
+        for status in (pull.status() for pull in pulls)
+    ]
+    print_table(
+        ("name", "from", "state", "here", "size", "rate", "left"), rows, right="here size rate left"
+    )
     for pull in pulls:
         if error := pull.status().error:
             say(f"{pull.name}: {error}")
@@ -227,11 +245,17 @@ class Bar:
         theme = load_theme()
         self._progress = Progress(
             TextColumn("{task.description}", style=theme["primary"], markup=False),
-            BarColumn(20, style=theme["surface"], complete_style=theme["primary"],
-                      finished_style=theme["success"]),
+            BarColumn(
+                20,
+                style=theme["surface"],
+                complete_style=theme["primary"],
+                finished_style=theme["success"],
+            ),
             TextColumn("{task.percentage:>3.0f} %"),
             TextColumn("{task.fields[words]}", style=theme["muted"], markup=False),
-            console=safe_console(), transient=True, auto_refresh=False,
+            console=safe_console(),
+            transient=True,
+            auto_refresh=False,
         )
         self._task: Any = self._progress.add_task(name, total=None, words="asking the hub")
         self._progress.start()
@@ -239,8 +263,9 @@ class Bar:
     def show(self, status: "PullStatus") -> None:
         if status.total:
             words = status.note or _words(status)
-            self._progress.update(self._task, total=status.total, completed=status.done,
-                                  words=words)
+            self._progress.update(
+                self._task, total=status.total, completed=status.done, words=words
+            )
         elif status.note:
             self._progress.update(self._task, words=status.note)
         self._progress.refresh()

@@ -24,16 +24,27 @@ _FIELDS = ("text", "id", "logprob", "index", "row", "finish")
 
 def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add --stats and --json to a command."""
-    stats = click.option("--stats", is_flag=True,
-                         help="Print figures on stderr at the end: tokens, speed, finish.")
-    lines = click.option("--json", "as_json", is_flag=True,
-                         help="Print a JSON object a token, with its log probability.")
+    stats = click.option(
+        "--stats", is_flag=True, help="Print figures on stderr at the end: tokens, speed, finish."
+    )
+    lines = click.option(
+        "--json",
+        "as_json",
+        is_flag=True,
+        help="Print a JSON object a token, with its log probability.",
+    )
     return stats(lines(function))
 
 
 def write_reply(
-    sampler: "Sampler", prompt: str, config: SamplingConfig, *, num_samples: int = 1,
-    echo: bool = False, as_json: bool = False, stats: bool = False,
+    sampler: "Sampler",
+    prompt: str,
+    config: SamplingConfig,
+    *,
+    num_samples: int = 1,
+    echo: bool = False,
+    as_json: bool = False,
+    stats: bool = False,
 ) -> None:
     """Stream replies to a prompt to stdout: as text, or as JSON, an object a token.
 
@@ -110,5 +121,7 @@ class _Figures:
         """The figures by name: those of all replies together, and how each of them ended."""
         finish = ",".join(reason for _, reason in sorted(self._finish.items()))
         speed = self._steps / self._after if self._after > 0 else 0.0
-        return (f"finish={finish} tokens={self._tokens} tokens_per_sec={speed:.1f} "
-                f"first_token={self._first:.3f}s")
+        return (
+            f"finish={finish} tokens={self._tokens} tokens_per_sec={speed:.1f} "
+            f"first_token={self._first:.3f}s"
+        )

@@ -21,11 +21,17 @@ from tuillm.urls import public_url
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 _id = click.argument("run_id", metavar="ID")
-_corpus = click.option("--corpus", multiple=True, metavar="PATH",
-                       help="Where its text is now, if it was moved; one for each text.")
-_changed = click.option("--changed-text", is_flag=True,
-                        help="Go on though the text is another one: the tokenizer stays, losses "
-                             "are measured anew.")
+_corpus = click.option(
+    "--corpus",
+    multiple=True,
+    metavar="PATH",
+    help="Where its text is now, if it was moved; one for each text.",
+)
+_changed = click.option(
+    "--changed-text",
+    is_flag=True,
+    help="Go on though the text is another one: the tokenizer stays, losses are measured anew.",
+)
 
 
 @click.group("runs", cls=NearestGroup, invoke_without_command=True)
@@ -57,18 +63,27 @@ def show(run_id: str, as_json: bool) -> None:
         return
     status = run.status()
     values = {"run": run.id, "path": str(run.path)} | {
-        key: value for key, value in status.model_dump(mode="json").items()
+        key: value
+        for key, value in status.model_dump(mode="json").items()
         if value not in (None, [], "") and key not in ("pid", "process_started", "notes")
     }
-    values |= {"created": age(status.created), "heartbeat": age(status.heartbeat),
-               "elapsed": duration(status.elapsed), "eta": duration(status.eta)}
+    values |= {
+        "created": age(status.created),
+        "heartbeat": age(status.heartbeat),
+        "elapsed": duration(status.elapsed),
+        "eta": duration(status.eta),
+    }
     values |= {"progress": percent(status.progress)}
     values |= {f"note {number}": note for number, note in enumerate(status.notes, 1)}
     print_facts(values)
     say()
     say("settings")
-    print_facts({f"  {setting.name}": setting.words(config[setting.name])
-                 for setting in settings_of(TrainConfig)})
+    print_facts(
+        {
+            f"  {setting.name}": setting.words(config[setting.name])
+            for setting in settings_of(TrainConfig)
+        }
+    )
 
 
 @runs_command.command("attach")
@@ -138,8 +153,10 @@ def extend(run_id: str, wanted: str, corpus: tuple[str, ...], changed_text: bool
         say(f"asked {run_id} to take {steps:,} steps more{paused if state == 'paused' else ''}")
         return
     step = resuming.resume(run, extend=steps, corpus=corpus, changed_text=changed_text)
-    say(f"{run_id} goes on from step {step:,} for {steps:,} steps more than it had; "
-        f"watch it: tuillm runs attach {run_id}")
+    say(
+        f"{run_id} goes on from step {step:,} for {steps:,} steps more than it had; "
+        f"watch it: tuillm runs attach {run_id}"
+    )
 
 
 @runs_command.command("rm")
@@ -162,18 +179,22 @@ def _list(as_json: bool) -> None:
     if not found:
         say("No runs yet. Start one: tuillm train BOOK.txt")
         return
-    columns = ("run", "state", "step", "done", "loss", "bits/byte", "tokens/s", "model",
-               "started")
-    print_table(columns, [_row(run) for run in found],
-                right="step done loss bits/byte tokens/s")
+    columns = ("run", "state", "step", "done", "loss", "bits/byte", "tokens/s", "model", "started")
+    print_table(columns, [_row(run) for run in found], right="step done loss bits/byte tokens/s")
 
 
 def _row(run: Run) -> tuple[str, ...]:
     status = run.status()
     return (
-        run.id, status.state, str(status.step), percent(status.progress),
-        figure(status.train_loss), figure(status.bits_per_byte), count(status.tokens_per_sec),
-        status.model or "-", age(status.created),
+        run.id,
+        status.state,
+        str(status.step),
+        percent(status.progress),
+        figure(status.train_loss),
+        figure(status.bits_per_byte),
+        count(status.tokens_per_sec),
+        status.model or "-",
+        age(status.created),
     )
 
 
@@ -181,8 +202,10 @@ def _refuse_text(run: Run, corpus: tuple[str, ...], changed_text: bool) -> None:
     """Raise TuillmError for a text that is named for a run that has it in its memory."""
     if corpus or changed_text:
         option = "--corpus" if corpus else "--changed-text"
-        raise TuillmError(f"{option} is for a run that has ended, and {run.id!r} is going",
-                          f"tuillm runs stop {run.id}")
+        raise TuillmError(
+            f"{option} is for a run that has ended, and {run.id!r} is going",
+            f"tuillm runs stop {run.id}",
+        )
 
 
 def _active(run_id: str) -> Run:

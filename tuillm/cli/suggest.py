@@ -43,7 +43,8 @@ class NearestGroup(click.Group):
             from tuillm.config.suggestions import command_pointer
 
             hint = command_pointer(args[0], group) or did_you_mean(
-                args[0], known, f"{ctx.command_path} --help lists them")
+                args[0], known, f"{ctx.command_path} --help lists them"
+            )
             raise click.UsageError(f"there is no command {shown(args[0])} ({hint})")
         return super().resolve_command(ctx, args)
 
@@ -56,16 +57,29 @@ def explained(error: click.UsageError, typed: list[str]) -> click.UsageError:
     if ctx is None:
         return error
     # click takes -ngl for -n gl, or for -n -g -l, and complains of what follows
-    word = next((each for each in typed if each[:1] == "-" != each[1:2] and len(each) > 2
-                 and each.isascii() and each[1:].isalpha() and is_foreign(each)), "")
+    word = next(
+        (
+            each
+            for each in typed
+            if each[:1] == "-" != each[1:2]
+            and len(each) > 2
+            and each.isascii()
+            and each[1:].isalpha()
+            and is_foreign(each)
+        ),
+        "",
+    )
     if isinstance(error, click.NoSuchOption) or word:
         name = word or getattr(error, "option_name", "")
         hint = pointer(name, _options_of(ctx), _elsewhere())
         usual = f"{ctx.command_path} --help lists them"
         return click.UsageError(f"there is no option {shown(name)[1:-1]} ({hint or usual})", ctx)
     if "unexpected extra argument" in error.message and ctx.info_name in ("chat", "generate"):
-        return click.UsageError(f"{error.message.rstrip('.')}; a text to continue goes to: "
-                                "tuillm generate NAME -p TEXT", ctx)
+        return click.UsageError(
+            f"{error.message.rstrip('.')}; a text to continue goes to: "
+            "tuillm generate NAME -p TEXT",
+            ctx,
+        )
     return error
 
 
@@ -92,12 +106,21 @@ def _elsewhere() -> dict[str, str]:
     from tuillm.config import SamplingConfig, TrainConfig, settings_of
 
     of_training = {each.name: f"{each.flag} of tuillm train" for each in settings_of(TrainConfig)}
-    of_replies = {each.name: f"{each.flag} of tuillm generate and tuillm chat"
-                  for each in settings_of(SamplingConfig)}
-    return of_training | of_replies | {
-        "corpus": "TEXT of tuillm train TEXT", "prompt": "-p of tuillm generate",
-        "model": "NAME, as in tuillm chat NAME",
-        "num_samples": "--num-samples of tuillm generate", "stride": "--stride of tuillm eval",
-        "seed": "--seed of tuillm train and tuillm generate",
-        "echo": "--echo of tuillm generate", "config_file": "--config of tuillm train",
+    of_replies = {
+        each.name: f"{each.flag} of tuillm generate and tuillm chat"
+        for each in settings_of(SamplingConfig)
     }
+    return (
+        of_training
+        | of_replies
+        | {
+            "corpus": "TEXT of tuillm train TEXT",
+            "prompt": "-p of tuillm generate",
+            "model": "NAME, as in tuillm chat NAME",
+            "num_samples": "--num-samples of tuillm generate",
+            "stride": "--stride of tuillm eval",
+            "seed": "--seed of tuillm train and tuillm generate",
+            "echo": "--echo of tuillm generate",
+            "config_file": "--config of tuillm train",
+        }
+    )

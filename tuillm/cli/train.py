@@ -15,7 +15,8 @@ _PRESETS = "\n".join(f"  {name:<12} {preset.help}" for name, preset in PRESETS.i
 
 
 @click.command(
-    "train", cls=TrainingCommand,
+    "train",
+    cls=TrainingCommand,
     epilog=f"\b\nPresets:\n{_PRESETS}\n\n\b\nWhat is typed wins over --config, which wins over "
     "the preset.",
 )
@@ -27,8 +28,13 @@ _PRESETS = "\n".join(f"  {name:<12} {preset.help}" for name, preset in PRESETS.i
 @click.option("--json-lines", is_flag=True, help="Print every step as JSON, for programs.")
 @setting_options(TrainConfig, leave_out=("corpus",))
 def train_command(
-    corpus: tuple[str, ...], config_file: str | None, replace: bool, detach: bool,
-    forecast: bool, json_lines: bool, **settings: Any,
+    corpus: tuple[str, ...],
+    config_file: str | None,
+    replace: bool,
+    detach: bool,
+    forecast: bool,
+    json_lines: bool,
+    **settings: Any,
 ) -> None:
     """Grow a model on TEXT...: files or http(s) addresses.
 

@@ -114,17 +114,26 @@ def _tell_end(run: Run, status: Status, quiet: bool) -> str | None:
     if status.state == "stopped" and not status.model:
         if not quiet:
             when = "before the first step" if status.best_step is None else "while it prepared"
-            say(f"stopped {when}: there is no model yet; take it up again: "
-                f"tuillm runs resume {run.id}")
+            say(
+                f"stopped {when}: there is no model yet; take it up again: "
+                f"tuillm runs resume {run.id}"
+            )
         return None
     if not quiet:
         loss = "loss" if status.val_tokens == 0 else "held-out loss"
-        say(f"{status.state} after {status.step:,} steps in {duration(status.elapsed)}; "
-            f"kept is the model of step {status.best_step or status.step:,}:")
-        before = (f" (before: {figure(status.before_loss)}, {figure(status.before_bits_per_byte)})"
-                  if status.before_loss is not None else "")
-        say(f"{loss} {figure(status.val_loss)} nats/token, "
-            f"{figure(status.bits_per_byte)} bits/byte{before}")
+        say(
+            f"{status.state} after {status.step:,} steps in {duration(status.elapsed)}; "
+            f"kept is the model of step {status.best_step or status.step:,}:"
+        )
+        before = (
+            f" (before: {figure(status.before_loss)}, {figure(status.before_bits_per_byte)})"
+            if status.before_loss is not None
+            else ""
+        )
+        say(
+            f"{loss} {figure(status.val_loss)} nats/token, "
+            f"{figure(status.bits_per_byte)} bits/byte{before}"
+        )
         say(f"The model is {status.model!r}. Talk to it: tuillm chat {status.model}")
         if command := comparing(run, status):
             say(f"Before and after, side by side: {command}")
@@ -164,11 +173,15 @@ class PlainRunView:
         pass
 
     def _line(self, row: dict[str, Any]) -> str:
-        parts = [f"step {row['step']:,}", duration(row.get("elapsed")),
-                 f"loss {figure(row.get('train_loss'))}"]
+        parts = [
+            f"step {row['step']:,}",
+            duration(row.get("elapsed")),
+            f"loss {figure(row.get('train_loss'))}",
+        ]
         if "val_loss" in row:
-            parts.append(f"val {figure(row['val_loss'])}  "
-                         f"{figure(row.get('bits_per_byte'))} bits/byte")
+            parts.append(
+                f"val {figure(row['val_loss'])}  {figure(row.get('bits_per_byte'))} bits/byte"
+            )
         parts += [f"{count(row.get('tokens_per_sec'))} tokens/s", f"eta {duration(row.get('eta'))}"]
         return "  ".join(parts)
 

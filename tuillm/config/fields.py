@@ -65,8 +65,15 @@ class Setting:
 
 
 def setting(
-    default: Any, help: str, *, group: str, flag: str = "", unset: str = "auto",
-    escapes: bool = False, allowed: str = "", **limits: Any,
+    default: Any,
+    help: str,
+    *,
+    group: str,
+    flag: str = "",
+    unset: str = "auto",
+    escapes: bool = False,
+    allowed: str = "",
+    **limits: Any,
 ) -> Any:
     """Declare a setting: default, one sentence, group, and pydantic limits (ge, gt, le, lt).
 
@@ -77,9 +84,18 @@ def setting(
     """
     if limits.keys() & {"ge", "gt"} and not limits.keys() & {"le", "lt"}:
         limits["lt"] = 2**63
-    return Field(default, description=help, **limits,
-                 json_schema_extra={"group": group, "flag": flag, "unset": unset,
-                                    "escapes": escapes, "allowed": allowed})
+    return Field(
+        default,
+        description=help,
+        **limits,
+        json_schema_extra={
+            "group": group,
+            "flag": flag,
+            "unset": unset,
+            "escapes": escapes,
+            "allowed": allowed,
+        },
+    )
 
 
 def with_escapes(text: str) -> str:

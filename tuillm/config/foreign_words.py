@@ -1,11 +1,13 @@
 """Words of other programs, and ours for them: nanoGPT, Hugging Face, ollama, llama.cpp, PyTorch.
 
 Data alone, in one place for options, TOML keys, keyword arguments, `/set`, verbs and attributes;
-`pointers` says which of ours is meant where. Keys are in small letters with underscores. A word
+`suggestions` says which of ours is meant where. Keys are in small letters with underscores. A word
 may have ours and a reason: the reason holds where ours is not to be had. The words of a row mean
 the same, and a word may stand in several rows.
 """
 
+# a row is a line or two, however its words are joined
+# fmt: off
 # Ours are names of settings, and of the commands' other options and arguments (`model` is the
 # argument that names one); those that a place has hold there.
 OURS = {

@@ -15,8 +15,13 @@ from tuillm.errors import TuillmError, brief
 _Where = str | PathLike[str]
 
 # beyond these is no model: GPT-2 XL has 50,257, 1,024, 1,600, 25 and 48
-_LARGEST = {"vocab_size": 10_000_000, "n_positions": 10_000_000, "n_embd": 1_000_000,
-            "n_head": 100_000, "n_layer": 10_000}
+_LARGEST = {
+    "vocab_size": 10_000_000,
+    "n_positions": 10_000_000,
+    "n_embd": 1_000_000,
+    "n_head": 100_000,
+    "n_layer": 10_000,
+}
 
 
 def gpt2_shape(found: Any, where: _Where) -> GPTConfig:
@@ -28,7 +33,8 @@ def gpt2_shape(found: Any, where: _Where) -> GPTConfig:
     try:
         if found.get("model_type") != "gpt2":
             raise TuillmError(
-                f"{where} is of architecture {brief(found.get('model_type'))}, not gpt2")
+                f"{where} is of architecture {brief(found.get('model_type'))}, not gpt2"
+            )
         _refuse_damaged(where, found)
         _refuse_variants(where, found)
         return GPTConfig(
@@ -53,8 +59,14 @@ def gpt2_tensors(shape: GPTConfig, turned: bool = True) -> Iterator[tuple[str, l
     yield "wte.weight", [shape.vocab_size, C]
     yield "wpe.weight", [shape.block_size, C]
     for layer in range(shape.n_layer):
-        for part, sizes in (("ln_1", [C]), ("attn.c_attn", [C, 3 * C]), ("attn.c_proj", [C, C]),
-                            ("ln_2", [C]), ("mlp.c_fc", [C, 4 * C]), ("mlp.c_proj", [4 * C, C])):
+        for part, sizes in (
+            ("ln_1", [C]),
+            ("attn.c_attn", [C, 3 * C]),
+            ("attn.c_proj", [C, C]),
+            ("ln_2", [C]),
+            ("mlp.c_fc", [C, 4 * C]),
+            ("mlp.c_proj", [4 * C, C]),
+        ):
             yield f"h.{layer}.{part}.weight", sizes if turned else sizes[::-1]
             yield f"h.{layer}.{part}.bias", sizes[-1:]
     yield "ln_f.weight", [C]
@@ -64,7 +76,10 @@ def gpt2_tensors(shape: GPTConfig, turned: bool = True) -> Iterator[tuple[str, l
 
 
 def misfit(
-    found: Mapping[str, Sequence[int]], shape: GPTConfig, *, turned: bool = True,
+    found: Mapping[str, Sequence[int]],
+    shape: GPTConfig,
+    *,
+    turned: bool = True,
     strict: bool = False,
 ) -> str:
     """Return in words why tensors of these sizes, by name, are not those of a shape, or ''.
@@ -98,7 +113,8 @@ def _refuse_variants(where: _Where, found: dict[str, Any]) -> None:
     activation = found.get("activation_function", "gelu_new")
     if activation not in ("gelu_new", "gelu_pytorch_tanh", "gelu"):
         raise TuillmError(
-            f"{where} wants activation {brief(activation)}; tuillm computes GELU only")
+            f"{where} wants activation {brief(activation)}; tuillm computes GELU only"
+        )
     if found.get("n_inner") not in (None, 4 * found["n_embd"]):
         raise TuillmError(f"{where} has n_inner {brief(found['n_inner'])}, not 4 times n_embd")
     for switch in ("scale_attn_by_inverse_layer_idx", "add_cross_attention"):
@@ -114,11 +130,12 @@ def _refuse_damaged(where: _Where, found: dict[str, Any]) -> None:
         if type(found[key]) is not int or not (key != "n_layer") <= found[key] <= most:
             raise TuillmError(f"{where} is damaged: {key} is {brief(found[key])}")
     if found["n_layer"] and found["n_embd"] % found["n_head"]:
-        raise TuillmError(f"{where} is damaged: n_embd {found['n_embd']} is not divisible by "
-                          f"n_head {found['n_head']}")
+        raise TuillmError(
+            f"{where} is damaged: n_embd {found['n_embd']} is not divisible by "
+            f"n_head {found['n_head']}"
+        )
     eps = found.get("layer_norm_epsilon", 1e-5)
     if type(eps) not in (int, float) or not 0 < eps <= 1:
         raise TuillmError(f"{where} is damaged: layer_norm_epsilon is {brief(eps)}")
     if type(tied := found.get("tie_word_embeddings", True)) is not bool:
         raise TuillmError(f"{where} is damaged: tie_word_embeddings is {brief(tied)}")
-

@@ -33,12 +33,22 @@ _FINETUNE = "finetune"
 _AS_THEY_ARE = ("preset", "init_from")
 _PLACES = ("Sampler.generate and tuillm generate", "Trainer and tuillm train")
 # what a model to start from decides; the last two are facts of its weights alone
-_SHAPE = ("tokenizer", "vocab_size", "n_layer", "n_head", "n_embd", "block_size", "tie_weights",
-          "bias", "positions")
+_SHAPE = (
+    "tokenizer",
+    "vocab_size",
+    "n_layer",
+    "n_head",
+    "n_embd",
+    "block_size",
+    "tie_weights",
+    "bias",
+    "positions",
+)
 
 
 def build_train(
-    typed: Mapping[str, Any], file: Mapping[str, Any] | None = None,
+    typed: Mapping[str, Any],
+    file: Mapping[str, Any] | None = None,
     shape_of: ShapeOf | None = None,
 ) -> TrainConfig:
     """Return the TrainConfig of a preset, overlaid by `file` and then by `typed`.
@@ -82,9 +92,7 @@ def build_train(
     return config
 
 
-def build_sampling(
-    typed: Mapping[str, Any], base: SamplingConfig | None = None
-) -> SamplingConfig:
+def build_sampling(typed: Mapping[str, Any], base: SamplingConfig | None = None) -> SamplingConfig:
     """Return `base` (or the defaults) overlaid by `typed`; raises UsageError like build_train."""
     lower = base.model_dump() if base else {}
     return _validated(SamplingConfig, lower | dict(typed))
@@ -101,7 +109,8 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def preset_values(
-    name: str | None = None, settings: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    settings: Mapping[str, Any] | None = None,
     shape_of: ShapeOf | None = None,
 ) -> dict[str, Any]:
     """Return the value that each setting has in a run that names a preset and these settings.
@@ -123,7 +132,8 @@ def _preset_of(typed: Mapping[str, Any], file: Mapping[str, Any], parent: Any) -
     if parent is not None and PRESETS[name].settings.keys() & set(_SHAPE):
         raise UsageError(
             f"preset {name!r} says what shape a model has, and {shown(parent)} has its own",
-            f"leave the preset out, or say {_FINETUNE}")
+            f"leave the preset out, or say {_FINETUNE}",
+        )
     return name
 
 
@@ -142,8 +152,12 @@ def _recipe(preset: str, has_parent: bool, shape: Mapping[str, Any]) -> dict[str
 
 def _lora_recipe(shape: Mapping[str, Any]) -> dict[str, Any]:
     """What adapters are trained with under any preset: they begin at zero and need no decay."""
-    return {"optimizer": "adamw", "learning_rate": _for_width(LORA_RATE, shape), "min_lr": 0.0,
-            "weight_decay": 0.0}
+    return {
+        "optimizer": "adamw",
+        "learning_rate": _for_width(LORA_RATE, shape),
+        "min_lr": 0.0,
+        "weight_decay": 0.0,
+    }
 
 
 def _for_width(rate: float, shape: Mapping[str, Any]) -> float:
@@ -165,8 +179,10 @@ def _shape_taken_over(values: Mapping[str, Any], shape: Mapping[str, Any]) -> di
             continue
         shorter = key == "block_size" and isinstance(value, int) and value < own
         if value != own and not shorter:
-            raise UsageError(f"{key} cannot be {shown(value)}: the model {model!r} has {own!r}",
-                             "leave it out, or train without --from")
+            raise UsageError(
+                f"{key} cannot be {shown(value)}: the model {model!r} has {own!r}",
+                "leave it out, or train without --from",
+            )
     window = said.get("block_size") or max(2, shape["block_size"])  # 2 is the least there is
     kind = shape.get("tokenizer") or said.get("tokenizer", "auto")
     return {**shape, "block_size": window, "tokenizer": kind, "vocab_size": None}
@@ -196,9 +212,12 @@ def _known(kind: type[BaseModel], known: Mapping[str, Setting], key: str) -> Set
     training = kind is TrainConfig
     others: dict[str, str] = {
         each.name: f"{each.name}, of {_PLACES[not training]}"
-        for each in settings_of(SamplingConfig if training else TrainConfig)}
-    others |= {"prompt": "the first argument of generate",
-               "num_samples": "num_samples, of Sampler.generate and tuillm generate"}
+        for each in settings_of(SamplingConfig if training else TrainConfig)
+    }
+    others |= {
+        "prompt": "the first argument of generate",
+        "num_samples": "num_samples, of Sampler.generate and tuillm generate",
+    }
     hint = pointer(key, {name: name for name in known}, others)
     usual = f"tuillm {'train' if training else 'generate'} --help lists them all"
     raise UsageError(f"unknown setting {shown(key)}", hint or usual)

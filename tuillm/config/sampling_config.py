@@ -19,32 +19,57 @@ class SamplingConfig(BaseModel):
     temperature: float = setting(
         0.8, "0 always takes the likeliest token; higher is wilder", group="sampling", ge=0, le=10
     )
-    top_k: int = setting(200, "choose among the k likeliest tokens; 0 among all",
-                         group="sampling", ge=0, le=1_000_000)
-    top_p: float = setting(1.0, "choose among the likeliest tokens that make up this probability",
-                           group="sampling", gt=0, le=1)
-    min_p: float = setting(0.0, "drop tokens less likely than this share of the likeliest",
-                           group="sampling", ge=0, le=1)
+    top_k: int = setting(
+        200,
+        "choose among the k likeliest tokens; 0 among all",
+        group="sampling",
+        ge=0,
+        le=1_000_000,
+    )
+    top_p: float = setting(
+        1.0,
+        "choose among the likeliest tokens that make up this probability",
+        group="sampling",
+        gt=0,
+        le=1,
+    )
+    min_p: float = setting(
+        0.0,
+        "drop tokens less likely than this share of the likeliest",
+        group="sampling",
+        ge=0,
+        le=1,
+    )
     repetition_penalty: float = setting(
-        1.0, "above 1 makes tokens that already stand in the context less likely",
-        group="sampling", gt=0, le=10,
+        1.0,
+        "above 1 makes tokens that already stand in the context less likely",
+        group="sampling",
+        gt=0,
+        le=10,
     )
     stop: tuple[str, ...] = setting(
-        (), "texts that end the reply and are not part of it; \\n is a line end", group="reply",
+        (),
+        "texts that end the reply and are not part of it; \\n is a line end",
+        group="reply",
         escapes=True,
         allowed=f"at most {_MOST_STOPS}, each of at most {_LONGEST_STOP} characters",
     )
-    max_new_tokens: int = setting(200, "longest reply in tokens", group="reply", ge=1,
-                                  le=10_000_000)
+    max_new_tokens: int = setting(
+        200, "longest reply in tokens", group="reply", ge=1, le=10_000_000
+    )
     n_keep: int = setting(
-        0, "first tokens that stay in view when the context is full", group="reply", ge=0,
+        0,
+        "first tokens that stay in view when the context is full",
+        group="reply",
+        ge=0,
         le=10_000_000,
     )
     heal: bool = setting(
         True, "let the model finish a word that the prompt ends in the middle of", group="reply"
     )
-    seed: int | None = setting(None, "fixes the draw; auto: a new one each time", group="reply",
-                               ge=0, lt=2**63)
+    seed: int | None = setting(
+        None, "fixes the draw; auto: a new one each time", group="reply", ge=0, lt=2**63
+    )
 
     @field_validator("stop", mode="before")
     @classmethod

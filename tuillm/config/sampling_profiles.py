@@ -18,14 +18,18 @@ class Profile:
     settings: dict[str, Any]
 
 
-_NEUTRAL = {setting.name: setting.default for setting in settings_of(SamplingConfig)
-            if setting.group == "sampling"}
+_NEUTRAL = {
+    setting.name: setting.default
+    for setting in settings_of(SamplingConfig)
+    if setting.group == "sampling"
+}
 
 PROFILES = {
     "greedy": Profile("always the likeliest token", _NEUTRAL | {"temperature": 0.0}),
     "balanced": Profile("the settings as they come", _NEUTRAL),
-    "wild": Profile("anything that is not absurd",
-                    _NEUTRAL | {"temperature": 1.4, "top_k": 0, "min_p": 0.02}),
+    "wild": Profile(
+        "anything that is not absurd", _NEUTRAL | {"temperature": 1.4, "top_k": 0, "min_p": 0.02}
+    ),
 }
 
 
@@ -43,14 +47,14 @@ def apply_profile(
     """
     known = {key: profile.settings for key, profile in PROFILES.items()} | dict(own or {})
     if name not in known:
-        raise UsageError(f"there is no profile {name!r}",
-                         did_you_mean(name, known, "there are: " + ", ".join(known)))
+        raise UsageError(
+            f"there is no profile {name!r}",
+            did_you_mean(name, known, "there are: " + ", ".join(known)),
+        )
     return build_sampling(known[name], config)
 
 
-def profile_of(
-    config: SamplingConfig, own: Mapping[str, Mapping[str, Any]] | None = None
-) -> str:
+def profile_of(config: SamplingConfig, own: Mapping[str, Mapping[str, Any]] | None = None) -> str:
     """Return the name of the profile a config has the settings of, or ''."""
     settings = profile_settings(config)
     known = dict(own or {}) | {key: profile.settings for key, profile in PROFILES.items()}

@@ -45,37 +45,52 @@ class TrainConfig(BaseModel):
     )
     preset: str = setting("tiny", "the recipe to start from", group="text")
     encoding: str = setting(
-        "auto", "encoding of the text; auto knows UTF-8, UTF-16 and UTF-32, and guesses others",
+        "auto",
+        "encoding of the text; auto knows UTF-8, UTF-16 and UTF-32, and guesses others",
         group="text",
     )
     as_text: bool = setting(
-        False, "learn the text as it is, also a web page, JSON, XML or another kind of source",
+        False,
+        "learn the text as it is, also a web page, JSON, XML or another kind of source",
         group="text",
     )
     tokenizer: Literal["auto", "char", "bpe", "gpt2"] = setting(
         "auto", "how text becomes tokens; bpe learns its pieces from the corpus", group="text"
     )
     vocab_size: int | None = setting(
-        None, "entries of a bpe vocabulary; auto: by the length of the text",
-        group="text", ge=260, le=65_536,
+        None,
+        "entries of a bpe vocabulary; auto: by the length of the text",
+        group="text",
+        ge=260,
+        le=65_536,
     )
     val_fraction: float = setting(
-        0.1, "share of the text, at its end, held out to measure on; 0 learns all of it",
-        group="text", ge=0, le=0.5,
+        0.1,
+        "share of the text, at its end, held out to measure on; 0 learns all of it",
+        group="text",
+        ge=0,
+        le=0.5,
     )
 
     init_from: str | None = setting(
-        None, "model to start from: a name or a folder; its shape and tokenizer are taken over",
-        group="model", flag="--from", unset="none",
+        None,
+        "model to start from: a name or a folder; its shape and tokenizer are taken over",
+        group="model",
+        flag="--from",
+        unset="none",
     )
-    n_layer: int = setting(4, "transformer blocks; 0 makes a bigram model", group="model", ge=0,
-                           le=96)
+    n_layer: int = setting(
+        4, "transformer blocks; 0 makes a bigram model", group="model", ge=0, le=96
+    )
     n_head: int = setting(2, "attention heads per block", group="model", ge=1, le=128)
     n_embd: int = setting(128, "width of the model", group="model", ge=1, le=12_288)
     block_size: int = setting(64, "context length in tokens", group="model", ge=2, le=8192)
     dropout: float | None = setting(
-        None, "share of activations dropped in training; auto: more, the shorter the text",
-        group="model", ge=0, lt=1,
+        None,
+        "share of activations dropped in training; auto: more, the shorter the text",
+        group="model",
+        ge=0,
+        lt=1,
     )
     bias: bool = setting(False, "biases in linear layers and norms, as GPT-2 has", group="model")
     tie_weights: bool = setting(
@@ -86,68 +101,111 @@ class TrainConfig(BaseModel):
     )
 
     lora: bool = setting(
-        False, "train small adapters beside frozen weights: faster, in a fraction of the memory",
+        False,
+        "train small adapters beside frozen weights: faster, in a fraction of the memory",
         group="fine-tuning",
     )
-    lora_rank: int = setting(8, "rank of the adapters: how much they can hold",
-                             group="fine-tuning", ge=1, le=1024)
-    lora_alpha: float = setting(16.0, "strength of the adapters, divided by their rank",
-                                group="fine-tuning", gt=0, le=10_000)
+    lora_rank: int = setting(
+        8, "rank of the adapters: how much they can hold", group="fine-tuning", ge=1, le=1024
+    )
+    lora_alpha: float = setting(
+        16.0,
+        "strength of the adapters, divided by their rank",
+        group="fine-tuning",
+        gt=0,
+        le=10_000,
+    )
     lora_targets: Annotated[tuple[LoraTarget, ...], BeforeValidator(_targets)] = setting(
-        ("c_attn",), "layers that get adapters, divided by commas; all: every one of these",
-        group="fine-tuning", min_length=1,
+        ("c_attn",),
+        "layers that get adapters, divided by commas; all: every one of these",
+        group="fine-tuning",
+        min_length=1,
     )
 
     optimizer: Literal["muon", "adamw"] = setting(
         "muon", "muon drives the block matrices and leaves the rest to adamw", group="optimizer"
     )
-    batch_size: int = setting(16, "sequences in one forward pass", group="optimizer", ge=1,
-                              le=65_536)
-    grad_accum_steps: int = setting(
-        1, "forward passes whose gradients are added before a step", group="optimizer",
-        ge=1, le=65_536,
+    batch_size: int = setting(
+        16, "sequences in one forward pass", group="optimizer", ge=1, le=65_536
     )
-    learning_rate: float = setting(1e-2, "peak learning rate of adamw", group="optimizer",
-                                   gt=0, le=1)
+    grad_accum_steps: int = setting(
+        1,
+        "forward passes whose gradients are added before a step",
+        group="optimizer",
+        ge=1,
+        le=65_536,
+    )
+    learning_rate: float = setting(
+        1e-2, "peak learning rate of adamw", group="optimizer", gt=0, le=1
+    )
     muon_lr: float = setting(0.01, "peak learning rate of muon", group="optimizer", gt=0, le=1)
-    min_lr: float = setting(0.0, "learning rate of adamw at the end; muon falls in proportion",
-                            group="optimizer", ge=0, le=1)
+    min_lr: float = setting(
+        0.0,
+        "learning rate of adamw at the end; muon falls in proportion",
+        group="optimizer",
+        ge=0,
+        le=1,
+    )
     warmup_steps: int | None = setting(
-        None, "steps until the peak; auto: the first twentieth of the run", group="optimizer",
-        ge=0, le=MOST_STEPS,
+        None,
+        "steps until the peak; auto: the first twentieth of the run",
+        group="optimizer",
+        ge=0,
+        le=MOST_STEPS,
     )
     schedule: Literal["linear", "cosine"] = setting(
         "linear", "how the learning rate falls after the peak", group="optimizer"
     )
-    weight_decay: float = setting(0.1, "decay of embeddings (adamw: of all matrices)",
-                                  group="optimizer", ge=0, le=10)
-    muon_weight_decay: float = setting(0.0, "decay of the matrices that muon drives",
-                                       group="optimizer", ge=0, le=10)
+    weight_decay: float = setting(
+        0.1, "decay of embeddings (adamw: of all matrices)", group="optimizer", ge=0, le=10
+    )
+    muon_weight_decay: float = setting(
+        0.0, "decay of the matrices that muon drives", group="optimizer", ge=0, le=10
+    )
     beta1: float = setting(0.9, "adamw's memory of gradients", group="optimizer", ge=0, lt=1)
-    beta2: float = setting(0.99, "adamw's memory of squared gradients", group="optimizer",
-                           ge=0, lt=1)
-    grad_clip: float = setting(1.0, "largest norm of adamw's gradients; 0 never clips",
-                               group="optimizer", ge=0, le=1_000_000)
+    beta2: float = setting(
+        0.99, "adamw's memory of squared gradients", group="optimizer", ge=0, lt=1
+    )
+    grad_clip: float = setting(
+        1.0,
+        "largest norm of adamw's gradients; 0 never clips",
+        group="optimizer",
+        ge=0,
+        le=1_000_000,
+    )
 
-    max_steps: int | None = setting(None, "optimizer steps to take", group="run", ge=1,
-                                   le=MOST_STEPS)
-    minutes: float | None = setting(None, "minutes to train; the schedule ends on the clock",
-                                    group="run", gt=0, le=100_000)
+    max_steps: int | None = setting(
+        None, "optimizer steps to take", group="run", ge=1, le=MOST_STEPS
+    )
+    minutes: float | None = setting(
+        None, "minutes to train; the schedule ends on the clock", group="run", gt=0, le=100_000
+    )
     eval_interval: int | None = setting(
-        None, "steps between evaluations; auto: ten in a run", group="run", ge=1,
+        None,
+        "steps between evaluations; auto: ten in a run",
+        group="run",
+        ge=1,
         le=MOST_STEPS,
     )
-    patience: int = setting(0, "evaluations without a better loss before stopping; 0 never stops",
-                            group="run", ge=0, le=MOST_STEPS)
-    sample_prompt: str = setting("\n", "text that the samples of a run continue", group="run",
-                                 escapes=True)
-    sample_tokens: int = setting(120, "tokens of each sample; 0 draws none", group="run", ge=0,
-                                 le=10_000)
-    seed: int = setting(1337, "seed of weights, batches and samples", group="run", ge=0,
-                        lt=2**63)
+    patience: int = setting(
+        0,
+        "evaluations without a better loss before stopping; 0 never stops",
+        group="run",
+        ge=0,
+        le=MOST_STEPS,
+    )
+    sample_prompt: str = setting(
+        "\n", "text that the samples of a run continue", group="run", escapes=True
+    )
+    sample_tokens: int = setting(
+        120, "tokens of each sample; 0 draws none", group="run", ge=0, le=10_000
+    )
+    seed: int = setting(1337, "seed of weights, batches and samples", group="run", ge=0, lt=2**63)
     grad_checkpoint: bool | None = setting(
-        None, "compute blocks again for the backward pass: less memory, more time; auto: where "
-        "the memory asks for it", group="run",
+        None,
+        "compute blocks again for the backward pass: less memory, more time; auto: where "
+        "the memory asks for it",
+        group="run",
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = setting(
         "auto", "where to train; auto takes the fastest there is", group="run"

@@ -13,9 +13,21 @@ class Preset:
 
 
 _GPT2: dict[str, Any] = dict(
-    tokenizer="gpt2", block_size=1024, bias=True, positions="random", optimizer="adamw",
-    dropout=0.0, learning_rate=6e-4, min_lr=6e-5, beta2=0.95, schedule="cosine",
-    batch_size=8, grad_accum_steps=8, max_steps=20_000, eval_interval=500, patience=5,
+    tokenizer="gpt2",
+    block_size=1024,
+    bias=True,
+    positions="random",
+    optimizer="adamw",
+    dropout=0.0,
+    learning_rate=6e-4,
+    min_lr=6e-5,
+    beta2=0.95,
+    schedule="cosine",
+    batch_size=8,
+    grad_accum_steps=8,
+    max_steps=20_000,
+    eval_interval=500,
+    patience=5,
 )
 
 # the rate is that of a model 128 wide and falls with the width, to 5e-5 for GPT-2's 768 (resolve).
@@ -24,8 +36,13 @@ _GPT2: dict[str, Any] = dict(
 # 2.29; muon at its best rate, 1e-3, 2.00; from scratch 2.45. On a text like the first one 1e-4,
 # 3e-4 and muon at 1e-3 are level: 2.22 before, 2.15.
 _FINETUNE: dict[str, Any] = dict(
-    optimizer="adamw", learning_rate=3e-4, dropout=0.1, batch_size=8, max_steps=1000,
-    minutes=10.0, patience=3,
+    optimizer="adamw",
+    learning_rate=3e-4,
+    dropout=0.1,
+    batch_size=8,
+    max_steps=1000,
+    minutes=10.0,
+    patience=3,
 )
 
 # of LoRA's adapters at a width of 128; falls with the width like that of `finetune`, to 1e-3 for
@@ -37,25 +54,66 @@ LORA_RATE = 6e-3
 PRESETS: dict[str, Preset] = {
     "bigram": Preset(
         "the baseline: each token foretold from the one before it (seconds)",
-        dict(tokenizer="char", n_layer=0, n_head=1, n_embd=128, tie_weights=False,
-             positions="none", optimizer="adamw", learning_rate=2e-2, block_size=64,
-             batch_size=64, max_steps=600, weight_decay=0.0, dropout=0.0),
+        dict(
+            tokenizer="char",
+            n_layer=0,
+            n_head=1,
+            n_embd=128,
+            tie_weights=False,
+            positions="none",
+            optimizer="adamw",
+            learning_rate=2e-2,
+            block_size=64,
+            batch_size=64,
+            max_steps=600,
+            weight_decay=0.0,
+            dropout=0.0,
+        ),
     ),
     "nano": Preset(
         "a toy that trains in seconds, to see the whole way once",
-        dict(n_layer=2, n_head=2, n_embd=48, block_size=32, batch_size=8, max_steps=80,
-             dropout=0.0, sample_tokens=40),
+        dict(
+            n_layer=2,
+            n_head=2,
+            n_embd=48,
+            block_size=32,
+            batch_size=8,
+            max_steps=80,
+            dropout=0.0,
+            sample_tokens=40,
+        ),
     ),
     "tiny": Preset(
         "a good little model of one book in about a minute on a laptop",
-        dict(n_layer=4, n_head=2, n_embd=128, block_size=64, batch_size=32, muon_lr=0.015,
-             muon_weight_decay=0.5, minutes=1.0),
+        dict(
+            n_layer=4,
+            n_head=2,
+            n_embd=128,
+            block_size=64,
+            batch_size=32,
+            muon_lr=0.015,
+            muon_weight_decay=0.5,
+            minutes=1.0,
+        ),
     ),
     "heart": Preset(
         "learns a short book (up to about 100 KB) by heart, nothing held out",
-        dict(tokenizer="bpe", vocab_size=1024, n_layer=4, n_head=4, n_embd=256, block_size=128,
-             batch_size=8, muon_lr=0.02, learning_rate=3e-3, min_lr=6e-5, weight_decay=0.0,
-             dropout=0.0, minutes=1.5, val_fraction=0.0),
+        dict(
+            tokenizer="bpe",
+            vocab_size=1024,
+            n_layer=4,
+            n_head=4,
+            n_embd=256,
+            block_size=128,
+            batch_size=8,
+            muon_lr=0.02,
+            learning_rate=3e-3,
+            min_lr=6e-5,
+            weight_decay=0.0,
+            dropout=0.0,
+            minutes=1.5,
+            val_fraction=0.0,
+        ),
     ),
     "finetune": Preset(
         "go on from another model (--from MODEL) with a text of yours",
@@ -63,14 +121,35 @@ PRESETS: dict[str, Preset] = {
     ),
     "small": Preset(
         "some minutes for a better model of one book",
-        dict(tokenizer="char", n_layer=4, n_head=3, n_embd=192, block_size=256, batch_size=8,
-             dropout=0.05, muon_lr=0.015, minutes=5.0, patience=4),
+        dict(
+            tokenizer="char",
+            n_layer=4,
+            n_head=3,
+            n_embd=192,
+            block_size=256,
+            batch_size=8,
+            dropout=0.05,
+            muon_lr=0.015,
+            minutes=5.0,
+            patience=4,
+        ),
     ),
     "medium": Preset(
         "nanoGPT's shape for one book, 6 layers of 384; wants a GPU or an evening",
-        dict(tokenizer="char", n_layer=6, n_head=6, n_embd=384, block_size=256, batch_size=64,
-             dropout=0.2, muon_lr=0.01, learning_rate=3e-3, max_steps=5000, eval_interval=250,
-             patience=5),
+        dict(
+            tokenizer="char",
+            n_layer=6,
+            n_head=6,
+            n_embd=384,
+            block_size=256,
+            batch_size=64,
+            dropout=0.2,
+            muon_lr=0.01,
+            learning_rate=3e-3,
+            max_steps=5000,
+            eval_interval=250,
+            patience=5,
+        ),
     ),
     "gpt2": Preset(
         "GPT-2's 124M shape from scratch",
@@ -82,12 +161,28 @@ PRESETS: dict[str, Preset] = {
     ),
     "gpt2-large": Preset(
         "GPT-2's 774M shape from scratch",
-        _GPT2 | dict(n_layer=36, n_head=20, n_embd=1280, learning_rate=2.5e-4, min_lr=2.5e-5,
-                     batch_size=4, grad_accum_steps=16),
+        _GPT2
+        | dict(
+            n_layer=36,
+            n_head=20,
+            n_embd=1280,
+            learning_rate=2.5e-4,
+            min_lr=2.5e-5,
+            batch_size=4,
+            grad_accum_steps=16,
+        ),
     ),
     "gpt2-xl": Preset(
         "GPT-2's 1.5B shape from scratch",
-        _GPT2 | dict(n_layer=48, n_head=25, n_embd=1600, learning_rate=2e-4, min_lr=2e-5,
-                     batch_size=2, grad_accum_steps=32),
+        _GPT2
+        | dict(
+            n_layer=48,
+            n_head=25,
+            n_embd=1600,
+            learning_rate=2e-4,
+            min_lr=2e-5,
+            batch_size=2,
+            grad_accum_steps=32,
+        ),
     ),
 }

@@ -44,8 +44,9 @@ def export(name: str, target: Path, to: str = "hf", dtype: str | None = None) ->
         export_model(name, target)
         return Exported(target)
     if to not in FORMATS:
-        raise UsageError(f"there is no format {to!r}",
-                         did_you_mean(to, FORMATS, ", ".join(FORMATS)))
+        raise UsageError(
+            f"there is no format {to!r}", did_you_mean(to, FORMATS, ", ".join(FORMATS))
+        )
     found, dtype = find_model(name), dtype or "f32"
     path = target
     if to == "ollama":
@@ -63,8 +64,9 @@ def export(name: str, target: Path, to: str = "hf", dtype: str | None = None) ->
         with new_folder(target) as folder:
             name = _plain(found.name)  # it stands in the Modelfile
             write_gguf(model, vocabulary, folder / f"{name}.gguf", name, dtype)
-            write_text(folder / "Modelfile", modelfile(
-                found.card, f"{name}.gguf", model.config.block_size))
+            write_text(
+                folder / "Modelfile", modelfile(found.card, f"{name}.gguf", model.config.block_size)
+            )
     return Exported(path, _notes(model))
 
 
@@ -80,8 +82,10 @@ def _prepared(found: Model, dtype: str) -> tuple[GPT, Vocabulary]:
     size = model.config.vocab_size
     vocabulary = vocabulary_of(tokenizer, size)
     if len(vocabulary.tokens) > size + (tokenizer.eot is None):
-        raise TuillmError(f"{found.path} is damaged: its tokenizer has {tokenizer.n_vocab:,} "
-                          f"entries, its weights only {size:,}")
+        raise TuillmError(
+            f"{found.path} is damaged: its tokenizer has {tokenizer.n_vocab:,} "
+            f"entries, its weights only {size:,}"
+        )
     return model, vocabulary
 
 
@@ -95,9 +99,13 @@ def _refuse_if_full(path: Path, model: GPT, dtype: str) -> None:
 def _notes(model: GPT) -> tuple[str, ...]:
     size, notes = model.config.block_size, []
     if places(size) != size:
-        notes.append(f"it has learned {size} positions; llama.cpp would go on to {places(size)}, "
-                     f"where it only babbles: keep prompt and reply within {size} tokens")
+        notes.append(
+            f"it has learned {size} positions; llama.cpp would go on to {places(size)}, "
+            f"where it only babbles: keep prompt and reply within {size} tokens"
+        )
     if model.config.exact_gelu:
-        notes.append("llama.cpp computes GPT-2's tanh approximation of this model's exact GELU: "
-                     "its figures differ a little")
+        notes.append(
+            "llama.cpp computes GPT-2's tanh approximation of this model's exact GELU: "
+            "its figures differ a little"
+        )
     return tuple(notes)

@@ -24,8 +24,14 @@ if TYPE_CHECKING:
 NORMAL, CONTROL, ADDED, UNUSED, BYTE = 1, 3, 4, 5, 6  # kinds of tokens, by GGUF's numbers
 DTYPES = ("f32", "f16", "bf16")
 _PLACES = 256  # llama.cpp rounds a context up to a multiple of these, and looks them all up
-_PARTS = {"ln_1": "attn_norm", "attn.c_attn": "attn_qkv", "attn.c_proj": "attn_output",
-          "ln_2": "ffn_norm", "mlp.c_fc": "ffn_up", "mlp.c_proj": "ffn_down"}
+_PARTS = {
+    "ln_1": "attn_norm",
+    "attn.c_attn": "attn_qkv",
+    "attn.c_proj": "attn_output",
+    "ln_2": "ffn_norm",
+    "mlp.c_fc": "ffn_up",
+    "mlp.c_proj": "ffn_down",
+}
 _ENDS = {"wte": "token_embd", "wpe": "position_embd", "ln_f": "output_norm", "lm_head": "output"}
 
 
@@ -66,8 +72,9 @@ def write_gguf(
     for label, tensor in tensors:
         kind = short if _is_matrix(label) else exact
         size = tensor.numel() * (4 if kind is exact else 2)
-        writer.add_tensor_info(label, tuple(tensor.shape), _stored(tensor[:0], kind.name).dtype,
-                               size, raw_dtype=kind)
+        writer.add_tensor_info(
+            label, tuple(tensor.shape), _stored(tensor[:0], kind.name).dtype, size, raw_dtype=kind
+        )
     try:
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
@@ -86,8 +93,10 @@ def check_for_gguf(model: GPT, dtype: str) -> None:
     if dtype not in DTYPES:
         raise UsageError(f"dtype cannot be {dtype!r}", "allowed: " + ", ".join(DTYPES))
     if not model.config.n_layer:
-        raise TuillmError("llama.cpp computes no model without layers, as bigram models are",
-                          "export it with --to hf")
+        raise TuillmError(
+            "llama.cpp computes no model without layers, as bigram models are",
+            "export it with --to hf",
+        )
 
 
 def places(block_size: int) -> int:
@@ -99,8 +108,11 @@ def _describe(writer: "GGUFWriter", model: GPT, name: str, dtype: str) -> None:
     from gguf import LlamaFileType
 
     config = model.config
-    kinds = {"f32": LlamaFileType.ALL_F32, "f16": LlamaFileType.MOSTLY_F16,
-             "bf16": LlamaFileType.MOSTLY_BF16}
+    kinds = {
+        "f32": LlamaFileType.ALL_F32,
+        "f16": LlamaFileType.MOSTLY_F16,
+        "bf16": LlamaFileType.MOSTLY_BF16,
+    }
     writer.add_name(name)
     writer.add_file_type(kinds[dtype])
     writer.add_context_length(places(config.block_size))

@@ -27,8 +27,10 @@ def vocabulary_of(tokenizer: Tokenizer, size: int) -> Vocabulary:
     for id, name in tokenizer.names.items():
         if id < size:  # a special one beyond can come to be nowhere
             names[id], kinds[id] = name, ADDED if tokenizer.token_bytes(id) else CONTROL
-    merges = [merge if isinstance(merge, str) else " ".join(merge)
-              for merge in tokenizer.spec["model"]["merges"]]
+    merges = [
+        merge if isinstance(merge, str) else " ".join(merge)
+        for merge in tokenizer.spec["model"]["merges"]
+    ]
     with_bytes = tokenizer.kind == "char" and "<0xFF>" in vocab
     if with_bytes:
         _name_characters(vocab, names, kinds)
@@ -42,15 +44,22 @@ def vocabulary_of(tokenizer: Tokenizer, size: int) -> Vocabulary:
         end = size
         names[end], kinds[end] = END_OF_TEXT, CONTROL
     ids = range(max(names) + 1)
-    return Vocabulary("llama" if with_bytes else "gpt2", [names[id] for id in ids],
-                      [kinds[id] for id in ids], merges, end)
+    return Vocabulary(
+        "llama" if with_bytes else "gpt2",
+        [names[id] for id in ids],
+        [kinds[id] for id in ids],
+        merges,
+        end,
+    )
 
 
 def _name_characters(vocab: dict[str, int], names: dict[int, str], kinds: dict[int, int]) -> None:
     """Mark the bytes, and give the blank the name llama.cpp looks for."""
     if _BLANK in vocab:
-        raise TuillmError("this vocabulary has the character U+2581, which stands for a blank in "
-                          "llama.cpp", "export it with --to hf")
+        raise TuillmError(
+            "this vocabulary has the character U+2581, which stands for a blank in llama.cpp",
+            "export it with --to hf",
+        )
     for token, id in vocab.items():
         if len(token) == len(_BLANK_BYTE):
             kinds[id] = BYTE

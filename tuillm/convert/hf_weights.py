@@ -30,7 +30,9 @@ def read_folder_model(folder: Path, weights: Path | None = None) -> GPT:
     tensors: dict[str, Tensor] = {}
     for place in places:
         tensors |= map_tensors(place) if place.suffix == ".safetensors" else _pickled(place)
-    return model_from_tensors(config, tensors, f"{places[0]} does not fit its config.json", strict=True)
+    return model_from_tensors(
+        config, tensors, f"{places[0]} does not fit its config.json", strict=True
+    )
 
 
 def _pickled(place: Path) -> dict[str, Tensor]:

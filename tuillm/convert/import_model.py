@@ -35,7 +35,11 @@ class Imported:
 
 
 def import_model(
-    source: str, name: str | None = None, *, replace: bool = False, corpus: str | None = None,
+    source: str,
+    name: str | None = None,
+    *,
+    replace: bool = False,
+    corpus: str | None = None,
     tokenizer: str | None = None,
 ) -> Imported:
     """Bring a model into the registry as `name`, by default that of its folder or file.
@@ -74,21 +78,31 @@ def _nanogpt(path: Path, name: str, wanted: Wanted) -> tuple[Imported, ModelCard
     rows = checkpoint.config.vocab_size
     tokenizer = nanogpt_tokenizer(path, checkpoint.dataset, rows, wanted)
     if tokenizer.n_vocab > rows or (tokenizer.eot is None and tokenizer.n_vocab != rows):
-        raise TuillmError(f"{path} has a vocabulary of {rows:,} entries, this tokenizer "
-                          f"{tokenizer.n_vocab:,}", "name the text it was trained on with --corpus")
+        raise TuillmError(
+            f"{path} has a vocabulary of {rows:,} entries, this tokenizer {tokenizer.n_vocab:,}",
+            "name the text it was trained on with --corpus",
+        )
     model = checkpoint.model(tokenizer.n_vocab)
-    card = ModelCard(corpus=checkpoint.dataset, steps=checkpoint.steps,
-                     val_loss=checkpoint.val_loss)
-    return (Imported(name, model, tokenizer, rows - tokenizer.n_vocab),
-            card.model_copy(update=_known(model, tokenizer)))
+    card = ModelCard(
+        corpus=checkpoint.dataset, steps=checkpoint.steps, val_loss=checkpoint.val_loss
+    )
+    return (
+        Imported(name, model, tokenizer, rows - tokenizer.n_vocab),
+        card.model_copy(update=_known(model, tokenizer)),
+    )
 
 
 def _known(model: GPT, tokenizer: Tokenizer) -> dict[str, object]:
-    """Return what every model that came in says of itself: it was not pulled, whatever it claims.
-    """
-    return {"origin": "imported", "source": None, "revision": None, "run": None,
-            "tokenizer": tokenizer.kind, "parameters": model.parameter_count,
-            "tuillm_version": __version__}
+    """Return what every model that came in says of itself: it was not pulled."""
+    return {
+        "origin": "imported",
+        "source": None,
+        "revision": None,
+        "run": None,
+        "tokenizer": tokenizer.kind,
+        "parameters": model.parameter_count,
+        "tuillm_version": __version__,
+    }
 
 
 def _recognised(source: str) -> Path:
@@ -102,9 +116,14 @@ def _recognised(source: str) -> Path:
         raise TuillmError(f"the folder {source} holds no model", f"wanted: {_WANTED}")
     if not path.exists():
         beside = path.parent.iterdir() if path.parent.is_dir() else ()
-        raise TuillmError(f"{source} does not exist",
-                          did_you_mean(path.name, [entry.name for entry in beside],
-                                       "models of the hub come with tuillm pull"))
+        raise TuillmError(
+            f"{source} does not exist",
+            did_you_mean(
+                path.name,
+                [entry.name for entry in beside],
+                "models of the hub come with tuillm pull",
+            ),
+        )
     if path.name == "config.json":
         return path.parent
     if path.suffix not in (".pt", ".safetensors", ".bin"):

@@ -57,13 +57,14 @@ def nanogpt_tokenizer(
             return tokenizer_of_characters(read_characters(place))
     if GPT2_ENTRIES <= size <= _GPT2_ROUNDED:
         return make_tokenizer("gpt2", [])
-    raise TuillmError(f"what the {size:,} ids of {checkpoint} stand for is not told",
-                      f"lay its {_META} beside it, or name the text with --corpus")
+    raise TuillmError(
+        f"what the {size:,} ids of {checkpoint} stand for is not told",
+        f"lay its {_META} beside it, or name the text with --corpus",
+    )
 
 
 def _named(wanted: Wanted, model: Path) -> Tokenizer | None:
-    """Return the tokenizer a person names; a lone file's end is the one the model's folder tells.
-    """
+    """Return the tokenizer a person names; a lone file ends texts as the model's folder tells."""
     if wanted.corpus and wanted.tokenizer:
         raise UsageError("--corpus and --tokenizer both name a vocabulary", "give one of them")
     if wanted.corpus:  # as nanoGPT does it

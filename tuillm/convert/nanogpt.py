@@ -43,9 +43,13 @@ class Checkpoint:
         for name in ("transformer.wte.weight", "lm_head.weight"):
             if name in tensors and tensors[name].shape[:1] == (self.config.vocab_size,):
                 tensors[name] = tensors[name][:n_vocab]
-        return model_from_tensors(replace(self.config, vocab_size=n_vocab), tensors,
-                           f"{self.path} does not fit its model_args", turned=False,
-                           strict=True)
+        return model_from_tensors(
+            replace(self.config, vocab_size=n_vocab),
+            tensors,
+            f"{self.path} does not fit its model_args",
+            turned=False,
+            strict=True,
+        )
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -54,14 +58,17 @@ def read_checkpoint(path: Path) -> Checkpoint:
     found = file.values
     shape, state = found.get("model_args"), found.get("model")
     if not isinstance(shape, dict) or not isinstance(state, dict):
-        raise TuillmError(f"{path} is not a checkpoint of nanoGPT",
-                          "those hold model_args and model")
+        raise TuillmError(
+            f"{path} is not a checkpoint of nanoGPT", "those hold model_args and model"
+        )
     tensors = {key.removeprefix(_COMPILED): value for key, value in file.tensors(state).items()}
     told = found.get("config")
     dataset = told.get("dataset") if isinstance(told, dict) else None
     steps, loss = found.get("iter_num"), file.number(found.get("best_val_loss"))
     return Checkpoint(
-        path, _config(path, shape, tensors), tensors,
+        path,
+        _config(path, shape, tensors),
+        tensors,
         dataset if isinstance(dataset, str) else None,
         steps if type(steps) is int and 0 <= steps < 2**63 else None,
         # nanoGPT writes 1e9 before it has measured any
@@ -72,8 +79,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
 def _config(path: Path, shape: dict[str, Any], tensors: dict[str, Tensor]) -> GPTConfig:
     variants = [name for name in shape if name not in (*_SIZES, *_HARMLESS) and shape[name]]
     if variants:
-        raise TuillmError(f"{path} is of a variant of nanoGPT: tuillm does not compute "
-                          f"{variants[0]!s:.40}")
+        raise TuillmError(
+            f"{path} is of a variant of nanoGPT: tuillm does not compute {variants[0]!s:.40}"
+        )
     told = {"n_positions" if name == "block_size" else name: shape.get(name) for name in _SIZES}
     try:
         config = gpt2_shape(told | {"model_type": "gpt2"}, path)

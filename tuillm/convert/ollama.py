@@ -37,8 +37,9 @@ def _template(template: str) -> str:
     """Return ollama's template of one turn; turns follow each other on lines of their own."""
     head, _, tail = template.partition(ANSWER)
     before, _, between = head.partition(QUESTION)
-    return (f"{_literal(before)}{{{{ .Prompt }}}}{_literal(between)}{{{{ .Response }}}}"
-            + (_literal(tail) or "\n"))
+    return f"{_literal(before)}{{{{ .Prompt }}}}{_literal(between)}{{{{ .Response }}}}" + (
+        _literal(tail) or "\n"
+    )
 
 
 def _literal(text: str) -> str:

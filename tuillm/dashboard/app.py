@@ -130,7 +130,9 @@ class Dashboard(App[None]):
         self.notify(str(error), severity="error", timeout=8)
 
     def run_in_thread(
-        self, action: Callable[[], object], said: str = "",
+        self,
+        action: Callable[[], object],
+        said: str = "",
         then: Callable[[], None] = lambda: None,
     ) -> None:
         """Do something that may take long in a thread; tell in a toast how it went.
@@ -161,7 +163,10 @@ class Dashboard(App[None]):
         self._go_to_form(lambda form: form.start_from(model))
 
     def start(
-        self, config: "TrainConfig", *, replace: bool = False,
+        self,
+        config: "TrainConfig",
+        *,
+        replace: bool = False,
         then: Callable[[], None] = lambda: None,
     ) -> None:
         """Start a run, do `then`, and go to see the run; an error is told in a toast."""
@@ -231,8 +236,9 @@ class Dashboard(App[None]):
         from tuillm.dashboard.screens.dialogs import Confirm
 
         screens = [screen for stack in self._screen_stacks.values() for screen in stack]
-        unsaved = next((words for screen in screens
-                        if (words := getattr(screen, "unsaved", ""))), "")
+        unsaved = next(
+            (words for screen in screens if (words := getattr(screen, "unsaved", ""))), ""
+        )
         if not unsaved:
             self.exit()
             return

@@ -27,8 +27,9 @@ def read_keymap() -> tuple[dict[str, str], list[TuillmError]]:
     except FileNotFoundError:
         return {}, []
     except (OSError, ValueError) as error:
-        return {}, [TuillmError(f"{path} cannot be read: {words_of(error)}",
-                                "the usual keys are in use")]
+        return {}, [
+            TuillmError(f"{path} cannot be read: {words_of(error)}", "the usual keys are in use")
+        ]
     table = content.get("keys", content)
     if not isinstance(table, dict):
         return {}, [TuillmError(f"{path}: keys is {shown(table)}", "it is a table: [keys]")]

@@ -25,8 +25,18 @@ from tuillm.store.jsonl import calculable, is_step
 Array = NDArray[Any]
 Columns = dict[str, Array]
 
-COLUMNS = ("step", "train_loss", "lr", "grad_norm", "tokens_per_sec", "mfu", "elapsed", "eta",
-           "epoch", "progress")
+COLUMNS = (
+    "step",
+    "train_loss",
+    "lr",
+    "grad_norm",
+    "tokens_per_sec",
+    "mfu",
+    "elapsed",
+    "eta",
+    "epoch",
+    "progress",
+)
 EVALUATION = ("step", "val_loss", "bits_per_byte", "train_loss", "elapsed", "epoch")
 # rows of a block: a run of a million steps has 31 of them, a short one a single one
 _BLOCK = 32_768
@@ -167,7 +177,7 @@ class _Table:
         parts = [np.empty(0, _dtype(name))]
         for number in range(start // _BLOCK, -(-self._length // _BLOCK)):
             before = number * _BLOCK
-            parts.append(self._blocks[name][number][max(start - before, 0):self._length - before])
+            parts.append(self._blocks[name][number][max(start - before, 0) : self._length - before])
         return np.concatenate(parts)
 
     def cut(self, step: int) -> None:
@@ -175,7 +185,7 @@ class _Table:
         if self._length and self._last_step() >= step:
             self._length = int(np.searchsorted(self.column("step"), step))
             for blocks in self._blocks.values():
-                del blocks[-(-self._length // _BLOCK):]
+                del blocks[-(-self._length // _BLOCK) :]
 
     def add(self, columns: Columns) -> None:
         """Append rows; those known from their first step on are replaced."""
@@ -243,8 +253,15 @@ def _batch(values: list[Any], empty: Batch) -> Batch:
             stays = np.append(steps[:-1] < later, True)
             rows = [row for row, stay in zip(rows, stays, strict=True) if stay]
     evaluations = [row for row in rows if "val_loss" in row]
-    return Batch(empty.offset, empty.more, empty.restarted, _columns(rows, COLUMNS),
-                 _columns(evaluations, EVALUATION), resumed, calculable(rows[-1]) if rows else None)
+    return Batch(
+        empty.offset,
+        empty.more,
+        empty.restarted,
+        _columns(rows, COLUMNS),
+        _columns(evaluations, EVALUATION),
+        resumed,
+        calculable(rows[-1]) if rows else None,
+    )
 
 
 def _columns(rows: list[dict[str, Any]], names: tuple[str, ...]) -> Columns:

@@ -46,7 +46,9 @@ def open_chat(app: "Dashboard", name: str) -> None:
         signal.signal(signal.SIGINT, before)
     if problem or code:
         problem = problem or f"it ended with exit code {code}"
-        app.show_error(TuillmError(f"the chat with {name!r} failed: {problem}", f"tuillm chat {name}"))
+        app.show_error(
+            TuillmError(f"the chat with {name!r} failed: {problem}", f"tuillm chat {name}")
+        )
 
 
 def _talk(name: str) -> int:

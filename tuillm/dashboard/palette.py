@@ -37,8 +37,9 @@ class _Listed(Provider):
         matcher = self.matcher(query)
         for name, help, call in self.commands():
             if (score := matcher.match(name)) > 0:
-                yield Hit(score, matcher.highlight(name), call, text=name,
-                          help=escape(help) or None)
+                yield Hit(
+                    score, matcher.highlight(name), call, text=name, help=escape(help) or None
+                )
 
 
 class ActionCommands(_Listed):
@@ -49,7 +50,8 @@ class ActionCommands(_Listed):
         found = bindings_of(self.screen, self.focused)
         # first what can be done, then how to move about in a panel
         for node, binding, keys in sorted(
-                found, key=lambda each: each[0] not in (self.screen, self.app)):
+            found, key=lambda each: each[0] not in (self.screen, self.app)
+        ):
             if binding.description not in seen and binding.action != "command_palette":
                 seen.add(binding.description)
                 call = partial(self.app.run_action, binding.action, node)

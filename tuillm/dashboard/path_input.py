@@ -39,7 +39,7 @@ def dropped_paths(text: str) -> str:
         line = line.strip()
         if line.startswith("file://"):
             host_and_path = unquote(line.removeprefix("file://"))
-            paths.append(host_and_path[max(host_and_path.find("/"), 0):])
+            paths.append(host_and_path[max(host_and_path.find("/"), 0) :])
         elif line:
             paths += split_paths(line)
     if not paths or not all(os.path.exists(path) for path in paths):
@@ -64,10 +64,12 @@ class PathSuggester(Suggester):
         path = Path(os.path.expanduser(typed))
         folder, beginning = (path, "") if typed.endswith("/") else (path.parent, path.name)
         try:
-            names = sorted(entry.name + ("/" if entry.is_dir() else "")
-                           for entry in os.scandir(folder)
-                           if entry.name.startswith(beginning) and not (
-                               entry.name.startswith(".") and not beginning))
+            names = sorted(
+                entry.name + ("/" if entry.is_dir() else "")
+                for entry in os.scandir(folder)
+                if entry.name.startswith(beginning)
+                and not (entry.name.startswith(".") and not beginning)
+            )
         except (OSError, ValueError):  # no such folder; a NUL in its name
             return None
-        return value + names[0][len(beginning):] if names else None
+        return value + names[0][len(beginning) :] if names else None

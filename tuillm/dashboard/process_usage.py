@@ -52,8 +52,13 @@ def gpu_words() -> str:
         return ""
     query = "--query-gpu=utilization.gpu,memory.used,memory.total"
     try:
-        done = subprocess.run([tool, query, "--format=csv,noheader,nounits"], timeout=5,
-                              capture_output=True, text=True, env=os.environ | {"LC_ALL": "C"})
+        done = subprocess.run(
+            [tool, query, "--format=csv,noheader,nounits"],
+            timeout=5,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"LC_ALL": "C"},
+        )
         share, used, total = (float(part) for part in done.stdout.splitlines()[0].split(","))
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return ""

@@ -24,8 +24,11 @@ def news(
         if pull is None:
             heard += [f"{was.name} is here: c talks to it"] if was.name in models else []
         elif pull.state == "failed":
-            heard.append(TuillmError(pull.error or f"the pull of {was.name} failed",
-                                     pull.hint or "P tries again"))
+            heard.append(
+                TuillmError(
+                    pull.error or f"the pull of {was.name} failed", pull.hint or "P tries again"
+                )
+            )
         elif pull.state == "lost":
             heard.append(TuillmError(f"the pull of {was.name} broke off", "P goes on"))
     return heard

@@ -20,11 +20,16 @@ def loss_curves(
     evaluations = history.evaluations
     at = getattr(evaluations, axis)
     name = "held-out loss" if held_out else "loss of the whole text"
-    curves = [Curve("train loss", x, history.column("train_loss"), "secondary", smooth=True),
-              Curve(name, at, evaluations.val_loss, "accent", "points")]
+    curves = [
+        Curve("train loss", x, history.column("train_loss"), "secondary", smooth=True),
+        Curve(name, at, evaluations.val_loss, "accent", "points"),
+    ]
     steps = history.column("step")
-    marks = [Mark(float(x[min(int(np.searchsorted(steps, step)), len(x) - 1)]), "resumed",
-                  "resumed") for step in history.resumed if len(x)]
+    marks = [
+        Mark(float(x[min(int(np.searchsorted(steps, step)), len(x) - 1)]), "resumed", "resumed")
+        for step in history.resumed
+        if len(x)
+    ]
     if history.best:
         step, loss = history.best
         place = int(np.searchsorted(evaluations.step, step))

@@ -26,9 +26,12 @@ class Follower:
     """
 
     def __init__(
-        self, screen: Screen[Any], run: Run,
+        self,
+        screen: Screen[Any],
+        run: Run,
         on_news: Callable[[list[dict[str, Any]], str], None] = lambda samples, log: None,
-        *, metrics_only: bool = False,
+        *,
+        metrics_only: bool = False,
     ) -> None:
         self.history = History()
         self._screen, self._run, self._on_news = screen, run, on_news
@@ -56,8 +59,9 @@ class Follower:
 
     def _read_backlog(self) -> None:
         self._reading = True
-        self._screen.run_worker(self._backlog, thread=True, exit_on_error=False,
-                                group=f"backlog {self._run.id}")
+        self._screen.run_worker(
+            self._backlog, thread=True, exit_on_error=False, group=f"backlog {self._run.id}"
+        )
 
     def _backlog(self) -> None:
         """In a thread: batch after batch until nothing is waiting."""

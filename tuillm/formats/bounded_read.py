@@ -29,8 +29,10 @@ def read_bounded(path: Path, most: int) -> bytes:
         if not stat.S_ISREG(found.st_mode):
             raise TuillmError(f"{path} is no file")
         if found.st_size > most:
-            raise TuillmError(f"{path} is too large: {found.st_size:,} bytes, where {most:,} are "
-                              "the most there can be")
+            raise TuillmError(
+                f"{path} is too large: {found.st_size:,} bytes, where {most:,} are "
+                "the most there can be"
+            )
         return path.read_bytes()
     except FileNotFoundError:
         raise TuillmError(f"{path} is missing") from None

@@ -11,7 +11,9 @@ from tuillm.formats.safetensors_header import read_header
 
 # the bits of the exponent, and whole numbers as wide as the type
 _EXPONENT: dict[str, tuple[str, int]] = {
-    "F64": ("<u8", 0x7FF0 << 48), "F32": ("<u4", 0x7F80 << 16), "F16": ("<u2", 0x7C00),
+    "F64": ("<u8", 0x7FF0 << 48),
+    "F32": ("<u4", 0x7F80 << 16),
+    "F16": ("<u2", 0x7C00),
     "BF16": ("<u2", 0x7F80),
 }
 _PIECE = 1 << 21

@@ -13,9 +13,25 @@ from typing import Any, NamedTuple
 
 # a checkpoint of GPT-2 XL with its optimizer takes 50,000; a dictionary takes 64 bytes
 MOST_STEPS = 500_000
-_CONSTANTS = {"BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "UNICODE", "STRING", "BINSTRING",
-              "SHORT_BINSTRING", "BININT", "BININT1", "BININT2", "INT", "LONG", "LONG1", "FLOAT",
-              "BINFLOAT", "BINBYTES", "SHORT_BINBYTES"}
+_CONSTANTS = {
+    "BINUNICODE",
+    "SHORT_BINUNICODE",
+    "BINUNICODE8",
+    "UNICODE",
+    "STRING",
+    "BINSTRING",
+    "SHORT_BINSTRING",
+    "BININT",
+    "BININT1",
+    "BININT2",
+    "INT",
+    "LONG",
+    "LONG1",
+    "FLOAT",
+    "BINFLOAT",
+    "BINBYTES",
+    "SHORT_BINBYTES",
+}
 _PLAIN = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _PUT, _GET = {"BINPUT", "LONG_BINPUT", "PUT"}, {"BINGET", "LONG_BINGET", "GET"}
 _TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}

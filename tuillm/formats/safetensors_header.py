@@ -14,8 +14,18 @@ from typing import Any, NamedTuple
 from tuillm.errors import TuillmError
 
 # bytes of a number, for the types that tuillm reads
-ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1,
-              "U8": 1, "BOOL": 1}
+ITEM_BYTES = {
+    "F64": 8,
+    "F32": 4,
+    "F16": 2,
+    "BF16": 2,
+    "I64": 8,
+    "I32": 4,
+    "I16": 2,
+    "I8": 1,
+    "U8": 1,
+    "BOOL": 1,
+}
 # GPT-2 XL's is 70 KB; JSON of the 100 MB that the format allows would grow to gigabytes
 _LONGEST_HEADER = 8 << 20
 _MOST_DIMENSIONS, _LARGEST = 8, 1 << 62
@@ -48,8 +58,11 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
             raise TuillmError(f"{path} is damaged: its header is of {length:,} bytes")
         written = file.read(length)
     try:
-        found = {name: _stored(path, entry, 8 + length)
-                 for name, entry in json.loads(written).items() if name != "__metadata__"}
+        found = {
+            name: _stored(path, entry, 8 + length)
+            for name, entry in json.loads(written).items()
+            if name != "__metadata__"
+        }
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise TuillmError(f"{path} is damaged: unreadable header") from None
     end = 8 + length
@@ -68,8 +81,10 @@ def sizes_of(path: Path) -> dict[str, list[int]]:
 
     Raises as `read_header` does.
     """
-    return {name.removeprefix("transformer."): stored.shape
-            for name, stored in read_header(path).items()}
+    return {
+        name.removeprefix("transformer."): stored.shape
+        for name, stored in read_header(path).items()
+    }
 
 
 def _stored(path: Path, entry: dict[str, Any], begin: int) -> StoredTensor:
@@ -77,11 +92,13 @@ def _stored(path: Path, entry: dict[str, Any], begin: int) -> StoredTensor:
     dtype, shape = entry["dtype"], entry["shape"]
     first, last = entry["data_offsets"]
     if len(shape) > _MOST_DIMENSIONS or not all(
-            type(number) is int and 0 <= number < _LARGEST for number in (*shape, first, last)):
+        type(number) is int and 0 <= number < _LARGEST for number in (*shape, first, last)
+    ):
         raise TypeError(entry)
     if dtype not in ITEM_BYTES:
         raise TuillmError(f"{path} has tensors of type {dtype!r:.20}, which tuillm does not read")
     if last - first != math.prod(shape) * ITEM_BYTES[dtype]:
-        raise TuillmError(f"{path} is damaged: a tensor of shape {list(shape)} has {last - first} "
-                          "bytes")
+        raise TuillmError(
+            f"{path} is damaged: a tensor of shape {list(shape)} has {last - first} bytes"
+        )
     return StoredTensor(dtype, list(shape), begin + first, begin + last)

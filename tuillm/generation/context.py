@@ -24,15 +24,19 @@ class Context:
         config = model.config
         weight = model.wte.weight
         self._shape = dict(
-            n_layer=config.n_layer, n_head=config.n_head,
-            head_dim=config.n_embd // config.n_head, block_size=config.block_size,
+            n_layer=config.n_layer,
+            n_head=config.n_head,
+            head_dim=config.n_embd // config.n_head,
+            block_size=config.block_size,
         )
         dtype = torch.float32 if weight.device.type == "cpu" else weight.dtype
         try:
             self._cache = KVCache(**self._shape, dtype=dtype, device=weight.device)
         except RuntimeError:  # the system gives no such memory
-            raise TuillmError(f"there is no memory for a context of {config.block_size:,} tokens "
-                              f"in {config.n_layer:,} layers") from None
+            raise TuillmError(
+                f"there is no memory for a context of {config.block_size:,} tokens "
+                f"in {config.n_layer:,} layers"
+            ) from None
         self.rows: list[list[int]] = [[]]
         self.prefilled = 0
 
@@ -83,8 +87,10 @@ class Context:
                 row.append(token)
             return self._forward([[token] for token in tokens]), 0
         before = self.length
-        self.rows = [slide(row, self.block_size, n_keep) + [token]
-                     for row, token in zip(self.rows, tokens, strict=True)]
+        self.rows = [
+            slide(row, self.block_size, n_keep) + [token]
+            for row, token in zip(self.rows, tokens, strict=True)
+        ]
         self._cache.truncate(0)
         return self._forward(self.rows), before + 1 - self.length
 

@@ -126,8 +126,9 @@ class Sampler(metaclass=Answering):
         print(settings_table(SamplingConfig))
 
     @overload
-    def generate(self, prompt: str = ..., num_samples: Literal[1] = ..., **settings: Any
-                 ) -> str: ...
+    def generate(
+        self, prompt: str = ..., num_samples: Literal[1] = ..., **settings: Any
+    ) -> str: ...
 
     @overload
     def generate(self, prompt: str, num_samples: int, **settings: Any) -> list[str]: ...
@@ -172,14 +173,16 @@ class Sampler(metaclass=Answering):
             config = build_sampling(settings, config() if callable(config) else config)
             ask = _always(config)
         if type(num_samples) is not int or not 1 <= num_samples <= MOST_SAMPLES:
-            raise UsageError(f"num_samples cannot be {brief(num_samples)}",
-                             f"allowed: 1 to {MOST_SAMPLES}")
+            raise UsageError(
+                f"num_samples cannot be {brief(num_samples)}", f"allowed: 1 to {MOST_SAMPLES}"
+            )
         heal = config.heal and isinstance(prompt, str)  # ids mean these very ids
         if prompt == START:  # the same as nothing at all
             prompt = ""
         ids = self.tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt)
         ids, n_keep = ids or self.start, config.n_keep
         first = secrets.randbits(48) if config.seed is None else config.seed
+
         def read() -> tuple[Reading, Tensor, int]:
             if heal:
                 return read_prompt(self.context, self.tokenizer, ids, n_keep)
@@ -190,8 +193,11 @@ class Sampler(metaclass=Answering):
             for row in range(0, num_samples, at_once):
                 seeds = range(first + row, first + min(row + at_once, num_samples))
                 replies = [
-                    _Reply(self.tokenizer, ReplyState(TextStream(self.tokenizer, config.stop), seed))
-                    for seed in seeds]
+                    _Reply(
+                        self.tokenizer, ReplyState(TextStream(self.tokenizer, config.stop), seed)
+                    )
+                    for seed in seeds
+                ]
                 yield from self._stream(ask, replies, n_keep, read, row)
 
         return all_replies()
@@ -205,8 +211,11 @@ class Sampler(metaclass=Answering):
 
         def read() -> tuple[Reading, Tensor, int]:
             reading, logits = beginning.reading or Reading(ids), beginning.logits
-            return reading, *((logits, 0) if logits is not None
-                              else self.context.read(reading.ids, beginning.n_keep))
+            return reading, *(
+                (logits, 0)
+                if logits is not None
+                else self.context.read(reading.ids, beginning.n_keep)
+            )
 
         return self._stream(settings, [reply], beginning.n_keep, read)
 
@@ -220,8 +229,12 @@ class Sampler(metaclass=Answering):
 
     @torch.inference_mode()
     def _stream(
-        self, settings: Settings, replies: "list[_Reply]", n_keep: int,
-        read: Callable[[], tuple[Reading, Tensor, int]], first_row: int = 0,
+        self,
+        settings: Settings,
+        replies: "list[_Reply]",
+        n_keep: int,
+        read: Callable[[], tuple[Reading, Tensor, int]],
+        first_row: int = 0,
     ) -> Iterator[Token]:
         settle(self.model)
         self._turn += 1
@@ -237,8 +250,14 @@ class Sampler(metaclass=Answering):
             tokens, logprobs = self._draw(logits, config, generators, given)
             for row, reply in enumerate(replies):
                 if not reply.finished:
-                    yield reply.step(tokens[row], logprobs[row], first_row + row, dropped, spelt,
-                                     config.max_new_tokens)
+                    yield reply.step(
+                        tokens[row],
+                        logprobs[row],
+                        first_row + row,
+                        dropped,
+                        spelt,
+                        config.max_new_tokens,
+                    )
             if all(reply.finished for reply in replies):
                 return
             if turn != self._turn:
@@ -247,7 +266,10 @@ class Sampler(metaclass=Answering):
             logits, dropped = context.advance(tokens, n_keep)
 
     def _draw(
-        self, logits: Tensor, config: SamplingConfig, generators: list[torch.Generator],
+        self,
+        logits: Tensor,
+        config: SamplingConfig,
+        generators: list[torch.Generator],
         given: int | None,
     ) -> tuple[list[int], list[float]]:
         """Return an id a row and its log probability before temperature and cuts.
@@ -261,8 +283,9 @@ class Sampler(metaclass=Answering):
             penalised = config.repetition_penalty != 1
             seen = self.context.rows if penalised else [[]] * len(generators)
             ids = torch.tensor(seen, dtype=torch.int64, device=logits.device)
-            allowed = logits if self._unused is None else logits.index_fill(
-                1, self._unused, -torch.inf)
+            allowed = (
+                logits if self._unused is None else logits.index_fill(1, self._unused, -torch.inf)
+            )
             drawn = sample(allowed, config, ids, generators)
             if config.temperature < _COLDEST:
                 _skip(generators, 1)
@@ -304,8 +327,10 @@ class _Reply:
 def not_finite(name: str) -> TuillmError:
     """Return what to raise where a model's logits are no numbers."""
     which = f"the model {name!r}" if name else "the model"
-    return TuillmError(f"{which} computes no numbers but NaN: its weights are damaged or too large",
-                       "get it anew, or try --dtype float32")
+    return TuillmError(
+        f"{which} computes no numbers but NaN: its weights are damaged or too large",
+        "get it anew, or try --dtype float32",
+    )
 
 
 def _skip(generators: list[torch.Generator], count: int) -> None:

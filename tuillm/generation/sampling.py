@@ -107,8 +107,7 @@ def draw(logits: Tensor, generators: list[torch.Generator]) -> Tensor:
     multinomial draw, and row b depends on generators[b] alone, whatever the batch.
     """
     cumulative = torch.softmax(logits, -1).double().cumsum(-1)
-    numbers = [torch.rand(1, generator=generator, dtype=torch.float64)
-               for generator in generators]
+    numbers = [torch.rand(1, generator=generator, dtype=torch.float64) for generator in generators]
     targets = torch.cat(numbers)[:, None].to(cumulative.device) * cumulative[:, -1:]
     places = torch.searchsorted(cumulative, targets, right=True)[:, 0]
     return places.clamp_(max=logits.shape[1] - 1)

@@ -98,7 +98,8 @@ def score(
     return [
         TokenScore(start + number, token, logprob, text, label_of(sampler.tokenizer, token), raw)
         for number, (token, logprob, text, raw) in enumerate(
-            zip(ids[start:], logprobs, _texts(sampler.tokenizer, spelt), spelt, strict=True))
+            zip(ids[start:], logprobs, _texts(sampler.tokenizer, spelt), spelt, strict=True)
+        )
     ]
 
 
@@ -144,8 +145,9 @@ def alternatives(
         ranks.append(rank)
     chosen = order[ranks].tolist()
     return [
-        Alternative(token, label_of(sampler.tokenizer, token), probability, rank + 1,
-                    token == actual)
+        Alternative(
+            token, label_of(sampler.tokenizer, token), probability, rank + 1, token == actual
+        )
         for token, probability, rank in zip(chosen, probs[chosen].tolist(), ranks, strict=True)
     ]
 

@@ -59,8 +59,13 @@ def read_prompt(
 
 
 def _likelier_spelling(
-    context: Context, tokenizer: Tokenizer, ids: list[int], start: int, logits: Tensor,
-    bar: float, n_keep: int,
+    context: Context,
+    tokenizer: Tokenizer,
+    ids: list[int],
+    start: int,
+    logits: Tensor,
+    bar: float,
+    n_keep: int,
 ) -> Reading | None:
     """Spell the bytes of ids[start:] greedily, from the logits before them.
 

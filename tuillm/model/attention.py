@@ -22,8 +22,7 @@ _LONG = 512
 
 
 def attend(qkv: Tensor, n_head: int, dropout: float = 0.0) -> Tensor:
-    """Attention of T positions over themselves, each seeing itself and those before it: [B, T, C].
-    """
+    """Attention of T positions over themselves, each seeing itself and the past: [B, T, C]."""
     if qkv.device.type == "cpu" and qkv.dtype == torch.bfloat16 and qkv.requires_grad:
         y: Tensor = _ProductAttention.apply(qkv, n_head, dropout)
         return y
@@ -87,8 +86,12 @@ class _ProductAttention(torch.autograd.Function):
         of_q, of_k, of_v = found.permute(2, 0, 3, 1, 4)  # each [B, H, T, D]
         for place, (start, end) in reversed(list(enumerate(_query_blocks(T)))):
             gradients = _block_gradients(
-                q[:, start:end], k[:, :end], v[:, :end], grad[:, start:end],
-                *saved[2 * place : 2 * place + 2])
+                q[:, start:end],
+                k[:, :end],
+                v[:, :end],
+                grad[:, start:end],
+                *saved[2 * place : 2 * place + 2],
+            )
             part_q, part_k, part_v = (each.unflatten(0, (B, -1)) for each in gradients)
             of_q[:, :, start:end] = part_q
             if end == T:  # this block looks at all keys, each one before it at fewer
@@ -122,8 +125,11 @@ def _block_gradients(
         grad_weights *= kept
     grad_scores = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
     scale = 1 / math.sqrt(q.shape[-1])
-    return (_product(scale, grad_scores, k),
-            _product(scale, grad_scores.transpose(1, 2), q), grad_v)
+    return (
+        _product(scale, grad_scores, k),
+        _product(scale, grad_scores.transpose(1, 2), q),
+        grad_v,
+    )
 
 
 def _query_blocks(T: int) -> list[tuple[int, int]]:

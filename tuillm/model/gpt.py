@@ -83,8 +83,9 @@ class GPT(nn.Module):
     @property
     def parameter_count(self) -> int:
         """The number of parameters, a tied head counted once, adapters left out."""
-        return sum(parameter.numel() for name, parameter in self.named_parameters()
-                   if ".lora_" not in name)
+        return sum(
+            parameter.numel() for name, parameter in self.named_parameters() if ".lora_" not in name
+        )
 
     def init_weights(self, positions: str, generator: torch.Generator) -> None:
         """Draw the first weights: narrow normals, output projections at zero.

@@ -28,9 +28,7 @@ _LINEAR = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 _NORM = ("ln_1", "ln_2")
 
 
-def write_model(
-    model: GPT, folder: Path, eot: int | None, ends: Collection[int] = ()
-) -> None:
+def write_model(model: GPT, folder: Path, eot: int | None, ends: Collection[int] = ()) -> None:
     """Write `config.json`, `generation_config.json` and `model.safetensors` into a folder.
 
     Models without biases get biases of zero, which compute the same; adapters are added to the
@@ -39,8 +37,11 @@ def write_model(
     """
     (folder / "config.json").write_text(json.dumps(_config_json(model.config, eot), indent=2))
     others = sorted(set(ends) - {eot})
-    generation = {"bos_token_id": eot, "eos_token_id": [eot, *others] if others else eot,
-                  "pad_token_id": eot}
+    generation = {
+        "bos_token_id": eot,
+        "eos_token_id": [eot, *others] if others else eot,
+        "pad_token_id": eot,
+    }
     (folder / "generation_config.json").write_text(json.dumps(generation, indent=2))
     save_tensors(_to_hf(model), folder / "model.safetensors", {"format": "pt"})
 
@@ -63,15 +64,20 @@ def read_model(folder: Path, dropout: float = 0.0, *, head_apart: bool = False) 
     a damaged folder.
     """
     config, path = read_config(folder), folder / "model.safetensors"
-    model = model_from_tensors(replace(config, dropout=dropout), map_tensors(path),
-                        f"{path} does not fit its config.json")
+    model = model_from_tensors(
+        replace(config, dropout=dropout), map_tensors(path), f"{path} does not fit its config.json"
+    )
     if config.tie_weights and head_apart:
         model.lm_head.weight = nn.Parameter(_map_head(path), requires_grad=False)
     return model
 
 
 def model_from_tensors(
-    config: GPTConfig, tensors: dict[str, Tensor], misfit: str, *, turned: bool = True,
+    config: GPTConfig,
+    tensors: dict[str, Tensor],
+    misfit: str,
+    *,
+    turned: bool = True,
     strict: bool = False,
 ) -> GPT:
     """Return a model of this shape with the float32 values of tensors under GPT-2's names.
@@ -84,8 +90,11 @@ def model_from_tensors(
     sizes = {key: value.shape for key, value in tensors.items()}
     if reason := misfit_of(sizes, config, turned=turned, strict=strict):
         raise TuillmError(f"{misfit}: {reason}")
-    bias = any(bool(tensor.any()) for key, tensor in tensors.items()
-               if key.endswith(".bias") and not key.endswith(".attn.bias"))
+    bias = any(
+        bool(tensor.any())
+        for key, tensor in tensors.items()
+        if key.endswith(".bias") and not key.endswith(".attn.bias")
+    )
     config = replace(config, bias=bias)
     model = GPT(config)
     model.load_state_dict(_state(tensors, model, turned), assign=True)

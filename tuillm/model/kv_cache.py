@@ -43,8 +43,15 @@ class KVCache:
     def expanded(self, batch: int) -> "KVCache":
         """Return a cache of `batch` sequences that all begin with what this one holds."""
         n_layer, _, _, n_head, block_size, head_dim = self.store.shape
-        wide = KVCache(n_layer=n_layer, n_head=n_head, head_dim=head_dim, block_size=block_size,
-                       batch=batch, dtype=self.store.dtype, device=self.store.device)
+        wide = KVCache(
+            n_layer=n_layer,
+            n_head=n_head,
+            head_dim=head_dim,
+            block_size=block_size,
+            batch=batch,
+            dtype=self.store.dtype,
+            device=self.store.device,
+        )
         wide.store[..., : self.length, :] = self.store[:, :, :1, :, : self.length]
         wide.length = self.length
         return wide

@@ -41,8 +41,9 @@ class Linear(nn.Linear):
 
     def product(self, x: Tensor) -> Tensor:
         """x [N, in] -> [N, out] in the precision of x; no gradient is kept."""
-        return F.linear(x, self._weight_for(x), None if self.bias is None else
-                        self.bias.to(x.dtype))
+        return F.linear(
+            x, self._weight_for(x), None if self.bias is None else self.bias.to(x.dtype)
+        )
 
     def product_back(self, grad: Tensor) -> Tensor:
         """The gradient of x [N, in] from that of the product, [N, out]."""

@@ -69,15 +69,17 @@ def adapter_state(model: GPT) -> dict[str, Tensor]:
     """Return what a merged model no longer tells: the adapters, and the weights they change."""
     state: dict[str, Tensor] = {}
     for name, layer in adapted(model).items():
-        state |= {f"{name}{_MARK}A": layer.lora_A, f"{name}{_MARK}B": layer.lora_B,
-                  # turned: that is how it lies in the file
-                  f"{name}{_BASE}": layer.weight.t()}
+        state |= {
+            f"{name}{_MARK}A": layer.lora_A,
+            f"{name}{_MARK}B": layer.lora_B,
+            # turned: that is how it lies in the file
+            f"{name}{_BASE}": layer.weight.t(),
+        }
     return state
 
 
 def load_adapter_state(model: GPT, state: dict[str, Tensor], dtype: torch.dtype) -> None:
-    """Put back what `adapter_state` returned; raises KeyError or RuntimeError for another model's.
-    """
+    """Put back what `adapter_state` returned; raises KeyError or RuntimeError for others."""
     with torch.no_grad():
         for name, layer in adapted(model).items():
             layer.lora_A.copy_(state[f"{name}{_MARK}A"])
@@ -99,17 +101,34 @@ def write_adapter(model: GPT, folder: Path, base: str) -> None:
     first = next(iter(layers.values()))
     targets = dict.fromkeys(_target(name) for name in layers)
     config: dict[str, Any] = {
-        "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base,
-        "r": len(first.lora_A), "lora_alpha": first.alpha, "lora_dropout": 0.0,
-        "target_modules": list(targets), "fan_in_fan_out": True, "bias": "none",
-        "inference_mode": True, "init_lora_weights": True, "use_rslora": False, "use_dora": False,
-        "modules_to_save": None, "rank_pattern": {}, "alpha_pattern": {},
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base,
+        "r": len(first.lora_A),
+        "lora_alpha": first.alpha,
+        "lora_dropout": 0.0,
+        "target_modules": list(targets),
+        "fan_in_fan_out": True,
+        "bias": "none",
+        "inference_mode": True,
+        "init_lora_weights": True,
+        "use_rslora": False,
+        "use_dora": False,
+        "modules_to_save": None,
+        "rank_pattern": {},
+        "alpha_pattern": {},
     }
     folder.mkdir()
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=2))
-    tensors = {f"base_model.model.transformer.{name}.lora_{part}.weight":
-               getattr(layer, f"lora_{part}").detach().float().cpu().contiguous()
-               for name, layer in layers.items() for part in "AB"}
+    tensors = {
+        f"base_model.model.transformer.{name}.lora_{part}.weight": getattr(layer, f"lora_{part}")
+        .detach()
+        .float()
+        .cpu()
+        .contiguous()
+        for name, layer in layers.items()
+        for part in "AB"
+    }
     save_tensors(tensors, folder / "adapter_model.safetensors", {"format": "pt"})
 
 
@@ -187,8 +206,9 @@ class LoRALinear(FrozenLinear):
     @torch.no_grad()
     def merged(self) -> Tensor:
         """The weight [out, in] with the adapter added; its transpose is what lies in memory."""
-        return torch.addmm(self.weight.t(), self.lora_A.t(), self.lora_B.t(),
-                           alpha=self.strength).t()
+        return torch.addmm(
+            self.weight.t(), self.lora_A.t(), self.lora_B.t(), alpha=self.strength
+        ).t()
 
 
 class _Frozen(torch.autograd.Function):
@@ -221,4 +241,4 @@ class _Frozen(torch.autograd.Function):
 
 def _target(name: str) -> str:
     """The end of a layer's name that tells it apart: two of a block are called c_proj."""
-    return ".".join(name.split(".")[-2 if name.endswith("c_proj") else -1:])
+    return ".".join(name.split(".")[-2 if name.endswith("c_proj") else -1 :])

@@ -19,9 +19,15 @@ from tuillm.formats.safetensors_header import StoredTensor, read_header
 _SMALL = 1 << 20
 # bfloat16 is unknown to NumPy: its bits are mapped as whole numbers and seen as what they are
 _DTYPES = {
-    "F64": (np.float64, None), "F32": (np.float32, None), "F16": (np.float16, None),
-    "BF16": (np.int16, torch.bfloat16), "I64": (np.int64, None), "I32": (np.int32, None),
-    "I16": (np.int16, None), "I8": (np.int8, None), "U8": (np.uint8, None),
+    "F64": (np.float64, None),
+    "F32": (np.float32, None),
+    "F16": (np.float16, None),
+    "BF16": (np.int16, torch.bfloat16),
+    "I64": (np.int64, None),
+    "I32": (np.int32, None),
+    "I16": (np.int16, None),
+    "I8": (np.int8, None),
+    "U8": (np.uint8, None),
     "BOOL": (np.bool_, None),
 }
 

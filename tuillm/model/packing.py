@@ -31,13 +31,19 @@ def pack(model: GPT, dtype: torch.dtype, device: torch.device = _CPU) -> GPT:
     model.eval().requires_grad_(False)
     on_cpu = device.type == "cpu"
     if dtype == torch.int8 and not (on_cpu and can_int8()):
-        raise UsageError("int8 needs a CPU and PyTorch's quantized products",
-                         "allowed here: auto, float32, bfloat16")
+        raise UsageError(
+            "int8 needs a CPU and PyTorch's quantized products",
+            "allowed here: auto, float32, bfloat16",
+        )
     if not on_cpu:
         return model.to(device, dtype)
     # the head first: it is the largest, and little else is in memory yet
-    places = [(module, name, child) for module in model.modules()
-              for name, child in module.named_children() if isinstance(child, nn.Linear)]
+    places = [
+        (module, name, child)
+        for module in model.modules()
+        for name, child in module.named_children()
+        if isinstance(child, nn.Linear)
+    ]
 
     def replace(place: tuple[nn.Module, str, nn.Linear]) -> None:
         module, name, linear = place

@@ -16,8 +16,11 @@ _SPARE = 1.15  # of the weights' size: the cache of a conversation, and what pac
 
 def choose_device(wanted: str) -> torch.device:
     """Return the device of a name; `auto` is cuda, then mps, then cpu. Raises UsageError."""
-    have = {"cpu": True, "cuda": torch.cuda.is_available(),
-            "mps": torch.backends.mps.is_available()}
+    have = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
     if wanted == "auto":
         return torch.device(next(name for name in ("cuda", "mps", "cpu") if have[name]))
     if not have.get(wanted):
@@ -67,5 +70,6 @@ def _free_memory(device: torch.device) -> int:
 def has_fast_bfloat16() -> bool:
     """Whether this CPU multiplies bfloat16 matrices in hardware."""
     capability = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return bool(capability.get("avx512_bf16") or capability.get("amx_bf16")
-                or capability.get("bf16"))
+    return bool(
+        capability.get("avx512_bf16") or capability.get("amx_bf16") or capability.get("bf16")
+    )

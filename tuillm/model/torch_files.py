@@ -27,16 +27,28 @@ _ZIP = b"PK\x03\x04"
 _MAGIC = 0x1950A86A20F9469CFC6C  # the first number in files of 2019
 # as numpy maps them, and what PyTorch then sees in the bytes
 _STORAGES: dict[str, tuple[Any, torch.dtype | None]] = {
-    "FloatStorage": (np.float32, None), "HalfStorage": (np.float16, None),
-    "DoubleStorage": (np.float64, None), "BFloat16Storage": (np.int16, torch.bfloat16),
-    "LongStorage": (np.int64, None), "IntStorage": (np.int32, None),
-    "ShortStorage": (np.int16, None), "CharStorage": (np.int8, None),
-    "ByteStorage": (np.uint8, None), "BoolStorage": (np.bool_, None),
+    "FloatStorage": (np.float32, None),
+    "HalfStorage": (np.float16, None),
+    "DoubleStorage": (np.float64, None),
+    "BFloat16Storage": (np.int16, torch.bfloat16),
+    "LongStorage": (np.int64, None),
+    "IntStorage": (np.int32, None),
+    "ShortStorage": (np.int16, None),
+    "CharStorage": (np.int8, None),
+    "ByteStorage": (np.uint8, None),
+    "BoolStorage": (np.bool_, None),
 }
 _EMPTY = ("collections.OrderedDict", "collections.defaultdict")
 # what else a plain file calls: values that no weights need, so nothing stands in their place
-_IGNORED = ("torch.Size", "torch.device", "_codecs.encode", "__builtin__.complex",
-            "builtins.complex", "__builtin__.set", "builtins.set")
+_IGNORED = (
+    "torch.Size",
+    "torch.device",
+    "_codecs.encode",
+    "__builtin__.complex",
+    "builtins.complex",
+    "__builtin__.set",
+    "builtins.set",
+)
 _MOST_DIMENSIONS = 16
 
 
@@ -73,8 +85,7 @@ class Pickled:
     """A file that torch.save wrote: its plain `values`, with tensors still only described."""
 
     def __init__(self, path: Path) -> None:
-        """Read the file; raises TuillmError for one that is damaged, unsafe or none of PyTorch's.
-        """
+        """Read the file; raises TuillmError for one that is damaged, unsafe or no file of torch."""
         self.path = path
         self._storages: dict[str, _Storage] = {}
         self._offsets: dict[str, int] = {}  # where the bytes of a storage begin
@@ -89,13 +100,25 @@ class Pickled:
         except Forbidden as error:
             raise TuillmError(
                 f"{path} asks for {error.named}, which would run code from the file; tuillm never "
-                "does", "convert it to safetensors where you trust it") from None
-        except (ValueError, LookupError, TypeError, AttributeError, OverflowError,
-                zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError):
+                "does",
+                "convert it to safetensors where you trust it",
+            ) from None
+        except (
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            OverflowError,
+            zipfile.BadZipFile,
+            NotImplementedError,
+            RuntimeError,
+            EOFError,
+        ):
             raise self._damaged from None
         if not isinstance(self.values, dict):
-            raise TuillmError(f"{path} holds no model: a {type(self.values).__name__}, not a "
-                              "dictionary")
+            raise TuillmError(
+                f"{path} holds no model: a {type(self.values).__name__}, not a dictionary"
+            )
 
     def tensors(self, values: dict[Any, Any]) -> dict[str, Tensor]:
         """Return the tensors among `values`, a dictionary of this file, mapped where that is.
@@ -156,8 +179,9 @@ class Pickled:
         if what != "storage" or not isinstance(kind, Named) or any(view) or not _is_size(count):
             raise ValueError("no storage")
         if kind.module != "torch" or kind.name not in _STORAGES:
-            raise TuillmError(f"{self.path} has numbers of the kind {kind}, which tuillm does not "
-                              "read")
+            raise TuillmError(
+                f"{self.path} has numbers of the kind {kind}, which tuillm does not read"
+            )
         storage = self._storages[str(key)] = _Storage(str(key), kind.name, count)
         return storage
 
@@ -167,8 +191,9 @@ class Pickled:
         begin, count = self._offsets[told.storage.key], told.storage.count
         if not math.prod(told.shape):
             return torch.zeros(told.shape)
-        last = told.offset + sum((size - 1) * step for size, step in
-                                 zip(told.shape, told.strides, strict=True))
+        last = told.offset + sum(
+            (size - 1) * step for size, step in zip(told.shape, told.strides, strict=True)
+        )
         if last >= count or math.prod(told.shape) > count:
             raise ValueError("it goes beyond its storage")
         array = map_array(self.path, kind, begin, count)
@@ -199,8 +224,11 @@ def _call(what: Named, arguments: tuple[Any, ...]) -> Any:
     if name in ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor"):
         storage, offset, shape, strides = arguments[:4]
         numbers = (offset, *shape, *strides)
-        if (not isinstance(storage, _Storage) or len(numbers) > 1 + 2 * _MOST_DIMENSIONS
-                or not all(map(_is_size, numbers))):
+        if (
+            not isinstance(storage, _Storage)
+            or len(numbers) > 1 + 2 * _MOST_DIMENSIONS
+            or not all(map(_is_size, numbers))
+        ):
             raise ValueError("no tensor")
         return _Described(storage, offset, shape, strides)
     if name == "torch._utils._rebuild_parameter":

@@ -53,11 +53,14 @@ def choose_mode(name: str, card: ModelCard) -> ChatMode:
     if name in ("completion", "continue"):
         return COMPLETION
     if not name:
-        raise UsageError("/mode wants a name", "/mode completion goes on with one text, /mode chat "
-                         "takes turns")
+        raise UsageError(
+            "/mode wants a name", "/mode completion goes on with one text, /mode chat takes turns"
+        )
     if name != "chat":
-        raise UsageError(f"there is no mode {name!r}",
-                         did_you_mean(name, ("completion", "chat"), "completion or chat"))
+        raise UsageError(
+            f"there is no mode {name!r}",
+            did_you_mean(name, ("completion", "chat"), "completion or chat"),
+        )
     own = mode_of(card)
     return own if own.turns else TRANSCRIPT
 

@@ -69,8 +69,10 @@ def _followed(path: Path, within: list[Path]) -> Path:
     if not found.exists():
         raise TuillmError(f"{path} is a link to nothing", "take the link away")
     if not any(found.is_relative_to(place) for place in within):
-        raise TuillmError(f"{path} is a link that leads out of the model's folder, to {found}",
-                          "put the file itself in its place, or take the link away")
+        raise TuillmError(
+            f"{path} is a link that leads out of the model's folder, to {found}",
+            "put the file itself in its place, or take the link away",
+        )
     if not stat.S_ISREG(os.stat(found).st_mode):
         raise TuillmError(f"{path} is no file", "take it away, or put a file in its place")
     return found

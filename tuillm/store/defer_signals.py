@@ -11,8 +11,11 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-_DEFERRED = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGINT")
-                  if hasattr(signal, name))
+_DEFERRED = tuple(
+    getattr(signal, name)
+    for name in ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGINT")
+    if hasattr(signal, name)
+)
 
 
 @contextmanager
@@ -29,8 +32,9 @@ def uninterrupted() -> Iterator[None]:
         return
     came: dict[int, FrameType | None] = {}
     # None was set by code that is not Python's, which we could not put back
-    before = {number: handler for number in _DEFERRED
-              if (handler := signal.getsignal(number)) is not None}
+    before = {
+        number: handler for number in _DEFERRED if (handler := signal.getsignal(number)) is not None
+    }
     try:
         for number in before:
             signal.signal(number, came.setdefault)

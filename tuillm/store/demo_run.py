@@ -9,5 +9,12 @@ SAMPLE_PROMPT = '"Dry feet and a short road,"'
 
 def demo_config(minutes: float = 1.0) -> TrainConfig:
     """Return the settings of the demo's run."""
-    return build_train({"corpus": str(demo_book()), "name": NAME, "preset": "heart",
-                        "minutes": minutes, "sample_prompt": SAMPLE_PROMPT})
+    return build_train(
+        {
+            "corpus": str(demo_book()),
+            "name": NAME,
+            "preset": "heart",
+            "minutes": minutes,
+            "sample_prompt": SAMPLE_PROMPT,
+        }
+    )

@@ -173,8 +173,9 @@ def new_folder(
 
 def _has_to_stay(folder: Path) -> bool:
     """Whether another folder cannot take this one's place: a disk's root, or where we stand."""
-    return folder.is_mount() or os.path.samefile(folder, ".") or not os.access(
-        folder.parent, os.W_OK)
+    return (
+        folder.is_mount() or os.path.samefile(folder, ".") or not os.access(folder.parent, os.W_OK)
+    )
 
 
 def _move_up(folder: Path) -> None:
@@ -266,8 +267,11 @@ def remove_folder(path: Path) -> None:
 
 def _moved_away(path: Path) -> list[Path]:
     """Return the folders that hold an older `path`, but for those in a living process' hands."""
-    return [old for old in path.parent.glob(f".{glob.escape(path.name)}.old.*")
-            if is_held(old) is not True]
+    return [
+        old
+        for old in path.parent.glob(f".{glob.escape(path.name)}.old.*")
+        if is_held(old) is not True
+    ]
 
 
 def _completeness(old: Path) -> tuple[bool, int]:
@@ -316,7 +320,7 @@ def _write_all(handle: int, content: bytes) -> None:
     """Write bytes and have them on the disk."""
     rest = memoryview(content)
     while rest:
-        rest = rest[os.write(handle, rest):]
+        rest = rest[os.write(handle, rest) :]
     os.fsync(handle)
 
 

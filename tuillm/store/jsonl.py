@@ -11,8 +11,19 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 # the figures of a step that readers calculate with, beside its number
-FIGURES = ("train_loss", "lr", "grad_norm", "tokens_per_sec", "mfu", "elapsed", "eta", "epoch",
-           "progress", "val_loss", "bits_per_byte")
+FIGURES = (
+    "train_loss",
+    "lr",
+    "grad_norm",
+    "tokens_per_sec",
+    "mfu",
+    "elapsed",
+    "eta",
+    "epoch",
+    "progress",
+    "val_loss",
+    "bits_per_byte",
+)
 # a step beyond this is damage, and would not fit a float64 axis either
 _STEPS = 2**53
 
@@ -62,8 +73,7 @@ def read_metrics(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int
     finite numbers.
     """
     rows, offset = read_rows(path, offset)
-    return [calculable(row) for row in rows
-            if is_step(row.get("step", row.get("resumed")))], offset
+    return [calculable(row) for row in rows if is_step(row.get("step", row.get("resumed")))], offset
 
 
 def latest_steps(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:

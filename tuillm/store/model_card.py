@@ -43,10 +43,15 @@ you publish."""
 
 def _what(model: Model) -> str:
     card = model.card
-    way = ("answers questions in the form below" if card.template or card.mode == "qa"
-           else "continues text; it does not answer questions")
-    return (f"A GPT-2-shaped language model, {_ORIGINS[card.origin]}, that {way}. Made with "
-            "tuillm and laid out as transformers reads it.")
+    way = (
+        "answers questions in the form below"
+        if card.template or card.mode == "qa"
+        else "continues text; it does not answer questions"
+    )
+    return (
+        f"A GPT-2-shaped language model, {_ORIGINS[card.origin]}, that {way}. Made with "
+        "tuillm and laid out as transformers reads it."
+    )
 
 
 def _facts(model: Model) -> str:
@@ -61,17 +66,19 @@ def _facts(model: Model) -> str:
     rows: dict[str, Any] = {
         "parameters": card.parameters and f"{card.parameters:,}",
         "layers, heads, width": ", ".join(
-            str(config.get(key, "?")) for key in ("n_layer", "n_head", "n_embd")),
+            str(config.get(key, "?")) for key in ("n_layer", "n_head", "n_embd")
+        ),
         "context": config.get("n_positions") and f"{config['n_positions']} tokens",
-        "vocabulary": type(config.get("vocab_size")) is int and
-        f"{config['vocab_size']:,} entries" + (f" ({card.tokenizer})" if card.tokenizer else ""),
+        "vocabulary": type(config.get("vocab_size")) is int
+        and f"{config['vocab_size']:,} entries"
+        + (f" ({card.tokenizer})" if card.tokenizer else ""),
         "grown from": card.parent and _plain(card.parent),
         "text": text,
         "steps": card.steps and f"{card.steps:,}",
-        "loss": None if card.val_loss is None else
-        f"{card.val_loss:.4f} nats per token of {held}",
-        "bits per byte": None if card.bits_per_byte is None else
-        f"{card.bits_per_byte:.4f} of {held}",
+        "loss": None if card.val_loss is None else f"{card.val_loss:.4f} nats per token of {held}",
+        "bits per byte": None
+        if card.bits_per_byte is None
+        else f"{card.bits_per_byte:.4f} of {held}",
     }
     lines = [f"| {name} | {value} |" for name, value in rows.items() if value]
     return "\n".join(["| | |", "|---|---|", *lines])
@@ -79,8 +86,12 @@ def _facts(model: Model) -> str:
 
 def _use(model: Model) -> str:
     template = model.card.template
-    form = ("" if not template else "\n\nIt was made for texts of this form:\n\n"
-            + "\n".join("    " + line for line in template.splitlines()))
+    form = (
+        ""
+        if not template
+        else "\n\nIt was made for texts of this form:\n\n"
+        + "\n".join("    " + line for line in template.splitlines())
+    )
     stops = ", ".join(f"`{stop!r}`" for stop in model.card.stop)
     return f"""\
 ## How to use it
@@ -96,7 +107,8 @@ print(tokenizer.decode(model.generate(ids, max_new_tokens=40, do_sample=True)[0]
 ```
 
 Or `tuillm import FOLDER --name NAME` and `tuillm chat NAME`.{form}""" + (
-        f"\n\nIts answers end before {stops}." if stops else "")
+        f"\n\nIts answers end before {stops}." if stops else ""
+    )
 
 
 def _plain(text: str) -> str:

@@ -47,8 +47,9 @@ def _check_endpoint() -> None:
     try:
         urlsplit(endpoint).port  # noqa: B018
     except ValueError:
-        raise TuillmError(f"HF_ENDPOINT is no http address: {public_url(endpoint)!r}",
-                          "unset it") from None
+        raise TuillmError(
+            f"HF_ENDPOINT is no http address: {public_url(endpoint)!r}", "unset it"
+        ) from None
 
 
 def _check_timeout(name: str) -> None:
@@ -69,25 +70,30 @@ def _check_proxies(kinds: Iterable[str], package: str) -> None:
         name = next((name for name in _names(f"{kind}_proxy") if os.environ.get(name)), "")
         value = os.environ.get(name, "")
         address = value if "://" in value else f"http://{value}"
-        shown = public_url(address) if "://" in value else public_url(address)[len("http://"):]
+        shown = public_url(address) if "://" in value else public_url(address)[len("http://") :]
         try:
             parts = urlsplit(address)
             usable = not value or bool(parts.hostname and (parts.port or True))
         except ValueError:
             usable = False
         if not usable:
-            raise TuillmError(f"{name} is no address of a proxy: {shown!r}",
-                              f"unset {name}, or set it to http://HOST:PORT")
+            raise TuillmError(
+                f"{name} is no address of a proxy: {shown!r}",
+                f"unset {name}, or set it to http://HOST:PORT",
+            )
         scheme = parts.scheme.lower()
         if scheme.startswith("socks"):
             if find_spec(package) is None:
                 wanted = {"socks": "PySocks"}.get(package, package)
                 raise TuillmError(
                     f"{name} is a SOCKS proxy ({shown}), for which the package {wanted} is missing",
-                    f"pip install {wanted}, or unset {name}")
+                    f"pip install {wanted}, or unset {name}",
+                )
         elif scheme not in ("http", "https"):
-            raise TuillmError(f"{name} is no address of a proxy: {shown!r}",
-                              f"unset {name}, or set it to http://HOST:PORT")
+            raise TuillmError(
+                f"{name} is no address of a proxy: {shown!r}",
+                f"unset {name}, or set it to http://HOST:PORT",
+            )
 
 
 def _check_certificates(name: str) -> None:
@@ -102,12 +108,15 @@ def _check_certificates(name: str) -> None:
         else:
             ssl.create_default_context(cafile=place)
     except ssl.SSLError:
-        raise TuillmError(f"{name} names a file without certificates: {place}",
-                          f"unset {name}, or name a file in PEM format") from None
+        raise TuillmError(
+            f"{name} names a file without certificates: {place}",
+            f"unset {name}, or name a file in PEM format",
+        ) from None
     except OSError as error:
-        raise TuillmError(f"{name} names certificates that cannot be read: {place}: "
-                          f"{error.strerror or error}", f"unset {name}, or name a file that is "
-                          "there") from None
+        raise TuillmError(
+            f"{name} names certificates that cannot be read: {place}: {error.strerror or error}",
+            f"unset {name}, or name a file that is there",
+        ) from None
 
 
 def _names(name: str) -> tuple[str, str]:

@@ -77,8 +77,13 @@ def ensure_dir(path: Path, *, private: bool = False) -> Path:
     except OSError as error:
         ours = data_dir(), cache_dir(), config_dir()
         in_the_way = isinstance(error, NotADirectoryError | FileExistsError)
-        hint = ("set TUILLM_HOME to a directory of yours" if any(map(path.is_relative_to, ours))
-                else "a file is in the way" if in_the_way else "choose another folder")
+        hint = (
+            "set TUILLM_HOME to a directory of yours"
+            if any(map(path.is_relative_to, ours))
+            else "a file is in the way"
+            if in_the_way
+            else "choose another folder"
+        )
         raise DiskError(f"cannot write to {path}: {error.strerror}", hint) from None
     return path
 

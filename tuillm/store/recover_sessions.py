@@ -85,8 +85,11 @@ def _read(content: bytes, path: Path) -> SavedSession | None:
 def _texts(session: SavedSession) -> dict[tuple[Any, Any], Any]:
     """All that was said and replied, by which and when."""
     nodes = session.tree.get("nodes")
-    return {(node.get("id"), node.get("created")): str(node.get("text"))
-            for node in (nodes if isinstance(nodes, list) else []) if isinstance(node, dict)}
+    return {
+        (node.get("id"), node.get("created")): str(node.get("text"))
+        for node in (nodes if isinstance(nodes, list) else [])
+        if isinstance(node, dict)
+    }
 
 
 def _empty() -> Iterator[Path]:

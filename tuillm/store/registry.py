@@ -85,8 +85,9 @@ class ModelCard(BaseModel):
         """A card of another's may name addresses with what only their owner may see."""
         return value and hide_secrets(value)
 
-    @field_validator("corpus_bytes", "parameters", "steps", "val_loss", "bits_per_byte", "created",
-                     mode="before")
+    @field_validator(
+        "corpus_bytes", "parameters", "steps", "val_loss", "bits_per_byte", "created", mode="before"
+    )
     @classmethod
     def _plausible(cls, value: Any) -> Any:
         """A figure that is no number, or beyond all that can be shown, is not told."""
@@ -114,8 +115,10 @@ class Model:
             "vocab_size": self.config.get("vocab_size"),
         }
         # of a damaged config anything may stand there
-        shape = {key: size if type(size) is int and 0 <= size < 1 << 40 else None
-                 for key, size in shape.items()}
+        shape = {
+            key: size if type(size) is int and 0 <= size < 1 << 40 else None
+            for key, size in shape.items()
+        }
         head = {"name": self.name, "path": str(self.path), "bytes": self.size}
         tail = {"problem": self.problem or None}
         return head | self.card.model_dump(mode="json") | shape | tail
@@ -126,7 +129,9 @@ def list_models() -> list[Model]:
     if not models_dir().is_dir():
         return []
     names = (entry.name for entry in models_dir().iterdir() if entry.is_dir())
-    return [read_model_entry(models_dir() / name) for name in sorted(names) if not name.startswith(".")]
+    return [
+        read_model_entry(models_dir() / name) for name in sorted(names) if not name.startswith(".")
+    ]
 
 
 def get_model(name: str) -> Model:
@@ -170,8 +175,10 @@ def shape_of(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
     model = find_model(name_or_path)
     registered = model.path.parent == models_dir()
     shape = gpt2_shape(model.config, model.path / "config.json")
-    sizes = {key: getattr(shape, key)
-             for key in ("n_layer", "n_head", "n_embd", "block_size", "vocab_size")}
+    sizes = {
+        key: getattr(shape, key)
+        for key in ("n_layer", "n_head", "n_embd", "block_size", "vocab_size")
+    }
     return sizes | {
         "init_from": model.name if registered else str(model.path),
         "tie_weights": shape.tie_weights,
@@ -227,8 +234,11 @@ def _refuse_not_finite(folder: Path, name: str) -> None:
     except (TuillmError, OSError):
         return  # a folder that is damaged otherwise says so itself
     if tensor:
-        raise TuillmError(f"{name!r} was not put into the registry: its tensor {tensor} has NaN or "
-                          "infinity in it", "its training ran away, or its file is damaged")
+        raise TuillmError(
+            f"{name!r} was not put into the registry: its tensor {tensor} has NaN or "
+            "infinity in it",
+            "its training ran away, or its file is damaged",
+        )
 
 
 def rename_model(old: str, new: str) -> None:

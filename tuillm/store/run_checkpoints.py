@@ -46,8 +46,9 @@ def training_run(name: str) -> Run | None:
     except TuillmError:
         return None
     if published := run.status().model:
-        raise TuillmError(f"{name!r} is a run, and its model {published!r}",
-                          f"tuillm chat {published}")
+        raise TuillmError(
+            f"{name!r} is a run, and its model {published!r}", f"tuillm chat {published}"
+        )
     return run
 
 

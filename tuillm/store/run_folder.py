@@ -110,9 +110,13 @@ class Run:
 
         Raises TuillmError when another is, or when the disk refuses.
         """
-        return hold(self.lock, lambda: TuillmError(
-            f"run {self.id!r} has a worker already", f"watch it: tuillm runs attach {self.id}"),
-            wait=2)  # one that has just ended
+        return hold(
+            self.lock,
+            lambda: TuillmError(
+                f"run {self.id!r} has a worker already", f"watch it: tuillm runs attach {self.id}"
+            ),
+            wait=2,
+        )  # one that has just ended
 
     def move_corpus(self, corpus: tuple[str, ...]) -> None:
         """Note that the text is now at these absolute paths or addresses; `run.json` stays."""
@@ -198,9 +202,14 @@ def create_run(config: TrainConfig, process: ProcessId) -> Run:
     try:
         with temporary_folder(runs_dir() / name) as staging:
             write_json(staging / "run.json", config.model_dump(mode="json"))
-            Run(name, staging).write_status(Status(
-                pid=process.pid, process_started=process.started, created=time.time(),
-                heartbeat=time.time()))
+            Run(name, staging).write_status(
+                Status(
+                    pid=process.pid,
+                    process_started=process.started,
+                    created=time.time(),
+                    heartbeat=time.time(),
+                )
+            )
             path = first_free_name(staging, _numbered(name))
     except OSError as error:
         raise disk_error(error, runs_dir() / name) from None
@@ -211,8 +220,9 @@ def list_runs() -> list[Run]:
     """Return all runs, the oldest first."""
     if not runs_dir().is_dir():
         return []
-    folders = [entry for entry in runs_dir().iterdir()
-               if entry.is_dir() and not entry.name.startswith(".")]
+    folders = [
+        entry for entry in runs_dir().iterdir() if entry.is_dir() and not entry.name.startswith(".")
+    ]
     return [Run(folder.name, folder) for folder in sorted(folders, key=_age)]
 
 
@@ -263,18 +273,21 @@ def waiting_extension(run: Run, offset: int) -> int:
 def steps_of(text: str) -> int:
     """Return the number of steps that a person has typed; raises UsageError for anything else."""
     digits = text.strip().replace(",", "")
-    if not (digits.isascii() and digits.isdigit() and len(digits) < 20
-            and 0 < int(digits) <= MOST_STEPS):
-        raise UsageError(f"{brief(text)} is no number of steps",
-                         f"a whole number from 1 to {MOST_STEPS:,}")
+    if not (
+        digits.isascii() and digits.isdigit() and len(digits) < 20 and 0 < int(digits) <= MOST_STEPS
+    ):
+        raise UsageError(
+            f"{brief(text)} is no number of steps", f"a whole number from 1 to {MOST_STEPS:,}"
+        )
     return int(digits)
 
 
 def check_extension(steps: int) -> int:
     """Return the steps that a run is to take in addition; raises UsageError for what is none."""
     if not _is_extension(steps):
-        raise UsageError(f"a run cannot be extended by {brief(steps)} steps",
-                         f"allowed: 1 to {MOST_STEPS:,}")
+        raise UsageError(
+            f"a run cannot be extended by {brief(steps)} steps", f"allowed: 1 to {MOST_STEPS:,}"
+        )
     return steps
 
 
@@ -298,8 +311,10 @@ def _is_extension(steps: Any) -> TypeGuard[int]:
 
 
 def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
-    corpus = tuple(stored_url(source) if "://" in source else os.path.abspath(user_path(source))
-                   for source in config.corpus)
+    corpus = tuple(
+        stored_url(source) if "://" in source else os.path.abspath(user_path(source))
+        for source in config.corpus
+    )
     parent = config.init_from
     if parent and parent != os.path.basename(parent):  # a folder, no name of the registry
         parent = os.path.abspath(user_path(parent))

@@ -17,8 +17,12 @@ ACTIVE: tuple[State, ...] = ("preparing", "running", "paused")
 RESUMABLE: tuple[State, ...] = ("stopped", "failed", "lost")
 # what a front end may print and calculate with, whatever stands in the file
 _Count = Annotated[int, Field(ge=0, le=2**53)]
-_Figure = Annotated[float | None, BeforeValidator(
-    lambda value: None if isinstance(value, float) and not math.isfinite(value) else value)]
+_Figure = Annotated[
+    float | None,
+    BeforeValidator(
+        lambda value: None if isinstance(value, float) and not math.isfinite(value) else value
+    ),
+]
 
 
 # sentences that may quote a path or an address: they are written down as they may be shown

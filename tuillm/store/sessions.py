@@ -99,8 +99,11 @@ def list_sessions(model: str | None = None) -> list[SessionHead]:
     Reads only the first line of each file.
     """
     try:
-        entries = [entry for entry in os.scandir(sessions_dir())
-                   if entry.name.endswith(".json") and not entry.name.startswith(".")]
+        entries = [
+            entry
+            for entry in os.scandir(sessions_dir())
+            if entry.name.endswith(".json") and not entry.name.startswith(".")
+        ]
     except OSError:
         return []
     heads = [head for entry in entries if (head := _head(Path(entry.path)))]
@@ -117,12 +120,16 @@ def find_session(id_or_name: str) -> SessionHead:
     """Return the conversation of this id or name; raises TuillmError naming the nearest."""
     heads = list_sessions()
     wanted = id_or_name.casefold()
-    found = ([head for head in heads if head.id == id_or_name]
-             or [head for head in heads if head.name == id_or_name]
-             or [head for head in heads if head.name and head.name.casefold() == wanted])
+    found = (
+        [head for head in heads if head.id == id_or_name]
+        or [head for head in heads if head.name == id_or_name]
+        or [head for head in heads if head.name and head.name.casefold() == wanted]
+    )
     if len(found) > 1:
-        raise TuillmError(f"{len(found)} conversations are named {id_or_name!r}",
-                          f"by their ids: {', '.join(head.id for head in found)}")
+        raise TuillmError(
+            f"{len(found)} conversations are named {id_or_name!r}",
+            f"by their ids: {', '.join(head.id for head in found)}",
+        )
     if not found:
         raise _unknown(id_or_name, heads)
     return found[0]
@@ -160,7 +167,8 @@ def check_session_name(name: str, of: SessionHead | None = None) -> str:
         raise UsageError(f"{name!r} cannot be a name", f"1 to {_LONGEST_NAME} characters")
     for head in list_sessions():
         if name.casefold() in (head.id.casefold(), head.name.casefold()) and (
-                of is None or head.id != of.id):
+            of is None or head.id != of.id
+        ):
             raise UsageError(f"{name!r} is the name of {head.id} already", "choose another name")
     return name
 
@@ -190,8 +198,12 @@ def write_under_new_id(content: bytes, model: str, now: float) -> str:
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", model[:64]).strip(".-") or "chat"
     day = time.strftime("%Y-%m-%d", time.localtime(now))
     ids = (f"{name}-{day}-{number}" for number in count(1))
-    return next(id for id in ids if not os.path.lexists(session_path(id))
-                and write_new(session_path(id), content, private=True))
+    return next(
+        id
+        for id in ids
+        if not os.path.lexists(session_path(id))
+        and write_new(session_path(id), content, private=True)
+    )
 
 
 def weights_of(model: Model) -> str:
@@ -233,8 +245,11 @@ def _is_ours(head: SessionHead) -> bool:
 def _content(session: SavedSession) -> bytes:
     known = {key: value for key, value in asdict(session.head).items() if key not in _NOT_WRITTEN}
     # the first line, up to its comma, is a JSON object but for the last bracket
-    lines = [f'{{"session": {to_json(known)}', f'"settings": {to_json(session.settings)}',
-             f'"tree": {to_json(session.tree)}}}\n']
+    lines = [
+        f'{{"session": {to_json(known)}',
+        f'"settings": {to_json(session.settings)}',
+        f'"tree": {to_json(session.tree)}}}\n',
+    ]
     return ",\n".join(lines).encode()
 
 
@@ -251,9 +266,10 @@ def _found(id: str) -> Path:
 def _unknown(id: str, heads: list[SessionHead]) -> TuillmError:
     known = [name for head in heads for name in (head.id, head.name) if name]
     short = id if len(id) <= _LONGEST_NAME else f"{id[:_LONGEST_NAME]}…"
-    return TuillmError(f"no conversation {short!r}",
-                       did_you_mean(id[:_LONGEST_NAME], known,
-                                    "those there are: /sessions in the chat"))
+    return TuillmError(
+        f"no conversation {short!r}",
+        did_you_mean(id[:_LONGEST_NAME], known, "those there are: /sessions in the chat"),
+    )
 
 
 def _head(path: Path) -> SessionHead | None:

@@ -49,7 +49,8 @@ class ModelsSnapshot:
             known = self._read.get(name)
             now[name] = known if known and known[0] == stamp else (stamp, read_model_entry(path))
         changed = {name: stamp for name, (stamp, _) in now.items()} != {
-            name: stamp for name, (stamp, _) in self._read.items()}
+            name: stamp for name, (stamp, _) in self._read.items()
+        }
         self._read = now
         self.models = [model for _, (_, model) in sorted(now.items())]
         return changed
@@ -73,7 +74,7 @@ class RunsSnapshot:
             if known and known[0] == stamp and _still_true(known[1]):
                 now[name] = known
             else:
-                same = known[1] if known and known[0][:len(settings)] == settings else None
+                same = known[1] if known and known[0][: len(settings)] == settings else None
                 now[name] = (stamp, _read_run(Run(name, path), same))
         changed = now != self._read
         self._read = now
@@ -113,8 +114,9 @@ def _still_true(entry: RunEntry) -> bool:
 def _folders(place: Path) -> list[str]:
     try:
         with os.scandir(place) as entries:
-            return [entry.name for entry in entries
-                    if not entry.name.startswith(".") and entry.is_dir()]
+            return [
+                entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()
+            ]
     except OSError:
         return []
 

@@ -91,8 +91,11 @@ def clear_leftovers(folder: Path, *, before: bool = False) -> None:
     with suppress(OSError):
         for path in leftovers(folder, before=before):
             name, kind = _named(path.name, before) or ("", "")
-            if kind == "old" and os.path.lexists(path / "folder") and not os.path.lexists(
-                    folder / name):
+            if (
+                kind == "old"
+                and os.path.lexists(path / "folder")
+                and not os.path.lexists(folder / name)
+            ):
                 continue
             lock = take_abandoned(path) or Lock(None)
             if lock.fd is not None or not is_in_the_making(path):

@@ -106,8 +106,11 @@ def _warn(error: TuillmError) -> None:
     if data_dir() not in _warned and sys.stderr is not None:
         _warned.add(data_dir())
         with suppress(OSError, ValueError):
-            print(f"note: {printable(error.message)}; others do not see which models are in use",
-                  file=sys.stderr, flush=True)
+            print(
+                f"note: {printable(error.message)}; others do not see which models are in use",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 def _folder(model: str | Path) -> Path:

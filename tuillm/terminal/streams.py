@@ -27,8 +27,10 @@ def prepare_streams() -> None:
             setattr(sys, name, stream)
         _relax(getattr(sys, name))
     if 1 in closed:
-        raise TuillmError("stdout is closed, and there is nowhere to write to",
-                          "tuillm ... >/dev/null throws it away")
+        raise TuillmError(
+            "stdout is closed, and there is nowhere to write to",
+            "tuillm ... >/dev/null throws it away",
+        )
 
 
 def finish_streams() -> None:
@@ -55,7 +57,9 @@ def mute_streams() -> None:
 def takes_utf8(stream: Any) -> bool:
     """Whether every character can be written to a stream."""
     return (getattr(stream, "encoding", None) or "utf-8").lower().replace("_", "-") in (
-        "utf-8", "utf8")
+        "utf-8",
+        "utf8",
+    )
 
 
 def _take(handle: int) -> bool:

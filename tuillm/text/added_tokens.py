@@ -16,8 +16,10 @@ _MOST = 20_000  # each text is looked through for all of them
 LARGEST_ID = 1 << 31
 _FLAGS = ("special", "single_word", "lstrip", "rstrip", "normalized")
 # Unicode's white space, which is not quite Python's
-_BLANK = ("\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"
-          "\u200a\u2028\u2029\u202f\u205f\u3000")
+_BLANK = (
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"
+    "\u200a\u2028\u2029\u202f\u205f\u3000"
+)
 _BLANKS_BEHIND = re.compile(f"[{_BLANK}]*")
 _WORD = re.compile(r"\w")
 
@@ -43,13 +45,13 @@ def added_tokens(spec: dict[str, Any]) -> list[AddedToken]:
     """
     vocab, found = spec["model"]["vocab"], spec.get("added_tokens") or []
     if len(found) > _MOST:
-        raise TuillmError(f"this tokenizer has {len(found):,} added tokens, more than "
-                          f"{_MOST:,}")
+        raise TuillmError(f"this tokenizer has {len(found):,} added tokens, more than {_MOST:,}")
     tokens = [_read(entry) for entry in found]
     ids = {id: content for content, id in vocab.items()}
     for token in tokens:
         if ids.setdefault(token.id, token.content) != token.content or (
-                vocab.get(token.content, token.id) != token.id):
+            vocab.get(token.content, token.id) != token.id
+        ):
             raise ValueError(f"two tokens have the id {token.id}, or one has two")
     return tokens
 
@@ -60,8 +62,11 @@ class AddedTexts:
     def __init__(self, tokens: Iterable[AddedToken]) -> None:
         tokens = list(tokens)
         # those that are looked for in the text as it is come first
-        self._rounds = [_Round(group) for normalized in (False, True)
-                        if (group := [one for one in tokens if one.normalized == normalized])]
+        self._rounds = [
+            _Round(group)
+            for normalized in (False, True)
+            if (group := [one for one in tokens if one.normalized == normalized])
+        ]
         # a text may not be cut before a line end when a token reaches over it
         self.tear = any("\n" in token.content or token.rstrip for token in tokens)
 
@@ -72,8 +77,11 @@ class AddedTexts:
         """Yield the ids of the added tokens in a text, and the texts between them, in order."""
         parts: list[str | int] = [text]
         for each in self._rounds:
-            parts = [piece for part in parts for piece in
-                     ([part] if isinstance(part, int) else each.split(part))]
+            parts = [
+                piece
+                for part in parts
+                for piece in ([part] if isinstance(part, int) else each.split(part))
+            ]
         return iter(parts)
 
 

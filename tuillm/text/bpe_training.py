@@ -33,7 +33,9 @@ _STAGE = "learning pieces"
 
 
 def learn_pieces(
-    documents: Sequence[str], entries: int, cut: Callable[[str], Iterator[str]],
+    documents: Sequence[str],
+    entries: int,
+    cut: Callable[[str], Iterator[str]],
     tick: Tick = unwatched,
 ) -> dict[str, Any]:
     """Return the vocabulary and merges of `entries` pieces, as `tokenizer.json` holds a model.
@@ -54,7 +56,8 @@ def _learn(parts: Iterator[str], entries: int) -> dict[str, Any]:
     trainable = Tokenizer(models.BPE())
     trainable.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = trainers.BpeTrainer(
-        vocab_size=entries, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        vocab_size=entries,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     trainable.train_from_iterator(parts, trainer)
@@ -78,8 +81,11 @@ def _learn_elsewhere(
     with _scratch() as text, _scratch() as told:
         total = _write_parts(text, documents, cut, tick)
         process = subprocess.Popen(
-            module_command(__name__, str(entries)), env=module_environment(), stdin=text,
-            stdout=told, stderr=subprocess.DEVNULL,
+            module_command(__name__, str(entries)),
+            env=module_environment(),
+            stdin=text,
+            stdout=told,
+            stderr=subprocess.DEVNULL,
         )
         try:
             while process.poll() is None:
@@ -90,8 +96,10 @@ def _learn_elsewhere(
             process.kill()
             process.wait()
         if process.returncode:
-            raise TuillmError(f"learning the pieces broke off (exit code {process.returncode})",
-                              "is there enough memory? --tokenizer char needs little")
+            raise TuillmError(
+                f"learning the pieces broke off (exit code {process.returncode})",
+                "is there enough memory? --tokenizer char needs little",
+            )
         told.seek(0)
         model: dict[str, Any] = json.load(told)
         return model

@@ -61,8 +61,9 @@ def cached_path(url: str) -> Path:
     try:
         path = urlsplit(public_url(url)).path
     except ValueError:
-        raise TuillmError(f"cannot fetch {public_url(url)}: it is no http address",
-                          "check the address") from None
+        raise TuillmError(
+            f"cannot fetch {public_url(url)}: it is no http address", "check the address"
+        ) from None
     name = PurePosixPath(unquote(path)).name.lstrip(".") or "text"
     short = name.encode(errors="replace")[-100:].decode(errors="ignore")  # a disk counts bytes
     return cache_dir() / "downloads" / address_key(url) / short
@@ -95,12 +96,17 @@ def _with_secrets(url: str) -> str:
         return str(known[url])
     raise TuillmError(
         f"the copy of {public} is no longer in the cache, and what its address held besides "
-        "(a password or a signature) was not stored", "name the whole address again",
+        "(a password or a signature) was not stored",
+        "name the whole address again",
     )
 
 
 def _fetch(
-    url: str, target: Path, progress: Progress | None, as_text: bool, max_bytes: int,
+    url: str,
+    target: Path,
+    progress: Progress | None,
+    as_text: bool,
+    max_bytes: int,
     timeout: float,
 ) -> None:
     import requests
@@ -129,7 +135,10 @@ def _fetch(
 
 
 def _receive(
-    response: "requests.Response", file: BinaryIO, shown: str, progress: Progress | None,
+    response: "requests.Response",
+    file: BinaryIO,
+    shown: str,
+    progress: Progress | None,
     max_bytes: int,
 ) -> None:
     """Write what a server sends; raises TuillmError when it is too much or breaks off."""
@@ -162,10 +171,13 @@ def _found_in(path: Path) -> Found | None:
 def _refusal(found: Found, shown: str) -> TuillmError:
     advice = found.advice
     if "web page" in found.what:
-        advice = ("does the network want a login, or does the page only lead to the text? "
-                  f"name the address of the text itself; {AS_TEXT}")
-    return TuillmError(f"{shown} answered with something that is {found.what}, not plain text",
-                       advice)
+        advice = (
+            "does the network want a login, or does the page only lead to the text? "
+            f"name the address of the text itself; {AS_TEXT}"
+        )
+    return TuillmError(
+        f"{shown} answered with something that is {found.what}, not plain text", advice
+    )
 
 
 def _keep_charset(target: Path, content_type: str) -> None:

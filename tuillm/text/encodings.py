@@ -11,17 +11,35 @@ import unicodedata
 from tuillm.errors import TuillmError, brief
 
 _MARKS = (
-    (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"), (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _WIDE = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
 _ESCAPES = ((b"\x1b$B", "iso2022_jp"), (b"\x1b$@", "iso2022_jp"), (b"\x1b$)C", "iso2022_kr"))
 # what books are found in; names as Python and --encoding know them
 _LEGACY = (
-    "cp1252", "cp1250", "iso8859_2", "cp1251", "koi8_r", "koi8_u", "cp866", "iso8859_5",
-    "mac_cyrillic", "cp1253", "cp1254", "cp1255", "cp1256", "gb18030", "big5", "shift_jis",
-    "euc_jp", "cp949", "mac_roman",
+    "cp1252",
+    "cp1250",
+    "iso8859_2",
+    "cp1251",
+    "koi8_r",
+    "koi8_u",
+    "cp866",
+    "iso8859_5",
+    "mac_cyrillic",
+    "cp1253",
+    "cp1254",
+    "cp1255",
+    "cp1256",
+    "gb18030",
+    "big5",
+    "shift_jis",
+    "euc_jp",
+    "cp949",
+    "mac_roman",
 )
 _JAPANESE = ("shift_jis", "euc_jp")
 _KANA = re.compile("[\u3040-\u30ff]")
@@ -34,8 +52,9 @@ _BETWEEN = re.compile(rb"[\x00-\x2f]")
 _HIGH = re.compile(rb"[\x80-\xff]")
 _HALF = re.compile("[\ud800-\udfff]")
 
-codecs.register_error("tuillm-mark", lambda error: (
-    _BAD, error.end if isinstance(error, UnicodeDecodeError) else 0))
+codecs.register_error(
+    "tuillm-mark", lambda error: (_BAD, error.end if isinstance(error, UnicodeDecodeError) else 0)
+)
 
 
 def decode(
@@ -52,8 +71,10 @@ def decode(
     else:
         text, remarks = _strict(content, source, encoding), []
         if half := _HALF.search(text):
-            raise TuillmError(f"{source} has half a surrogate pair, which is no character, in "
-                              f"{_position(text[: half.start()])}")
+            raise TuillmError(
+                f"{source} has half a surrogate pair, which is no character, in "
+                f"{_position(text[: half.start()])}"
+            )
         if text.startswith("\ufeff"):
             text, remarks = text[1:], [f"{source}: a byte order mark was left out"]
         remarks += _doubt(content, source, encoding)
@@ -83,25 +104,29 @@ def _strict(content: bytes, source: str, encoding: str) -> str:
         before = content[: error.start].decode(encoding, "ignore")
         raise TuillmError(
             f"{source} is not {encoding} text: byte {error.start} is 0x{content[error.start]:02x} "
-            f"({_position(before)})", "leave --encoding out to have it guessed",
+            f"({_position(before)})",
+            "leave --encoding out to have it guessed",
         ) from None
     except (LookupError, ValueError):
-        raise TuillmError(f"unknown encoding {brief(encoding)}", f"for example utf-8, {_EXAMPLES}"
-                          ) from None
+        raise TuillmError(
+            f"unknown encoding {brief(encoding)}", f"for example utf-8, {_EXAMPLES}"
+        ) from None
 
 
 def _detect(content: bytes, source: str, charset: str) -> tuple[str, list[str]]:
     for mark, encoding in _MARKS:
         if content.startswith(mark):
             remark = f"{source}: a byte order mark ({encoding.upper()}) was left out"
-            text, bad = _mostly(content[len(mark):], source, encoding)
+            text, bad = _mostly(content[len(mark) :], source, encoding)
             return text, [remark, *bad]
     if b"\0" in content:
         if not (encoding := _wide(content)):
             raise _nul(content, source)
         text, bad = _mostly(content, source, encoding)
-        return text, [f"{source}: read as {encoding.upper()}, though it has no byte order mark",
-                      *bad]
+        return text, [
+            f"{source}: read as {encoding.upper()}, though it has no byte order mark",
+            *bad,
+        ]
     if _looks_binary(content):
         raise TuillmError(f"{source} is not text but binary data", "save it as plain UTF-8 text")
     for escape, encoding in _ESCAPES:
@@ -139,14 +164,19 @@ def _legacy(content: bytes, source: str, charset: str) -> tuple[str, list[str]]:
         if bad * 200 <= len(text):
             _, remarks = _replaced(text, bad, source, encoding)
             return text.replace(_BAD, "\ufffd"), [
-                f"{source}: read as {encoding}, as its server says", *remarks]
+                f"{source}: read as {encoding}, as its server says",
+                *remarks,
+            ]
     for encoding in _guesses(content):
         text, bad = _marked(content, encoding)
         if bad * 200 <= sum(content.count(byte) for byte in range(128, 256)):
             text, remarks = _replaced(text, bad, source, encoding)
             name = encoding.replace("_", "-")
-            return text, [f"{source}: not UTF-8, read as {name}, which is a guess; name another "
-                          "with --encoding", *remarks]
+            return text, [
+                f"{source}: not UTF-8, read as {name}, which is a guess; name another "
+                "with --encoding",
+                *remarks,
+            ]
     text, _ = _marked(content, "utf-8")
     before = text[: text.index(_BAD)]
     raise TuillmError(
@@ -174,8 +204,11 @@ def _guesses(content: bytes) -> list[str]:
         for name, match in found.items():
             # where the library sees no difference: kana are Japanese, and cp1252 is commonest
             kana = name in _JAPANESE and len(_KANA.findall(str(match))) > 0.2 * len(str(match))
-            if kana or (name == "cp1252" and match.chaos <= likeliest.chaos
-                        and match.coherence >= likeliest.coherence - 0.02):
+            if kana or (
+                name == "cp1252"
+                and match.chaos <= likeliest.chaos
+                and match.coherence >= likeliest.coherence - 0.02
+            ):
                 return [name, *(each for each in found if each != name)]
         return list(found)
     # some letters with accents, quotes and dashes in a text of plain letters
@@ -205,9 +238,11 @@ def _mostly(content: bytes, source: str, encoding: str) -> tuple[str, list[str]]
     text, bad = _marked(content, encoding)
     if bad and bad * 20 > len(text):
         where = _position(text[: text.index(_BAD)])
-        raise TuillmError(f"{source} looks like {encoding.upper()}, but it is none in {bad:,} "
-                          f"place{'s' if bad > 1 else ''}, first in {where}",
-                          "is the file damaged? another encoding: --encoding NAME")
+        raise TuillmError(
+            f"{source} looks like {encoding.upper()}, but it is none in {bad:,} "
+            f"place{'s' if bad > 1 else ''}, first in {where}",
+            "is the file damaged? another encoding: --encoding NAME",
+        )
     return _replaced(text, bad, source, encoding.upper())
 
 
@@ -248,8 +283,11 @@ def _wide(content: bytes) -> str:
             text = codecs.getincrementaldecoder(encoding)().decode(sample)
         except UnicodeDecodeError:
             continue
-        strange = sum(unicodedata.category(character) in ("Cc", "Cn", "Co")
-                      for character in text if character not in "\t\n\r\f")
+        strange = sum(
+            unicodedata.category(character) in ("Cc", "Cn", "Co")
+            for character in text
+            if character not in "\t\n\r\f"
+        )
         plain = sum(" " <= character < "\x7f" or character in "\n\r" for character in text)
         if strange * 100 <= len(text) and plain > most:
             best, most = encoding, plain

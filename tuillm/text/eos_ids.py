@@ -44,8 +44,10 @@ def added_of_older(folder: Path) -> list[dict[str, Any]]:
     for value in mapped.values():
         special |= {_content(each) for each in (value if isinstance(value, list) else [value])}
     added = _beside(folder / "added_tokens.json", VOCABULARY_BYTES)
-    return [{"id": id, "content": content, "special": content in special}
-            for content, id in added.items()]
+    return [
+        {"id": id, "content": content, "special": content in special}
+        for content, id in added.items()
+    ]
 
 
 def _contents(folder: Path) -> list[str]:

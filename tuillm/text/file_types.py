@@ -58,29 +58,44 @@ _OPENINGS: tuple[tuple[str, Found], ...] = (
     (r"%PDF-\d", Found("a PDF", "turn it into plain text: pdftotext BOOK.pdf BOOK.txt")),
     (r"%!PS", Found("a PostScript document", "turn it into plain text: ps2ascii FILE BOOK.txt")),
     (r"\{\\rtf", Found("an RTF document", f"{_OFFICE}; {AS_TEXT}")),
-    (r"version https://git-lfs\.github\.com/spec/",
-     Found("a git-LFS pointer, not the file itself", "fetch the file: git lfs pull")),
+    (
+        r"version https://git-lfs\.github\.com/spec/",
+        Found("a git-LFS pointer, not the file itself", "fetch the file: git lfs pull"),
+    ),
     (r"HTTP/\d(?:\.\d)? \d{3}\b", Found("a web server's answer with its headers", _PAGE)),
-    (r"(?:From: <Saved by |MIME-Version: 1\.0\s[^\0]{0,400}multipart/related)",
-     Found("a saved web page (MHTML)", _PAGE)),
-    (rf"{_COMMENTS}<(?:!doctype\s+html|html|head|body)\b",
-     Found("a web page (HTML)", _PAGE)),
-    (rf"(?:<\?xml[^>]*>\s*)?{_COMMENTS}(?:<!doctype[^>]*>\s*)?<svg\b",
-     Found("a picture (SVG)", f"a model learns from text; {AS_TEXT}")),
+    (
+        r"(?:From: <Saved by |MIME-Version: 1\.0\s[^\0]{0,400}multipart/related)",
+        Found("a saved web page (MHTML)", _PAGE),
+    ),
+    (rf"{_COMMENTS}<(?:!doctype\s+html|html|head|body)\b", Found("a web page (HTML)", _PAGE)),
+    (
+        rf"(?:<\?xml[^>]*>\s*)?{_COMMENTS}(?:<!doctype[^>]*>\s*)?<svg\b",
+        Found("a picture (SVG)", f"a model learns from text; {AS_TEXT}"),
+    ),
     (r"(?:<\?xml[^>]*>\s*)?<FictionBook\b", Found("an FB2 book", f"{_BOOK}; {AS_TEXT}")),
-    (rf"<\?xml\b[^>]*>\s*{_COMMENTS}(?:<!doctype[^>]*>\s*)?<html\b",
-     Found("a web page (XHTML)", _PAGE)),
+    (
+        rf"<\?xml\b[^>]*>\s*{_COMMENTS}(?:<!doctype[^>]*>\s*)?<html\b",
+        Found("a web page (XHTML)", _PAGE),
+    ),
     (r"<\?xml\b", Found("an XML document", f"take its text out, without the tags; {AS_TEXT}")),
 )
-_TAG = re.compile(r"</?(?:a|abbr|article|b|blockquote|br|div|em|font|h[1-6]|hr|i|img|li|link|meta|"
-                  r"nav|ol|p|pre|script|section|span|strong|style|table|tbody|td|th|title|tr|ul)"
-                  r"\b[^<>]{0,500}>", re.IGNORECASE)
+_TAG = re.compile(
+    r"</?(?:a|abbr|article|b|blockquote|br|div|em|font|h[1-6]|hr|i|img|li|link|meta|"
+    r"nav|ol|p|pre|script|section|span|strong|style|table|tbody|td|th|title|tr|ul)"
+    r"\b[^<>]{0,500}>",
+    re.IGNORECASE,
+)
 _KEYED = re.compile(r'\s*[\[{]\s*[\[{]?\s*"[^"\n]{1,80}"\s*:')
-_ESCAPE = re.compile(r"(?:\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}|&#x?[0-9a-fA-F]{1,6};|"
-                     r"=[0-9A-F]{2}|%[0-9A-F]{2})")
+_ESCAPE = re.compile(
+    r"(?:\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}|&#x?[0-9a-fA-F]{1,6};|"
+    r"=[0-9A-F]{2}|%[0-9A-F]{2})"
+)
 # with letters of both cases and digits, as genes and rows of letters have not
-_BASE64_LINE = re.compile(r"^(?=[A-Z0-9+/]*[a-z])(?=[a-z0-9+/]*[A-Z])(?=[A-Za-z+/]*[0-9])"
-                          r"[A-Za-z0-9+/]{60,}={0,2}$", re.MULTILINE)
+_BASE64_LINE = re.compile(
+    r"^(?=[A-Z0-9+/]*[a-z])(?=[a-z0-9+/]*[A-Z])(?=[A-Za-z+/]*[0-9])"
+    r"[A-Za-z0-9+/]{60,}={0,2}$",
+    re.MULTILINE,
+)
 
 
 def recognize(content: bytes) -> Found | None:
@@ -98,8 +113,9 @@ def recognize_binary(content: bytes) -> Found | None:
             return found
     if content.startswith(b"PK\x03\x04"):
         head = content[:4096]
-        return next((found for mark, found in _ZIPPED if mark in head),
-                    Found("a ZIP archive", _UNPACK))
+        return next(
+            (found for mark, found in _ZIPPED if mark in head), Found("a ZIP archive", _UNPACK)
+        )
     if content[60:68] == b"BOOKMOBI":
         return Found("a Kindle book", _BOOK)
     if content[257:262] == b"ustar":
@@ -118,8 +134,10 @@ def recognize_text(text: str) -> Found | None:
     if head.startswith(("{", "[")) and (found_json := _json(head, whole=len(text) <= _HEAD)):
         return found_json
     if _covered(_ESCAPE, head) > 0.3:
-        return Found(f"written in escapes, such as {_ESCAPE.search(head)[0]}",  # type: ignore[index]
-                     f"decode it to plain text first; {AS_TEXT}")
+        return Found(
+            f"written in escapes, such as {_ESCAPE.search(head)[0]}",  # type: ignore[index]
+            f"decode it to plain text first; {AS_TEXT}",
+        )
     if _is_base64(head):
         return Found("data in base64", f"decode it first: base64 -d FILE; {AS_TEXT}")
     return None
@@ -133,8 +151,10 @@ def remarks_on(text: str, source: str) -> list[str]:
     if share > 0.02:
         remarks.append(f"{source}: {share:.0%} of it are lines of base64, which teach nothing")
     if columns := _columns(head):
-        remarks.append(f"{source}: looks like a table of {columns} columns; it is learned line by "
-                       "line as it is")
+        remarks.append(
+            f"{source}: looks like a table of {columns} columns; it is learned line by "
+            "line as it is"
+        )
     return remarks
 
 

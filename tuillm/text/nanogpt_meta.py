@@ -23,8 +23,10 @@ def read_characters(path: Path) -> list[str]:
         by_id = read_pickle(BytesIO(read_bounded(path, _LARGEST)))["itos"]
         characters = [by_id[id] for id in range(len(by_id))]
     except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
-        raise TuillmError(f"{path} is not nanoGPT's list of characters: {error}",
-                          "name the text itself with --corpus") from None
+        raise TuillmError(
+            f"{path} is not nanoGPT's list of characters: {error}",
+            "name the text itself with --corpus",
+        ) from None
     if not all(isinstance(each, str) and len(each) == 1 for each in characters):
         raise TuillmError(f"{path} is no vocabulary of single characters")
     if len(set(characters)) < len(characters):

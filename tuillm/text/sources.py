@@ -59,7 +59,10 @@ class Corpus:
 
 
 def read_corpus(
-    sources: tuple[str, ...], encoding: str = "auto", *, as_text: bool = False,
+    sources: tuple[str, ...],
+    encoding: str = "auto",
+    *,
+    as_text: bool = False,
     tick: Tick = unwatched,
 ) -> Corpus:
     """Read text files and http(s) addresses, each as one document.
@@ -76,8 +79,9 @@ def read_corpus(
         content = _read(source, as_text, tick)
         if not as_text and (found := recognize_binary(content)):
             raise found.refusal(shown)
-        text, remarks = decode(content, shown, encoding, charset_of(source)
-                               if is_url(source) else "")
+        text, remarks = decode(
+            content, shown, encoding, charset_of(source) if is_url(source) else ""
+        )
         del content
         tick(_STAGE, 1.0)
         if not text.strip():
@@ -119,8 +123,10 @@ def _read(source: str, as_text: bool, tick: Tick) -> bytes:
         if stat.S_ISDIR(kind):
             raise TuillmError(f"{shown} is a directory", f"name its files: {shown}/*.txt")
         if not stat.S_ISREG(kind):
-            raise TuillmError(f"{shown} is {kind_words(kind)}, which can be read only once",
-                              "save the text to a file, or name it to tuillm train")
+            raise TuillmError(
+                f"{shown} is {kind_words(kind)}, which can be read only once",
+                "save the text to a file, or name it to tuillm train",
+            )
         return _content(path, tick)
     except FileNotFoundError:
         raise _missing(path, shown) from None
@@ -142,8 +148,10 @@ def _content(path: Path, tick: Tick) -> bytes:
 
 def _missing(path: Path, shown: str) -> TuillmError:
     if cache_dir() in path.parents:
-        return TuillmError(f"the copy of the text, {printable(str(path))}, is no longer in the "
-                           "cache", "name the text again: tuillm train TEXT")
+        return TuillmError(
+            f"the copy of the text, {printable(str(path))}, is no longer in the cache",
+            "name the text again: tuillm train TEXT",
+        )
     beside = path.parent.glob("*") if path.parent.is_dir() else ()
     hint = did_you_mean(path.name, [entry.name for entry in beside if entry.is_file()])
     return TuillmError(f"{shown} does not exist", hint or "check the path")
@@ -151,5 +159,4 @@ def _missing(path: Path, shown: str) -> TuillmError:
 
 def kind_words(kind: int) -> str:
     """Name what is neither a file nor a directory, by its mode."""
-    return ("a pipe" if stat.S_ISFIFO(kind) else "a socket" if stat.S_ISSOCK(kind)
-            else "a device")
+    return "a pipe" if stat.S_ISFIFO(kind) else "a socket" if stat.S_ISSOCK(kind) else "a device"

@@ -52,8 +52,10 @@ def _kept(source: str, say: Callable[[str], None]) -> str:
     if stat.S_ISREG(kind) and not ours or stat.S_ISDIR(kind):
         return source
     if not stat.S_ISFIFO(kind) and not stat.S_ISREG(kind):
-        raise TuillmError(f"{printable(source)} is {kind_words(kind)}, not a text",
-                          "name a file, or - for standard input")
+        raise TuillmError(
+            f"{printable(source)} is {kind_words(kind)}, not a text",
+            "name a file, or - for standard input",
+        )
     try:
         if stat.S_ISFIFO(kind):
             say(f"reading the pipe {printable(source)} until it is closed")
@@ -96,8 +98,10 @@ def _copy(source: BinaryIO, name: str) -> str:
                 while piece := source.read(_CHUNK):
                     done += len(piece)
                     if done > MAX_BYTES:
-                        raise TuillmError(f"the pipe gives more than {MAX_BYTES / 1e6:g} MB",
-                                          "save the text to a file")
+                        raise TuillmError(
+                            f"the pipe gives more than {MAX_BYTES / 1e6:g} MB",
+                            "save the text to a file",
+                        )
                     digest.update(piece)
                     file.write(piece)
             folder = ensure_dir(root / digest.hexdigest()[:16])

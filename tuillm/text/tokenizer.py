@@ -148,8 +148,10 @@ class Tokenizer:
     def refuse_beyond(self, rows: int, place: object) -> None:
         """Raise TuillmError where a text can come to ids that a model of `rows` does not have."""
         if self.n_vocab > rows:
-            raise TuillmError(f"the tokenizer of {place} has ids up to {self.n_vocab - 1:,}, its "
-                              f"weights only {rows:,} rows")
+            raise TuillmError(
+                f"the tokenizer of {place} has ids up to {self.n_vocab - 1:,}, its "
+                f"weights only {rows:,} rows"
+            )
 
     def tokens_spelling(self, rest: bytes) -> list[int]:
         """Return the ids whose bytes begin with `rest`, and those that `rest` begins with."""
@@ -166,11 +168,15 @@ class Tokenizer:
         write_json(folder / "tokenizer.json", self.spec)
         end = None if self.eot is None else self.names.get(self.eot)
         named = {} if end is None else dict.fromkeys(("bos_token", "eos_token", "unk_token"), end)
-        write_json(folder / "tokenizer_config.json", named | {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "model_max_length": context,
-            "clean_up_tokenization_spaces": False,
-        })
+        write_json(
+            folder / "tokenizer_config.json",
+            named
+            | {
+                "tokenizer_class": "PreTrainedTokenizerFast",
+                "model_max_length": context,
+                "clean_up_tokenization_spaces": False,
+            },
+        )
         if self.kind != "char":
             vocab = self.spec["model"]["vocab"]
             write_json(folder / "vocab.json", vocab | ({} if end is None else {end: self.eot}))
@@ -195,8 +201,9 @@ def load_tokenizer(folder: Path, file: Path | None = None) -> Tokenizer:
         vocab = read_json(folder / "vocab.json", VOCABULARY_BYTES)
         spec = _byte_level_spec(vocab, merges)
         known = {entry["content"] for entry in spec["added_tokens"]}
-        spec["added_tokens"] += [entry for entry in added_of_older(folder)
-                                 if entry["content"] not in known]
+        spec["added_tokens"] += [
+            entry for entry in added_of_older(folder) if entry["content"] not in known
+        ]
         return _with_ends(spec, folder)
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise TuillmError(f"{what} is damaged: {type(error).__name__}: {error!s:.200}") from None
@@ -285,12 +292,17 @@ def _gpt2_tokenizer() -> Tokenizer:
     from tiktoken.load import read_file_cached
 
     try:
-        merges, vocab = (read_file_cached(_GPT2_HOST + name, expected_hash=digest)
-                         for name, digest in _GPT2_FILES.items())
+        merges, vocab = (
+            read_file_cached(_GPT2_HOST + name, expected_hash=digest)
+            for name, digest in _GPT2_FILES.items()
+        )
     except (requests.RequestException, OSError, ValueError) as error:
         check_for_download(_GPT2_HOST)
-        reason = "cannot be reached" if isinstance(error, requests.RequestException) else (
-            hide_secrets(str(error)))
+        reason = (
+            "cannot be reached"
+            if isinstance(error, requests.RequestException)
+            else (hide_secrets(str(error)))
+        )
         raise TuillmError(
             f"GPT-2's vocabulary has to be fetched once, and its server {reason}",
             "connect once, or use --tokenizer bpe",
@@ -308,26 +320,51 @@ def _byte_level_spec(vocab: dict[str, int], merges: str) -> dict[str, Any]:
     return _spec(model, _BYTE_LEVEL, _BYTE_LEVEL, end)
 
 
-_BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True,
-               "use_regex": True}
+_BYTE_LEVEL = {
+    "type": "ByteLevel",
+    "add_prefix_space": False,
+    "trim_offsets": True,
+    "use_regex": True,
+}
 
 
 def _bpe_model(
     vocab: dict[str, int], merges: list[list[str]], byte_fallback: bool
 ) -> dict[str, Any]:
-    return {"type": "BPE", "dropout": None, "unk_token": None,
-            "continuing_subword_prefix": None, "end_of_word_suffix": None, "fuse_unk": False,
-            "byte_fallback": byte_fallback, "ignore_merges": False, "vocab": vocab,
-            "merges": merges}
+    return {
+        "type": "BPE",
+        "dropout": None,
+        "unk_token": None,
+        "continuing_subword_prefix": None,
+        "end_of_word_suffix": None,
+        "fuse_unk": False,
+        "byte_fallback": byte_fallback,
+        "ignore_merges": False,
+        "vocab": vocab,
+        "merges": merges,
+    }
 
 
-def _spec(
-    model: dict[str, Any], pre: Any, decoder: Any, end: int | None = None
-) -> dict[str, Any]:
+def _spec(model: dict[str, Any], pre: Any, decoder: Any, end: int | None = None) -> dict[str, Any]:
     """Return a `tokenizer.json`; end of text has the id `end`, or the one behind all others."""
     id = max(model["vocab"].values()) + 1 if end is None else end
-    added = {"id": id, "content": END_OF_TEXT, "single_word": False,
-             "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-    return {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [added],
-            "normalizer": None, "pre_tokenizer": pre, "post_processor": None,
-            "decoder": decoder, "model": model}
+    added = {
+        "id": id,
+        "content": END_OF_TEXT,
+        "single_word": False,
+        "lstrip": False,
+        "rstrip": False,
+        "normalized": False,
+        "special": True,
+    }
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [added],
+        "normalizer": None,
+        "pre_tokenizer": pre,
+        "post_processor": None,
+        "decoder": decoder,
+        "model": model,
+    }

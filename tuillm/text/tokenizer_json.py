@@ -53,23 +53,30 @@ def ranks_of(spec: dict[str, Any], kind: str, beside: Set[str]) -> dict[bytes, i
     made = {"".join(pair_of(merge)): None for merge in spec["model"]["merges"]}
     ids = [vocab[token] for token in made]
     if any(later <= earlier for earlier, later in zip(ids, ids[1:], strict=False)) or (
-            len(made) < len(spec["model"]["merges"])):
+        len(made) < len(spec["model"]["merges"])
+    ):
         raise TuillmError("this tokenizer's merges are not in the order of its ids")
     table = byte_table()
     if not vocab.keys() >= table.keys():
         raise TuillmError("this tokenizer does not know every byte")
     # by way of Latin-1, whose characters are the bytes: ten times faster than one by one
     latin = str.maketrans({stand_in: chr(byte) for stand_in, byte in table.items()})
-    return {token.translate(latin).encode("latin-1"): vocab[token]
-            for token in [*table, *made] if token not in beside}
+    return {
+        token.translate(latin).encode("latin-1"): vocab[token]
+        for token in [*table, *made]
+        if token not in beside
+    }
 
 
 def spare_bytes(spec: dict[str, Any], ranks: dict[bytes, int]) -> dict[int, bytes]:
     """Return the bytes of the ids that no text comes to: what nothing merges into."""
     written = set(ranks.values())
     table = {stand_in: bytes([byte]) for stand_in, byte in byte_table().items()}
-    return {id: b"".join(table.get(character, character.encode()) for character in token)
-            for token, id in spec["model"]["vocab"].items() if id not in written}
+    return {
+        id: b"".join(table.get(character, character.encode()) for character in token)
+        for token, id in spec["model"]["vocab"].items()
+        if id not in written
+    }
 
 
 def unknown_to(ranks: dict[bytes, int]) -> re.Pattern[str] | None:

@@ -52,7 +52,9 @@ class TokenFiles:
 
 
 def tokenize(
-    corpus: Corpus, config: TrainConfig, tokenizer: Tokenizer | None = None,
+    corpus: Corpus,
+    config: TrainConfig,
+    tokenizer: Tokenizer | None = None,
     tick: Tick = unwatched,
 ) -> TokenFiles:
     """Return the tokens of a corpus, from the cache when its contents were tokenized before.
@@ -92,7 +94,8 @@ def _is_of(folder: Path, tokenizer: Tokenizer) -> bool:
     """Whether a folder holds the tokens of this tokenizer, as when a run is taken up again."""
     try:
         return (folder / "meta.json").exists() and (
-            load_tokenizer(folder).sha256 == tokenizer.sha256)
+            load_tokenizer(folder).sha256 == tokenizer.sha256
+        )
     except TuillmError:
         return False
 
@@ -102,7 +105,8 @@ def refuse_other_kind(tokenizer: Tokenizer, config: TrainConfig) -> None:
     if config.tokenizer not in ("auto", tokenizer.kind):
         raise UsageError(
             f"tokenizer cannot be {config.tokenizer!r}: the model {config.init_from!r} has "
-            f"{tokenizer.kind!r}", "leave it out, or train without --from",
+            f"{tokenizer.kind!r}",
+            "leave it out, or train without --from",
         )
 
 
@@ -146,9 +150,14 @@ def _write(
     spelt = np.count_nonzero(train != tokenizer.eot) if len(train) else 0
     if spelt < 2:
         unwritten = sum(tokenizer.left_out(text)[0] for text in train_text)
-        raise TuillmError(f"{corpus.label} is too short to learn from: {spelt} token"
-                          + (f", as {unwritten:,} of its characters are not in the vocabulary"
-                             if unwritten else ""))
+        raise TuillmError(
+            f"{corpus.label} is too short to learn from: {spelt} token"
+            + (
+                f", as {unwritten:,} of its characters are not in the vocabulary"
+                if unwritten
+                else ""
+            )
+        )
     with new_folder(folder) as staging:
         if not given:
             tokenizer.save(staging, context=0)
@@ -156,11 +165,14 @@ def _write(
         _save(staging / "val.npy", val)
         measured = val_text if len(val) >= 2 else train_text
         lacking = [tokenizer.left_out(text) for text in measured]
-        write_json(staging / "meta.json", {
-            "val_bytes": sum(len(text.encode()) for text in measured),
-            "left_out": sum(characters for characters, _ in lacking),
-            "left_out_bytes": sum(size for _, size in lacking),
-        })
+        write_json(
+            staging / "meta.json",
+            {
+                "val_bytes": sum(len(text.encode()) for text in measured),
+                "left_out": sum(characters for characters, _ in lacking),
+                "left_out_bytes": sum(size for _, size in lacking),
+            },
+        )
 
 
 def _tokenizer_for(
@@ -211,25 +223,38 @@ def _open(folder: Path, given: Tokenizer | None) -> TokenFiles:
         notes.append("the text is too short to hold out a part: losses are of the training text")
     told = read_json(folder / "meta.json")
     val_bytes, left_out, left_out_bytes = (
-        int(told[name]) for name in ("val_bytes", "left_out", "left_out_bytes"))
+        int(told[name]) for name in ("val_bytes", "left_out", "left_out_bytes")
+    )
     if left_out:
         notes.append(left_out_note(left_out))
-    return TokenFiles(given or load_tokenizer(folder), train, val, val_bytes, tuple(notes),
-                      left_out, left_out_bytes)
+    return TokenFiles(
+        given or load_tokenizer(folder),
+        train,
+        val,
+        val_bytes,
+        tuple(notes),
+        left_out,
+        left_out_bytes,
+    )
 
 
 def left_out_note(count: int) -> str:
     """Say what becomes of so many characters of a measured text that no ids stand for."""
-    return (f"{count:,} character{'s' if count > 1 else ''} of the text measured cannot be written "
-            "in this vocabulary: left out, and counted at 8 bits a byte")
+    return (
+        f"{count:,} character{'s' if count > 1 else ''} of the text measured cannot be written "
+        "in this vocabulary: left out, and counted at 8 bits a byte"
+    )
 
 
 def _forget_old(root: Path, keep: Path) -> None:
     """Keep the cache to its newest entries: token files can always be made again."""
     clear_leftovers(root, before=True)
     with suppress(OSError):  # another worker tidies, too
-        entries = sorted((entry for entry in root.iterdir() if not entry.name.startswith(".")),
-                         key=lambda entry: entry.stat().st_mtime, reverse=True)
+        entries = sorted(
+            (entry for entry in root.iterdir() if not entry.name.startswith(".")),
+            key=lambda entry: entry.stat().st_mtime,
+            reverse=True,
+        )
         for entry in entries[_KEEP_CACHED:]:
             if entry != keep:
                 shutil.rmtree(entry, ignore_errors=True)

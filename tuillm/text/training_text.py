@@ -53,6 +53,7 @@ def _settings(model: Model) -> TrainConfig:
             "tuillm knows the texts of the models it trains",
         )
     if run not in {known.id for known in list_runs()}:
-        raise TuillmError(f"what {model.name!r} learned from cannot be found: "
-                          f"its run {run!r} is gone")
+        raise TuillmError(
+            f"what {model.name!r} learned from cannot be found: its run {run!r} is gone"
+        )
     return get_run(run).config

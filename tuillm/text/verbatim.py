@@ -18,8 +18,10 @@ _SLICE = 1 << 16  # the hashes of so many pieces stay in a processor's cache
 _TABLE_BITS = 20
 _MULTIPLIER = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio, as in multiplicative hashing
 _BLANKS = np.array([chr(point).isspace() for point in range(0x3002)])  # none lie beyond
-_NUMBERS = ("one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|[a-z]+teen|"
-            "twenty|thirty|forty|fifty")
+_NUMBERS = (
+    "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|[a-z]+teen|"
+    "twenty|thirty|forty|fifty"
+)
 _HEADING = re.compile(
     r"#{1,6} .+|(?:chapter|part|book|act|scene|canto|letter|kapitel|teil|chapitre|livre|"
     rf"cap[ií]tulo|capitolo|глава|часть|книга)\s+(?:\d+|[ivxlc]+|{_NUMBERS})\b.*|"

@@ -102,8 +102,10 @@ def eval_tokens_note(measured: int, held_out: int) -> str:
     """Says that only a part of the held-out text is looked at, or is ""."""
     if measured >= held_out:
         return ""
-    return (f"losses are of {measured:,} of the {held_out:,} tokens to measure on, spread evenly "
-            f"over them: all evaluations are to take at most {EVAL_SHARE:.0%} of the run")
+    return (
+        f"losses are of {measured:,} of the {held_out:,} tokens to measure on, spread evenly "
+        f"over them: all evaluations are to take at most {EVAL_SHARE:.0%} of the run"
+    )
 
 
 def adapter_parameters(shape: GPTConfig, config: TrainConfig) -> int:
@@ -119,8 +121,14 @@ def adapted_parameters(shape: GPTConfig, config: TrainConfig) -> int:
 
 
 def memory_needed(
-    shape: GPTConfig, config: TrainConfig, window: int, text_bytes: int, val_tokens: int,
-    parameters: int, *, recompute: bool = False,
+    shape: GPTConfig,
+    config: TrainConfig,
+    window: int,
+    text_bytes: int,
+    val_tokens: int,
+    parameters: int,
+    *,
+    recompute: bool = False,
 ) -> dict[str, int]:
     """Estimate the bytes a run has in memory at its peak, part by part; their sum is the need.
 

@@ -15,7 +15,11 @@ class Batches:
     """Endless batches (idx [B, T], targets [B, T]) of int64 ids."""
 
     def __init__(
-        self, tokens: np.ndarray, block_size: int, batch_size: int, seed: int,
+        self,
+        tokens: np.ndarray,
+        block_size: int,
+        batch_size: int,
+        seed: int,
         eot: int | None = None,
     ) -> None:
         """`tokens` is 1-D with more than block_size entries; behind each `eot` a document begins.

@@ -49,8 +49,10 @@ def load_checkpoint(trainer: Trainer, folder: Path, *, changed_text: bool = Fals
     trainer.prepare(folder)
     same = numbers.get("corpus_sha256") in (None, trainer.corpus_sha256)
     if not same and not changed_text:
-        raise TuillmError(f"{trainer.corpus.label} is not the text that {folder} has learned",
-                          "tuillm runs resume --help says how to go on")
+        raise TuillmError(
+            f"{trainer.corpus.label} is not the text that {folder} has learned",
+            "tuillm runs resume --help says how to go on",
+        )
     model = read_model(folder)
     _refuse_other_shape(model, trainer, folder)
     try:
@@ -69,7 +71,9 @@ def _refuse_other_shape(model: GPT, trainer: Trainer, folder: Path) -> None:
         if wanted != there:
             raise TuillmError(
                 f"the run's settings make {name} {wanted:,}, and its checkpoint {folder} has "
-                f"{there:,}", "was run.json changed? set it back, or start a new run")
+                f"{there:,}",
+                "was run.json changed? set it back, or start a new run",
+            )
 
 
 def copy_model_files(source: Path, target: Path) -> None:

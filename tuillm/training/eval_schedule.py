@@ -61,7 +61,8 @@ class Evaluations:
     def note(self, evaluation: Evaluation, step: int) -> bool:
         """Remember the best evaluation; return whether this one is."""
         gained = math.isfinite(evaluation.val_loss) and (
-            self.best is None or evaluation.val_loss < self.best.val_loss)
+            self.best is None or evaluation.val_loss < self.best.val_loss
+        )
         if gained:
             self.best, self.best_step = evaluation, step
         self._without_gain = 0 if gained else self._without_gain + 1
@@ -86,9 +87,12 @@ class Evaluations:
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
         return {
-            "best_step": self.best_step, "best": vars(self.best) if self.best else None,
-            "tenths": self._tenths, "evals_without_gain": self._without_gain,
-            "eval_tokens": self.tokens, "eval_sample_tokens": self.sample_tokens,
+            "best_step": self.best_step,
+            "best": vars(self.best) if self.best else None,
+            "tenths": self._tenths,
+            "evals_without_gain": self._without_gain,
+            "eval_tokens": self.tokens,
+            "eval_sample_tokens": self.sample_tokens,
         }
 
     def load_state(self, numbers: dict[str, Any]) -> None:
@@ -108,14 +112,22 @@ def choose_eval_tokens(trainer: "Trainer") -> tuple[int, int]:
     """
     config, parameters = trainer.config, trainer.model.parameter_count
     held_out, wanted = len(trainer.tokens.val) - 1, config.sample_tokens
-    long_text, long_samples = held_out > min_eval_tokens(parameters), (
-        wanted > min_sample_tokens(parameters))
+    long_text, long_samples = (
+        held_out > min_eval_tokens(parameters),
+        (wanted > min_sample_tokens(parameters)),
+    )
     if not (long_text or long_samples):
         return held_out, wanted
     step = _step_seconds(trainer) if config.max_steps or config.eval_interval else 0.0
     if long_text:
-        held_out = eval_token_count(config, held_out, parameters, trainer.model.config.block_size,
-                                     step, token_seconds(trainer))
+        held_out = eval_token_count(
+            config,
+            held_out,
+            parameters,
+            trainer.model.config.block_size,
+            step,
+            token_seconds(trainer),
+        )
     if long_samples:
         wanted = sample_token_count(config, parameters, step, sampled_seconds(trainer))
     return held_out, wanted
@@ -126,8 +138,9 @@ def token_seconds(trainer: "Trainer") -> float:
     width, val = trainer.model.config.block_size, trainer.tokens.val
     at_once = windows_at_once(width, trainer.tokenizer.n_vocab)
     part = val[: max(min(at_once * width, _TIMED) // width, 1) * width + 1]
-    return duration(lambda: evaluate(trainer.model, part, 1, trainer.tokenizer,
-                                     dtype=trainer.eval_dtype)) / (len(part) - 1)
+    return duration(
+        lambda: evaluate(trainer.model, part, 1, trainer.tokenizer, dtype=trainer.eval_dtype)
+    ) / (len(part) - 1)
 
 
 def sampled_seconds(trainer: "Trainer") -> float:

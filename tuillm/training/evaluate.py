@@ -71,8 +71,11 @@ def evaluate(
         seen = text_bytes - left_out - len(tokenizer.token_bytes(int(tokens[0])))
     else:
         pieces = _side_by_side(starts, width, width, at_once)
-        seen = sum(len(tokenizer.token_bytes(int(token)))
-                   for start in starts for token in tokens[start + 1 : start + 1 + width])
+        seen = sum(
+            len(tokenizer.token_bytes(int(token)))
+            for start in starts
+            for token in tokens[start + 1 : start + 1 + width]
+        )
         lacking = left_out * seen / max(text_bytes - left_out, 1)  # their share of these windows
     total, count = 0.0, 0
     for number, piece in enumerate(pieces, start=1):
@@ -115,8 +118,10 @@ def cover(length: int, block_size: int, stride: int, at_once: int) -> list[Piece
 
 
 def _side_by_side(starts: list[int], width: int, counted: int, at_once: int) -> list[Piece]:
-    return [Piece(starts[first : first + at_once], width, counted)
-            for first in range(0, len(starts), at_once)]
+    return [
+        Piece(starts[first : first + at_once], width, counted)
+        for first in range(0, len(starts), at_once)
+    ]
 
 
 def _windows(tokens: np.ndarray, piece: Piece) -> tuple[torch.Tensor, torch.Tensor]:

@@ -31,7 +31,10 @@ class InitialModel:
 
 
 def build_model(
-    config: TrainConfig, tokens: TokenFiles, parent: Path | None, device: torch.device,
+    config: TrainConfig,
+    tokens: TokenFiles,
+    parent: Path | None,
+    device: torch.device,
     context: int | None = None,
 ) -> InitialModel:
     """Return a new model for a text, or the one in folder `parent`, its weights still mapped.
@@ -52,8 +55,13 @@ def build_model(
         longest = min(config.block_size, model.config.block_size)
         window, note = window_for(longest, length, "the windows it learns from shrink")
     if config.lora:
-        add_lora(model, config.lora_rank, config.lora_alpha, config.lora_targets,
-                 torch.Generator().manual_seed(config.seed))
+        add_lora(
+            model,
+            config.lora_rank,
+            config.lora_alpha,
+            config.lora_targets,
+            torch.Generator().manual_seed(config.seed),
+        )
     return InitialModel(model, window, tuple(filter(None, (note, dropout_note))))
 
 
@@ -66,7 +74,10 @@ def context_of(folder: Path) -> int:
 
 
 def fit(
-    config: TrainConfig, beginning: InitialModel, tokens: TokenFiles, text_bytes: int,
+    config: TrainConfig,
+    beginning: InitialModel,
+    tokens: TokenFiles,
+    text_bytes: int,
     device: torch.device,
 ) -> tuple[str, ...]:
     """Let the model compute blocks again where the memory asks for it; return notes in words.
@@ -76,8 +87,9 @@ def fit(
     model, held_out = beginning.model, len(tokens.val)
     config = config.model_copy(update={"device": device.type})  # `auto` is decided by now
     free, total = memory_of(device)
-    plan = plan_memory(config, model.config, beginning.window, text_bytes, held_out,
-                       model.parameter_count, free)
+    plan = plan_memory(
+        config, model.config, beginning.window, text_bytes, held_out, model.parameter_count, free
+    )
     check_fits(config, plan, total)
     model.recompute = plan.recompute
     short = memory_warning(config, plan.needed, plan.parts, plan.with_lora, free)
@@ -95,12 +107,15 @@ def copy_weights(source: GPT, target: GPT) -> None:
                 parameter.zero_()
 
 
-def _new_shape(
-    config: TrainConfig, vocab_size: int, block_size: int, dropout: float
-) -> GPTConfig:
+def _new_shape(config: TrainConfig, vocab_size: int, block_size: int, dropout: float) -> GPTConfig:
     return GPTConfig(
-        vocab_size=vocab_size, block_size=block_size, n_layer=config.n_layer,
-        n_head=config.n_head, n_embd=config.n_embd, dropout=dropout, bias=config.bias,
+        vocab_size=vocab_size,
+        block_size=block_size,
+        n_layer=config.n_layer,
+        n_head=config.n_head,
+        n_embd=config.n_embd,
+        dropout=dropout,
+        bias=config.bias,
         tie_weights=config.tie_weights,
     )
 
@@ -126,8 +141,9 @@ def _taken_over(folder: Path, tokenizer: Tokenizer, dropout: float) -> GPT:
     model = read_model(folder, dropout)
     tokenizer.refuse_beyond(model.config.vocab_size, folder)
     if tensor := first_not_finite(folder / "model.safetensors"):
-        raise TuillmError(f"{folder} cannot be trained on: its tensor {tensor} has NaN or infinity "
-                          "in it")
+        raise TuillmError(
+            f"{folder} cannot be trained on: its tensor {tensor} has NaN or infinity in it"
+        )
     # a bigram model knows no positions, and stays one
     model.wpe.weight.requires_grad_(bool(model.wpe.weight.any()))
     return model

@@ -40,14 +40,20 @@ class MemoryPlan:
 
 
 def plan_memory(
-    config: TrainConfig, shape: GPTConfig, window: int, text_bytes: int, val_tokens: int,
-    parameters: int, available: int,
+    config: TrainConfig,
+    shape: GPTConfig,
+    window: int,
+    text_bytes: int,
+    val_tokens: int,
+    parameters: int,
+    available: int,
 ) -> MemoryPlan:
-    """Decide whether blocks are computed again: as it is set, else where `available` asks for it.
-    """
+    """Decide whether blocks are computed again: as set, else where `available` is short."""
+
     def need(recompute: bool) -> dict[str, int]:
-        return memory_needed(shape, config, window, text_bytes, val_tokens, parameters,
-                             recompute=recompute)
+        return memory_needed(
+            shape, config, window, text_bytes, val_tokens, parameters, recompute=recompute
+        )
 
     tight = sum(need(False).values()) > _ROOM * available
     again = tight if config.grad_checkpoint is None else config.grad_checkpoint
@@ -55,8 +61,9 @@ def plan_memory(
     with_lora = None
     if config.init_from is not None and not config.lora and shape.n_layer:
         other = config.model_copy(update={"lora": True})
-        with_lora = plan_memory(other, shape, window, text_bytes, val_tokens, parameters,
-                                available).needed
+        with_lora = plan_memory(
+            other, shape, window, text_bytes, val_tokens, parameters, available
+        ).needed
     return MemoryPlan(need(again), again, with_lora, note)
 
 
@@ -65,12 +72,13 @@ def check_fits(config: TrainConfig, plan: MemoryPlan, total: int) -> None:
     # what learns, its gradients and what the optimizer keeps of them, all of a size, and half of
     # that once more in bfloat16
     copies = (4 if config.optimizer == "adamw" else 3) + (config.dtype != "float32") / 2
-    surely = (plan.parts["program"] + copies * plan.parts["gradients"]
-              + plan.parts["checkpoint"])
+    surely = plan.parts["program"] + copies * plan.parts["gradients"] + plan.parts["checkpoint"]
     if max(surely, _SURELY * plan.needed) > total:
         raise TuillmError(
             f"{what_needs(config)} needs about {size(plan.needed)} of memory, this machine has "
-            f"{size(total)}", memory_advice(config, plan.parts, plan.with_lora, total))
+            f"{size(total)}",
+            memory_advice(config, plan.parts, plan.with_lora, total),
+        )
 
 
 def memory_warning(
@@ -79,8 +87,10 @@ def memory_warning(
     """Say that a run needs more than the bytes `available`, and what would need less, or ""."""
     if needed <= available:
         return ""
-    return (f"{what_needs(config)} needs about {size(needed)} of memory and {size(available)} are "
-            f"free: {memory_advice(config, parts, with_lora, available)}")
+    return (
+        f"{what_needs(config)} needs about {size(needed)} of memory and {size(available)} are "
+        f"free: {memory_advice(config, parts, with_lora, available)}"
+    )
 
 
 def what_needs(config: TrainConfig) -> str:
@@ -100,8 +110,7 @@ def memory_advice(
         return "leave out --no-grad-checkpoint"
     by_batch = parts["activations"] + parts["logits"]
     if by_batch > parts["weights"] + parts["gradients"] + parts["optimizer"]:
-        return (f"try a lower batch_size ({config.batch_size}) or block_size "
-                f"({config.block_size})")
+        return f"try a lower batch_size ({config.batch_size}) or block_size ({config.block_size})"
     if config.init_from is not None:
         return "try a smaller model"
     return f"try a smaller n_embd ({config.n_embd}) or n_layer ({config.n_layer})"

@@ -35,12 +35,14 @@ class StepMetrics:
     last: str = ""
 
     def row(self) -> dict[str, Any]:
-        """The step as a line of `metrics.jsonl`: what was not measured, or is no number, is not.
-        """
+        """The step as a line of `metrics.jsonl`: what was not measured, or is no number, is not."""
         values = asdict(self)
         del values["sample"], values["best"], values["last"]
-        return {key: round(value, 6) if isinstance(value, float) and key != "lr" else value
-                for key, value in values.items() if value is not None and math.isfinite(value)}
+        return {
+            key: round(value, 6) if isinstance(value, float) and key != "lr" else value
+            for key, value in values.items()
+            if value is not None and math.isfinite(value)
+        }
 
 
 class Stopwatch:

@@ -34,8 +34,9 @@ class FlatGroup:
         self.grads = torch.zeros_like(self.values)
         self._shadow: Tensor | None = None
         self._zeroed = [self.grads]
-        for parameter, values, grads in zip(self._parameters, self._views(self.values),
-                                            self._views(self.grads), strict=True):
+        for parameter, values, grads in zip(
+            self._parameters, self._views(self.values), self._views(self.grads), strict=True
+        ):
             # one after the other: what a parameter was before is free for what follows
             values.copy_(parameter.detach())
             parameter.data, parameter.grad = values, grads
@@ -49,8 +50,9 @@ class FlatGroup:
         for layer in layers:
             theirs.setdefault(id(layer.weight), []).append(layer)
         self._shadow, self._zeroed = self.values.bfloat16(), []
-        for parameter, copy, grads in zip(self._parameters, self._views(self._shadow),
-                                          self._views(self.grads), strict=True):
+        for parameter, copy, grads in zip(
+            self._parameters, self._views(self._shadow), self._views(self.grads), strict=True
+        ):
             for layer in theirs.get(id(parameter), []):
                 layer.bf16_shadow = copy
             if id(parameter) not in theirs:
@@ -68,8 +70,10 @@ class FlatGroup:
 
     def _views(self, buffer: Tensor) -> list[Tensor]:
         parts = buffer.split([parameter.numel() for parameter in self._parameters])
-        return [part.view(parameter.shape)
-                for part, parameter in zip(parts, self._parameters, strict=True)]
+        return [
+            part.view(parameter.shape)
+            for part, parameter in zip(parts, self._parameters, strict=True)
+        ]
 
 
 class Optimizer:
@@ -79,8 +83,11 @@ class Optimizer:
         """`bf16_shadow` keeps the weights of linear layers in bfloat16 beside those in float32."""
         matrices = _matrices(model) if config.optimizer == "muon" else []
         driven = {id(parameter) for parameter in matrices}
-        rest = [parameter for parameter in model.parameters()
-                if parameter.requires_grad and id(parameter) not in driven]
+        rest = [
+            parameter
+            for parameter in model.parameters()
+            if parameter.requires_grad and id(parameter) not in driven
+        ]
         self._config = config
         self._muons = [Muon(*group) for group in _by_shape(matrices, model.config.n_embd)]
         decayed = FlatGroup(parameter for parameter in rest if parameter.dim() >= 2)
@@ -208,8 +215,11 @@ def _by_shape(
 
 
 def _learning_layers(model: GPT) -> list[Linear]:
-    return [layer for layer in model.modules()
-            if isinstance(layer, Linear) and layer.weight.requires_grad]
+    return [
+        layer
+        for layer in model.modules()
+        if isinstance(layer, Linear) and layer.weight.requires_grad
+    ]
 
 
 def _adamw(flat: list[FlatGroup], config: TrainConfig) -> torch.optim.AdamW:
@@ -218,8 +228,9 @@ def _adamw(flat: list[FlatGroup], config: TrainConfig) -> torch.optim.AdamW:
         values = nn.Parameter(group.values)
         values.grad = group.grads
         matrices = group is flat[0]  # norms and biases, after them, do not decay
-        groups.append({"params": [values],
-                       "weight_decay": config.weight_decay if matrices else 0.0})
+        groups.append(
+            {"params": [values], "weight_decay": config.weight_decay if matrices else 0.0}
+        )
     fused = flat[0].values.device.type in ("cpu", "cuda")
     return torch.optim.AdamW(
         groups, lr=config.learning_rate, betas=(config.beta1, config.beta2), fused=fused

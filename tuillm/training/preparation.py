@@ -19,9 +19,7 @@ class Preparing:
     `stopped`. Other requests wait until there is a model.
     """
 
-    def __init__(
-        self, run: Run, stopped: Callable[[], bool], tell: Callable[[str], None]
-    ) -> None:
+    def __init__(self, run: Run, stopped: Callable[[], bool], tell: Callable[[str], None]) -> None:
         self._run, self._stopped, self._tell = run, stopped, tell
         self._told = time.monotonic()
 
@@ -29,8 +27,10 @@ class Preparing:
         found, _ = requests(self._run, 0)
         asked = [each.request for each in found if each.request in ("stop", "resume")]
         if self._stopped() or asked[-1:] == ["stop"]:
-            raise Interrupted("the run was stopped while it prepared its text",
-                              f"go on with: tuillm runs resume {self._run.id}")
+            raise Interrupted(
+                "the run was stopped while it prepared its text",
+                f"go on with: tuillm runs resume {self._run.id}",
+            )
         if time.monotonic() - self._told > _TELL_EVERY:
             self._told = time.monotonic()
             self._tell(f"{stage}, {share:.0%}")

@@ -45,13 +45,21 @@ def _card(trainer: Trainer, run: Run, status: Status) -> ModelCard:
     parent = trainer.config.init_from
     return ModelCard(
         origin="trained" if parent is None else "fine-tuned",
-        parent=None if parent is None else printable(Path(parent).name), run=run.id,
-        corpus=trainer.corpus.label, corpus_sha256=trainer.corpus.sha256,
-        corpus_bytes=trainer.corpus.bytes, lora=_lora_words(trainer.config),
-        tokenizer=trainer.tokenizer.kind, parameters=trainer.model.parameter_count,
-        steps=status.best_step or status.step, val_loss=status.val_loss,
-        bits_per_byte=status.bits_per_byte, held_out=bool(status.val_tokens),
-        starts_at_eot=trainer.starts_at_eot, created=time.time(), tuillm_version=__version__,
+        parent=None if parent is None else printable(Path(parent).name),
+        run=run.id,
+        corpus=trainer.corpus.label,
+        corpus_sha256=trainer.corpus.sha256,
+        corpus_bytes=trainer.corpus.bytes,
+        lora=_lora_words(trainer.config),
+        tokenizer=trainer.tokenizer.kind,
+        parameters=trainer.model.parameter_count,
+        steps=status.best_step or status.step,
+        val_loss=status.val_loss,
+        bits_per_byte=status.bits_per_byte,
+        held_out=bool(status.val_tokens),
+        starts_at_eot=trainer.starts_at_eot,
+        created=time.time(),
+        tuillm_version=__version__,
     )
 
 
@@ -78,5 +86,6 @@ def _noted(status: Status, name: str, wanted: str) -> Status:
 def _lora_words(config: TrainConfig) -> str | None:
     if not config.lora:
         return None
-    return (f"rank {config.lora_rank}, alpha {config.lora_alpha:g}, on "
-            f"{', '.join(config.lora_targets)}")
+    return (
+        f"rank {config.lora_rank}, alpha {config.lora_alpha:g}, on {', '.join(config.lora_targets)}"
+    )

@@ -34,11 +34,13 @@ def resume(
     config, verb = run.config, f"extend {run.id} {extend}" if extend else f"resume {run.id}"
     begun = run.checkpoint.exists()  # what it has learned from already is gone on with
     corpus = keep_pipes(corpus)
-    moved = tuple(stored_url(each) if is_url(each) else os.path.abspath(user_path(each))
-                  for each in corpus)
+    moved = tuple(
+        stored_url(each) if is_url(each) else os.path.abspath(user_path(each)) for each in corpus
+    )
     try:
-        text = read_corpus(corpus or config.corpus, config.encoding,
-                           as_text=config.as_text or begun)
+        text = read_corpus(
+            corpus or config.corpus, config.encoding, as_text=config.as_text or begun
+        )
     except TuillmError as error:
         hint = error.hint if corpus else f"where it is now: tuillm runs {verb} --corpus PATH"
         raise TuillmError(f"the text of {run.id!r} cannot be read: {error.message}", hint) from None
@@ -71,8 +73,10 @@ def _refuse_another(run: Run, text: Corpus, verb: str, corpus: tuple[str, ...]) 
         raise TuillmError(
             f"{text.label} is not the text that {run.id!r} began with",
             "to learn it all the same, with the same tokenizer and losses measured anew: "
-            f"tuillm runs {verb} {named} --changed-text")
+            f"tuillm runs {verb} {named} --changed-text",
+        )
     raise TuillmError(
         f"{text.label} has changed since {run.id!r} began",
         f"the text as it was: tuillm runs {verb} --corpus PATH; to learn the changed one, with the "
-        f"same tokenizer and losses measured anew: tuillm runs {verb} --changed-text")
+        f"same tokenizer and losses measured anew: tuillm runs {verb} --changed-text",
+    )

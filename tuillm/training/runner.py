@@ -59,8 +59,14 @@ class Runner:
     """Drives a trainer to its end and keeps its run folder true all the way."""
 
     def __init__(
-        self, trainer: Trainer, run: Run, *, replace: bool = False, resume: bool = False,
-        changed_text: bool = False, say: Callable[[str], None] = lambda line: None,
+        self,
+        trainer: Trainer,
+        run: Run,
+        *,
+        replace: bool = False,
+        resume: bool = False,
+        changed_text: bool = False,
+        say: Callable[[str], None] = lambda line: None,
         tell: Callable[[StepMetrics], None] = lambda metrics: None,
     ) -> None:
         """`say` is told in a line what happens, which the worker prints into the run's log.
@@ -73,10 +79,15 @@ class Runner:
         self._changed_text = changed_text
         self._say, self._tell = say, tell
         self._published = before.model
-        self._status = before.model_copy(update={
-            "state": "preparing", "pid": me.pid, "process_started": me.started,
-            "error": None, "hint": None,
-        })
+        self._status = before.model_copy(
+            update={
+                "state": "preparing",
+                "pid": me.pid,
+                "process_started": me.started,
+                "error": None,
+                "hint": None,
+            }
+        )
         self._control_offset = 0
         self._stop = self._paused = False
         self._written = self._saved = 0.0
@@ -123,19 +134,25 @@ class Runner:
             if state != "finished" or not self._extend():
                 break
         self._write(state=state, model=model.name, eta=None)
-        self._say(f"{state} at step {self._status.step:,}; published {model.name!r} with the "
-                  f"weights of step {self._status.best_step or self._status.step:,}")
+        self._say(
+            f"{state} at step {self._status.step:,}; published {model.name!r} with the "
+            f"weights of step {self._status.best_step or self._status.step:,}"
+        )
         return model
 
     def _begin(self) -> None:
         """Prepare, and go on from the checkpoint if there is one."""
         if self._resume:
             recover_folder(self._run.best)
-            known = load_checkpoint(self._trainer, self._run.last,
-                                    changed_text=self._changed_text)
+            known = load_checkpoint(self._trainer, self._run.last, changed_text=self._changed_text)
             if not known:  # what was measured on another text does not compare
-                self._write(val_loss=None, bits_per_byte=None, best_step=None,
-                            before_loss=None, before_bits_per_byte=None)
+                self._write(
+                    val_loss=None,
+                    bits_per_byte=None,
+                    best_step=None,
+                    before_loss=None,
+                    before_bits_per_byte=None,
+                )
             append_json(self._run.metrics, {"resumed": self._trainer.step, "time": time.time()})
         else:
             self._trainer.prepare()
@@ -151,9 +168,11 @@ class Runner:
             self._write(before_loss=before.val_loss, before_bits_per_byte=before.bits_per_byte)
         self._write(notes=tuple(self._trainer.notes))
         status = self._status
-        self._say(f"{'resumed' if self._resume else 'started'} at step {status.step:,}: "
-                  f"{status.parameters:,} parameters, {status.train_tokens:,} tokens, "
-                  f"{status.device} {status.dtype}")
+        self._say(
+            f"{'resumed' if self._resume else 'started'} at step {status.step:,}: "
+            f"{status.parameters:,} parameters, {status.train_tokens:,} tokens, "
+            f"{status.device} {status.dtype}"
+        )
         for note in status.notes:
             self._say(note)
 
@@ -189,11 +208,15 @@ class Runner:
         trainer = self._trainer
         held_out = len(trainer.tokens.val) if trainer.tokens.val is not trainer.tokens.train else 0
         self._write(
-            state="running", notes=tuple(trainer.notes),
-            train_tokens=len(trainer.tokens.train), val_tokens=held_out,
+            state="running",
+            notes=tuple(trainer.notes),
+            train_tokens=len(trainer.tokens.train),
+            val_tokens=held_out,
             parameters=trainer.model.parameter_count,
-            device=str(trainer.device), dtype=str(trainer.dtype).removeprefix("torch."),
-            step=trainer.step, extended_steps=trainer.extended_steps,
+            device=str(trainer.device),
+            dtype=str(trainer.dtype).removeprefix("torch."),
+            step=trainer.step,
+            extended_steps=trainer.extended_steps,
         )
 
     def _record(self, metrics: StepMetrics) -> None:
@@ -201,20 +224,32 @@ class Runner:
         self._tell(metrics)
         update: dict[str, Any] = {
             key: getattr(metrics, key)
-            for key in ("step", "progress", "epoch", "elapsed", "eta", "train_loss",
-                        "tokens_per_sec")
+            for key in (
+                "step",
+                "progress",
+                "epoch",
+                "elapsed",
+                "eta",
+                "train_loss",
+                "tokens_per_sec",
+            )
         }
         if metrics.sample is not None:
             append_json(self._run.samples, {"step": metrics.step, "text": metrics.sample})
         if metrics.best:
-            update |= {"val_loss": metrics.val_loss, "bits_per_byte": metrics.bits_per_byte,
-                       "best_step": metrics.step}
+            update |= {
+                "val_loss": metrics.val_loss,
+                "bits_per_byte": metrics.bits_per_byte,
+                "best_step": metrics.step,
+            }
             save_model(self._trainer, self._run.best)
         self._status = self._status.model_copy(update=update)
         if metrics.val_loss is not None:
-            self._say(f"step {metrics.step:,}  train {metrics.train_loss:.3f}  val "
-                      f"{metrics.val_loss:.3f}  {metrics.bits_per_byte:.3f} bits/byte"
-                      f"{'  best' if metrics.best else ''}")
+            self._say(
+                f"step {metrics.step:,}  train {metrics.train_loss:.3f}  val "
+                f"{metrics.val_loss:.3f}  {metrics.bits_per_byte:.3f} bits/byte"
+                f"{'  best' if metrics.best else ''}"
+            )
         if metrics.val_loss is not None or time.monotonic() - self._written > _STATUS_EVERY:
             self._write()
         # large models are saved less often: saving takes a twentieth of the time at most
@@ -231,8 +266,11 @@ class Runner:
         self._trainer.extend(self._more_steps)
         self._more_steps = 0
         self._save_last()
-        self._write(notes=tuple(self._trainer.notes), progress=self._trainer.progress,
-                    extended_steps=self._trainer.extended_steps)
+        self._write(
+            notes=tuple(self._trainer.notes),
+            progress=self._trainer.progress,
+            extended_steps=self._trainer.extended_steps,
+        )
         return True
 
     def _wait_while_paused(self) -> None:
@@ -282,8 +320,9 @@ class Runner:
             self._trainer.interrupted = lambda: False
             evaluation = self._trainer.evaluate()
             if evaluation is not None:
-                self._status = self._status.model_copy(update=vars(evaluation) | {
-                    "best_step": self._trainer.step})
+                self._status = self._status.model_copy(
+                    update=vars(evaluation) | {"best_step": self._trainer.step}
+                )
                 save_model(self._trainer, self._run.best)
 
     def _save_last(self) -> None:
@@ -293,8 +332,9 @@ class Runner:
         self._save_cost = self._saved - begin
 
     def _publish(self) -> Model:
-        model, self._status = publish_run(self._trainer, self._run, self._status,
-                                          published=self._published, replace=self._replace)
+        model, self._status = publish_run(
+            self._trainer, self._run, self._status, published=self._published, replace=self._replace
+        )
         self._published = model.name
         return model
 

@@ -62,8 +62,14 @@ class TrainingProgress:
     @property
     def words(self) -> str:
         """What there is to say about an extension, '' without one."""
-        return (f"extended by {self.extended_steps:,} steps: the learning rate rises again to "
-                "what the longer schedule says") if self.extended_steps else ""
+        return (
+            (
+                f"extended by {self.extended_steps:,} steps: the learning rate rises again to "
+                "what the longer schedule says"
+            )
+            if self.extended_steps
+            else ""
+        )
 
 
 def progress_of(config: TrainConfig, step: int, elapsed: float) -> float:

@@ -35,9 +35,11 @@ class Progress:
         now = time.monotonic()
         if self._terminal and now - self._drawn > _EVERY:
             self._drawn = now
-            self._write(f"{metrics.progress:4.0%}  step {metrics.step:,}  loss "
-                        f"{metrics.train_loss:.3f}  {count(metrics.tokens_per_sec)} tokens/s  "
-                        f"{duration(metrics.eta)} left")
+            self._write(
+                f"{metrics.progress:4.0%}  step {metrics.step:,}  loss "
+                f"{metrics.train_loss:.3f}  {count(metrics.tokens_per_sec)} tokens/s  "
+                f"{duration(metrics.eta)} left"
+            )
 
     def close(self) -> None:
         """Take the line away."""

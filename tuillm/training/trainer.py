@@ -47,8 +47,9 @@ _BEFORE = "before training: "
 class Trainer(metaclass=Answering):
     """`Trainer(corpus="book.txt", name="kafka", preset="tiny").run()` trains and publishes."""
 
-    def __init__(self, corpus: str | os.PathLike[str] | list[str] | tuple[str, ...] = (),
-                 **settings: Any) -> None:
+    def __init__(
+        self, corpus: str | os.PathLike[str] | list[str] | tuple[str, ...] = (), **settings: Any
+    ) -> None:
         """Check the settings (those of TrainConfig); nothing is read or built yet.
 
         Raises UsageError for an unknown setting or a value out of range, TuillmError when
@@ -107,8 +108,9 @@ class Trainer(metaclass=Answering):
         self.device = choose_device(self.config.device)
         self.dtype = choose_train_dtype(self.config.dtype, self.device)
         as_text = self.config.as_text or checkpoint is not None  # what was begun is gone on with
-        self.corpus = read_corpus(self.config.corpus, self.config.encoding, as_text=as_text,
-                                  tick=self.tick)
+        self.corpus = read_corpus(
+            self.config.corpus, self.config.encoding, as_text=as_text, tick=self.tick
+        )
         self.corpus_sha256 = self.corpus.sha256
         parent, context = None, None
         if self.config.init_from is not None:
@@ -128,11 +130,17 @@ class Trainer(metaclass=Answering):
         self.eval_dtype = eval_dtype(self.dtype, parameters)
         bf16_shadow = use_bf16_shadow(self.device, self.dtype, parameters) and not self.config.lora
         self.optimizer = Optimizer(self.model, self.config, bf16_shadow=bf16_shadow)
-        self.batches = Batches(self.tokens.train, self.window, self.config.batch_size,
-                               self.config.seed, self.tokenizer.eot)
+        self.batches = Batches(
+            self.tokens.train,
+            self.window,
+            self.config.batch_size,
+            self.config.seed,
+            self.tokenizer.eot,
+        )
         # several documents, or one that is learned to its end, are begun behind an end of text
         self.starts_at_eot = self.tokenizer.eot is not None and (
-            self.config.val_fraction == 0 or len(self.corpus.documents) > 1)
+            self.config.val_fraction == 0 or len(self.corpus.documents) > 1
+        )
         self._sampler = Sampler.of(self.model, self.tokenizer, at_eot=self.starts_at_eot)
         self._flops = matmul_flops(self.device, self.dtype)
         self._flops_per_token = self.model.config.flops_per_token(self.window, self.config.lora)
@@ -163,7 +171,9 @@ class Trainer(metaclass=Answering):
             yield metrics
             # unless the run was extended just now; a clock that has run out since the step was
             # measured leaves one more, which is evaluated
-            over = self.evaluations.patience_exhausted or (bool(metrics.last) and self.progress >= 1)
+            over = self.evaluations.patience_exhausted or (
+                bool(metrics.last) and self.progress >= 1
+            )
 
     def extend(self, steps: int) -> None:
         """Let the run take exactly `steps` more than where its settings, or patience, end it.
@@ -172,7 +182,9 @@ class Trainer(metaclass=Answering):
         anew where it had run out.
         """
         self.prepare()
-        self._training_progress.note(self.step, self.clock.seconds, patience_exhausted=self.evaluations.patience_exhausted)
+        self._training_progress.note(
+            self.step, self.clock.seconds, patience_exhausted=self.evaluations.patience_exhausted
+        )
         self._set_course(lambda: self._training_progress.extend(steps))
         self.evaluations.extend(self.progress)
 
@@ -224,9 +236,16 @@ class Trainer(metaclass=Answering):
 
         Of a long text only a part is looked at, always the same, see `evaluations`.
         """
-        return evaluate(self.model, self.tokens.val, self.tokens.val_bytes, self.tokenizer,
-                        self.interrupted, most=self.evaluations.tokens, dtype=self.eval_dtype,
-                        left_out=self.tokens.left_out_bytes)
+        return evaluate(
+            self.model,
+            self.tokens.val,
+            self.tokens.val_bytes,
+            self.tokenizer,
+            self.interrupted,
+            most=self.evaluations.tokens,
+            dtype=self.eval_dtype,
+            left_out=self.tokens.left_out_bytes,
+        )
 
     def sample(self, tokens: int | None = None) -> str:
         """Return text that continues `sample_prompt`, always with the same seed.
@@ -250,17 +269,21 @@ class Trainer(metaclass=Answering):
         """Return tensors and numbers from which `load_state` goes on exactly (model apart)."""
         tensors = self.optimizer.state() | {"rng": torch.get_rng_state()}
         tensors |= adapter_state(self.model)
-        numbers = {
-            "step": self.step, "elapsed": self.clock.seconds,
-            "epoch": self.batches.epoch, "position": self.batches.position,
-            "corpus_sha256": self.corpus_sha256,
-            "before": vars(self.before) if self.before else None,
-        } | self.evaluations.state() | self._training_progress.state()
+        numbers = (
+            {
+                "step": self.step,
+                "elapsed": self.clock.seconds,
+                "epoch": self.batches.epoch,
+                "position": self.batches.position,
+                "corpus_sha256": self.corpus_sha256,
+                "before": vars(self.before) if self.before else None,
+            }
+            | self.evaluations.state()
+            | self._training_progress.state()
+        )
         return tensors, numbers
 
-    def load_state(
-        self, model: GPT, tensors: dict[str, Tensor], numbers: dict[str, Any]
-    ) -> None:
+    def load_state(self, model: GPT, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
         """Go on from a checkpoint; raises KeyError or RuntimeError when it is of another model."""
         self.prepare()
         if self.config.lora:
@@ -316,15 +339,20 @@ class Trainer(metaclass=Answering):
         progress = self._training_progress.progress(self.step, elapsed)
         over = over or (looking and progress >= 1)
         return StepMetrics(
-            step=self.step, train_loss=loss, lr=self.config.learning_rate * factor,
-            grad_norm=norm, tokens_per_sec=tokens / seconds,
+            step=self.step,
+            train_loss=loss,
+            lr=self.config.learning_rate * factor,
+            grad_norm=norm,
+            tokens_per_sec=tokens / seconds,
             mfu=tokens / seconds * self._flops_per_token / self._flops,
-            elapsed=elapsed, progress=progress,
+            elapsed=elapsed,
+            progress=progress,
             eta=elapsed * (1 - progress) / progress if progress > 0 else None,
             epoch=self.step * tokens / len(self.tokens.train),
             val_loss=evaluation.val_loss if evaluation else None,
             bits_per_byte=evaluation.bits_per_byte if evaluation else None,
-            sample=sample, best=gained,
+            sample=sample,
+            best=gained,
             last="finished" if over else "patience" if self.evaluations.patience_exhausted else "",
         )
 
@@ -346,5 +374,7 @@ class Trainer(metaclass=Answering):
         self.before = evaluation
         self.notes = [note for note in self.notes if not note.startswith(_BEFORE)]
         if evaluation:
-            self.notes.append(f"{_BEFORE}{evaluation.val_loss:.3f} nats/token, "
-                              f"{evaluation.bits_per_byte:.3f} bits/byte")
+            self.notes.append(
+                f"{_BEFORE}{evaluation.val_loss:.3f} nats/token, "
+                f"{evaluation.bits_per_byte:.3f} bits/byte"
+            )

@@ -43,9 +43,14 @@ def _work(run: Run, arguments: list[str]) -> int:
     except TuillmError as error:  # not even the settings can be read
         _say(f"failed: {error}")
         return error.exit_code
-    runner = Runner(trainer, run, replace="--replace" in arguments,
-                        resume="--resume" in arguments,
-                        changed_text="--changed-text" in arguments, say=_say)
+    runner = Runner(
+        trainer,
+        run,
+        replace="--replace" in arguments,
+        resume="--resume" in arguments,
+        changed_text="--changed-text" in arguments,
+        say=_say,
+    )
     try:
         runner.run()
     except TuillmError as error:

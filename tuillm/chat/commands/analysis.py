@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     from tuillm.generation.scoring import Alternative, TokenScore
 
 # from how many bits of surprise on a token is shown in a colour: p below 1/2, 1/10, 1/100, 1/1000
-_LEVELS = ((1.0, "class:success"), (3.32, "class:warning"), (6.64, "class:error"),
-           (9.97, "class:error bold"))
+_LEVELS = (
+    (1.0, "class:success"),
+    (3.32, "class:warning"),
+    (6.64, "class:error"),
+    (9.97, "class:error bold"),
+)
 _MARKED = 3.32
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _LISTED = 8
@@ -67,8 +71,10 @@ def score(chat: Chat, rest: str) -> None:
     lacking, left_out = sampler.tokenizer.left_out(rest)
     summary = summarise(scores, left_out)
     _show_surprise(chat, scores)
-    chat.screen.note(f"{summary.bits_per_byte:.3f} bits/byte, {summary.nats_per_token:.3f} "
-                     f"nats/token, perplexity {summary.perplexity:,.1f}, {summary.tokens:,} tokens")
+    chat.screen.note(
+        f"{summary.bits_per_byte:.3f} bits/byte, {summary.nats_per_token:.3f} "
+        f"nats/token, perplexity {summary.perplexity:,.1f}, {summary.tokens:,} tokens"
+    )
     if lacking:
         chat.screen.note(left_out_note(lacking))
 
@@ -87,15 +93,19 @@ def book(chat: Chat, rest: str) -> None:
         return
     pieces, end = [], 0
     for span in found.spans:
-        pieces += [("", reply[end : span.start]), ("class:warning underline",
-                                                   f"‹{reply[span.start : span.end]}›")]
+        pieces += [
+            ("", reply[end : span.start]),
+            ("class:warning underline", f"‹{reply[span.start : span.end]}›"),
+        ]
         end = span.end
     chat.screen.pieces([*pieces, ("", reply[end:])])
     place = found.place
     where = f"line {place.line:,} of {origin.corpus.label}, {place.portion:.0%} into it"
-    chapter = f", \"{place.heading.strip()}\"" if place.heading else ""
-    chat.screen.note(f"{found.share:.0%} of it stands word for word in the training text; the "
-                     f"longest piece has {len(found.passage.strip())} characters: {where}{chapter}")
+    chapter = f', "{place.heading.strip()}"' if place.heading else ""
+    chat.screen.note(
+        f"{found.share:.0%} of it stands word for word in the training text; the "
+        f"longest piece has {len(found.passage.strip())} characters: {where}{chapter}"
+    )
 
 
 def compare(chat: Chat, rest: str) -> None:
@@ -110,8 +120,13 @@ def compare(chat: Chat, rest: str) -> None:
     with using(other.path, "compare"):
         chat.screen.note(f"loading {other.name}")
         sampler = Loader(other, *chat.place).sampler(chat.interrupts.check)
-        show_comparison([(chat.model, chat.sampler), (other, sampler)], prompt, chat.config,
-                        input=chat.screen.input, interrupts=chat.interrupts)
+        show_comparison(
+            [(chat.model, chat.sampler), (other, sampler)],
+            prompt,
+            chat.config,
+            input=chat.screen.input,
+            interrupts=chat.interrupts,
+        )
 
 
 def _prompt(chat: Chat) -> str:
@@ -157,10 +172,21 @@ def _show_rivals(
 ) -> None:
     """The token with the words before it, and what else could have stood there."""
     before = "".join(token.text for token in scores[:place])[-_BEFORE:]
-    chat.screen.pieces([("class:note", " ".join(before.split()) + "‹"),
-                        ("class:warning", scores[place].label), ("class:note", "›")])
-    rows = [(str(rank), f"{rival.probability:7.2%}", _quoted(rival.text)
-             + ("  ← chosen" if rival.actual else "")) for rank, rival in enumerate(rivals, 1)]
+    chat.screen.pieces(
+        [
+            ("class:note", " ".join(before.split()) + "‹"),
+            ("class:warning", scores[place].label),
+            ("class:note", "›"),
+        ]
+    )
+    rows = [
+        (
+            str(rank),
+            f"{rival.probability:7.2%}",
+            _quoted(rival.text) + ("  ← chosen" if rival.actual else ""),
+        )
+        for rank, rival in enumerate(rivals, 1)
+    ]
     chat.screen.table(rows)
     chat.screen.note(f"/why {place} K puts number K there and goes on")
 
@@ -172,11 +198,18 @@ def _show_surprise(chat: Chat, scores: "Sequence[TokenScore]") -> None:
         style = next((style for bits, style in reversed(_LEVELS) if token.bits >= bits), "")
         mark = f"{token.bits:.0f}".translate(_SUPERSCRIPTS) if token.bits >= _MARKED else ""
         body = token.text.rstrip()
-        pieces.append((style, body + mark + token.text[len(body):]))
+        pieces.append((style, body + mark + token.text[len(body) :]))
     chat.screen.pieces(pieces)
-    chat.screen.pieces([("class:note", "probability: plain >50%  "), (_LEVELS[0][1], ">10%  "),
-                        (_LEVELS[1][1], ">1%³  "), (_LEVELS[2][1], ">0.1%⁷  "),
-                        (_LEVELS[3][1], "less¹⁰  "), ("class:note", "raised: bits of surprise")])
+    chat.screen.pieces(
+        [
+            ("class:note", "probability: plain >50%  "),
+            (_LEVELS[0][1], ">10%  "),
+            (_LEVELS[1][1], ">1%³  "),
+            (_LEVELS[2][1], ">0.1%⁷  "),
+            (_LEVELS[3][1], "less¹⁰  "),
+            ("class:note", "raised: bits of surprise"),
+        ]
+    )
 
 
 def _listed(place: int, token: "TokenScore") -> tuple[str, str, str]:

@@ -28,7 +28,7 @@ def undo(chat: Chat, rest: str) -> None:
     """`/undo`: back to before the last exchange."""
     taken = chat.session.undo()
     chat.keep_up()
-    what = f"\"{first_words(taken)}\"" if taken else "the last reply"
+    what = f'"{first_words(taken)}"' if taken else "the last reply"
     chat.screen.note(f"took back {what}; it stays as a branch")
 
 
@@ -43,8 +43,15 @@ def branches(chat: Chat, rest: str) -> None:
     found = chat.session.tree.branches() if _some(chat) else []
     if not found:
         raise UsageError("there are no branches yet", "/regen and /edit make some")
-    rows = [(("* " if branch.current else "  ") + str(branch.leaf), f"{branch.depth} texts",
-             span(branch.age), branch.words) for branch in found]
+    rows = [
+        (
+            ("* " if branch.current else "  ") + str(branch.leaf),
+            f"{branch.depth} texts",
+            span(branch.age),
+            branch.words,
+        )
+        for branch in found
+    ]
     chat.screen.table(rows)
     chat.screen.note("* is where you are; /goto N goes on from there, /goto 0 from the start")
 

@@ -29,15 +29,17 @@ def sessions(chat: Chat, rest: str) -> None:
         with chat.interrupts.stoppable():
             found = list_sessions(None if everywhere else chat.model.name)
         wanted = words[everywhere:]
-        found = [head for head in found if all(
-            word in f"{head.id} {head.label}".casefold() for word in wanted)]
+        found = [
+            head
+            for head in found
+            if all(word in f"{head.id} {head.label}".casefold() for word in wanted)
+        ]
     if not found:
         of_these = "no other" if words == ["more"] else "no such" if words else "no"
         chat.screen.note(f"{of_these} conversation was kept{'' if words else ' yet'}")
         return
     shown, chat.listed = found[:_SHOWN], found[_SHOWN:]
-    chat.screen.table([(head.id, age(head.updated), head.problem or head.label)
-                       for head in shown])
+    chat.screen.table([(head.id, age(head.updated), head.problem or head.label) for head in shown])
     more = f"; {len(chat.listed)} older ones: /sessions more" if chat.listed else ""
     chat.screen.note(f"/load ID goes on with one{more}")
 
@@ -89,19 +91,22 @@ def save(chat: Chat, rest: str) -> None:
     if head is None:
         return  # why was told
     which = f' "{head.name}"' if head.name else ""
-    chat.screen.note(f"kept as {head.id}; go on with it: "
-                     f"tuillm chat {chat.model.name} --continue{which}")
+    chat.screen.note(
+        f"kept as {head.id}; go on with it: tuillm chat {chat.model.name} --continue{which}"
+    )
 
 
 def ask_to_delete(chat: Chat, rest: str) -> SessionHead:
     """`/delete ID`: say which one it is; the next line is to be its id or name again."""
     if not rest:
-        raise UsageError("/delete wants the id or the name of a conversation",
-                         "/sessions shows them")
+        raise UsageError(
+            "/delete wants the id or the name of a conversation", "/sessions shows them"
+        )
     head = find_session(rest)
     chat.screen.note(f"{head.id}, {age(head.updated)}: {head.problem or head.label}")
-    chat.screen.say("warning", f"to remove it for good type {head.name or head.id}; "
-                               "anything else leaves it")
+    chat.screen.say(
+        "warning", f"to remove it for good type {head.name or head.id}; anything else leaves it"
+    )
     return head
 
 
@@ -123,16 +128,19 @@ def recover(chat: Chat) -> None:
     from tuillm.store.recover_sessions import recover_sessions
 
     for head in recover_sessions():
-        chat.screen.note(f"found again after a crash: {head.id}, {head.label}; "
-                         f"/load {head.id} goes on with it")
+        chat.screen.note(
+            f"found again after a crash: {head.id}, {head.label}; /load {head.id} goes on with it"
+        )
 
 
 def export(chat: Chat, rest: str) -> None:
     """`/export story.md` or `/export story.json`."""
     path = user_path(rest)
     if path.suffix not in (".md", ".json"):
-        raise UsageError(f"/export wants a file that ends in .md or .json, not {rest!r}",
-                         "as in /export story.md")
+        raise UsageError(
+            f"/export wants a file that ends in .md or .json, not {rest!r}",
+            "as in /export story.md",
+        )
     if not chat.begun:
         raise UsageError("there is nothing to write yet", "type something first")
     if path.exists():
@@ -144,7 +152,8 @@ def export(chat: Chat, rest: str) -> None:
         about = f"temperature {chat.config.temperature:g}, top_k {chat.config.top_k}"
         text = export_markdown(session.tree, name, about, session.mode.turns)
     else:
-        text = export_json(session.tree, name, mode=session.mode.name,
-                           settings=chat.config.model_dump(mode="json"))
+        text = export_json(
+            session.tree, name, mode=session.mode.name, settings=chat.config.model_dump(mode="json")
+        )
     write_text(path, text)
     chat.screen.note(f"written to {path}")

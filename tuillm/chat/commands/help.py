@@ -34,10 +34,23 @@ def show_help(chat: Chat, rest: str) -> None:
 
 def _blocks() -> list[tuple[str, list[_Row]]]:
     """The headings, each with what stands below it: steer, rewrite and the keys come first."""
-    groups = [(group, [(command.usage, command.brief) for command in COMMANDS.values()
-                       if command.group == group]) for group in GROUPS]
-    return [*groups[: _LEFT - 1], ("keys", list(KEYS.items())), *groups[_LEFT - 1 :],
-            ("while it speaks", list(REPLY_KEYS.items()))]
+    groups = [
+        (
+            group,
+            [
+                (command.usage, command.brief)
+                for command in COMMANDS.values()
+                if command.group == group
+            ],
+        )
+        for group in GROUPS
+    ]
+    return [
+        *groups[: _LEFT - 1],
+        ("keys", list(KEYS.items())),
+        *groups[_LEFT - 1 :],
+        ("while it speaks", list(REPLY_KEYS.items())),
+    ]
 
 
 def _column(blocks: list[tuple[str, list[_Row]]]) -> list[tuple[str, str]]:

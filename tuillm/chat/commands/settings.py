@@ -16,9 +16,12 @@ from tuillm.units import count, figure
 
 # what the settings of other programs are where ours is no setting of a reply
 _BESIDE = {
-    "num_samples": "/retry N", "prompt": "what you type: the model goes on with it",
-    "stats": "the line below the text", "model": "/model NAME",
-    "dtype": "--dtype of tuillm chat NAME", "device": "--device of tuillm chat NAME",
+    "num_samples": "/retry N",
+    "prompt": "what you type: the model goes on with it",
+    "stats": "the line below the text",
+    "model": "/model NAME",
+    "dtype": "--dtype of tuillm chat NAME",
+    "device": "--device of tuillm chat NAME",
 }
 
 
@@ -32,8 +35,9 @@ def set_(chat: Chat, rest: str) -> None:
         return
     if name in known and not value.strip():
         about = [known[name].help, known[name].range]
-        chat.screen.note(f"{name} is {_words(known[name], chat.config)}: "
-                         + "; ".join(filter(None, about)))
+        chat.screen.note(
+            f"{name} is {_words(known[name], chat.config)}: " + "; ".join(filter(None, about))
+        )
         return
     chat.set_config(apply_set(rest, chat.config))
     chat.screen.note(f"{name} is {_words(known[name], chat.config)}")
@@ -62,17 +66,26 @@ def _name_and_value(rest: str) -> tuple[str, str]:
 def show(chat: Chat, rest: str) -> None:
     """`/show`: what the model is, the settings, the profiles."""
     card, config = chat.model.card, chat.config
-    about = [(chat.model.name, f"{count(card.parameters)} parameters, "
-              f"{figure(card.bits_per_byte)} bits/byte, {card.origin}"
-              + (f" from {card.parent}" if card.parent else "")),
-             ("mode", chat.mode.name)]
+    about = [
+        (
+            chat.model.name,
+            f"{count(card.parameters)} parameters, "
+            f"{figure(card.bits_per_byte)} bits/byte, {card.origin}"
+            + (f" from {card.parent}" if card.parent else ""),
+        ),
+        ("mode", chat.mode.name),
+    ]
     about += [("precision", chat.sampler.precision)] if chat.open else []
-    rows = [(setting.name, _words(setting, config), setting.help)
-            for setting in settings_of(SamplingConfig)]
+    rows = [
+        (setting.name, _words(setting, config), setting.help)
+        for setting in settings_of(SamplingConfig)
+    ]
     own = profiles_of(chat.model.name)
     name = profile_of(config, own)
-    profiles = [(each, ("now: " if each == name else "") + profile.help)
-                for each, profile in PROFILES.items()]
+    profiles = [
+        (each, ("now: " if each == name else "") + profile.help)
+        for each, profile in PROFILES.items()
+    ]
     profiles += [(each, ("now: " if each == name else "") + "yours") for each in own]
     chat.screen.table(about)
     chat.screen.table(rows)
@@ -84,8 +97,10 @@ def profile(chat: Chat, rest: str) -> None:
     """`/profile save NAME` keeps how the model speaks now; `/profile rm NAME` forgets it."""
     verb, _, name = rest.partition(" ")
     if verb not in ("save", "rm") or not name.strip():
-        raise UsageError("/profile wants save or rm, and a name", "as in /profile save quiet; "
-                         "/show lists them, /set profile NAME takes one")
+        raise UsageError(
+            "/profile wants save or rm, and a name",
+            "as in /profile save quiet; /show lists them, /set profile NAME takes one",
+        )
     if verb == "save":
         save_profile(chat.model.name, name.strip(), chat.config)
         chat.screen.note(f"kept for {chat.model.name}: /set profile {name.strip()}")
@@ -104,8 +119,11 @@ def describe_mode(chat: Chat) -> str:
     """The line that says how the model takes what one types."""
     if not chat.mode.turns:
         return f"{chat.model.name} continues your text. /help explains, Ctrl-D leaves."
-    made = "answers you" if chat.model.card.mode == "qa" or chat.model.card.template else (
-        "takes turns with you, though it was not made for it: /mode completion goes back")
+    made = (
+        "answers you"
+        if chat.model.card.mode == "qa" or chat.model.card.template
+        else ("takes turns with you, though it was not made for it: /mode completion goes back")
+    )
     return f"{chat.model.name} {made}. /help explains, Ctrl-D leaves."
 
 

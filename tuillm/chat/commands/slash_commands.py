@@ -32,76 +32,200 @@ class Command:
         return f"/{self.name} {self.arguments}".rstrip()
 
 
-COMMANDS = {command.name: command for command in (
-    Command("set", "NAME VALUE", "change a setting",
+COMMANDS = {
+    command.name: command
+    for command in (
+        Command(
+            "set",
+            "NAME VALUE",
+            "change a setting",
             "As in /set temperature 0.7; several stop strings each in quotes. /set profile wild "
-            "changes several at once, /set NAME tells about one.", "steer"),
-    Command("show", "", "all the settings",
-            "What the model is, the settings as they are now, and the profiles.", "steer"),
-    Command("profile", "save NAME", "keep how it speaks",
+            "changes several at once, /set NAME tells about one.",
+            "steer",
+        ),
+        Command(
+            "show",
+            "",
+            "all the settings",
+            "What the model is, the settings as they are now, and the profiles.",
+            "steer",
+        ),
+        Command(
+            "profile",
+            "save NAME",
+            "keep how it speaks",
             "Keeps the sampling settings of now for this model, under a name for /set profile. "
-            "/profile rm NAME forgets them.", "steer"),
-    Command("mode", "NAME", "one text, or turns",
-            "/mode completion goes on with one text, /mode chat takes turns.", "steer"),
-    Command("model", "NAME", "another model",
-            "The text stays as it is and another model goes on with it.", "steer"),
-    Command("regen", "", "another reply",
-            "Draws another reply in place of the last one, which stays as a branch.", "rewrite"),
-    Command("retry", "N", "N other replies",
-            "Draws N replies one after another, each a branch; Ctrl-C ends them all.", "rewrite"),
-    Command("undo", "", "take back the last",
-            "Takes back what you said last, and the reply. It stays as a branch.", "rewrite"),
-    Command("edit", "[reply]", "other words there",
+            "/profile rm NAME forgets them.",
+            "steer",
+        ),
+        Command(
+            "mode",
+            "NAME",
+            "one text, or turns",
+            "/mode completion goes on with one text, /mode chat takes turns.",
+            "steer",
+        ),
+        Command(
+            "model",
+            "NAME",
+            "another model",
+            "The text stays as it is and another model goes on with it.",
+            "steer",
+        ),
+        Command(
+            "regen",
+            "",
+            "another reply",
+            "Draws another reply in place of the last one, which stays as a branch.",
+            "rewrite",
+        ),
+        Command(
+            "retry",
+            "N",
+            "N other replies",
+            "Draws N replies one after another, each a branch; Ctrl-C ends them all.",
+            "rewrite",
+        ),
+        Command(
+            "undo",
+            "",
+            "take back the last",
+            "Takes back what you said last, and the reply. It stays as a branch.",
+            "rewrite",
+        ),
+        Command(
+            "edit",
+            "[reply]",
+            "other words there",
             "/edit lets you change your last text and go on from there, /edit reply the model's.",
-            "rewrite"),
-    Command("branches", "", "all ways it went",
-            "Lists all ways the conversation went, the newest last.", "rewrite"),
-    Command("goto", "N", "go on from one",
-            "Goes on from place N of /branches; /goto 0 is the start.", "rewrite"),
-    Command("clear", "", "begin anew",
-            "Begins a new conversation. The old one is kept: /sessions.", "rewrite"),
-    Command("why", "[N [K]]", "how sure it was",
+            "rewrite",
+        ),
+        Command(
+            "branches",
+            "",
+            "all ways it went",
+            "Lists all ways the conversation went, the newest last.",
+            "rewrite",
+        ),
+        Command(
+            "goto",
+            "N",
+            "go on from one",
+            "Goes on from place N of /branches; /goto 0 is the start.",
+            "rewrite",
+        ),
+        Command(
+            "clear",
+            "",
+            "begin anew",
+            "Begins a new conversation. The old one is kept: /sessions.",
+            "rewrite",
+        ),
+        Command(
+            "why",
+            "[N [K]]",
+            "how sure it was",
             "/why shows how surprising each token of the reply was, /why N what else could have "
             "stood at token N, and /why N K puts number K of those there and goes on.",
-            "see inside"),
-    Command("score", "TEXT", "how likely it is",
+            "see inside",
+        ),
+        Command(
+            "score",
+            "TEXT",
+            "how likely it is",
             "Bits per byte of any text to this model, and how surprising each token is.",
-            "see inside"),
-    Command("book", "", "what is by heart",
+            "see inside",
+        ),
+        Command(
+            "book",
+            "",
+            "what is by heart",
             "Marks what of the last reply stands word for word in the text the model learned, "
-            "and says where.", "see inside"),
-    Command("compare", "MODEL", "beside another",
+            "and says where.",
+            "see inside",
+        ),
+        Command(
+            "compare",
+            "MODEL",
+            "beside another",
             "Both models reply to the same text with the same seed, side by side. /compare MODEL "
-            "TEXT takes another text.", "see inside"),
-    Command("sessions", "", "kept conversations",
+            "TEXT takes another text.",
+            "see inside",
+        ),
+        Command(
+            "sessions",
+            "",
+            "kept conversations",
             "Lists the conversations with this model, the newest first; /sessions more lists the "
             "older ones. /sessions all is with every model. Any other words choose those whose "
-            "name, first words or id have them all, as in /sessions all salt.", "keep"),
-    Command("load", "ID", "go on with one",
+            "name, first words or id have them all, as in /sessions all salt.",
+            "keep",
+        ),
+        Command(
+            "load",
+            "ID",
+            "go on with one",
             "Goes on with a conversation of /sessions, by its id or its name, with its model and "
-            "settings.", "keep"),
-    Command("save", "[NAME]", "keep, or name it",
+            "settings.",
+            "keep",
+        ),
+        Command(
+            "save",
+            "[NAME]",
+            "keep, or name it",
             "Writes the conversation down now; that happens after each reply anyway, but not "
             "with --no-history. /save the salt road gives it that name, in the place of an older "
-            "one; /load the salt road finds it again.", "keep"),
-    Command("delete", "ID", "forget one",
+            "one; /load the salt road finds it again.",
+            "keep",
+        ),
+        Command(
+            "delete",
+            "ID",
+            "forget one",
             "Removes a conversation for good, by its id or its name, and asks for that once more "
-            "before.", "keep"),
-    Command("export", "FILE", "as .md or .json",
+            "before.",
+            "keep",
+        ),
+        Command(
+            "export",
+            "FILE",
+            "as .md or .json",
             "Writes the conversation to a file for people, as in /export story.md, or with all "
-            "tokens and branches, as in /export story.json.", "keep"),
-    Command("theme", "NAME", "other colours",
-            "Other colours, in the dashboard too; they are kept.", "the rest"),
-    Command("vi", "", "vi keys, or emacs",
-            "vi keys on the prompt, or emacs keys again.", "the rest"),
-    Command("help", "[NAME]", "more about one",
-            "All commands, or one of them in more words.", "the rest"),
-    Command("bye", "", "leave (or Ctrl-D)", "Leaves the chat; so does Ctrl-D.", "the rest"),
-)}
+            "tokens and branches, as in /export story.json.",
+            "keep",
+        ),
+        Command(
+            "theme",
+            "NAME",
+            "other colours",
+            "Other colours, in the dashboard too; they are kept.",
+            "the rest",
+        ),
+        Command(
+            "vi", "", "vi keys, or emacs", "vi keys on the prompt, or emacs keys again.", "the rest"
+        ),
+        Command(
+            "help",
+            "[NAME]",
+            "more about one",
+            "All commands, or one of them in more words.",
+            "the rest",
+        ),
+        Command("bye", "", "leave (or Ctrl-D)", "Leaves the chat; so does Ctrl-D.", "the rest"),
+    )
+}
 
 # what other programs call it
-_OTHER_NAMES = {"quit": "bye", "exit": "bye", "q": "bye", "?": "help", "h": "help",
-                "reset": "clear", "new": "clear", "regenerate": "regen"}
+_OTHER_NAMES = {
+    "quit": "bye",
+    "exit": "bye",
+    "q": "bye",
+    "?": "help",
+    "h": "help",
+    "reset": "clear",
+    "new": "clear",
+    "regenerate": "regen",
+}
 
 KEYS = {
     "Enter": "send; empty: go on",
@@ -130,8 +254,11 @@ def command_of(name: str) -> Command:
     name = _OTHER_NAMES.get(name, name)
     if name not in COMMANDS:
         setting = meant_name(name, SamplingConfig.model_fields) if name else ""
-        hint = chat_pointer(name) or (f"/set {setting} VALUE" if setting else did_you_mean(
-            name, COMMANDS, "/help lists all; // begins text with a slash"))
+        hint = chat_pointer(name) or (
+            f"/set {setting} VALUE"
+            if setting
+            else did_you_mean(name, COMMANDS, "/help lists all; // begins text with a slash")
+        )
         raise UsageError(f"there is no command /{name}", hint)
     return COMMANDS[name]
 

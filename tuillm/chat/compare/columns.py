@@ -58,8 +58,12 @@ _SENT = re.compile(r"(\r\n)|(\r)|\x1b\[(\d+)D|\x1b\[K|([^\r\x1b]+)")
 
 
 def show_comparison(
-    models: "Sequence[tuple[Model, Sampler]]", prompt: str, config: SamplingConfig, *,
-    console: Console | None = None, input: Input | None = None,
+    models: "Sequence[tuple[Model, Sampler]]",
+    prompt: str,
+    config: SamplingConfig,
+    *,
+    console: Console | None = None,
+    input: Input | None = None,
     interrupts: Interrupts | None = None,
 ) -> list[Result]:
     """Let models continue a prompt, and show it; return what each of them said.
@@ -76,8 +80,7 @@ def show_comparison(
         return comparison.results
     view = ColumnsView(console, comparison)
     keyboard = input or create_input(always_prefer_tty=True)
-    with view.live(), ReplyKeys(
-            keyboard, comparison.config, view.aside, interrupts) as keys:
+    with view.live(), ReplyKeys(keyboard, comparison.config, view.aside, interrupts) as keys:
         for which, token in comparison:
             view.take(which, token.text)
             for _ in keys.events(view.draw):
@@ -219,8 +222,9 @@ class ColumnsView:
             if height is None:
                 texts += [Text(), *self._foot(which, True)]
             parts.append([[(0, text)] for text in texts])
-        return [row for number, part in enumerate(parts)
-                for row in ([[], *part] if number else part)]
+        return [
+            row for number, part in enumerate(parts) for row in ([[], *part] if number else part)
+        ]
 
     def _newest(self, which: int, room: int | None) -> list[Text]:
         """The newest rows of a reply, as many as there is room for, and blank ones below them."""
@@ -243,8 +247,10 @@ class ColumnsView:
     def _head(self, which: int) -> list[Text]:
         result = self._comparison.results[which]
         role = _ROLES[which % len(_ROLES)]
-        names = [Text(row, style=f"bold {self._theme[role]}")
-                 for row in Rows(self._width, result.name).newest()]
+        names = [
+            Text(row, style=f"bold {self._theme[role]}")
+            for row in Rows(self._width, result.name).newest()
+        ]
         return names + self._packed(head_facts(result))
 
     def _foot(self, which: int, ended: bool) -> list[Text]:
@@ -273,8 +279,10 @@ class ColumnsView:
         cut = len(rows) > _PROMPT_ROWS or len(prompt) < len(whole)
         marks = ["…" if cut else "›", *[" "] * _PROMPT_ROWS]
         style = f"italic {self._theme['muted']}"
-        return [[(0, Text(mark, style=style)), (2, Text(row, style=style))]
-                for mark, row in zip(marks, rows[-_PROMPT_ROWS:], strict=False)]
+        return [
+            [(0, Text(mark, style=style)), (2, Text(row, style=style))]
+            for mark, row in zip(marks, rows[-_PROMPT_ROWS:], strict=False)
+        ]
 
     def _lines(self, text: str, role: str) -> list[Row]:
         rows = Rows(max(self._size.width - 1, 1), text).newest()
@@ -293,8 +301,9 @@ class _Picture:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for number, row in enumerate(self._rows):
             if self._in_place:
-                yield Control((ControlType.CURSOR_MOVE_TO, 0, number),
-                              (ControlType.ERASE_IN_LINE, 2))
+                yield Control(
+                    (ControlType.CURSOR_MOVE_TO, 0, number), (ControlType.ERASE_IN_LINE, 2)
+                )
             for column, text in row:
                 if column:
                     yield Control.move_to_column(column)

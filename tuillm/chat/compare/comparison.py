@@ -90,8 +90,10 @@ class Comparison:
     ) -> None:
         seed = secrets.randbits(48) if config.seed is None else config.seed
         self.prompt, self.config = prompt, config.model_copy(update={"seed": seed})
-        self.results = [Result(name, seed, sampler.model.config.parameter_count, sampler.path)
-                        for name, sampler in samplers]
+        self.results = [
+            Result(name, seed, sampler.model.config.parameter_count, sampler.path)
+            for name, sampler in samplers
+        ]
         self._tokens = self._take_turns([sampler for _, sampler in samplers])
 
     def __iter__(self) -> Self:
@@ -113,13 +115,13 @@ class Comparison:
             self.close()
         return self.results
 
-    def _take_turns(
-        self, samplers: "list[Sampler]"
-    ) -> "Generator[tuple[int, Token], None, None]":
+    def _take_turns(self, samplers: "list[Sampler]") -> "Generator[tuple[int, Token], None, None]":
         # each reads the prompt in a context of its own: a chat's stays as it is, one model may
         # stand in several columns, and none has a head start
-        own = [sampler.of(sampler.model, sampler.tokenizer, at_eot=sampler.at_eot)
-               for sampler in samplers]
+        own = [
+            sampler.of(sampler.model, sampler.tokenizer, at_eot=sampler.at_eot)
+            for sampler in samplers
+        ]
         for ours, sampler in zip(own, samplers, strict=True):
             ours.name = sampler.name  # for what is wrong with it
         streams = [sampler.stream(self.prompt, self.config) for sampler in own]
@@ -163,13 +165,16 @@ def names_of(models: Sequence[Model]) -> list[str]:
 
     Folders of one name are called by their paths.
     """
-    names = [f"{run}/{model.path.name}" if (run := _run_of(model)) else model.name
-             for model in models]
+    names = [
+        f"{run}/{model.path.name}" if (run := _run_of(model)) else model.name for model in models
+    ]
     paths: dict[str, set[Path]] = {}
     for name, model in zip(names, models, strict=True):
         paths.setdefault(name, set()).add(model.path)
-    return [name if len(paths[name]) == 1 or model.path.parent == models_dir() else str(model.path)
-            for name, model in zip(names, models, strict=True)]
+    return [
+        name if len(paths[name]) == 1 or model.path.parent == models_dir() else str(model.path)
+        for name, model in zip(names, models, strict=True)
+    ]
 
 
 def _run_of(model: Model) -> str:

@@ -12,8 +12,12 @@ from tuillm.errors import printable
 from tuillm.formats.json_text import to_json
 
 NOTHING = "(nothing)"
-_FINISH = {"": "stopped", "stop": "came to a stop text", "length": "longest length reached",
-           "end": "ended by itself"}
+_FINISH = {
+    "": "stopped",
+    "stop": "came to a stop text",
+    "length": "longest length reached",
+    "end": "ended by itself",
+}
 _ALWAYS = ("seed", "temperature", "top_k", "max_new_tokens")
 # what Markdown or GitHub would take for a mark inside of a table
 _MARKS = re.compile(r"([\\`*_<>\[\]|~&$#])")
@@ -64,8 +68,10 @@ def as_text(comparison: Comparison) -> str:
     parts = [f"prompt: {prompt}\n{_list(setting_facts(comparison.config))}"]
     for result in comparison.results:
         name = printable(result.name)
-        parts.append(f"== {name}: {_list(head_facts(result))} ==\n{printable(result.text)}\n"
-                     f"== {_list(foot_facts(result))} ==")
+        parts.append(
+            f"== {name}: {_list(head_facts(result))} ==\n{printable(result.text)}\n"
+            f"== {_list(foot_facts(result))} =="
+        )
     return "\n\n".join(parts) + "\n"
 
 
@@ -79,22 +85,35 @@ def as_markdown(comparison: Comparison) -> str:
         [_inline(result.text) for result in results],
         [f"*{_list(foot_facts(result))}*" for result in results],
     ]
-    return "\n".join([
-        f"## {' · '.join(rows[0])}", "",
-        f"**Prompt:** {_inline(comparison.prompt) if comparison.prompt.strip() else NOTHING}", "",
-        _inline(_list(setting_facts(comparison.config))), "",
-        *(f"| {' | '.join(row)} |" for row in rows), "",
-    ])
+    return "\n".join(
+        [
+            f"## {' · '.join(rows[0])}",
+            "",
+            f"**Prompt:** {_inline(comparison.prompt) if comparison.prompt.strip() else NOTHING}",
+            "",
+            _inline(_list(setting_facts(comparison.config))),
+            "",
+            *(f"| {' | '.join(row)} |" for row in rows),
+            "",
+        ]
+    )
 
 
 def as_json(comparison: Comparison) -> str:
     """Return the comparison as a JSON object, in plain ASCII: no terminal acts on it."""
-    return to_json({
-        "prompt": comparison.prompt,
-        "seed": comparison.config.seed,
-        "settings": comparison.config.model_dump(mode="json", exclude={"seed"}),
-        "models": [_model(result) for result in comparison.results],
-    }, indent=2, ascii_only=True) + "\n"
+    return (
+        to_json(
+            {
+                "prompt": comparison.prompt,
+                "seed": comparison.config.seed,
+                "settings": comparison.config.model_dump(mode="json", exclude={"seed"}),
+                "models": [_model(result) for result in comparison.results],
+            },
+            indent=2,
+            ascii_only=True,
+        )
+        + "\n"
+    )
 
 
 def _model(result: Result) -> dict[str, Any]:
@@ -109,8 +128,13 @@ def _model(result: Result) -> dict[str, Any]:
         "bits_per_byte": result.bits_per_byte,
         "dropped": result.dropped,
     }
-    return {"name": result.name, "path": str(result.path) if result.path else None,
-            "parameters": result.parameters, "bits_per_byte": result.known, "reply": reply}
+    return {
+        "name": result.name,
+        "path": str(result.path) if result.path else None,
+        "parameters": result.parameters,
+        "bits_per_byte": result.known,
+        "reply": reply,
+    }
 
 
 def _inline(text: str) -> str:

@@ -43,8 +43,13 @@ def _turn(node: Node) -> dict[str, Any]:
     if node.who == "you":
         return known
     tokens = [list(pair) for pair in zip(node.ids, node.logprobs, strict=False)]
-    return known | {"finish": node.finish, "stopped": node.stopped, "seed": node.seed,
-                    "settings": node.settings, "tokens": tokens}
+    return known | {
+        "finish": node.finish,
+        "stopped": node.stopped,
+        "seed": node.seed,
+        "settings": node.settings,
+        "tokens": tokens,
+    }
 
 
 def _turns(path: list[Node], model: str) -> str:
@@ -68,5 +73,7 @@ def _lines(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    return _MARKS.sub(lambda found: f"\\{found[1]}" if found[1] else
-                      f"{found[2]}{found[3][:-1]}\\{found[3][-1]}", printable(text))
+    return _MARKS.sub(
+        lambda found: f"\\{found[1]}" if found[1] else f"{found[2]}{found[3][:-1]}\\{found[3][-1]}",
+        printable(text),
+    )

@@ -54,8 +54,13 @@ class Replies:
     def resumed(self, node: Node) -> Iterator[Token]:
         """Yield the rest of a reply that was stopped; where others follow it, in a copy of it."""
         if self._tree.children(node.id):
-            node = replace(node, id=-1, ids=list(node.ids), logprobs=list(node.logprobs),
-                           changes=list(node.changes))
+            node = replace(
+                node,
+                id=-1,
+                ids=list(node.ids),
+                logprobs=list(node.logprobs),
+                changes=list(node.changes),
+            )
         return self._run(node, retold=False)
 
     def rerolled(self, draft: Node, token: int, extra: bytes) -> Iterator[Token]:
@@ -95,8 +100,10 @@ class Replies:
             known, logits = self._sampler.heal(window, since, n_keep)
             self._readings[before.id, n_keep] = known
         pairs = enumerate(zip(window, known.ids, strict=False))
-        same = next((place for place, (typed, read) in pairs if typed != read),
-                    min(len(window), len(known.ids)))
+        same = next(
+            (place for place, (typed, read) in pairs if typed != read),
+            min(len(window), len(known.ids)),
+        )
         draft.drop_tail, draft.replacement_ids = len(window) - same, known.ids[same:]
         draft.prefix_bytes = self._size(window[same:]) - self._size(draft.replacement_ids)
         # with more or fewer ids than were typed the window may begin elsewhere
@@ -104,14 +111,24 @@ class Replies:
         return replace(known, ids=read), logits if read == known.ids else None
 
     def _run(
-        self, node: Node, reading: Reading | None = None, logits: Tensor | None = None,
+        self,
+        node: Node,
+        reading: Reading | None = None,
+        logits: Tensor | None = None,
         retold: bool = True,
     ) -> Iterator[Token]:
         """Yield the tokens of a reply, those it has already first if they are to be `retold`."""
         stop = tuple(node.settings["stop"])
         text, told = retell(pieces_of(node, self._tokenizer), stop, self._tokenizer)
-        there = ReplyState(text, node.seed or 0, node.settings["n_keep"], len(node.ids),
-                          len(node.ids) - node.forced, reading, logits)
+        there = ReplyState(
+            text,
+            node.seed or 0,
+            node.settings["n_keep"],
+            len(node.ids),
+            len(node.ids) - node.forced,
+            reading,
+            logits,
+        )
         already = list(zip(told, node.ids, node.logprobs, strict=True)) if retold else []
         node.finish, node.stopped = "", True
         try:
@@ -160,8 +177,9 @@ class Replies:
 
     def _live(self, node: Node) -> Settings:
         """Return a function that gives the settings of the moment and notes what has changed."""
-        known = node.settings | {name: value for _, change in node.changes
-                                 for name, value in change.items()}
+        known = node.settings | {
+            name: value for _, change in node.changes for name, value in change.items()
+        }
         latest: SamplingConfig | None = None
 
         def ask() -> SamplingConfig:
@@ -169,8 +187,11 @@ class Replies:
             config = self._settings()
             if config is not latest:
                 latest = config
-                change = {name: value for name in LIVE
-                          if (value := getattr(config, name)) != known.get(name)}
+                change = {
+                    name: value
+                    for name in LIVE
+                    if (value := getattr(config, name)) != known.get(name)
+                }
                 if change:
                     known.update(change)
                     node.changes.append((len(node.ids), change))

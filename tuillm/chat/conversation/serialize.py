@@ -20,9 +20,13 @@ from tuillm.text import Tokenizer
 def to_saved(session: Session, model: Model, head: SessionHead | None = None) -> SavedSession:
     """Return what to keep of a session with a model, under the id and time of an older `head`."""
     known = replace(
-        head or SessionHead(), model=model.name, weights=weights_of(model),
-        tokenizer=session.tokenizer_id, mode=session.mode.name,
-        title=session.tree.title, nodes=len(session.tree.nodes),
+        head or SessionHead(),
+        model=model.name,
+        weights=weights_of(model),
+        tokenizer=session.tokenizer_id,
+        mode=session.mode.name,
+        title=session.tree.title,
+        nodes=len(session.tree.nodes),
     )
     return SavedSession(known, session.config.model_dump(mode="json"), session.tree.to_json())
 
@@ -35,11 +39,15 @@ def from_saved(saved: SavedSession, sampler: Sampler, model: Model) -> tuple[Ses
     tree, told = Tree.from_json(saved.tree), []
     if saved.head.tokenizer != sampler.tokenizer.sha256:
         encode_anew(tree, sampler.tokenizer)
-        told.append(f"this was written with another tokenizer than {model.name}'s: its text was "
-                    "encoded anew, and what was known of single tokens is gone")
+        told.append(
+            f"this was written with another tokenizer than {model.name}'s: its text was "
+            "encoded anew, and what was known of single tokens is gone"
+        )
     elif saved.head.weights != weights_of(model):
-        told.append(f"{model.name} is not the model this was written with: the same seed gives "
-                    "other replies")
+        told.append(
+            f"{model.name} is not the model this was written with: the same seed gives "
+            "other replies"
+        )
     size = sampler.model.config.vocab_size
     if any(id >= size for node in tree.nodes.values() for id in node.ids + node.replacement_ids):
         raise TuillmError("the conversation is damaged: it has ids that are no tokens")

@@ -27,7 +27,10 @@ class Session:
     """
 
     def __init__(
-        self, sampler: Sampler, config: SamplingConfig, mode: ChatMode = COMPLETION,
+        self,
+        sampler: Sampler,
+        config: SamplingConfig,
+        mode: ChatMode = COMPLETION,
         tree: Tree | None = None,
     ) -> None:
         """Go on at the head of `tree`, which must be of the sampler's tokenizer."""
@@ -62,7 +65,6 @@ class Session:
         if head and head.who == "model" and head.stopped and head.drawn:
             return self._replies.resumed(head)
         return self._reply(self.tree.head)
-
 
     def regenerate(self) -> Iterator[Token]:
         """Yield another reply in the last one's place; raises UsageError when there is none.
@@ -114,17 +116,30 @@ class Session:
         text, head, tokenizer = _clean(text), self.tree.head_node, self.sampler.tokenizer
         old = head if head and head.who == "model" else None
         # a word after the model's name, or in the place of one, has its blank with it
-        blank = old.text.startswith(" ") if old else (
-            self.mode.turns and not self.text[-1:].isspace())
+        blank = (
+            old.text.startswith(" ") if old else (self.mode.turns and not self.text[-1:].isspace())
+        )
         if blank and not text[:1].isspace():
             text = " " + text
         old = old or Node("model", self.tree.head)
         # what the reply spelt of the text before is spelt anew together with the words
-        spelt = [b"".join(map(tokenizer.token_bytes, ids)) for ids in (old.replacement_ids, old.ids)]
+        spelt = [
+            b"".join(map(tokenizer.token_bytes, ids)) for ids in (old.replacement_ids, old.ids)
+        ]
         before = (spelt[0] + spelt[1][: old.prefix_bytes]).decode("utf-8", "replace")
         ids = tokenizer.encode(before + text)
-        self.tree.append(Node("model", old.parent, text, ids, drop_tail=old.drop_tail, forced=len(ids),
-                              prefix_bytes=len(before.encode()), finish="written"))
+        self.tree.append(
+            Node(
+                "model",
+                old.parent,
+                text,
+                ids,
+                drop_tail=old.drop_tail,
+                forced=len(ids),
+                prefix_bytes=len(before.encode()),
+                finish="written",
+            )
+        )
         return self.reply()
 
     def reroll(self, place: int, token: int) -> Iterator[Token]:
@@ -141,13 +156,18 @@ class Session:
         if not 0 <= token < self.sampler.model.config.vocab_size:
             raise UsageError(f"there is no token with the id {token}")
         kept = len(b"".join(map(tokenizer.token_bytes, old.ids[:place])))
-        typed = b"".join(map(tokenizer.token_bytes, old.ids[place:]))[: max(old.prefix_bytes - kept, 0)]
+        typed = b"".join(map(tokenizer.token_bytes, old.ids[place:]))[
+            : max(old.prefix_bytes - kept, 0)
+        ]
         spelt = tokenizer.token_bytes(token)
         if not spelt.startswith(typed):
-            raise UsageError(f"token {place} ends a word that stands before the reply",
-                             f"choose one that begins with {typed.decode('utf-8', 'replace')!r}")
-        node = replace(old, id=-1, ids=old.ids[:place], logprobs=old.logprobs[:place],
-                       forced=place, changes=[])
+            raise UsageError(
+                f"token {place} ends a word that stands before the reply",
+                f"choose one that begins with {typed.decode('utf-8', 'replace')!r}",
+            )
+        node = replace(
+            old, id=-1, ids=old.ids[:place], logprobs=old.logprobs[:place], forced=place, changes=[]
+        )
         return self._rerolled(node, token, spelt[len(typed) :])
 
     @property

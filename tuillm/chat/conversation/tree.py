@@ -15,8 +15,13 @@ from tuillm.errors import TuillmError, UsageError
 
 _VERSION = 2
 # what the fields of a node were called in version 1
-_NAMES_1 = {"put": "rendered", "taken": "drop_tail", "respelt": "replacement_ids",
-            "borrowed": "prefix_bytes", "given": "forced"}
+_NAMES_1 = {
+    "put": "rendered",
+    "taken": "drop_tail",
+    "respelt": "replacement_ids",
+    "borrowed": "prefix_bytes",
+    "given": "forced",
+}
 _WORDS = 48
 
 
@@ -29,8 +34,9 @@ class Node:
     word that a reply finished). `text` is what was typed or shown; `rendered` is what the chat
     template made of a person's words, where that differs. A reply's `logprobs` are those of its ids
     in nats; the first `forced` ids were not sampled, the others are what `seed` gives with
-    `settings`, where `changes` says what was set anew before which id. `finish` is stop, length, end or written (by the person, in the model's
-    place); a reply that was `stopped` by the person has none. `created` is seconds since 1970.
+    `settings`, where `changes` says what was set anew before which id. `finish` is stop, length,
+    end or written (by the person, in the model's place); a reply that was `stopped` by the person
+    has none. `created` is seconds since 1970.
     """
 
     who: Literal["you", "model"]
@@ -149,8 +155,9 @@ class Tree:
         """Return all branches, the one that grew last coming last."""
         now = time.time() if now is None else now
         heirs = Counter(node.parent for node in self.nodes.values())
-        return [self._branch(node, heirs, now) for node in self.nodes.values()
-                if not heirs[node.id]]
+        return [
+            self._branch(node, heirs, now) for node in self.nodes.values() if not heirs[node.id]
+        ]
 
     @property
     def title(self) -> str:
@@ -175,9 +182,14 @@ class Tree:
     def to_json(self) -> dict[str, Any]:
         """Return the tree as a JSON object, without what is as by default."""
         plain = vars(Node("you")) | {"who": ""}
-        nodes = [{key: list(value) if isinstance(value, list) else value
-                  for key, value in vars(node).items() if value != plain[key]}
-                 for node in self.nodes.values()]
+        nodes = [
+            {
+                key: list(value) if isinstance(value, list) else value
+                for key, value in vars(node).items()
+                if value != plain[key]
+            }
+            for node in self.nodes.values()
+        ]
         return {"version": _VERSION, "head": self.head, "nodes": nodes}
 
     @classmethod
@@ -186,8 +198,9 @@ class Tree:
         tree = cls()
         try:
             if (version := values["version"]) not in (1, _VERSION):
-                raise TuillmError("this conversation was saved by a newer tuillm",
-                                  "pip install --upgrade tuillm")
+                raise TuillmError(
+                    "this conversation was saved by a newer tuillm", "pip install --upgrade tuillm"
+                )
             found = values["nodes"]
             if version == 1 and isinstance(found, list):
                 found = [_renamed(node) if isinstance(node, dict) else node for node in found]

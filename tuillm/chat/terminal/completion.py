@@ -46,7 +46,8 @@ class ChatCompleter(Completer):
             typed = text.removeprefix("/export ").lstrip()
             if not typed or typed.startswith("~") or not path_problem(typed):
                 yield from PathCompleter(expanduser=True).get_completions(
-                    Document(typed), complete_event)
+                    Document(typed), complete_event
+                )
             return
         words = text[1:].split(" ")
         for choice, about in self._choices(words[:-1]):
@@ -78,8 +79,7 @@ class ChatCompleter(Completer):
             for model in list_models():
                 yield model.name, model.problem or f"{count(model.card.parameters)} parameters"
         elif command in ("load", "delete"):
-            yield from ((head.id, head.problem or head.label)
-                        for head in list_sessions()[:_LISTED])
+            yield from ((head.id, head.problem or head.label) for head in list_sessions()[:_LISTED])
         elif command == "theme":
             yield from ((theme.name, theme.about) for theme in list_themes()[0])
         elif command == "help":
@@ -110,14 +110,21 @@ _WORDS: dict[str, tuple[_Choice, ...]] = {
     "profile": (("save", "keep how it speaks now"), ("rm", "forget one of yours")),
 }
 _VALUES: dict[str, tuple[_Choice, ...]] = {
-    "temperature": (("0", "always the likeliest"), ("0.5", "calm"), ("1", "as it learned"),
-                    ("1.4", "wild")),
+    "temperature": (
+        ("0", "always the likeliest"),
+        ("0.5", "calm"),
+        ("1", "as it learned"),
+        ("1.4", "wild"),
+    ),
     "top_k": (("0", "all tokens"), ("10", "few"), ("50", "some"), ("200", "many")),
     "top_p": (("0.9", "cuts the unlikely tenth"), ("1", "cuts nothing")),
     "min_p": (("0", "cuts nothing"), ("0.05", "cuts what is absurd")),
     "repetition_penalty": (("1", "none"), ("1.1", "a little"), ("1.3", "much")),
-    "stop": (("none", "nothing ends a reply"), ('"\\n"', "the end of a line"),
-             ('"\\n\\n"', "an empty line")),
+    "stop": (
+        ("none", "nothing ends a reply"),
+        ('"\\n"', "the end of a line"),
+        ('"\\n\\n"', "an empty line"),
+    ),
     "heal": (("yes", "finish the last word"), ("no", "read words as they are")),
     "seed": (("auto", "another draw each time"), ("1", "the same draw each time")),
 }

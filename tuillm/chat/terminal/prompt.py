@@ -53,13 +53,22 @@ class Prompt:
         self._refused: list[TuillmError] = []
         self._troubles: list[TuillmError] = []
         self._session: PromptSession[str] = PromptSession(
-            FormattedText(_MARK), history=history, auto_suggest=AutoSuggestFromHistory(),
-            completer=ChatCompleter(chat), complete_while_typing=False, multiline=True,
+            FormattedText(_MARK),
+            history=history,
+            auto_suggest=AutoSuggestFromHistory(),
+            completer=ChatCompleter(chat),
+            complete_while_typing=False,
+            multiline=True,
             prompt_continuation=lambda width, number, wrapped: FormattedText(
-                [("class:prompt", "· " if not wrapped else "  ")]),
-            key_bindings=_keys(), vi_mode=vi, style=DynamicStyle(lambda: screen.style),
+                [("class:prompt", "· " if not wrapped else "  ")]
+            ),
+            key_bindings=_keys(),
+            vi_mode=vi,
+            style=DynamicStyle(lambda: screen.style),
             bottom_toolbar=lambda: FormattedText(fit(chat.facts(), screen.columns)),
-            enable_open_in_editor=True, input=screen.input, output=screen.output,
+            enable_open_in_editor=True,
+            input=screen.input,
+            output=screen.output,
             refresh_interval=0.5,  # the toolbar tells when the model has loaded
             # a KeyboardInterrupt would tear through asyncio
             interrupt_exception=Cleared,
@@ -74,8 +83,11 @@ class Prompt:
         try:
             with self._screen.interrupts.taken_by(self._take_press):
                 return self._session.prompt(
-                    default=default, pre_run=self._begin, handle_sigint=False,
-                    set_exception_handler=False)
+                    default=default,
+                    pre_run=self._begin,
+                    handle_sigint=False,
+                    set_exception_handler=False,
+                )
         except SystemExit:  # SIGTERM, perhaps in the middle of a picture
             self._give_back()
             raise
@@ -140,7 +152,8 @@ def _show_marks() -> None:
     """
     marks = map(chr, range(0x2000, 0x2070))
     Char.display_mappings.update(
-        {mark: f"<{ord(mark):x}>" for mark in marks if not printable(mark)})
+        {mark: f"<{ord(mark):x}>" for mark in marks if not printable(mark)}
+    )
 
 
 def _keys() -> KeyBindings:

@@ -59,7 +59,9 @@ class ReplyKeys:
     """
 
     def __init__(
-        self, input: Input, config: SamplingConfig,
+        self,
+        input: Input,
+        config: SamplingConfig,
         aside: Callable[[], AbstractContextManager[Any]] = nullcontext,
         interrupts: Interrupts | None = None,
     ) -> None:
@@ -88,7 +90,9 @@ class ReplyKeys:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
         try:

@@ -34,7 +34,10 @@ class ReplyStream:
     """
 
     def __init__(
-        self, output: Output, style: BaseStyle, depth: ColorDepth,
+        self,
+        output: Output,
+        style: BaseStyle,
+        depth: ColorDepth,
         status: StatusLine | None = None,
     ) -> None:
         self._output, self._depth = output, depth
@@ -52,7 +55,9 @@ class ReplyStream:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
         with suppress(OSError):  # the terminal may be gone

@@ -83,8 +83,9 @@ class Screen:
     def pieces(self, pieces: Pieces) -> None:
         """Write styled pieces of text, then a line end; what acts on a terminal is left out."""
         safe = [(style, printable(text)) for style, text in pieces]
-        print_formatted_text(FormattedText(_between_words(safe, self.columns)), style=self.style,
-                             output=self.output)
+        print_formatted_text(
+            FormattedText(_between_words(safe, self.columns)), style=self.style, output=self.output
+        )
 
     def table(self, rows: Sequence[Sequence[str]], *, kind: str = "note") -> None:
         """Write rows in columns, the last cell wrapped below itself."""
@@ -103,8 +104,14 @@ class Screen:
         self.pieces([(f"class:{kind}", "\n".join(lines))])
 
     def stream(
-        self, tokens: "Iterator[Token]", config: SamplingConfig, facts: Callable[[], Facts],
-        change: Callable[[Change], None], *, known: int = 0, turns: bool = False,
+        self,
+        tokens: "Iterator[Token]",
+        config: SamplingConfig,
+        facts: Callable[[], Facts],
+        change: Callable[[Change], None],
+        *,
+        known: int = 0,
+        turns: bool = False,
     ) -> Streamed:
         """Show a reply as it comes; keys steer it, and Esc or Ctrl-C end it between two tokens.
 
@@ -121,9 +128,11 @@ class Screen:
         status = StatusLine(self.output, self.style, self.depth, line)
         count = dropped = 0
         text = ""
-        with (closing(tokens),  # type: ignore[type-var]
-              ReplyStream(self.output, self.style, self.depth, status) as stream,
-              ReplyKeys(self.input, config, stream.aside, self.interrupts) as keys):
+        with (
+            closing(tokens),  # type: ignore[type-var]
+            ReplyStream(self.output, self.style, self.depth, status) as stream,
+            ReplyKeys(self.input, config, stream.aside, self.interrupts) as keys,
+        ):
             for token in tokens:
                 if count >= known:
                     pace.token()
@@ -143,8 +152,10 @@ class Screen:
 
     def _wrapped(self, message: str) -> str:
         width = max(min(self.columns, _WIDEST) - 1, 20)
-        lines = (_wrap(line, width=width, subsequent_indent=_indent(line)) or [""]
-                 for line in printable(message).splitlines() or [""])
+        lines = (
+            _wrap(line, width=width, subsequent_indent=_indent(line)) or [""]
+            for line in printable(message).splitlines() or [""]
+        )
         return "\n".join(line for block in lines for line in block)
 
 
@@ -166,8 +177,9 @@ def _between_words(pieces: Pieces, columns: int) -> Pieces:
             column = (column + cells - 1) % columns + 1  # a longer word goes on below
     broken, place = [], 0
     for style, text in pieces:
-        broken.append((style, "".join("\n" if place + at in breaks else char
-                                      for at, char in enumerate(text))))
+        broken.append(
+            (style, "".join("\n" if place + at in breaks else char for at, char in enumerate(text)))
+        )
         place += len(text)
     return broken
 

@@ -91,7 +91,10 @@ class StatusLine:
     """Draws a line on the last row of the terminal; the text's cursor comes back where it was."""
 
     def __init__(
-        self, output: "Output", style: "BaseStyle", depth: "ColorDepth",
+        self,
+        output: "Output",
+        style: "BaseStyle",
+        depth: "ColorDepth",
         content: Callable[[int], Fragments],
     ) -> None:
         """`content` gives the line for so many columns."""

@@ -20,8 +20,9 @@ _BLANKS = " \t\u1680\u2000-\u2006\u2008-\u200b\u205f\u3000"
 _PIECES = re.compile(f"[{_ENDS}]|[{_BLANKS}]+|[^{_ENDS}{_BLANKS}]+")
 _BLANK = re.compile(f"[{_BLANKS}]")
 # letters and signs of one cell that join nothing: Latin, Greek, Cyrillic, dashes, quotes, dots
-_PLAIN = re.compile("[ -~\u00a1-\u00ac\u00ae-\u02ff\u0370-\u0377\u0384-\u0482\u048a-\u052f"
-                    "\u2010-\u2027]+")
+_PLAIN = re.compile(
+    "[ -~\u00a1-\u00ac\u00ae-\u02ff\u0370-\u0377\u0384-\u0482\u048a-\u052f\u2010-\u2027]+"
+)
 _FLAG_LETTERS = "".join(map(chr, range(0x1F1E6, 0x1F200)))
 _TAB = 8
 # makes a row below the cursor's, by scrolling if need be; the cursor stays in the first column
@@ -132,8 +133,12 @@ class Wrap:
 
     def _fits(self, text: str) -> bool:
         """Whether text is plain, has no line end, and stays within the row: the common case."""
-        return (self._start + self._cells + len(text) <= self.width and not self._lost
-                and self._cells == len(self._word) and _PLAIN.fullmatch(text) is not None)
+        return (
+            self._start + self._cells + len(text) <= self.width
+            and not self._lost
+            and self._cells == len(self._word)
+            and _PLAIN.fullmatch(text) is not None
+        )
 
     def _row_parts(self, text: str) -> None:
         self.row += text

@@ -50,9 +50,11 @@ class CompareRunsScreen(BaseScreen):
     """The curves of two to six runs on one chart; they may still be going."""
 
     NAV = "runs"
-    HELP = ("The marked runs on one chart. t switches between bits per byte of the held-out text "
-            "and the train loss in nats per token, which does not compare between tokenizers; X "
-            "between steps, time and epochs.")
+    HELP = (
+        "The marked runs on one chart. t switches between bits per byte of the held-out text "
+        "and the train loss in nats per token, which does not compare between tokenizers; X "
+        "between steps, time and epochs."
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back", id="overlay.back"),
         Binding("t", "train", "Bits/byte or train loss", id="overlay.train"),
@@ -64,8 +66,11 @@ class CompareRunsScreen(BaseScreen):
         super().__init__()
         self._ids = [entry.id for entry in entries]
         self._followers = {
-            entry.id: Follower(self, entry.run, lambda samples, log: self._draw(),
-                               metrics_only=True) for entry in entries}
+            entry.id: Follower(
+                self, entry.run, lambda samples, log: self._draw(), metrics_only=True
+            )
+            for entry in entries
+        }
         self._axis, self._train = 0, False
 
     def body(self) -> ComposeResult:
@@ -118,8 +123,10 @@ def different_settings(entries: Sequence[RunEntry]) -> list[tuple[str, list[str]
     """Every setting in which the runs differ, with its value in each; a damaged run shows '?'."""
     rows = []
     for setting in settings_of(TrainConfig):
-        values = [setting.words(getattr(entry.config, setting.name)) if entry.config else "?"
-                  for entry in entries]
+        values = [
+            setting.words(getattr(entry.config, setting.name)) if entry.config else "?"
+            for entry in entries
+        ]
         if len(set(values)) > 1:
             rows.append((setting.name, values))
     return rows
@@ -131,8 +138,13 @@ def _results(entries: Sequence[RunEntry]) -> list[tuple[str, list[str]]]:
         ("state", [state_words(status.state) for status in statuses]),
         ("bits/byte", [figure(status.bits_per_byte) for status in statuses]),
         ("best loss", [figure(status.val_loss) for status in statuses]),
-        ("at step", [f"{status.best_step:,}" if status.best_step is not None else "-"
-                     for status in statuses]),
+        (
+            "at step",
+            [
+                f"{status.best_step:,}" if status.best_step is not None else "-"
+                for status in statuses
+            ],
+        ),
         ("steps", [f"{status.step:,}" for status in statuses]),
         ("time", [duration(status.elapsed) for status in statuses]),
         ("parameters", [count(status.parameters) for status in statuses]),

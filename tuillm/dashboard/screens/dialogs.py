@@ -56,7 +56,11 @@ class Ask(ModalScreen[str | None]):
     ]
 
     def __init__(
-        self, title: str, value: str = "", *, check: Callable[[str], object] | None = None,
+        self,
+        title: str,
+        value: str = "",
+        *,
+        check: Callable[[str], object] | None = None,
         note: str = "",
     ) -> None:
         """`check` raises TuillmError for what cannot be taken; its words are shown."""

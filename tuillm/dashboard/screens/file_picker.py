@@ -44,8 +44,9 @@ class FilesScreen(ModalScreen[Path | None]):
         with Vertical(classes="dialog wide tall"):
             yield Static(str(self._place), classes="title", markup=False)
             yield TextTree(self._place)
-            yield Static("Enter takes a file · Backspace goes up · ~ home · Escape cancels",
-                         classes="hint")
+            yield Static(
+                "Enter takes a file · Backspace goes up · ~ home · Escape cancels", classes="hint"
+            )
 
     def on_mount(self) -> None:
         self.query_one(TextTree).focus()

@@ -47,13 +47,21 @@ class HelpScreen(ModalScreen[None]):
         for node, binding, keys in bindings_of(self._below, focused):
             if node not in on_panel and node not in (self._below, self.app):
                 continue
-            where = ("This panel" if node in on_panel else
-                     "Everywhere" if node is self.app else "This screen")
+            where = (
+                "This panel"
+                if node in on_panel
+                else "Everywhere"
+                if node is self.app
+                else "This screen"
+            )
             if where != place:
                 place = where
                 table.add_row(Text(f"\n{where}", style=f"bold {colors['primary']}"), "", "")
-            table.add_row(Text("  ".join(keys), style="bold"), Text(binding.description),
-                          Text(str(binding.id), style=colors.get("muted", "")))
+            table.add_row(
+                Text("  ".join(keys), style="bold"),
+                Text(binding.description),
+                Text(str(binding.id), style=colors.get("muted", "")),
+            )
         return table
 
     def action_scroll(self, by: int) -> None:

@@ -51,27 +51,79 @@ def _export(name: str, path: str) -> None:
 
 
 COLUMNS: list["Column[Model]"] = [
-    Column("name", "name", lambda m: m.name, lambda m: m.name.casefold(),
-                  role=lambda m: "error" if m.problem else ""),
-    Column("origin", "origin", lambda m: "damaged" if m.problem else m.card.origin,
-                  lambda m: m.card.origin, rank=4,
-                  role=lambda m: "error" if m.problem else "muted"),
-    Column("parameters", "params", lambda m: count(m.card.parameters),
-                  lambda m: m.card.parameters, True, rank=8),
+    Column(
+        "name",
+        "name",
+        lambda m: m.name,
+        lambda m: m.name.casefold(),
+        role=lambda m: "error" if m.problem else "",
+    ),
+    Column(
+        "origin",
+        "origin",
+        lambda m: "damaged" if m.problem else m.card.origin,
+        lambda m: m.card.origin,
+        rank=4,
+        role=lambda m: "error" if m.problem else "muted",
+    ),
+    Column(
+        "parameters",
+        "params",
+        lambda m: count(m.card.parameters),
+        lambda m: m.card.parameters,
+        True,
+        rank=8,
+    ),
     Column("size", "size", lambda m: size(m.size), lambda m: m.size, True, rank=6),
-    Column("tokenizer", "tokens", lambda m: m.card.tokenizer or "-",
-                  lambda m: m.card.tokenizer, rank=5, role=lambda m: "muted"),
-    Column("context", "context", lambda m: str(m.config.get("n_positions", "-")), _context,
-                  True, rank=3),
-    Column("loss", "val loss", lambda m: figure(m.card.val_loss),
-                  lambda m: m.card.val_loss, True, rank=2),
-    Column("quality", "bits/byte", _quality, lambda m: m.card.bits_per_byte, True, rank=9,
-                  role=lambda m: "accent"),
-    Column("parent", "parent", lambda m: m.card.parent or "-",
-                  lambda m: m.card.parent, rank=1, role=lambda m: "muted"),
-    Column("age", "made", lambda m: age(m.card.created),
-                  lambda m: -m.card.created if m.card.created else None, rank=7,
-                  role=lambda m: "muted"),
+    Column(
+        "tokenizer",
+        "tokens",
+        lambda m: m.card.tokenizer or "-",
+        lambda m: m.card.tokenizer,
+        rank=5,
+        role=lambda m: "muted",
+    ),
+    Column(
+        "context",
+        "context",
+        lambda m: str(m.config.get("n_positions", "-")),
+        _context,
+        True,
+        rank=3,
+    ),
+    Column(
+        "loss",
+        "val loss",
+        lambda m: figure(m.card.val_loss),
+        lambda m: m.card.val_loss,
+        True,
+        rank=2,
+    ),
+    Column(
+        "quality",
+        "bits/byte",
+        _quality,
+        lambda m: m.card.bits_per_byte,
+        True,
+        rank=9,
+        role=lambda m: "accent",
+    ),
+    Column(
+        "parent",
+        "parent",
+        lambda m: m.card.parent or "-",
+        lambda m: m.card.parent,
+        rank=1,
+        role=lambda m: "muted",
+    ),
+    Column(
+        "age",
+        "made",
+        lambda m: age(m.card.created),
+        lambda m: -m.card.created if m.card.created else None,
+        rank=7,
+        role=lambda m: "muted",
+    ),
 ]
 
 
@@ -81,9 +133,11 @@ class ModelsScreen(TableScreen["Model"]):
     NAV = "models"
     COLUMNS = COLUMNS
     EMPTY = _EMPTY
-    HELP = ("All models of your registry. Type / to filter; s orders by the next column. "
-            "bits/byte compares across tokenizers: lower is better; * is measured on the text "
-            "the model learned by heart.")
+    HELP = (
+        "All models of your registry. Type / to filter; s orders by the next column. "
+        "bits/byte compares across tokenizers: lower is better; * is measured on the text "
+        "the model learned by heart."
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "chat", "Chat", id="models.chat"),
         Binding("slash", "filter", "Filter", id="list.filter", key_display="/"),
@@ -95,8 +149,9 @@ class ModelsScreen(TableScreen["Model"]):
         Binding("f", "train_from", "Train from this model", id="models.train_from", show=False),
         Binding("d", "demo", "Grow the demo model", id="models.demo"),
         Binding("P", "pull", "Pull from the hub, or go on", id="models.pull", show=False),
-        Binding("X", "stop_pull", "Stop a pull, or throw it away", id="models.stop_pull",
-                show=False),
+        Binding(
+            "X", "stop_pull", "Stop a pull, or throw it away", id="models.stop_pull", show=False
+        ),
     ]
 
     def key(self, entry: "Model") -> str:
@@ -113,7 +168,10 @@ class ModelsScreen(TableScreen["Model"]):
         self._pulls_changed(None)
 
     def _ask(
-        self, title: str, value: str, check: Callable[[str], object] | None,
+        self,
+        title: str,
+        value: str,
+        check: Callable[[str], object] | None,
         action: Callable[[str], tuple[Callable[[], object], str]],
     ) -> None:
         """Ask for a line of text; `action` makes of it what to do, and what to say then."""
@@ -151,7 +209,9 @@ class ModelsScreen(TableScreen["Model"]):
     def action_chat(self) -> None:
         model = self.current
         if model and model.problem:
-            self.dashboard.show_error(TuillmError(f"{model.name!r} cannot be used: {model.problem}"))
+            self.dashboard.show_error(
+                TuillmError(f"{model.name!r} cannot be used: {model.problem}")
+            )
         elif model:
             open_chat(self.dashboard, model.name)
 
@@ -160,23 +220,37 @@ class ModelsScreen(TableScreen["Model"]):
 
         if model := self.current:
             old = model.name
-            self._ask(f"A new name for {old}", old, check_name, lambda new: (
-                partial(models.rename_model, old, new), f"{old} is now {new}"))
+            self._ask(
+                f"A new name for {old}",
+                old,
+                check_name,
+                lambda new: (partial(models.rename_model, old, new), f"{old} is now {new}"),
+            )
 
     def action_copy(self) -> None:
         from tuillm.store import registry as models
 
         if model := self.current:
             source = model.name
-            self._ask(f"Copy {source} as", models.free_name(source), check_name, lambda new: (
-                partial(models.copy_model, source, new), f"copied {source} to {new}"))
+            self._ask(
+                f"Copy {source} as",
+                models.free_name(source),
+                check_name,
+                lambda new: (partial(models.copy_model, source, new), f"copied {source} to {new}"),
+            )
 
     def action_export(self) -> None:
         if model := self.current:
             name, place = model.name, current_folder() / model.name
-            self._ask(f"Export {name} to the folder", str(place), user_path, lambda path: (
-                partial(_export, name, path),
-                f"exported to {path}: transformers loads it as it is"))
+            self._ask(
+                f"Export {name} to the folder",
+                str(place),
+                user_path,
+                lambda path: (
+                    partial(_export, name, path),
+                    f"exported to {path}: transformers loads it as it is",
+                ),
+            )
 
     def action_remove(self) -> None:
         from tuillm.store import registry as models
@@ -192,13 +266,15 @@ class ModelsScreen(TableScreen["Model"]):
 
         size_words = size(model.size)
         self.app.push_screen(
-            Confirm(f"Delete {name}?", f"{size_words} in {model.path}", "Delete"), answered)
+            Confirm(f"Delete {name}?", f"{size_words} in {model.path}", "Delete"), answered
+        )
 
     def action_pull(self) -> None:
         """Ask for a name of the hub; one whose pull stands still is proposed."""
         at_work = going(self.dashboard.pulls)
-        left = [str(pull.source) for pull in self.dashboard.pulls
-                if pull.repo and pull not in at_work]
+        left = [
+            str(pull.source) for pull in self.dashboard.pulls if pull.repo and pull not in at_work
+        ]
         title = "Pull from the Hugging Face hub"
         note = "gpt2, gpt2-medium, gpt2-large, gpt2-xl, or ORG/NAME of a GPT-2 there"
 
@@ -218,17 +294,32 @@ class ModelsScreen(TableScreen["Model"]):
         if not at_work and not pull.done:
             self.dashboard.run_in_thread(partial(discard_pull, name))
         elif not at_work:
-            question = Confirm(f"Throw away what has come of {name}?",
-                               f"{size(pull.done)} of {size(pull.total)}", "Throw away")
-            self.app.push_screen(question, lambda yes: self.dashboard.run_in_thread(
-                partial(discard_pull, name), f"threw away what had come of {name}")
-                if yes else None)
+            question = Confirm(
+                f"Throw away what has come of {name}?",
+                f"{size(pull.done)} of {size(pull.total)}",
+                "Throw away",
+            )
+            self.app.push_screen(
+                question,
+                lambda yes: (
+                    self.dashboard.run_in_thread(
+                        partial(discard_pull, name), f"threw away what had come of {name}"
+                    )
+                    if yes
+                    else None
+                ),
+            )
         elif len(at_work) == 1:
-            self.dashboard.run_in_thread(partial(cancel_pull, name),
-                                   f"stopping the pull of {name}; what has come is kept")
+            self.dashboard.run_in_thread(
+                partial(cancel_pull, name), f"stopping the pull of {name}; what has come is kept"
+            )
         else:
-            self._ask("Stop the pull of", name, check_name, lambda typed: (
-                partial(cancel_pull, typed), f"stopping the pull of {typed}"))
+            self._ask(
+                "Stop the pull of",
+                name,
+                check_name,
+                lambda typed: (partial(cancel_pull, typed), f"stopping the pull of {typed}"),
+            )
 
     def action_train(self) -> None:
         self.dashboard.train_from("")

@@ -32,8 +32,10 @@ class RunScreen(RunActionsScreen):
     """One run as it goes. In a narrow or low window one panel at a time; Tab goes on."""
 
     NAV = "runs"
-    HELP = ("One run as it goes. Tab goes from panel to panel. The run belongs to no window: "
-            "leaving this one does not touch it.")
+    HELP = (
+        "One run as it goes. Tab goes from panel to panel. The run belongs to no window: "
+        "leaving this one does not touch it."
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back", id="run.back"),
         Binding("tab", "panel(1)", "Next panel", id="run.panel"),
@@ -157,9 +159,12 @@ class RunScreen(RunActionsScreen):
         self.query_one("#lower").set_class(self._panel >= 2, "-current")
         self.query_one(self.PANELS[self._panel]).focus()
         names = ("chart", "figures", "samples", "log")
-        self.query_one("#dots", Static).update("   ".join(
-            f"[b $primary]{name}[/]" if number == self._panel else f"[$muted]{name}[/]"
-            for number, name in enumerate(names)))
+        self.query_one("#dots", Static).update(
+            "   ".join(
+                f"[b $primary]{name}[/]" if number == self._panel else f"[$muted]{name}[/]"
+                for number, name in enumerate(names)
+            )
+        )
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         """A panel that is clicked on is the current one too."""
@@ -176,5 +181,6 @@ class RunScreen(RunActionsScreen):
     def action_find(self) -> None:
         """Ask for a text to find in the log."""
         log = self.query_one(LogTail)
-        self.app.push_screen(Ask("Find in the log"),
-                             lambda text: log.find(text) if text is not None else None)
+        self.app.push_screen(
+            Ask("Find in the log"), lambda text: log.find(text) if text is not None else None
+        )

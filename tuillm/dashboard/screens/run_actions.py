@@ -17,8 +17,14 @@ from tuillm.store.run_status import ACTIVE, RESUMABLE
 from tuillm.store.snapshot import RunEntry
 
 # words for the keys at the bottom, which offer what suits the run; all others work as well
-_WORDS = {"pause": "Pause", "stop": "Stop", "chat": "Chat", "extend": "Extend",
-          "resume": "Resume", "remove": "Delete"}
+_WORDS = {
+    "pause": "Pause",
+    "stop": "Stop",
+    "chat": "Chat",
+    "extend": "Extend",
+    "resume": "Resume",
+    "remove": "Delete",
+}
 
 
 class RunActionsScreen(BaseScreen):
@@ -64,8 +70,10 @@ class RunActionsScreen(BaseScreen):
             return ()
         if entry.status.state in ACTIVE:
             return "pause", "stop"
-        return ("chat" if entry.status.model else "remove",
-                "resume" if entry.status.state in RESUMABLE else "extend")
+        return (
+            "chat" if entry.status.model else "remove",
+            "resume" if entry.status.state in RESUMABLE else "extend",
+        )
 
     def action_pause(self) -> None:
         """Pause what runs, and let go on what is paused."""
@@ -91,7 +99,9 @@ class RunActionsScreen(BaseScreen):
         elif entry and entry.status.state not in RESUMABLE:
             state = entry.status.state
             hint = "E extends it by some steps" if state == "finished" else ""
-            self.dashboard.show_error(TuillmError(f"{entry.id} is {state}: nothing to resume", hint))
+            self.dashboard.show_error(
+                TuillmError(f"{entry.id} is {state}: nothing to resume", hint)
+            )
         elif entry:
             run = entry.run
             self.dashboard.run_in_thread(lambda: _resume(run))
@@ -114,8 +124,14 @@ class RunActionsScreen(BaseScreen):
 
         note = f"It has taken {taken:,}. The learning rate rises to what the longer run has there."
         self.app.push_screen(
-            Ask(f"Extend {run.id} by how many steps?", str(max(taken, 100)), check=steps_of,
-                note=note), answered)
+            Ask(
+                f"Extend {run.id} by how many steps?",
+                str(max(taken, 100)),
+                check=steps_of,
+                note=note,
+            ),
+            answered,
+        )
 
     def action_remove(self) -> None:
         entry = self.target
@@ -128,7 +144,9 @@ class RunActionsScreen(BaseScreen):
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self.dashboard.run_in_thread(lambda: remove_run(run), f"deleted {run.id}", self.removed)
+                self.dashboard.run_in_thread(
+                    lambda: remove_run(run), f"deleted {run.id}", self.removed
+                )
 
         question = "Its curves, samples and checkpoints; the model it published stays."
         self.app.push_screen(Confirm(f"Delete the run {run.id}?", question, "Delete"), answered)
@@ -149,8 +167,9 @@ class RunActionsScreen(BaseScreen):
         entry = self.target
         if entry and entry.status.state not in ACTIVE:
             hint = "R takes it up again" if entry.status.state in RESUMABLE else "E extends it"
-            self.dashboard.show_error(TuillmError(
-                f"cannot {verb} {entry.id}: it is {entry.status.state}", hint))
+            self.dashboard.show_error(
+                TuillmError(f"cannot {verb} {entry.id}: it is {entry.status.state}", hint)
+            )
             return None
         return entry
 

@@ -34,8 +34,10 @@ class TrainScreen(BaseScreen):
     NAV = "train"
     # a field that was left stays left: after a question digits lead to places, not into its text
     AUTO_FOCUS = ""
-    HELP = ("What stands empty is decided by the preset. Only the text is needed. The forecast "
-            "looks at the text and takes a few real steps on this machine.")
+    HELP = (
+        "What stands empty is decided by the preset. Only the text is needed. The forecast "
+        "looks at the text and takes a few real steps on this machine."
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+r", "start", "Start", id="train.start", priority=True),
         Binding("ctrl+o", "pick", "Pick a text", id="train.pick", priority=True),
@@ -85,8 +87,11 @@ class TrainScreen(BaseScreen):
         """What would be lost on quitting: a form that was begun."""
         if not self.is_mounted or not self.query(TrainForm):
             return ""
-        return "The form of a run is filled in but not started." if (
-            self.query_one(TrainForm).typed) else ""
+        return (
+            "The form of a run is filled in but not started."
+            if (self.query_one(TrainForm).typed)
+            else ""
+        )
 
     # the form
 
@@ -173,8 +178,10 @@ class TrainScreen(BaseScreen):
             self.dashboard.show_error(TuillmError(problem, "Ctrl-O picks one"))
         elif (models_dir() / name).exists():
             question = f"A model named {name!r} is there already. Train a new one in its place?"
-            self.app.push_screen(Confirm("Replace it?", question, "Replace"),
-                                 lambda yes: self._begin(config, True) if yes else None)
+            self.app.push_screen(
+                Confirm("Replace it?", question, "Replace"),
+                lambda yes: self._begin(config, True) if yes else None,
+            )
         else:
             self._begin(config, False)
 

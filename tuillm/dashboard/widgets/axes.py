@@ -100,8 +100,11 @@ class TimeAxis(NumberAxis):
         minutes, seconds = divmod(round(value), 60)
         hours, minutes = divmod(minutes, 60)
         days, hours = divmod(hours, 24)
-        for large, small, units in ((days, hours, "dh"), (hours, minutes, "hm"),
-                                    (minutes, seconds, "ms")):
+        for large, small, units in (
+            (days, hours, "dh"),
+            (hours, minutes, "hm"),
+            (minutes, seconds, "ms"),
+        ):
             if large:
                 return f"{large}{units[0]}" + (f"{small:02}{units[1]}" if small else "")
         return f"{seconds}s"

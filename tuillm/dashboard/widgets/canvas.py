@@ -151,8 +151,10 @@ class Paper:
         column = self.cell(x, self.view[2])[0]
         text = f" {text} "
         for start in (column + 1, column - len(text)):
-            under = [self.canvas.get_pixel(place + 1, 0)[0]
-                     for place in range(max(start, 0), min(start + len(text), self.width))]
+            under = [
+                self.canvas.get_pixel(place + 1, 0)[0]
+                for place in range(max(start, 0), min(start + len(text), self.width))
+            ]
             free = len(under) == len(text) and not "".join(under).strip(" ┈")
             if free and 0 <= column < self.width:
                 return self.set(start, 0, text, style)

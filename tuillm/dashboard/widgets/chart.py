@@ -85,8 +85,13 @@ class Chart(PlotWidget, inherit_bindings=False):
             return isinstance(message, Chart.Inspected) and message.chart is self.chart
 
     def __init__(
-        self, *, empty: str = "waiting for the first steps", logarithmic: bool = False,
-        smoothing: int = 1, x_axis: AxisName | NumberAxis = "step", id: str | None = None,
+        self,
+        *,
+        empty: str = "waiting for the first steps",
+        logarithmic: bool = False,
+        smoothing: int = 1,
+        x_axis: AxisName | NumberAxis = "step",
+        id: str | None = None,
         classes: str | None = None,
     ) -> None:
         """`empty` stands where nothing can be drawn; `smoothing` is 0, 1 or 2."""
@@ -112,7 +117,10 @@ class Chart(PlotWidget, inherit_bindings=False):
         return not (self._auto_x_min and self._auto_y_min)
 
     def show(
-        self, curves: Sequence[Curve], marks: Sequence[Mark] = (), *,
+        self,
+        curves: Sequence[Curve],
+        marks: Sequence[Mark] = (),
+        *,
         x_axis: AxisName | NumberAxis | None = None,
     ) -> None:
         """Show these instead of what was shown; cheap, the last of many calls is drawn.
@@ -269,7 +277,8 @@ class Chart(PlotWidget, inherit_bindings=False):
         least = 4 * (self._full[1] - self._full[0]) / max(count, 4)
         zoom_x &= factor < 0 or self._x_max - self._x_min > least
         zoom_y &= factor < 0 or (
-            self._y_max - self._y_min > 1e-6 * max(abs(self._y_min), abs(self._y_max)))
+            self._y_max - self._y_min > 1e-6 * max(abs(self._y_min), abs(self._y_max))
+        )
         super()._zoom(center_x, center_y, factor, zoom_x, zoom_y)
         if zoom_x:
             self._see_whether_following()
@@ -287,8 +296,12 @@ class Chart(PlotWidget, inherit_bindings=False):
     def _render_plot(self) -> None:
         """Draw everything on the canvases."""
         try:
-            sheets = Sheets(*(self.query_one(f"#{name}", Canvas) for name in (
-                "plot", "margin-top", "margin-left", "margin-bottom")))
+            sheets = Sheets(
+                *(
+                    self.query_one(f"#{name}", Canvas)
+                    for name in ("plot", "margin-top", "margin-left", "margin-bottom")
+                )
+            )
         except NoMatches:  # not composed yet
             return
         began = time.monotonic()
@@ -338,8 +351,19 @@ class Chart(PlotWidget, inherit_bindings=False):
     def _picture(self, lines: list[Line]) -> Picture:
         smooth = any(len(line.layers) > 1 for line in lines)
         zoom = ("following" if self.following else "zoomed") if self.zoomed else ""
-        states = ("log" if self.logarithmic else "", _SMOOTH[self.smoothing] if smooth else "",
-                  zoom)
+        states = (
+            "log" if self.logarithmic else "",
+            _SMOOTH[self.smoothing] if smooth else "",
+            zoom,
+        )
         view = self._x_min, self._x_max, self._y_min, self._y_max
-        return Picture(lines, self._marks, view, self._axis, self.logarithmic, self.cursor,
-                       " · ".join(filter(None, states)), self.has_focus)
+        return Picture(
+            lines,
+            self._marks,
+            view,
+            self._axis,
+            self.logarithmic,
+            self.cursor,
+            " · ".join(filter(None, states)),
+            self.has_focus,
+        )

@@ -32,7 +32,10 @@ class SettingField(Vertical):
         field: "SettingField"
 
     def __init__(
-        self, setting: Setting, *, choices: list[tuple[str, str]] | None = None,
+        self,
+        setting: Setting,
+        *,
+        choices: list[tuple[str, str]] | None = None,
         suggester: Suggester | None = None,
     ) -> None:
         """`choices` are (label, value) pairs where the declaration itself has none."""
@@ -53,8 +56,12 @@ class SettingField(Vertical):
                 yield Select(self._choices, prompt="", compact=True)
             else:
                 # a path typed or dropped is added to the text there is, never put in its place
-                yield PathInput(compact=True, suggester=self._suggester, name=self.setting.name,
-                                select_on_focus=self.setting.name != "corpus")
+                yield PathInput(
+                    compact=True,
+                    suggester=self._suggester,
+                    name=self.setting.name,
+                    select_on_focus=self.setting.name != "corpus",
+                )
         yield Static(classes="about", markup=False)
 
     def on_mount(self) -> None:

@@ -44,9 +44,11 @@ _COURSES = (
 class Figures(VerticalScroll, can_focus=True):
     """Throughput, learning rate, gradient norm, and what the machine gives for them."""
 
-    HELP = ("Throughput, learning rate and gradient norm with their course over the last steps. "
-            "MFU is the share of this machine's measured matrix speed that reaches the model. "
-            "CPU and memory are those of the run's own process.")
+    HELP = (
+        "Throughput, learning rate and gradient norm with their course over the last steps. "
+        "MFU is the share of this machine's measured matrix speed that reaches the model. "
+        "CPU and memory are those of the run's own process."
+    )
     BINDINGS = SCROLL_KEYS
 
     def __init__(self) -> None:
@@ -72,8 +74,11 @@ class Figures(VerticalScroll, can_focus=True):
         colors = self.app.theme_variables
         values = history.recent(course.column, _RECENT)
         newest = history.last.get(course.column)
-        shown = count(newest) if course.column == "tokens_per_sec" else (
-            number(newest) if isinstance(newest, int | float) else "-")
+        shown = (
+            count(newest)
+            if course.column == "tokens_per_sec"
+            else (number(newest) if isinstance(newest, int | float) else "-")
+        )
         text = Text(f"{course.name} ", style=colors.get("muted", ""))
         text.append(f"{shown} {course.unit}".rstrip(), style=f"bold {colors['foreground']}")
         text.append("\n")
@@ -92,8 +97,10 @@ class Figures(VerticalScroll, can_focus=True):
         if status.before_bits_per_byte is not None:  # it started from another model
             rows.append(("before", f"{figure(status.before_bits_per_byte)} bits/byte"))
         if use:
-            rows += [("CPU", f"{use.cpu:.0%} of {use.cores} cores"),
-                     ("memory", f"{size(use.memory)}, {size(use.free)} free")]
+            rows += [
+                ("CPU", f"{use.cpu:.0%} of {use.cores} cores"),
+                ("memory", f"{size(use.memory)}, {size(use.free)} free"),
+            ]
             if use.gpu:
                 rows.append(("GPU", use.gpu))
         muted = self.app.theme_variables.get("muted", "")

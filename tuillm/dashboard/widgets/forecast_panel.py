@@ -24,8 +24,10 @@ the time, measured by a few real steps on this machine."""
 class ForecastPanel(VerticalScroll, can_focus=True):
     """The forecast, stage by stage: first what the text tells, then what real steps told."""
 
-    HELP = ("What the run will take, measured on this machine: size of the model, memory, speed, "
-            "time, and what to think about before the start.")
+    HELP = (
+        "What the run will take, measured on this machine: size of the model, memory, speed, "
+        "time, and what to think about before the start."
+    )
     DEFAULT_CLASSES = "details"
     BINDINGS = SCROLL_KEYS
 
@@ -65,13 +67,16 @@ class ForecastPanel(VerticalScroll, can_focus=True):
         about = "estimated " if forecast.estimated else ""
         seconds = forecast.step_seconds or 0.0
         pace = f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
-        return facts([
-            ("time", f"{about}{duration(forecast.seconds)}"),
-            ("speed", f"{about}{count(forecast.tokens_per_sec)} tokens/s"),
-            ("a step", pace),
-            ("steps", f"{forecast.steps:,}" if forecast.steps else ""),
-            ("epochs", f"{forecast.epochs:.1f}" if forecast.epochs else ""),
-        ], self.app.theme_variables)
+        return facts(
+            [
+                ("time", f"{about}{duration(forecast.seconds)}"),
+                ("speed", f"{about}{count(forecast.tokens_per_sec)} tokens/s"),
+                ("a step", pace),
+                ("steps", f"{forecast.steps:,}" if forecast.steps else ""),
+                ("epochs", f"{forecast.epochs:.1f}" if forecast.epochs else ""),
+            ],
+            self.app.theme_variables,
+        )
 
     @property
     def _muted(self) -> str:

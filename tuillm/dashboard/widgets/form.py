@@ -20,9 +20,13 @@ from tuillm.errors import TuillmError, UsageError
 from tuillm.store.registry import shape_of
 
 FIRST = ("corpus", "name", "init_from", "preset", "tokenizer")
-_TITLES = {"text": "The text", "model": "The shape of the model",
-           "fine-tuning": "Fine-tuning with LoRA", "optimizer": "How it learns",
-           "run": "How long, where, and what to watch"}
+_TITLES = {
+    "text": "The text",
+    "model": "The shape of the model",
+    "fine-tuning": "Fine-tuning with LoRA",
+    "optimizer": "How it learns",
+    "run": "How long, where, and what to watch",
+}
 
 
 class Group(Collapsible):
@@ -56,10 +60,17 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
         for name in FIRST:
             yield self._field(settings[name])
         for group, title in _TITLES.items():
-            rest = [setting for setting in settings.values()
-                    if setting.group == group and setting.name not in FIRST]
-            yield Group(*map(self._field, rest), title=f"{title} · {len(rest)}",
-                        collapsed=True, id=f"group-{group}")
+            rest = [
+                setting
+                for setting in settings.values()
+                if setting.group == group and setting.name not in FIRST
+            ]
+            yield Group(
+                *map(self._field, rest),
+                title=f"{title} · {len(rest)}",
+                collapsed=True,
+                id=f"group-{group}",
+            )
 
     def on_mount(self) -> None:
         self._say_usual()
@@ -130,4 +141,5 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
         if setting.name == "init_from":
             return SettingField(setting, choices=[])
         return SettingField(
-            setting, suggester=PathSuggester() if setting.name == "corpus" else None)
+            setting, suggester=PathSuggester() if setting.name == "corpus" else None
+        )

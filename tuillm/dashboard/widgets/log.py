@@ -27,8 +27,9 @@ class LogTail(ScrollView, can_focus=True):
     COMPONENT_CLASSES: ClassVar = {"log--found", "log--muted"}
     BINDINGS: ClassVar[list[BindingType]] = [
         *SCROLL_KEYS,
-        Binding("slash", "screen.find", "Find in the log", id="log.find", key_display="/",
-                show=False),
+        Binding(
+            "slash", "screen.find", "Find in the log", id="log.find", key_display="/", show=False
+        ),
         Binding("n", "found(1)", "Next place", id="log.next", show=False),
         Binding("N", "found(-1)", "Previous place", id="log.previous", show=False),
     ]

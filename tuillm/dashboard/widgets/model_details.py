@@ -22,8 +22,10 @@ _SAMPLE = 600
 class ModelDetails(Details["Model"]):
     """The details pane of the models' table."""
 
-    HELP = ("Where the model comes from (text, run, parent), its shape, a sample of its writing, "
-            "and its files.")
+    HELP = (
+        "Where the model comes from (text, run, parent), its shape, a sample of its writing, "
+        "and its files."
+    )
 
     def title(self, entry: "Model") -> str:
         return entry.name
@@ -59,10 +61,13 @@ def _sections(model: "Model") -> list[tuple[str, list[Fact]]]:
     card, config = model.card, model.config
     loss = "val loss" if card.held_out else "loss on its text"
     origin = [
-        ("origin", card.origin), ("from", card.source or ""),
-        ("commit", (card.revision or "")[:10]), ("text", card.corpus or "-"),
+        ("origin", card.origin),
+        ("from", card.source or ""),
+        ("commit", (card.revision or "")[:10]),
+        ("text", card.corpus or "-"),
         ("", size(card.corpus_bytes) if card.corpus_bytes else ""),
-        ("run", card.run or "-"), ("parent", card.parent or "-"),
+        ("run", card.run or "-"),
+        ("parent", card.parent or "-"),
         ("made", age(card.created)),
     ]
     quality = [

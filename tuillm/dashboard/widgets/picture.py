@@ -158,8 +158,9 @@ class Picture:
         for line in self.lines:
             point = line.at(self.cursor)
             if point and abs(paper.cell(point[0], self.view[2])[0] - column) <= 1:
-                paper.mark(point[0], self._height(point[1]), "●",
-                           f"bold {palette(line.curve.role)}")
+                paper.mark(
+                    point[0], self._height(point[1]), "●", f"bold {palette(line.curve.role)}"
+                )
 
     def _height(self, y: float) -> float:
         """Where a value stands on the vertical axis; NaN where it has no place."""
@@ -169,12 +170,19 @@ class Picture:
 
     def _items(self, palette: Palette) -> list[list[list[Piece]]]:
         """What stands above the chart, from everything to the least."""
-        names = [[_sample(line, palette), (f" {line.curve.name}", palette("muted"))]
-                 for line in self.lines]
-        values = [[*name, (f" {text}", palette("foreground"))] if text else name
-                  for name, text in zip(names, map(self._reading, self.lines), strict=True)]
-        best = [[("★", f"bold {palette('success')}"), (f" {mark.label}", palette("muted"))]
-                for mark in self.marks if mark.kind == "best" and mark.label]
+        names = [
+            [_sample(line, palette), (f" {line.curve.name}", palette("muted"))]
+            for line in self.lines
+        ]
+        values = [
+            [*name, (f" {text}", palette("foreground"))] if text else name
+            for name, text in zip(names, map(self._reading, self.lines), strict=True)
+        ]
+        best = [
+            [("★", f"bold {palette('success')}"), (f" {mark.label}", palette("muted"))]
+            for mark in self.marks
+            if mark.kind == "best" and mark.label
+        ]
         if self.cursor is None:
             return [values + best, values, names + best, names]
         here = f"{self.x_axis.unit} {self.x_axis.exact(self.cursor)}".strip()
@@ -245,8 +253,7 @@ def _top_line(
 
 def _ticks(axis: NumberAxis, low: float, high: float, most: int) -> list[Tick]:
     found, labels = axis.get_ticks_and_labels(low, high, max(most, 1))
-    return [(tick, label) for tick, label in zip(found, labels, strict=True)
-            if low <= tick <= high]
+    return [(tick, label) for tick, label in zip(found, labels, strict=True) if low <= tick <= high]
 
 
 def _logarithms(x: Array, y: Array) -> tuple[Array, Array]:

@@ -35,8 +35,7 @@ class PullLines(Static):
         line, muted = Text(), colors.get("muted", "")
         at_work = pull.state in PULLING
         sign = "↓" if at_work else {"failed": "✗", "lost": "?"}.get(pull.state, "‖")
-        line.append(f"{sign} {pull.name}  ", style=colors["primary" if at_work
-                                                                       else "foreground"])
+        line.append(f"{sign} {pull.name}  ", style=colors["primary" if at_work else "foreground"])
         if at_work:
             full = round(_BAR * pull.fraction)
             line.append("━" * full, style=colors["primary"])

@@ -56,10 +56,16 @@ def chosen_settings(config: TrainConfig) -> list[Fact]:
 def _progress(status: Status) -> list[Fact]:
     left = f", {duration(status.eta)} left" if status.eta else ""
     held_out = "held-out loss" if status.val_tokens != 0 else "loss on its text"
-    best = f"{figure(status.val_loss)} nats/token at step {status.best_step:,}" if (
-        status.val_loss is not None and status.best_step is not None) else ""
-    before = (f"{figure(status.before_loss)} nats/token, "
-              f"{figure(status.before_bits_per_byte)} bits/byte" if status.before_loss else "")
+    best = (
+        f"{figure(status.val_loss)} nats/token at step {status.best_step:,}"
+        if (status.val_loss is not None and status.best_step is not None)
+        else ""
+    )
+    before = (
+        f"{figure(status.before_loss)} nats/token, {figure(status.before_bits_per_byte)} bits/byte"
+        if status.before_loss
+        else ""
+    )
     return [
         ("state", status.state),
         ("done", f"{percent(status.progress)}{left}"),

@@ -25,9 +25,12 @@ class RunHead(Static):
         if status.doing:
             first.append(f"   {status.doing}", style=muted)
         if status.parameters:
-            first.append(f"   {count(status.parameters)} parameters · "
-                         f"{count(status.train_tokens)} tokens of text · "
-                         f"{status.device} {status.dtype}", style=muted)
+            first.append(
+                f"   {count(status.parameters)} parameters · "
+                f"{count(status.train_tokens)} tokens of text · "
+                f"{status.device} {status.dtype}",
+                style=muted,
+            )
         second = self._progress(status) if status.state in ACTIVE else self._end(entry)
         self.update(Text("\n").join([first, second]))
 
@@ -40,8 +43,10 @@ class RunHead(Static):
         text.append("━" * full, style=colors["primary"])
         text.append("─" * (width - full), style=colors.get("muted", ""))
         text.append(f" {status.progress:.0%}", style="bold")
-        text.append(f"  step {status.step:,}  epoch {status.epoch:.1f}  "
-                    f"{duration(status.elapsed)} done", style=colors.get("muted", ""))
+        text.append(
+            f"  step {status.step:,}  epoch {status.epoch:.1f}  {duration(status.elapsed)} done",
+            style=colors.get("muted", ""),
+        )
         if status.eta is not None:
             text.append(f"  {duration(status.eta)} left", style=colors["foreground"])
         return text
@@ -55,8 +60,11 @@ class RunHead(Static):
             text.append(f"{what}{hint}", style=colors["error"])
             text.append("   R resumes it", style=colors.get("muted", ""))
             return text
-        text.append(f"{status.step:,} steps in {duration(status.elapsed)}  "
-                    f"{_before_and_after(status)} bits/byte", style=colors.get("muted", ""))
+        text.append(
+            f"{status.step:,} steps in {duration(status.elapsed)}  "
+            f"{_before_and_after(status)} bits/byte",
+            style=colors.get("muted", ""),
+        )
         if status.model:
             text.append(f"  model {status.model}", style=colors["foreground"])
             text.append("   c talks to it", style=colors.get("muted", ""))

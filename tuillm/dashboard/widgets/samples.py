@@ -17,18 +17,44 @@ from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
 class Samples(VerticalScroll, can_focus=True):
     """One sample, its step, and its place among all of them."""
 
-    HELP = ("What the model writes from the same beginning and the same seed, each time it is "
-            "evaluated: step back and forth with [ and ] to see it learn.")
+    HELP = (
+        "What the model writes from the same beginning and the same seed, each time it is "
+        "evaluated: step back and forth with [ and ] to see it learn."
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         *SCROLL_KEYS,
-        Binding("left_square_bracket,left", "step(-1)", "Earlier sample", id="samples.earlier",
-                show=False, key_display="["),
-        Binding("right_square_bracket,right", "step(1)", "Later sample", id="samples.later",
-                show=False, key_display="]"),
-        Binding("left_curly_bracket", "first", "First sample", id="samples.first", show=False,
-                key_display="{"),
-        Binding("right_curly_bracket", "newest", "Newest sample", id="samples.newest",
-                show=False, key_display="}"),
+        Binding(
+            "left_square_bracket,left",
+            "step(-1)",
+            "Earlier sample",
+            id="samples.earlier",
+            show=False,
+            key_display="[",
+        ),
+        Binding(
+            "right_square_bracket,right",
+            "step(1)",
+            "Later sample",
+            id="samples.later",
+            show=False,
+            key_display="]",
+        ),
+        Binding(
+            "left_curly_bracket",
+            "first",
+            "First sample",
+            id="samples.first",
+            show=False,
+            key_display="{",
+        ),
+        Binding(
+            "right_curly_bracket",
+            "newest",
+            "Newest sample",
+            id="samples.newest",
+            show=False,
+            key_display="}",
+        ),
     ]
 
     def __init__(self) -> None:
@@ -79,8 +105,12 @@ class Samples(VerticalScroll, can_focus=True):
         body = self.query_one(Static)
         if not self._samples:
             self.border_title = "samples"
-            body.update(Text("the first evaluation brings the first sample",
-                             style=self.app.theme_variables.get("muted", "")))
+            body.update(
+                Text(
+                    "the first evaluation brings the first sample",
+                    style=self.app.theme_variables.get("muted", ""),
+                )
+            )
             return
         last = len(self._samples) - 1
         place = last if self._place is None else min(self._place, last)

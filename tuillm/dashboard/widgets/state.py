@@ -3,12 +3,22 @@
 from tuillm.store.run_status import State
 
 STATE_ROLES: dict[State, str] = {
-    "preparing": "warning", "running": "success", "paused": "warning", "finished": "secondary",
-    "stopped": "muted", "failed": "error", "lost": "error",
+    "preparing": "warning",
+    "running": "success",
+    "paused": "warning",
+    "finished": "secondary",
+    "stopped": "muted",
+    "failed": "error",
+    "lost": "error",
 }
 _SIGNS: dict[State, str] = {
-    "preparing": "◌", "running": "●", "paused": "‖", "finished": "✓", "stopped": "■",
-    "failed": "✗", "lost": "?",
+    "preparing": "◌",
+    "running": "●",
+    "paused": "‖",
+    "finished": "✓",
+    "stopped": "■",
+    "failed": "✗",
+    "lost": "?",
 }
 
 

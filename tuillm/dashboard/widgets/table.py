@@ -45,8 +45,17 @@ class Column(Generic[E]):
 class EntryTable(ScrollView, Generic[E], can_focus=True):
     """Rows of entries under a head that stays; the cursor keeps to its entry when rows move."""
 
-    ROLES: ClassVar = ("head", "cursor", "muted", "success", "warning", "error", "secondary",
-                       "accent", "mark")
+    ROLES: ClassVar = (
+        "head",
+        "cursor",
+        "muted",
+        "success",
+        "warning",
+        "error",
+        "secondary",
+        "accent",
+        "mark",
+    )
     COMPONENT_CLASSES = {f"table--{role}" for role in ROLES}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,j", "move(1)", "Next", id="table.down", show=False),
@@ -78,7 +87,11 @@ class EntryTable(ScrollView, Generic[E], can_focus=True):
         entry: Any
 
     def __init__(
-        self, columns: Sequence[Column[E]], key: Callable[[E], str], *, sort: str = "",
+        self,
+        columns: Sequence[Column[E]],
+        key: Callable[[E], str],
+        *,
+        sort: str = "",
         id: str | None = None,
     ) -> None:
         """`key` tells entries apart; `sort` is the column to begin with, '' keeps their order."""
@@ -100,11 +113,14 @@ class EntryTable(ScrollView, Generic[E], can_focus=True):
     def show(self, entries: Sequence[E]) -> None:
         """Show these entries from now on; the cursor stays on its entry where that is left."""
         self._entries = list(entries)
-        self._cells = {self._key(entry): tuple(one_line(column.text(entry))
-                                               for column in self._columns)
-                       for entry in self._entries}
-        self._wanted = [max([cell_len(column.label) + 1, *map(cell_len, cells)])
-                        for column, cells in zip(self._columns, self._by_column(), strict=True)]
+        self._cells = {
+            self._key(entry): tuple(one_line(column.text(entry)) for column in self._columns)
+            for entry in self._entries
+        }
+        self._wanted = [
+            max([cell_len(column.label) + 1, *map(cell_len, cells)])
+            for column, cells in zip(self._columns, self._by_column(), strict=True)
+        ]
         self.marked &= self._cells.keys()
         self._arrange()
 

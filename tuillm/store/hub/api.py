@@ -35,13 +35,25 @@ from tuillm.urls import hide_secrets, public_url
 
 CONFIG = "config.json"
 # small ones first: what cannot work is known before the weights are fetched
-FILES = (CONFIG, "generation_config.json", "tokenizer.json", "tokenizer_config.json",
-         "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", WEIGHTS)
+FILES = (
+    CONFIG,
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    WEIGHTS,
+)
 _LONGEST = {
-    CONFIG: CONFIG_BYTES, "generation_config.json": CONFIG_BYTES,
+    CONFIG: CONFIG_BYTES,
+    "generation_config.json": CONFIG_BYTES,
     "tokenizer_config.json": TOKENIZER_CONFIG_BYTES,
-    "special_tokens_map.json": TOKENIZER_CONFIG_BYTES, "added_tokens.json": VOCABULARY_BYTES,
-    "tokenizer.json": VOCABULARY_BYTES, "vocab.json": VOCABULARY_BYTES,
+    "special_tokens_map.json": TOKENIZER_CONFIG_BYTES,
+    "added_tokens.json": VOCABULARY_BYTES,
+    "tokenizer.json": VOCABULARY_BYTES,
+    "vocab.json": VOCABULARY_BYTES,
     "merges.txt": VOCABULARY_BYTES,
 }
 _LONGEST_LISTING = 16 * MB
@@ -101,8 +113,8 @@ def look_up(source: Source) -> Plan:
     """Return what a pull of `source` has to fetch, by the hub's own metadata.
 
     Offline it is what Hugging Face's cache holds, if that is a whole model. Raises TuillmError for
-    a model that is not there, not for everybody, or has no weights that tuillm reads; TransientError when
-    the hub is busy.
+    a model that is not there, not for everybody, or has no weights that tuillm reads;
+    TransientError when the hub is busy.
     """
     check_settings()
     from huggingface_hub import constants
@@ -121,21 +133,23 @@ def look_up(source: Source) -> Plan:
 
 
 def _metadata(source: Source) -> Any:
-    """Return what the hub tells of a repository, as `HfApi.model_info` does, but of bounded size.
-    """
+    """Return what the hub tells of a repository, as `HfApi.model_info` does, but bounded."""
     from huggingface_hub import ModelInfo, constants
     from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
     url = f"{constants.ENDPOINT}/api/models/{source.repo}"
     url += f"/revision/{quote(source.revision, safe='')}" if source.revision else ""
     headers = build_hf_headers(library_name="tuillm") | {"Accept-Encoding": "identity"}
-    with get_session().stream("GET", url, headers=headers, params={"blobs": True},
-                              timeout=_TIMEOUT) as response:
+    with get_session().stream(
+        "GET", url, headers=headers, params={"blobs": True}, timeout=_TIMEOUT
+    ) as response:
         content = bounded_body(response, _LONGEST_LISTING)
         hf_raise_for_status(response)
     if content is None:
-        raise TuillmError(f"what {host()} tells of {source} is too large: over "
-                          f"{_LONGEST_LISTING:,} bytes, or compressed")
+        raise TuillmError(
+            f"what {host()} tells of {source} is too large: over "
+            f"{_LONGEST_LISTING:,} bytes, or compressed"
+        )
     return ModelInfo(**json.loads(content))
 
 
@@ -160,13 +174,14 @@ def _refuse_too_large(source: Source, files: Iterable[HubFile]) -> None:
     """Raise TuillmError for a small file that is none: all but the weights are read at once."""
     for file in files:
         if file.size > (most := _LONGEST.get(file.name, sys.maxsize)):
-            raise TuillmError(f"{file.name} of {source} is too large: {file.size:,} bytes, where "
-                              f"{most:,} are the most there can be")
+            raise TuillmError(
+                f"{file.name} of {source} is too large: {file.size:,} bytes, where "
+                f"{most:,} are the most there can be"
+            )
 
 
 def check_config(path: Path, source: Source) -> GPTConfig:
-    """Return the shape of a `config.json`; raises TuillmError unless it is a GPT-2 as we compute.
-    """
+    """Return the shape of a `config.json`; raises TuillmError unless it is a GPT-2."""
     where = f"the config.json of {source.repo}"
     try:
         found = json.loads(read_bounded(path, CONFIG_BYTES))
@@ -183,14 +198,15 @@ def check_config(path: Path, source: Source) -> GPTConfig:
     if not set(named) & set(_ARCHITECTURES):
         raise TuillmError(f"{source.repo} is a {named[0]}, which writes no text")
     if found.get("quantization_config"):
-        raise TuillmError(f"the weights of {source.repo} are quantized, which tuillm does not read",
-                          "pull the model that it was made from")
+        raise TuillmError(
+            f"the weights of {source.repo} are quantized, which tuillm does not read",
+            "pull the model that it was made from",
+        )
     return shape
 
 
 def check_weights(path: Path, shape: GPTConfig, source: Source) -> None:
-    """Raise TuillmError unless a file is whole and has the tensors of that shape, by its header.
-    """
+    """Raise TuillmError unless a file is whole and has the tensors of that shape, by its header."""
     if reason := misfit(sizes_of(path), shape):
         raise TuillmError(f"the weights of {source.repo} do not fit its config.json: {reason}")
 
@@ -204,8 +220,10 @@ def check_settings() -> None:
     from huggingface_hub import get_token
 
     if not ((token := get_token() or "").isascii() and token.isprintable()):
-        raise TuillmError("your token of the hub has characters that no token has",
-                          "hf auth login, or set HF_TOKEN")
+        raise TuillmError(
+            "your token of the hub has characters that no token has",
+            "hf auth login, or set HF_TOKEN",
+        )
 
 
 def host() -> str:
@@ -223,7 +241,8 @@ def request_errors() -> type[Exception]:
     from huggingface_hub.utils import get_session
 
     found: type[Exception] = import_module(
-        type(get_session()).__module__.partition(".")[0]).RequestError
+        type(get_session()).__module__.partition(".")[0]
+    ).RequestError
     return found
 
 
@@ -235,8 +254,9 @@ def hub_errors(source: Source) -> Iterator[None]:
     try:
         yield
     except OfflineModeIsEnabled:
-        raise TuillmError(f"{source} has to be fetched, and HF_HUB_OFFLINE forbids it",
-                          "unset HF_HUB_OFFLINE") from None
+        raise TuillmError(
+            f"{source} has to be fetched, and HF_HUB_OFFLINE forbids it", "unset HF_HUB_OFFLINE"
+        ) from None
     except HfHubHTTPError as error:
         raise _refusal(error, source) from None
     except request_errors() as error:
@@ -244,8 +264,9 @@ def hub_errors(source: Source) -> Iterator[None]:
     except HFValidationError:
         raise TuillmError(f"{source.repo!r} is no name of the hub", "ORG/NAME") from None
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise TuillmError(f"{host()} does not answer as the Hugging Face hub does",
-                          "is HF_ENDPOINT right?") from None
+        raise TuillmError(
+            f"{host()} does not answer as the Hugging Face hub does", "is HF_ENDPOINT right?"
+        ) from None
 
 
 def _unreachable(error: Exception) -> TuillmError:
@@ -254,10 +275,13 @@ def _unreachable(error: Exception) -> TuillmError:
     if "Timeout" in kind:
         return TuillmError(f"{host()} does not answer", "try again")
     if kind in ("UnsupportedProtocol", "InvalidURL"):
-        return TuillmError(f"HF_ENDPOINT is no http address: {hide_secrets(str(error))}",
-                           "unset it")
-    return TuillmError(f"{host()} cannot be reached: {hide_secrets(str(error)) or kind}",
-                       "connect to the network and try again")
+        return TuillmError(
+            f"HF_ENDPOINT is no http address: {hide_secrets(str(error))}", "unset it"
+        )
+    return TuillmError(
+        f"{host()} cannot be reached: {hide_secrets(str(error)) or kind}",
+        "connect to the network and try again",
+    )
 
 
 def retry_after(headers: Any) -> float:
@@ -278,22 +302,32 @@ def _refusal(error: Any, source: Source) -> TuillmError | TransientError:
         reason = "asks for patience" if status == 429 else f"is busy (it answered {status})"
         return TransientError(f"{host()} {reason}", wait)
     if code == "GatedRepo":
-        return TuillmError(f"{source.repo} is gated: its owners decide who may fetch it",
-                           f"ask them on https://{host()}/{source.repo}, then: hf auth login")
+        return TuillmError(
+            f"{source.repo} is gated: its owners decide who may fetch it",
+            f"ask them on https://{host()}/{source.repo}, then: hf auth login",
+        )
     if code == "RevisionNotFound":
-        return TuillmError(f"{source.repo} has no revision {source.revision or 'main'!r}",
-                           "name a branch, a tag or a commit")
+        return TuillmError(
+            f"{source.repo} has no revision {source.revision or 'main'!r}",
+            "name a branch, a tag or a commit",
+        )
     if code == "EntryNotFound":
-        return TuillmError(f"{source.repo} does not have that file any more",
-                           f"start anew: tuillm pull {source} --discard")
+        return TuillmError(
+            f"{source.repo} does not have that file any more",
+            f"start anew: tuillm pull {source} --discard",
+        )
     if "Invalid credentials" in error.response.headers.get("X-Error-Message", ""):
         return TuillmError(f"{host()} does not take your token", "hf auth login, or set HF_TOKEN")
     if status in (401, 404):
-        return TuillmError(f"{host()} has no model {source.repo!r} that you may see",
-                           "check the spelling; for a private one: hf auth login")
+        return TuillmError(
+            f"{host()} has no model {source.repo!r} that you may see",
+            "check the spelling; for a private one: hf auth login",
+        )
     if status == 403:
-        return TuillmError(f"{host()} does not let you fetch {source.repo}",
-                           "does your token allow it? hf auth login")
+        return TuillmError(
+            f"{host()} does not let you fetch {source.repo}",
+            "does your token allow it? hf auth login",
+        )
     return TuillmError(f"{host()} answered {status} for {source.repo}", "try again later")
 
 
@@ -304,15 +338,21 @@ def _refuse_unreadable(source: Source, siblings: dict[str, Any]) -> None:
         raise TuillmError(f"{source.repo} is no model of transformers: it has no config.json")
     if WEIGHTS not in names:
         if "model.safetensors.index.json" in names:
-            raise TuillmError(f"the weights of {source.repo} are in several files; "
-                              "tuillm reads a single model.safetensors")
+            raise TuillmError(
+                f"the weights of {source.repo} are in several files; "
+                "tuillm reads a single model.safetensors"
+            )
         others = [name for name in sorted(names) if name.endswith((".bin", ".h5", ".msgpack"))]
         have = f"only {others[0]}, which tuillm does not open" if others else "no weights at all"
-        raise TuillmError(f"{source.repo} has no model.safetensors: {have}",
-                          "somebody may have converted it: look for another repository")
+        raise TuillmError(
+            f"{source.repo} has no model.safetensors: {have}",
+            "somebody may have converted it: look for another repository",
+        )
     if "tokenizer.json" not in names and not {"vocab.json", "merges.txt"} <= names:
-        raise TuillmError(f"{source.repo} has no tokenizer that tuillm reads",
-                          "it needs a tokenizer.json, or vocab.json and merges.txt")
+        raise TuillmError(
+            f"{source.repo} has no tokenizer that tuillm reads",
+            "it needs a tokenizer.json, or vocab.json and merges.txt",
+        )
 
 
 def _hub_file(sibling: Any) -> HubFile:
@@ -320,8 +360,10 @@ def _hub_file(sibling: Any) -> HubFile:
     size = sibling.lfs.size if sibling.lfs else sibling.size
     known = type(size) is int and size >= 0
     if not known or not re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", digest or ""):
-        raise TuillmError(f"{host()} does not tell length and checksum of {sibling.rfilename}",
-                          "is HF_ENDPOINT a mirror that leaves them out?")
+        raise TuillmError(
+            f"{host()} does not tell length and checksum of {sibling.rfilename}",
+            "is HF_ENDPOINT a mirror that leaves them out?",
+        )
     return HubFile(sibling.rfilename, size, digest)
 
 
@@ -330,11 +372,15 @@ def _cached_plan(source: Source) -> Plan | None:
 
     The cache names its blobs by their checksums, so that a copy can be checked all the same.
     """
-    found = {name: path for name in FILES
-             if (path := _in_cache(source.repo, name, source.revision or "main"))}
+    found = {
+        name: path
+        for name in FILES
+        if (path := _in_cache(source.repo, name, source.revision or "main"))
+    }
     blobs = {name: Path(os.path.realpath(path)) for name, path in found.items()}
-    if CONFIG not in found or not all(re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", blob.name)
-                                      for blob in blobs.values()):
+    if CONFIG not in found or not all(
+        re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", blob.name) for blob in blobs.values()
+    ):
         return None
     _refuse_unreadable(source, found)
     files = tuple(HubFile(name, blob.stat().st_size, blob.name) for name, blob in blobs.items())

@@ -70,13 +70,23 @@ def fetch(plan: Plan, file: HubFile, target: Path, source: Source, tick: Tick, n
         target.unlink()
     got_on()
     if have(target) < file.size or not target.exists():
-        retry_with_backoff(attempt, got_on, tick, note, f"{file.name} cannot be fetched to its end",
-                  lambda: have(target) > 0)
+        retry_with_backoff(
+            attempt,
+            got_on,
+            tick,
+            note,
+            f"{file.name} cannot be fetched to its end",
+            lambda: have(target) > 0,
+        )
 
 
 def retry_with_backoff(
-    action: Callable[[], Any], got_on: Callable[[], bool], tick: Tick, note: Note,
-    failure: str = "", kept: Callable[[], bool] = lambda: False,
+    action: Callable[[], Any],
+    got_on: Callable[[], bool],
+    tick: Tick,
+    note: Note,
+    failure: str = "",
+    kept: Callable[[], bool] = lambda: False,
 ) -> Any:
     """Return what `action` returns; where it raises TransientError, wait and do it again.
 
@@ -170,8 +180,9 @@ class _Reader(threading.Thread):
             headers["Range"] = f"bytes={start}-"
         silence = float(constants.HF_HUB_DOWNLOAD_TIMEOUT)
         try:
-            with get_session().stream("GET", self._url, headers=headers,
-                                      timeout=silence) as response:
+            with get_session().stream(
+                "GET", self._url, headers=headers, timeout=silence
+            ) as response:
                 self._refuse(response, start)
                 self._take(response, start, self._offset(response, start))
         except request_errors() as error:
@@ -184,10 +195,14 @@ class _Reader(threading.Thread):
         if response.status_code in (200, 206):
             return
         if response.status_code == 416:
-            raise TransientError(f"the server's file ends before byte {start:,} of {self._file.size:,}")
+            raise TransientError(
+                f"the server's file ends before byte {start:,} of {self._file.size:,}"
+            )
         if response.url.netloc.decode() != host():  # the next answer sends us elsewhere
-            raise TransientError(f"{response.url.host} answered {response.status_code}",
-                         retry_after(response.headers))
+            raise TransientError(
+                f"{response.url.host} answered {response.status_code}",
+                retry_after(response.headers),
+            )
         bounded_body(response, _READ)
         with hub_errors(self._source):
             hf_raise_for_status(response)
@@ -196,17 +211,22 @@ class _Reader(threading.Thread):
     def _offset(self, response: Any, start: int) -> int:
         """Return from which byte on an answer goes; raises for one that is not of this file."""
         if "text/html" in response.headers.get("Content-Type", "").lower():
-            raise TransientError("a web page came in place of the file; does the network want a login?")
+            raise TransientError(
+                "a web page came in place of the file; does the network want a login?"
+            )
         if response.status_code == 200:
             length = response.headers.get("Content-Length", "")
             if length.isdecimal() and int(length) != self._file.size:
-                raise TransientError(f"the server has another file: {int(length):,} bytes, not "
-                             f"{self._file.size:,}")
+                raise TransientError(
+                    f"the server has another file: {int(length):,} bytes, not {self._file.size:,}"
+                )
             return 0
         told = re.match(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
         if not told or int(told[1]) != start or told[2] not in ("*", str(self._file.size)):
-            raise TuillmError(f"the server sends another part of {self._file.name} than was asked "
-                              "for", "try again")
+            raise TuillmError(
+                f"the server sends another part of {self._file.name} than was asked for",
+                "try again",
+            )
         return start
 
     def _take(self, response: Any, start: int, at: int) -> None:
@@ -220,7 +240,7 @@ class _Reader(threading.Thread):
                 for chunk in response.iter_raw():
                     if done + len(chunk) > self._file.size:
                         raise TransientError("the server sends more than the file has")
-                    fresh = chunk[max(start - done, 0):]
+                    fresh = chunk[max(start - done, 0) :]
                     with self._gate:
                         if self._stopped:
                             return
@@ -229,14 +249,18 @@ class _Reader(threading.Thread):
                     done += len(chunk)
                 if done < self._file.size:
                     self._drop_other(response, out, start)
-                    raise TransientError(f"the server ended after {done:,} of {self._file.size:,} bytes")
+                    raise TransientError(
+                        f"the server ended after {done:,} of {self._file.size:,} bytes"
+                    )
         except OSError as error:
             raise disk_error(error, self._target) from None
 
     def _drop_other(self, response: Any, out: Any, start: int) -> None:
         """Forget a whole body that told no length beforehand and was too short for the file."""
-        if response.status_code == 200 and "chunked" in response.headers.get(
-                "Transfer-Encoding", "").lower():
+        if (
+            response.status_code == 200
+            and "chunked" in response.headers.get("Transfer-Encoding", "").lower()
+        ):
             with self._gate:
                 if not self._stopped:
                     self._came -= out.tell() - start
@@ -254,7 +278,7 @@ def _write(out: Any, content: bytes) -> None:
     """Hand all of it to the system, which keeps it whatever becomes of this process."""
     rest = memoryview(content)
     while rest:
-        rest = rest[out.write(rest[:PIECE]):]
+        rest = rest[out.write(rest[:PIECE]) :]
 
 
 def _wait(seconds: float, reason: str, tick: Tick, note: Note) -> None:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from tuillm.errors import UsageError, did_you_mean
 from tuillm.urls import public_url
 
-SHORT_NAMES = {name: f"openai-community/{name}"
-               for name in ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")}
+SHORT_NAMES = {
+    name: f"openai-community/{name}" for name in ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
+}
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 _REPO = re.compile(rf"({_PART})/({_PART})")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")

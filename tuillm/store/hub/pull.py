@@ -63,8 +63,12 @@ class Cancelled(Exception):
 
 
 def pull(
-    source: Source, name: str = "", *, replace: bool = False,
-    report: Report = lambda status: None, accept: Accept = lambda folder: "gpt2",
+    source: Source,
+    name: str = "",
+    *,
+    replace: bool = False,
+    report: Report = lambda status: None,
+    accept: Accept = lambda folder: "gpt2",
 ) -> Model:
     """Fetch a model of the hub into the registry as `name` and return it.
 
@@ -92,10 +96,17 @@ def pulled_from(source: Source, name: str = "") -> Model | None:
         candidates = list_models()
     else:
         candidates = [get_model(name)] if (models_dir() / name).is_dir() else []
-    return next((model for model in candidates
-                 if model.card.origin == "pulled" and model.card.source == source.repo
-                 and (model.card.revision or "").startswith(source.revision)
-                 and not model.problem), None)
+    return next(
+        (
+            model
+            for model in candidates
+            if model.card.origin == "pulled"
+            and model.card.source == source.repo
+            and (model.card.revision or "").startswith(source.revision)
+            and not model.problem
+        ),
+        None,
+    )
 
 
 def refuse_other_owner(source: Source, name: str, *, replace: bool = False) -> None:
@@ -119,8 +130,13 @@ class _Work:
         me = this_process()
         self.pull, self._source, self._report = folder, source, report
         self._status = PullStatus(
-            repo=source.repo, revision=source.revision, name=folder.name, replace=replace,
-            pid=me.pid, process_started=me.started, created=time.time(),
+            repo=source.repo,
+            revision=source.revision,
+            name=folder.name,
+            replace=replace,
+            pid=me.pid,
+            process_started=me.started,
+            created=time.time(),
         )
         self._written = self._reported = 0.0
         self._came: deque[tuple[float, int]] = deque()
@@ -165,8 +181,11 @@ class _Work:
             if plan != kept:
                 _drop_files(self.pull)
                 write_json(self.pull.plan, asdict(plan) | {"revision": self._source.revision})
-        self._update(commit=plan.commit, total=plan.size,
-                     files={file.name: (0, file.size) for file in plan.files})
+        self._update(
+            commit=plan.commit,
+            total=plan.size,
+            files={file.name: (0, file.size) for file in plan.files},
+        )
         self._count()
         return plan
 
@@ -195,7 +214,9 @@ class _Work:
         if not self._keep(file, partial):
             raise TuillmError(
                 f"{file.name} of {self._source} came damaged: its checksum is not what the hub "
-                "tells; it was thrown away", f"fetch it again: tuillm pull {self._source}")
+                "tells; it was thrown away",
+                f"fetch it again: tuillm pull {self._source}",
+            )
 
     def _keep(self, file: HubFile, partial: Path) -> bool:
         """Check a file and give it its name, or throw it away."""
@@ -216,14 +237,20 @@ class _Work:
 
     def _publish(self, plan: Plan, kind: str, shape: GPTConfig | None) -> Model:
         if shape is None:  # a kept plan that somebody has changed
-            raise TuillmError(f"the plan of {self._source} has no {hub.CONFIG}",
-                              f"start anew: tuillm pull {self._source} --discard")
+            raise TuillmError(
+                f"the plan of {self._source} has no {hub.CONFIG}",
+                f"start anew: tuillm pull {self._source} --discard",
+            )
         hub.check_weights(self.pull.path / WEIGHTS, shape, self._source)
         if problem := read_model_entry(self.pull.path).problem:
             raise TuillmError(f"{self._source} is damaged on the hub itself: {problem}")
         card = ModelCard(
-            origin="pulled", source=plan.repo, revision=plan.commit, tokenizer=kind,
-            parameters=shape.parameter_count, tuillm_version=__version__,
+            origin="pulled",
+            source=plan.repo,
+            revision=plan.commit,
+            tokenizer=kind,
+            parameters=shape.parameter_count,
+            tuillm_version=__version__,
         )
         with publish(self.pull.name, card, replace=self._status.replace) as folder:
             for file in plan.files:
@@ -251,8 +278,9 @@ class _Work:
 
     def _count(self) -> None:
         """Take what has come from the disk itself."""
-        files = {name: (_come(self.pull, name), size)
-                 for name, (_, size) in self._status.files.items()}
+        files = {
+            name: (_come(self.pull, name), size) for name, (_, size) in self._status.files.items()
+        }
         self._update(files=files, done=sum(come for come, _ in files.values()))
 
     def _note(self, words: str) -> None:

@@ -89,10 +89,14 @@ class Pull:
         except TuillmError as error:
             return PullStatus(state="lost", name=self.name, error=error.message)
         except ValidationError as error:
-            return PullStatus(state="lost", name=self.name,
-                              error=f"status.json is damaged: {error.errors()[0]['msg']}")
+            return PullStatus(
+                state="lost",
+                name=self.name,
+                error=f"status.json is damaged: {error.errors()[0]['msg']}",
+            )
         if status.state in PULLING and not owner_lives(
-                self.lock, ProcessId(status.pid, status.process_started)):
+            self.lock, ProcessId(status.pid, status.process_started)
+        ):
             return status.model_copy(update={"state": "lost", "rate": None, "eta": None})
         return status
 
@@ -107,8 +111,12 @@ class Pull:
     def cancel_requested(self, since: float) -> bool:
         """Whether somebody has asked the pull to stop since a moment, in seconds since 1970."""
         rows = read_rows(self.control)[0]
-        return any(row.get("request") == "cancel" and isinstance(at := row.get("time"), float)
-                   and at >= since for row in rows)
+        return any(
+            row.get("request") == "cancel"
+            and isinstance(at := row.get("time"), float)
+            and at >= since
+            for row in rows
+        )
 
     @property
     def control(self) -> Path:
@@ -133,8 +141,11 @@ class Pull:
 def list_pulls() -> list[Pull]:
     """Return all pulls that are going or were left, by name."""
     try:
-        names = [entry.name for entry in os.scandir(pulls_dir())
-                 if entry.is_dir() and not entry.name.startswith(".")]
+        names = [
+            entry.name
+            for entry in os.scandir(pulls_dir())
+            if entry.is_dir() and not entry.name.startswith(".")
+        ]
     except OSError:
         return []
     return [Pull(name, pulls_dir() / name) for name in sorted(names)]
@@ -149,8 +160,10 @@ def get_pull(name: str) -> Pull:
     """Return one pull; raises TuillmError naming the nearest when there is none."""
     known = [pull.name for pull in list_pulls()]
     if name not in known:
-        raise TuillmError(f"no pull of {name!r} is going or was left",
-                          did_you_mean(name, known, "tuillm pull shows them"))
+        raise TuillmError(
+            f"no pull of {name!r} is going or was left",
+            did_you_mean(name, known, "tuillm pull shows them"),
+        )
     return pull_of(name)
 
 
@@ -158,8 +171,10 @@ def cancel_pull(name: str) -> None:
     """Ask a pull to stop; raises TuillmError when it is not going."""
     pull = get_pull(name)
     if pull.status().state not in PULLING:
-        raise TuillmError(f"the pull of {name!r} is not going: it is {pull.status().state}",
-                          f"go on with: tuillm pull {pull.status().source}")
+        raise TuillmError(
+            f"the pull of {name!r} is not going: it is {pull.status().state}",
+            f"go on with: tuillm pull {pull.status().source}",
+        )
     pull.request_cancel()
 
 
@@ -172,8 +187,10 @@ def discard_pull(name: str) -> None:
 
 def has_weights(pull: Pull) -> bool:
     """Whether any byte of the weights has come."""
-    return any(path.exists() and path.stat().st_size > 0 for path in
-               (pull.path / WEIGHTS, pull.path / f"{WEIGHTS}.partial"))
+    return any(
+        path.exists() and path.stat().st_size > 0
+        for path in (pull.path / WEIGHTS, pull.path / f"{WEIGHTS}.partial")
+    )
 
 
 def refuse_other_source(pull: Pull, source: Source) -> None:
@@ -186,8 +203,10 @@ def refuse_other_source(pull: Pull, source: Source) -> None:
     except (TuillmError, KeyError):
         left = pull.status().source
     if left.repo and left != source:
-        raise TuillmError(f"a pull of {left} was left under the name {pull.name!r}",
-                          f"--name N, or tuillm pull {pull.name} --discard")
+        raise TuillmError(
+            f"a pull of {left} was left under the name {pull.name!r}",
+            f"--name N, or tuillm pull {pull.name} --discard",
+        )
 
 
 def start_pull(source: Source, name: str = "", *, replace: bool = False) -> Pull:
@@ -202,11 +221,20 @@ def start_pull(source: Source, name: str = "", *, replace: bool = False) -> Pull
         ensure_dir(pull.path)
         before = pull.status()
         same = before.source == source
-        pull.write_status(PullStatus(
-            repo=source.repo, revision=source.revision, name=pull.name, replace=replace,
-            pid=me.pid, process_started=me.started, created=time.time(), heartbeat=time.time(),
-            done=before.done if same else 0, total=before.total if same else 0,
-        ))
+        pull.write_status(
+            PullStatus(
+                repo=source.repo,
+                revision=source.revision,
+                name=pull.name,
+                replace=replace,
+                pid=me.pid,
+                process_started=me.started,
+                created=time.time(),
+                heartbeat=time.time(),
+                done=before.done if same else 0,
+                total=before.total if same else 0,
+            )
+        )
         _spawn(pull, [str(source), "--name", pull.name, *(["--replace"] if replace else [])], lock)
     return pull
 
@@ -234,10 +262,12 @@ def _pulled_already(pull: Pull) -> TuillmError:
 
 
 def _spawn(pull: Pull, arguments: list[str], lock: Lock) -> None:
-    owner = start_detached("tuillm", ["pull", *arguments, "--worker"], pull.path / "log.txt",
-                           lock=lock)
+    owner = start_detached(
+        "tuillm", ["pull", *arguments, "--worker"], pull.path / "log.txt", lock=lock
+    )
     if lock.fd is None:  # the process is known by its number alone, as long as we are its owner
         status = pull.status()
         if pull.path.is_dir() and status.pid == this_process().pid:
-            pull.write_status(status.model_copy(
-                update={"pid": owner.pid, "process_started": owner.started}))
+            pull.write_status(
+                status.model_copy(update={"pid": owner.pid, "process_started": owner.started})
+            )

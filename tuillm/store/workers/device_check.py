@@ -17,7 +17,14 @@ def refuse_missing_device(device: str) -> None:
     if device in ("auto", "cpu"):
         return
     done = subprocess.run(
-        module_command(_MODULE, device), env=module_environment(), stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, encoding="utf-8", errors="replace", check=False)
+        module_command(_MODULE, device),
+        env=module_environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
     if done.returncode == UsageError.exit_code:
         raise UsageError(*json.loads(done.stdout))

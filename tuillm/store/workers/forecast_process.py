@@ -71,8 +71,9 @@ class Forecast:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """The forecast of such an object."""
-        known: dict[str, Any] = {each.name: values[each.name] for each in fields(cls)
-                                 if each.name in values}
+        known: dict[str, Any] = {
+            each.name: values[each.name] for each in fields(cls) if each.name in values
+        }
         for name in ("notes", "warnings"):
             known[name] = tuple(known.get(name, ()))
         return cls(**known)
@@ -92,9 +93,14 @@ class ForecastProcess:
             settings.write(to_json(config.model_dump(mode="json")).encode())
             settings.seek(0)
             self._process = subprocess.Popen(
-                module_command(_MODULE), env=module_environment(),
-                stdin=settings, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                start_new_session=True, text=True, encoding="utf-8",
+                module_command(_MODULE),
+                env=module_environment(),
+                stdin=settings,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                text=True,
+                encoding="utf-8",
             )
         lower_priority(self._process.pid)
 

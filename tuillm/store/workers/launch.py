@@ -64,8 +64,11 @@ def start_run(config: TrainConfig, *, replace: bool = False) -> Run:
 
     `replace` lets the run publish over a model of the same name.
     """
-    secret = {stored_url(source): source for source in config.corpus
-              if is_url(source) and has_secrets(source)}
+    secret = {
+        stored_url(source): source
+        for source in config.corpus
+        if is_url(source) and has_secrets(source)
+    }
     # handed on, never written down: what is not in the cache yet has to be fetched with them
     environment = {ADDRESSES: json.dumps(secret)} if secret else {}
     with uninterrupted():
@@ -128,8 +131,13 @@ def resume_run(run: Run, *, extend: int = 0, changed_text: bool = False) -> int:
         me = this_process()
         extend = min(extend + waiting_extension(run, status.control_read), MOST_STEPS)
         run.control.unlink(missing_ok=True)
-        fresh = {"state": "preparing", "pid": me.pid, "process_started": me.started, "error": None,
-                 "control_read": 0}
+        fresh = {
+            "state": "preparing",
+            "pid": me.pid,
+            "process_started": me.started,
+            "error": None,
+            "control_read": 0,
+        }
         run.write_status(status.model_copy(update=fresh))
         if extend:
             run.request("extend", extend)  # there it stays until a worker has done it
@@ -141,17 +149,21 @@ def _refuse_state(run: Run, status: Status, extend: int) -> None:
     """Raise TuillmError for a run that is going, or has finished and is not to be extended."""
     if status.state not in RESUMABLE and not (status.state == "finished" and extend):
         words = "has finished" if status.state == "finished" else f"is {status.state}"
-        raise TuillmError(f"run {run.id!r} {words}; there is nothing to resume",
-                          f"more steps: tuillm runs extend {run.id} STEPS")
+        raise TuillmError(
+            f"run {run.id!r} {words}; there is nothing to resume",
+            f"more steps: tuillm runs extend {run.id} STEPS",
+        )
 
 
 def _spawn(
     run: Run, options: list[str], lock: Lock, environment: dict[str, str] | None = None
 ) -> None:
     """Start a worker that holds the run's lock from its first moment on."""
-    owner = start_detached(_WORKER, [str(run.path), *options], run.log, lock=lock,
-                           environment=environment)
+    owner = start_detached(
+        _WORKER, [str(run.path), *options], run.log, lock=lock, environment=environment
+    )
     if lock.fd is None and (status := run.recorded()).state == "preparing":
         # without a lock the worker is known by its number, which it writes down only later
-        run.write_status(status.model_copy(
-            update={"pid": owner.pid, "process_started": owner.started}))
+        run.write_status(
+            status.model_copy(update={"pid": owner.pid, "process_started": owner.started})
+        )

@@ -105,7 +105,11 @@ def owner_lives(lock: Path, process: ProcessId) -> bool:
 
 
 def start_detached(
-    module: str, arguments: list[str], log: Path, *, lock: Lock | None = None,
+    module: str,
+    arguments: list[str],
+    log: Path,
+    *,
+    lock: Lock | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> ProcessId:
     """Start `python -m MODULE ARGUMENTS...`, its output going to the end of the file `log`.
@@ -119,7 +123,10 @@ def start_detached(
         process = subprocess.Popen(
             module_command(module, *arguments),
             env={**module_environment(), **lock.handed_on, **(environment or {})},
-            stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
             pass_fds=[] if lock.fd is None else [lock.fd],
         )
     lower_priority(process.pid)

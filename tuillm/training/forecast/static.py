@@ -45,8 +45,11 @@ def look(config: TrainConfig) -> Forecast:
     if "vocab_size" in facts or config.init_from is not None:
         facts |= _needs(config, facts, tokens)
     seen = Forecast(**facts)
-    return replace(seen, skipped=_download_words(missing) or memory_caution(config, seen),
-                   warnings=cautions(config, seen))
+    return replace(
+        seen,
+        skipped=_download_words(missing) or memory_caution(config, seen),
+        warnings=cautions(config, seen),
+    )
 
 
 def shape_for(config: TrainConfig, vocab_size: int, window: int, dropout: float) -> GPTConfig:
@@ -55,17 +58,36 @@ def shape_for(config: TrainConfig, vocab_size: int, window: int, dropout: float)
     A model to start from is taken to have biases, which only its weights can tell.
     """
     if config.init_from is None:
-        return GPTConfig(vocab_size, window, config.n_layer, config.n_head, config.n_embd,
-                         dropout, config.bias, config.tie_weights)
+        return GPTConfig(
+            vocab_size,
+            window,
+            config.n_layer,
+            config.n_head,
+            config.n_embd,
+            dropout,
+            config.bias,
+            config.tie_weights,
+        )
     own = shape_of(config.init_from)
-    return GPTConfig(own["vocab_size"], own["block_size"], own["n_layer"], own["n_head"],
-                     own["n_embd"], dropout, bias=True, tie_weights=own["tie_weights"])
+    return GPTConfig(
+        own["vocab_size"],
+        own["block_size"],
+        own["n_layer"],
+        own["n_head"],
+        own["n_embd"],
+        dropout,
+        bias=True,
+        tie_weights=own["tie_weights"],
+    )
 
 
 def _missing(config: TrainConfig) -> list[str]:
     """What the run would download first: addresses of the corpus, and GPT-2's vocabulary."""
-    missing = [source for source in config.corpus
-               if is_url(source) and not is_cached(source, as_text=config.as_text)]
+    missing = [
+        source
+        for source in config.corpus
+        if is_url(source) and not is_cached(source, as_text=config.as_text)
+    ]
     if config.tokenizer == "gpt2" and config.init_from is None and not gpt2_is_cached():
         missing.append("GPT-2's vocabulary")
     return missing
@@ -78,8 +100,10 @@ def _download_words(missing: list[str]) -> str:
 
 def _machine() -> dict[str, Any]:
     place: Path = next(path for path in (data_dir(), *data_dir().parents) if path.exists())
-    return {"memory_available": psutil.virtual_memory().available,
-            "disk_free": shutil.disk_usage(place).free}
+    return {
+        "memory_available": psutil.virtual_memory().available,
+        "disk_free": shutil.disk_usage(place).free,
+    }
 
 
 def _tokens(config: TrainConfig, corpus: Corpus) -> TokenFiles:
@@ -89,23 +113,22 @@ def _tokens(config: TrainConfig, corpus: Corpus) -> TokenFiles:
     return tokenize(corpus, config, parent)
 
 
-def _token_facts(
-    config: TrainConfig, tokens: TokenFiles, notes: tuple[str, ...]
-) -> dict[str, Any]:
+def _token_facts(config: TrainConfig, tokens: TokenFiles, notes: tuple[str, ...]) -> dict[str, Any]:
     held_out = 0 if tokens.val is tokens.train else len(tokens.val)
     dropout, dropout_note = dropout_for(config, len(tokens.train))
     # a text too short to hold out a part is a caution, not a decision
     said = () if config.val_fraction and not held_out else tokens.notes
     return {
-        "tokenizer": tokens.tokenizer.kind, "vocab_size": tokens.tokenizer.n_vocab,
-        "train_tokens": len(tokens.train), "val_tokens": held_out, "dropout": dropout,
+        "tokenizer": tokens.tokenizer.kind,
+        "vocab_size": tokens.tokenizer.n_vocab,
+        "train_tokens": len(tokens.train),
+        "val_tokens": held_out,
+        "dropout": dropout,
         "notes": tuple(filter(None, (*notes, *said, dropout_note))),
     }
 
 
-def _needs(
-    config: TrainConfig, facts: dict[str, Any], tokens: TokenFiles | None
-) -> dict[str, Any]:
+def _needs(config: TrainConfig, facts: dict[str, Any], tokens: TokenFiles | None) -> dict[str, Any]:
     """Parameters, memory, disk and the length of an epoch, as far as the text is known."""
     dropout = facts.get("dropout", config.dropout or 0.0)
     shape = shape_for(config, facts.get("vocab_size", 0), config.block_size, dropout)
@@ -117,15 +140,26 @@ def _needs(
         parameters = shape.parameter_count
     else:
         parameters = find_model(config.init_from).card.parameters or shape.parameter_count
-    memory = plan_memory(config, shape, window, facts.get("bytes", 0),
-                         len(tokens.val) if tokens else _MANY, parameters,
-                         facts["memory_available"])
+    memory = plan_memory(
+        config,
+        shape,
+        window,
+        facts.get("bytes", 0),
+        len(tokens.val) if tokens else _MANY,
+        parameters,
+        facts["memory_available"],
+    )
     learning = adapter_parameters(shape, config) if config.lora else None
     per_step = config.batch_size * config.grad_accum_steps * window
     return {
-        "vocab_size": shape.vocab_size, "block_size": window, "parameters": parameters,
-        "memory": memory.parts, "memory_needed": memory.needed, "recompute": memory.recompute,
-        "memory_with_lora": memory.with_lora, "disk_needed": disk_needed(parameters, learning),
+        "vocab_size": shape.vocab_size,
+        "block_size": window,
+        "parameters": parameters,
+        "memory": memory.parts,
+        "memory_needed": memory.needed,
+        "recompute": memory.recompute,
+        "memory_with_lora": memory.with_lora,
+        "disk_needed": disk_needed(parameters, learning),
         "tokens_per_step": per_step,
         "notes": (*facts.get("notes", ()), *filter(None, [memory.note])),
     } | (_epoch(config, per_step, len(tokens.train)) if tokens else {})

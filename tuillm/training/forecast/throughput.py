@@ -31,8 +31,7 @@ def probe(config: TrainConfig, seen: Forecast) -> Forecast:
 
     device = choose_device(config.device)
     dtype = choose_train_dtype(config.dtype, device)
-    seen = replace(seen, stage="speed", device=device.type,
-                   dtype=str(dtype).removeprefix("torch."))
+    seen = replace(seen, stage="speed", device=device.type, dtype=str(dtype).removeprefix("torch."))
     if device.type == "cuda":
         seen = _on_cuda(config, seen)
         if seen.skipped:
@@ -54,7 +53,11 @@ def with_speed(config: TrainConfig, seen: Forecast, step: float, pause: float) -
     steps, seconds = plan(config, step, pause)
     per_step = seen.tokens_per_step or 0
     known = replace(
-        seen, step_seconds=step, tokens_per_sec=per_step / step, steps=steps, seconds=seconds,
+        seen,
+        step_seconds=step,
+        tokens_per_sec=per_step / step,
+        steps=steps,
+        seconds=seconds,
         epochs=steps / seen.steps_per_epoch if seen.steps_per_epoch else None,
     )
     return replace(known, warnings=cautions(config, known))
@@ -86,13 +89,24 @@ def _on_cuda(config: TrainConfig, seen: Forecast) -> Forecast:
     free, window = torch.cuda.mem_get_info()[0], seen.block_size or 1
     shape = shape_for(config, seen.vocab_size or 0, window, seen.dropout or 0.0)
     there = plan_memory(
-        config.model_copy(update={"device": "cuda"}), shape, window, seen.bytes or 0,
-        seen.val_tokens or seen.train_tokens or 0, seen.parameters or shape.parameter_count, free)
+        config.model_copy(update={"device": "cuda"}),
+        shape,
+        window,
+        seen.bytes or 0,
+        seen.val_tokens or seen.train_tokens or 0,
+        seen.parameters or shape.parameter_count,
+        free,
+    )
     notes = tuple(note for note in seen.notes if note != RECOMPUTED)
     seen = replace(
-        seen, memory=there.parts, memory_needed=there.needed, memory_available=free,
-        memory_with_lora=there.with_lora, recompute=there.recompute,
-        notes=(*notes, there.note) if there.note else notes)
+        seen,
+        memory=there.parts,
+        memory_needed=there.needed,
+        memory_available=free,
+        memory_with_lora=there.with_lora,
+        recompute=there.recompute,
+        notes=(*notes, there.note) if there.note else notes,
+    )
     return replace(seen, skipped=memory_caution(config, seen), warnings=cautions(config, seen))
 
 
@@ -103,8 +117,7 @@ def _flops_per_step(config: TrainConfig, seen: Forecast) -> int:
 
 
 def _measure(config: TrainConfig, expected: float) -> tuple[float, float, str]:
-    """Return the seconds of a step and of an evaluation with its sample, and on how much that is.
-    """
+    """Return the seconds of a step and of an evaluation with its sample, and a note."""
     from tuillm.training.eval_schedule import sampled_seconds, token_seconds
     from tuillm.training.trainer import Trainer
 
@@ -114,8 +127,9 @@ def _measure(config: TrainConfig, expected: float) -> tuple[float, float, str]:
     each = trainer.probe(_SECONDS) / passes
     step, token = each * config.grad_accum_steps, token_seconds(trainer)
     held_out, model = len(trainer.tokens.val) - 1, trainer.model
-    measured = eval_token_count(config, held_out, model.parameter_count, model.config.block_size,
-                                 step, token)
+    measured = eval_token_count(
+        config, held_out, model.parameter_count, model.config.block_size, step, token
+    )
     each_sampled = sampled_seconds(trainer) if config.sample_tokens else 0.0
     sampled = sample_token_count(config, model.parameter_count, step, each_sampled or 1.0)
     return step, measured * token + sampled * each_sampled, eval_tokens_note(measured, held_out)

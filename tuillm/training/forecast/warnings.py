@@ -21,8 +21,11 @@ _SPARE_DISK = 500_000_000
 def cautions(config: TrainConfig, forecast: Forecast) -> tuple[str, ...]:
     """Return a sentence for each thing that speaks against starting as it is."""
     found = (
-        memory_caution(config, forecast), disk_caution(forecast), window_caution(config, forecast),
-        held_out_caution(config, forecast), overfit_caution(config, forecast),
+        memory_caution(config, forecast),
+        disk_caution(forecast),
+        window_caution(config, forecast),
+        held_out_caution(config, forecast),
+        overfit_caution(config, forecast),
     )
     return tuple(filter(None, found))
 
@@ -48,8 +51,10 @@ def window_caution(config: TrainConfig, forecast: Forecast) -> str:
     fitting, wanted = forecast.block_size, config.block_size
     if forecast.train_tokens is None or fitting is None or fitting >= wanted:
         return ""
-    return (f"the text is short, {forecast.train_tokens:,} tokens: the model sees only {fitting} "
-            f"at once, not {wanted}")
+    return (
+        f"the text is short, {forecast.train_tokens:,} tokens: the model sees only {fitting} "
+        f"at once, not {wanted}"
+    )
 
 
 def held_out_caution(config: TrainConfig, forecast: Forecast) -> str:
@@ -62,8 +67,10 @@ def held_out_caution(config: TrainConfig, forecast: Forecast) -> str:
     unsure = _SPREAD / math.sqrt(tokens)
     if unsure <= _UNSURE:
         return ""
-    return (f"only {tokens:,} tokens are held out: losses measured on them are sure to about "
-            f"{unsure:.1g} nats; a longer text or a larger val_fraction measures better")
+    return (
+        f"only {tokens:,} tokens are held out: losses measured on them are sure to about "
+        f"{unsure:.1g} nats; a longer text or a larger val_fraction measures better"
+    )
 
 
 def overfit_caution(config: TrainConfig, forecast: Forecast) -> str:
@@ -80,7 +87,9 @@ def overfit_caution(config: TrainConfig, forecast: Forecast) -> str:
     bearable = _EPOCHS * (1 + 20 * dropout * helped)
     if config.patience or parameters <= tokens or passes <= _CLEARLY * bearable:
         return ""
-    return (f"{count(parameters)} parameters will see {count(tokens)} tokens about "
-            f"{passes:,.0f} times with dropout {dropout:g}: after some {bearable:.0f} times the "
-            "held-out loss usually rises again. The best moment is kept; a shorter run, more "
-            "dropout or patience saves the time after it")
+    return (
+        f"{count(parameters)} parameters will see {count(tokens)} tokens about "
+        f"{passes:,.0f} times with dropout {dropout:g}: after some {bearable:.0f} times the "
+        "held-out loss usually rises again. The best moment is kept; a shorter run, more "
+        "dropout or patience saves the time after it"
+    )
