@@ -75,7 +75,7 @@ def gpt2_vocabulary(shared_data, tmp_path, monkeypatch):
     """Let tiktoken find GPT-2's vocabulary in a cache, under the names it gives its files."""
     import hashlib
 
-    from tuillm.text.tokenizer import _GPT2_HOST
+    from tuillm.text.new_tokenizer import _GPT2_HOST
 
     cache = tmp_path / "tiktoken"
     cache.mkdir()

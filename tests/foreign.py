@@ -6,7 +6,8 @@ import json
 import torch
 
 from tuillm.model import GPT, GPTConfig, write_model
-from tuillm.text.tokenizer import Tokenizer, make_tokenizer
+from tuillm.text.new_tokenizer import make_tokenizer
+from tuillm.text.tokenizer import Tokenizer
 
 
 def random_model(size, seed=0, **shape):

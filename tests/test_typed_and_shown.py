@@ -74,12 +74,7 @@ def test_nothing_that_acts_on_a_terminal_is_printable():
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "n" * 200_000,
-        "http://" + ")" * 100_000 + "x",
-        "http://" * 20_000,
-        "a://b" * 30_000,
-    ],
+    ["n" * 200_000, "http://" + ")" * 100_000 + "x", "http://" * 20_000, "a://b" * 30_000],
     ids=["a word", "marks", "schemes", "addresses"],
 )
 def test_hiding_secrets_takes_time_in_proportion(text):

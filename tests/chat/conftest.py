@@ -10,7 +10,8 @@ from talking import Talk
 from tuillm import Sampler, Trainer
 from tuillm.config import SamplingConfig
 from tuillm.model import GPT, GPTConfig
-from tuillm.text.tokenizer import Tokenizer, make_tokenizer
+from tuillm.text.new_tokenizer import make_tokenizer
+from tuillm.text.tokenizer import Tokenizer
 
 LINE = "Marda said that the ferryboat was resolved and the lamplighter agreed. "
 

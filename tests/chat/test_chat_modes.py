@@ -6,8 +6,8 @@ from tuillm import Sampler
 from tuillm.chat.conversation.session import Session
 from tuillm.config import build_sampling
 from tuillm.errors import UsageError
+from tuillm.store.card import ModelCard
 from tuillm.store.chat_template import COMPLETION, TRANSCRIPT, choose_mode, mode_of
-from tuillm.store.registry import ModelCard
 
 
 def test_mode_of_a_card():

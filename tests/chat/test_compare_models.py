@@ -16,7 +16,8 @@ from tuillm.chat.compare.report import as_json, as_markdown, as_text
 from tuillm.chat.conversation.session import Session
 from tuillm.config import SamplingConfig
 from tuillm.generation.scoring import score, summarise
-from tuillm.store.registry import Model, ModelCard
+from tuillm.store.card import ModelCard
+from tuillm.store.registry import Model
 
 pytestmark = pytest.mark.slow
 

@@ -57,11 +57,7 @@ def test_window_is_the_policy_id_by_id(length, n_keep):
 
 @pytest.mark.parametrize(
     ("block", "count", "n_keep"),
-    [
-        (BLOCK, 150, 0),
-        (BLOCK, 150, 5),
-        pytest.param(256, 3000, 0, marks=pytest.mark.slow),
-    ],
+    [(BLOCK, 150, 0), (BLOCK, 150, 5), pytest.param(256, 3000, 0, marks=pytest.mark.slow)],
 )
 def test_replies_equal_a_reference_without_cache(talker, config, block, count, n_keep):
     """Three turns, in all far past the context, are those of a full forward at every token."""

@@ -14,7 +14,7 @@ from tuillm.chat.compare.columns import Rows
 from tuillm.errors import printable
 from tuillm.model import GPT, GPTConfig, write_model
 from tuillm.store.usage import users_of
-from tuillm.text.tokenizer import make_tokenizer
+from tuillm.text.new_tokenizer import make_tokenizer
 
 pytestmark = pytest.mark.slow
 

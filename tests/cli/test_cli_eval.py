@@ -105,7 +105,7 @@ def test_bad_input_gets_one_line(model, text, arguments, words):
 def test_characters_that_a_model_cannot_write_are_told_and_paid_for(home, text, tmp_path):
     """Of a text half in letters that a vocabulary lacks, the figure is no better than guessing."""
     from tuillm.model import GPT, GPTConfig, write_model
-    from tuillm.text.tokenizer import tokenizer_of_characters
+    from tuillm.text.new_tokenizer import tokenizer_of_characters
 
     letters = sorted(set("Dry feet and a short road. "))
     model = GPT(GPTConfig(vocab_size=len(letters), block_size=16, n_layer=0, n_head=1, n_embd=8))

@@ -15,7 +15,8 @@ from tuillm.convert.gguf_vocab import vocabulary_of
 from tuillm.convert.import_model import import_model
 from tuillm.errors import TuillmError, UsageError
 from tuillm.model import GPT, GPTConfig, write_model
-from tuillm.store.registry import ModelCard, publish
+from tuillm.store.card import ModelCard
+from tuillm.store.registry import publish
 from tuillm.text import load_tokenizer, make_tokenizer
 
 

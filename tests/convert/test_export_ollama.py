@@ -7,9 +7,10 @@ from gguf import GGUFReader
 
 from tuillm.convert.export_model import export
 from tuillm.convert.ollama import modelfile
+from tuillm.store.card import ModelCard
 from tuillm.store.chat_template import mode_of
 from tuillm.store.files import write_json
-from tuillm.store.registry import ModelCard, get_model
+from tuillm.store.registry import get_model
 
 # an instruction, the name of a parameter, and a value that may be quoted over several lines
 _COMMAND = re.compile(r'(FROM|TEMPLATE|PARAMETER (\w+)) (?:"""(.*?)"""|([^"\n]+))\n', re.DOTALL)

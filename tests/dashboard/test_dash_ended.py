@@ -7,19 +7,7 @@ from shutil import rmtree
 
 import pytest
 from furnished import run as write_run
-from pilot import (
-    entry,
-    opened,
-    paste,
-    piloted,
-    points,
-    reached,
-    rows,
-    shown,
-    text_of,
-    told,
-    until,
-)
+from pilot import entry, opened, paste, piloted, points, reached, rows, shown, text_of, told, until
 from textual.widgets import Input
 
 from tuillm.dashboard.screens.dialogs import Ask

@@ -5,19 +5,7 @@ import shutil
 
 import pytest
 from furnished import going, run
-from pilot import (
-    entry,
-    opened,
-    piloted,
-    points,
-    reached,
-    rows,
-    shown,
-    text_of,
-    toasts,
-    told,
-    until,
-)
+from pilot import entry, opened, piloted, points, reached, rows, shown, text_of, toasts, told, until
 from textual.widgets import Static
 
 from tuillm.dashboard.screens.compare_runs import CompareRunsScreen, Differences, different_settings

@@ -5,7 +5,7 @@ import torch
 
 from tuillm.generation import Sampler
 from tuillm.model import GPT, GPTConfig
-from tuillm.text.tokenizer import make_tokenizer
+from tuillm.text.new_tokenizer import make_tokenizer
 
 
 @pytest.fixture

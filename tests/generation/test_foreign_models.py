@@ -15,7 +15,7 @@ from tuillm.convert.import_model import import_model
 from tuillm.errors import TuillmError, UsageError
 from tuillm.generation.scoring import alternatives, label_of, score, summarise
 from tuillm.text import load_tokenizer
-from tuillm.text.tokenizer import tokenizer_of_characters
+from tuillm.text.new_tokenizer import tokenizer_of_characters
 
 
 @pytest.mark.parametrize("number", [1, 2])

@@ -9,7 +9,8 @@ import torch
 from tuillm import Sampler
 from tuillm.errors import UsageError, printable
 from tuillm.generation.scoring import alternatives, label_of, score, summarise
-from tuillm.text.tokenizer import END_OF_TEXT, make_tokenizer
+from tuillm.text.new_tokenizer import make_tokenizer
+from tuillm.text.tokenizer_json import END_OF_TEXT
 from tuillm.training.evaluate import evaluate
 
 BLOCK = 32  # of the preset nano, and of the talker

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from tuillm.generation.detokenizer import TextStream
-from tuillm.text.tokenizer import make_tokenizer
+from tuillm.text.new_tokenizer import make_tokenizer
 
 LETTERS = "ab\né漢😀"
 

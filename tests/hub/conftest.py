@@ -18,7 +18,7 @@ def make_files(folder, book_text, **shape):
     from tuillm.config.gpt_config import GPTConfig
     from tuillm.model import GPT
     from tuillm.model.hf_folder import write_model
-    from tuillm.text.tokenizer import make_tokenizer
+    from tuillm.text.new_tokenizer import make_tokenizer
 
     def write(place):
         tokenizer = make_tokenizer("bpe", [book_text], 300)

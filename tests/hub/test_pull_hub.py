@@ -281,12 +281,7 @@ def test_without_a_network_one_line_says_so(hub, start):
 
 
 @pytest.mark.parametrize(
-    "command",
-    [
-        ["generate", "gpt2"],
-        ["chat", "gpt2"],
-        ["train", "BOOK", "--from", "gpt2"],
-    ],
+    "command", [["generate", "gpt2"], ["chat", "gpt2"], ["train", "BOOK", "--from", "gpt2"]]
 )
 def test_verbs_that_miss_the_model_name_the_pull(book, command):
     """Where nobody can be asked, the hint is the command that fetches the model."""

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from tuillm.store.card import ModelCard
 from tuillm.store.files import write_json
-from tuillm.store.registry import ModelCard, publish
+from tuillm.store.registry import publish
 
 
 @pytest.fixture

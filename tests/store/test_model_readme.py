@@ -2,9 +2,10 @@
 
 from huggingface_hub import ModelCard as HubCard
 
+from tuillm.store.card import ModelCard
 from tuillm.store.export_folder import export_model
 from tuillm.store.model_card import README, model_readme
-from tuillm.store.registry import ModelCard, get_model, read_model_entry
+from tuillm.store.registry import get_model, read_model_entry
 
 
 def test_the_hub_reads_it(model, tmp_path):

@@ -86,7 +86,8 @@ def test_of_several_processes_one_publishes_a_name(home):
     code = """
 import sys
 from tuillm.errors import TuillmError
-from tuillm.store.registry import ModelCard, publish
+from tuillm.store.card import ModelCard
+from tuillm.store.registry import publish
 from tuillm.store.files import write_json
 print("ready", flush=True)
 sys.stdin.readline()

@@ -8,9 +8,9 @@ import pytest
 
 from tuillm.errors import TuillmError
 from tuillm.store import registry as models
+from tuillm.store.card import ModelCard
 from tuillm.store.files import write_json
 from tuillm.store.registry import (
-    ModelCard,
     copy_model,
     get_model,
     list_models,
@@ -22,7 +22,8 @@ from tuillm.store.usage import using
 
 FILLING = """
 import sys
-from tuillm.store.registry import ModelCard, publish
+from tuillm.store.card import ModelCard
+from tuillm.store.registry import publish
 with publish("slow", ModelCard()) as folder:
     (folder / "config.json").write_text("{}")
     print("filling", flush=True)

@@ -97,11 +97,7 @@ def test_a_model_in_place_of_another(add_model):
 
 @pytest.mark.parametrize(
     ("part", "problem"),
-    [
-        ("tuillm.json", "damaged"),
-        ("config.json", "damaged"),
-        ("model.safetensors", "cut short"),
-    ],
+    [("tuillm.json", "damaged"), ("config.json", "damaged"), ("model.safetensors", "cut short")],
 )
 def test_damage_done_in_place(add_model, part, problem):
     """A file that is cut short without a new folder makes a damaged model of it."""

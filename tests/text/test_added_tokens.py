@@ -10,13 +10,9 @@ import pytest
 
 from tuillm.errors import TuillmError
 from tuillm.text.added_tokens import AddedTexts, AddedToken
-from tuillm.text.tokenizer import (
-    END_OF_TEXT,
-    Tokenizer,
-    load_tokenizer,
-    make_tokenizer,
-    slices,
-)
+from tuillm.text.new_tokenizer import make_tokenizer
+from tuillm.text.tokenizer import Tokenizer, load_tokenizer, slices
+from tuillm.text.tokenizer_json import END_OF_TEXT
 
 WORDS = [
     "the",

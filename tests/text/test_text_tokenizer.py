@@ -11,7 +11,9 @@ from tokenizers import models, normalizers, pre_tokenizers, trainers
 
 from tuillm.errors import TuillmError
 from tuillm.store.files import write_json
-from tuillm.text.tokenizer import END_OF_TEXT, Tokenizer, load_tokenizer, make_tokenizer, slices
+from tuillm.text.new_tokenizer import make_tokenizer
+from tuillm.text.tokenizer import Tokenizer, load_tokenizer, slices
+from tuillm.text.tokenizer_json import END_OF_TEXT
 
 KINDS = ["char", "bpe", "gpt2"]
 ALPHABETS = [

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tuillm.model import GPT, GPTConfig
-from tuillm.text.tokenizer import make_tokenizer
+from tuillm.text.new_tokenizer import make_tokenizer
 from tuillm.training.evaluate import evaluate, spread
 
 TEXT = "Märchen: der Wolf und die sieben Geißlein 🐐. " * 9

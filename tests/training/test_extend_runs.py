@@ -180,7 +180,7 @@ def test_a_finished_run_goes_on(book):
     assert (stopped.state, stopped.extended_steps, stopped.model) == ("stopped", 120, "book")
     assert 40 < stopped.step < 160
     run.control.unlink()  # as whoever resumes a run does
-    Runner(Trainer.from_config(run.config), run, resume=True).run()
+    Runner(Trainer(config=run.config), run, resume=True).run()
     finished = run.status()
     assert (finished.state, finished.step, finished.progress) == ("finished", 160, 1)
     assert finished.extended_steps == 120
@@ -255,7 +255,7 @@ def test_an_extension_of_a_run_that_begins_anew(book):
     with pytest.raises(TuillmError, match="no checkpoint to go on from"):
         resume_run(run, extend=3)
     run.request("extend", 3)
-    Runner(Trainer.from_config(run.config), run).run()
+    Runner(Trainer(config=run.config), run).run()
     finished = run.status()
     assert (finished.state, finished.step, finished.extended_steps) == ("finished", 15, 3)
 

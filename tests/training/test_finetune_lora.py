@@ -90,7 +90,7 @@ def test_resumed_is_undisturbed(model, story):  # noqa: F811
         | dict(max_steps=120, eval_interval=40, lora_targets="c_attn,mlp.c_proj")
     )
     config = build_train(settings, shape_of=shape_of)
-    expected = history(m.row() for m in Trainer.from_config(config).steps())
+    expected = history(m.row() for m in Trainer(config=config).steps())
     run = create_run(config, this_process())
     Runner(Stopping.from_config(config), run).run()
     assert (run.status().state, run.status().step) == ("stopped", 1)
@@ -106,13 +106,13 @@ def test_resumed_is_undisturbed(model, story):  # noqa: F811
 def test_an_extended_run_goes_on_exactly(model, story):  # noqa: F811
     """Finished and extended in another process, it goes on as one extended while it ran."""
     config = build_train(dict(corpus=str(story)) | QUICK, shape_of=shape_of)
-    trainer, expected = Trainer.from_config(config), []
+    trainer, expected = Trainer(config=config), []
     for metrics in trainer.steps():
         if metrics.step == 12 and not trainer.extended_steps:
             trainer.extend(8)
         expected.append(metrics.row())
     run = create_run(config, this_process())
-    Runner(Trainer.from_config(config), run).run()
+    Runner(Trainer(config=config), run).run()
     resume_run(run, extend=8)
     assert wait_for_end(run).step == 20
     assert history(metric_rows(run)) == history(expected)

@@ -93,16 +93,16 @@ def test_lines_hold_what_the_trainer_then_does(book):
     done, (text, speed) = forecast_lines(config.model_dump_json())
     assert done.returncode == 0 and done.stderr == ""
     assert (text["stage"], speed["stage"]) == ("text", "speed")
-    trainer = Trainer.from_config(config)
+    trainer = Trainer(config=config)
     trainer.prepare()
     assert text["train_tokens"] == len(trainer.tokens.train)
     assert text["val_tokens"] == len(trainer.tokens.val)
     assert text["parameters"] == trainer.model.parameter_count
     assert text["vocab_size"] == trainer.tokenizer.n_vocab
-    assert text["notes"] == trainer.notes and text["bytes"] == trainer.corpus.bytes
+    assert text["notes"] == trainer.notes and text["bytes"] == trainer.setup.corpus.bytes
     assert text["memory_needed"] == sum(text["memory"].values()) < text["memory_available"]
     assert text["tokens_per_sec"] is None and speed["tokens_per_sec"] > 0
-    assert speed["device"] == str(trainer.device) and not speed["estimated"]
+    assert speed["device"] == str(trainer.setup.device) and not speed["estimated"]
     assert speed["steps"] == 40 and speed["seconds"] > 40 * speed["step_seconds"]
     last = list(trainer.steps())[-1]
     assert speed["epochs"] == text["epochs"] == pytest.approx(last.epoch)
@@ -118,7 +118,7 @@ def test_memory_is_estimated_within_a_factor(book, name):
         "unit = 1 if sys.platform == 'darwin' else 1024\n"
         "for line in sys.stdin:\n"
         "    before = psutil.Process().memory_info().rss\n"
-        "    trainer = Trainer.from_config(TrainConfig(**json.loads(line)))\n"
+        "    trainer = Trainer(config=TrainConfig(**json.loads(line)))\n"
         "    trainer.probe(0.01); trainer.evaluate(); trainer.sample()\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - before)"
     )
@@ -133,7 +133,7 @@ def test_memory_is_estimated_within_a_factor(book, name):
 def test_a_probe_leaves_no_trace_in_a_run(book):
     """A trainer that was probed trains as one that was not."""
     config = nano(book, max_steps=4, dropout=0.1)
-    probed, fresh = Trainer.from_config(config), Trainer.from_config(config)
+    probed, fresh = Trainer(config=config), Trainer(config=config)
     assert probed.probe(0.01) > 0
     assert [step.train_loss for step in probed.steps()] == [
         step.train_loss for step in fresh.steps()

@@ -26,7 +26,7 @@ def stopped_run(book, **settings):
     """A run that was stopped after some steps, and a changed text where its own was."""
     config = build_train({"corpus": str(book)} | QUICK | settings, shape_of=shape_of)
     run = create_run(config, this_process())
-    trainer = Trainer.from_config(config)
+    trainer = Trainer(config=config)
     sample = trainer.sample
 
     def stop(tokens=None):
@@ -47,7 +47,7 @@ def changed(text):
 def go_on(run, *, stop=False, **options):
     """Take a run up again in this process, for one step if it is to `stop`; return its status."""
     run.control.unlink(missing_ok=True)  # as whoever resumes a run does
-    trainer = Trainer.from_config(run.config)
+    trainer = Trainer(config=run.config)
     begin = trainer.measure_before
     if stop:
         trainer.measure_before = lambda: (run.request("stop"), begin())
@@ -121,7 +121,7 @@ def test_a_moved_text_goes_on_exactly(book, tmp_path):
     config = build_train({"corpus": str(book)} | QUICK)
     undisturbed = [
         (row["step"], row["train_loss"], row.get("val_loss"))
-        for row in (m.row() for m in Trainer.from_config(config).steps())
+        for row in (m.row() for m in Trainer(config=config).steps())
     ]
     run = stopped_run(book)
     written = (run.path / "run.json").read_bytes()

@@ -118,7 +118,7 @@ def test_it_learns_from_shorter_windows(model, story):
     """A smaller block_size makes windows shorter; the published model keeps its context."""
     trainer = Trainer(story, init_from="book", block_size=8, **QUICK)
     trained = trainer.run()
-    assert trainer.batches.next(trainer.device)[0].shape == (8, 8)
+    assert trainer.setup.batches.next(trainer.setup.device)[0].shape == (8, 8)
     assert trained.config["n_positions"] == 32
     tokens = 12 * 8 * 8 / len(trainer.tokens.train)
     assert get_run("story-1").status().epoch == pytest.approx(tokens)
@@ -159,7 +159,7 @@ def test_resumed_is_undisturbed(model, story):
     settings = dict(corpus=str(story), init_from="book") | QUICK
     settings |= dict(max_steps=120, eval_interval=100)
     config = build_train(settings, shape_of=shape_of)
-    expected = history(m.row() for m in Trainer.from_config(config).steps())
+    expected = history(m.row() for m in Trainer(config=config).steps())
     run = create_run(config, this_process())
     Runner(Stopping.from_config(config), run).run()
     assert (run.status().state, run.status().step) == ("stopped", 1)
@@ -256,7 +256,7 @@ def test_a_model_that_has_gone_when_the_worker_looks(model, story):
     run = create_run(config, this_process())
     shutil.rmtree(find_model("book").path)
     with pytest.raises(TuillmError, match="no model named 'book'"):
-        Runner(Trainer.from_config(config), run).run()
+        Runner(Trainer(config=config), run).run()
     status = run.status()
     assert status.state == "failed" and "no model named 'book'" in status.error
     assert list_models() == []
@@ -270,5 +270,5 @@ def test_a_chain_of_models(model, story, book):
         if metrics.step == 12 and not again.extended_steps:
             again.extend(3)
     assert again.step == 15
-    assert Trainer.from_config(again.config).run().card.parent == "story"
+    assert Trainer(config=again.config).run().card.parent == "story"
     assert get_model("third").config == get_model("story").config

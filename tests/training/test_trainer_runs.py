@@ -12,7 +12,8 @@ from tuillm import Sampler, TrainConfig, Trainer, __version__
 from tuillm.config import settings_of
 from tuillm.errors import TuillmError, UsageError
 from tuillm.model import read_model
-from tuillm.store.registry import ModelCard, get_model, list_models, publish
+from tuillm.store.card import ModelCard
+from tuillm.store.registry import get_model, list_models, publish
 from tuillm.store.run_folder import get_run, list_runs, metric_rows
 from tuillm.training.checkpoint import copy_model_files, load_checkpoint, save_checkpoint
 from tuillm.training.evaluate import evaluate

@@ -75,7 +75,7 @@ def undisturbed(book):
     def train(**settings):
         key = str(settings)
         if key not in _undisturbed:
-            trainer = Trainer.from_config(config(book, **settings))
+            trainer = Trainer(config=config(book, **settings))
             rows = [metrics.row() for metrics in trainer.steps()]
             _undisturbed[key] = [
                 (row["step"], row["train_loss"], row.get("val_loss")) for row in rows

@@ -55,10 +55,7 @@ def _arrays(points: Sequence[Point]) -> tuple[curves.Array, curves.Array]:
 
 
 def _paint(
-    cells: np.ndarray,
-    styles: np.ndarray,
-    view: tuple[float, float, float, float],
-    axis_style: str,
+    cells: np.ndarray, styles: np.ndarray, view: tuple[float, float, float, float], axis_style: str
 ) -> Text:
     (left, right, low, high), text, last = view, Text(), len(cells) - 1
     for number, (row, row_styles) in enumerate(zip(cells, styles, strict=True)):

@@ -76,9 +76,7 @@ class Verbs(NearestGroup):
 
 
 @click.group(
-    cls=Verbs,
-    invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    cls=Verbs, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
 )
 @click.version_option(__version__, prog_name="tuillm")
 @click.pass_context

@@ -47,9 +47,7 @@ _SHAPE = (
 
 
 def build_train(
-    typed: Mapping[str, Any],
-    file: Mapping[str, Any] | None = None,
-    shape_of: ShapeOf | None = None,
+    typed: Mapping[str, Any], file: Mapping[str, Any] | None = None, shape_of: ShapeOf | None = None
 ) -> TrainConfig:
     """Return the TrainConfig of a preset, overlaid by `file` and then by `typed`.
 

@@ -7,13 +7,7 @@ Holds values and their limits only; what `auto` becomes is decided where the cor
 import os
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator, model_validator
 
 from tuillm.config.fields import setting
 
@@ -181,11 +175,7 @@ class TrainConfig(BaseModel):
         None, "minutes to train; the schedule ends on the clock", group="run", gt=0, le=100_000
     )
     eval_interval: int | None = setting(
-        None,
-        "steps between evaluations; auto: ten in a run",
-        group="run",
-        ge=1,
-        le=MOST_STEPS,
+        None, "steps between evaluations; auto: ten in a run", group="run", ge=1, le=MOST_STEPS
     )
     patience: int = setting(
         0,

@@ -115,10 +115,7 @@ PRESETS: dict[str, Preset] = {
             val_fraction=0.0,
         ),
     ),
-    "finetune": Preset(
-        "go on from another model (--from MODEL) with a text of yours",
-        _FINETUNE,
-    ),
+    "finetune": Preset("go on from another model (--from MODEL) with a text of yours", _FINETUNE),
     "small": Preset(
         "some minutes for a better model of one book",
         dict(
@@ -152,8 +149,7 @@ PRESETS: dict[str, Preset] = {
         ),
     ),
     "gpt2": Preset(
-        "GPT-2's 124M shape from scratch",
-        _GPT2 | dict(n_layer=12, n_head=12, n_embd=768),
+        "GPT-2's 124M shape from scratch", _GPT2 | dict(n_layer=12, n_head=12, n_embd=768)
     ),
     "gpt2-medium": Preset(
         "GPT-2's 355M shape from scratch",

@@ -8,8 +8,8 @@ vocabularies of nanoGPT, lost is what they shall be. Knows ids and names; knows 
 
 from tuillm.convert.gguf import ADDED, BYTE, CONTROL, NORMAL, UNUSED, Vocabulary
 from tuillm.errors import TuillmError
-from tuillm.text.tokenizer import END_OF_TEXT, Tokenizer
-from tuillm.text.tokenizer_json import byte_table
+from tuillm.text.tokenizer import Tokenizer
+from tuillm.text.tokenizer_json import END_OF_TEXT, byte_table
 
 _BLANK = "\u2581"  # llama.cpp's stand-in for a blank, in texts and in tokens
 _BLANK_BYTE = "<0x20>"

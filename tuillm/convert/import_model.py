@@ -14,8 +14,9 @@ from tuillm.convert.import_tokenizer import Wanted, folder_tokenizer, nanogpt_to
 from tuillm.convert.nanogpt import read_checkpoint
 from tuillm.errors import TuillmError, did_you_mean
 from tuillm.model import GPT, write_model
+from tuillm.store.card import ModelCard, read_card
 from tuillm.store.entry_names import check_name, name_from
-from tuillm.store.registry import ModelCard, publish, read_card, refuse_if_taken
+from tuillm.store.registry import publish, refuse_if_taken
 from tuillm.text import Tokenizer
 from tuillm.user_paths import user_path
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from tuillm.errors import TuillmError, UsageError
 from tuillm.text import Tokenizer, load_tokenizer, make_tokenizer, read_corpus
 from tuillm.text.nanogpt_meta import read_characters
+from tuillm.text.new_tokenizer import tokenizer_of_characters
 from tuillm.text.stdin_pipes import keep_pipes
-from tuillm.text.tokenizer import GPT2_ENTRIES, tokenizer_of_characters
+from tuillm.text.tokenizer import GPT2_ENTRIES
 from tuillm.user_paths import user_path
 
 _META = "meta.pkl"

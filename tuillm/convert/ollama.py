@@ -5,8 +5,8 @@ weights.
 """
 
 from tuillm.config import SamplingConfig
+from tuillm.store.card import ModelCard
 from tuillm.store.chat_template import ANSWER, QUESTION, mode_of
-from tuillm.store.registry import ModelCard
 
 _QUOTE = '"""'
 

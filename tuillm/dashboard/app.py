@@ -130,10 +130,7 @@ class Dashboard(App[None]):
         self.notify(str(error), severity="error", timeout=8)
 
     def run_in_thread(
-        self,
-        action: Callable[[], object],
-        said: str = "",
-        then: Callable[[], None] = lambda: None,
+        self, action: Callable[[], object], said: str = "", then: Callable[[], None] = lambda: None
     ) -> None:
         """Do something that may take long in a thread; tell in a toast how it went.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tuillm.errors import UsageError, did_you_mean
-from tuillm.store.registry import ModelCard
+from tuillm.store.card import ModelCard
 
 QUESTION, ANSWER = "{question}", "{answer}"
 

@@ -12,15 +12,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from typing import Any
 
 from tuillm.config.hf_config import gpt2_shape, misfit
 from tuillm.errors import TuillmError, brief, did_you_mean
 from tuillm.formats.bounded_read import CONFIG_BYTES
 from tuillm.formats.not_finite import first_not_finite
 from tuillm.formats.safetensors_header import sizes_of
+from tuillm.store.card import CARD, ModelCard, read_card
 from tuillm.store.copy_files import copy_files
 from tuillm.store.entry_names import check_name
 from tuillm.store.files import (
@@ -36,62 +35,9 @@ from tuillm.store.paths import data_dir, ensure_dir, models_dir
 from tuillm.store.temp_files import clear_leftovers, hidden_by_replacement
 from tuillm.store.usage import refuse_if_used, using
 from tuillm.store.user_profiles import move_profiles
-from tuillm.urls import hide_secrets
 from tuillm.user_paths import path_problem, user_path
 
-CARD = "tuillm.json"
 WEIGHTS = "model.safetensors"
-_LARGEST = 10**11  # parameters, bytes, and seconds in five thousand years
-
-
-class ModelCard(BaseModel):
-    """What a Hugging Face folder has no field for; the contents of `tuillm.json`.
-
-    Losses are of the held-out text, or, where `held_out` is false, of the training text itself:
-    `val_loss` in nats per token, `bits_per_byte` in bits per UTF-8 byte, which compares across
-    tokenizers. `source` and `revision` are the hub's repository and commit that a model was pulled
-    from. `lora` says with which adapters it was fine-tuned, if it was. `starts_at_eot` says that an
-    empty prompt is best begun behind the end-of-text token, where the texts it knows begin.
-    `created` is seconds since 1970.
-    """
-
-    model_config = ConfigDict(extra="ignore")
-
-    origin: Literal["trained", "fine-tuned", "pulled", "imported"] = "imported"
-    parent: str | None = None
-    source: str | None = None
-    revision: str | None = None
-    run: str | None = None
-    corpus: str | None = None
-    corpus_sha256: str | None = None
-    corpus_bytes: int | None = None
-    lora: str | None = None
-    tokenizer: str | None = None
-    mode: Literal["completion", "qa"] = "completion"
-    template: str | None = None
-    stop: tuple[str, ...] = ()
-    parameters: int | None = None
-    steps: int | None = None
-    val_loss: float | None = None
-    bits_per_byte: float | None = None
-    held_out: bool = True
-    starts_at_eot: bool = False
-    created: float | None = None
-    tuillm_version: str | None = None
-
-    @field_validator("corpus", "parent", "source")
-    @classmethod
-    def _public(cls, value: str | None) -> str | None:
-        """A card of another's may name addresses with what only their owner may see."""
-        return value and hide_secrets(value)
-
-    @field_validator(
-        "corpus_bytes", "parameters", "steps", "val_loss", "bits_per_byte", "created", mode="before"
-    )
-    @classmethod
-    def _plausible(cls, value: Any) -> Any:
-        """A figure that is no number, or beyond all that can be shown, is not told."""
-        return value if not isinstance(value, float | int) or abs(value) < _LARGEST else None
 
 
 @dataclass(frozen=True)
@@ -198,19 +144,6 @@ def read_model_entry(path: Path) -> Model:
     except OSError as error:
         problem = f"{error.filename or path} cannot be read: {error.strerror}"
     return Model(path.name, path, card, config, _size(path), problem)
-
-
-def read_card(folder: Path) -> ModelCard:
-    """Return the card in a model folder, an empty one where there is none.
-
-    Raises TuillmError for a damaged one.
-    """
-    if not (folder / CARD).exists():
-        return ModelCard()
-    try:
-        return ModelCard.model_validate(read_json(folder / CARD, CONFIG_BYTES))
-    except ValidationError as error:
-        raise TuillmError(f"{folder / CARD} is damaged: {error.errors()[0]['msg']}") from None
 
 
 @contextmanager

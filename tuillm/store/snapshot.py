@@ -10,9 +10,10 @@ from pathlib import Path
 
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError
+from tuillm.store.card import CARD
 from tuillm.store.hub.pull_folder import PullStatus, list_pulls
 from tuillm.store.paths import models_dir, runs_dir
-from tuillm.store.registry import CARD, WEIGHTS, Model, read_model_entry
+from tuillm.store.registry import WEIGHTS, Model, read_model_entry
 from tuillm.store.run_folder import Run
 from tuillm.store.run_status import ACTIVE, Status
 

@@ -102,12 +102,7 @@ def _with_secrets(url: str) -> str:
 
 
 def _fetch(
-    url: str,
-    target: Path,
-    progress: Progress | None,
-    as_text: bool,
-    max_bytes: int,
-    timeout: float,
+    url: str, target: Path, progress: Progress | None, as_text: bool, max_bytes: int, timeout: float
 ) -> None:
     import requests
 

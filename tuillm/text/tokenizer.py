@@ -11,9 +11,7 @@ strings, not characters: only a decoder that keeps state may turn them into text
 import codecs
 import hashlib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,12 +21,11 @@ import tiktoken
 from tuillm.errors import TuillmError
 from tuillm.formats.bounded_read import VOCABULARY_BYTES, read_bounded
 from tuillm.store.files import read_json, write_json, write_text
-from tuillm.store.network import check_for_download
 from tuillm.text.added_tokens import AddedTexts, added_tokens
-from tuillm.text.bpe_training import learn_pieces
 from tuillm.text.eos_ids import added_of_older, ends_named
-from tuillm.text.progress_tick import Tick, unwatched
 from tuillm.text.tokenizer_json import (
+    END_OF_TEXT,
+    byte_level_spec,
     gpt2_pattern,
     kind_of,
     pair_of,
@@ -37,19 +34,11 @@ from tuillm.text.tokenizer_json import (
     unknown_to,
     vocabulary_of,
 )
-from tuillm.urls import hide_secrets
 
-END_OF_TEXT = "<|endoftext|>"
 GPT2_ENTRIES = 50_257
 _SLICE = 1 << 20
 # or before a mark that ends a clause where no blanks are written
 _BEHIND_WORD = re.compile(r"\S[ \n]|\w[。，、！？；：]")
-# where tiktoken itself finds GPT-2's vocabulary, with the hashes it checks
-_GPT2_HOST = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/"
-_GPT2_FILES = {
-    "vocab.bpe": "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
-    "encoder.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
-}
 
 
 class Tokenizer:
@@ -199,7 +188,7 @@ def load_tokenizer(folder: Path, file: Path | None = None) -> Tokenizer:
         what = f"{older} or vocab.json beside it"
         merges = read_bounded(older, VOCABULARY_BYTES).decode()
         vocab = read_json(folder / "vocab.json", VOCABULARY_BYTES)
-        spec = _byte_level_spec(vocab, merges)
+        spec = byte_level_spec(vocab, merges)
         known = {entry["content"] for entry in spec["added_tokens"]}
         spec["added_tokens"] += [
             entry for entry in added_of_older(folder) if entry["content"] not in known
@@ -207,38 +196,6 @@ def load_tokenizer(folder: Path, file: Path | None = None) -> Tokenizer:
         return _with_ends(spec, folder)
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise TuillmError(f"{what} is damaged: {type(error).__name__}: {error!s:.200}") from None
-
-
-def make_tokenizer(
-    kind: str, documents: Iterable[str], vocab_size: int = 1024, tick: Tick = unwatched
-) -> Tokenizer:
-    """Return a tokenizer of `kind` ('char', 'bpe' or 'gpt2') for a corpus.
-
-    `vocab_size` counts all entries of a bpe vocabulary: 256 bytes, end of text, and pieces. What
-    `tick` raises ends the work.
-    """
-    if kind == "char":
-        return Tokenizer(_char_spec(documents, tick))
-    if kind == "bpe":
-        return Tokenizer(_train_bpe(list(documents), vocab_size, tick))
-    return _gpt2_tokenizer()
-
-
-def tokenizer_of_characters(characters: Sequence[str]) -> Tokenizer:
-    """Return the tokenizer whose ids are the places of these characters, and that has no others.
-
-    Neither bytes nor an end of text: such are the vocabularies of nanoGPT.
-    """
-    vocab = {character: id for id, character in enumerate(characters)}
-    return Tokenizer(_char_file(vocab) | {"added_tokens": []})
-
-
-def gpt2_is_cached() -> bool:
-    """Whether GPT-2's vocabulary is where tiktoken looks for it before it asks the network."""
-    environ, default = os.environ, os.path.join(tempfile.gettempdir(), "data-gym-cache")
-    place = environ.get("TIKTOKEN_CACHE_DIR", environ.get("DATA_GYM_CACHE_DIR", default))
-    names = (hashlib.sha1((_GPT2_HOST + name).encode()).hexdigest() for name in _GPT2_FILES)
-    return bool(place) and all(os.path.exists(os.path.join(place, name)) for name in names)
 
 
 def slices(text: str, size: int = _SLICE) -> Iterator[str]:
@@ -262,109 +219,3 @@ def _with_ends(spec: dict[str, Any], folder: Path) -> Tokenizer:
     ids = spec["model"]["vocab"] | {name: id for id, name in tokenizer.names.items()}
     ends = ends_named(folder, ids.get, tokenizer.is_mark)
     return Tokenizer(spec, ends) if ends and ends != (tokenizer.eot,) else tokenizer
-
-
-def _char_spec(documents: Iterable[str], tick: Tick) -> dict[str, Any]:
-    found: set[str] = set()
-    for part in (part for document in documents for part in slices(document)):
-        tick("collecting characters", 0.0)
-        found.update(part)
-    characters = sorted(found)
-    seen = {character.encode() for character in characters}
-    names = [f"<0x{byte:02X}>" for byte in range(256) if bytes([byte]) not in seen]
-    return _char_file({token: id for id, token in enumerate(characters + names)})
-
-
-def _char_file(vocab: dict[str, int]) -> dict[str, Any]:
-    model = _bpe_model(vocab, [], byte_fallback=True)
-    decoder = {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]}
-    return _spec(model, None, decoder)
-
-
-def _train_bpe(documents: Sequence[str], vocab_size: int, tick: Tick) -> dict[str, Any]:
-    model = learn_pieces(documents, vocab_size - 1, slices, tick)  # end of text comes last
-    return _spec(model, _BYTE_LEVEL, _BYTE_LEVEL)
-
-
-def _gpt2_tokenizer() -> Tokenizer:
-    """Return GPT-2's tokenizer from tiktoken's cache, which it fills from the network once."""
-    import requests
-    from tiktoken.load import read_file_cached
-
-    try:
-        merges, vocab = (
-            read_file_cached(_GPT2_HOST + name, expected_hash=digest)
-            for name, digest in _GPT2_FILES.items()
-        )
-    except (requests.RequestException, OSError, ValueError) as error:
-        check_for_download(_GPT2_HOST)
-        reason = (
-            "cannot be reached"
-            if isinstance(error, requests.RequestException)
-            else (hide_secrets(str(error)))
-        )
-        raise TuillmError(
-            f"GPT-2's vocabulary has to be fetched once, and its server {reason}",
-            "connect once, or use --tokenizer bpe",
-        ) from None
-    return Tokenizer(_byte_level_spec(json.loads(vocab), merges.decode()))
-
-
-def _byte_level_spec(vocab: dict[str, int], merges: str) -> dict[str, Any]:
-    pairs = [line.split(" ") for line in merges.split("\n") if line and line[:8] != "#version"]
-    plain = {token: id for token, id in vocab.items() if token != END_OF_TEXT}
-    behind = max(plain.values()) + 1
-    end = vocab.get(END_OF_TEXT, behind)
-    # libraries find an added token behind the others by itself, one before them in the vocabulary
-    model = _bpe_model(plain if end == behind else vocab, pairs, byte_fallback=False)
-    return _spec(model, _BYTE_LEVEL, _BYTE_LEVEL, end)
-
-
-_BYTE_LEVEL = {
-    "type": "ByteLevel",
-    "add_prefix_space": False,
-    "trim_offsets": True,
-    "use_regex": True,
-}
-
-
-def _bpe_model(
-    vocab: dict[str, int], merges: list[list[str]], byte_fallback: bool
-) -> dict[str, Any]:
-    return {
-        "type": "BPE",
-        "dropout": None,
-        "unk_token": None,
-        "continuing_subword_prefix": None,
-        "end_of_word_suffix": None,
-        "fuse_unk": False,
-        "byte_fallback": byte_fallback,
-        "ignore_merges": False,
-        "vocab": vocab,
-        "merges": merges,
-    }
-
-
-def _spec(model: dict[str, Any], pre: Any, decoder: Any, end: int | None = None) -> dict[str, Any]:
-    """Return a `tokenizer.json`; end of text has the id `end`, or the one behind all others."""
-    id = max(model["vocab"].values()) + 1 if end is None else end
-    added = {
-        "id": id,
-        "content": END_OF_TEXT,
-        "single_word": False,
-        "lstrip": False,
-        "rstrip": False,
-        "normalized": False,
-        "special": True,
-    }
-    return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [added],
-        "normalizer": None,
-        "pre_tokenizer": pre,
-        "post_processor": None,
-        "decoder": decoder,
-        "model": model,
-    }

@@ -1,4 +1,5 @@
-"""What a `tokenizer.json` says of its vocabulary: its kind, the bytes of its tokens, its ids.
+"""What a `tokenizer.json` says of its vocabulary: its kind, the bytes of its tokens, its ids;
+and such a file's contents for a vocabulary of ours.
 
 Whatever would give other ids than the library that wrote the file is refused. Knows the file's
 contents; cuts no text.
@@ -10,6 +11,8 @@ from typing import Any
 
 from tuillm.errors import TuillmError
 from tuillm.text.added_tokens import LARGEST_ID
+
+END_OF_TEXT = "<|endoftext|>"
 
 
 def kind_of(spec: dict[str, Any]) -> str:
@@ -114,3 +117,67 @@ def gpt2_pattern() -> str:
 def _char_bytes(token: str) -> bytes:
     is_byte = len(token) == 6 and token.startswith("<0x")
     return bytes([int(token[3:5], 16)]) if is_byte else token.encode()
+
+
+def byte_level_spec(vocab: dict[str, int], merges: str) -> dict[str, Any]:
+    """Return a `tokenizer.json` for the contents of `vocab.json` and the text of `merges.txt`."""
+    pairs = [line.split(" ") for line in merges.split("\n") if line and line[:8] != "#version"]
+    plain = {token: id for token, id in vocab.items() if token != END_OF_TEXT}
+    behind = max(plain.values()) + 1
+    end = vocab.get(END_OF_TEXT, behind)
+    # libraries find an added token behind the others by itself, one before them in the vocabulary
+    model = bpe_model(plain if end == behind else vocab, pairs, byte_fallback=False)
+    return tokenizer_spec(model, BYTE_LEVEL, BYTE_LEVEL, end)
+
+
+BYTE_LEVEL = {
+    "type": "ByteLevel",
+    "add_prefix_space": False,
+    "trim_offsets": True,
+    "use_regex": True,
+}
+
+
+def bpe_model(
+    vocab: dict[str, int], merges: list[list[str]], byte_fallback: bool
+) -> dict[str, Any]:
+    """Return the `model` of a `tokenizer.json`: ids by token, and pairs to merge, in order."""
+    return {
+        "type": "BPE",
+        "dropout": None,
+        "unk_token": None,
+        "continuing_subword_prefix": None,
+        "end_of_word_suffix": None,
+        "fuse_unk": False,
+        "byte_fallback": byte_fallback,
+        "ignore_merges": False,
+        "vocab": vocab,
+        "merges": merges,
+    }
+
+
+def tokenizer_spec(
+    model: dict[str, Any], pre: Any, decoder: Any, end: int | None = None
+) -> dict[str, Any]:
+    """Return a `tokenizer.json`; end of text has the id `end`, or the one behind all others."""
+    id = max(model["vocab"].values()) + 1 if end is None else end
+    added = {
+        "id": id,
+        "content": END_OF_TEXT,
+        "single_word": False,
+        "lstrip": False,
+        "rstrip": False,
+        "normalized": False,
+        "special": True,
+    }
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [added],
+        "normalizer": None,
+        "pre_tokenizer": pre,
+        "post_processor": None,
+        "decoder": decoder,
+        "model": model,
+    }

@@ -18,9 +18,10 @@ from tuillm.errors import DiskError, TuillmError, UsageError
 from tuillm.store.files import new_folder, read_json, write_json
 from tuillm.store.paths import cache_dir, ensure_dir, passing_dir
 from tuillm.store.temp_files import clear_leftovers
+from tuillm.text.new_tokenizer import make_tokenizer
 from tuillm.text.progress_tick import Tick, unwatched
 from tuillm.text.sources import Corpus
-from tuillm.text.tokenizer import Tokenizer, load_tokenizer, make_tokenizer
+from tuillm.text.tokenizer import Tokenizer, load_tokenizer
 
 _FORMAT = 4
 _KEEP_CACHED = 16
@@ -52,10 +53,7 @@ class TokenFiles:
 
 
 def tokenize(
-    corpus: Corpus,
-    config: TrainConfig,
-    tokenizer: Tokenizer | None = None,
-    tick: Tick = unwatched,
+    corpus: Corpus, config: TrainConfig, tokenizer: Tokenizer | None = None, tick: Tick = unwatched
 ) -> TokenFiles:
     """Return the tokens of a corpus, from the cache when its contents were tokenized before.
 

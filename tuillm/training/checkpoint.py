@@ -47,10 +47,10 @@ def load_checkpoint(trainer: Trainer, folder: Path, *, changed_text: bool = Fals
     recover_folder(folder)
     numbers = read_json(folder / NUMBERS)
     trainer.prepare(folder)
-    same = numbers.get("corpus_sha256") in (None, trainer.corpus_sha256)
+    same = numbers.get("corpus_sha256") in (None, trainer.setup.corpus.sha256)
     if not same and not changed_text:
         raise TuillmError(
-            f"{trainer.corpus.label} is not the text that {folder} has learned",
+            f"{trainer.setup.corpus.label} is not the text that {folder} has learned",
             "tuillm runs resume --help says how to go on",
         )
     model = read_model(folder)

@@ -139,7 +139,7 @@ def token_seconds(trainer: "Trainer") -> float:
     at_once = windows_at_once(width, trainer.tokenizer.n_vocab)
     part = val[: max(min(at_once * width, _TIMED) // width, 1) * width + 1]
     return duration(
-        lambda: evaluate(trainer.model, part, 1, trainer.tokenizer, dtype=trainer.eval_dtype)
+        lambda: evaluate(trainer.model, part, 1, trainer.tokenizer, dtype=trainer.setup.eval_dtype)
     ) / (len(part) - 1)
 
 
@@ -150,12 +150,12 @@ def sampled_seconds(trainer: "Trainer") -> float:
 
 def _step_seconds(trainer: "Trainer") -> float:
     """Return the seconds of a step, but for the optimizer's share: of a pass forward and back."""
-    batches, optimizer, model = trainer.batches, trainer.optimizer, trainer.model
+    batches, optimizer, model = trainer.setup.batches, trainer.setup.optimizer, trainer.model
     epoch, position = batches.epoch, batches.position
 
     def run() -> None:
-        idx, targets = batches.next(trainer.device)
-        with autocast(trainer.device, trainer.dtype):
+        idx, targets = batches.next(trainer.setup.device)
+        with autocast(trainer.setup.device, trainer.setup.dtype):
             loss = model.loss(idx, targets)
         loss.backward()
         float(loss.detach())  # wait for the device

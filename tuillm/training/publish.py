@@ -9,7 +9,8 @@ from pathlib import Path
 from tuillm import __version__
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError, printable
-from tuillm.store.registry import Model, ModelCard, free_name, get_model, list_models, publish
+from tuillm.store.card import ModelCard
+from tuillm.store.registry import Model, free_name, get_model, list_models, publish
 from tuillm.store.run_folder import Run, model_name
 from tuillm.store.run_status import Status
 from tuillm.store.usage import users_of
@@ -47,9 +48,9 @@ def _card(trainer: Trainer, run: Run, status: Status) -> ModelCard:
         origin="trained" if parent is None else "fine-tuned",
         parent=None if parent is None else printable(Path(parent).name),
         run=run.id,
-        corpus=trainer.corpus.label,
-        corpus_sha256=trainer.corpus.sha256,
-        corpus_bytes=trainer.corpus.bytes,
+        corpus=trainer.setup.corpus.label,
+        corpus_sha256=trainer.setup.corpus.sha256,
+        corpus_bytes=trainer.setup.corpus.bytes,
         lora=_lora_words(trainer.config),
         tokenizer=trainer.tokenizer.kind,
         parameters=trainer.model.parameter_count,
@@ -57,7 +58,7 @@ def _card(trainer: Trainer, run: Run, status: Status) -> ModelCard:
         val_loss=status.val_loss,
         bits_per_byte=status.bits_per_byte,
         held_out=bool(status.val_tokens),
-        starts_at_eot=trainer.starts_at_eot,
+        starts_at_eot=trainer.setup.starts_at_eot,
         created=time.time(),
         tuillm_version=__version__,
     )

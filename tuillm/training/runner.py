@@ -14,45 +14,19 @@ from typing import Any
 
 from tuillm.errors import DiskError, Interrupted, TuillmError
 from tuillm.store.files import append_json, recover_folder, remove_folder
-from tuillm.store.registry import (
-    Model,
-    refuse_if_taken,
-)
-from tuillm.store.run_folder import ControlRequest, Run, create_run, model_name, requests
+from tuillm.store.registry import Model
+from tuillm.store.run_folder import ControlRequest, Run, requests
 from tuillm.store.run_status import State, Status
 from tuillm.store.workers.processes import this_process
-from tuillm.text.stdin_pipes import keep_pipes
-from tuillm.training.checkpoint import (
-    load_checkpoint,
-    save_checkpoint,
-    save_model,
-)
+from tuillm.training.checkpoint import load_checkpoint, save_checkpoint, save_model
 from tuillm.training.metrics import StepMetrics
 from tuillm.training.preparation import Preparing
 from tuillm.training.publish import publish_run
-from tuillm.training.stderr_progress import progress
 from tuillm.training.trainer import Trainer
 
 _STATUS_EVERY = 0.5
 _SAVE_EVERY = 5.0
 _POLL = 0.1
-
-
-def run_here(trainer: Trainer, *, replace: bool = False, quiet: bool = False) -> Model:
-    """Train in this process with a run folder of its own; return the published model.
-
-    Tells on stderr how far it is, unless `quiet`. Raises TuillmError when the name is taken
-    (unless `replace`) or training fails.
-    """
-    corpus = keep_pipes(trainer.config.corpus)
-    trainer.config = trainer.config.model_copy(update={"corpus": corpus})
-    name = model_name(trainer.config)
-    if not replace:
-        refuse_if_taken(name, "another name: Trainer(name=...); in its place: run(replace=True)")
-    trainer.prepare()
-    run = create_run(trainer.config, this_process())
-    with progress(quiet) as tell, run.take():
-        return Runner(trainer, run, replace=replace, say=tell.say, tell=tell.step).run()
 
 
 class Runner:
@@ -213,8 +187,8 @@ class Runner:
             train_tokens=len(trainer.tokens.train),
             val_tokens=held_out,
             parameters=trainer.model.parameter_count,
-            device=str(trainer.device),
-            dtype=str(trainer.dtype).removeprefix("torch."),
+            device=str(trainer.setup.device),
+            dtype=str(trainer.setup.dtype).removeprefix("torch."),
             step=trainer.step,
             extended_steps=trainer.extended_steps,
         )

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -17,29 +17,20 @@ from torch import Tensor
 from tuillm.config import SamplingConfig, TrainConfig, build_train, preset_values, settings_table
 from tuillm.config.suggestions import Answering
 from tuillm.errors import TuillmError
-from tuillm.generation import Sampler
-from tuillm.model import GPT, choose_device
-from tuillm.model.lora import adapter_state, load_adapter_state, pack_frozen
-from tuillm.model.malloc import keep_freed_memory
-from tuillm.store.registry import Model, find_model, shape_of
-from tuillm.text import load_tokenizer, read_corpus, tokenize
+from tuillm.model import GPT
+from tuillm.model.lora import adapter_state, load_adapter_state
+from tuillm.store.registry import Model, shape_of
+from tuillm.text import TokenFiles, Tokenizer
 from tuillm.text.progress_tick import Tick, unwatched
 from tuillm.training.auto_settings import eval_tokens_note
-from tuillm.training.batches import Batches
 from tuillm.training.eval_schedule import Evaluations, choose_eval_tokens
 from tuillm.training.evaluate import Evaluation, evaluate
-from tuillm.training.hardware import (
-    autocast,
-    choose_train_dtype,
-    eval_dtype,
-    matmul_flops,
-    use_bf16_shadow,
-)
-from tuillm.training.init_model import build_model, context_of, copy_weights, fit
+from tuillm.training.hardware import autocast
+from tuillm.training.init_model import copy_weights
 from tuillm.training.metrics import StepMetrics, Stopwatch
-from tuillm.training.optimizer import Optimizer
 from tuillm.training.resume import CHANGED
 from tuillm.training.schedule import TrainingProgress
+from tuillm.training.setup import Setup, set_up
 
 _BEFORE = "before training: "
 
@@ -48,32 +39,27 @@ class Trainer(metaclass=Answering):
     """`Trainer(corpus="book.txt", name="kafka", preset="tiny").run()` trains and publishes."""
 
     def __init__(
-        self, corpus: str | os.PathLike[str] | list[str] | tuple[str, ...] = (), **settings: Any
+        self,
+        corpus: str | os.PathLike[str] | list[str] | tuple[str, ...] = (),
+        *,
+        config: TrainConfig | None = None,
+        **settings: Any,
     ) -> None:
         """Check the settings (those of TrainConfig); nothing is read or built yet.
 
-        Raises UsageError for an unknown setting or a value out of range, TuillmError when
-        `init_from` is no usable model.
+        `config` stands for settings that are complete already. Raises UsageError for an unknown
+        setting or a value out of range, TuillmError when `init_from` is no usable model.
         """
-        self._begin(build_train({"corpus": corpus} | settings, shape_of=shape_of))
-
-    @classmethod
-    def from_config(cls, config: TrainConfig) -> Self:
-        """Return a trainer for settings that are complete already."""
-        self = cls.__new__(cls)
-        self._begin(config)
-        return self
-
-    def _begin(self, config: TrainConfig) -> None:
-        self.config = config
+        self.config = config or build_train({"corpus": corpus} | settings, shape_of=shape_of)
         self.notes: list[str] = []
         self.step = 0
         self.before: Evaluation | None = None
         self.interrupted: Callable[[], bool] = lambda: False
         self.tick: Tick = unwatched
-        self._prepared = False
-        self._training_progress = TrainingProgress(config)
-        self.evaluations = Evaluations(config)
+        self.clock = Stopwatch()
+        self.evaluations = Evaluations(self.config)
+        self._setup: Setup | None = None
+        self._training_progress = TrainingProgress(self.config)
 
     @staticmethod
     def help_config(preset: str | None = None, **settings: Any) -> None:
@@ -89,7 +75,7 @@ class Trainer(metaclass=Answering):
         Tells on stderr how far it is, unless `quiet`. `replace` allows to publish over a model of
         the same name. Raises TuillmError when the name is taken or the corpus cannot be read.
         """
-        from tuillm.training.runner import run_here
+        from tuillm.training.run_here import run_here
 
         return run_here(self, replace=replace, quiet=quiet)
 
@@ -100,52 +86,32 @@ class Trainer(metaclass=Answering):
         starts from a model takes it from there: the first one may be gone by then. Raises
         TuillmError for a run that the memory cannot hold.
         """
-        if self._prepared:
-            return
-        torch.set_flush_denormal(True)
-        keep_freed_memory()
-        torch.manual_seed(self.config.seed)
-        self.device = choose_device(self.config.device)
-        self.dtype = choose_train_dtype(self.config.dtype, self.device)
-        as_text = self.config.as_text or checkpoint is not None  # what was begun is gone on with
-        self.corpus = read_corpus(
-            self.config.corpus, self.config.encoding, as_text=as_text, tick=self.tick
-        )
-        self.corpus_sha256 = self.corpus.sha256
-        parent, context = None, None
-        if self.config.init_from is not None:
-            parent = checkpoint or find_model(self.config.init_from).path
-        elif checkpoint:
-            context = context_of(checkpoint)
-        source = checkpoint or parent
-        given = load_tokenizer(source) if source else None
-        self.tokens = tokenize(self.corpus, self.config, given, self.tick)
-        self.tokenizer = self.tokens.tokenizer
-        beginning = build_model(self.config, self.tokens, parent, self.device, context)
-        self.model, self.window = beginning.model, beginning.window
-        fitted = fit(self.config, beginning, self.tokens, self.corpus.bytes, self.device)
-        self.notes += [*self.corpus.notes, *self.tokens.notes, *beginning.notes, *fitted]
-        pack_frozen(self.model.to(self.device), self.dtype)
-        parameters = self.model.parameter_count
-        self.eval_dtype = eval_dtype(self.dtype, parameters)
-        bf16_shadow = use_bf16_shadow(self.device, self.dtype, parameters) and not self.config.lora
-        self.optimizer = Optimizer(self.model, self.config, bf16_shadow=bf16_shadow)
-        self.batches = Batches(
-            self.tokens.train,
-            self.window,
-            self.config.batch_size,
-            self.config.seed,
-            self.tokenizer.eot,
-        )
-        # several documents, or one that is learned to its end, are begun behind an end of text
-        self.starts_at_eot = self.tokenizer.eot is not None and (
-            self.config.val_fraction == 0 or len(self.corpus.documents) > 1
-        )
-        self._sampler = Sampler.of(self.model, self.tokenizer, at_eot=self.starts_at_eot)
-        self._flops = matmul_flops(self.device, self.dtype)
-        self._flops_per_token = self.model.config.flops_per_token(self.window, self.config.lora)
-        self.clock = Stopwatch()
-        self._prepared = True
+        if self._setup is None:
+            self._setup = set_up(self.config, self.tick, checkpoint)
+            self.notes += self._setup.notes
+            self.clock = Stopwatch()
+
+    @property
+    def setup(self) -> Setup:
+        """What the run works with, made now where it was not prepared before."""
+        if self._setup is None:
+            self.prepare()
+        return cast(Setup, self._setup)
+
+    @property
+    def model(self) -> GPT:
+        """The model that is trained."""
+        return self.setup.model
+
+    @property
+    def tokens(self) -> TokenFiles:
+        """The tokens it learns from, and those held out."""
+        return self.setup.tokens
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What makes text of its ids."""
+        return self.setup.tokens.tokenizer
 
     def steps(self) -> Iterator[StepMetrics]:
         """Yield the metrics of each step until the run is over; the last one says why it ended.
@@ -227,7 +193,7 @@ class Trainer(metaclass=Answering):
             self._take_step(self._training_progress.lr_factor(self.step, 0.0))
             taken.append(time.perf_counter() - begin)
             warm = 1 if taken[0] > seconds / 2 else 2
-        self.step, self.notes, self._prepared = 0, [], False
+        self.step, self.notes, self._setup = 0, [], None
         self._training_progress = TrainingProgress(self.config)
         return sum(taken[warm:]) / len(taken[warm:])
 
@@ -243,7 +209,7 @@ class Trainer(metaclass=Answering):
             self.tokenizer,
             self.interrupted,
             most=self.evaluations.tokens,
-            dtype=self.eval_dtype,
+            dtype=self.setup.eval_dtype,
             left_out=self.tokens.left_out_bytes,
         )
 
@@ -258,24 +224,24 @@ class Trainer(metaclass=Answering):
         config = SamplingConfig(max_new_tokens=length, seed=self.config.seed)
         was_training = self.model.training  # it may be asked for in the middle of an evaluation
         self.model.eval()
-        self._sampler.context.truncate(0)
-        with autocast(self.device, self.eval_dtype):
-            drawn = self._sampler.stream(self.config.sample_prompt, config)
+        self.setup.sampler.context.truncate(0)
+        with autocast(self.setup.device, self.setup.eval_dtype):
+            drawn = self.setup.sampler.stream(self.config.sample_prompt, config)
             text = "".join(token.text for token in drawn)
         self.model.train(was_training)
         return text
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return tensors and numbers from which `load_state` goes on exactly (model apart)."""
-        tensors = self.optimizer.state() | {"rng": torch.get_rng_state()}
+        tensors = self.setup.optimizer.state() | {"rng": torch.get_rng_state()}
         tensors |= adapter_state(self.model)
         numbers = (
             {
                 "step": self.step,
                 "elapsed": self.clock.seconds,
-                "epoch": self.batches.epoch,
-                "position": self.batches.position,
-                "corpus_sha256": self.corpus_sha256,
+                "epoch": self.setup.batches.epoch,
+                "position": self.setup.batches.position,
+                "corpus_sha256": self.setup.corpus.sha256,
                 "before": vars(self.before) if self.before else None,
             }
             | self.evaluations.state()
@@ -287,12 +253,12 @@ class Trainer(metaclass=Answering):
         """Go on from a checkpoint; raises KeyError or RuntimeError when it is of another model."""
         self.prepare()
         if self.config.lora:
-            load_adapter_state(self.model, tensors, self.dtype)
+            load_adapter_state(self.model, tensors, self.setup.dtype)
         else:
             copy_weights(model, self.model)
         torch.set_rng_state(tensors.pop("rng"))
-        self.optimizer.load_state(tensors)
-        self.batches.seek(int(numbers["epoch"]), int(numbers["position"]))
+        self.setup.optimizer.load_state(tensors)
+        self.setup.batches.seek(int(numbers["epoch"]), int(numbers["position"]))
         self.step = int(numbers["step"])
         self.evaluations.load_state(numbers)
         self.clock = Stopwatch(float(numbers["elapsed"]))
@@ -313,15 +279,15 @@ class Trainer(metaclass=Answering):
         """Run forward and backward over all micro-batches and step; return loss and norm."""
         if self.extended_steps:
             self._training_progress.note(self.step, self.clock.seconds)
-        self.optimizer.zero_grad()
-        total = torch.zeros((), device=self.device)
+        self.setup.optimizer.zero_grad()
+        total = torch.zeros((), device=self.setup.device)
         for _ in range(self.config.grad_accum_steps):
-            idx, targets = self.batches.next(self.device)
-            with autocast(self.device, self.dtype):
+            idx, targets = self.setup.batches.next(self.setup.device)
+            with autocast(self.setup.device, self.setup.dtype):
                 loss = self.model.loss(idx, targets) / self.config.grad_accum_steps
             loss.backward()
             total += loss.detach()
-        norm = self.optimizer.step(factor)
+        norm = self.setup.optimizer.step(factor)
         self.step += 1
         return float(total), norm
 
@@ -334,7 +300,7 @@ class Trainer(metaclass=Answering):
             evaluation = self.evaluate()
             gained = evaluation is not None and self.evaluations.note(evaluation, self.step)
             sample = self.sample(None if over else self.evaluations.sample_tokens)
-        tokens = self.config.batch_size * self.config.grad_accum_steps * self.window
+        tokens = self.config.batch_size * self.config.grad_accum_steps * self.setup.window
         elapsed = self.clock.seconds
         progress = self._training_progress.progress(self.step, elapsed)
         over = over or (looking and progress >= 1)
@@ -344,7 +310,7 @@ class Trainer(metaclass=Answering):
             lr=self.config.learning_rate * factor,
             grad_norm=norm,
             tokens_per_sec=tokens / seconds,
-            mfu=tokens / seconds * self._flops_per_token / self._flops,
+            mfu=tokens / seconds * self.setup.flops_per_token / self.setup.flops,
             elapsed=elapsed,
             progress=progress,
             eta=elapsed * (1 - progress) / progress if progress > 0 else None,

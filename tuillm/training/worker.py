@@ -15,6 +15,7 @@ from tuillm.errors import TuillmError, printable
 from tuillm.store.paths import cache_dir, config_dir, data_dir
 from tuillm.store.run_folder import Run
 from tuillm.store.temp_files import clear_leftovers
+from tuillm.training.hardware import tune_process
 from tuillm.training.runner import Runner
 from tuillm.training.trainer import Trainer
 from tuillm.urls import hide_secrets
@@ -39,7 +40,8 @@ def _work(run: Run, arguments: list[str]) -> int:
             clear_leftovers(folder, before=True)
         for folder in (data_dir(), config_dir()):  # where a person's own files lie, too
             clear_leftovers(folder)
-        trainer = Trainer.from_config(run.config)
+        tune_process()
+        trainer = Trainer(config=run.config)
     except TuillmError as error:  # not even the settings can be read
         _say(f"failed: {error}")
         return error.exit_code

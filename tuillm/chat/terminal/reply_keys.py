@@ -24,12 +24,7 @@ from tuillm.config import SamplingConfig, build_sampling
 from tuillm.errors import UsageError
 from tuillm.terminal.ending import ENDING, leave
 
-KEYS = {
-    "↑ ↓": "temperature",
-    "← →": "top_k",
-    "Space": "pause, go on",
-    "Esc": "stop (or Ctrl-C)",
-}
+KEYS = {"↑ ↓": "temperature", "← →": "top_k", "Space": "pause, go on", "Esc": "stop (or Ctrl-C)"}
 TEMPERATURE_STEP = 0.05
 TOP_K_STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 0)
 

@@ -34,11 +34,7 @@ class ReplyStream:
     """
 
     def __init__(
-        self,
-        output: Output,
-        style: BaseStyle,
-        depth: ColorDepth,
-        status: StatusLine | None = None,
+        self, output: Output, style: BaseStyle, depth: ColorDepth, status: StatusLine | None = None
     ) -> None:
         self._output, self._depth = output, depth
         self._attributes = style.get_attrs_for_style_str("class:reply")

@@ -52,7 +52,7 @@ class Ask(ModalScreen[str | None]):
     """One line of text, checked as it is typed; Escape gives None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "Cancel", id="ask.cancel", show=False),
+        Binding("escape", "dismiss(None)", "Cancel", id="ask.cancel", show=False)
     ]
 
     def __init__(

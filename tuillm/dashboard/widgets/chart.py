@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Grid
 from textual.css.query import NoMatches
-from textual.geometry import Offset, Region
+from textual.geometry import Region
 from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Static
@@ -29,7 +28,17 @@ from textual_plot import PlotWidget
 from tuillm import plotting as curves
 from tuillm.dashboard.widgets.axes import AxisName, NumberAxis, axis_named
 from tuillm.dashboard.widgets.canvas import Palette, Sheet, Sheets
-from tuillm.dashboard.widgets.picture import Curve, Line, Mark, Picture, prepare, y_range
+from tuillm.dashboard.widgets.cursor_plot import CursorPlot
+from tuillm.dashboard.widgets.picture import (
+    Curve,
+    Line,
+    Mark,
+    Picture,
+    prepare,
+    whole_range,
+    window_in,
+    y_range,
+)
 
 __all__ = ["AxisName", "Chart", "Curve", "Mark"]
 
@@ -42,7 +51,7 @@ _SMOOTH = ("", "smooth", "smoother")
 _NO_LOGARITHM = "no value above zero for a logarithmic axis"
 
 
-class Chart(PlotWidget, inherit_bindings=False):
+class Chart(CursorPlot, inherit_bindings=False):
     """Curves and marks; draws when it is seen, and four times a second at the most."""
 
     HELP: ClassVar = (
@@ -97,7 +106,6 @@ class Chart(PlotWidget, inherit_bindings=False):
         """`empty` stands where nothing can be drawn; `smoothing` is 0, 1 or 2."""
         super().__init__(id=id, classes=classes)
         self.empty, self.logarithmic, self.smoothing = empty, logarithmic, smoothing
-        self.cursor: float | None = None
         self.following = True
         self._axis = axis_named(x_axis)
         self._curves: tuple[Curve, ...] = ()
@@ -106,7 +114,6 @@ class Chart(PlotWidget, inherit_bindings=False):
         self._full: tuple[float, float] | None = None
         self._next_drawing = -math.inf
         self._waiting: Timer | None = None
-        self._pressed: Offset | None = None
         self.set_reactive(PlotWidget.margin_top, 1)
         self.set_reactive(PlotWidget.margin_bottom, 1)
         self.set_reactive(PlotWidget.margin_left, _LABEL_COLUMNS)
@@ -174,56 +181,6 @@ class Chart(PlotWidget, inherit_bindings=False):
         """Keep the newest value in sight while zoomed, or stay where one is."""
         self.following = not self.following
         self._rerender()
-
-    def action_move(self, columns: int) -> None:
-        """Move the cursor by columns, at least to the next value; first it comes to the newest."""
-        x = self._cursor_values()
-        if not len(x):
-            return
-        if self.cursor is None:
-            seen = x[x <= self._x_max]
-            return self._inspect(float(seen[-1] if len(seen) else x[0]))
-        now = curves.nearest(x, self.cursor)
-        step = (self._x_max - self._x_min) / max(self._scale_rectangle.width, 1)
-        then = curves.nearest(x, self.cursor + columns * step)
-        if then == now:
-            then = min(max(now + (1 if columns > 0 else -1), 0), len(x) - 1)
-        self._inspect(float(x[then]))
-
-    def action_move_to(self, place: int) -> None:
-        """Move the cursor to the first or the newest value."""
-        x = self._cursor_values()
-        if len(x):
-            self._inspect(float(x[place]))
-
-    def action_put_away(self) -> None:
-        """Put the cursor away."""
-        self._inspect(None)
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Without a cursor, escape is for the screen."""
-        return self.cursor is not None if action == "put_away" else True
-
-    def on_mouse_down(self, event: events.MouseDown) -> None:
-        """Remember where, so that the end of a drag is no click."""
-        self._pressed = event.screen_offset
-
-    def on_click(self, event: events.Click) -> None:
-        """Set the cursor to the value nearest to the click."""
-        x = self._cursor_values()
-        widget = event.widget
-        if widget is None or widget.id != "plot" or event.screen_offset != self._pressed:
-            return
-        if len(x):
-            area = self._scale_rectangle
-            share = (2 * (event.x - area.x) + 0.5) / max(2 * area.width - 1, 1)
-            clicked = self._x_min + share * (self._x_max - self._x_min)
-            self._inspect(float(x[curves.nearest(x, clicked)]))
-
-    def _zoom_center(self) -> float:
-        """The cursor when it is in sight, else the right end."""
-        seen = self.cursor is not None and self._x_min <= self.cursor <= self._x_max
-        return self.cursor if seen and self.cursor is not None else self._x_max
 
     def _inspect(self, x: float | None) -> None:
         self.cursor = x
@@ -334,15 +291,13 @@ class Chart(PlotWidget, inherit_bindings=False):
 
     def _fit(self, lines: list[Line], full: tuple[float, float]) -> None:
         """Put the view where the zoom, the following and the values in sight want it."""
-        left, right = full
         width = self._x_max - self._x_min
-        if self._auto_x_min or width >= (right - left) * (1 - 1e-9):
+        if self._auto_x_min or width >= (full[1] - full[0]) * (1 - 1e-9):
             self._auto_x_min = self._auto_x_max = True
-            air = 0.0 if right > left else 0.5
-            self._x_min, self._x_max = left - air, right + air
+            self._x_min, self._x_max = whole_range(full)
         else:
-            low = right - width if self.following else min(max(self._x_min, left), right - width)
-            self._x_min, self._x_max = low, low + width
+            start = math.inf if self.following else self._x_min
+            self._x_min, self._x_max = window_in(full, start, width)
         low, high = y_range(lines, self._x_min, self._x_max, self.logarithmic)
         if self._auto_y_min or self._y_max - self._y_min >= (high - low) * (1 - 1e-9):
             self._auto_y_min = self._auto_y_max = True

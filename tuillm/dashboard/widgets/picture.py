@@ -224,6 +224,18 @@ def y_range(
     return curves.headroom(*(seen or (0.0, 1.0)), floor=not logarithmic)
 
 
+def whole_range(full: tuple[float, float]) -> tuple[float, float]:
+    """The horizontal range that shows everything between two values, which may be one."""
+    air = 0.0 if full[1] > full[0] else 0.5
+    return full[0] - air, full[1] + air
+
+
+def window_in(full: tuple[float, float], start: float, width: float) -> tuple[float, float]:
+    """A horizontal range of some width that begins at `start`, as far as that lies within."""
+    low = min(max(start, full[0]), full[1] - width)
+    return low, low + width
+
+
 def _sample(line: Line, palette: Palette) -> Piece:
     """A curve in the top line: its dot, or a bit of its line."""
     style = palette(line.curve.role)

@@ -9,13 +9,11 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from tuillm.config.gpt_config import GPTConfig
 from tuillm.config.hf_config import gpt2_shape, misfit
@@ -28,10 +26,10 @@ from tuillm.formats.bounded_read import (
     read_bounded,
 )
 from tuillm.formats.safetensors_header import sizes_of
+from tuillm.store.hub.errors import host, hub_errors
 from tuillm.store.hub.hub_names import Source
 from tuillm.store.network import check_for_hub
 from tuillm.store.registry import WEIGHTS
-from tuillm.urls import hide_secrets, public_url
 
 CONFIG = "config.json"
 # small ones first: what cannot work is known before the weights are fetched
@@ -58,16 +56,7 @@ _LONGEST = {
 }
 _LONGEST_LISTING = 16 * MB
 _ARCHITECTURES = ("GPT2LMHeadModel", "GPT2Model", "GPT2DoubleHeadsModel")
-_BUSY = (408, 429, 500, 502, 503, 504)
 _TIMEOUT = 10.0
-
-
-class TransientError(Exception):
-    """What may well work the next time; `wait` is how many seconds the server asks to wait."""
-
-    def __init__(self, reason: str, wait: float = 0.0) -> None:
-        super().__init__(reason)
-        self.reason, self.wait = reason, wait
 
 
 @dataclass(frozen=True)
@@ -224,111 +213,6 @@ def check_settings() -> None:
             "your token of the hub has characters that no token has",
             "hf auth login, or set HF_TOKEN",
         )
-
-
-def host() -> str:
-    """The hub's host: huggingface.co, or that of HF_ENDPOINT."""
-    from huggingface_hub import constants
-
-    return urlsplit(public_url(constants.ENDPOINT)).netloc or public_url(constants.ENDPOINT)
-
-
-def request_errors() -> type[Exception]:
-    """What the hub library's HTTP client raises when a request fails.
-
-    `huggingface_hub` has changed that client once; it stays its own business which it is.
-    """
-    from huggingface_hub.utils import get_session
-
-    found: type[Exception] = import_module(
-        type(get_session()).__module__.partition(".")[0]
-    ).RequestError
-    return found
-
-
-@contextmanager
-def hub_errors(source: Source) -> Iterator[None]:
-    """Turn what the hub answers, or does not, into TuillmError or TransientError."""
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
-
-    try:
-        yield
-    except OfflineModeIsEnabled:
-        raise TuillmError(
-            f"{source} has to be fetched, and HF_HUB_OFFLINE forbids it", "unset HF_HUB_OFFLINE"
-        ) from None
-    except HfHubHTTPError as error:
-        raise _refusal(error, source) from None
-    except request_errors() as error:
-        raise _unreachable(error) from None
-    except HFValidationError:
-        raise TuillmError(f"{source.repo!r} is no name of the hub", "ORG/NAME") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise TuillmError(
-            f"{host()} does not answer as the Hugging Face hub does", "is HF_ENDPOINT right?"
-        ) from None
-
-
-def _unreachable(error: Exception) -> TuillmError:
-    """Say why no connection to the hub came about."""
-    kind = type(error).__name__
-    if "Timeout" in kind:
-        return TuillmError(f"{host()} does not answer", "try again")
-    if kind in ("UnsupportedProtocol", "InvalidURL"):
-        return TuillmError(
-            f"HF_ENDPOINT is no http address: {hide_secrets(str(error))}", "unset it"
-        )
-    return TuillmError(
-        f"{host()} cannot be reached: {hide_secrets(str(error)) or kind}",
-        "connect to the network and try again",
-    )
-
-
-def retry_after(headers: Any) -> float:
-    """Return for how many seconds a server asks to be left alone, 0 when it does not say."""
-    plain = str(headers.get("Retry-After", "")).strip()
-    if plain.isascii() and plain.isdigit():
-        return float(plain)
-    window = re.search(r";\s*t\s*=\s*(\d+)", str(headers.get("RateLimit", "")))
-    return float(window[1]) if window else 0.0
-
-
-def _refusal(error: Any, source: Source) -> TuillmError | TransientError:
-    """Put an error answer into words: what it means here, rather than its number."""
-    status = error.response.status_code
-    code = error.response.headers.get("X-Error-Code", "")
-    if status in _BUSY:
-        wait = retry_after(error.response.headers)
-        reason = "asks for patience" if status == 429 else f"is busy (it answered {status})"
-        return TransientError(f"{host()} {reason}", wait)
-    if code == "GatedRepo":
-        return TuillmError(
-            f"{source.repo} is gated: its owners decide who may fetch it",
-            f"ask them on https://{host()}/{source.repo}, then: hf auth login",
-        )
-    if code == "RevisionNotFound":
-        return TuillmError(
-            f"{source.repo} has no revision {source.revision or 'main'!r}",
-            "name a branch, a tag or a commit",
-        )
-    if code == "EntryNotFound":
-        return TuillmError(
-            f"{source.repo} does not have that file any more",
-            f"start anew: tuillm pull {source} --discard",
-        )
-    if "Invalid credentials" in error.response.headers.get("X-Error-Message", ""):
-        return TuillmError(f"{host()} does not take your token", "hf auth login, or set HF_TOKEN")
-    if status in (401, 404):
-        return TuillmError(
-            f"{host()} has no model {source.repo!r} that you may see",
-            "check the spelling; for a private one: hf auth login",
-        )
-    if status == 403:
-        return TuillmError(
-            f"{host()} does not let you fetch {source.repo}",
-            "does your token allow it? hf auth login",
-        )
-    return TuillmError(f"{host()} answered {status} for {source.repo}", "try again later")
 
 
 def _refuse_unreadable(source: Source, siblings: dict[str, Any]) -> None:

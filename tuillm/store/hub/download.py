@@ -14,16 +14,8 @@ from typing import Any
 
 from tuillm.errors import TuillmError
 from tuillm.store.files import disk_error
-from tuillm.store.hub.api import (
-    HubFile,
-    Plan,
-    TransientError,
-    bounded_body,
-    host,
-    hub_errors,
-    request_errors,
-    retry_after,
-)
+from tuillm.store.hub.api import HubFile, Plan, bounded_body
+from tuillm.store.hub.errors import TransientError, host, hub_errors, request_errors, retry_after
 from tuillm.store.hub.hub_names import Source
 
 PIECE = 1 << 18

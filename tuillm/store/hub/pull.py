@@ -16,8 +16,9 @@ from pathlib import Path
 from tuillm import __version__
 from tuillm.config.gpt_config import GPTConfig
 from tuillm.errors import TuillmError
+from tuillm.store.card import ModelCard
 from tuillm.store.copy_files import link_or_copy
-from tuillm.store.files import disk_error, read_json, remove_folder, write_json
+from tuillm.store.files import disk_error, remove_folder, write_json
 from tuillm.store.hub import api as hub
 from tuillm.store.hub.api import HubFile, Plan
 from tuillm.store.hub.download import copy, fetch, have, is_whole, retry_with_backoff
@@ -27,6 +28,10 @@ from tuillm.store.hub.pull_folder import (
     Pull,
     PullState,
     PullStatus,
+    bytes_come,
+    drop_files,
+    kept_plan,
+    partial_file,
     pull_lock,
     pull_of,
     refuse_other_source,
@@ -35,7 +40,6 @@ from tuillm.store.paths import ensure_dir, models_dir
 from tuillm.store.registry import (
     WEIGHTS,
     Model,
-    ModelCard,
     get_model,
     list_models,
     publish,
@@ -86,8 +90,8 @@ def pull(
 def size_of(source: Source, name: str = "") -> tuple[int, int]:
     """Return the bytes that a pull of `source` has to bring, and how many are here already."""
     folder = pull_of(name or source.name)
-    plan = _kept_plan(folder, source) or _look_up(source, lambda came: None, lambda words: None)
-    return plan.size, sum(_come(folder, file.name) for file in plan.files)
+    plan = kept_plan(folder, source) or _look_up(source, lambda came: None, lambda words: None)
+    return plan.size, sum(bytes_come(folder, file.name) for file in plan.files)
 
 
 def pulled_from(source: Source, name: str = "") -> Model | None:
@@ -173,13 +177,13 @@ class _Work:
 
     def _planned(self) -> Plan:
         hub.check_settings()
-        kept = _kept_plan(self.pull, self._source)
-        if kept and _come(self.pull, WEIGHTS):
+        kept = kept_plan(self.pull, self._source)
+        if kept and bytes_come(self.pull, WEIGHTS):
             plan = kept  # whatever the repository is by now, its files belong together
         else:
             plan = _look_up(self._source, self._tick, self._note)
             if plan != kept:
-                _drop_files(self.pull)
+                drop_files(self.pull)
                 write_json(self.pull.plan, asdict(plan) | {"revision": self._source.revision})
         self._update(
             commit=plan.commit,
@@ -204,7 +208,7 @@ class _Work:
         target = self.pull.path / file.name
         if have(target) == file.size and target.exists():
             return  # it has been checked: only then it gets its name
-        partial = _partial(self.pull, file.name)
+        partial = partial_file(self.pull, file.name)
         self._file = file.name
         cached = plan.cached(file) if have(partial) < file.size else None
         if cached and is_whole(cached, file, self._tick):
@@ -279,7 +283,8 @@ class _Work:
     def _count(self) -> None:
         """Take what has come from the disk itself."""
         files = {
-            name: (_come(self.pull, name), size) for name, (_, size) in self._status.files.items()
+            name: (bytes_come(self.pull, name), size)
+            for name, (_, size) in self._status.files.items()
         }
         self._update(files=files, done=sum(come for come, _ in files.values()))
 
@@ -327,30 +332,3 @@ class _Work:
 def _look_up(source: Source, tick: Callable[[int], None], note: Callable[[str], None]) -> Plan:
     plan: Plan = retry_with_backoff(lambda: hub.look_up(source), lambda: False, tick, note)
     return plan
-
-
-def _kept_plan(folder: Pull, source: Source) -> Plan | None:
-    """Return the plan of an earlier pull of the same thing, which stays at its commit."""
-    try:
-        kept = read_json(folder.plan)
-        if (kept["repo"], kept["revision"]) != (source.repo, source.revision):
-            return None
-        files = tuple(HubFile(**file) for file in kept["files"])
-        return Plan(kept["repo"], kept["commit"], files)
-    except (TuillmError, KeyError, TypeError):
-        return None
-
-
-def _drop_files(folder: Pull) -> None:
-    """Throw away what an earlier pull of something else has left."""
-    for name in hub.FILES:
-        (folder.path / name).unlink(missing_ok=True)
-        _partial(folder, name).unlink(missing_ok=True)
-
-
-def _partial(folder: Pull, name: str) -> Path:
-    return folder.path / f"{name}.partial"
-
-
-def _come(folder: Pull, name: str) -> int:
-    return max(have(folder.path / name), have(_partial(folder, name)))

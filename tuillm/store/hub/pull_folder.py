@@ -23,6 +23,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tuillm.errors import TuillmError, did_you_mean
 from tuillm.store.entry_names import check_name
 from tuillm.store.files import append_json, hold, read_json, remove_folder, write_json
+from tuillm.store.hub.api import FILES, HubFile, Plan
+from tuillm.store.hub.download import have
 from tuillm.store.hub.hub_names import Source
 from tuillm.store.jsonl import read_rows
 from tuillm.store.locks import Lock
@@ -271,3 +273,32 @@ def _spawn(pull: Pull, arguments: list[str], lock: Lock) -> None:
             pull.write_status(
                 status.model_copy(update={"pid": owner.pid, "process_started": owner.started})
             )
+
+
+def kept_plan(folder: Pull, source: Source) -> Plan | None:
+    """Return the plan of an earlier pull of the same thing, which stays at its commit."""
+    try:
+        kept = read_json(folder.plan)
+        if (kept["repo"], kept["revision"]) != (source.repo, source.revision):
+            return None
+        files = tuple(HubFile(**file) for file in kept["files"])
+        return Plan(kept["repo"], kept["commit"], files)
+    except (TuillmError, KeyError, TypeError):
+        return None
+
+
+def drop_files(folder: Pull) -> None:
+    """Throw away what an earlier pull of something else has left."""
+    for name in FILES:
+        (folder.path / name).unlink(missing_ok=True)
+        partial_file(folder, name).unlink(missing_ok=True)
+
+
+def partial_file(folder: Pull, name: str) -> Path:
+    """Where a file lies while it comes."""
+    return folder.path / f"{name}.partial"
+
+
+def bytes_come(folder: Pull, name: str) -> int:
+    """Return how many bytes of a file have come."""
+    return max(have(folder.path / name), have(partial_file(folder, name)))

@@ -37,6 +37,10 @@ def main() -> int:
     try:
         for each in forecast(TrainConfig.model_validate(json.load(sys.stdin))):
             print(to_json(each.as_json()), flush=True)
+            if not each.skipped:
+                from tuillm.training.hardware import tune_process  # which costs torch
+
+                tune_process()  # real steps come next, as a worker takes them
         return 0
     except BrokenPipeError:
         sys.stdout = None  # nobody reads any more: Python must not complain while it ends

@@ -123,7 +123,7 @@ def _measure(config: TrainConfig, expected: float) -> tuple[float, float, str]:
 
     # of a long step of many equal passes, one pass tells enough
     passes = config.grad_accum_steps if expected < _SECONDS else 1
-    trainer = Trainer.from_config(config.model_copy(update={"grad_accum_steps": passes}))
+    trainer = Trainer(config=config.model_copy(update={"grad_accum_steps": passes}))
     each = trainer.probe(_SECONDS) / passes
     step, token = each * config.grad_accum_steps, token_seconds(trainer)
     held_out, model = len(trainer.tokens.val) - 1, trainer.model

@@ -1,0 +1,29 @@
+"""Training in the process of a person's own Python: `Trainer(...).run()`.
+
+Knows the runner and how progress is told on stderr.
+"""
+
+from tuillm.store.registry import Model, refuse_if_taken
+from tuillm.store.run_folder import create_run, model_name
+from tuillm.store.workers.processes import this_process
+from tuillm.text.stdin_pipes import keep_pipes
+from tuillm.training.runner import Runner
+from tuillm.training.stderr_progress import progress
+from tuillm.training.trainer import Trainer
+
+
+def run_here(trainer: Trainer, *, replace: bool = False, quiet: bool = False) -> Model:
+    """Train in this process with a run folder of its own; return the published model.
+
+    Tells on stderr how far it is, unless `quiet`. Raises TuillmError when the name is taken
+    (unless `replace`) or training fails.
+    """
+    corpus = keep_pipes(trainer.config.corpus)
+    trainer.config = trainer.config.model_copy(update={"corpus": corpus})
+    name = model_name(trainer.config)
+    if not replace:
+        refuse_if_taken(name, "another name: Trainer(name=...); in its place: run(replace=True)")
+    trainer.prepare()
+    run = create_run(trainer.config, this_process())
+    with progress(quiet) as tell, run.take():
+        return Runner(trainer, run, replace=replace, say=tell.say, tell=tell.step).run()

@@ -1,0 +1,93 @@
+"""What a run works with, made from its settings: text, tokens, model, optimizer, batches, sampler.
+
+Knows how these depend on each other; takes no step. What they are is decided here once, and the
+notes say what was decided for the person.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from tuillm.config import TrainConfig
+from tuillm.generation import Sampler
+from tuillm.model import GPT, choose_device
+from tuillm.model.lora import pack_frozen
+from tuillm.store.registry import find_model
+from tuillm.text import Corpus, TokenFiles, load_tokenizer, read_corpus, tokenize
+from tuillm.text.progress_tick import Tick
+from tuillm.training.batches import Batches
+from tuillm.training.hardware import choose_train_dtype, eval_dtype, matmul_flops, use_bf16_shadow
+from tuillm.training.init_model import build_model, context_of, fit
+from tuillm.training.optimizer import Optimizer
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The parts of a run.
+
+    `dtype` is the precision of products in training, `eval_dtype` that of evaluations and samples;
+    `window` is how many tokens a training example has. `starts_at_eot` tells that texts begin
+    behind the end-of-text token. `flops` is what this machine multiplies in a second, and
+    `flops_per_token` what a token of training takes.
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+    eval_dtype: torch.dtype
+    corpus: Corpus
+    tokens: TokenFiles
+    model: GPT
+    window: int
+    optimizer: Optimizer
+    batches: Batches
+    sampler: Sampler
+    starts_at_eot: bool
+    flops: float
+    flops_per_token: int
+    notes: tuple[str, ...]
+
+
+def set_up(config: TrainConfig, tick: Tick, checkpoint: Path | None = None) -> Setup:
+    """Read the corpus, make tokens, build the model and what trains it.
+
+    A run that is to go on from a `checkpoint` has its tokenizer and its context, and one that
+    starts from a model takes it from there: the first one may be gone by then. Seeds torch's
+    generator. Raises TuillmError for a text that cannot be read and for a run that the memory
+    cannot hold.
+    """
+    torch.manual_seed(config.seed)
+    device = choose_device(config.device)
+    dtype = choose_train_dtype(config.dtype, device)
+    as_text = config.as_text or checkpoint is not None  # what was begun is gone on with
+    corpus = read_corpus(config.corpus, config.encoding, as_text=as_text, tick=tick)
+    parent, context = None, None
+    if config.init_from is not None:
+        parent = checkpoint or find_model(config.init_from).path
+    elif checkpoint:
+        context = context_of(checkpoint)
+    source = checkpoint or parent
+    tokens = tokenize(corpus, config, load_tokenizer(source) if source else None, tick)
+    initial = build_model(config, tokens, parent, device, context)
+    fitted = fit(config, initial, tokens, corpus.bytes, device)
+    model, window, eot = initial.model, initial.window, tokens.tokenizer.eot
+    pack_frozen(model.to(device), dtype)
+    shadow = use_bf16_shadow(device, dtype, model.parameter_count) and not config.lora
+    # several documents, or one that is learned to its end, are begun behind an end of text
+    starts_at_eot = eot is not None and (config.val_fraction == 0 or len(corpus.documents) > 1)
+    return Setup(
+        device=device,
+        dtype=dtype,
+        eval_dtype=eval_dtype(dtype, model.parameter_count),
+        corpus=corpus,
+        tokens=tokens,
+        model=model,
+        window=window,
+        optimizer=Optimizer(model, config, bf16_shadow=shadow),
+        batches=Batches(tokens.train, window, config.batch_size, config.seed, eot),
+        sampler=Sampler.of(model, tokens.tokenizer, at_eot=starts_at_eot),
+        starts_at_eot=starts_at_eot,
+        flops=matmul_flops(device, dtype),
+        flops_per_token=model.config.flops_per_token(window, config.lora),
+        notes=(*corpus.notes, *tokens.notes, *initial.notes, *fitted),
+    )
