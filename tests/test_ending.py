@@ -233,3 +233,29 @@ def test_a_file_is_saved_before_the_program_ends(tmp_path):
     finally:
         signal.signal(signal.SIGTERM, before)
     assert saved and ended.value.code == 143
+
+
+_ASLEEP = """
+import signal, threading
+from tuillm.terminal.ending import end_on_signals
+
+end_on_signals()
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+signal.pthread_sigmask(signal.SIG_BLOCK, {int})
+input("ready ")
+"""
+
+
+@SIGNALS
+def test_a_signal_that_interrupts_no_waiting_ends_it_all_the_same(number):
+    """One that comes right before the program waits, or to another thread, is not slept over."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", _ASLEEP.replace("int", str(int(number)))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert child.stdout.read(6) == b"ready "
+    child.send_signal(number)
+    assert child.wait(30) == 128 + number
+    child.stdin.close()
+    child.stdout.close()

@@ -22,7 +22,7 @@ import torch  # noqa: F401
 from tuillm.convert.import_model import import_model
 from tuillm.errors import TuillmError
 from tuillm.generation import Sampler
-from tuillm.store.registry import list_models, read_model, shape_of
+from tuillm.store.registry import list_models, read_model_entry, shape_of
 
 DOORS = {
     "import": lambda path: import_model(path, "evil"),
@@ -31,7 +31,7 @@ DOORS = {
     ),
     "open": Sampler,
     "--from": shape_of,
-    "registry": lambda path: refuse(read_model(Path(path)).problem),
+    "registry": lambda path: refuse(read_model_entry(Path(path)).problem),
 }
 _ROOM = 2 << 30
 _TOGETHER, _PATIENCE = 20, 10

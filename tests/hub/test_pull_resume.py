@@ -315,7 +315,7 @@ def test_killed_at_random_moments_it_always_ends_whole(hub, start, tuillm, large
         f"killed when so much was there: {states}\n"
         f"bytes asked for again by {len(again)} resumptions: {again}; left over: {hidden}"
     )
-    assert len(again) >= 10 and all(0 <= bytes <= 1_000_000 for bytes in again)
+    assert len(again) >= 5 and all(0 <= bytes <= 1_000_000 for bytes in again)
 
 
 def asked_anew(hub):

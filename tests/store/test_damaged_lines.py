@@ -9,7 +9,7 @@ import pytest
 from tuillm.cli.live_view import LiveView
 from tuillm.cli.watch import JsonLines, PlainRunView
 from tuillm.config import TrainConfig
-from tuillm.dashboard.metrics_history import Feed, History
+from tuillm.dashboard.metrics_history import MetricsReader, History
 from tuillm.dashboard.widgets.figures import number
 from tuillm.errors import UsageError
 from tuillm.store.jsonl import read_metrics
@@ -140,12 +140,12 @@ def test_no_row_of_metrics_stops_a_view(damaged):
 
 def test_no_row_of_metrics_stops_the_dashboard(damaged):
     """The history holds the good steps, and what the figures show can be shown."""
-    history, feed = History(), Feed(damaged.metrics)
+    history, feed = History(), MetricsReader(damaged.metrics)
     batch = feed.next()
     history.add(batch)
     assert list(history.column("step")) == [3, 4]
     assert history.best[1] == 2.0
-    for last in (history.last, Feed(damaged.metrics, 1).next().last or {}):
+    for last in (history.last, MetricsReader(damaged.metrics, 1).next().last or {}):
         for value in last.values():
             if isinstance(value, int | float):
                 assert count(value) and duration(value) and figure(value) and number(value)

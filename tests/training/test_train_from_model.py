@@ -235,7 +235,7 @@ def test_a_model_that_is_not_there(model, story, folder):
     for key, value in damaged.items():
         config = json.loads((folder / "config.json").read_text())
         (folder / "config.json").write_text(json.dumps(config | {key: value}))
-        with pytest.raises(TuillmError, match="config.json is not that of a GPT-2"):
+        with pytest.raises(TuillmError, match="config.json (is|has|says)"):
             Trainer(story, init_from=folder)
         (folder / "config.json").write_text(json.dumps(config))
     (folder / "model.safetensors").write_bytes(b"x")
@@ -246,7 +246,7 @@ def test_a_model_that_is_not_there(model, story, folder):
 def test_a_tokenizer_larger_than_the_weights(folder, story):
     """A vocabulary that the embeddings have no rows for is refused before it can crash."""
     make_tokenizer("bpe", [story.read_text()], 400).save(folder, 24)
-    with pytest.raises(TuillmError, match="its tokenizer has 400 entries, its weights only"):
+    with pytest.raises(TuillmError, match="has ids up to 399, its weights only 262 rows"):
         Trainer(story, init_from=folder, **QUICK).prepare()
 
 

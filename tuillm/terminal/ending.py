@@ -8,11 +8,14 @@ import errno
 import os
 import signal
 import threading
+import time
 from types import FrameType
 
 ENDING = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)
 )
+# after so many seconds the main thread is woken, lest it sleep over a signal
+_WAKE_AFTER = (0.05, 0.2, 1.0)
 _code = 0
 
 
@@ -22,6 +25,7 @@ def end_on_signals() -> None:
     In the main thread; one that is ignored, as under `nohup`, stays so.
     """
     if threading.current_thread() is threading.main_thread():
+        _wake_for_signals()
         for number in ENDING:
             if signal.getsignal(number) == signal.SIG_DFL:
                 signal.signal(number, leave)
@@ -33,6 +37,31 @@ def leave(number: int, frame: FrameType | None = None) -> None:
     _code = 128 + number
     signal.signal(number, signal.SIG_DFL)
     raise SystemExit(_code)
+
+
+def _wake_for_signals() -> None:
+    """Let no signal be slept over by the main thread.
+
+    Python's handlers run between two of its instructions. A signal that comes right before the
+    main thread waits in the system, or that another thread takes, would be seen when the wait is
+    over, which at a question may be never. So a thread that is told of each signal interrupts it.
+    """
+    if not hasattr(signal, "pthread_kill") or signal.getsignal(signal.SIGURG) != signal.SIG_DFL:
+        return
+    signal.signal(signal.SIGURG, lambda number, frame: None)
+    told, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+    threading.Thread(target=_wake, args=(told,), daemon=True, name="signals").start()
+
+
+def _wake(told: int) -> None:
+    main = threading.main_thread().ident
+    while numbers := os.read(told, 64):
+        if set(numbers) != {signal.SIGURG}:
+            for seconds in _WAKE_AFTER:
+                time.sleep(seconds)
+                signal.pthread_kill(main or 0, signal.SIGURG)
 
 
 def end_after(seconds: float, number: int) -> None:

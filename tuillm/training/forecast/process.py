@@ -35,7 +35,7 @@ def forecast(config: TrainConfig) -> Iterator[Forecast]:
 def main() -> int:
     """Read settings on stdin, print forecasts; return the exit code."""
     try:
-        for each in forecast(TrainConfig.model_validate(json.load(sys.stdin))):
+        for each in forecast(_settings()):
             print(to_json(each.as_json()), flush=True)
             if not each.skipped:
                 from tuillm.training.hardware import tune_process  # which costs torch
@@ -47,12 +47,19 @@ def main() -> int:
         return 0
     except TuillmError as error:
         message, hint = error.message, error.hint
-    except ValidationError as error:
-        message, hint = f"these are no settings of a run: {error.errors()[0]['msg']}", ""
     except Exception as error:  # whoever started this process reads lines, no tracebacks
         message, hint = f"{type(error).__name__}: {error}", ""
     print(to_json({"error": message, "hint": hint}), flush=True)
     return 1
+
+
+def _settings() -> TrainConfig:
+    """Return the settings on stdin; raises TuillmError for what are none."""
+    try:
+        return TrainConfig.model_validate(json.load(sys.stdin))
+    except ValueError as error:
+        words = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise TuillmError(f"these are no settings of a run: {words}") from None
 
 
 if __name__ == "__main__":
