@@ -49,10 +49,19 @@ def _wake_for_signals() -> None:
     if not hasattr(signal, "pthread_kill") or signal.getsignal(signal.SIGURG) != signal.SIG_DFL:
         return
     signal.signal(signal.SIGURG, lambda number, frame: None)
-    told, tell = os.pipe()
+    told, tell = map(_out_of_the_way, os.pipe())
     os.set_blocking(tell, False)
     signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
     threading.Thread(target=_wake, args=(told,), daemon=True, name="signals").start()
+
+
+def _out_of_the_way(descriptor: int) -> int:
+    """Return a copy of a descriptor with a number that is no closed stream's, in its place."""
+    import fcntl  # there is none on Windows, where nobody comes here
+
+    copy = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10)
+    os.close(descriptor)
+    return copy
 
 
 def _wake(told: int) -> None:
