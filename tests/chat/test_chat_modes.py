@@ -23,10 +23,10 @@ def test_mode_of_a_card():
     assert mode_of(ModelCard(template="no place for it")) == COMPLETION
 
 
-def test_what_is_put():
+def test_the_template_is_applied():
     """Words begin a line of their own; in a transcript they stand under their speaker."""
-    assert COMPLETION.put("so", True) == "so" and COMPLETION.put("so", False) == "\nso"
-    assert TRANSCRIPT.put("so", False) == "\nYou: so\nModel:"
+    assert COMPLETION.apply("so", True) == "so" and COMPLETION.apply("so", False) == "\nso"
+    assert TRANSCRIPT.apply("so", False) == "\nYou: so\nModel:"
 
 
 def test_choose_mode():

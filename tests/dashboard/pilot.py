@@ -99,7 +99,7 @@ async def opened(pilot, kind):
     return pilot.app.screen
 
 
-async def show_error(pilot, *words):
+async def told(pilot, *words):
     """Wait until a toast with all these words has come; return its text."""
 
     def found():

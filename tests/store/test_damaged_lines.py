@@ -9,7 +9,7 @@ import pytest
 from tuillm.cli.live_view import LiveView
 from tuillm.cli.watch import JsonLines, PlainRunView
 from tuillm.config import TrainConfig
-from tuillm.dashboard.metrics_history import MetricsReader, History
+from tuillm.dashboard.metrics_history import History, MetricsReader
 from tuillm.dashboard.widgets.figures import number
 from tuillm.errors import UsageError
 from tuillm.store.jsonl import read_metrics

@@ -170,10 +170,10 @@ def test_patience(book):
         sample_tokens=0,
     )
     model = trainer.run()
-    rows = list(metric_rows(get_run("patience_exhausted-1")))
+    rows = list(metric_rows(get_run("tired-1")))
     losses = [row["val_loss"] for row in rows]
     assert len(rows) < 60 and min(losses) == losses[-3]
-    assert get_run("patience_exhausted-1").status().state == "finished"
+    assert get_run("tired-1").status().state == "finished"
     assert model.card.steps == rows[-3]["step"]
     tokens = trainer.tokens
     again = evaluate(read_model(model.path), tokens.val, tokens.val_bytes, tokens.tokenizer)
