@@ -1,6 +1,7 @@
 """The house stands as it was drawn: who imports whom, and what a start costs."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,14 @@ ALLOWED = {
         "plotting",
     },
 }
+# modules that are started as processes of their own by a layer that may not import them
+STARTED = {
+    ("store", "training.worker"),
+    ("store", "training.forecast.process"),
+    ("store", "training.device_probe"),
+}
+# front ends may show the same thing under the same name
+FRONT_ENDS = {"cli", "chat", "dashboard"}
 HEAVY = {"gguf", "torch", "transformers", "tiktoken", "textual", "prompt_toolkit"}
 
 
@@ -107,6 +116,31 @@ def test_each_module_imports_only_what_its_layer_may(path):
         assert any(target == one or target.startswith(one + ".") for one in allowed), (
             f"{layer} may not import {name}"
         )
+
+
+def test_modules_named_in_strings_are_declared():
+    """A call upwards through `python -m` is a call: the table says which there are."""
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        layer = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            name = node.value if isinstance(node, ast.Constant) else ""
+            if isinstance(name, str) and re.fullmatch(r"tuillm(\.[a-z_]+)+", name):
+                target = PACKAGE.joinpath(*name.split(".")[1:]).with_suffix(".py")
+                allowed = ALLOWED.get(layer, ())
+                if target.exists() and name.split(".")[1] not in (layer, *allowed):
+                    found.add((layer, name.removeprefix("tuillm.")))
+    assert found == STARTED
+
+
+def test_a_module_is_known_by_its_name():
+    """No two have the same one, unless they are one thing in two front ends."""
+    places = {}
+    for path in PACKAGE.rglob("*.py"):
+        if path.stem not in ("__init__", "__main__"):
+            places.setdefault(path.stem, []).append(path.relative_to(PACKAGE).parts[0])
+    for name, layers in places.items():
+        assert len(layers) == 1 or set(layers) <= FRONT_ENDS and len({*layers}) == len(layers), name
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "cli").glob("*.py")), ids=lambda path: path.name)

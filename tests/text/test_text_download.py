@@ -8,8 +8,8 @@ import pytest
 
 from tuillm.errors import TuillmError
 from tuillm.store.paths import cache_dir
-from tuillm.text.download import cached_path, download
 from tuillm.text.sources import read_corpus
+from tuillm.text.web_cache import cached_path, download
 from tuillm.urls import is_url
 
 BODY = b"Call me Ishmael. " * 10_000

@@ -80,7 +80,7 @@ def fetch_model(
     Raises TuillmError when it cannot be had, click.Abort after Ctrl-C. What has come is kept, but
     for a pull that failed before it got to the weights, unless `keep_failure` leaves that to read.
     """
-    from tuillm.store.hub.pull import Cancelled, pull
+    from tuillm.store.hub.pull_model import Cancelled, pull
 
     again = f"tuillm pull {source}" + (f" --name {name}" if name != source.name else "")
     again += " --replace" if replace else ""
@@ -114,7 +114,7 @@ def offer_pull(name: str) -> str:
     """
     if not is_hub_name(name) or os.path.isdir(models_dir() / name) or os.path.isdir(name):
         return name
-    from tuillm.store.hub.pull import pulled_from, refuse_other_owner, size_of
+    from tuillm.store.hub.pull_model import pulled_from, refuse_other_owner, size_of
 
     source = hub_source(name)
     if model := pulled_from(source):
@@ -130,8 +130,8 @@ def offer_pull(name: str) -> str:
 
 def _there(source: Source, name: str) -> "Model | None":
     """Return the model when this very pull has been done; throw away what was left of it."""
-    from tuillm.store.hub.pull import pulled_from
     from tuillm.store.hub.pull_folder import discard_pull, get_pull, refuse_other_source
+    from tuillm.store.hub.pull_model import pulled_from
 
     model = pulled_from(source, name)
     if model:

@@ -99,7 +99,7 @@ def _without_pipes(config: TrainConfig) -> TrainConfig:
 
 def _fetch_addresses(config: TrainConfig) -> None:
     """Download what is an address, with progress, so that the worker finds it in the cache."""
-    from tuillm.text.download import download
+    from tuillm.text.web_cache import download
     from tuillm.urls import is_url
 
     for url in filter(is_url, config.corpus):

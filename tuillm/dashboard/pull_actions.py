@@ -44,8 +44,8 @@ def going(pulls: Sequence["PullStatus"]) -> list["PullStatus"]:
 def begin(typed: str) -> str:
     """Start a pull in the background, or take up one that was left; return what to say."""
     from tuillm.store.hub.hub_names import hub_source
-    from tuillm.store.hub.pull import pulled_from, refuse_other_owner
     from tuillm.store.hub.pull_folder import list_pulls, start_pull
+    from tuillm.store.hub.pull_model import pulled_from, refuse_other_owner
 
     source = hub_source(typed.strip())
     # one that was begun under another name goes on under that

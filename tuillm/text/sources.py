@@ -13,10 +13,10 @@ from pathlib import Path
 
 from tuillm.errors import TuillmError, did_you_mean, printable
 from tuillm.store.paths import cache_dir
-from tuillm.text.download import cached_path, charset_of, download
 from tuillm.text.encodings import decode
 from tuillm.text.file_types import recognize_binary, recognize_text, remarks_on
 from tuillm.text.progress_tick import Tick, unwatched
+from tuillm.text.web_cache import cached_path, charset_of, download
 from tuillm.urls import is_url, public_url
 from tuillm.user_paths import user_path
 

@@ -26,7 +26,7 @@ from tuillm.formats.bounded_read import (
     read_bounded,
 )
 from tuillm.formats.safetensors_header import sizes_of
-from tuillm.store.hub.errors import host, hub_errors
+from tuillm.store.hub.hub_errors import host, hub_errors
 from tuillm.store.hub.hub_names import Source
 from tuillm.store.network import check_for_hub
 from tuillm.store.registry import WEIGHTS

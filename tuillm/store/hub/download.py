@@ -15,7 +15,13 @@ from typing import Any
 from tuillm.errors import TuillmError
 from tuillm.store.files import disk_error
 from tuillm.store.hub.api import HubFile, Plan, bounded_body
-from tuillm.store.hub.errors import TransientError, host, hub_errors, request_errors, retry_after
+from tuillm.store.hub.hub_errors import (
+    TransientError,
+    host,
+    hub_errors,
+    request_errors,
+    retry_after,
+)
 from tuillm.store.hub.hub_names import Source
 
 PIECE = 1 << 18

@@ -16,9 +16,9 @@ from tuillm.store.paths import data_dir
 from tuillm.store.registry import find_model, shape_of
 from tuillm.store.workers.forecast_process import Forecast
 from tuillm.text import Corpus, TokenFiles, load_tokenizer, read_corpus, tokenize
-from tuillm.text.download import is_cached
 from tuillm.text.new_tokenizer import gpt2_is_cached
 from tuillm.text.tokenizer import GPT2_ENTRIES
+from tuillm.text.web_cache import is_cached
 from tuillm.training.auto_settings import adapter_parameters, disk_needed, dropout_for, window_for
 from tuillm.training.forecast.warnings import cautions, memory_caution
 from tuillm.training.memory_plan import plan_memory
