@@ -1,6 +1,7 @@
 """The house stands as it was drawn: who imports whom, and what a start costs."""
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
@@ -116,6 +117,33 @@ def test_each_module_imports_only_what_its_layer_may(path):
         assert any(target == one or target.startswith(one + ".") for one in allowed), (
             f"{layer} may not import {name}"
         )
+
+
+def _needs(path):
+    """The modules of ours that a module imports, types apart."""
+
+    def walk(node):
+        for child in ast.iter_child_nodes(node):
+            if not _for_types(child):
+                yield from (
+                    _imports(ast.Module([child], []))
+                    if isinstance(child, ast.Import | ast.ImportFrom)
+                    else walk(child)
+                )
+
+    for name in walk(ast.parse(path.read_text(encoding="utf-8"))):
+        inside = PACKAGE.joinpath(*name.split(".")[1:])
+        for target in (inside.with_suffix(".py"), inside.parent.with_suffix(".py")):
+            if name.startswith("tuillm.") and target.is_file() and target != path:
+                yield target
+                break
+
+
+def test_imports_go_in_no_circle():
+    """But for the dashboard's keys, which are those of all its screens."""
+    keymap = PACKAGE / "dashboard" / "keymap.py"
+    graph = {path: {*_needs(path)} for path in PACKAGE.rglob("*.py") if path != keymap}
+    assert len([*graphlib.TopologicalSorter(graph).static_order()]) >= len(graph)
 
 
 def test_modules_named_in_strings_are_declared():

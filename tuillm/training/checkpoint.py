@@ -5,6 +5,7 @@ files of a checkpoint; knows neither when one is due nor the registry.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -16,19 +17,22 @@ from tuillm.model.save_safetensors import save_tensors
 from tuillm.store.copy_files import copy_files, link_or_copy
 from tuillm.store.files import new_folder, read_json, recover_folder, write_json
 from tuillm.store.run_folder import TRAINER
-from tuillm.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from tuillm.training.trainer import Trainer
+
 
 TENSORS, NUMBERS = "trainer.safetensors", TRAINER
 ADAPTER = "adapter"
 
 
-def save_model(trainer: Trainer, folder: Path) -> None:
+def save_model(trainer: "Trainer", folder: Path) -> None:
     """Replace `folder` by a model folder of the trainer's model as it is now."""
     with new_folder(folder) as staging:
         _write_model(trainer, staging)
 
 
-def save_checkpoint(trainer: Trainer, folder: Path) -> None:
+def save_checkpoint(trainer: "Trainer", folder: Path) -> None:
     """Replace `folder` by a model folder with the trainer's state beside it."""
     tensors, numbers = trainer.state()
     with new_folder(folder) as staging:
@@ -38,7 +42,7 @@ def save_checkpoint(trainer: Trainer, folder: Path) -> None:
         write_json(staging / NUMBERS, numbers)
 
 
-def load_checkpoint(trainer: Trainer, folder: Path, *, changed_text: bool = False) -> bool:
+def load_checkpoint(trainer: "Trainer", folder: Path, *, changed_text: bool = False) -> bool:
     """Make a trainer go on from a checkpoint; return whether its text is the checkpoint's.
 
     Its tokenizer is the checkpoint's, whatever the text is. Raises TuillmError when the checkpoint
@@ -64,7 +68,7 @@ def load_checkpoint(trainer: Trainer, folder: Path, *, changed_text: bool = Fals
     return same
 
 
-def _refuse_other_shape(model: GPT, trainer: Trainer, folder: Path) -> None:
+def _refuse_other_shape(model: GPT, trainer: "Trainer", folder: Path) -> None:
     """Raise TuillmError where the settings ask for another shape than the checkpoint has."""
     for name in ("n_layer", "n_head", "n_embd", "block_size", "vocab_size"):
         wanted, there = getattr(trainer.model.config, name), getattr(model.config, name)
@@ -84,7 +88,7 @@ def copy_model_files(source: Path, target: Path) -> None:
     copy_files(source, target, leave_out=(TENSORS, NUMBERS), copy=link_or_copy)
 
 
-def _write_model(trainer: Trainer, folder: Path) -> None:
+def _write_model(trainer: "Trainer", folder: Path) -> None:
     tokenizer = trainer.tokenizer
     write_model(trainer.model, folder, tokenizer.eot, tokenizer.ends)
     if trainer.config.lora:

@@ -5,6 +5,7 @@ Knows the run folder, the trainer's figures and the registry; does not know when
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tuillm import __version__
 from tuillm.config import TrainConfig
@@ -15,11 +16,13 @@ from tuillm.store.run_folder import Run, model_name
 from tuillm.store.run_status import Status
 from tuillm.store.usage import users_of
 from tuillm.training.checkpoint import copy_model_files
-from tuillm.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from tuillm.training.trainer import Trainer
 
 
 def publish_run(
-    trainer: Trainer, run: Run, status: Status, *, published: str | None, replace: bool
+    trainer: "Trainer", run: Run, status: Status, *, published: str | None, replace: bool
 ) -> tuple[Model, Status]:
     """Publish the best checkpoint; return the model, and the status with a note about its name.
 
@@ -42,7 +45,7 @@ def publish_run(
     return get_model(name), _noted(status, name, published or model_name(trainer.config))
 
 
-def _card(trainer: Trainer, run: Run, status: Status) -> ModelCard:
+def _card(trainer: "Trainer", run: Run, status: Status) -> ModelCard:
     parent = trainer.config.init_from
     return ModelCard(
         origin="trained" if parent is None else "fine-tuned",
@@ -65,7 +68,7 @@ def _card(trainer: Trainer, run: Run, status: Status) -> ModelCard:
 
 
 def _name_to_publish(
-    trainer: Trainer, run: Run, published: str | None, replace: bool
+    trainer: "Trainer", run: Run, published: str | None, replace: bool
 ) -> tuple[str, bool]:
     """Return the name to publish under, and whether it replaces a model."""
     wanted = published or model_name(trainer.config)

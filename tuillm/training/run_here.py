@@ -3,16 +3,20 @@
 Knows the runner and how progress is told on stderr.
 """
 
+from typing import TYPE_CHECKING
+
 from tuillm.store.registry import Model, refuse_if_taken
 from tuillm.store.run_folder import create_run, model_name
 from tuillm.store.workers.processes import this_process
 from tuillm.text.stdin_pipes import keep_pipes
 from tuillm.training.runner import Runner
 from tuillm.training.stderr_progress import progress
-from tuillm.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from tuillm.training.trainer import Trainer
 
 
-def run_here(trainer: Trainer, *, replace: bool = False, quiet: bool = False) -> Model:
+def run_here(trainer: "Trainer", *, replace: bool = False, quiet: bool = False) -> Model:
     """Train in this process with a run folder of its own; return the published model.
 
     Tells on stderr how far it is, unless `quiet`. Raises TuillmError when the name is taken

@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tuillm.errors import DiskError, Interrupted, TuillmError
 from tuillm.store.files import append_json, recover_folder, remove_folder
@@ -22,7 +22,10 @@ from tuillm.training.checkpoint import load_checkpoint, save_checkpoint, save_mo
 from tuillm.training.metrics import StepMetrics
 from tuillm.training.preparation import Preparing
 from tuillm.training.publish import publish_run
-from tuillm.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from tuillm.training.trainer import Trainer
+
 
 _STATUS_EVERY = 0.5
 _SAVE_EVERY = 5.0
@@ -34,7 +37,7 @@ class Runner:
 
     def __init__(
         self,
-        trainer: Trainer,
+        trainer: "Trainer",
         run: Run,
         *,
         replace: bool = False,
