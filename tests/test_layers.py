@@ -45,7 +45,8 @@ ALLOWED = {
         "terminal",
     },
     # what ollama is told of a model is how the chat would talk to it
-    "convert": {"errors", "config", "store", "text", "model"},
+    # a model is compared with transformers as it writes: verify
+    "convert": {"errors", "config", "store", "text", "model", "generation"},
     # a run is taken up again once its text has been looked at, which takes no torch
     "dashboard": {
         "errors",

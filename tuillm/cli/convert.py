@@ -41,7 +41,7 @@ def import_command(
     )
     if found.padding:
         say(f"{found.padding} rows that stood for no token were left out")
-    say(f"tuillm chat {found.name}")
+    say(f"tuillm chat {found.name}, or compare it with transformers: tuillm verify {found.name}")
 
 
 @click.command("export")

@@ -31,6 +31,7 @@ COMMANDS = {
     "generate": "Print text that a model writes.",
     "compare": "Let two models continue the same words, side by side.",
     "eval": "Measure how well models foretell a text.",
+    "verify": "Compare models with transformers.",
     "list": "List the models (also: ls).",
     "show": "Show what is known about a model.",
     "rename": "Give a model another name.",

@@ -101,7 +101,8 @@ def fetch_model(
         raise
     say(
         f"pulled {name}: {count(model.card.parameters)} parameters, {size(model.size)}, "
-        f"checksums right. Talk to it: tuillm chat {name}"
+        f"checksums right. Talk to it: tuillm chat {name}; tuillm verify {name} compares it with "
+        "transformers"
     )
     return model
 

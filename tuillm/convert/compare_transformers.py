@@ -1,0 +1,160 @@
+"""Whether a model of the registry is the same model in transformers: ids, logits, text, size.
+
+The only place of the program that loads transformers; the folder is opened as it lies, by itself,
+and nothing is fetched. Knows models and tokenizers; prints nothing.
+"""
+
+import os
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tuillm.config import SamplingConfig
+from tuillm.errors import one_line
+from tuillm.generation import Sampler
+from tuillm.model import GPT, read_model
+from tuillm.store.registry import Model, find_model
+from tuillm.text import Tokenizer, load_tokenizer
+
+# words, digits, code, blanks, scripts, emoji, marks that combine
+_VARIED = (
+    "The quick brown fox, 3.14159 and 2026-11-26; don't stop!\n\n"
+    "def f(x):\n    return x ** 2  # tabs:\t\tand   blanks   \n"
+    "Қазақстан — Абай жолы. Война и мир. Ελληνικά. 日本語、漢字かな。 العربية. עברית\n"
+    "naïve café, e\u0301 and o\u0308, \u00df\u2026 \U0001f40b\U0001f469\u200d\U0001f4bb "
+    "<b>&amp;</b> http://a.b/c?d=e#f\n"
+)
+_TOKENS = 256
+_GREEDY, _PROMPT = 32, 8
+# float32 sums in another order; of what logits spread over
+_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison: `name`, whether it `passed`, and what was found, in words."""
+
+    name: str
+    passed: bool
+    found: str
+
+
+def verify(name: str) -> Iterator[Check]:
+    """Compare a model with the one that transformers makes of its folder, check by check.
+
+    In float32 on the CPU, both in memory. Raises TuillmError for a model that is unknown or
+    damaged; what transformers refuses is a check that failed.
+    """
+    entry = find_model(name)
+    model, tokenizer = read_model(entry.path), load_tokenizer(entry.path)
+    try:
+        their_model, their_tokenizer = _opened(entry.path)
+    except Exception as error:  # whatever a library raises for a folder it cannot read
+        words = one_line(str(error)) or type(error).__name__
+        yield Check("opens in transformers", False, f"{words:.200}")
+        return
+    yield Check("opens in transformers", True, type(their_model).__name__)
+    yield _parameters(model, their_model)
+    yield _token_ids(tokenizer, their_tokenizer)
+    ids = (tokenizer.encode(_known(tokenizer)) * _TOKENS)[: min(model.config.block_size, _TOKENS)]
+    with torch.inference_mode():
+        yield _logits(model, their_model, ids)
+        yield _greedy(entry, tokenizer, their_model, ids)
+
+
+def _opened(folder: Path) -> tuple[Any, Any]:
+    """Return model and tokenizer as transformers opens them, quietly and offline."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        return model, AutoTokenizer.from_pretrained(folder)
+
+
+def _parameters(ours: GPT, theirs: Any) -> Check:
+    """Biases that are all zero are no parameters of ours: they compute nothing."""
+    zero, all_theirs = 0, 0
+    for name, values in theirs.named_parameters():
+        all_theirs += values.numel()
+        zero += values.numel() if name.endswith(".bias") and not values.any() else 0
+    count = ours.parameter_count
+    left_out = 0 if ours.config.bias else zero
+    words = f"{count:,}" + (f", and {left_out:,} biases that are zero" if left_out else "")
+    if count + left_out != all_theirs:
+        words = f"{count:,} here, {all_theirs:,} there"
+    return Check("parameters", count + left_out == all_theirs, words)
+
+
+def _known(tokenizer: Tokenizer) -> str:
+    """The varied text, as far as a vocabulary has characters for it."""
+    if not tokenizer.left_out(_VARIED)[0]:
+        return _VARIED
+    return "".join(one for one in _VARIED if not tokenizer.left_out(one)[0])
+
+
+def _token_ids(ours: Tokenizer, theirs: Any) -> Check:
+    text = _known(ours)
+    expected, found = theirs.encode(text, add_special_tokens=False), ours.encode(text)
+    if found == expected:
+        return Check("token ids", True, f"{len(found):,} of a varied text are equal")
+    place = next(
+        (
+            place
+            for place, pair in enumerate(zip(found, expected, strict=False))
+            if pair[0] != pair[1]
+        ),
+        min(len(found), len(expected)),
+    )
+    return Check(
+        "token ids",
+        False,
+        f"from token {place} on they differ, behind "
+        f"{ours.decode(found[max(place - 5, 0) : place])!r}",
+    )
+
+
+def _logits(ours: GPT, theirs: Any, ids: list[int]) -> Check:
+    batch = torch.tensor([ids])
+    expected = theirs(batch).logits[..., : ours.config.vocab_size]
+    difference, spread = float((ours(batch) - expected).abs().max()), float(expected.std())
+    return Check(
+        "logits",
+        difference <= _TOLERANCE * max(spread, 1e-3),
+        f"of {len(ids)} tokens differ by {difference:.1e} at most; they spread over {spread:.2f}",
+    )
+
+
+def _greedy(entry: Model, tokenizer: Tokenizer, theirs: Any, ids: list[int]) -> Check:
+    prompt = ids[:_PROMPT]
+    room = min(_GREEDY, len(ids) - len(prompt))
+    if room < 1:
+        return Check("greedy text", True, "no room for any in so short a context")
+    sampler = Sampler(entry.path, device="cpu", dtype="float32")
+    config = SamplingConfig(temperature=0, max_new_tokens=room)
+    found = [token.id for token in sampler.stream(prompt, config)]
+    out = theirs.generate(
+        torch.tensor([prompt]),
+        max_new_tokens=room,
+        do_sample=False,
+        pad_token_id=0,
+        eos_token_id=None,
+    )
+    expected = out[0, len(prompt) :].tolist()
+    ended = len(found) < len(expected) and expected[len(found)] in tokenizer.ends
+    expected = expected[: len(found)] if ended else expected
+    same = next(
+        (n for n, pair in enumerate(zip(found, expected, strict=False)) if pair[0] != pair[1]),
+        min(len(found), len(expected)),
+    )
+    passed = found == expected
+    words = f"{len(found)} tokens are equal" if passed else f"differs from token {same} on"
+    return Check("greedy text", passed, words)
