@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from tuillm.config import build_train
+from tuillm.config.hf_config import gpt2_shape, gpt2_tensors
 from tuillm.store.files import write_json
 from tuillm.store.run_folder import Run
 from tuillm.store.run_status import Status
@@ -160,7 +161,7 @@ def furnish(home: Path) -> None:
         made = int(time.time()) - minutes * _MINUTE - _LATE  # always of the same length
         write_json(folder / "tuillm.json", card | {"created": made})
         if name != "broken":
-            _weights(folder / "model.safetensors", card.get("parameters", 0) * 4)
+            _weights(folder, biases=name == "gpt2")
     run(home, "salt-road-3", 1200, 4 * _MINUTE, model="salt-road")
     run(
         home,
@@ -306,8 +307,14 @@ def _row(step: int, steps: int, floor: float, progress: float) -> dict[str, floa
     return row
 
 
-def _weights(path: Path, size: int) -> None:
-    """A weights file of a length that its header speaks of; its zeros take no room on the disk."""
-    header = json.dumps({"wte": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}})
-    path.write_bytes(len(header).to_bytes(8, "little") + header.encode())
-    os.truncate(path, 8 + len(header) + size)
+def _weights(folder: Path, biases: bool) -> None:
+    """The weights file of a folder's config.json; its zeros take no room on the disk."""
+    path, end, header = folder / "config.json", 0, {}
+    for name, shape in gpt2_tensors(gpt2_shape(json.loads(path.read_text()), path)):
+        if biases or not name.endswith(".bias"):
+            begin, end = end, end + 4 * math.prod(shape)
+            header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [begin, end]}
+    written = json.dumps(header).encode()
+    weights = folder / "model.safetensors"
+    weights.write_bytes(len(written).to_bytes(8, "little") + written)
+    os.truncate(weights, 8 + len(written) + end)

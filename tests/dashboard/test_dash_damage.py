@@ -142,7 +142,6 @@ async def test_a_status_as_it_should_not_be(app, pilot, one):
         "epoch": 1e20,
         "elapsed": -5.0,
         "created": 1e18,
-        "val_tokens": -3,
         "notes": ["[/]", "\x1b[2J"],
         "error": "[b]",
         "model": "[/x]",

@@ -71,7 +71,9 @@ def shown(value: Any, number: bool = False) -> str:
     if isinstance(value, date | time):
         return value.isoformat()
     short = brief(value)
-    is_number = isinstance(value, str) and re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?|nan", value)
+    is_number = isinstance(value, str) and re.fullmatch(
+        r"[-+]?[\d.]+(e[-+]?\d+)?|[-+]?(nan|inf)", value
+    )
     return short.strip("'") if number and is_number else short
 
 

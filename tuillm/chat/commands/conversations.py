@@ -135,12 +135,12 @@ def recover(chat: Chat) -> None:
 
 def export(chat: Chat, rest: str) -> None:
     """`/export story.md` or `/export story.json`."""
-    path = user_path(rest)
-    if path.suffix not in (".md", ".json"):
+    if not rest.endswith((".md", ".json")):
         raise UsageError(
             f"/export wants a file that ends in .md or .json, not {rest!r}",
             "as in /export story.md",
         )
+    path = user_path(rest)
     if not chat.begun:
         raise UsageError("there is nothing to write yet", "type something first")
     if path.exists():
