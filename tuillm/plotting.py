@@ -74,10 +74,10 @@ def window(x: Array, low: float, high: float) -> slice:
 
 def nearest(x: Array, value: float) -> int:
     """The place of the entry of rising x that is nearest to a value; x is not empty."""
-    place = int(np.searchsorted(x, value))
-    if place == len(x) or (place > 0 and value - x[place - 1] <= x[place] - value):
-        return place - 1
-    return place
+    index = int(np.searchsorted(x, value))
+    if index == len(x) or (index > 0 and value - x[index - 1] <= x[index] - value):
+        return index - 1
+    return index
 
 
 def extent(parts: Iterable[Array]) -> tuple[float, float] | None:
@@ -109,7 +109,7 @@ def trace(
     `view` is x from, x to, y from, y to; `dash` = (on, off) leaves columns of dots out.
     """
     dots = np.zeros((4 * height, 2 * width), bool)
-    columns, rows = place(x, y, view, dots.shape[1], dots.shape[0])
+    columns, rows = to_dots(x, y, view, dots.shape[1], dots.shape[0])
     ends = _clip(columns[:-1], rows[:-1], columns[1:], rows[1:], dots.shape)
     _draw(dots, *ends)
     inside = (columns > -0.5) & (columns < dots.shape[1] - 0.5)
@@ -120,7 +120,7 @@ def trace(
     return dots
 
 
-def place(
+def to_dots(
     x: ArrayLike, y: ArrayLike, view: tuple[float, float, float, float], columns: int, rows: int
 ) -> tuple[Array, Array]:
     """Column and row, with fractions, of points on a grid; row 0 is the top of the view."""

@@ -83,8 +83,8 @@ def hide_secrets(text: str) -> str:
     """
     first, *rest = text.split("://")
     said, scheme = [first], _SCHEME.search(first[-31:])
-    for place, part in enumerate(rest, start=1):
-        following = _SCHEME.search(part[-31:]) if place < len(rest) else None
+    for index, part in enumerate(rest, start=1):
+        following = _SCHEME.search(part[-31:]) if index < len(rest) else None
         end = len(part) - len(following[0]) if following else len(part)
         # an address ends at a blank, or where the next one begins
         words = part[:end].split(maxsplit=1)

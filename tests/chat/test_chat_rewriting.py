@@ -58,7 +58,7 @@ def test_retry_branches_goto_and_undo(chat, kept):
     assert chat.say("/undo") == 'took back "And then"; it stays as a branch'
     assert kept()[-1]["tree"]["head"] == 2
     assert "4 texts" in chat.say("/branches")
-    assert "there is no place 77" in chat.say("/goto 77")
+    assert "there is no branch 77" in chat.say("/goto 77")
     assert "/goto wants a number" in chat.say("/goto there")
     assert chat.say("/goto 0") == "at the start"
     assert "0/32" in chat.toolbar

@@ -63,7 +63,7 @@ def test_goto(tree):
     """Any node can be gone to, and the start; another is refused with the range."""
     tree.goto(4)
     tree.goto(None)
-    with pytest.raises(UsageError, match="no place 9 .1 to 5."):
+    with pytest.raises(UsageError, match="no branch 9 .1 to 5."):
         tree.goto(9)
     assert tree.head is None
 

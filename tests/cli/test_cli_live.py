@@ -36,7 +36,7 @@ def test_the_live_view_shows_curve_figures_and_sample(terminal, book):
         "book-1",
         "parameters",
         "train loss",
-        "held-out loss",
+        "validation loss",
         "bits/byte",
         "tokens/s",
         "100%",

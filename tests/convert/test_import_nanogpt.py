@@ -197,7 +197,7 @@ def test_a_checkpoint_cut_short(nanogpt, keep):
         ({"n_head": 5}, "not divisible"),
         ({"n_layer": True}, "n_layer is True"),
         ({"n_layer": 3}, "h.2.ln_1.weight is missing"),
-        ({"n_layer": 1}, "h.1.ln_1.weight has no place"),
+        ({"n_layer": 1}, "h.1.ln_1.weight is one too many"),
         ({"use_rmsnorm": True}, "does not compute use_rmsnorm"),
         ({"block_size": 99}, "wpe.weight is"),
         ({"n_embd": 18}, "wte.weight is"),

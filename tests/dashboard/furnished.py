@@ -238,7 +238,9 @@ def run(
     )
     made.log.write_text(
         f"reading {values['corpus'][0]}\n"
-        + "".join(f"step {row['step']}: held-out loss {row['val_loss']:.3f}\n" for row in evaluated)
+        + "".join(
+            f"step {row['step']}: validation loss {row['val_loss']:.3f}\n" for row in evaluated
+        )
         + ("published salt-road\n" if state == "finished" else "")
     )
     best, last = min(evaluated, key=lambda row: row["val_loss"]), rows[-1]

@@ -59,9 +59,9 @@ async def test_from_a_text_to_a_talk(app, pilot, here, monkeypatch):
     await told(pilot, "book-1 has started")
     assert form.typed == {}
     await reached(pilot, "book-1", "running")
-    await until(pilot, lambda: points(screen.query_one(Chart)).get("held-out loss", 0) >= 2)
+    await until(pilot, lambda: points(screen.query_one(Chart)).get("validation loss", 0) >= 2)
     assert points(screen.query_one(Chart))["train loss"] >= 40
-    await shown(pilot, "● running", "train loss", "held-out loss", "sample at step")
+    await shown(pilot, "● running", "train loss", "validation loss", "sample at step")
 
     await pilot.press("p")
     paused = await reached(pilot, "book-1", "paused")

@@ -162,14 +162,14 @@ def test_a_run_goes_on_without_the_dashboard(live):
 
 @piloted()
 async def test_evaluating_and_sampling_now(app, pilot, live):
-    """`e` brings a point of held-out loss, `a` a sample; the samples can be stepped through."""
+    """`e` brings a point of validation loss, `a` a sample; the samples can be stepped through."""
     screen = await view_of(pilot, live)
     await reached(pilot, live.id, "running")
     chart, samples = screen.query_one(Chart), screen.query_one(Samples)
-    known = points(chart).get("held-out loss", 0)
+    known = points(chart).get("validation loss", 0)
     await pilot.press("e")
     assert await told(pilot, "asked book-1 to evaluate")
-    await until(pilot, lambda: points(chart)["held-out loss"] == known + 1)
+    await until(pilot, lambda: points(chart)["validation loss"] == known + 1)
     await until(pilot, lambda: len(samples._samples) >= 1)
     for _ in range(2):
         count = len(samples._samples)

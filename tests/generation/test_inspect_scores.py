@@ -60,7 +60,7 @@ def test_scores_are_those_of_transformers(grown, book_text, length, n_keep):
     expected = [
         float(their_logprobs(theirs, ids, place, n_keep)[ids[place]]) for place in range(1, length)
     ]
-    assert [(one.place, one.id) for one in found] == list(enumerate(ids))[1:]
+    assert [(one.index, one.id) for one in found] == list(enumerate(ids))[1:]
     assert [one.logprob for one in found] == pytest.approx(expected, abs=1e-4)
     assert [one.bits for one in found] == pytest.approx(
         [-logprob / math.log(2) for logprob in expected], abs=2e-4
@@ -88,7 +88,7 @@ def test_start_leaves_out_what_stands_before(talker, start):
     sampler = talker()
     ids = sampler.tokenizer.encode("abcdefghi " * 9)
     whole, part = score(sampler, ids), score(sampler, ids, start=start)
-    assert [one.place for one in part] == list(range(start, len(ids)))
+    assert [one.index for one in part] == list(range(start, len(ids)))
     assert [one.logprob for one in part] == pytest.approx(
         [one.logprob for one in whole[start - 1 :]], abs=1e-5
     )

@@ -173,7 +173,7 @@ def test_a_text_too_short_to_hold_out_is_told():
 
 
 def test_a_text_too_short_to_learn_from_is_refused():
-    """With a single token there is no next token to foretell; nothing is left in the cache."""
+    """With a single token there is no next token to predict; nothing is left in the cache."""
     with pytest.raises(TuillmError, match="book.txt is too short to learn from"):
         tokenize(corpus_of("ab"), settings())
     assert entries() == {}

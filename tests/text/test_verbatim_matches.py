@@ -73,7 +73,7 @@ def test_spans_are_those_of_brute_force(alphabet, shortest):
         assert found.longest == longest
         if longest:
             assert found.passage == reply[longest.start : longest.end]
-            assert found.place == locate(book, longest.offset)
+            assert found.location == locate(book, longest.offset)
 
 
 def test_pieces_of_one_hash_are_told_apart(monkeypatch):
@@ -117,7 +117,7 @@ def test_a_reply_that_stands_nowhere():
         (" \n " * 30, " " * 90),
     ]:
         found = find_verbatim(reply, book)
-        assert (found.spans, found.share, found.longest, found.passage, found.place) == (
+        assert (found.spans, found.share, found.longest, found.passage, found.location) == (
             (),
             0,
             None,
@@ -134,7 +134,7 @@ def test_the_first_of_several_places_and_of_several_spans():
     book = f"A line.\n{said}\nAnother: {said}\n"
     found = find_verbatim(f"{said}?!{said}!", book)
     assert [span.offset for span in found.spans] == [8, 8]
-    assert found.longest == found.spans[0] and found.place.line == 2
+    assert found.longest == found.spans[0] and found.location.line == 2
 
 
 def test_place_in_the_bundled_book():
@@ -142,7 +142,7 @@ def test_place_in_the_bundled_book():
     book = demo_book().read_text(encoding="utf-8")
     passage = "Captain Rudd"
     offset = book.index(passage, book.index("Chapter Eleven"))
-    place = find_verbatim(book[offset : offset + 200], book).place
+    place = find_verbatim(book[offset : offset + 200], book).location
     assert place.offset == offset
     assert book.split("\n")[place.line - 1].find(passage) >= 0
     assert place.portion == offset / len(book)

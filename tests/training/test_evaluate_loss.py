@@ -56,7 +56,7 @@ def test_every_token_counts_once(model, tokenizer, monkeypatch, length, at_once)
 
 
 def test_bits_per_byte(model, tokenizer):
-    """Bits per byte divide by the bytes of what was foretold: all but the first token's."""
+    """Bits per byte divide by the bytes of what was predicted: all but the first token's."""
     ids = tokenizer.encode(TEXT)
     size = len(TEXT.encode())
     assert size > len(TEXT)

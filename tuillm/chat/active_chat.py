@@ -38,7 +38,7 @@ class Chat:
         self.config = config
         self.keep = keep
         self.head: SessionHead | None = None
-        self.place = (device, dtype)
+        self.device_dtype = (device, dtype)
         self._in_use = ExitStack()
         self._paused = self._refused = False
         self._session: Session | None = None
@@ -76,7 +76,7 @@ class Chat:
             raise Stopped(
                 f"stopped waiting for {self.model.name}, which loads on: ↑ brings your line back"
             ) from None
-        chosen = self.place[1] == "auto" and sampler.precision != "float32"
+        chosen = self.device_dtype[1] == "auto" and sampler.precision != "float32"
         if chosen and sampler is not self._told_of:
             self.screen.note(f"{self.model.name} computes in {sampler.precision}")
         self._told_of = sampler
@@ -129,7 +129,7 @@ class Chat:
 
     def _take(self, model: Model) -> None:
         self.model, self.mode = model, mode_of(model.card)
-        self.loader = Loader(model, *self.place)
+        self.loader = Loader(model, *self.device_dtype)
         self._mark_use()
 
     def _mark_use(self) -> None:

@@ -7,7 +7,7 @@ import click
 
 from tuillm.cli.generate import read_prompt
 from tuillm.cli.offer_checkpoint import check_trained, offer_checkpoint
-from tuillm.cli.options import GroupedCommand, place_options, setting_options, typed
+from tuillm.cli.options import GroupedCommand, device_options, setting_options, typed
 from tuillm.cli.output import say
 from tuillm.cli.pull import offer_pull
 from tuillm.cli.reply_output import filter_options, write_reply
@@ -24,7 +24,7 @@ _LATEST = "\0"  # no name of a conversation
 @click.command("chat", cls=GroupedCommand)
 @click.argument("name", required=False)
 @filter_options
-@place_options()
+@device_options()
 @click.option(
     "--continue",
     "go_on",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tuillm.cli.generate import keep_newline_option, read_prompt
-from tuillm.cli.options import GroupedCommand, place_options, setting_options, typed
+from tuillm.cli.options import GroupedCommand, device_options, setting_options, typed
 from tuillm.cli.output import write_page
 from tuillm.cli.reply_output import START
 from tuillm.config import SamplingConfig, build_sampling
@@ -32,7 +32,7 @@ _MOST = 4
 @keep_newline_option
 @click.option("--markdown", is_flag=True, help="Print a page in Markdown.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object for programs.")
-@place_options()
+@device_options()
 @setting_options(SamplingConfig, short={"max_new_tokens": "-n"})
 def compare_command(
     names: tuple[str, ...],

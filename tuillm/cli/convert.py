@@ -19,7 +19,7 @@ from tuillm.user_paths import user_path
 )
 @click.option(
     "--tokenizer",
-    metavar="gpt2|PLACE",
+    metavar="gpt2|FOLDER",
     help="GPT-2's vocabulary, or a folder or meta.pkl with another one.",
 )
 def import_command(

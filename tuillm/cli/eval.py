@@ -1,4 +1,4 @@
-"""`tuillm eval`: how well models foretell a text; one table for all of them."""
+"""`tuillm eval`: how well models predict a text; one table for all of them."""
 
 import math
 import os
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tuillm.cli.options import Number, place_options
+from tuillm.cli.options import Number, device_options
 from tuillm.cli.output import overwrite, print_json, print_table, say
 from tuillm.errors import UsageError
 from tuillm.store.paths import models_dir
@@ -31,7 +31,7 @@ _COLUMNS = ("model", "tokens", "nats/token", "perplexity", "bits/byte", "tokens/
     type=Number(int, 1, 2**31),
     metavar="N",
     help=(
-        "Let windows overlap and begin N tokens apart: slower, and each token is foretold from "
+        "Let windows overlap and begin N tokens apart: slower, and each token is predicted from "
         "more of what stands before it [windows side by side]."
     ),
 )
@@ -45,7 +45,7 @@ _COLUMNS = ("model", "tokens", "nats/token", "perplexity", "bits/byte", "tokens/
 @click.option("--encoding", default="auto", metavar="NAME", help="Encoding of the text [auto].")
 @click.option("--as-text", is_flag=True, help="Take a web page, JSON or the like as it is.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
-@place_options("float32")
+@device_options("float32")
 def eval_command(
     names: tuple[str, ...],
     stride: int | None,
@@ -56,9 +56,9 @@ def eval_command(
     device: str,
     dtype: str,
 ) -> None:
-    """Measure how well each MODEL foretells TEXT, a file or an address.
+    """Measure how well each MODEL predicts TEXT, a file or an address.
 
-    Every token but the first is foretold once, so the same text gives the same figures each time.
+    Every token but the first is predicted once, so the same text gives the same figures each time.
     Bits per byte compare across tokenizers; losses per token and perplexities do not. Characters
     that a model's vocabulary cannot write are counted at 8 bits a byte, and told.
     """

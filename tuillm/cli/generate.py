@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tuillm.cli.options import GroupedCommand, Number, place_options, setting_options, typed
+from tuillm.cli.options import GroupedCommand, Number, device_options, setting_options, typed
 from tuillm.cli.reply_output import START, filter_options, write_reply
 from tuillm.config import SamplingConfig, build_sampling
 from tuillm.errors import UsageError
@@ -44,7 +44,7 @@ keep_newline_option = click.option(
 )
 @click.option("--echo/--no-echo", default=True, help="Print the prompt before the text [yes].")
 @filter_options
-@place_options()
+@device_options()
 @setting_options(SamplingConfig, short={"max_new_tokens": "-n"})
 def generate_command(
     name: str,

@@ -128,7 +128,7 @@ class LiveView:
 
     def _legend(self, theme: Theme) -> Text:
         text = Text("       ")
-        held_out = "held-out loss" if self._status.val_tokens != 0 else "loss of the whole text"
+        held_out = "validation loss" if self._status.val_tokens != 0 else "loss of the whole text"
         text.append("━ train loss  ", style=theme["secondary"])
         text.append(f"╍ {held_out}", style=theme["accent"])
         text.append("  nats per token", style=theme["muted"])
@@ -157,7 +157,7 @@ class LiveView:
         values = [
             ("step", f"{row.get('step', 0):,}"),
             ("loss", figure(row.get("train_loss"))),
-            ("held-out" if status.val_tokens != 0 else "whole", figure(status.val_loss)),
+            ("val loss" if status.val_tokens != 0 else "loss, whole", figure(status.val_loss)),
             ("bits/byte", figure(status.bits_per_byte)),
             ("tokens/s", count(row.get("tokens_per_sec"))),
             ("epoch", figure(row.get("epoch"), 1)),

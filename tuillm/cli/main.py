@@ -30,7 +30,7 @@ COMMANDS = {
     "chat": "Talk to a model (also: run).",
     "generate": "Print text that a model writes.",
     "compare": "Let two models continue the same words, side by side.",
-    "eval": "Measure how well models foretell a text.",
+    "eval": "Measure how well models predict a text.",
     "verify": "Compare models with transformers.",
     "list": "List the models (also: ls).",
     "show": "Show what is known about a model.",

@@ -34,7 +34,7 @@ def setting_options(
     return decorate
 
 
-def place_options(dtype: str = "auto") -> Decorator:
+def device_options(dtype: str = "auto") -> Decorator:
     """Add --device and --dtype, with the default that suits the command."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -115,9 +115,9 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: st
     piped = not sys.stdout.isatty()
     console = safe_console(width=100_000 if piped else None)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for place, column in enumerate(columns):
+    for index, column in enumerate(columns):
         justify: Any = "right" if column in right.split() else "left"
-        folds = not piped and (place == 0 or column == "model")
+        folds = not piped and (index == 0 or column == "model")
         table.add_column(column, justify=justify, overflow="fold", no_wrap=not folds)
     for row in rows:
         table.add_row(*(Text(one_line(cell)) for cell in row))

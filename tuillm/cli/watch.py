@@ -120,7 +120,7 @@ def _tell_end(run: Run, status: Status, quiet: bool) -> str | None:
             )
         return None
     if not quiet:
-        loss = "loss" if status.val_tokens == 0 else "held-out loss"
+        loss = "loss" if status.val_tokens == 0 else "validation loss"
         say(
             f"{status.state} after {status.step:,} steps in {duration(status.elapsed)}; "
             f"kept is the model of step {status.best_step or status.step:,}:"

@@ -111,7 +111,7 @@ def settings_of(config: type[BaseModel]) -> list[Setting]:
 def settings_table(config: type[BaseModel], values: Mapping[str, Any] | None = None) -> str:
     """Return all settings of a config class as an aligned text table, group by group.
 
-    `values` stand in the place of the defaults: what a preset says, for example.
+    `values` replace the defaults: what a preset says, for example.
     """
     values = values or {}
     rows = settings_of(config)

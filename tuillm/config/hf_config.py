@@ -99,12 +99,12 @@ def misfit(
         if (sizes := list(found[name])) != wanted:
             return f"{name} is {sizes}, not {wanted}"
     if (beyond := f"h.{shape.n_layer}.ln_1.weight") in found:
-        return f"{beyond} has no place: there are more layers than its {shape.n_layer}"
+        return f"{beyond} is one too many: there are more layers than the {shape.n_layer}"
     if strict:
         known |= {"lm_head.weight"} if shape.tie_weights else set()
         for name in found:
             if name not in known and not name.endswith((".attn.bias", ".attn.masked_bias")):
-                return f"{brief(name)} has no place in a GPT-2 of this shape"
+                return f"{brief(name)} does not belong to a GPT-2 of this shape"
     return ""
 
 

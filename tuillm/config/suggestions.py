@@ -1,7 +1,7 @@
 """What a word that nothing here is called most likely means: ours for it, why it is not, a slip.
 
 Knows how an answer is worded; the words of other programs are data in `foreign_words`, and what
-there is at a place is told by whoever asks.
+there is in a context is told by whoever asks.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ _NOTHING: dict[str, str] = {}
 def pointer(word: str, here: Mapping[str, str], elsewhere: Mapping[str, str] = _NOTHING) -> str:
     """Return words that answer an unknown `word`, or '' when nobody can know what is meant.
 
-    `here` says for each name of ours at this place how it is written there ('--top-k'),
+    `here` says for each name of ours in this context how it is written there ('--top-k'),
     `elsewhere` for names of other places where they belong ('--top-k of tuillm generate').
     """
     name = plain(word)

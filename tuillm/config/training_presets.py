@@ -53,7 +53,7 @@ LORA_RATE = 6e-3
 
 PRESETS: dict[str, Preset] = {
     "bigram": Preset(
-        "the baseline: each token foretold from the one before it (seconds)",
+        "the baseline: each token predicted from the one before it (seconds)",
         dict(
             tokenizer="char",
             n_layer=0,

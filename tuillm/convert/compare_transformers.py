@@ -106,10 +106,10 @@ def _token_ids(ours: Tokenizer, theirs: Any) -> Check:
     expected, found = theirs.encode(text, add_special_tokens=False), ours.encode(text)
     if found == expected:
         return Check("token ids", True, f"{len(found):,} of a varied text are equal")
-    place = next(
+    index = next(
         (
-            place
-            for place, pair in enumerate(zip(found, expected, strict=False))
+            index
+            for index, pair in enumerate(zip(found, expected, strict=False))
             if pair[0] != pair[1]
         ),
         min(len(found), len(expected)),
@@ -117,8 +117,8 @@ def _token_ids(ours: Tokenizer, theirs: Any) -> Check:
     return Check(
         "token ids",
         False,
-        f"from token {place} on they differ, behind "
-        f"{ours.decode(found[max(place - 5, 0) : place])!r}",
+        f"from token {index} on they differ, behind "
+        f"{ours.decode(found[max(index - 5, 0) : index])!r}",
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from errno import ENOSPC
 from pathlib import Path
 
-from tuillm.convert.gguf import Vocabulary, check_for_gguf, places, write_gguf
+from tuillm.convert.gguf import Vocabulary, check_for_gguf, padded, write_gguf
 from tuillm.convert.gguf_vocab import vocabulary_of
 from tuillm.convert.ollama import modelfile
 from tuillm.errors import TuillmError, UsageError, did_you_mean
@@ -90,18 +90,18 @@ def _prepared(found: Model, dtype: str) -> tuple[GPT, Vocabulary]:
 
 
 def _refuse_if_full(path: Path, model: GPT, dtype: str) -> None:
-    place = next(parent for parent in path.absolute().parents if parent.exists())
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
     needed = model.parameter_count * (4 if dtype == "f32" else 2)
-    if place.is_dir() and shutil.disk_usage(place).free < needed:
+    if folder.is_dir() and shutil.disk_usage(folder).free < needed:
         raise disk_error(OSError(ENOSPC, ""), path)
 
 
 def _notes(model: GPT) -> tuple[str, ...]:
     size, notes = model.config.block_size, []
-    if places(size) != size:
+    if padded(size) != size:
         notes.append(
-            f"it has learned {size} positions; llama.cpp would go on to {places(size)}, "
-            f"where it only babbles: keep prompt and reply within {size} tokens"
+            f"it has learned {size} positions; llama.cpp would go on to {padded(size)}, "
+            f"where its output is noise: keep prompt and reply within {size} tokens"
         )
     if model.config.exact_gelu:
         notes.append(

@@ -99,7 +99,7 @@ def check_for_gguf(model: GPT, dtype: str) -> None:
         )
 
 
-def places(block_size: int) -> int:
+def padded(block_size: int) -> int:
     """Return how many positions a file holds for a context of `block_size`."""
     return math.ceil(block_size / _PLACES) * _PLACES
 
@@ -115,7 +115,7 @@ def _describe(writer: "GGUFWriter", model: GPT, name: str, dtype: str) -> None:
     }
     writer.add_name(name)
     writer.add_file_type(kinds[dtype])
-    writer.add_context_length(places(config.block_size))
+    writer.add_context_length(padded(config.block_size))
     writer.add_embedding_length(config.n_embd)
     writer.add_feed_forward_length(4 * config.n_embd)
     writer.add_block_count(config.n_layer)
@@ -155,7 +155,7 @@ def _tensors(model: GPT, more: list[int]) -> Iterator[tuple[str, Tensor]]:
         if more and name in ("wte", "lm_head"):
             weight = torch.cat([weight, weight[more]])
         if name == "wpe":
-            rest = places(len(weight)) - len(weight)
+            rest = padded(len(weight)) - len(weight)
             weight = torch.cat([weight, weight[-1:].expand(rest, -1)])
         yield f"{label}.weight", weight
         if name not in ("wte", "wpe", "lm_head"):

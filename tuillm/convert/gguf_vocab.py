@@ -76,5 +76,5 @@ def _spell_characters(vocab: dict[str, int], names: dict[int, str]) -> list[str]
     for character, id in vocab.items():
         spelt = "".join(stand_ins[byte] for byte in character.encode())
         names[id] = spelt
-        merges |= {f"{spelt[:place]} {spelt[place]}": None for place in range(1, len(spelt))}
+        merges |= {f"{spelt[:index]} {spelt[index]}": None for index in range(1, len(spelt))}
     return list(merges)

@@ -26,17 +26,17 @@ def read_folder_model(folder: Path, weights: Path | None = None) -> GPT:
     or do not fit the folder's config.json.
     """
     config = read_config(folder)
-    places = [weights] if weights else _weight_files(folder)
+    paths = [weights] if weights else _weight_files(folder)
     tensors: dict[str, Tensor] = {}
-    for place in places:
-        tensors |= map_tensors(place) if place.suffix == ".safetensors" else _pickled(place)
+    for path in paths:
+        tensors |= map_tensors(path) if path.suffix == ".safetensors" else _pickled(path)
     return model_from_tensors(
-        config, tensors, f"{places[0]} does not fit its config.json", strict=True
+        config, tensors, f"{paths[0]} does not fit its config.json", strict=True
     )
 
 
-def _pickled(place: Path) -> dict[str, Tensor]:
-    file = Pickled(place)
+def _pickled(path: Path) -> dict[str, Tensor]:
+    file = Pickled(path)
     return file.tensors(file.values)
 
 

@@ -50,12 +50,12 @@ def nanogpt_tokenizer(
         return named
     if _has_files(checkpoint.parent):
         return load_tokenizer(checkpoint.parent)
-    places = [checkpoint.parent / _META]
+    paths = [checkpoint.parent / _META]
     if dataset:
-        places.append(checkpoint.parent.parent / "data" / dataset / _META)
-    for place in places:
-        if place.exists():
-            return tokenizer_of_characters(read_characters(place))
+        paths.append(checkpoint.parent.parent / "data" / dataset / _META)
+    for path in paths:
+        if path.exists():
+            return tokenizer_of_characters(read_characters(path))
     if GPT2_ENTRIES <= size <= _GPT2_ROUNDED:
         return make_tokenizer("gpt2", [])
     raise TuillmError(
@@ -74,17 +74,17 @@ def _named(wanted: Wanted, model: Path) -> Tokenizer | None:
         return None
     if wanted.tokenizer == "gpt2":
         return make_tokenizer("gpt2", [])
-    place = user_path(wanted.tokenizer)
-    if place.is_file():
-        if place.suffix == ".pkl":
-            return tokenizer_of_characters(read_characters(place))
-        if place.name not in _PAIR:
-            beside = any((place.parent / name).exists() for name in _CONFIGS)
-            return load_tokenizer(place.parent if beside else model, place)
-        place = place.parent
-    if not _has_files(place):
+    path = user_path(wanted.tokenizer)
+    if path.is_file():
+        if path.suffix == ".pkl":
+            return tokenizer_of_characters(read_characters(path))
+        if path.name not in _PAIR:
+            beside = any((path.parent / name).exists() for name in _CONFIGS)
+            return load_tokenizer(path.parent if beside else model, path)
+        path = path.parent
+    if not _has_files(path):
         raise TuillmError(f"{wanted.tokenizer} has no tokenizer", f"allowed: {_HINT}")
-    return load_tokenizer(place)
+    return load_tokenizer(path)
 
 
 def _has_files(folder: Path) -> bool:

@@ -66,9 +66,9 @@ class Dashboard(App[None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (150, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("1", "place('models')", "Models", id="app.models", show=False),
-        Binding("2", "place('train')", "Train", id="app.train", show=False),
-        Binding("3", "place('runs')", "Runs", id="app.runs", show=False),
+        Binding("1", "go_to('models')", "Models", id="app.models", show=False),
+        Binding("2", "go_to('train')", "Train", id="app.train", show=False),
+        Binding("3", "go_to('runs')", "Runs", id="app.runs", show=False),
         Binding("ctrl+t", "themes", "Choose a theme", id="app.themes", show=False),
         Binding("q,ctrl+q", "quit", "Quit", id="app.quit", show=False),
         Binding("question_mark,f1", "keys", "Help", id="app.help", key_display="?"),
@@ -204,11 +204,11 @@ class Dashboard(App[None]):
 
     # keys
 
-    def action_place(self, place: str) -> None:
-        if place == "train":
+    def action_go_to(self, screen: str) -> None:
+        if screen == "train":
             self._go_to_form(lambda form: form.begin())
         else:
-            self.switch_mode(place)
+            self.switch_mode(screen)
 
     def _go_to_form(self, then: Callable[["TrainScreen"], None]) -> None:
         from tuillm.dashboard.screens.train import TrainScreen

@@ -19,7 +19,7 @@ def loss_curves(
     x = _axis(history, axis)
     evaluations = history.evaluations
     at = getattr(evaluations, axis)
-    name = "held-out loss" if held_out else "loss of the whole text"
+    name = "validation loss" if held_out else "loss of the whole text"
     curves = [
         Curve("train loss", x, history.column("train_loss"), "secondary", smooth=True),
         Curve(name, at, evaluations.val_loss, "accent", "points"),
@@ -32,8 +32,8 @@ def loss_curves(
     ]
     if history.best:
         step, loss = history.best
-        place = int(np.searchsorted(evaluations.step, step))
-        marks.append(Mark(float(at[place]), "best", "best", loss))
+        index = int(np.searchsorted(evaluations.step, step))
+        marks.append(Mark(float(at[index]), "best", "best", loss))
     return curves, marks
 
 

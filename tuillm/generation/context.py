@@ -112,4 +112,4 @@ class Context:
 def _common(first: list[int], second: list[int]) -> int:
     """Return the length of the longest common beginning."""
     pairs = enumerate(zip(first, second, strict=False))
-    return next((place for place, (a, b) in pairs if a != b), min(len(first), len(second)))
+    return next((index for index, (a, b) in pairs if a != b), min(len(first), len(second)))

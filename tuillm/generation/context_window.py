@@ -1,7 +1,7 @@
 """What a model of limited context sees of a long text, as ids: the policy when it is full.
 
 Learned positions cannot slide inside a KV cache (keys of old tokens carry their old positions),
-so when no place is left, the first `n_keep` ids and the newest ones, together half of the
+so when the context is full, the first `n_keep` ids and the newest ones, together half of the
 context, are kept and encoded anew. Pure functions on lists; knows no model.
 """
 
@@ -10,7 +10,7 @@ def slide(window: list[int], block_size: int, n_keep: int = 0) -> list[int]:
     """Return what stays of a window that is full: `n_keep` first and the newest ids, half in all.
 
     The result leaves room for at least one more id; at least one newest id stays, unless the
-    context has a single place.
+    context is of a single token.
     """
     half = block_size // 2
     first = max(min(n_keep, half - 1), 0)

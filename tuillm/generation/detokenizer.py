@@ -38,9 +38,9 @@ class TextStream:
 
     def _release(self, text: str) -> str:
         self._held += text
-        places = [(self._held.find(stop), len(stop)) for stop in self._stop]
+        found = [(self._held.find(stop), len(stop)) for stop in self._stop]
         # the first to be complete counts, wherever the tokens happen to be cut
-        ends = [(place + length, place) for place, length in places if place >= 0]
+        ends = [(start + length, start) for start, length in found if start >= 0]
         if ends:
             self.stopped = True
             shown, self._held = self._held[: min(ends)[1]], ""

@@ -82,13 +82,13 @@ class Sampler(metaclass=Answering):
         UsageError for a device or precision that is not there.
         """
         found = find_model(name_or_path)
-        place = choose_device(device)
-        model = read_model(found.path, head_apart=place.type == "cpu")
+        computing_on = choose_device(device)
+        model = read_model(found.path, head_apart=computing_on.type == "cpu")
         tokenizer = load_tokenizer(found.path)
         tokenizer.refuse_beyond(model.config.vocab_size, found.path)
-        kind, self.why_dtype = choose_dtype(dtype, place, model.config.parameter_count)
+        kind, self.why_dtype = choose_dtype(dtype, computing_on, model.config.parameter_count)
         self.name = found.name
-        self._set_up(pack(model, kind, place), tokenizer, at_eot=found.card.starts_at_eot)
+        self._set_up(pack(model, kind, computing_on), tokenizer, at_eot=found.card.starts_at_eot)
         self.path: Path | None = found.path
         self.dtype = kind
 

@@ -44,10 +44,10 @@ def sample(
     if config.temperature < _COLDEST:
         return penalise(logits, seen, config.repetition_penalty).argmax(-1)
     candidates = choose_candidates(logits, config, seen)
-    place = draw(candidates.logits, generators)
+    drawn = draw(candidates.logits, generators)
     if candidates.ids is None:
-        return place
-    return candidates.ids.gather(1, place[:, None])[:, 0]
+        return drawn
+    return candidates.ids.gather(1, drawn[:, None])[:, 0]
 
 
 def choose_candidates(logits: Tensor, config: SamplingConfig, seen: Tensor) -> Candidates:
@@ -109,8 +109,8 @@ def draw(logits: Tensor, generators: list[torch.Generator]) -> Tensor:
     cumulative = torch.softmax(logits, -1).double().cumsum(-1)
     numbers = [torch.rand(1, generator=generator, dtype=torch.float64) for generator in generators]
     targets = torch.cat(numbers)[:, None].to(cumulative.device) * cumulative[:, -1:]
-    places = torch.searchsorted(cumulative, targets, right=True)[:, 0]
-    return places.clamp_(max=logits.shape[1] - 1)
+    drawn = torch.searchsorted(cumulative, targets, right=True)[:, 0]
+    return drawn.clamp_(max=logits.shape[1] - 1)
 
 
 def _likeliest_first(logits: Tensor, total: Tensor, p: float) -> Candidates:

@@ -31,7 +31,7 @@ class TokenScore:
     is the token alone, see `label_of`; `spelt` are its bytes.
     """
 
-    place: int
+    index: int
     id: int
     logprob: float
     text: str
@@ -46,7 +46,7 @@ class TokenScore:
 
 @dataclass(frozen=True)
 class Summary:
-    """Scores taken together: of how many tokens and UTF-8 bytes, and how well foretold.
+    """Scores taken together: of how many tokens and UTF-8 bytes, and how well predicted.
 
     Perplexity is exp(nats per token); bits per byte compare across tokenizers. `left_out` bytes
     of the text stand in no token, and cost 8 bits each.
@@ -110,7 +110,7 @@ def summarise(scores: Sequence[TokenScore], left_out: int = 0) -> Summary:
     `training.evaluate` does.
     """
     if not scores:
-        raise UsageError("there is nothing to score", "two tokens at least: one foretells the next")
+        raise UsageError("there is nothing to score", "two tokens at least: one predicts the next")
     nats = -sum(one.logprob for one in scores)
     size = sum(len(one.spelt) for one in scores)
     mean = nats / len(scores)
@@ -122,19 +122,19 @@ def summarise(scores: Sequence[TokenScore], left_out: int = 0) -> Summary:
 
 @torch.inference_mode()
 def alternatives(
-    sampler: Sampler, ids: Sequence[int], place: int, count: int = 10, n_keep: int = 0
+    sampler: Sampler, ids: Sequence[int], index: int, count: int = 10, n_keep: int = 0
 ) -> list[Alternative]:
     """Return the `count` likeliest tokens at `place`, given ids[:place], the likeliest first.
 
     The token that does stand there comes last when it is not among them. The window is the one
-    that `score` has for the place, which may be len(ids): what could come next. Of equally likely
-    tokens the smaller id is first. Raises ValueError for a place outside 1 to len(ids).
+    that `score` has for the index, which may be len(ids): what could come next. Of equally likely
+    tokens the smaller id is first. Raises ValueError for an index outside 1 to len(ids).
     """
-    if not 1 <= place <= len(ids):
-        raise ValueError(f"place is {place}, outside 1 to {len(ids)}")
-    actual = ids[place] if place < len(ids) else None
+    if not 1 <= index <= len(ids):
+        raise ValueError(f"index is {index}, outside 1 to {len(ids)}")
+    actual = ids[index] if index < len(ids) else None
     # any id will do behind the window: it is not read
-    (window,) = _windows([*ids[:place], 0], place, sampler.model.config.block_size, n_keep)
+    (window,) = _windows([*ids[:index], 0], index, sampler.model.config.block_size, n_keep)
     idx = torch.tensor([window.row], device=sampler.model.wte.weight.device)
     probs = sampler.model(idx, last=1)[0, -1].float().softmax(-1)  # [V]
     if not bool(probs.isfinite().all()):
@@ -166,16 +166,16 @@ def label_of(tokenizer: Tokenizer, token: int) -> str:
 
 @dataclass(frozen=True)
 class _Window:
-    """Ids that are read together; the last of them foretell `targets`, each the one behind it."""
+    """Ids that are read together; the last of them predict `targets`, each the one behind it."""
 
     row: list[int]
     targets: list[int]
 
 
 def _windows(ids: list[int], start: int, block_size: int, n_keep: int) -> Iterator[_Window]:
-    """Yield the windows that foretell ids[start:], the first of them perhaps some before."""
+    """Yield the windows that predict ids[start:], the first of them perhaps some before."""
     kept: list[int] = []
-    read, end = 0, len(ids) - 1  # the last id foretells nothing
+    read, end = 0, len(ids) - 1  # the last id predicts nothing
     while read < end:
         fresh = ids[read : min(read + block_size - len(kept), end)]
         row = kept + fresh
@@ -209,7 +209,7 @@ def _chosen(logits: Tensor, targets: list[int]) -> list[float]:
 def _texts(tokenizer: Tokenizer, spelt: list[bytes]) -> list[str]:
     """Return what each token adds to the text, whole characters only."""
     decoder, last = tokenizer.text_decoder(), len(spelt) - 1
-    return [printable(decoder.decode(raw, place == last)) for place, raw in enumerate(spelt)]
+    return [printable(decoder.decode(raw, index == last)) for index, raw in enumerate(spelt)]
 
 
 def _harmless(character: str) -> str:

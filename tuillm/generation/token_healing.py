@@ -99,14 +99,14 @@ def _last_word(tokenizer: Tokenizer, ids: list[int]) -> int:
 
     A prompt that is one word, or ends in a very long one, is left alone: 0.
     """
-    for place in range(len(ids) - 1, max(len(ids) - 1 - _LONGEST, 0), -1):
-        spelt = tokenizer.token_bytes(ids[place])
+    for index in range(len(ids) - 1, max(len(ids) - 1 - _LONGEST, 0), -1):
+        spelt = tokenizer.token_bytes(ids[index])
         if not spelt:
             return 0
         if spelt[:1].isspace():
             # a space belongs to the word behind it, a line end does not
-            before = spelt.endswith(b"\n") and place + 1 < len(ids)
-            return place + 1 if before else place
+            before = spelt.endswith(b"\n") and index + 1 < len(ids)
+            return index + 1 if before else index
     return 0
 
 

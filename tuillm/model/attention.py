@@ -84,13 +84,13 @@ class _ProductAttention(torch.autograd.Function):
         grad = grads[0].view(B, T, C // D, D).transpose(1, 2).flatten(0, 1)  # [N, T, D]
         found = grads[0].new_empty(B, T, 3, C // D, D)
         of_q, of_k, of_v = found.permute(2, 0, 3, 1, 4)  # each [B, H, T, D]
-        for place, (start, end) in reversed(list(enumerate(_query_blocks(T)))):
+        for index, (start, end) in reversed(list(enumerate(_query_blocks(T)))):
             gradients = _block_gradients(
                 q[:, start:end],
                 k[:, :end],
                 v[:, :end],
                 grad[:, start:end],
-                *saved[2 * place : 2 * place + 2],
+                *saved[2 * index : 2 * index + 2],
             )
             part_q, part_k, part_v = (each.unflatten(0, (B, -1)) for each in gradients)
             of_q[:, :, start:end] = part_q

@@ -56,7 +56,7 @@ class GPT(nn.Module):
     def loss(self, idx: Tensor, targets: Tensor) -> Tensor:
         """Return the mean cross-entropy in nats per token of ids [B, T].
 
-        `targets` [B, N] are what the last N positions are to foretell.
+        `targets` [B, N] are what the last N positions are to predict.
         """
         x = self._stream(idx)[:, -targets.shape[1] :]
         return head_loss(self.ln_f(x), self.lm_head, targets)

@@ -38,23 +38,23 @@ def pack(model: GPT, dtype: torch.dtype, device: torch.device = _CPU) -> GPT:
     if not on_cpu:
         return model.to(device, dtype)
     # the head first: it is the largest, and little else is in memory yet
-    places = [
+    layers = [
         (module, name, child)
         for module in model.modules()
         for name, child in module.named_children()
         if isinstance(child, nn.Linear)
     ]
 
-    def replace(place: tuple[nn.Module, str, nn.Linear]) -> None:
-        module, name, linear = place
+    def replace(layer: tuple[nn.Module, str, nn.Linear]) -> None:
+        module, name, linear = layer
         packed = Int8Linear(linear) if dtype == torch.int8 else PackedLinear(linear, dtype)
         setattr(module, name, packed)
 
     # two at a time: much of it is waiting for the system to hand out memory
     give_back_freed_memory()
     with ThreadPoolExecutor(2) as pool:
-        while places:
-            list(pool.map(replace, [places.pop(0) for _ in range(min(2, len(places)))]))
+        while layers:
+            list(pool.map(replace, [layers.pop(0) for _ in range(min(2, len(layers)))]))
     keep_freed_memory()
     return model
 

@@ -167,10 +167,10 @@ class Pickled:
             for _ in ("version of the format", "machine it was written on"):
                 read_pickle(content)
             values = read_pickle(content, _call, self._take)
-            keys, place = read_pickle(content), content.tell()
+            keys, offset = read_pickle(content), content.tell()
             for key in keys:  # each begins with how many numbers it has
-                self._offsets[key] = place + 8
-                place += 8 + self._storages[key].count * self._storages[key].itemsize
+                self._offsets[key] = offset + 8
+                offset += 8 + self._storages[key].count * self._storages[key].itemsize
         return values
 
     def _take(self, told: Any) -> _Storage:

@@ -24,7 +24,7 @@ def check_name(name: str) -> str:
 def name_from(source: str) -> str:
     """Make a name from a path or an address: 'My Book.txt' gives 'My-Book'; 'book' if nothing fits.
 
-    Accents are dropped; letters outside ASCII have no place in a name.
+    Accents are dropped; letters outside ASCII are left out.
     """
     path = public_url(source).rstrip("/")
     stem = PurePath(unquote(path) if "://" in source else path).stem

@@ -185,20 +185,20 @@ def _move_up(folder: Path) -> None:
     sync_folder(folder.parent)
 
 
-def first_free_name(folder: Path, places: Iterable[Path]) -> Path:
+def first_free_name(folder: Path, paths: Iterable[Path]) -> Path:
     """Rename a folder to the first of `places` that is free, and return that; OSError.
 
     Of two processes that want the same name one gets it.
     """
-    for place in places:
+    for path in paths:
         try:
-            os.rename(folder, place)
+            os.rename(folder, path)
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise
         else:
-            sync_folder(place.parent)
-            return place
+            sync_folder(path.parent)
+            return path
     raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
 
 

@@ -98,23 +98,23 @@ def _check_proxies(kinds: Iterable[str], package: str) -> None:
 
 def _check_certificates(name: str) -> None:
     """Look at the file or folder of certificates that a variable names, if it is set."""
-    place = os.environ.get(name)
-    if not place:
+    path = os.environ.get(name)
+    if not path:
         return
     try:
-        os.stat(place)
-        if os.path.isdir(place):
-            ssl.create_default_context(capath=place)
+        os.stat(path)
+        if os.path.isdir(path):
+            ssl.create_default_context(capath=path)
         else:
-            ssl.create_default_context(cafile=place)
+            ssl.create_default_context(cafile=path)
     except ssl.SSLError:
         raise TuillmError(
-            f"{name} names a file without certificates: {place}",
+            f"{name} names a file without certificates: {path}",
             f"unset {name}, or name a file in PEM format",
         ) from None
     except OSError as error:
         raise TuillmError(
-            f"{name} names certificates that cannot be read: {place}: {error.strerror or error}",
+            f"{name} names certificates that cannot be read: {path}: {error.strerror or error}",
             f"unset {name}, or name a file that is there",
         ) from None
 

@@ -91,9 +91,9 @@ def ensure_dir(path: Path, *, private: bool = False) -> Path:
 @cache
 def passing_dir() -> Path:
     """A directory that ends with this process, for what has no room in the cache."""
-    place = tempfile.TemporaryDirectory(prefix="tuillm-", ignore_cleanup_errors=True)
-    atexit.register(place.cleanup)
-    return Path(place.name)
+    folder = tempfile.TemporaryDirectory(prefix="tuillm-", ignore_cleanup_errors=True)
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
 
 
 def _home(part: str) -> Path | None:

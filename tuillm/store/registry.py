@@ -194,8 +194,8 @@ def rename_model(old: str, new: str) -> None:
 def copy_model(source: str, target: str) -> None:
     """Copy a model under another name; its card names the source as parent."""
     check_name(target)
-    model, place = get_model(source), models_dir() / target
-    with using(model.path, "a copy"), new_folder(place, partial(_may_take, target)) as folder:
+    model, destination = get_model(source), models_dir() / target
+    with using(model.path, "a copy"), new_folder(destination, partial(_may_take, target)) as folder:
         copy_files(model.path, folder)
         card = model.card.model_copy(update={"parent": source})
         write_json(folder / CARD, card.model_dump(mode="json"))

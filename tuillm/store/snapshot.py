@@ -112,9 +112,9 @@ def _still_true(entry: RunEntry) -> bool:
     return entry.status.state not in ACTIVE or entry.run.has_worker(entry.status)
 
 
-def _folders(place: Path) -> list[str]:
+def _folders(folder: Path) -> list[str]:
     try:
-        with os.scandir(place) as entries:
+        with os.scandir(folder) as entries:
             return [
                 entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()
             ]

@@ -121,5 +121,5 @@ def _read(entry: dict[str, Any]) -> AddedToken:
     return token
 
 
-def _is_word(text: str, place: int) -> bool:
-    return 0 <= place < len(text) and bool(_WORD.match(text[place]))
+def _is_word(text: str, index: int) -> bool:
+    return 0 <= index < len(text) and bool(_WORD.match(text[index]))

@@ -55,9 +55,9 @@ def tokenizer_of_characters(characters: Sequence[str]) -> Tokenizer:
 def gpt2_is_cached() -> bool:
     """Whether GPT-2's vocabulary is where tiktoken looks for it before it asks the network."""
     environ, default = os.environ, os.path.join(tempfile.gettempdir(), "data-gym-cache")
-    place = environ.get("TIKTOKEN_CACHE_DIR", environ.get("DATA_GYM_CACHE_DIR", default))
+    folder = environ.get("TIKTOKEN_CACHE_DIR", environ.get("DATA_GYM_CACHE_DIR", default))
     names = (hashlib.sha1((_GPT2_HOST + name).encode()).hexdigest() for name in _GPT2_FILES)
-    return bool(place) and all(os.path.exists(os.path.join(place, name)) for name in names)
+    return bool(folder) and all(os.path.exists(os.path.join(folder, name)) for name in names)
 
 
 def _char_spec(documents: Iterable[str], tick: Tick) -> dict[str, Any]:

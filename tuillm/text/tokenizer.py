@@ -134,11 +134,11 @@ class Tokenizer:
         used = set(self._ids_by_bytes.values()) | self._spare.keys()
         return [id for id in range(size) if id not in used]
 
-    def refuse_beyond(self, rows: int, place: object) -> None:
+    def refuse_beyond(self, rows: int, path: object) -> None:
         """Raise TuillmError where a text can come to ids that a model of `rows` does not have."""
         if self.n_vocab > rows:
             raise TuillmError(
-                f"the tokenizer of {place} has ids up to {self.n_vocab - 1:,}, its "
+                f"the tokenizer of {path} has ids up to {self.n_vocab - 1:,}, its "
                 f"weights only {rows:,} rows"
             )
 

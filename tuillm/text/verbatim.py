@@ -61,14 +61,14 @@ class Verbatim:
     """What of a text stands in a book: `spans` in order, and their `share` of the text, 0 to 1.
 
     `longest` is the first of the longest spans, `passage` its characters as the text has them,
-    and `place` where the book has them first; None and "" where nothing was found.
+    and `location` where the book has them first; None and "" where nothing was found.
     """
 
     spans: tuple[Span, ...]
     share: float
     longest: Span | None
     passage: str
-    place: Location | None
+    location: Location | None
 
 
 def find_verbatim(reply: str, book: str, *, shortest: int = SHORTEST) -> Verbatim:
@@ -85,7 +85,7 @@ def find_verbatim(reply: str, book: str, *, shortest: int = SHORTEST) -> Verbati
     spans: list[Span] = []
     longest, most = None, 0
     for start, size, at in _matches(ours, theirs, shortest):
-        spans.append(Span(ours.place(start), ours.place(start + size), theirs.place(at)))
+        spans.append(Span(ours.original(start), ours.original(start + size), theirs.original(at)))
         if size > most:
             longest, most = spans[-1], size
     share = sum(span.end - span.start for span in spans) / max(len(reply), 1)
@@ -118,7 +118,7 @@ class _Plain:
         self._places = np.flatnonzero(keep)
         self._end = len(text)
 
-    def place(self, index: int) -> int:
+    def original(self, index: int) -> int:
         """Return where a character, or the end, stands in the text as it was given."""
         return int(self._places[index]) if index < len(self._places) else self._end
 

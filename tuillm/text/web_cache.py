@@ -178,11 +178,11 @@ def _refusal(found: Found, shown: str) -> TuillmError:
 def _keep_charset(target: Path, content_type: str) -> None:
     """Note beside a file the encoding that its server told, or that it told none."""
     told = re.search(r"charset\s*=\s*[\"']?([^\s\"';]+)", content_type, re.IGNORECASE)
-    place = target.parent / _CHARSET
+    charset_file = target.parent / _CHARSET
     if told and _PLAUSIBLE_CHARSET.fullmatch(told[1]) and told[1].isascii():
-        place.write_text(told[1], encoding="ascii")
+        charset_file.write_text(told[1], encoding="ascii")
     else:
-        place.unlink(missing_ok=True)
+        charset_file.unlink(missing_ok=True)
 
 
 def _reason(error: Exception) -> str:

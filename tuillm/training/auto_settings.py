@@ -37,7 +37,7 @@ def window_for(wanted: int, length: int, what: str = "block_size shrinks") -> tu
 def dropout_for(config: TrainConfig, length: int) -> tuple[float, str]:
     """The share to drop: what is set, else by how often a short text will be seen again.
 
-    Measured on one book of 80 KB: without dropout the held-out loss turns after five
+    Measured on one book of 80 KB: without dropout the validation loss turns after five
     seconds, with 0.3 it falls for the whole minute and ends lower.
     """
     if config.dropout is not None:

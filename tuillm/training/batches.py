@@ -45,8 +45,8 @@ class Batches:
         while (missing := self._batch_size - sum(map(len, taken))) > 0:
             self.seek(self.epoch + 1, 0)
             taken.append(self._take(missing))
-        places = np.concatenate(taken)[:, None] + self._span
-        windows = self._tokens[places % self._length]
+        positions = np.concatenate(taken)[:, None] + self._span
+        windows = self._tokens[positions % self._length]
         batch = torch.from_numpy(windows.astype(np.int64)).to(device)
         return batch[:, :-1], batch[:, 1:]
 

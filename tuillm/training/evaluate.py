@@ -29,7 +29,7 @@ class Evaluation:
 class Piece:
     """Windows that go through a model side by side: where they begin, and how wide they are.
 
-    Only the last `counted` tokens of each are foretold.
+    Only the last `counted` tokens of each are predicted.
     """
 
     starts: list[int]
@@ -54,7 +54,7 @@ def evaluate(
     """Return the loss of all tokens but the first, in windows of block_size side by side.
 
     With a `stride` windows overlap: each begins so many tokens after the one before, and only
-    what that one has not foretold counts, with block_size - stride tokens before it at least.
+    what that one has not predicted counts, with block_size - stride tokens before it at least.
     Where there are more than `most` tokens, only as many are looked at, in whole windows spread
     over the text. `text_bytes` is the number of bytes behind `tokens`, `left_out` of which stand in
     none; products are of precision `dtype`; `progress` is told the share done, 0 to 1. Returns
@@ -101,7 +101,7 @@ def spread(length: int, block_size: int, most: int | None) -> list[int] | None:
 
 
 def cover(length: int, block_size: int, stride: int, at_once: int) -> list[Piece]:
-    """Cut a text of `length` tokens into windows so that each token is foretold once.
+    """Cut a text of `length` tokens into windows so that each token is predicted once.
 
     Whole windows come first; what is left at the end of the text is a shorter window, or one
     that overlaps more.

@@ -141,15 +141,15 @@ class Optimizer:
 
     def state(self) -> dict[str, Tensor]:
         """Return everything but the parameters that the next step depends on."""
-        state = {f"muon.{place}": muon.momentum for place, muon in enumerate(self._muons)}
-        for place, entry in self._adamw.state_dict()["state"].items():
-            state |= {f"adamw.{place}.{key}": value for key, value in entry.items()}
+        state = {f"muon.{index}": muon.momentum for index, muon in enumerate(self._muons)}
+        for index, entry in self._adamw.state_dict()["state"].items():
+            state |= {f"adamw.{index}.{key}": value for key, value in entry.items()}
         return state
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Go on from what `state` returned; raises KeyError when it is of another model."""
-        for place, muon in enumerate(self._muons):
-            muon.momentum.copy_(state[f"muon.{place}"])
+        for index, muon in enumerate(self._muons):
+            muon.momentum.copy_(state[f"muon.{index}"])
         entries: dict[int, dict[str, Tensor]] = {}
         for name, value in state.items():
             kind, number, *key = name.split(".")

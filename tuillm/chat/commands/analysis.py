@@ -39,21 +39,21 @@ def why(chat: Chat, rest: str) -> None:
     if not numbers:
         _show_surprise(chat, scores)
         chat.screen.note("the least expected:")
-        rare = sorted(range(len(scores)), key=lambda place: scores[place].logprob)[:_LISTED]
-        chat.screen.table([_listed(place, scores[place]) for place in sorted(rare)])
+        rare = sorted(range(len(scores)), key=lambda index: scores[index].logprob)[:_LISTED]
+        chat.screen.table([_listed(index, scores[index]) for index in sorted(rare)])
         chat.screen.note(f"/why N shows what it had in mind at token N, 0 to {len(scores) - 1}")
         return
-    place = numbers[0]
-    if place >= len(scores):
-        raise UsageError(f"the reply has no token {place}", f"0 to {len(scores) - 1}")
-    rivals = _rivals(chat, node, place)
+    index = numbers[0]
+    if index >= len(scores):
+        raise UsageError(f"the reply has no token {index}", f"0 to {len(scores) - 1}")
+    rivals = _rivals(chat, node, index)
     if len(numbers) == 1:
-        _show_rivals(chat, scores, place, rivals)
+        _show_rivals(chat, scores, index, rivals)
         return
     choice = numbers[1]
     if not 1 <= choice <= len(rivals):
         raise UsageError(f"there is no rival {choice}", f"1 to {len(rivals)}")
-    chat.stream(chat.session.reroll(place, rivals[choice - 1].id), known=place + 1)
+    chat.stream(chat.session.reroll(index, rivals[choice - 1].id), known=index + 1)
 
 
 def score(chat: Chat, rest: str) -> None:
@@ -88,7 +88,7 @@ def book(chat: Chat, rest: str) -> None:
     with chat.interrupts.stoppable():
         origin = corpus_of(chat.model)
         found = find_verbatim(reply, origin.corpus.text[: origin.learned])
-    if found.longest is None or found.place is None:
+    if found.longest is None or found.location is None:
         chat.screen.note("nothing of it stands in the training text (20 characters or more)")
         return
     pieces, end = [], 0
@@ -99,9 +99,9 @@ def book(chat: Chat, rest: str) -> None:
         ]
         end = span.end
     chat.screen.pieces([*pieces, ("", reply[end:])])
-    place = found.place
-    where = f"line {place.line:,} of {origin.corpus.label}, {place.portion:.0%} into it"
-    chapter = f', "{place.heading.strip()}"' if place.heading else ""
+    location = found.location
+    where = f"line {location.line:,} of {origin.corpus.label}, {location.portion:.0%} into it"
+    chapter = f', "{location.heading.strip()}"' if location.heading else ""
     chat.screen.note(
         f"{found.share:.0%} of it stands word for word in the training text; the "
         f"longest piece has {len(found.passage.strip())} characters: {where}{chapter}"
@@ -119,7 +119,7 @@ def compare(chat: Chat, rest: str) -> None:
     prompt = text.strip() or _prompt(chat)
     with using(other.path, "compare"):
         chat.screen.note(f"loading {other.name}")
-        sampler = Loader(other, *chat.place).sampler(chat.interrupts.check)
+        sampler = Loader(other, *chat.device_dtype).sampler(chat.interrupts.check)
         show_comparison(
             [(chat.model, chat.sampler), (other, sampler)],
             prompt,
@@ -158,24 +158,24 @@ def _reply_scores(chat: Chat) -> "tuple[Node, list[TokenScore]]":
         return node, score_ids(chat.sampler, ids, start=max(start, 1), n_keep=chat.config.n_keep)
 
 
-def _rivals(chat: Chat, node: "Node", place: int) -> "Sequence[Alternative]":
+def _rivals(chat: Chat, node: "Node", index: int) -> "Sequence[Alternative]":
     from tuillm.generation.scoring import alternatives
 
     ids = chat.session.ids
     start = max(len(ids) - len(node.ids), 1)
     with chat.interrupts.stoppable():
-        return alternatives(chat.sampler, ids, start + place, _RIVALS, chat.config.n_keep)
+        return alternatives(chat.sampler, ids, start + index, _RIVALS, chat.config.n_keep)
 
 
 def _show_rivals(
-    chat: Chat, scores: "Sequence[TokenScore]", place: int, rivals: "Sequence[Alternative]"
+    chat: Chat, scores: "Sequence[TokenScore]", index: int, rivals: "Sequence[Alternative]"
 ) -> None:
     """The token with the words before it, and what else could have stood there."""
-    before = "".join(token.text for token in scores[:place])[-_BEFORE:]
+    before = "".join(token.text for token in scores[:index])[-_BEFORE:]
     chat.screen.pieces(
         [
             ("class:note", " ".join(before.split()) + "‹"),
-            ("class:warning", scores[place].label),
+            ("class:warning", scores[index].label),
             ("class:note", "›"),
         ]
     )
@@ -188,7 +188,7 @@ def _show_rivals(
         for rank, rival in enumerate(rivals, 1)
     ]
     chat.screen.table(rows)
-    chat.screen.note(f"/why {place} K puts number K there and goes on")
+    chat.screen.note(f"/why {index} K puts number K there and goes on")
 
 
 def _show_surprise(chat: Chat, scores: "Sequence[TokenScore]") -> None:
@@ -212,10 +212,10 @@ def _show_surprise(chat: Chat, scores: "Sequence[TokenScore]") -> None:
     )
 
 
-def _listed(place: int, token: "TokenScore") -> tuple[str, str, str]:
+def _listed(index: int, token: "TokenScore") -> tuple[str, str, str]:
     import math
 
-    return str(place), f"{math.exp(token.logprob):7.2%}", _quoted(token.label)
+    return str(index), f"{math.exp(token.logprob):7.2%}", _quoted(token.label)
 
 
 def _quoted(text: str) -> str:

@@ -16,9 +16,9 @@ def regen(chat: Chat, rest: str) -> None:
 def retry(chat: Chat, rest: str) -> None:
     """`/retry 3`: three replies, each a branch; Ctrl-C ends the one and those to come."""
     _begun(chat)
-    number = _number(rest or "3", "/retry")
-    for place, tokens in enumerate(chat.session.retry(number), 1):
-        chat.screen.note(f"{place} of {number}")
+    count = _number(rest or "3", "/retry")
+    for number, tokens in enumerate(chat.session.retry(count), 1):
+        chat.screen.note(f"{number} of {count}")
         if chat.stream(tokens).stopped:
             break
     chat.screen.note("/branches lists them, /goto N goes on from one")
@@ -58,10 +58,10 @@ def branches(chat: Chat, rest: str) -> None:
 
 def goto(chat: Chat, rest: str) -> None:
     """`/goto 7`: go on from there."""
-    place = number_of(rest)
-    if place is None:
+    number = number_of(rest)
+    if number is None:
         raise UsageError(f"/goto wants a number, not {rest!r}", "/branches shows them")
-    chat.session.goto(place or None)
+    chat.session.goto(number or None)
     chat.keep_up()
     node = chat.session.tree.head_node
     if node is None:

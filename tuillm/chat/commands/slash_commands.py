@@ -111,7 +111,7 @@ COMMANDS = {
             "goto",
             "N",
             "go on from one",
-            "Goes on from place N of /branches; /goto 0 is the start.",
+            "Goes on from entry N of /branches; /goto 0 is the start.",
             "rewrite",
         ),
         Command(

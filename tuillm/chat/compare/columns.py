@@ -237,9 +237,9 @@ class ColumnsView:
         rows: list[Row] = []
         for cells in zip_longest(*columns, fillvalue=Text()):
             row: Row = []
-            for place, cell in enumerate(cells):
-                start = place * (self._width + _BETWEEN)
-                row += [(start - 2, line)] if place else []
+            for index, cell in enumerate(cells):
+                start = index * (self._width + _BETWEEN)
+                row += [(start - 2, line)] if index else []
                 row.append((start, cell))
             rows.append(row)
         return rows

@@ -101,7 +101,7 @@ class Replies:
             self._readings[before.id, n_keep] = known
         pairs = enumerate(zip(window, known.ids, strict=False))
         same = next(
-            (place for place, (typed, read) in pairs if typed != read),
+            (index for index, (typed, read) in pairs if typed != read),
             min(len(window), len(known.ids)),
         )
         draft.drop_tail, draft.replacement_ids = len(window) - same, known.ids[same:]

@@ -142,31 +142,31 @@ class Session:
         )
         return self.reply()
 
-    def reroll(self, place: int, token: int) -> Iterator[Token]:
+    def reroll(self, index: int, token: int) -> Iterator[Token]:
         """Put id `token` at `place` (from 0) of the last reply, and yield the reply so made.
 
         The tokens before come first, at once; those behind are drawn anew. Raises UsageError for
-        a place or an id that is not there, and for one that would change what stands before.
+        an index or an id that is not there, and for one that would change what stands before.
         """
         old, tokenizer = self.tree.head_node, self.sampler.tokenizer
         if old is None or not old.drawn:
             raise UsageError("the model did not draw what stands last", "/regen draws a reply")
-        if not 0 <= place < len(old.ids):
-            raise UsageError(f"the reply has no token {place}", f"0 to {len(old.ids) - 1}")
+        if not 0 <= index < len(old.ids):
+            raise UsageError(f"the reply has no token {index}", f"0 to {len(old.ids) - 1}")
         if not 0 <= token < self.sampler.model.config.vocab_size:
             raise UsageError(f"there is no token with the id {token}")
-        kept = len(b"".join(map(tokenizer.token_bytes, old.ids[:place])))
-        typed = b"".join(map(tokenizer.token_bytes, old.ids[place:]))[
+        kept = len(b"".join(map(tokenizer.token_bytes, old.ids[:index])))
+        typed = b"".join(map(tokenizer.token_bytes, old.ids[index:]))[
             : max(old.prefix_bytes - kept, 0)
         ]
         spelt = tokenizer.token_bytes(token)
         if not spelt.startswith(typed):
             raise UsageError(
-                f"token {place} ends a word that stands before the reply",
+                f"token {index} ends a word that stands before the reply",
                 f"choose one that begins with {typed.decode('utf-8', 'replace')!r}",
             )
         node = replace(
-            old, id=-1, ids=old.ids[:place], logprobs=old.logprobs[:place], forced=place, changes=[]
+            old, id=-1, ids=old.ids[:index], logprobs=old.logprobs[:index], forced=index, changes=[]
         )
         return self._rerolled(node, token, spelt[len(typed) :])
 

@@ -76,12 +76,12 @@ def unshown_of(node: Node, tokenizer: Tokenizer) -> Unshown:
     """Return what of a node's ids is not in its text."""
     decoder = tokenizer.text_decoder()
     whole = told = shown = 0  # ids up to a whole character, characters in them, characters so far
-    for place, piece in enumerate(pieces_of(node, tokenizer)):
+    for index, piece in enumerate(pieces_of(node, tokenizer)):
         shown += len(decoder.decode(piece))
         if shown > len(node.text):
             break
         if not decoder.getstate()[0]:
-            whole, told = place + 1, shown
+            whole, told = index + 1, shown
     before = sum(len(tokenizer.token_bytes(token)) for token in node.ids[:whole])
     rest = b"".join(map(tokenizer.token_bytes, node.ids[whole:]))
     size = max(node.prefix_bytes - before, 0) + len(node.text[told:].encode())

@@ -134,7 +134,7 @@ class Tree:
         """Make a node the head, None the start; raises UsageError when there is no such node."""
         if id is not None and id not in self.nodes:
             allowed = f"1 to {len(self.nodes)}" if self.nodes else "nothing was said yet"
-            raise UsageError(f"there is no place {id}", allowed)
+            raise UsageError(f"there is no branch {id}", allowed)
         self.head = id
 
     def undo(self) -> list[Node]:
@@ -220,7 +220,7 @@ class Tree:
 
     def _branch(self, leaf: Node, heirs: Counter[int | None], now: float) -> Branch:
         path = self.path(leaf.id)
-        forks = [place for place, node in enumerate(path) if heirs[node.parent] > 1]
+        forks = [index for index, node in enumerate(path) if heirs[node.parent] > 1]
         parted = forks[-1] if forks else 0
         words = next((words for node in path[parted:] if (words := first_words(node.text))), "")
         return Branch(leaf.id, len(path), words, now - leaf.created, leaf.id == self.head)
@@ -228,9 +228,9 @@ class Tree:
     def _problems(self) -> Iterator[str]:
         """Yield what is wrong with nodes that have the right types."""
         lengths: dict[int | None, int] = {None: 0}
-        for place, node in enumerate(self.nodes.values(), 1):
-            if node.id != place:
-                yield f"node {node.id} stands where {place} should"
+        for number, node in enumerate(self.nodes.values(), 1):
+            if node.id != number:
+                yield f"node {node.id} stands where {number} should"
             if node.parent not in lengths:
                 yield f"node {node.id} has a parent that is not there"
                 return

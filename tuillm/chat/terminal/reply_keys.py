@@ -154,12 +154,12 @@ class ReplyKeys:
     def _take(self, keys: list[KeyPress], together: bool) -> list[Change]:
         """Do what each key says. Esc and a key that came `together` are one: Alt and that key."""
         changes: list[Change] = []
-        for place, press in enumerate(keys):
-            alt = together and Keys.Escape in (key.key for key in keys[place - 1 : place])
+        for index, press in enumerate(keys):
+            alt = together and Keys.Escape in (key.key for key in keys[index - 1 : index])
             if press.key == Keys.ControlC:
                 self._interrupts.press()
             elif press.key == Keys.Escape:
-                if together and place + 1 < len(keys) and keys[place + 1].key != Keys.Escape:
+                if together and index + 1 < len(keys) and keys[index + 1].key != Keys.Escape:
                     self._kept.append(press)
                 else:
                     self._ended = True

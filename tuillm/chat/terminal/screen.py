@@ -92,7 +92,7 @@ class Screen:
         if not rows:
             return
         rows = [[printable(cell) for cell in row] for row in rows]
-        widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]) - 1)]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
         indent = sum(widths) + 2 * len(widths) + 2
         lines = []
         for row in rows:
@@ -175,12 +175,11 @@ def _between_words(pieces: Pieces, columns: int) -> Pieces:
             column += len(blanks)
         if cells:
             column = (column + cells - 1) % columns + 1  # a longer word goes on below
-    broken, place = [], 0
+    broken, offset = [], 0
     for style, text in pieces:
-        broken.append(
-            (style, "".join("\n" if place + at in breaks else char for at, char in enumerate(text)))
-        )
-        place += len(text)
+        letters = ("\n" if at in breaks else char for at, char in enumerate(text, offset))
+        broken.append((style, "".join(letters)))
+        offset += len(text)
     return broken
 
 

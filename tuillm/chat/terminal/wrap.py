@@ -193,10 +193,10 @@ class Wrap:
 
     def _letters_astray(self, sent: list[str], piece: str) -> None:
         """Finish the word whose column is not known; then rows are counted again."""
-        for place, char in enumerate(piece):
+        for index, char in enumerate(piece):
             if not _clings(self._word, char) and _may_part(self._word, char):
                 self._next_row(sent)
-                self._letters(sent, piece[place:])
+                self._letters(sent, piece[index:])
                 return
             self._word += char
             sent.append(char)
@@ -269,10 +269,10 @@ def _clings(word: str, char: str) -> bool:
 
 def _last_character(word: str) -> int:
     """Return where the last character begins, all that clings to it included."""
-    place = len(word) - 1
-    while place > 0 and _clings(word[:place], word[place]):
-        place -= 1
-    return place
+    index = len(word) - 1
+    while index > 0 and _clings(word[:index], word[index]):
+        index -= 1
+    return index
 
 
 def _may_part(word: str, char: str) -> bool:

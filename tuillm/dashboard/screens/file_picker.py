@@ -36,14 +36,14 @@ class FilesScreen(ModalScreen[Path | None]):
         Binding("tilde", "home", "The home directory", id="files.home", show=False),
     ]
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         super().__init__()
-        self._place = place
+        self._folder = folder
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog wide tall"):
-            yield Static(str(self._place), classes="title", markup=False)
-            yield TextTree(self._place)
+            yield Static(str(self._folder), classes="title", markup=False)
+            yield TextTree(self._folder)
             yield Static(
                 "Enter takes a file · Backspace goes up · ~ home · Escape cancels", classes="hint"
             )
@@ -56,12 +56,12 @@ class FilesScreen(ModalScreen[Path | None]):
         self.dismiss(event.path)
 
     def action_up(self) -> None:
-        self._go(self._place.parent)
+        self._go(self._folder.parent)
 
     def action_home(self) -> None:
         self._go(Path(os.path.expanduser("~")))
 
-    def _go(self, place: Path) -> None:
-        self._place = place
-        self.query_one(".title", Static).update(str(place))
-        self.query_one(TextTree).path = place
+    def _go(self, folder: Path) -> None:
+        self._folder = folder
+        self.query_one(".title", Static).update(str(folder))
+        self.query_one(TextTree).path = folder

@@ -42,7 +42,7 @@ class HelpScreen(ModalScreen[None]):
     def _keys(self, focused: DOMNode | None) -> Table:
         colors = self.app.theme_variables
         table = Table.grid(padding=(0, 2))
-        place = None
+        heading = None
         on_panel = set(focused.ancestors_with_self) - {self._below, self.app} if focused else set()
         for node, binding, keys in bindings_of(self._below, focused):
             if node not in on_panel and node not in (self._below, self.app):
@@ -54,8 +54,8 @@ class HelpScreen(ModalScreen[None]):
                 if node is self.app
                 else "This screen"
             )
-            if where != place:
-                place = where
+            if where != heading:
+                heading = where
                 table.add_row(Text(f"\n{where}", style=f"bold {colors['primary']}"), "", "")
             table.add_row(
                 Text("  ".join(keys), style="bold"),

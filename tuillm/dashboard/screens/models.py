@@ -241,10 +241,10 @@ class ModelsScreen(TableScreen["Model"]):
 
     def action_export(self) -> None:
         if model := self.current:
-            name, place = model.name, current_folder() / model.name
+            name, target = model.name, current_folder() / model.name
             self._ask(
                 f"Export {name} to the folder",
-                str(place),
+                str(target),
                 user_path,
                 lambda path: (
                     partial(_export, name, path),

@@ -109,15 +109,15 @@ class Paper:
 
     def cell(self, x: float, y: float) -> tuple[int, int]:
         """Column and row of a point; it may lie outside."""
-        across, down = curves.place(x, y, self.view, 2 * self.width, 4 * self.height)
+        across, down = curves.to_dots(x, y, self.view, 2 * self.width, 4 * self.height)
         return int(np.rint(across)) // 2, int(np.rint(down)) // 4
 
     def set(self, column: int, row: int, text: str, style: str) -> None:
         """Put text into the area; what does not fit is cut."""
         if 0 <= row < self.height:
-            for place, char in enumerate(text, column):
-                if 0 <= place < self.width:
-                    self.canvas.set_pixel(place + 1, row, char, style)
+            for at, char in enumerate(text, column):
+                if 0 <= at < self.width:
+                    self.canvas.set_pixel(at + 1, row, char, style)
 
     def axes(self, x: Sequence[Tick], y: Sequence[Tick], style: str, grid: str) -> None:
         """Draw both axes with ticks, and a quiet line at each tick of y."""
@@ -152,8 +152,8 @@ class Paper:
         text = f" {text} "
         for start in (column + 1, column - len(text)):
             under = [
-                self.canvas.get_pixel(place + 1, 0)[0]
-                for place in range(max(start, 0), min(start + len(text), self.width))
+                self.canvas.get_pixel(at + 1, 0)[0]
+                for at in range(max(start, 0), min(start + len(text), self.width))
             ]
             free = len(under) == len(text) and not "".join(under).strip(" ┈")
             if free and 0 <= column < self.width:
@@ -186,7 +186,7 @@ class Paper:
     def points(self, x: Array, y: Array, style: str) -> None:
         """Dots, the newest for certain, and as many of the others as can be told apart."""
         part = curves.window(x, self.view[0], self.view[1])
-        across, down = curves.place(x[part], y[part], self.view, 2 * self.width, 4 * self.height)
+        across, down = curves.to_dots(x[part], y[part], self.view, 2 * self.width, 4 * self.height)
         columns, rows = np.rint(across).astype(int) // 2, np.rint(down).astype(int) // 4
         last = math.inf
         for column, row in zip(columns[::-1], rows[::-1], strict=True):

@@ -43,11 +43,11 @@ class CursorPlot(PlotWidget):
             then = min(max(now + (1 if columns > 0 else -1), 0), len(x) - 1)
         self._inspect(float(x[then]))
 
-    def action_move_to(self, place: int) -> None:
+    def action_move_to(self, index: int) -> None:
         """Move the cursor to the first or the newest value."""
         x = self._cursor_values()
         if len(x):
-            self._inspect(float(x[place]))
+            self._inspect(float(x[index]))
 
     def action_put_away(self) -> None:
         """Put the cursor away."""

@@ -30,8 +30,8 @@ class LogTail(ScrollView, can_focus=True):
         Binding(
             "slash", "screen.find", "Find in the log", id="log.find", key_display="/", show=False
         ),
-        Binding("n", "found(1)", "Next place", id="log.next", show=False),
-        Binding("N", "found(-1)", "Previous place", id="log.previous", show=False),
+        Binding("n", "found(1)", "Next match", id="log.next", show=False),
+        Binding("N", "found(-1)", "Previous match", id="log.previous", show=False),
     ]
 
     def __init__(self) -> None:
@@ -64,11 +64,11 @@ class LogTail(ScrollView, can_focus=True):
         self.refresh()
 
     def action_found(self, by: int) -> None:
-        places = self._places()
-        if not places:
+        found = self._found()
+        if not found:
             return
-        after = [place for place in places if (place - self._at) * by > 0]
-        self._at = (after or places)[0 if by > 0 else -1]
+        after = [row for row in found if (row - self._at) * by > 0]
+        self._at = (after or found)[0 if by > 0 else -1]
         self.scroll_to(y=max(self._at - self.size.height // 2, 0), animate=False)
         self._title()
 
@@ -105,17 +105,17 @@ class LogTail(ScrollView, can_focus=True):
         if self._at_end:
             self.scroll_end(animate=False)
 
-    def _places(self) -> list[int]:
+    def _found(self) -> list[int]:
         if not self._pattern:
             return []
         return [number for number, line in enumerate(self._lines) if self._pattern.search(line)]
 
     def _title(self) -> None:
-        places = self._places()
+        found = self._found()
         if self._pattern is None:
             self.border_title = "log"
-        elif self._at in places:
-            self.border_title = f"log · {places.index(self._at) + 1} of {len(places)}"
+        elif self._at in found:
+            self.border_title = f"log · {found.index(self._at) + 1} of {len(found)}"
         else:
             self.border_title = "log · not found"
 

@@ -10,15 +10,15 @@ from tuillm.units import duration, percent
 if TYPE_CHECKING:
     from tuillm.dashboard.app import Dashboard
 
-PLACES = ("models", "train", "runs")
+SCREENS = ("models", "train", "runs")
 
 
 class NavBar(Static):
     """One line: the name of the program, the places with their keys, the runs that are going."""
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, screen: str) -> None:
         super().__init__()
-        self._place = place
+        self._screen = screen
 
     def on_mount(self) -> None:
         self.update_runs()
@@ -29,13 +29,13 @@ class NavBar(Static):
     def update_runs(self) -> None:
         """Draw the line anew."""
         parts = [Content.styled(" tuillm ", "bold $background on $primary"), Content("  ")]
-        for number, place in enumerate(PLACES, 1):
-            here = place == self._place
-            label = Content.styled(place.capitalize(), "bold $primary" if here else "$foreground")
+        for number, screen in enumerate(SCREENS, 1):
+            here = screen == self._screen
+            label = Content.styled(screen.capitalize(), "bold $primary" if here else "$foreground")
             key = Content.styled(f"{number} ", "$muted")
             entry = key + label
             if not here:
-                entry = entry.stylize(f"@click=app.place('{place}')")
+                entry = entry.stylize(f"@click=app.go_to('{screen}')")
             parts += [entry, Content("   ")]
         left = Content.assemble(*parts)
         right = self._going()

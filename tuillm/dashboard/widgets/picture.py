@@ -87,8 +87,8 @@ class Line:
         """The measured point (x, y) nearest to x, or None without any."""
         if not len(self.x):
             return None
-        place = curves.nearest(self.x, x)
-        return float(self.x[place]), float(self.y[place])
+        index = curves.nearest(self.x, x)
+        return float(self.x[index]), float(self.y[index])
 
 
 @dataclass(frozen=True)

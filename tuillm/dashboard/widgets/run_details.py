@@ -55,7 +55,7 @@ def chosen_settings(config: TrainConfig) -> list[Fact]:
 
 def _progress(status: Status) -> list[Fact]:
     left = f", {duration(status.eta)} left" if status.eta else ""
-    held_out = "held-out loss" if status.val_tokens != 0 else "loss on its text"
+    held_out = "validation loss" if status.val_tokens != 0 else "loss on its text"
     best = (
         f"{figure(status.val_loss)} nats/token at step {status.best_step:,}"
         if (status.val_loss is not None and status.best_step is not None)

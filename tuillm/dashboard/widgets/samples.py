@@ -60,7 +60,7 @@ class Samples(VerticalScroll, can_focus=True):
     def __init__(self) -> None:
         super().__init__()
         self._samples: list[tuple[int, str]] = []
-        self._place: int | None = None  # None follows the newest
+        self._index: int | None = None  # None follows the newest
 
     def compose(self) -> ComposeResult:
         yield Static()
@@ -84,21 +84,21 @@ class Samples(VerticalScroll, can_focus=True):
         """Step and text of the sample on screen."""
         if not self._samples:
             return None
-        place = len(self._samples) - 1 if self._place is None else self._place
-        return self._samples[min(place, len(self._samples) - 1)]
+        index = len(self._samples) - 1 if self._index is None else self._index
+        return self._samples[min(index, len(self._samples) - 1)]
 
     def action_step(self, by: int) -> None:
         last = len(self._samples) - 1
-        place = (last if self._place is None else self._place) + by
-        self._place = None if place >= last else max(place, 0)
+        index = (last if self._index is None else self._index) + by
+        self._index = None if index >= last else max(index, 0)
         self._draw()
 
     def action_first(self) -> None:
-        self._place = 0 if len(self._samples) > 1 else None
+        self._index = 0 if len(self._samples) > 1 else None
         self._draw()
 
     def action_newest(self) -> None:
-        self._place = None
+        self._index = None
         self._draw()
 
     def _draw(self) -> None:
@@ -113,9 +113,9 @@ class Samples(VerticalScroll, can_focus=True):
             )
             return
         last = len(self._samples) - 1
-        place = last if self._place is None else min(self._place, last)
-        step, text = self._samples[place]
-        where = "newest" if place == last else f"{place + 1} of {last + 1}"
+        index = last if self._index is None else min(self._index, last)
+        step, text = self._samples[index]
+        where = "newest" if index == last else f"{index + 1} of {last + 1}"
         self.border_title = f"sample at step {step:,} · {where}"
         self.border_subtitle = "[ earlier · ] later" if last else ""
         body.update(Text(text.strip("\n") or "(nothing)"))

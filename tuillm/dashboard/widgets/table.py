@@ -182,9 +182,9 @@ class EntryTable(ScrollView, Generic[E], can_focus=True):
 
     def action_sort(self, by: int) -> None:
         keys = [column.key for column in self._shown if column.order]
-        place = keys.index(self._sort) + by if self._sort in keys else 0
+        index = keys.index(self._sort) + by if self._sort in keys else 0
         self._reverse = False
-        self._sort = keys[place % len(keys)]
+        self._sort = keys[index % len(keys)]
         self._arrange()
 
     def action_reverse(self) -> None:

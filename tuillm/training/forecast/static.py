@@ -100,10 +100,10 @@ def _download_words(missing: list[str]) -> str:
 
 
 def _machine() -> dict[str, Any]:
-    place: Path = next(path for path in (data_dir(), *data_dir().parents) if path.exists())
+    folder: Path = next(path for path in (data_dir(), *data_dir().parents) if path.exists())
     return {
         "memory_available": psutil.virtual_memory().available,
-        "disk_free": shutil.disk_usage(place).free,
+        "disk_free": shutil.disk_usage(folder).free,
     }
 
 

@@ -76,7 +76,7 @@ def held_out_caution(config: TrainConfig, forecast: Forecast) -> str:
 def overfit_caution(config: TrainConfig, forecast: Forecast) -> str:
     """The model will learn the text by heart, though a part is held out to measure on.
 
-    Measured with `tiny` on 20 to 80 KB: the held-out loss turned after 8 passes without dropout,
+    Measured with `tiny` on 20 to 80 KB: the validation loss turned after 8 passes without dropout,
     with 0.3 after 15 at a hundred parameters for each training token and after 70 at thirty.
     """
     passes, tokens, parameters = forecast.epochs, forecast.train_tokens, forecast.parameters
@@ -90,6 +90,6 @@ def overfit_caution(config: TrainConfig, forecast: Forecast) -> str:
     return (
         f"{count(parameters)} parameters will see {count(tokens)} tokens about "
         f"{passes:,.0f} times with dropout {dropout:g}: after some {bearable:.0f} times the "
-        "held-out loss usually rises again. The best moment is kept; a shorter run, more "
+        "validation loss usually rises again. The best moment is kept; a shorter run, more "
         "dropout or patience saves the time after it"
     )
