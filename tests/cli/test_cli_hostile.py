@@ -57,6 +57,7 @@ VISITS = {
     ],
     "compare": [[NAMED[0], name] for name in MISSING],
     "eval": [*([name, "TEXT"] for name in MISSING), [NAMED[0], EVIL], [EVIL]],
+    "verify": [[name] for name in MISSING],
     "list": [[], ["--json"], [EVIL]],
     "show": [*(["--", name] for name in [*ALL, *MISSING]), *(["--json", "--", n] for n in ALL)],
     "rename": [

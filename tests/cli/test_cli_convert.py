@@ -24,7 +24,7 @@ def test_out_and_in_again(model, tmp_path):
     assert typed("export", model, out) == f"exported book to {out}\n"
     assert (out / "README.md").exists()
     told = typed("import", out)
-    assert f"imported {out} as my-book:" in told and told.endswith("tuillm chat my-book\n")
+    assert f"imported {out} as my-book:" in told and told.endswith("tuillm verify my-book\n")
     assert "context 32, bpe vocabulary" in told
     shown = json.loads(typed("show", "my-book", "--json"))
     assert shown["origin"] == "imported" and shown["parameters"] > 10_000
