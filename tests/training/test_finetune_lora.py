@@ -92,7 +92,7 @@ def test_resumed_is_undisturbed(model, story):  # noqa: F811
     config = build_train(settings, shape_of=shape_of)
     expected = history(m.row() for m in Trainer(config=config).steps())
     run = create_run(config, this_process())
-    Runner(Stopping.from_config(config), run).run()
+    Runner(Stopping(config=config), run).run()
     assert (run.status().state, run.status().step) == ("stopped", 1)
     stopped = read_model(run.last)
     assert stopped.config.n_layer == 2  # a model folder like any other

@@ -161,7 +161,7 @@ def test_resumed_is_undisturbed(model, story):
     config = build_train(settings, shape_of=shape_of)
     expected = history(m.row() for m in Trainer(config=config).steps())
     run = create_run(config, this_process())
-    Runner(Stopping.from_config(config), run).run()
+    Runner(Stopping(config=config), run).run()
     assert (run.status().state, run.status().step) == ("stopped", 1)
     remove_model("book")
     resume_run(run)
