@@ -154,3 +154,10 @@ def test_noncharacters_are_characters(read):
     """What Unicode keeps for inner use is valid UTF-8, and no bad byte."""
     text, notes = read("a\ufdd0b\uffff \U0001fffe ж\n".encode())
     assert text == "a\ufdd0b\uffff \U0001fffe ж\n" and "U+FFFD" not in notes
+
+
+@pytest.mark.parametrize("encoding", ["idna", "punycode", "rot13", "hex", "nonsense"])
+def test_what_is_no_encoding_of_texts_is_refused(read, encoding):
+    """Codecs of host names and of other things are no encodings of a book."""
+    with pytest.raises(TuillmError, match="unknown encoding"):
+        read(KAZAKH.encode(), encoding)

@@ -45,6 +45,7 @@ _JAPANESE = ("shift_jis", "euc_jp")
 _KANA = re.compile("[\u3040-\u30ff]")
 _SEVERAL_BYTES = ("gb18030", "big5", "shift_jis", "euc_jp", "cp949")
 _HEAD = 1 << 16
+_OF_NAMES = ("idna", "punycode")  # of hosts: no text is in them, and they take for ever
 _EXAMPLES = "cp1252, cp1251, koi8-r, gb18030 or shift_jis"
 # half a surrogate pair, which no decoder returns: it marks the places that could not be decoded
 _BAD = "\udfff"
@@ -99,6 +100,8 @@ def _doubt(content: bytes, source: str, encoding: str) -> list[str]:
 
 def _strict(content: bytes, source: str, encoding: str) -> str:
     try:
+        if _codec(encoding) in _OF_NAMES:
+            raise LookupError(encoding)
         return content.decode(encoding)
     except UnicodeDecodeError as error:
         before = content[: error.start].decode(encoding, "ignore")
