@@ -133,7 +133,7 @@ async def test_a_run_deleted_under_its_open_view(app, pilot, house):
 @piloted()
 async def test_the_view_of_a_run_that_was_just_started(app, pilot, house):
     """A view that opens before the dashboard has seen its run stays, and fills when it has."""
-    look, app.look = app.look, lambda: None
+    look, app.refresh_snapshot = app.refresh_snapshot, lambda: None
     await until(pilot, lambda: not app._looking)
     write_run(house, "new-1", 100, 1)
     assert not entry(app, "new-1")
