@@ -307,7 +307,7 @@ async def test_a_run_whose_text_is_gone_or_changed(app, pilot, house, tmp_path, 
 async def test_a_run_that_has_just_gone(app, pilot, house):
     """Keys on a run that was deleted a moment ago end in toasts, not in a crash."""
     await list_of(pilot)
-    app.look = lambda: None  # the dashboard does not know yet
+    app.refresh_snapshot = lambda: None  # the dashboard does not know yet
     for timer in list(app._timers):
         timer.pause()
     await pilot.press("G", "k")
