@@ -279,10 +279,17 @@ def test_a_missing_file_has_no_rows(tmp_path):
 def test_a_full_device_says_so(tmp_path):
     """No space left is told as that, with what to do, not as an error number."""
     path = tmp_path / "rows.jsonl"
-    path.symlink_to("/dev/full")
-    with pytest.raises(TuillmError, match="no space left to write .*rows.jsonl") as caught:
-        append_json(path, {"a": 1})
-    assert "free some space" in caught.value.hint
+    code = """
+import resource, signal, sys
+from pathlib import Path
+from tuillm.store.files import append_json
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+append_json(Path(sys.argv[1]), {"a": "first"})
+resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))  # a part of the next line has room
+append_json(Path(sys.argv[1]), {"a": "x" * 100})
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
+    assert "no space left to write" in done.stderr and "free some space" in done.stderr
 
 
 def test_rows_of_two_processes_never_mix(tmp_path):

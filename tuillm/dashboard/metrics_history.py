@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuillm.errors import TuillmError
+from tuillm.formats.bounded_read import open_regular
 from tuillm.store.jsonl import calculable, is_step
 
 Array = NDArray[Any]
@@ -148,7 +149,7 @@ def read_batch(path: Path, offset: int = 0, limit: int = 1 << 20) -> Batch:
     a missing file is empty. Raises TuillmError when the file cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_regular(path), "rb") as file:
             size = os.fstat(file.fileno()).st_size
             restarted = offset > 0 and not _continues(file, offset, size)
             offset = 0 if restarted else offset

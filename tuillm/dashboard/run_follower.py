@@ -3,6 +3,7 @@
 Knows files and the event loop; draws nothing. The screen is told on the event loop.
 """
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -12,10 +13,12 @@ from textual.worker import get_current_worker
 
 from tuillm.dashboard.metrics_history import Batch, History, MetricsReader
 from tuillm.errors import TuillmError
+from tuillm.formats.bounded_read import open_regular
 from tuillm.store.jsonl import read_rows
 from tuillm.store.run_folder import Run
 
 _EVERY = 0.25
+_SAMPLES_AT_ONCE = 4 << 20
 _LOG_TAIL = 256 * 1024
 
 
@@ -98,7 +101,9 @@ class Follower:
 
     def _new_samples(self) -> list[dict[str, Any]]:
         try:
-            rows, self._samples_at = read_rows(self._run.samples, self._samples_at)
+            rows, self._samples_at = read_rows(
+                self._run.samples, self._samples_at, _SAMPLES_AT_ONCE
+            )
         except OSError:
             return []
         return rows
@@ -106,7 +111,7 @@ class Follower:
     def _new_log(self) -> str:
         """Whole new lines of the log; of a long one at first only its tail."""
         try:
-            with self._run.log.open("rb") as file:
+            with os.fdopen(open_regular(self._run.log), "rb") as file:
                 size = file.seek(0, 2)
                 if self._log_at is None or size < self._log_at:
                     self._log_at = max(size - _LOG_TAIL, 0)

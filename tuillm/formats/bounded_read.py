@@ -4,7 +4,9 @@ JSON grows about twentyfold on its way from the file into Python's objects, so i
 narrow. Knows bytes and JSON; knows nothing of what stands in them.
 """
 
+import errno
 import json
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,23 @@ CONFIG_BYTES = MB
 TOKENIZER_CONFIG_BYTES = 4 * MB
 VOCABULARY_BYTES = 32 * MB
 INDEX_BYTES = 4 * MB
+
+
+def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0o666) -> int:
+    """Open a file that may be written by any process, and return its descriptor.
+
+    Raises OSError, also for what is no regular file: a pipe would be waited for, a device has no
+    end.
+    """
+    odd = OSError(errno.EINVAL, "it is no regular file", str(path))
+    try:
+        fd = os.open(path, flags | getattr(os, "O_NONBLOCK", 0), mode)
+    except OSError as error:  # ENXIO: a pipe that nobody reads
+        raise (odd if error.errno == errno.ENXIO else error) from None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise odd
+    return fd
 
 
 def read_bounded(path: Path, most: int) -> bytes:

@@ -3,12 +3,14 @@
 Knows folders and cards; other formats are `convert`'s business.
 """
 
+import os
 from pathlib import Path
 
 from tuillm.errors import TuillmError
 from tuillm.store.copy_files import copy_files
 from tuillm.store.files import new_folder, write_text
 from tuillm.store.model_card import README, model_readme
+from tuillm.store.paths import models_dir
 from tuillm.store.registry import find_model
 
 
@@ -28,6 +30,11 @@ def export_model(name: str, target: Path) -> None:
 
 
 def refuse_if_filled(target: Path) -> None:
-    """Raise TuillmError where there is anything but an empty folder."""
+    """Raise TuillmError where there is anything but an empty folder, or within the registry."""
+    if Path(os.path.realpath(target)).is_relative_to(os.path.realpath(models_dir())):
+        raise TuillmError(
+            f"{target} lies in the registry of models",
+            "name a folder outside; a copy under another name: tuillm cp",
+        )
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise TuillmError(f"{target} is there already", "name a new or an empty folder")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tuillm.errors import DiskError, TuillmError
-from tuillm.formats.bounded_read import MB, read_object
+from tuillm.formats.bounded_read import MB, open_regular, read_object
 from tuillm.formats.json_text import to_json
 from tuillm.store.defer_signals import uninterrupted
 from tuillm.store.locks import Lock, Taken, inherited, is_held, take
@@ -77,7 +77,7 @@ def make_private(path: Path) -> Path:
     """
     ensure_dir(path.parent)
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        handle = open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             if stat.S_IMODE(os.fstat(handle).st_mode) & 0o077:
                 os.fchmod(handle, 0o600)
@@ -110,7 +110,7 @@ def append_json(path: Path, value: Any) -> None:
     line = (to_json(value) + "\n").encode()
     try:
         with uninterrupted():
-            handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+            handle = open_regular(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
             try:
                 size = os.fstat(handle).st_size
                 torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"

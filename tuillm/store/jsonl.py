@@ -6,9 +6,12 @@ beyond all measure is passed over. Knows the rows of metrics and the resume rule
 
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeGuard
+
+from tuillm.formats.bounded_read import open_regular
 
 # the figures of a step that readers calculate with, beside its number
 FIGURES = (
@@ -28,18 +31,19 @@ FIGURES = (
 _STEPS = 2**53
 
 
-def read_rows(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+def read_rows(path: Path, offset: int = 0, most: int = 1 << 30) -> tuple[list[dict[str, Any]], int]:
     """Return the JSON objects of the whole lines from byte `offset` on, and the new offset.
 
-    A torn last line is left for the next call, damaged lines are passed over; a file that
-    is missing or cannot be read is empty, and one that has shrunk is read from its beginning.
+    At most `most` bytes are read; the next call goes on behind them. A torn last line is left for
+    the next call, damaged lines are passed over; a file that is missing or cannot be read is empty,
+    and one that has shrunk is read from its beginning.
     """
     try:
-        with path.open("rb") as file:
-            if path.stat().st_size < offset:
+        with os.fdopen(open_regular(path), "rb") as file:
+            if os.fstat(file.fileno()).st_size < offset:
                 offset = 0
             file.seek(offset)
-            content = file.read()
+            content = file.read(most)
     except FileNotFoundError:
         return [], 0
     except OSError:  # a folder of that name, or none of our business

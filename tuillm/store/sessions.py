@@ -21,6 +21,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from tuillm.errors import TuillmError, UsageError, did_you_mean, one_line
+from tuillm.formats.bounded_read import open_regular
 from tuillm.formats.json_text import to_json
 from tuillm.store.defer_signals import uninterrupted
 from tuillm.store.files import hold, write_bytes, write_new
@@ -275,7 +276,7 @@ def _unknown(id: str, heads: list[SessionHead]) -> TuillmError:
 def _head(path: Path) -> SessionHead | None:
     """Return the head of a file from its first line, or from all of it if another wrote it."""
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_regular(path), "rb") as file:
             line = file.readline(_LONGEST_HEAD)
         if not line:
             return None

@@ -141,7 +141,11 @@ def resume_run(run: Run, *, extend: int = 0, changed_text: bool = False) -> int:
         run.write_status(status.model_copy(update=fresh))
         if extend:
             run.request("extend", extend)  # there it stays until a worker has done it
-        _spawn(run, options + (["--resume"] if checkpoint.exists() else []), lock)
+        try:
+            _spawn(run, options + (["--resume"] if checkpoint.exists() else []), lock)
+        except (TuillmError, OSError):
+            run.write_status(status.model_copy(update={"control_read": 0}))
+            raise
     return step
 
 

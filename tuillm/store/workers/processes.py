@@ -16,6 +16,8 @@ from pathlib import Path
 
 import psutil
 
+from tuillm.formats.bounded_read import open_regular
+from tuillm.store.files import disk_error
 from tuillm.store.locks import Lock, is_held
 
 _LOWEST = 19
@@ -119,7 +121,11 @@ def start_detached(
     `environment` is added to this process's own.
     """
     lock = lock or Lock(None)
-    with log.open("ab") as file:
+    try:
+        output = open_regular(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    except OSError as error:
+        raise disk_error(error, log) from None
+    with os.fdopen(output, "ab") as file:
         process = subprocess.Popen(
             module_command(module, *arguments),
             env={**module_environment(), **lock.handed_on, **(environment or {})},
