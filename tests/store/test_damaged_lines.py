@@ -138,6 +138,22 @@ def test_no_row_of_metrics_stops_a_view(damaged):
     assert "step 4" in printed.getvalue() and '"step": 4' in printed.getvalue()
 
 
+def test_the_steps_of_a_resumed_run_replace_the_older_ones(run):
+    """The live view draws each step once, as it was taken last; so do all who read the rows."""
+    steps = [dict(GOOD, step=step, train_loss=float(step)) for step in range(1, 9)]
+    again = [dict(GOOD, step=step, train_loss=10.0 + step) for step in range(5, 7)]
+    lines = [*steps, {"resumed": 4}, *again]
+    run.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    rows, _ = read_metrics(run.metrics)
+    view = LiveView(run)
+    with redirect_stdout(io.StringIO()):
+        view.news(run.status(), rows, [])
+        view.close()
+    expected = [(step, float(step)) for step in range(1, 5)] + [(5, 15.0), (6, 16.0)]
+    assert view._train == expected
+    assert [(row["step"], row["train_loss"]) for row in metric_rows(run)] == expected
+
+
 def test_no_row_of_metrics_stops_the_dashboard(damaged):
     """The history holds the good steps, and what the figures show can be shown."""
     history, feed = History(), MetricsReader(damaged.metrics)

@@ -17,6 +17,7 @@ from rich.text import Text
 from tuillm.cli.braille_chart import Point, draw_chart, smooth
 from tuillm.cli.output import safe_console
 from tuillm.errors import printable
+from tuillm.store.jsonl import rewind
 from tuillm.store.run_folder import Run
 from tuillm.store.run_status import Status
 from tuillm.terminal.echo import unechoed
@@ -53,10 +54,10 @@ class LiveView:
             if "step" not in row:  # the mark of a resume
                 continue
             self._row = row
-            if "train_loss" in row:
-                self._train.append((row["step"], row["train_loss"]))
-            if "val_loss" in row:
-                self._val.append((row["step"], row["val_loss"]))
+            for name, points in (("train_loss", self._train), ("val_loss", self._val)):
+                rewind(points, row["step"], lambda point: point[0])
+                if name in row:
+                    points.append((row["step"], row[name]))
         if samples:
             self._sample = samples[-1]
         state = (

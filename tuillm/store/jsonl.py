@@ -7,12 +7,13 @@ beyond all measure is passed over. Knows the rows of metrics and the resume rule
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 from tuillm.formats.bounded_read import open_regular
 
+T = TypeVar("T")
 # the figures of a step that readers calculate with, beside its number
 FIGURES = (
     "train_loss",
@@ -85,10 +86,18 @@ def latest_steps(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     kept: list[dict[str, Any]] = []
     for row in rows:
         if "step" in row:
-            while kept and kept[-1]["step"] >= row["step"]:
-                kept.pop()
+            rewind(kept, row["step"], lambda known: known["step"])
             kept.append(row)
     return iter(kept)
+
+
+def rewind(kept: list[T], step: int, step_of: Callable[[T], float]) -> None:
+    """Drop from the end of a list what is of `step` or later: it comes anew.
+
+    The rule of a resumed run, whose steps replace the older ones.
+    """
+    while kept and step_of(kept[-1]) >= step:
+        kept.pop()
 
 
 def calculable(row: dict[str, Any]) -> dict[str, Any]:
