@@ -359,3 +359,15 @@ def test_a_foreign_card_tells_no_secrets(add_model, tmp_path):
     export_model("ant", tmp_path / "out")
     assert "http://host/b.txt" in (readme := (tmp_path / "out" / "README.md").read_text())
     assert "hunter22" not in readme and "S1G" not in readme
+
+
+def test_figures_that_no_model_has_are_not_told(add_model):
+    """Losses and counts below 0, and those beyond all measure, are left out."""
+    add_model("ant", val_loss=-1.0, bits_per_byte=1e300, steps=-5, corpus_bytes=7)
+    card = get_model("ant").card
+    assert (card.val_loss, card.bits_per_byte, card.steps, card.corpus_bytes) == (
+        None,
+        None,
+        None,
+        7,
+    )

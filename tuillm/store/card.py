@@ -65,8 +65,8 @@ class ModelCard(BaseModel):
     )
     @classmethod
     def _plausible(cls, value: Any) -> Any:
-        """A figure that is no number, or beyond all that can be shown, is not told."""
-        return value if not isinstance(value, float | int) or abs(value) < _LARGEST else None
+        """A figure that no model has, below 0 or beyond all that can be shown, is not told."""
+        return value if not isinstance(value, float | int) or 0 <= value < _LARGEST else None
 
 
 def read_card(folder: Path) -> ModelCard:
