@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from known_line import LINE
 
 import tuillm  # noqa: F401  (before torch: it tells OpenMP's threads not to spin for long)
 
@@ -128,6 +129,30 @@ def model(home, trained_folders):
     """A model named `book` in the registry (bpe, nano)."""
     shutil.copytree(trained_folders["bpe"], home / "models" / "book")
     return "book"
+
+
+@pytest.fixture(scope="session")
+def line_folder(tmp_path_factory):
+    """A model that knows one sentence by heart, in pieces longer than letters."""
+    from tuillm import Trainer
+
+    place = tmp_path_factory.mktemp("line")
+    (place / "line.txt").write_text(LINE * 60)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUILLM_HOME", str(place / "home"))
+        return (
+            Trainer(
+                corpus=str(place / "line.txt"),
+                name="line",
+                preset="nano",
+                tokenizer="bpe",
+                vocab_size=320,
+                val_fraction=0.0,
+                max_steps=120,
+            )
+            .run()
+            .path
+        )
 
 
 @pytest.fixture

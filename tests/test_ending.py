@@ -202,7 +202,7 @@ number = int(sys.argv.pop())
 if "ignored" in sys.argv:
     sys.argv.remove("ignored")
     signal.signal(number, signal.SIG_IGN)
-listing.models.list_models = lambda: os.kill(os.getpid(), number) or []
+listing.registry.list_models = lambda: os.kill(os.getpid(), number) or []
 main()
 """
 

@@ -73,7 +73,7 @@ def window(x: Array, low: float, high: float) -> slice:
 
 
 def nearest(x: Array, value: float) -> int:
-    """The place of the entry of rising x that is nearest to a value; x is not empty."""
+    """The index of the entry of rising x that is nearest to a value; x is not empty."""
     index = int(np.searchsorted(x, value))
     if index == len(x) or (index > 0 and value - x[index - 1] <= x[index] - value):
         return index - 1

@@ -12,7 +12,6 @@ _SECRETS = re.compile(r"//[^/?#]*@|[?#].*", re.DOTALL)
 # the variable in which a process hands on, as JSON, what stored addresses were before
 ADDRESSES = "TUILLM_ADDRESSES"
 _KEPT = re.compile(r"([^?#]*)#kept=([0-9a-f]{16})")
-_AUTHORITY = re.compile(r"[^/?#]*")
 # with or without a user: the name of a host, as a rule, has a dot
 _HOST = re.compile(
     r"(?:.*@)?(?:\[[0-9a-f:.]+\]|[\w-]+(?:\.[\w-]+)+|localhost|[\w-]+(?=:\d))"
@@ -37,7 +36,7 @@ def public_url(url: str) -> str:
     if "://" not in url:
         return url
     scheme, _, rest = url.partition("://")
-    host, behind = _AUTHORITY.match(rest)[0], rest.rpartition("@")[2]  # type: ignore[index]
+    host, behind = re.split("[/?#]", rest, maxsplit=1)[0], rest.rpartition("@")[2]
     if not _HOST.fullmatch(host) and ":" in host and "@" in rest:
         url = f"{scheme}://{behind}"  # a password that was not escaped may hold any mark
     try:

@@ -41,7 +41,7 @@ WAYS = [(policy, beside) for policy in (False, True) for beside in (False, True)
 
 
 class Words:
-    """A tokenizer of any size: ids beyond the book's vocabulary are spelt like those within."""
+    """A tokenizer of any size: ids beyond the book's vocabulary are written like those within."""
 
     kind = "bpe"
 

@@ -38,7 +38,7 @@ SHAPES = {
 
 
 class Words:
-    """A tokenizer of any size: ids beyond the book's vocabulary are spelt like those within."""
+    """A tokenizer of any size: ids beyond the book's vocabulary are written like those within."""
 
     kind = "bpe"
 

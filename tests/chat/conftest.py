@@ -7,13 +7,11 @@ import pytest
 import torch
 from talking import Talk
 
-from tuillm import Sampler, Trainer
+from tuillm import Sampler
 from tuillm.config import SamplingConfig
 from tuillm.model import GPT, GPTConfig
 from tuillm.text.new_tokenizer import make_tokenizer
 from tuillm.text.tokenizer import Tokenizer
-
-LINE = "Marda said that the ferryboat was resolved and the lamplighter agreed. "
 
 
 @pytest.fixture
@@ -65,28 +63,6 @@ def chain():
         return Sampler.of(model.eval(), tokenizer)
 
     return make
-
-
-@pytest.fixture(scope="session")
-def line_folder(tmp_path_factory):
-    """A model that knows one sentence by heart, in pieces longer than letters."""
-    place = tmp_path_factory.mktemp("line")
-    (place / "line.txt").write_text(LINE * 60)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TUILLM_HOME", str(place / "home"))
-        return (
-            Trainer(
-                corpus=str(place / "line.txt"),
-                name="line",
-                preset="nano",
-                tokenizer="bpe",
-                vocab_size=320,
-                val_fraction=0.0,
-                max_steps=120,
-            )
-            .run()
-            .path
-        )
 
 
 @pytest.fixture

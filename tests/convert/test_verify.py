@@ -84,6 +84,13 @@ def test_a_folder_that_transformers_refuses(tamper, transformers):
     assert tamper(break_it) == {"opens in transformers": False}
 
 
+def test_a_vocabulary_that_knows_nothing_of_the_text(model, transformers, monkeypatch):
+    """Logits and greedy text are compared all the same."""
+    monkeypatch.setattr("tuillm.convert.compare_transformers._known", lambda tokenizer: "")
+    found = {check.name: check.passed for check in verify(model)}
+    assert found["logits"] and found["greedy text"]
+
+
 @pytest.mark.slow
 def test_the_command(model):
     """One line a check, JSON for programs, and the exit code."""

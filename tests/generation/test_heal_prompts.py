@@ -1,32 +1,9 @@
 """Prompts that end in the middle of a word: read as the model learned, or left as typed."""
 
 import pytest
+from known_line import LINE
 
-from tuillm import Sampler, Trainer
-
-LINE = "Marda said that the ferryboat was resolved and the lamplighter agreed. "
-
-
-@pytest.fixture(scope="module")
-def line_folder(tmp_path_factory):
-    """A model that knows one sentence by heart, in pieces longer than letters."""
-    place = tmp_path_factory.mktemp("heal")
-    (place / "line.txt").write_text(LINE * 60)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TUILLM_HOME", str(place / "home"))
-        return (
-            Trainer(
-                corpus=str(place / "line.txt"),
-                name="line",
-                preset="nano",
-                tokenizer="bpe",
-                vocab_size=320,
-                val_fraction=0.0,
-                max_steps=120,
-            )
-            .run()
-            .path
-        )
+from tuillm import Sampler
 
 
 @pytest.mark.everyday(6)

@@ -239,7 +239,7 @@ def test_texts_make_up_the_whole(byte_tokenizer, talker):
     assert "".join(one.text for one in found) == printable(text)
     assert [one.text for one in found[3:7]] == ["", "", "", "😀"]
     assert [one.label for one in found[3:7]] == ["<0xF0>", "<0x9F>", "<0x98>", "<0x80>"]
-    assert b"".join(one.spelt for one in found) == text.encode()
+    assert b"".join(one.as_bytes for one in found) == text.encode()
     assert [one.text for one in score(sampler, ids[:6])] == ["a", "b", " ", "", "\ufffd"]
 
 

@@ -13,8 +13,9 @@ from tuillm.errors import DiskError, TuillmError
 from tuillm.store.export_folder import export_model
 from tuillm.store.files import append_json, make_private
 from tuillm.store.jsonl import read_rows, read_tail
-from tuillm.store.run_folder import get_run
+from tuillm.store.run_folder import get_run, waiting_extension
 from tuillm.store.sessions import list_sessions
+from tuillm.store.workers.launch import resume_run
 
 WRITTEN = Path(__file__).parents[1] / "data" / "format_1"
 
@@ -85,6 +86,22 @@ def test_a_run_is_not_resumed_into_a_pipe(home):
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert "log.txt" in done.stderr and "no regular file" in done.stderr
     assert get_run("letters-1").status().state == "stopped"
+
+
+def test_an_extension_is_asked_for_once(home):
+    """A worker that could not start leaves nothing behind that would count twice."""
+    shutil.copytree(WRITTEN / "home", home)
+    run = get_run("letters-1")
+    os.rename(run.log, home / "log.txt")
+    os.mkfifo(run.log)
+    for _ in range(2):
+        with pytest.raises(TuillmError, match="no regular file"):
+            resume_run(run, extend=5)
+        assert waiting_extension(run, run.status().control_read) == 0
+    run.request("extend", 3)  # what an earlier worker did not come to stays asked for
+    with pytest.raises(TuillmError, match="no regular file"):
+        resume_run(run, extend=5)
+    assert waiting_extension(run, run.status().control_read) == 3
 
 
 def test_no_model_is_exported_into_the_registry(home):

@@ -1,4 +1,4 @@
-"""Run folders: numbering, states, steering, and what remains after a crash."""
+"""Run folders: numbering, states, settings and extensions, and what remains after a crash."""
 
 import os
 import subprocess

@@ -328,6 +328,12 @@ def test_bad_settings_of_a_trainer(book, settings, words):
         Trainer(book, **QUICK | settings)
 
 
+def test_a_trainer_takes_a_config_or_settings(book):
+    """Settings beside a complete config would be passed over; they are refused."""
+    with pytest.raises(UsageError, match="config has all settings already"):
+        Trainer(config=TrainConfig(corpus=[str(book)], **QUICK), max_steps=5)
+
+
 @pytest.mark.parametrize(
     ("content", "words"), [(None, "does not exist"), (b"", "is empty"), (b"\0\1\2" * 50, "binary")]
 )

@@ -10,11 +10,8 @@ from contextlib import closing
 from functools import partial
 
 from tuillm.chat.active_chat import Chat
-from tuillm.chat.commands import analysis as inside
-from tuillm.chat.commands import branches as rewriting
-from tuillm.chat.commands import conversations as keeping
-from tuillm.chat.commands import help as helping
-from tuillm.chat.commands import settings as steering
+from tuillm.chat.commands import analysis, branches, conversations, settings
+from tuillm.chat.commands import help as help_command
 from tuillm.chat.commands.slash_commands import Command, parse, text_of
 from tuillm.chat.error_log import unexpected
 from tuillm.chat.terminal.prompt import Cleared, Prompt
@@ -25,27 +22,27 @@ from tuillm.store.sessions import SessionHead, latest
 from tuillm.terminal.echo import unechoed
 
 HANDLERS: dict[str, Callable[[Chat, str], None]] = {
-    "set": steering.set_,
-    "show": steering.show,
-    "profile": steering.profile,
-    "mode": steering.mode,
-    "model": steering.model,
-    "theme": steering.theme,
-    "regen": rewriting.regen,
-    "retry": rewriting.retry,
-    "undo": rewriting.undo,
-    "branches": rewriting.branches,
-    "goto": rewriting.goto,
-    "clear": rewriting.clear,
-    "why": inside.why,
-    "score": inside.score,
-    "book": inside.book,
-    "compare": inside.compare,
-    "sessions": keeping.sessions,
-    "load": keeping.load,
-    "save": keeping.save,
-    "export": keeping.export,
-    "help": helping.show_help,
+    "set": settings.set_,
+    "show": settings.show,
+    "profile": settings.profile,
+    "mode": settings.mode,
+    "model": settings.model,
+    "theme": settings.theme,
+    "regen": branches.regen,
+    "retry": branches.retry,
+    "undo": branches.undo,
+    "branches": branches.branches,
+    "goto": branches.goto,
+    "clear": branches.clear,
+    "why": analysis.why,
+    "score": analysis.score,
+    "book": analysis.book,
+    "compare": analysis.compare,
+    "sessions": conversations.sessions,
+    "load": conversations.load,
+    "save": conversations.save,
+    "export": conversations.export,
+    "help": help_command.show_help,
 }
 # what takes the next line in a command's place; no prompt, no command
 Next = Callable[[Chat, str], None]
@@ -85,7 +82,7 @@ class Repl:
         # from here on Ctrl-C is ours, and what is typed while nothing reads stands in the next
         # prompt
         with screen.interrupts, unechoed(screen.input.fileno()), closing(self.chat):
-            screen.note(steering.describe_mode(self.chat))
+            screen.note(settings.describe_mode(self.chat))
             going_on = self._attempt(self._begin)
             while going_on:
                 try:
@@ -117,10 +114,10 @@ class Repl:
         """Tell what a crash has left, and take up what was asked for."""
         chat = self.chat
         if self._keep:
-            keeping.recover(chat)
+            conversations.recover(chat)
         head = latest(chat.model.name) if self._go_on is True else self._go_on
         if head:
-            keeping.take_up(chat, head)
+            conversations.take_up(chat, head)
         elif self._go_on:
             chat.screen.note(f"no conversation with {chat.model.name} was kept yet")
         return True
@@ -142,11 +139,11 @@ class Repl:
     def _run(self, command: Command, rest: str) -> bool:
         chat = self.chat
         if command.name == "edit":
-            self._prefill = rewriting.last_words(chat, rest)
-            self._next = partial(rewriting.edit, rest)
+            self._prefill = branches.last_words(chat, rest)
+            self._next = partial(branches.edit, rest)
             chat.screen.note("change it and press Enter; Ctrl-C leaves it as it was")
         elif command.name == "delete":
-            self._next = partial(keeping.delete, keeping.ask_to_delete(chat, rest))
+            self._next = partial(conversations.delete, conversations.ask_to_delete(chat, rest))
         elif command.name == "vi":
             chat.screen.note(f"{self._prompt.switch_keys()} keys")
         elif command.name != "bye":

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from rich.text import Text
 
-from tuillm import plotting as curves
+from tuillm import plotting
 
 Point = tuple[float, float]
 
@@ -26,18 +26,18 @@ def draw_chart(
     """
     columns, rows = max(width - _LABEL - 1, 8), max(height - 1, 2)
     parts = [(*_arrays(points), style) for points, style in series]
-    across, down = curves.extent(x for x, _, _ in parts), curves.extent(y for _, y, _ in parts)
+    across, down = plotting.extent(x for x, _, _ in parts), plotting.extent(y for _, y, _ in parts)
     if across is None or down is None:
         return Text("waiting for the first steps", style=axis_style)
-    (left, right), (low, high) = across, curves.headroom(*down)
+    (left, right), (low, high) = across, plotting.headroom(*down)
     view = (left, right if right > left else left + 1, low, high)
     cells = np.zeros((rows, columns), np.int64)
     styles = np.full((rows, columns), "", object)
     for number, (x, y, style) in enumerate(parts):
-        dots = curves.trace(
-            *curves.decimate(x, y, 2 * columns), view, columns, rows, _DASH if number else None
+        dots = plotting.trace(
+            *plotting.decimate(x, y, 2 * columns), view, columns, rows, _DASH if number else None
         )
-        drawn = curves.braille(dots)
+        drawn = plotting.braille(dots)
         cells |= drawn
         styles[drawn > 0] = style
     return _paint(cells, styles, view, axis_style)
@@ -46,12 +46,12 @@ def draw_chart(
 def smooth(points: Sequence[Point], half_life: int) -> list[Point]:
     """Return the points with an exponential average of their values, bias corrected."""
     x, y = _arrays(points)
-    return list(zip(x.tolist(), curves.smooth(y, half_life).tolist(), strict=True))
+    return list(zip(x.tolist(), plotting.smooth(y, half_life).tolist(), strict=True))
 
 
-def _arrays(points: Sequence[Point]) -> tuple[curves.Array, curves.Array]:
+def _arrays(points: Sequence[Point]) -> tuple[plotting.Array, plotting.Array]:
     pairs = np.array(points, np.float64).reshape(-1, 2)
-    return curves.finite(pairs[:, 0], pairs[:, 1])
+    return plotting.finite(pairs[:, 0], pairs[:, 1])
 
 
 def _paint(

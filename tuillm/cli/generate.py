@@ -3,7 +3,7 @@
 import re
 import sys
 from errno import EBADF
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -13,9 +13,6 @@ from tuillm.config import SamplingConfig, build_sampling
 from tuillm.errors import UsageError
 from tuillm.formats.user_files import read_stream, read_typed, words_of
 from tuillm.user_paths import user_path
-
-if TYPE_CHECKING:
-    pass
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 keep_newline_option = click.option(

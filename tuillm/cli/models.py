@@ -10,7 +10,7 @@ from tuillm.cli.output import (
     say,
     yes_option,
 )
-from tuillm.store import registry as models
+from tuillm.store import registry
 from tuillm.units import age, count, figure, size
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
@@ -20,7 +20,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON for pro
 @_json
 def list_command(as_json: bool) -> None:
     """List the models of the registry."""
-    found = models.list_models()
+    found = registry.list_models()
     if as_json:
         print_json([model.as_json() for model in found])
         return
@@ -42,7 +42,7 @@ def list_command(as_json: bool) -> None:
 @_json
 def show_command(name: str, as_json: bool) -> None:
     """Show what is known about the model NAME."""
-    values = models.get_model(name).as_json()
+    values = registry.get_model(name).as_json()
     if as_json:
         print_json(values)
         return
@@ -57,7 +57,7 @@ def show_command(name: str, as_json: bool) -> None:
 @click.argument("new")
 def rename_command(old: str, new: str) -> None:
     """Rename the model OLD to NEW."""
-    models.rename_model(old, new)
+    registry.rename_model(old, new)
     say(f"{old} is now {new}")
 
 
@@ -66,7 +66,7 @@ def rename_command(old: str, new: str) -> None:
 @click.argument("target")
 def cp_command(source: str, target: str) -> None:
     """Copy the model SOURCE as TARGET."""
-    models.copy_model(source, target)
+    registry.copy_model(source, target)
     say(f"copied {source} to {target}")
 
 
@@ -76,14 +76,14 @@ def cp_command(source: str, target: str) -> None:
 def rm_command(names: tuple[str, ...], yes: bool) -> None:
     """Remove the models NAME..."""
     # nothing is removed when one of them is not there
-    all_of_it = sum(models.get_model(name).size for name in names)
+    all_of_it = sum(registry.get_model(name).size for name in names)
     refuse_unless_confirmed(f"Remove {', '.join(names)} ({size(all_of_it)})?", yes)
     for name in names:
-        models.remove_model(name)
+        registry.remove_model(name)
         say(f"removed {name}")
 
 
-def _row(model: models.Model) -> tuple[str, ...]:
+def _row(model: registry.Model) -> tuple[str, ...]:
     card = model.card
     if model.problem:
         return (model.name, "damaged", "-", "-", "-", "-", size(model.size), age(card.created))

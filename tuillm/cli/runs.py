@@ -13,7 +13,7 @@ from tuillm.cli.output import (
 from tuillm.cli.suggest import NearestGroup
 from tuillm.config import TrainConfig, settings_of
 from tuillm.errors import TuillmError
-from tuillm.store import run_folder as runs
+from tuillm.store import run_folder
 from tuillm.store.run_folder import Run
 from tuillm.store.run_status import ACTIVE, RESUMABLE
 from tuillm.units import age, count, duration, figure, percent
@@ -55,7 +55,7 @@ def list_runs(as_json: bool) -> None:
 @_json
 def show(run_id: str, as_json: bool) -> None:
     """Show one run: its state, its settings, and how to steer it."""
-    run = runs.get_run(run_id)
+    run = run_folder.get_run(run_id)
     config = run.config.model_dump(mode="json")
     if as_json:
         config |= {"corpus": [public_url(source) for source in config["corpus"]]}
@@ -93,7 +93,7 @@ def attach(run_id: str, json_lines: bool) -> None:
     """Watch a run as `tuillm train` does: Ctrl-C stops it, twice leaves it going."""
     from tuillm.cli.watch import watch
 
-    watch(runs.get_run(run_id), json_lines=json_lines)
+    watch(run_folder.get_run(run_id), json_lines=json_lines)
 
 
 @runs_command.command("stop")
@@ -120,7 +120,7 @@ def resume(run_id: str, corpus: tuple[str, ...], changed_text: bool) -> None:
     """Let a paused run go on, or take an ended one up again with the text it began with."""
     from tuillm.training import resume as resuming
 
-    run = runs.get_run(run_id)
+    run = run_folder.get_run(run_id)
     if run.status().state in ACTIVE:
         _refuse_text(run, corpus, changed_text)
         run.request("resume")
@@ -143,8 +143,8 @@ def extend(run_id: str, wanted: str, corpus: tuple[str, ...], changed_text: bool
     """
     from tuillm.training import resume as resuming
 
-    steps = runs.steps_of(wanted)
-    run = runs.get_run(run_id)
+    steps = run_folder.steps_of(wanted)
+    run = run_folder.get_run(run_id)
     state = run.status().state
     if state in ACTIVE:
         _refuse_text(run, corpus, changed_text)
@@ -164,15 +164,15 @@ def extend(run_id: str, wanted: str, corpus: tuple[str, ...], changed_text: bool
 @yes_option
 def rm(run_ids: tuple[str, ...], yes: bool) -> None:
     """Remove run folders; the models they published stay."""
-    found = [runs.get_run(run_id) for run_id in run_ids]
+    found = [run_folder.get_run(run_id) for run_id in run_ids]
     refuse_unless_confirmed(f"Remove the runs {', '.join(run_ids)}? Their models stay.", yes)
     for run in found:
-        runs.remove_run(run)
+        run_folder.remove_run(run)
         say(f"removed {run.id}")
 
 
 def _list(as_json: bool) -> None:
-    found = runs.list_runs()
+    found = run_folder.list_runs()
     if as_json:
         print_json([run.as_json() for run in found])
         return
@@ -209,7 +209,7 @@ def _refuse_text(run: Run, corpus: tuple[str, ...], changed_text: bool) -> None:
 
 
 def _active(run_id: str) -> Run:
-    run = runs.get_run(run_id)
+    run = run_folder.get_run(run_id)
     state = run.status().state
     if state not in ACTIVE:
         hint = f"tuillm runs resume {run_id}" if state in RESUMABLE else "tuillm runs lists them"

@@ -9,7 +9,7 @@ the same, and a word may stand in several rows.
 # a row is a line or two, however its words are joined
 # fmt: off
 # Ours are names of settings, and of the commands' other options and arguments (`model` is the
-# argument that names one); those that a place has hold there.
+# argument that names one); those that a context has hold there.
 OURS = {
     # how long, how often, how fast
     "lr max_lr peak_lr base_lr initial_lr rate": "learning_rate",

@@ -31,7 +31,7 @@ _LIMITS = ("max_steps", "minutes")
 _FINETUNE = "finetune"
 # settings that are checked all together, in the end
 _AS_THEY_ARE = ("preset", "init_from")
-_PLACES = ("Sampler.generate and tuillm generate", "Trainer and tuillm train")
+_WHERE = ("Sampler.generate and tuillm generate", "Trainer and tuillm train")
 # what a model to start from decides; the last two are facts of its weights alone
 _SHAPE = (
     "tokenizer",
@@ -209,7 +209,7 @@ def _known(kind: type[BaseModel], known: Mapping[str, Setting], key: str) -> Set
         return known[key]
     training = kind is TrainConfig
     others: dict[str, str] = {
-        each.name: f"{each.name}, of {_PLACES[not training]}"
+        each.name: f"{each.name}, of {_WHERE[not training]}"
         for each in settings_of(SamplingConfig if training else TrainConfig)
     }
     others |= {

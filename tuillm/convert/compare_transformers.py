@@ -1,6 +1,6 @@
 """Whether a model of the registry is the same model in transformers: ids, logits, text, size.
 
-The only place of the program that loads transformers; the folder is opened as it lies, by itself,
+The only module that loads transformers; the folder is opened as it lies, by itself,
 and nothing is fetched. Knows models and tokenizers; prints nothing.
 """
 
@@ -8,6 +8,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ import torch
 from tuillm.config import SamplingConfig
 from tuillm.errors import one_line
 from tuillm.generation import Sampler
+from tuillm.generation.context import common_prefix
 from tuillm.model import GPT, read_model
-from tuillm.store.registry import Model, find_model
+from tuillm.store.registry import find_model
 from tuillm.text import Tokenizer, load_tokenizer
 
 # words, digits, code, blanks, scripts, emoji, marks that combine
@@ -50,7 +52,7 @@ def verify(name: str) -> Iterator[Check]:
     damaged; what transformers refuses is a check that failed.
     """
     entry = find_model(name)
-    model, tokenizer = read_model(entry.path), load_tokenizer(entry.path)
+    model, tokenizer = read_model(entry.path).eval(), load_tokenizer(entry.path)
     try:
         their_model, their_tokenizer = _opened(entry.path)
     except Exception as error:  # whatever a library raises for a folder it cannot read
@@ -60,10 +62,11 @@ def verify(name: str) -> Iterator[Check]:
     yield Check("opens in transformers", True, type(their_model).__name__)
     yield _parameters(model, their_model)
     yield _token_ids(tokenizer, their_tokenizer)
-    ids = (tokenizer.encode(_known(tokenizer)) * _TOKENS)[: min(model.config.block_size, _TOKENS)]
+    text = tokenizer.encode(_known(tokenizer)) or [0]  # a vocabulary may know nothing of it
+    ids = list(islice(cycle(text), min(model.config.block_size, _TOKENS)))
     with torch.inference_mode():
         yield _logits(model, their_model, ids)
-        yield _greedy(entry, tokenizer, their_model, ids)
+        yield _greedy(Sampler.of(model, tokenizer), their_model, ids)
 
 
 def _opened(folder: Path) -> tuple[Any, Any]:
@@ -106,14 +109,7 @@ def _token_ids(ours: Tokenizer, theirs: Any) -> Check:
     expected, found = theirs.encode(text, add_special_tokens=False), ours.encode(text)
     if found == expected:
         return Check("token ids", True, f"{len(found):,} of a varied text are equal")
-    index = next(
-        (
-            index
-            for index, pair in enumerate(zip(found, expected, strict=False))
-            if pair[0] != pair[1]
-        ),
-        min(len(found), len(expected)),
-    )
+    index = common_prefix(found, expected)
     return Check(
         "token ids",
         False,
@@ -133,28 +129,29 @@ def _logits(ours: GPT, theirs: Any, ids: list[int]) -> Check:
     )
 
 
-def _greedy(entry: Model, tokenizer: Tokenizer, theirs: Any, ids: list[int]) -> Check:
+def _greedy(ours: Sampler, theirs: Any, ids: list[int]) -> Check:
     prompt = ids[:_PROMPT]
     room = min(_GREEDY, len(ids) - len(prompt))
     if room < 1:
         return Check("greedy text", True, "no room for any in so short a context")
-    sampler = Sampler(entry.path, device="cpu", dtype="float32")
     config = SamplingConfig(temperature=0, max_new_tokens=room)
-    found = [token.id for token in sampler.stream(prompt, config)]
+    found = [token.id for token in ours.stream(prompt, config)]
+    batch = torch.tensor([prompt])
     out = theirs.generate(
-        torch.tensor([prompt]),
+        batch,
+        attention_mask=torch.ones_like(batch),  # else a 0 of the prompt is taken for padding
         max_new_tokens=room,
         do_sample=False,
         pad_token_id=0,
         eos_token_id=None,
     )
     expected = out[0, len(prompt) :].tolist()
-    ended = len(found) < len(expected) and expected[len(found)] in tokenizer.ends
+    ended = len(found) < len(expected) and expected[len(found)] in ours.tokenizer.ends
     expected = expected[: len(found)] if ended else expected
-    same = next(
-        (n for n, pair in enumerate(zip(found, expected, strict=False)) if pair[0] != pair[1]),
-        min(len(found), len(expected)),
-    )
     passed = found == expected
-    words = f"{len(found)} tokens are equal" if passed else f"differs from token {same} on"
+    words = (
+        f"{len(found)} tokens are equal"
+        if passed
+        else f"differs from token {common_prefix(found, expected)} on"
+    )
     return Check("greedy text", passed, words)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 NORMAL, CONTROL, ADDED, UNUSED, BYTE = 1, 3, 4, 5, 6  # kinds of tokens, by GGUF's numbers
 DTYPES = ("f32", "f16", "bf16")
-_PLACES = 256  # llama.cpp rounds a context up to a multiple of these, and looks them all up
+_MULTIPLE = 256  # llama.cpp rounds a context up to a multiple of these, and looks them all up
 _PARTS = {
     "ln_1": "attn_norm",
     "attn.c_attn": "attn_qkv",
@@ -101,7 +101,7 @@ def check_for_gguf(model: GPT, dtype: str) -> None:
 
 def padded(block_size: int) -> int:
     """Return how many positions a file holds for a context of `block_size`."""
-    return math.ceil(block_size / _PLACES) * _PLACES
+    return math.ceil(block_size / _MULTIPLE) * _MULTIPLE
 
 
 def _describe(writer: "GGUFWriter", model: GPT, name: str, dtype: str) -> None:
@@ -166,7 +166,7 @@ def _tensors(model: GPT, more: list[int]) -> Iterator[tuple[str, Tensor]]:
 @torch.inference_mode()
 def _rarest(model: GPT) -> list[int]:
     """Return the id that a model finds least likely behind the others, as a list of one."""
-    before = torch.arange(min(model.config.vocab_size, _PLACES))[:, None]
+    before = torch.arange(min(model.config.vocab_size, _MULTIPLE))[:, None]
     return [int(model.eval()(before)[:, 0].log_softmax(-1).mean(0).argmin())]
 
 

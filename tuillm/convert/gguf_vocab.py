@@ -74,7 +74,7 @@ def _spell_characters(vocab: dict[str, int], names: dict[int, str]) -> list[str]
     # llama.cpp loads no file without merges: this one joins two bytes that stand in no text
     merges: dict[str, None] = {f"{stand_ins[0xFE]} {stand_ins[0xFF]}": None}
     for character, id in vocab.items():
-        spelt = "".join(stand_ins[byte] for byte in character.encode())
-        names[id] = spelt
-        merges |= {f"{spelt[:index]} {spelt[index]}": None for index in range(1, len(spelt))}
+        letters = "".join(stand_ins[byte] for byte in character.encode())
+        names[id] = letters
+        merges |= {f"{letters[:index]} {letters[index]}": None for index in range(1, len(letters))}
     return list(merges)

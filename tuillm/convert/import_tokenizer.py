@@ -23,7 +23,7 @@ _HINT = "--tokenizer gpt2, --tokenizer FOLDER, or --corpus TEXT"
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a person names: the text whose characters are meant, or 'gpt2' or a place to look."""
+    """What a person names: the text whose characters are meant, or 'gpt2' or a path."""
 
     corpus: str | None = None
     tokenizer: str | None = None

@@ -1,4 +1,4 @@
-"""The dashboard: three places (models, train, runs), and what they share.
+"""The dashboard: three screens (models, train, runs), and what they share.
 
 Holds the newest look at the registry and the runs, taken in a thread, and tells the screens
 when it changed; does in threads what may take long, and says in a toast how it went.

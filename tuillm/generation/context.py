@@ -4,6 +4,8 @@ The list of ids is the truth; the cache holds exactly them (after `advance`). A 
 begins like what was read before costs only the rest. Knows no sampling and no text.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -68,7 +70,7 @@ class Context:
         window = fit(ids, self.block_size, n_keep)
         old = self.rows[0] if len(self.rows) == 1 else []
         # the last id is always computed again: its logits are wanted
-        same = min(_common(old, window), len(window) - 1, self._cache.length)
+        same = min(common_prefix(old, window), len(window) - 1, self._cache.length)
         if len(self.rows) > 1:
             self._cache = self._new_cache(1)
         self._cache.truncate(same)
@@ -109,7 +111,7 @@ class Context:
         return KVCache(**self._shape, batch=batch, dtype=store.dtype, device=store.device)
 
 
-def _common(first: list[int], second: list[int]) -> int:
-    """Return the length of the longest common beginning."""
+def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
+    """Return the length of the longest common beginning of two lists of ids."""
     pairs = enumerate(zip(first, second, strict=False))
     return next((index for index, (a, b) in pairs if a != b), min(len(first), len(second)))

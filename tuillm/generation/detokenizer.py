@@ -24,9 +24,9 @@ class TextStream:
         """Return the text that can be shown after one more id; sets `stopped` at a stop string."""
         return self.push_bytes(self._tokenizer.token_bytes(token))
 
-    def push_bytes(self, spelt: bytes) -> str:
+    def push_bytes(self, as_bytes: bytes) -> str:
         """Return the text that can be shown after some more bytes, as `push` does."""
-        return self._release(self._decoder.decode(spelt))
+        return self._release(self._decoder.decode(as_bytes))
 
     def finish(self) -> str:
         """Return what was held back, when the reply ends without a stop string."""

@@ -244,7 +244,7 @@ class Sampler(metaclass=Answering):
         if count > 1:
             context.widen(count)
             logits = logits.expand(count, -1)
-        given, spelt = reading.last, None if reading.last is None else reading.extra
+        given, as_bytes = reading.last, None if reading.last is None else reading.extra
         while True:
             config = settings()
             tokens, logprobs = self._draw(logits, config, generators, given)
@@ -255,14 +255,14 @@ class Sampler(metaclass=Answering):
                         logprobs[row],
                         first_row + row,
                         dropped,
-                        spelt,
+                        as_bytes,
                         config.max_new_tokens,
                     )
             if all(reply.finished for reply in replies):
                 return
             if turn != self._turn:
                 raise RuntimeError("this reply has ended: the sampler went on with another one")
-            given = spelt = None
+            given = as_bytes = None
             logits, dropped = context.advance(tokens, n_keep)
 
     def _draw(
@@ -308,11 +308,17 @@ class _Reply:
         self.finished = False
 
     def step(
-        self, token: int, logprob: float, row: int, dropped: int, spelt: bytes | None, longest: int
+        self,
+        token: int,
+        logprob: float,
+        row: int,
+        dropped: int,
+        as_bytes: bytes | None,
+        longest: int,
     ) -> Token:
-        """Return the next Token; `spelt` are its bytes where not all of them are new."""
+        """Return the next Token; `as_bytes` are its bytes where not all of them are new."""
         finish: Literal["", "stop", "length", "end"] = ""
-        text = self._text.push(token) if spelt is None else self._text.push_bytes(spelt)
+        text = self._text.push(token) if as_bytes is None else self._text.push_bytes(as_bytes)
         index, self._index = self._index, self._index + 1
         if self._text.stopped:
             finish = "stop"

@@ -101,7 +101,7 @@ def keep_min_p(candidates: Candidates, share: float) -> Candidates:
 
 
 def draw(logits: Tensor, generators: list[torch.Generator]) -> Tensor:
-    """Draw one place a row [B] in proportion to exp(logits [B, K]).
+    """Draw one index a row [B] in proportion to exp(logits [B, K]).
 
     By inverting the cumulative sum with one uniform number a row: several times faster than a
     multinomial draw, and row b depends on generators[b] alone, whatever the batch.

@@ -24,11 +24,11 @@ _LOGITS_AT_ONCE = 8_000_000
 
 @dataclass(frozen=True)
 class TokenScore:
-    """How likely the token at `place` of a list of ids was: `logprob` in nats, 0 or less.
+    """How likely the token at `index` of a list of ids was: `logprob` in nats, 0 or less.
 
     `text` is what the token adds to the text, safe on a terminal; the texts of all scores make up
     the whole. A character split over tokens comes with its last one, the others add "". `label`
-    is the token alone, see `label_of`; `spelt` are its bytes.
+    is the token alone, see `label_of`; `as_bytes` are its bytes.
     """
 
     index: int
@@ -36,7 +36,7 @@ class TokenScore:
     logprob: float
     text: str
     label: str
-    spelt: bytes
+    as_bytes: bytes
 
     @property
     def bits(self) -> float:
@@ -62,7 +62,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Alternative:
-    """A token that could stand at a place: `rank` 1 is the likeliest, `probability` 0 to 1.
+    """A token that could stand at an index: `rank` 1 is the likeliest, `probability` 0 to 1.
 
     `actual` tells the one that does stand there. `text` is the token alone, see `label_of`.
     """
@@ -94,11 +94,11 @@ def score(
     for _, group in groupby(_windows(ids, start, block_size, n_keep), key=lambda one: len(one.row)):
         logprobs += _logprobs_of(sampler, list(group))
     logprobs = logprobs[len(logprobs) - max(len(ids) - start, 0) :]
-    spelt = [sampler.tokenizer.token_bytes(token) for token in ids[start:]]
+    as_bytes = [sampler.tokenizer.token_bytes(token) for token in ids[start:]]
     return [
         TokenScore(start + number, token, logprob, text, label_of(sampler.tokenizer, token), raw)
         for number, (token, logprob, text, raw) in enumerate(
-            zip(ids[start:], logprobs, _texts(sampler.tokenizer, spelt), spelt, strict=True)
+            zip(ids[start:], logprobs, _texts(sampler.tokenizer, as_bytes), as_bytes, strict=True)
         )
     ]
 
@@ -112,7 +112,7 @@ def summarise(scores: Sequence[TokenScore], left_out: int = 0) -> Summary:
     if not scores:
         raise UsageError("there is nothing to score", "two tokens at least: one predicts the next")
     nats = -sum(one.logprob for one in scores)
-    size = sum(len(one.spelt) for one in scores)
+    size = sum(len(one.as_bytes) for one in scores)
     mean = nats / len(scores)
     perplexity = math.exp(mean) if mean < 700 else math.inf  # beyond is no float
     bits = nats / math.log(2) + 8 * left_out
@@ -124,7 +124,7 @@ def summarise(scores: Sequence[TokenScore], left_out: int = 0) -> Summary:
 def alternatives(
     sampler: Sampler, ids: Sequence[int], index: int, count: int = 10, n_keep: int = 0
 ) -> list[Alternative]:
-    """Return the `count` likeliest tokens at `place`, given ids[:place], the likeliest first.
+    """Return the `count` likeliest tokens at `index`, given ids[:index], the likeliest first.
 
     The token that does stand there comes last when it is not among them. The window is the one
     that `score` has for the index, which may be len(ids): what could come next. Of equally likely
@@ -159,8 +159,8 @@ def label_of(tokenizer: Tokenizer, token: int) -> str:
     out are escaped as in Python (`\\n`, `\\x1b`, `\\u202e`); bytes that are no whole character are
     named as tokenizers name them (`<0xE2>`); an id without bytes is `<id 7>`, or a special token.
     """
-    spelt = tokenizer.token_bytes(token).decode("utf-8", "surrogateescape")
-    name = spelt or tokenizer.names.get(token, f"<id {token}>")
+    as_bytes = tokenizer.token_bytes(token).decode("utf-8", "surrogateescape")
+    name = as_bytes or tokenizer.names.get(token, f"<id {token}>")
     return "".join(map(_harmless, name))
 
 
@@ -206,10 +206,10 @@ def _chosen(logits: Tensor, targets: list[int]) -> list[float]:
     return (logits.gather(1, index)[:, 0] - logits.logsumexp(-1)).tolist()
 
 
-def _texts(tokenizer: Tokenizer, spelt: list[bytes]) -> list[str]:
+def _texts(tokenizer: Tokenizer, as_bytes: list[bytes]) -> list[str]:
     """Return what each token adds to the text, whole characters only."""
-    decoder, last = tokenizer.text_decoder(), len(spelt) - 1
-    return [printable(decoder.decode(raw, index == last)) for index, raw in enumerate(spelt)]
+    decoder, last = tokenizer.text_decoder(), len(as_bytes) - 1
+    return [printable(decoder.decode(raw, index == last)) for index, raw in enumerate(as_bytes)]
 
 
 def _harmless(character: str) -> str:

@@ -42,7 +42,7 @@ def read_prompt(
     start = _last_word(tokenizer, window)
     if start < since:
         start = since if len(window) - _LONGEST <= since < len(window) else 0
-    if start == 0 or tokenizer.kind == "char":  # characters can be spelt in one way only
+    if start == 0 or tokenizer.kind == "char":  # characters can be written in one way only
         return Reading(window), context.read(window, n_keep)[0], dropped
     before, _ = context.read(window[:start], n_keep)
     typed, logits = 0.0, before
@@ -82,13 +82,13 @@ def _likelier_spelling(
         total += logprob
         if total < bar:
             return None
-        spelt = tokenizer.token_bytes(token)
-        if len(spelt) > len(rest):
-            return Reading(spelled, token, spelt[len(rest) :])
+        as_bytes = tokenizer.token_bytes(token)
+        if len(as_bytes) > len(rest):
+            return Reading(spelled, token, as_bytes[len(rest) :])
         if len(spelled) == context.block_size:
             return None
         spelled = [*spelled, token]
-        rest = rest[len(spelt) :]
+        rest = rest[len(as_bytes) :]
         if not rest:
             return Reading(spelled)
         logits, _ = context.read(spelled, n_keep)
@@ -100,12 +100,12 @@ def _last_word(tokenizer: Tokenizer, ids: list[int]) -> int:
     A prompt that is one word, or ends in a very long one, is left alone: 0.
     """
     for index in range(len(ids) - 1, max(len(ids) - 1 - _LONGEST, 0), -1):
-        spelt = tokenizer.token_bytes(ids[index])
-        if not spelt:
+        as_bytes = tokenizer.token_bytes(ids[index])
+        if not as_bytes:
             return 0
-        if spelt[:1].isspace():
+        if as_bytes[:1].isspace():
             # a space belongs to the word behind it, a line end does not
-            before = spelt.endswith(b"\n") and index + 1 < len(ids)
+            before = as_bytes.endswith(b"\n") and index + 1 < len(ids)
             return index + 1 if before else index
     return 0
 

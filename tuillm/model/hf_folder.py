@@ -2,7 +2,7 @@
 
 A folder written here opens with `transformers.AutoModelForCausalLM.from_pretrained`, and every
 GPT-2-shaped folder opens here. Linear weights stand there as [in, out] and are turned. Which
-`config.json` is that of a GPT-2, `formats.gpt2_config` knows.
+`config.json` is that of a GPT-2, `config.hf_config` knows.
 """
 
 import json
@@ -84,7 +84,7 @@ def model_from_tensors(
 
     `turned` tells that linear weights stand as [in, out]. Biases that are all zero are left out,
     whatever the config says. Raises TuillmError, `misfit` and the first tensor that is missing
-    or of another shape, or, if `strict`, has no place in the model.
+    or of another shape, or, if `strict`, does not belong to the model.
     """
     tensors = {key.removeprefix("transformer."): value for key, value in tensors.items()}
     sizes = {key: value.shape for key, value in tensors.items()}

@@ -14,8 +14,6 @@ from tuillm.store.files import read_json
 from tuillm.urls import hide_secrets
 
 CARD = "tuillm.json"
-
-
 _LARGEST = 10**11  # parameters, bytes, and seconds in five thousand years
 
 

@@ -36,7 +36,7 @@ def copy_files(
             copy(_followed(path, within), target)
     except OSError as error:
         origin = Path(error.filename) if isinstance(error.filename, str) else folder
-        if error.errno in _UNREADABLE and any(origin.is_relative_to(folder) for folder in within):
+        if error.errno in _UNREADABLE and any(origin.is_relative_to(root) for root in within):
             raise TuillmError(f"cannot read {origin}: {error.strerror}") from None
         raise disk_error(error, folder) from None
 
@@ -68,7 +68,7 @@ def _followed(path: Path, within: list[Path]) -> Path:
     found = Path(os.path.realpath(path))  # in a circle it leads to nothing
     if not found.exists():
         raise TuillmError(f"{path} is a link to nothing", "take the link away")
-    if not any(found.is_relative_to(folder) for folder in within):
+    if not any(found.is_relative_to(root) for root in within):
         raise TuillmError(
             f"{path} is a link that leads out of the model's folder, to {found}",
             "put the file itself in its place, or take the link away",

@@ -186,7 +186,7 @@ def _move_up(folder: Path) -> None:
 
 
 def first_free_name(folder: Path, paths: Iterable[Path]) -> Path:
-    """Rename a folder to the first of `places` that is free, and return that; OSError.
+    """Rename a folder to the first of `paths` that is free, and return that; OSError.
 
     Of two processes that want the same name one gets it.
     """

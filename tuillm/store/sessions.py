@@ -194,7 +194,7 @@ def sessions_lock() -> Iterator[None]:
 def write_under_new_id(content: bytes, model: str, now: float) -> str:
     """Write a conversation with a model under a free id, which is returned.
 
-    The id is taken by the whole file: an empty one never stands there.
+    The id is taken by the whole file, where the disk knows links; else an empty one comes first.
     """
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", model[:64]).strip(".-") or "chat"
     day = time.strftime("%Y-%m-%d", time.localtime(now))

@@ -20,8 +20,6 @@ from tuillm.urls import hide_secrets
 
 # where tiktoken itself finds GPT-2's vocabulary, with the hashes it checks
 _GPT2_HOST = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/"
-
-
 _GPT2_FILES = {
     "vocab.bpe": "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
     "encoder.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
@@ -44,7 +42,7 @@ def make_tokenizer(
 
 
 def tokenizer_of_characters(characters: Sequence[str]) -> Tokenizer:
-    """Return the tokenizer whose ids are the places of these characters, and that has no others.
+    """Return the tokenizer whose ids count these characters, and that has no others.
 
     Neither bytes nor an end of text: such are the vocabularies of nanoGPT.
     """

@@ -118,8 +118,8 @@ class Tokenizer:
 
     def token_bytes(self, token: int) -> bytes:
         """Return the bytes one id stands for; special and unused ids stand for none."""
-        if (spelt := self._spare.get(token)) is not None:
-            return spelt
+        if (as_bytes := self._spare.get(token)) is not None:
+            return as_bytes
         try:
             return self._encoding.decode_single_token_bytes(token)
         except (KeyError, OverflowError):
@@ -145,7 +145,9 @@ class Tokenizer:
     def tokens_spelling(self, rest: bytes) -> list[int]:
         """Return the ids whose bytes begin with `rest`, and those that `rest` begins with."""
         shorter = (self._ids_by_bytes.get(rest[:size]) for size in range(1, len(rest)))
-        longer = [token for spelt, token in self._ids_by_bytes.items() if spelt.startswith(rest)]
+        longer = [
+            token for as_bytes, token in self._ids_by_bytes.items() if as_bytes.startswith(rest)
+        ]
         return [token for token in shorter if token is not None] + longer
 
     def text_decoder(self) -> codecs.IncrementalDecoder:

@@ -87,7 +87,7 @@ def unknown_to(ranks: dict[bytes, int]) -> re.Pattern[str] | None:
     lacking = {byte for byte in range(256) if bytes([byte]) not in ranks}
     if not lacking:
         return None
-    whole = (spelt.decode() for spelt in ranks if spelt[0] < 128 or len(spelt) > 1)
+    whole = (as_bytes.decode() for as_bytes in ranks if as_bytes[0] < 128 or len(as_bytes) > 1)
     known = re.escape("".join(character for character in whole if len(character) == 1))
     beyond = "" if lacking & set(range(0x80, 0xF5)) else "\u0080-\U0010ffff"
     return re.compile(f"[^{known}{beyond}]+")

@@ -145,11 +145,11 @@ def _write(
     cut = len(train_text) + len(val_text) > len(corpus.documents)
     train = _encode(tokenizer, train_text, len(train_text) - cut, tick, begin=True)
     val = _encode(tokenizer, val_text, len(val_text) if several else 0, tick)
-    spelt = np.count_nonzero(train != tokenizer.eot) if len(train) else 0
-    if spelt < 2:
+    learned = np.count_nonzero(train != tokenizer.eot) if len(train) else 0
+    if learned < 2:
         unwritten = sum(tokenizer.left_out(text)[0] for text in train_text)
         raise TuillmError(
-            f"{corpus.label} is too short to learn from: {spelt} token"
+            f"{corpus.label} is too short to learn from: {learned} token"
             + (
                 f", as {unwritten:,} of its characters are not in the vocabulary"
                 if unwritten

@@ -115,12 +115,12 @@ class _Plain:
         keep[:1] = True
         self.codes = np.where(blank, np.uint32(32), codes)[keep]
         self.string = self.codes.tobytes().decode("utf-32-le", "surrogatepass")
-        self._places = np.flatnonzero(keep)
+        self._positions = np.flatnonzero(keep)
         self._end = len(text)
 
     def original(self, index: int) -> int:
         """Return where a character, or the end, stands in the text as it was given."""
-        return int(self._places[index]) if index < len(self._places) else self._end
+        return int(self._positions[index]) if index < len(self._positions) else self._end
 
 
 def _matches(ours: _Plain, theirs: _Plain, shortest: int) -> Iterator[tuple[int, int, int]]:

@@ -112,10 +112,8 @@ def choose_eval_tokens(trainer: "Trainer") -> tuple[int, int]:
     """
     config, parameters = trainer.config, trainer.model.parameter_count
     held_out, wanted = len(trainer.tokens.val) - 1, config.sample_tokens
-    long_text, long_samples = (
-        held_out > min_eval_tokens(parameters),
-        (wanted > min_sample_tokens(parameters)),
-    )
+    long_text = held_out > min_eval_tokens(parameters)
+    long_samples = wanted > min_sample_tokens(parameters)
     if not (long_text or long_samples):
         return held_out, wanted
     step = _step_seconds(trainer) if config.max_steps or config.eval_interval else 0.0

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tuillm.config import SamplingConfig, TrainConfig, build_train, preset_values, settings_table
 from tuillm.config.suggestions import Answering
-from tuillm.errors import TuillmError
+from tuillm.errors import TuillmError, UsageError
 from tuillm.model import GPT
 from tuillm.model.lora import adapter_state, load_adapter_state
 from tuillm.store.registry import Model, shape_of
@@ -47,9 +47,11 @@ class Trainer(metaclass=Answering):
     ) -> None:
         """Check the settings (those of TrainConfig); nothing is read or built yet.
 
-        `config` stands for settings that are complete already. Raises UsageError for an unknown
-        setting or a value out of range, TuillmError when `init_from` is no usable model.
+        `config` stands for all of them, complete already. Raises UsageError for an unknown setting
+        or a value out of range, TuillmError when `init_from` is no usable model.
         """
+        if config is not None and (corpus or settings):
+            raise UsageError("config has all settings already", "config.model_copy(update=...)")
         self.config = config or build_train({"corpus": corpus} | settings, shape_of=shape_of)
         self.notes: list[str] = []
         self.step = 0

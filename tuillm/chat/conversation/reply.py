@@ -19,6 +19,7 @@ from tuillm.chat.conversation.transcript import (
 from tuillm.chat.conversation.tree import Node, Tree
 from tuillm.config import SamplingConfig
 from tuillm.generation import Sampler, Token
+from tuillm.generation.context import common_prefix
 from tuillm.generation.sampler import ReplyState, Settings
 from tuillm.generation.token_healing import Reading
 
@@ -99,11 +100,7 @@ class Replies:
             since = max(len(window) - len(before.ids), 0)
             known, logits = self._sampler.heal(window, since, n_keep)
             self._readings[before.id, n_keep] = known
-        pairs = enumerate(zip(window, known.ids, strict=False))
-        same = next(
-            (index for index, (typed, read) in pairs if typed != read),
-            min(len(window), len(known.ids)),
-        )
+        same = common_prefix(window, known.ids)
         draft.drop_tail, draft.replacement_ids = len(window) - same, known.ids[same:]
         draft.prefix_bytes = self._size(window[same:]) - self._size(draft.replacement_ids)
         # with more or fewer ids than were typed the window may begin elsewhere

@@ -122,11 +122,11 @@ class Session:
         if blank and not text[:1].isspace():
             text = " " + text
         old = old or Node("model", self.tree.head)
-        # what the reply spelt of the text before is spelt anew together with the words
-        spelt = [
+        # what the reply wrote of the text before is encoded anew together with the words
+        as_bytes = [
             b"".join(map(tokenizer.token_bytes, ids)) for ids in (old.replacement_ids, old.ids)
         ]
-        before = (spelt[0] + spelt[1][: old.prefix_bytes]).decode("utf-8", "replace")
+        before = (as_bytes[0] + as_bytes[1][: old.prefix_bytes]).decode("utf-8", "replace")
         ids = tokenizer.encode(before + text)
         self.tree.append(
             Node(
@@ -143,7 +143,7 @@ class Session:
         return self.reply()
 
     def reroll(self, index: int, token: int) -> Iterator[Token]:
-        """Put id `token` at `place` (from 0) of the last reply, and yield the reply so made.
+        """Put id `token` at `index` (from 0) of the last reply, and yield the reply so made.
 
         The tokens before come first, at once; those behind are drawn anew. Raises UsageError for
         an index or an id that is not there, and for one that would change what stands before.
@@ -159,8 +159,8 @@ class Session:
         typed = b"".join(map(tokenizer.token_bytes, old.ids[index:]))[
             : max(old.prefix_bytes - kept, 0)
         ]
-        spelt = tokenizer.token_bytes(token)
-        if not spelt.startswith(typed):
+        as_bytes = tokenizer.token_bytes(token)
+        if not as_bytes.startswith(typed):
             raise UsageError(
                 f"token {index} ends a word that stands before the reply",
                 f"choose one that begins with {typed.decode('utf-8', 'replace')!r}",
@@ -168,7 +168,7 @@ class Session:
         node = replace(
             old, id=-1, ids=old.ids[:index], logprobs=old.logprobs[:index], forced=index, changes=[]
         )
-        return self._rerolled(node, token, spelt[len(typed) :])
+        return self._rerolled(node, token, as_bytes[len(typed) :])
 
     @property
     def ids(self) -> list[int]:

@@ -27,7 +27,7 @@ class Unshown:
 
 
 def window_of(ids: list[int], block_size: int, n_keep: int = 0) -> list[int]:
-    """Return what the model sees of a transcript: `window.slide` at each id that finds no place.
+    """Return what the model sees of a transcript: `context_window.slide` at each id too many.
 
     It depends on the ids alone, and so is the same however they came together.
     """
@@ -45,9 +45,9 @@ def pieces_of(node: Node, tokenizer: Tokenizer) -> list[bytes]:
     """Return the bytes that each id of a node adds to the text."""
     pieces, borrowed = [], node.prefix_bytes
     for token in node.ids:
-        spelt = tokenizer.token_bytes(token)
-        pieces.append(spelt[borrowed:])
-        borrowed = max(borrowed - len(spelt), 0)
+        as_bytes = tokenizer.token_bytes(token)
+        pieces.append(as_bytes[borrowed:])
+        borrowed = max(borrowed - len(as_bytes), 0)
     return pieces
 
 

@@ -1,4 +1,4 @@
-"""What the three places share: the bar at the top, the keys at the bottom, the way to the app."""
+"""What the three screens share: the bar at the top, the keys at the bottom, the way to the app."""
 
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 

@@ -1,4 +1,4 @@
-"""The place of the models: what there is, what is known about it, and what to do with it.
+"""The screen of the models: what there is, what is known about it, and what to do with it.
 
 It is the first that a person sees: the store is imported where it is used, after the first frame.
 """
@@ -216,7 +216,7 @@ class ModelsScreen(TableScreen["Model"]):
             open_chat(self.dashboard, model.name)
 
     def action_rename(self) -> None:
-        from tuillm.store import registry as models
+        from tuillm.store import registry
 
         if model := self.current:
             old = model.name
@@ -224,19 +224,22 @@ class ModelsScreen(TableScreen["Model"]):
                 f"A new name for {old}",
                 old,
                 check_name,
-                lambda new: (partial(models.rename_model, old, new), f"{old} is now {new}"),
+                lambda new: (partial(registry.rename_model, old, new), f"{old} is now {new}"),
             )
 
     def action_copy(self) -> None:
-        from tuillm.store import registry as models
+        from tuillm.store import registry
 
         if model := self.current:
             source = model.name
             self._ask(
                 f"Copy {source} as",
-                models.free_name(source),
+                registry.free_name(source),
                 check_name,
-                lambda new: (partial(models.copy_model, source, new), f"copied {source} to {new}"),
+                lambda new: (
+                    partial(registry.copy_model, source, new),
+                    f"copied {source} to {new}",
+                ),
             )
 
     def action_export(self) -> None:
@@ -253,7 +256,7 @@ class ModelsScreen(TableScreen["Model"]):
             )
 
     def action_remove(self) -> None:
-        from tuillm.store import registry as models
+        from tuillm.store import registry
 
         model = self.current
         if not model:
@@ -262,7 +265,9 @@ class ModelsScreen(TableScreen["Model"]):
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self.dashboard.run_in_thread(partial(models.remove_model, name), f"removed {name}")
+                self.dashboard.run_in_thread(
+                    partial(registry.remove_model, name), f"removed {name}"
+                )
 
         size_words = size(model.size)
         self.app.push_screen(

@@ -94,7 +94,7 @@ class RunScreen(RunActionsScreen):
         self._leave_if_gone()
 
     def _leave_if_gone(self) -> None:
-        """Leave when the run was deleted; with a question or another place open, on coming back."""
+        """Leave when the run was deleted; with a question or another screen open, later."""
         if self.app.screen is self and not self._run.path.is_dir():
             self.dismiss()
 

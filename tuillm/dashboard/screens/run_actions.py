@@ -28,7 +28,7 @@ _WORDS = {
 
 
 class RunActionsScreen(BaseScreen):
-    """A place where one run at a time, `target`, can be steered."""
+    """A screen where one run at a time, `target`, can be paused, stopped, extended."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("p", "pause", "Pause or go on", id="run.pause", show=False),

@@ -1,4 +1,4 @@
-"""The place of the runs: all there are with their state, and what is known about each."""
+"""The screen of the runs: all there are with their state, and what is known about each."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""A place that is a table with its filter line, and the details of what is under its cursor.
+"""A screen that is a table with its filter line, and the details of what is under its cursor.
 
 Knows entries through the columns and the details pane that its subclass brings.
 """

@@ -1,4 +1,4 @@
-"""The place where a run is started: the form, and beside it what to expect of it."""
+"""The screen where a run is started: the form, and beside it what to expect of it."""
 
 from itertools import filterfalse
 from pathlib import Path
@@ -32,7 +32,7 @@ class TrainScreen(BaseScreen):
     """Fill in, look at the forecast, start."""
 
     NAV = "train"
-    # a field that was left stays left: after a question digits lead to places, not into its text
+    # a field that was left stays left: after a question digits lead to screens, not into its text
     AUTO_FOCUS = ""
     HELP = (
         "What stands empty is decided by the preset. Only the text is needed. The forecast "
@@ -211,7 +211,7 @@ class TrainScreen(BaseScreen):
         self.begin()
 
     def action_leave(self) -> None:
-        """Leave the field, so that the keys of places work again."""
+        """Leave the field, so that the keys of screens work again."""
         self.set_focus(None)
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from textual_plot.axis_formatter import AxisFormatter
 
-from tuillm import plotting as curves
+from tuillm import plotting
 
 # seconds between ticks that read well; beyond a day whole days, 1, 2 or 5 times a power of ten
 _SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200)
@@ -25,15 +25,15 @@ class NumberAxis(AxisFormatter):
 
     def get_ticks(self, min_: float, max_: float, max_ticks: int = 8) -> list[float]:
         """Round numbers in the range, about `max_ticks` of them."""
-        return curves.ticks(min_, max_, max_ticks)
+        return plotting.ticks(min_, max_, max_ticks)
 
     def get_labels_for_ticks(self, ticks: Sequence[float]) -> list[str]:
         """Short texts with the same decimals for all."""
-        return curves.labels(ticks)
+        return plotting.labels(ticks)
 
     def exact(self, value: float) -> str:
         """One value as it is read out at the cursor."""
-        return curves.number(value)
+        return plotting.number(value)
 
 
 class LogAxis(NumberAxis):
@@ -41,11 +41,11 @@ class LogAxis(NumberAxis):
 
     def get_ticks(self, min_: float, max_: float, max_ticks: int = 8) -> list[float]:
         """1, 2 and 5 of each decade, fewer or more as the range asks for."""
-        return [math.log10(value) for value in curves.log_ticks(min_, max_, max_ticks)]
+        return [math.log10(value) for value in plotting.log_ticks(min_, max_, max_ticks)]
 
     def get_labels_for_ticks(self, ticks: Sequence[float]) -> list[str]:
         """The numbers themselves, each as short as it can be."""
-        return [curves.label(float(f"{10.0**tick:.9g}")) for tick in ticks]
+        return [plotting.label(float(f"{10.0**tick:.9g}")) for tick in ticks]
 
 
 class StepAxis(NumberAxis):
@@ -55,9 +55,9 @@ class StepAxis(NumberAxis):
 
     def get_ticks(self, min_: float, max_: float, max_ticks: int = 8) -> list[float]:
         """Whole round numbers."""
-        ticks = curves.ticks(min_, max_, max_ticks)
+        ticks = plotting.ticks(min_, max_, max_ticks)
         if any(tick != int(tick) for tick in ticks):
-            ticks = curves.multiples(min_, max_, 1)
+            ticks = plotting.multiples(min_, max_, 1)
         return ticks
 
     def get_labels_for_ticks(self, ticks: Sequence[float]) -> list[str]:
@@ -78,13 +78,13 @@ class TimeAxis(NumberAxis):
         """Whole minutes, quarters of an hour, hours, days."""
         raw = (max_ - min_) / max(max_ticks, 1)
         if raw < 1:
-            return curves.ticks(min_, max_, max_ticks)
+            return plotting.ticks(min_, max_, max_ticks)
         for step in _SECONDS:
             if step >= raw:
-                return curves.multiples(min_, max_, step)
-        days = curves.ticks(min_ / _DAY, max_ / _DAY, max_ticks)
+                return plotting.multiples(min_, max_, step)
+        days = plotting.ticks(min_ / _DAY, max_ / _DAY, max_ticks)
         if any(day != int(day) for day in days):
-            days = curves.multiples(min_ / _DAY, max_ / _DAY, 1)
+            days = plotting.multiples(min_ / _DAY, max_ / _DAY, 1)
         return [day * _DAY for day in days]
 
     def get_labels_for_ticks(self, ticks: Sequence[float]) -> list[str]:

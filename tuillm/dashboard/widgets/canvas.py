@@ -13,7 +13,7 @@ from textual.color import Color, ColorParseError
 from textual.strip import Strip
 from textual_hires_canvas import Canvas
 
-from tuillm import plotting as curves
+from tuillm import plotting
 from tuillm.plotting import Array
 
 Bounds = tuple[float, float, float, float]
@@ -109,7 +109,7 @@ class Paper:
 
     def cell(self, x: float, y: float) -> tuple[int, int]:
         """Column and row of a point; it may lie outside."""
-        across, down = curves.to_dots(x, y, self.view, 2 * self.width, 4 * self.height)
+        across, down = plotting.to_dots(x, y, self.view, 2 * self.width, 4 * self.height)
         return int(np.rint(across)) // 2, int(np.rint(down)) // 4
 
     def set(self, column: int, row: int, text: str, style: str) -> None:
@@ -173,9 +173,9 @@ class Paper:
 
         Lines that share a cell share its dots; what is drawn `behind` gives way to the others.
         """
-        part = curves.window(x, self.view[0], self.view[1])
-        x, y = curves.decimate(x[part], y[part], 2 * self.width)
-        cells = curves.braille(curves.trace(x, y, self.view, self.width, self.height, dash))
+        part = plotting.window(x, self.view[0], self.view[1])
+        x, y = plotting.decimate(x[part], y[part], 2 * self.width)
+        cells = plotting.braille(plotting.trace(x, y, self.view, self.width, self.height, dash))
         if not behind:
             self._cells |= cells
             cells = np.where(cells, self._cells, 0)
@@ -185,8 +185,10 @@ class Paper:
 
     def points(self, x: Array, y: Array, style: str) -> None:
         """Dots, the newest for certain, and as many of the others as can be told apart."""
-        part = curves.window(x, self.view[0], self.view[1])
-        across, down = curves.to_dots(x[part], y[part], self.view, 2 * self.width, 4 * self.height)
+        part = plotting.window(x, self.view[0], self.view[1])
+        across, down = plotting.to_dots(
+            x[part], y[part], self.view, 2 * self.width, 4 * self.height
+        )
         columns, rows = np.rint(across).astype(int) // 2, np.rint(down).astype(int) // 4
         last = math.inf
         for column, row in zip(columns[::-1], rows[::-1], strict=True):

@@ -25,7 +25,7 @@ from textual.widgets import Static
 from textual_hires_canvas import Canvas
 from textual_plot import PlotWidget
 
-from tuillm import plotting as curves
+from tuillm import plotting
 from tuillm.dashboard.widgets.axes import AxisName, NumberAxis, axis_named
 from tuillm.dashboard.widgets.canvas import Palette, Sheet, Sheets
 from tuillm.dashboard.widgets.cursor_plot import CursorPlot
@@ -192,14 +192,14 @@ class Chart(CursorPlot, inherit_bindings=False):
         self.post_message(self.Inspected(self, x))
         self._rerender()
 
-    def _cursor_values(self) -> curves.Array:
+    def _cursor_values(self) -> plotting.Array:
         """Where the cursor can stand: the values of the longest curve."""
         return max((line.x for line in self._ready()), key=len, default=np.empty(0))
 
     def _ready(self) -> list[Line]:
         if self._lines is None:
             self._lines = prepare(self._curves, self.logarithmic, self.smoothing)
-            self._full = curves.extent(x for line in self._lines for x, _ in line.layers)
+            self._full = plotting.extent(x for line in self._lines for x, _ in line.layers)
         return self._lines
 
     def _draw_soon(self) -> None:

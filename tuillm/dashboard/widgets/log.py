@@ -55,7 +55,7 @@ class LogTail(ScrollView, can_focus=True):
         self._measure()
 
     def find(self, text: str) -> None:
-        """Mark all places of a text, whatever its case, and go to the last one."""
+        """Mark all matches of a text, whatever its case, and go to the last one."""
         self._pattern = re.compile(re.escape(text), re.IGNORECASE) if text else None
         self._at = len(self._lines)
         if text:

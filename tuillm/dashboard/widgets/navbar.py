@@ -14,7 +14,7 @@ SCREENS = ("models", "train", "runs")
 
 
 class NavBar(Static):
-    """One line: the name of the program, the places with their keys, the runs that are going."""
+    """One line: the name of the program, the screens with their keys, the runs that are going."""
 
     def __init__(self, screen: str) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tuillm import plotting as curves
+from tuillm import plotting
 from tuillm.dashboard.widgets.axes import LogAxis, NumberAxis
 from tuillm.dashboard.widgets.canvas import (
     Bounds,
@@ -80,14 +80,14 @@ class Line:
         found = []
         for x, y in self.layers:
             start, end = np.searchsorted(x, low), np.searchsorted(x, high, "right")
-            found.append(y[start:end] if end > start else y[curves.window(x, low, high)])
+            found.append(y[start:end] if end > start else y[plotting.window(x, low, high)])
         return found
 
     def at(self, x: float) -> tuple[float, float] | None:
         """The measured point (x, y) nearest to x, or None without any."""
         if not len(self.x):
             return None
-        index = curves.nearest(self.x, x)
+        index = plotting.nearest(self.x, x)
         return float(self.x[index]), float(self.y[index])
 
 
@@ -196,7 +196,7 @@ class Picture:
             return ""
         x, y = line.at(line.x[-1] if self.cursor is None else self.cursor) or (0.0, 0.0)
         far = self.cursor is not None and x != self.cursor
-        return curves.number(y) + (f" @{self.x_axis.exact(x)}" if far else "")
+        return plotting.number(y) + (f" @{self.x_axis.exact(x)}" if far else "")
 
 
 def prepare(all_curves: Sequence[Curve], log: bool, strength: int) -> list[Line]:
@@ -204,11 +204,11 @@ def prepare(all_curves: Sequence[Curve], log: bool, strength: int) -> list[Line]
     dashes = iter(_DASHES * len(all_curves))
     lines = []
     for curve in all_curves:
-        x, y = curves.finite(curve.x, curve.y)
+        x, y = plotting.finite(curve.x, curve.y)
         layers = [(x, y)]
         share, least = _SMOOTHING[strength]
         if curve.smooth and strength and len(y) > _FEW:
-            layers.append((x, curves.smooth(y, max(share * len(y), least))))
+            layers.append((x, plotting.smooth(y, max(share * len(y), least))))
         if log:
             layers = [_logarithms(*layer) for layer in layers]
         dash = _BETWEEN_POINTS if curve.kind == "points" else next(dashes)
@@ -220,8 +220,8 @@ def y_range(
     lines: Sequence[Line], left: float, right: float, logarithmic: bool
 ) -> tuple[float, float]:
     """The vertical range for what is seen between left and right, with some air."""
-    seen = curves.extent(part for line in lines for part in line.seen(left, right))
-    return curves.headroom(*(seen or (0.0, 1.0)), floor=not logarithmic)
+    seen = plotting.extent(part for line in lines for part in line.seen(left, right))
+    return plotting.headroom(*(seen or (0.0, 1.0)), floor=not logarithmic)
 
 
 def whole_range(full: tuple[float, float]) -> tuple[float, float]:
@@ -245,7 +245,7 @@ def _sample(line: Line, palette: Palette) -> Piece:
     dots[2] = True
     if line.dash:
         dots[:, np.arange(8) % sum(line.dash) >= line.dash[0]] = False
-    return "".join(chr(0x2800 + cell) for cell in curves.braille(dots)[0]), style
+    return "".join(chr(0x2800 + cell) for cell in plotting.braille(dots)[0]), style
 
 
 def _top_line(

@@ -1,6 +1,6 @@
 """Pull folders: what is being fetched from the hub, and how whoever looks on sees and steers it.
 
-    plan.json       repository, commit and files with their checksums; never changes
+    plan.json       repository, commit and files with their checksums; made anew until weights come
     status.json     replaced whole, at most twice a second (see PullStatus)
     FILE.partial    what has come of a file; FILE once its checksum was right
     control         requests from outside, one JSON object a line: cancel

@@ -129,8 +129,8 @@ def resume_run(run: Run, *, extend: int = 0, changed_text: bool = False) -> int:
         if not is_step(step):
             raise TuillmError(f"checkpoint {run.last} is damaged: its step is {brief(step)}")
         me = this_process()
-        extend = min(extend + waiting_extension(run, status.control_read), MOST_STEPS)
-        run.control.unlink(missing_ok=True)
+        waiting = waiting_extension(run, status.control_read)
+        _ask_anew(run, extend + waiting)
         fresh = {
             "state": "preparing",
             "pid": me.pid,
@@ -139,14 +139,20 @@ def resume_run(run: Run, *, extend: int = 0, changed_text: bool = False) -> int:
             "control_read": 0,
         }
         run.write_status(status.model_copy(update=fresh))
-        if extend:
-            run.request("extend", extend)  # there it stays until a worker has done it
         try:
             _spawn(run, options + (["--resume"] if checkpoint.exists() else []), lock)
         except (TuillmError, OSError):
+            _ask_anew(run, waiting)  # whoever asks again must not get twice as many
             run.write_status(status.model_copy(update={"control_read": 0}))
             raise
     return step
+
+
+def _ask_anew(run: Run, steps: int) -> None:
+    """Let `control` ask for these steps more and nothing else: there it stays until it is done."""
+    run.control.unlink(missing_ok=True)
+    if steps:
+        run.request("extend", min(steps, MOST_STEPS))
 
 
 def _refuse_state(run: Run, status: Status, extend: int) -> None:
