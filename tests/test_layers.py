@@ -47,7 +47,7 @@ ALLOWED = {
     # what ollama is told of a model is how the chat would talk to it
     # a model is compared with transformers as it writes: verify
     "convert": {"errors", "config", "store", "text", "model", "generation"},
-    # a run is taken up again once its text has been looked at, which takes no torch
+    # before a run starts or is taken up again its text is looked at, which takes no torch
     "dashboard": {
         "errors",
         "units",
@@ -57,6 +57,7 @@ ALLOWED = {
         "terminal",
         "plotting",
         "training.resume",
+        "training.start_checks",
     },
     "cli": {
         "errors",

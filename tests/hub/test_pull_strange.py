@@ -28,7 +28,7 @@ def weights(monkeypatch):
     """A hub with one file of weights, and a function that fetches it to a path."""
     content = bytes(range(250)) * (SIZE // 250)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("tuillm.store.hub.download._wait", lambda *given: None)
+    monkeypatch.setattr("tuillm.store.retry._wait", lambda *given: None)
     with Hub() as hub:
         commit = hub.add("org/tales", {"model.safetensors": content}).commit
         file = HubFile("model.safetensors", SIZE, "0" * 64)
@@ -154,7 +154,7 @@ def test_a_single_architecture_and_deep_nesting(tmp_path):
 
 MISFITS = [
     ({"n_layer": 10**4}, "h.2.ln_1.weight is missing"),
-    ({"n_layer": 1}, "more layers than its 1"),
+    ({"n_layer": 1}, "more layers than the 1"),
     ({"n_positions": 65}, "wpe.weight is [64, 64], not [65, 64]"),
     ({"n_embd": 32}, "wte.weight is [300, 64], not [300, 32]"),
     ({"tie_word_embeddings": False}, "lm_head.weight is missing"),

@@ -20,6 +20,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.server.asked.append(self.path)
+        self.server.ranges.append(self.headers.get("Range", ""))
         name = self.path.rsplit("/", 1)[-1]
         if name == "missing.txt":
             self.send_error(404)
@@ -40,11 +41,30 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
         elif name == "odd-length.txt":
             self.answer(200, BODY, length="many")
+        elif name == "halves.txt":
+            self.answer(200, BODY[:70_000], length=len(BODY))
+            self.server.over.wait(10)
+            self.wfile.write(BODY[70_000:])
+        elif name in ("resumed.txt", "changed.txt"):
+            self.answer_in_parts(name)
         else:
             cut = name in ("cut.txt", "stalled.txt")
             self.answer(200, BODY[:70_000] if cut else BODY, length=len(BODY))
             if name == "stalled.txt":
                 self.server.over.wait(10)
+
+    def answer_in_parts(self, name):
+        """Break off after 70,000 bytes, the first time; later go on, unless the file changed."""
+        first = self.server.asked.count(self.path) == 1
+        etag = '"1"' if first or name == "resumed.txt" else '"2"'
+        start = int(self.headers.get("Range", "bytes=0-")[6:-1])
+        if first:
+            self.answer(200, BODY[:70_000].upper(), length=len(BODY), ETag=etag)
+        elif self.headers.get("If-Range") == etag:
+            told = f"bytes {start}-{len(BODY) - 1}/{len(BODY)}"
+            self.answer(206, BODY[start:], ETag=etag, **{"Content-Range": told})
+        else:
+            self.answer(200, BODY, ETag=etag)
 
     def answer(self, status, body, length="", **headers):
         self.send_response(status)
@@ -72,7 +92,7 @@ def server(monkeypatch):
     """A loopback server; `asked` lists the paths it was asked for, `url` is its address."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     server = Server(("127.0.0.1", 0), Handler)
-    server.asked, server.over = [], threading.Event()
+    server.asked, server.ranges, server.over = [], [], threading.Event()
     server.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
@@ -112,14 +132,33 @@ def test_other_ways_of_answering_give_the_same_file(server, name):
 
 
 def test_progress_is_told_in_bytes_up_to_the_end(server):
-    """Progress grows step by step to the full size, with the total known throughout."""
+    """Progress is told while the file comes, with the total known throughout."""
     calls = []
-    download(server.url + "/book.txt", lambda done, total: calls.append((done, total)))
-    done = [call[0] for call in calls]
-    assert len(calls) > 1
-    assert done == sorted(set(done))
-    assert done[-1] == len(BODY)
+
+    def report(done, total):
+        calls.append((done, total))
+        server.over.set()  # the server waits for the first report with the second half
+
+    download(server.url + "/halves.txt", report)
+    assert calls[0][0] <= 70_000
+    assert calls[-1][0] == len(BODY)
     assert {total for _, total in calls} == {len(BODY)}
+
+
+def test_a_connection_that_breaks_off_is_gone_on_with(server):
+    """What has come is kept and the rest asked for, where the server names its version."""
+    content = download(server.url + "/resumed.txt").read_bytes()
+    start = int(server.ranges[1].removeprefix("bytes=").removesuffix("-"))
+    assert 0 < start <= 70_000 and len(server.ranges) == 2
+    assert content == BODY[:start].upper() + BODY[start:]
+
+
+def test_a_file_that_has_changed_meanwhile_comes_from_its_beginning(server):
+    """No mixture of two versions: what has come of the old one is given up."""
+    calls = []
+    path = download(server.url + "/changed.txt", lambda done, total: calls.append(done))
+    assert path.read_bytes() == BODY and calls[-1] == len(BODY)
+    assert server.ranges[0] == "" and server.ranges[1] and len(server.ranges) == 2
 
 
 def test_progress_without_a_length_has_no_total(server):

@@ -10,8 +10,8 @@ import click
 from tuillm.cli.generate import keep_newline_option, read_prompt
 from tuillm.cli.options import GroupedCommand, device_options, setting_options, typed
 from tuillm.cli.output import write_page
-from tuillm.cli.reply_output import START
 from tuillm.config import SamplingConfig, build_sampling
+from tuillm.config.sampling_config import DEFAULT_PROMPT
 from tuillm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _MOST = 4
 @click.option(
     "-p",
     "--prompt",
-    default=START,
+    default=DEFAULT_PROMPT,
     metavar="TEXT",
     help="Text to continue; FILE:path reads a file, - reads stdin [a newline].",
 )

@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from tuillm.cli.options import GroupedCommand, Number, device_options, setting_options, typed
-from tuillm.cli.reply_output import START, filter_options, write_reply
+from tuillm.cli.reply_output import filter_options, write_reply
 from tuillm.config import SamplingConfig, build_sampling
+from tuillm.config.sampling_config import DEFAULT_PROMPT
 from tuillm.errors import UsageError
 from tuillm.formats.user_files import read_stream, read_typed, words_of
 from tuillm.user_paths import user_path
@@ -27,7 +28,7 @@ keep_newline_option = click.option(
 @click.option(
     "-p",
     "--prompt",
-    default=START,
+    default=DEFAULT_PROMPT,
     metavar="TEXT",
     help="Text to continue; FILE:path reads a file, - reads stdin [a newline].",
 )

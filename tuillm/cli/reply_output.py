@@ -13,11 +13,11 @@ import click
 
 from tuillm.cli.output import print_json_line, say, write_text
 from tuillm.config import SamplingConfig
+from tuillm.config.sampling_config import DEFAULT_PROMPT
 
 if TYPE_CHECKING:
     from tuillm.generation import Sampler, Token
 
-START = "\n"
 _RULE = "---------------"
 _FIELDS = ("text", "id", "logprob", "index", "row", "finish")
 
@@ -62,7 +62,7 @@ def write_reply(
     else:
         _write_text(tokens, prompt if echo else "")
     if stats:
-        read = len(sampler.tokenizer.encode(prompt or START))
+        read = len(sampler.tokenizer.encode(prompt or DEFAULT_PROMPT))
         dtype = str(sampler.dtype).removeprefix("torch.")
         say(f"{figures.line()} prompt_tokens={read} dtype={dtype}", aside=True)
 

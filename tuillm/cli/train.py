@@ -75,18 +75,11 @@ def start(
 
 def check(config: TrainConfig, *, replace: bool) -> None:
     """Refuse what cannot work before anything is started: the text, the name, the disk."""
-    from tuillm.store.workers.launch import validate_start
-    from tuillm.text.sources import read_corpus
+    from tuillm.training.start_checks import validate_start, validate_text
 
     validate_start(config, replace=replace)
     _fetch_addresses(config)
-    read_corpus(config.corpus, config.encoding, as_text=config.as_text)
-    if config.init_from is not None:
-        from tuillm.store.registry import find_model
-        from tuillm.text.tokenizer import load_tokenizer
-        from tuillm.text.tokens import refuse_other_kind
-
-        refuse_other_kind(load_tokenizer(find_model(config.init_from).path), config)
+    validate_text(config)
 
 
 def _without_pipes(config: TrainConfig) -> TrainConfig:

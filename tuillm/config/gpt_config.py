@@ -5,6 +5,16 @@ Knows counts; knows neither tensors nor texts.
 
 from dataclasses import dataclass
 
+# logits that are computed at once, where all of a text's would fill the memory: 32 MB in float32
+LOGITS_AT_ONCE = 8_000_000
+# parameters from which on a model is large: its weights no longer stay in a processor's caches
+LARGE_MODEL = 30_000_000
+
+
+def windows_at_once(window: int, vocab_size: int) -> int:
+    """How many windows without gradients are computed side by side; 1 at least."""
+    return max(1, LOGITS_AT_ONCE // (window * vocab_size))
+
 
 @dataclass(frozen=True)
 class GPTConfig:

@@ -6,9 +6,11 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from tuillm.config.fields import setting
 
+DEFAULT_PROMPT = "\n"  # what stands for no prompt at all
 # replies to one prompt; and the stop strings of one, which are looked for at every token
 MOST_SAMPLES = 100_000
 _MOST_STOPS, _LONGEST_STOP = 64, 1000
+_COLDEST = 1e-9  # dividing by less leaves float32
 
 
 class SamplingConfig(BaseModel):
@@ -70,6 +72,11 @@ class SamplingConfig(BaseModel):
     seed: int | None = setting(
         None, "fixes the draw; auto: a new one each time", group="reply", ge=0, lt=2**63
     )
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the likeliest token is taken and nothing is drawn."""
+        return self.temperature < _COLDEST
 
     @field_validator("stop", mode="before")
     @classmethod

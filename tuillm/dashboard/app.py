@@ -167,12 +167,14 @@ class Dashboard(App[None]):
         then: Callable[[], None] = lambda: None,
     ) -> None:
         """Start a run, do `then`, and go to see the run; an error is told in a toast."""
-        from tuillm.store.workers.launch import start_run, validate_start
+        from tuillm.store.workers.launch import start_run
+        from tuillm.training.start_checks import validate_start, validate_text
 
         started: list[Run] = []
 
         def begin() -> str:
             validate_start(config, replace=replace)
+            validate_text(config)
             started.append(start_run(config, replace=replace))
             return f"run {started[0].id} has started; it goes on without the dashboard"
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from tuillm.config import SamplingConfig, build_sampling, settings_table
-from tuillm.config.sampling_config import MOST_SAMPLES
+from tuillm.config.sampling_config import DEFAULT_PROMPT, MOST_SAMPLES
 from tuillm.config.suggestions import Answering
 from tuillm.errors import TuillmError, UsageError, brief
 from tuillm.generation.context import Context
@@ -27,9 +27,7 @@ from tuillm.model import GPT, choose_device, choose_dtype, pack, read_model
 from tuillm.store.registry import find_model
 from tuillm.text import Tokenizer, load_tokenizer
 
-START = "\n"
 Settings = Callable[[], SamplingConfig]
-_COLDEST = 1e-9  # below this temperature `sample` draws nothing
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,7 @@ class Sampler(metaclass=Answering):
         self.model = model
         self.tokenizer = tokenizer
         # what an empty prompt is: a newline, or the end of text behind which the book begins
-        self.start = tokenizer.encode(START)
+        self.start = tokenizer.encode(DEFAULT_PROMPT)
         self.at_eot = at_eot and tokenizer.eot is not None
         if at_eot and tokenizer.eot is not None:
             self.start = [tokenizer.eot]
@@ -137,7 +135,7 @@ class Sampler(metaclass=Answering):
     def generate(self, prompt: str = ..., *, num_samples: int, **settings: Any) -> list[str]: ...
 
     def generate(
-        self, prompt: str = START, num_samples: int = 1, **settings: Any
+        self, prompt: str = DEFAULT_PROMPT, num_samples: int = 1, **settings: Any
     ) -> str | list[str]:
         """Return the text that continues `prompt`; `settings` are those of SamplingConfig.
 
@@ -152,7 +150,7 @@ class Sampler(metaclass=Answering):
 
     def stream(
         self,
-        prompt: str | list[int] = START,
+        prompt: str | list[int] = DEFAULT_PROMPT,
         config: SamplingConfig | Settings | None = None,
         num_samples: int = 1,
         **settings: Any,
@@ -177,7 +175,7 @@ class Sampler(metaclass=Answering):
                 f"num_samples cannot be {brief(num_samples)}", f"allowed: 1 to {MOST_SAMPLES}"
             )
         heal = config.heal and isinstance(prompt, str)  # ids mean these very ids
-        if prompt == START:  # the same as nothing at all
+        if prompt == DEFAULT_PROMPT:  # the same as nothing at all
             prompt = ""
         ids = self.tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt)
         ids, n_keep = ids or self.start, config.n_keep
@@ -287,7 +285,7 @@ class Sampler(metaclass=Answering):
                 logits if self._unused is None else logits.index_fill(1, self._unused, -torch.inf)
             )
             drawn = sample(allowed, config, ids, generators)
-            if config.temperature < _COLDEST:
+            if config.greedy:
                 _skip(generators, 1)
         chosen = logits.gather(1, drawn[:, None])[:, 0]
         logprobs: list[float] = (chosen - logits.logsumexp(-1)).tolist()

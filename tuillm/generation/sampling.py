@@ -15,7 +15,6 @@ from torch import Tensor
 from tuillm.config import SamplingConfig
 
 _NUCLEUS = 1000
-_COLDEST = 1e-9  # dividing by less leaves float32
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ def sample(
     `seen` [B, N] are the ids that the repetition penalty applies to. Temperature 0 takes the
     likeliest and draws nothing.
     """
-    if config.temperature < _COLDEST:
+    if config.greedy:
         return penalise(logits, seen, config.repetition_penalty).argmax(-1)
     candidates = choose_candidates(logits, config, seen)
     drawn = draw(candidates.logits, generators)

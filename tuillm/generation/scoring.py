@@ -14,12 +14,11 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
+from tuillm.config.gpt_config import windows_at_once
 from tuillm.errors import UsageError, printable
 from tuillm.generation.context_window import slide
 from tuillm.generation.sampler import Sampler, not_finite
 from tuillm.text import Tokenizer
-
-_LOGITS_AT_ONCE = 8_000_000
 
 
 @dataclass(frozen=True)
@@ -188,7 +187,7 @@ def _windows(ids: list[int], start: int, block_size: int, n_keep: int) -> Iterat
 def _logprobs_of(sampler: Sampler, windows: list[_Window]) -> list[float]:
     """Return the log probability of each target of windows of one length, in order."""
     model, length = sampler.model, len(windows[0].row)
-    at_once = max(1, _LOGITS_AT_ONCE // (length * model.config.vocab_size))
+    at_once = windows_at_once(length, model.config.vocab_size)
     device, found = model.wte.weight.device, []
     for first in range(0, len(windows), at_once):
         batch = windows[first : first + at_once]

@@ -12,10 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tuillm.config.gpt_config import LOGITS_AT_ONCE
 from tuillm.model.linear import Linear
 
-# fewer logits than this are left to PyTorch
-_MANY = 8_000_000
 # logits computed at once where none are kept, and of these, those turned at once
 _BLOCK, _CACHED = 13_000_000, 1_600_000
 
@@ -23,7 +22,8 @@ _BLOCK, _CACHED = 13_000_000, 1_600_000
 def head_loss(x: Tensor, head: nn.Module, targets: Tensor) -> Tensor:
     """Return the mean cross-entropy in nats of head(x [B, T, C]) against targets [B, T]."""
     x, targets = x.flatten(0, 1), targets.flatten()
-    if not isinstance(head, Linear) or len(x) * head.out_features < _MANY:
+    # few logits are left to PyTorch
+    if not isinstance(head, Linear) or len(x) * head.out_features < LOGITS_AT_ONCE:
         return F.cross_entropy(head(x).float(), targets)
     kind = x.device.type
     if torch.is_autocast_enabled(kind):

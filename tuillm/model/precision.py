@@ -5,12 +5,12 @@ from functools import cache
 import psutil
 import torch
 
+from tuillm.config.gpt_config import LARGE_MODEL
 from tuillm.errors import UsageError
 from tuillm.model.packing import can_int8
 from tuillm.units import size
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.int8}
-_LARGE = 30_000_000
 _SPARE = 1.15  # of the weights' size: the cache of a conversation, and what packing needs
 
 
@@ -44,7 +44,7 @@ def choose_dtype(
     if wanted != "auto":
         raise UsageError(f"dtype cannot be {wanted!r}", "allowed: auto, " + ", ".join(_DTYPES))
     if device.type == "cpu":
-        fast = parameters >= _LARGE and has_fast_bfloat16()
+        fast = parameters >= LARGE_MODEL and has_fast_bfloat16()
     else:
         fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
     best = torch.bfloat16 if fast else torch.float32

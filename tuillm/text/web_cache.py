@@ -8,26 +8,21 @@ import json
 import os
 import re
 from collections.abc import Callable
-from http import HTTPStatus
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from tuillm.errors import TuillmError
 from tuillm.store.defer_signals import uninterrupted
 from tuillm.store.files import disk_error
-from tuillm.store.network import check_for_download
+from tuillm.store.http_download import fetch_file
 from tuillm.store.paths import cache_dir, ensure_dir
 from tuillm.store.temp_files import clear_leftovers, temporary_file
 from tuillm.text.file_types import AS_TEXT, Found, recognize
+from tuillm.text.web_remote import WebRemote
 from tuillm.urls import ADDRESSES, address_key, public_url, without_key
-
-if TYPE_CHECKING:
-    import requests
 
 MAX_BYTES = 1_000_000_000
 TIMEOUT = 30.0
-_CHUNK = 1 << 16
 _CHARSET = ".charset"  # no name of a file in the cache begins with a dot
 _PLAUSIBLE_CHARSET = re.compile(r"[A-Za-z0-9][\w.:+-]{0,40}")
 
@@ -46,8 +41,8 @@ def download(
 
     `progress(done, total)` is called with bytes; `timeout` is the longest silence in seconds.
     Raises TuillmError when the address cannot be reached, answers with an error, is larger
-    than `max_bytes`, or breaks off; unless `as_text` also when a web page or the like comes in
-    place of a text. No part of a file stays behind.
+    than `max_bytes`, or breaks off and cannot be gone on with; unless `as_text` also when a web
+    page or the like comes in place of a text. No part of a file stays behind.
     """
     target = cached_path(url)
     if not is_cached(url, as_text=as_text):
@@ -104,54 +99,33 @@ def _with_secrets(url: str) -> str:
 def _fetch(
     url: str, target: Path, progress: Progress | None, as_text: bool, max_bytes: int, timeout: float
 ) -> None:
-    import requests
-
     shown = public_url(url)
     clear_leftovers(target.parent)
     try:
         with temporary_file(target) as (temporary, handle):
-            with (
-                os.fdopen(handle, "wb", closefd=False) as file,
-                requests.get(url, stream=True, timeout=timeout) as response,
-            ):
-                _receive(response, file, shown, progress, max_bytes)
+            remote = WebRemote(url, max_bytes, timeout)
+            _receive(remote, temporary, progress)
             if not as_text and (found := _found_in(temporary)):
                 raise _refusal(found, shown)
             os.fsync(handle)
             with uninterrupted():
-                _keep_charset(target, response.headers.get("Content-Type", ""))
+                _keep_charset(target, remote.content_type)
                 os.replace(temporary, target)
-    except (requests.RequestException, ValueError) as error:  # of addresses and of headers
-        check_for_download(url)  # what is set wrong says more than the library does
-        raise TuillmError(f"cannot fetch {shown}: {_reason(error)}", "check the address") from None
-    except OSError as error:  # certificates that are not there come as one, too
-        check_for_download(url)
+    except OSError as error:
         raise disk_error(error, target) from None
 
 
-def _receive(
-    response: "requests.Response",
-    file: BinaryIO,
-    shown: str,
-    progress: Progress | None,
-    max_bytes: int,
-) -> None:
+def _receive(remote: WebRemote, target: Path, progress: Progress | None) -> None:
     """Write what a server sends; raises TuillmError when it is too much or breaks off."""
-    response.raise_for_status()
-    length = response.headers.get("Content-Length", "")
-    total = int(length) if length.isascii() and length.isdigit() and len(length) < 20 else None
-    if response.headers.get("Content-Encoding"):
-        total = None  # the length is that of the compressed body
     done = 0
-    for chunk in response.iter_content(_CHUNK):
-        done += len(chunk)
-        if max(done, total or 0) > max_bytes:
-            raise TuillmError(f"{shown} is larger than {max_bytes / 1e6:g} MB")
-        file.write(chunk)
-        if progress:
-            progress(done, total)
-    if total is not None and done != total:
-        raise TuillmError(f"{shown} broke off after {done:,} of {total:,} bytes", "try again")
+
+    def tick(came: int) -> None:
+        nonlocal done
+        done += came
+        if progress and came:
+            progress(done, remote.length)
+
+    fetch_file(remote, target, tick, lambda words: None, f"cannot fetch {remote.shown}", attempts=1)
 
 
 def _found_in(path: Path) -> Found | None:
@@ -183,31 +157,3 @@ def _keep_charset(target: Path, content_type: str) -> None:
         charset_file.write_text(told[1], encoding="ascii")
     else:
         charset_file.unlink(missing_ok=True)
-
-
-def _reason(error: Exception) -> str:
-    """Say what went wrong in our own words: those of servers and libraries may hold secrets."""
-    import requests
-
-    if isinstance(error, requests.HTTPError) and error.response is not None:
-        return f"the server answered {_status(error.response.status_code)}"
-    # silence in the middle of an answer comes as a ConnectionError
-    if isinstance(error, requests.Timeout) or "Read timed out" in str(error):
-        return "the server did not answer in time"
-    if isinstance(error, requests.TooManyRedirects):
-        return "the server sends us on and on"
-    if isinstance(error, requests.exceptions.ContentDecodingError):
-        return "the server's answer is compressed, and damaged"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "the connection broke off"
-    if isinstance(error, requests.ConnectionError):
-        return "the server cannot be reached"
-    return "it is no http address, or leads to one"
-
-
-def _status(code: int) -> str:
-    """A status with its standard words: `404 Not Found`."""
-    try:
-        return f"{code} {HTTPStatus(code).phrase}"
-    except ValueError:
-        return str(code)

@@ -6,12 +6,11 @@ Pure functions of numbers, so that a forecast needs neither torch nor a model.
 import math
 
 from tuillm.config import TrainConfig
-from tuillm.config.gpt_config import GPTConfig
+from tuillm.config.gpt_config import LOGITS_AT_ONCE, GPTConfig, windows_at_once
 from tuillm.training.schedule import EVAL_SHARE, EVALUATIONS
 
 # below this many training tokens, drop that share
 _DROPOUTS = ((60_000, 0.3), (150_000, 0.2), (300_000, 0.1))
-_LOGITS_AT_ONCE = 8_000_000
 _PROGRAM = 400_000_000  # Python, torch and the kernels it compiles, measured
 _FILES = 20_000_000
 # what goes into a layer and comes out of it, in n_embd
@@ -44,11 +43,6 @@ def dropout_for(config: TrainConfig, length: int) -> tuple[float, str]:
         return config.dropout, ""
     share = next((share for limit, share in _DROPOUTS if length < limit), 0.0)
     return share, f"the text has only {length:,} tokens: dropout is {share}" if share else ""
-
-
-def windows_at_once(window: int, vocab_size: int) -> int:
-    """How many windows an evaluation takes side by side."""
-    return max(1, _LOGITS_AT_ONCE // (window * vocab_size))
 
 
 def min_eval_tokens(parameters: int) -> int:
@@ -186,7 +180,7 @@ def disk_needed(parameters: int, learning: int | None = None) -> int:
 
 def _logits_bytes(tokens: int, entries: int, frozen: bool) -> int:
     """What the loss of so many tokens holds; see model.head for what it does with many."""
-    if tokens * entries < _LOGITS_AT_ONCE:
+    if tokens * entries < LOGITS_AT_ONCE:
         return 12 * tokens * entries
     return _TURNED + (0 if frozen else 4 * tokens * entries)
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tuillm.config import TrainConfig
+from tuillm.config.gpt_config import windows_at_once
 from tuillm.training.auto_settings import (
     eval_token_count,
     min_eval_tokens,
     min_sample_tokens,
     sample_token_count,
-    windows_at_once,
 )
 from tuillm.training.evaluate import Evaluation, evaluate
 from tuillm.training.hardware import autocast

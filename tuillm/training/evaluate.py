@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from tuillm.config.gpt_config import windows_at_once
 from tuillm.model import GPT
 from tuillm.text import Tokenizer
-from tuillm.training.auto_settings import windows_at_once
 from tuillm.training.hardware import autocast
 
 

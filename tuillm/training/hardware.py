@@ -6,12 +6,11 @@ from contextlib import AbstractContextManager, nullcontext
 import psutil
 import torch
 
+from tuillm.config.gpt_config import LARGE_MODEL
 from tuillm.model.malloc import keep_freed_memory
 from tuillm.model.precision import has_fast_bfloat16
 
 _SIDE = 768
-# parameters from which on a model is large: its weights no longer stay in a processor's caches
-_LARGE = 30_000_000
 
 
 def tune_process() -> None:
@@ -42,12 +41,12 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
 
 def use_bf16_shadow(device: torch.device, dtype: torch.dtype, parameters: int) -> bool:
     """Whether matrices are to be kept in bfloat16 beside float32, see `model.linear`."""
-    return device.type == "cpu" and dtype == torch.bfloat16 and parameters >= _LARGE
+    return device.type == "cpu" and dtype == torch.bfloat16 and parameters >= LARGE_MODEL
 
 
 def eval_dtype(dtype: torch.dtype, parameters: int) -> torch.dtype:
     """The precision to evaluate and sample in: float32, for large models that of training."""
-    return dtype if parameters >= _LARGE else torch.float32
+    return dtype if parameters >= LARGE_MODEL else torch.float32
 
 
 def memory_of(device: torch.device) -> tuple[int, int]:

@@ -5,15 +5,18 @@ Knows the runner and how progress is told on stderr.
 
 from typing import TYPE_CHECKING
 
-from tuillm.store.registry import Model, refuse_if_taken
-from tuillm.store.run_folder import create_run, model_name
+from tuillm.store.registry import Model
+from tuillm.store.run_folder import create_run
 from tuillm.store.workers.processes import this_process
 from tuillm.text.stdin_pipes import keep_pipes
 from tuillm.training.runner import Runner
+from tuillm.training.start_checks import validate_start
 from tuillm.training.stderr_progress import progress
 
 if TYPE_CHECKING:
     from tuillm.training.trainer import Trainer
+
+_TAKEN = "another name: Trainer(name=...); in its place: run(replace=True)"
 
 
 def run_here(trainer: "Trainer", *, replace: bool = False, quiet: bool = False) -> Model:
@@ -24,9 +27,7 @@ def run_here(trainer: "Trainer", *, replace: bool = False, quiet: bool = False) 
     """
     corpus = keep_pipes(trainer.config.corpus)
     trainer.config = trainer.config.model_copy(update={"corpus": corpus})
-    name = model_name(trainer.config)
-    if not replace:
-        refuse_if_taken(name, "another name: Trainer(name=...); in its place: run(replace=True)")
+    validate_start(trainer.config, replace=replace, hint=_TAKEN)
     trainer.prepare()
     run = create_run(trainer.config, this_process())
     with progress(quiet) as tell, run.take():

@@ -8,9 +8,9 @@ from dataclasses import replace
 from tuillm.chat.conversation.session import Session
 from tuillm.chat.conversation.tree import Tree
 from tuillm.config import build_sampling
+from tuillm.config.sampling_config import DEFAULT_PROMPT
 from tuillm.errors import TuillmError
 from tuillm.generation import Sampler
-from tuillm.generation.sampler import START
 from tuillm.store.chat_template import choose_mode
 from tuillm.store.registry import Model
 from tuillm.store.sessions import SavedSession, SessionHead, weights_of
@@ -57,4 +57,4 @@ def from_saved(saved: SavedSession, sampler: Sampler, model: Model) -> tuple[Ses
 
 def encode_anew(tree: Tree, tokenizer: Tokenizer) -> None:
     """Make a tree one of another tokenizer, as when the conversation goes on with another model."""
-    tree.encode_anew(tokenizer.encode, START)
+    tree.encode_anew(tokenizer.encode, DEFAULT_PROMPT)

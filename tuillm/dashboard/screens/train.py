@@ -1,6 +1,5 @@
 """The screen where a run is started: the form, and beside it what to expect of it."""
 
-from itertools import filterfalse
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,11 +17,9 @@ from tuillm.dashboard.screens.dialogs import Confirm
 from tuillm.dashboard.widgets.forecast_panel import ForecastPanel
 from tuillm.dashboard.widgets.form import TrainForm
 from tuillm.errors import TuillmError
-from tuillm.store.paths import models_dir
-from tuillm.store.run_folder import model_name
 from tuillm.store.workers.forecast_process import Forecast, ForecastProcess
-from tuillm.urls import is_url
-from tuillm.user_paths import current_folder, path_problem, user_path
+from tuillm.training.start_checks import missing_text, taken_name
+from tuillm.user_paths import current_folder
 
 # a forecast costs a process: it waits until the typing stops
 _PAUSE = 0.7
@@ -110,7 +107,7 @@ class TrainScreen(BaseScreen):
         try:
             config = self.query_one(TrainForm).config()
             if config.corpus:
-                problem = _text_problem(config) or _name_problem(config)
+                problem = missing_text(config) or _name_problem(config)
         except TuillmError as error:
             problem = str(error)
         line = self.query_one("#problem", Static)
@@ -167,16 +164,16 @@ class TrainScreen(BaseScreen):
         """Start the run; over a model of the same name only when the person says so."""
         try:
             config = self.query_one(TrainForm).config()
-            name = model_name(config) if config.corpus else ""
+            name = taken_name(config) if config.corpus else ""
         except TuillmError as error:
             self.dashboard.show_error(error)
             return
         if not config.corpus:
             self.dashboard.show_error(TuillmError("no text was named", "Ctrl-O picks one"))
             self.query_one(TrainForm)["corpus"].query("Input").first().focus()
-        elif problem := _text_problem(config):
+        elif problem := missing_text(config):
             self.dashboard.show_error(TuillmError(problem, "Ctrl-O picks one"))
-        elif (models_dir() / name).exists():
+        elif name:
             question = f"A model named {name!r} is there already. Train a new one in its place?"
             self.app.push_screen(
                 Confirm("Replace it?", question, "Replace"),
@@ -215,16 +212,6 @@ class TrainScreen(BaseScreen):
         self.set_focus(None)
 
 
-def _text_problem(config: TrainConfig) -> str:
-    """A word about a text that is not there."""
-    for source in filterfalse(is_url, config.corpus):
-        if problem := path_problem(source):
-            return problem
-        if not user_path(source).exists():
-            return f"{source} does not exist"
-    return ""
-
-
 def _same_run(config: TrainConfig, asked: TrainConfig | None) -> bool:
     """Whether nothing was changed but the name, of which no forecast depends."""
     return asked is not None and config == asked.model_copy(update={"name": config.name})
@@ -232,7 +219,6 @@ def _same_run(config: TrainConfig, asked: TrainConfig | None) -> bool:
 
 def _name_problem(config: TrainConfig) -> str:
     """A word about the name while there is time to choose another."""
-    name = model_name(config)
-    if (models_dir() / name).exists():
+    if name := taken_name(config):
         return f"a model named {name!r} is there: it would be replaced, or choose another name"
     return ""

@@ -3,7 +3,6 @@
 Knows its error codes and the exceptions of its library; asks nothing itself.
 """
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -12,17 +11,10 @@ from urllib.parse import urlsplit
 
 from tuillm.errors import TuillmError
 from tuillm.store.hub.hub_names import Source
+from tuillm.store.retry import TransientError, retry_after
 from tuillm.urls import hide_secrets, public_url
 
 _BUSY = (408, 429, 500, 502, 503, 504)
-
-
-class TransientError(Exception):
-    """What may well work the next time; `wait` is how many seconds the server asks to wait."""
-
-    def __init__(self, reason: str, wait: float = 0.0) -> None:
-        super().__init__(reason)
-        self.reason, self.wait = reason, wait
 
 
 def host() -> str:
@@ -35,7 +27,7 @@ def host() -> str:
 def request_errors() -> type[Exception]:
     """What the hub library's HTTP client raises when a request fails.
 
-    `huggingface_hub` has changed that client once; it stays its own business which it is.
+    `huggingface_hub` has changed that client twice, so it is looked up.
     """
     from huggingface_hub.utils import get_session
 
@@ -81,15 +73,6 @@ def _unreachable(error: Exception) -> TuillmError:
         f"{host()} cannot be reached: {hide_secrets(str(error)) or kind}",
         "connect to the network and try again",
     )
-
-
-def retry_after(headers: Any) -> float:
-    """Return for how many seconds a server asks to be left alone, 0 when it does not say."""
-    plain = str(headers.get("Retry-After", "")).strip()
-    if plain.isascii() and plain.isdigit():
-        return float(plain)
-    window = re.search(r";\s*t\s*=\s*(\d+)", str(headers.get("RateLimit", "")))
-    return float(window[1]) if window else 0.0
 
 
 def _refusal(error: Any, source: Source) -> TuillmError | TransientError:

@@ -23,8 +23,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tuillm.errors import TuillmError, did_you_mean
 from tuillm.store.entry_names import check_name
 from tuillm.store.files import append_json, hold, read_json, remove_folder, write_json
+from tuillm.store.http_download import have
 from tuillm.store.hub.api import FILES, HubFile, Plan
-from tuillm.store.hub.download import have
 from tuillm.store.hub.hub_names import Source
 from tuillm.store.jsonl import read_rows
 from tuillm.store.locks import Lock

@@ -19,9 +19,10 @@ from tuillm.errors import TuillmError
 from tuillm.store.card import ModelCard
 from tuillm.store.copy_files import link_or_copy
 from tuillm.store.files import disk_error, remove_folder, write_json
+from tuillm.store.http_download import have
 from tuillm.store.hub import api as hub
 from tuillm.store.hub.api import HubFile, Plan
-from tuillm.store.hub.download import copy, fetch, have, is_whole, retry_with_backoff
+from tuillm.store.hub.download import copy, fetch, is_whole
 from tuillm.store.hub.hub_names import Source
 from tuillm.store.hub.pull_folder import (
     PULLING,
@@ -46,6 +47,7 @@ from tuillm.store.registry import (
     read_model_entry,
     refuse_if_taken,
 )
+from tuillm.store.retry import retry_with_backoff
 from tuillm.store.usage import refuse_if_used
 from tuillm.store.workers.processes import this_process
 from tuillm.units import size
@@ -330,5 +332,4 @@ class _Work:
 
 
 def _look_up(source: Source, tick: Callable[[int], None], note: Callable[[str], None]) -> Plan:
-    plan: Plan = retry_with_backoff(lambda: hub.look_up(source), lambda: False, tick, note)
-    return plan
+    return retry_with_backoff(lambda: hub.look_up(source), lambda: False, tick, note)

@@ -7,56 +7,24 @@ import json
 from contextlib import suppress
 
 from tuillm.config import TrainConfig
-from tuillm.errors import TuillmError, UsageError, brief
+from tuillm.errors import TuillmError, brief
 from tuillm.store.defer_signals import uninterrupted
 from tuillm.store.files import read_json, recover_folder, remove_folder
 from tuillm.store.jsonl import is_step
 from tuillm.store.locks import Lock
-from tuillm.store.paths import ensure_dir, models_dir, runs_dir
-from tuillm.store.registry import find_model, refuse_if_taken
 from tuillm.store.run_folder import (
     MOST_STEPS,
     Run,
-    active_run_for,
     check_extension,
     create_run,
-    model_name,
     remove_run,
     waiting_extension,
 )
 from tuillm.store.run_status import ACTIVE, RESUMABLE, Status
-from tuillm.store.usage import refuse_if_used
-from tuillm.store.workers.device_check import refuse_missing_device
 from tuillm.store.workers.processes import start_detached, this_process
 from tuillm.urls import ADDRESSES, has_secrets, is_url, stored_url
 
 _WORKER = "tuillm.training.worker"
-
-
-def validate_start(config: TrainConfig, *, replace: bool = False) -> None:
-    """Raise TuillmError for a run that cannot end well: no text, a name taken, a disk refusing.
-
-    So does a model to start from that is unknown or damaged, and a device that is not there.
-    Whether the text itself can be read is not looked at here.
-    """
-    if not config.corpus:
-        raise UsageError("no text was named", "tuillm train BOOK.txt, or tuillm demo")
-    name = model_name(config)
-    for folder in (models_dir(), runs_dir()):
-        ensure_dir(folder)
-    if replace:
-        refuse_if_used(name, "replace")
-    else:
-        refuse_if_taken(name, "another name: --name NAME; in its place: --replace")
-    running = active_run_for(name)
-    if running:
-        raise TuillmError(
-            f"run {running.id!r} is already growing {name!r}",
-            f"watch it: tuillm runs attach {running.id}",
-        )
-    if config.init_from is not None:
-        find_model(config.init_from)
-    refuse_missing_device(config.device)
 
 
 def start_run(config: TrainConfig, *, replace: bool = False) -> Run:

@@ -18,10 +18,10 @@ from tuillm.store.workers.forecast_process import Forecast
 from tuillm.text import Corpus, TokenFiles, load_tokenizer, read_corpus, tokenize
 from tuillm.text.new_tokenizer import gpt2_is_cached
 from tuillm.text.tokenizer import GPT2_ENTRIES
-from tuillm.text.web_cache import is_cached
 from tuillm.training.auto_settings import adapter_parameters, disk_needed, dropout_for, window_for
 from tuillm.training.forecast.warnings import cautions, memory_caution
 from tuillm.training.memory_plan import plan_memory
+from tuillm.training.start_checks import uncached_addresses
 from tuillm.urls import is_url, public_url
 
 _MANY = 1 << 40
@@ -84,11 +84,7 @@ def shape_for(config: TrainConfig, vocab_size: int, window: int, dropout: float)
 
 def _missing(config: TrainConfig) -> list[str]:
     """What the run would download first: addresses of the corpus, and GPT-2's vocabulary."""
-    missing = [
-        source
-        for source in config.corpus
-        if is_url(source) and not is_cached(source, as_text=config.as_text)
-    ]
+    missing = uncached_addresses(config)
     if config.tokenizer == "gpt2" and config.init_from is None and not gpt2_is_cached():
         missing.append("GPT-2's vocabulary")
     return missing

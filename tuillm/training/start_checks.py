@@ -1,0 +1,86 @@
+"""What is looked at before a run starts, the same for the command line, the form and Python.
+
+A run that cannot end well is refused here, in one line, before a folder or a process is made for
+it. Knows settings, the registry and texts; loads no torch.
+"""
+
+from itertools import filterfalse
+
+from tuillm.config import TrainConfig
+from tuillm.errors import TuillmError, UsageError
+from tuillm.store.paths import ensure_dir, models_dir, runs_dir
+from tuillm.store.registry import find_model, refuse_if_taken
+from tuillm.store.run_folder import active_run_for, model_name
+from tuillm.store.usage import refuse_if_used
+from tuillm.store.workers.device_check import refuse_missing_device
+from tuillm.text.sources import read_corpus
+from tuillm.text.web_cache import is_cached
+from tuillm.urls import is_url
+from tuillm.user_paths import path_problem, user_path
+
+_TAKEN = "another name: --name NAME; in its place: --replace"
+
+
+def validate_start(config: TrainConfig, *, replace: bool = False, hint: str = _TAKEN) -> None:
+    """Raise TuillmError for a run that cannot end well: no text, a name taken, a disk refusing.
+
+    So does a model to start from that is unknown or damaged, and a device that is not there.
+    `hint` says what to do about a taken name. The text itself is `validate_text`'s.
+    """
+    if not config.corpus:
+        raise UsageError("no text was named", "tuillm train BOOK.txt, or tuillm demo")
+    name = model_name(config)
+    for folder in (models_dir(), runs_dir()):
+        ensure_dir(folder)
+    if replace:
+        refuse_if_used(name, "replace")
+    else:
+        refuse_if_taken(name, hint)
+    running = active_run_for(name)
+    if running:
+        raise TuillmError(
+            f"run {running.id!r} is already growing {name!r}",
+            f"watch it: tuillm runs attach {running.id}",
+        )
+    if config.init_from is not None:
+        find_model(config.init_from)
+    refuse_missing_device(config.device)
+
+
+def validate_text(config: TrainConfig) -> None:
+    """Raise TuillmError for a text that cannot be read, or not by the tokenizer of its model.
+
+    An address that is not in the cache yet is left to the run, which fetches it.
+    """
+    if not any(uncached_addresses(config)):
+        read_corpus(config.corpus, config.encoding, as_text=config.as_text)
+    if config.init_from is not None and config.tokenizer != "auto":
+        from tuillm.text.tokenizer import load_tokenizer
+        from tuillm.text.tokens import refuse_other_kind
+
+        refuse_other_kind(load_tokenizer(find_model(config.init_from).path), config)
+
+
+def uncached_addresses(config: TrainConfig) -> list[str]:
+    """Return the addresses of the text that have to be fetched first."""
+    return [
+        source
+        for source in config.corpus
+        if is_url(source) and not is_cached(source, as_text=config.as_text)
+    ]
+
+
+def missing_text(config: TrainConfig) -> str:
+    """Say which file of the text is not there, or ''; quick enough for every key that is typed."""
+    for source in filterfalse(is_url, config.corpus):
+        if problem := path_problem(source):
+            return problem
+        if not user_path(source).exists():
+            return f"{source} does not exist"
+    return ""
+
+
+def taken_name(config: TrainConfig) -> str:
+    """Return the name that the model would get, where one of that name is there; else ''."""
+    name = model_name(config)
+    return name if (models_dir() / name).exists() else ""
