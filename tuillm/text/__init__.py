@@ -1,12 +1,17 @@
 """From a person's text to tokens on disk: sources, tokenizer, token files.
 
-Knows bytes, characters and ids; knows neither torch nor models.
+Knows bytes, characters and ids; knows neither torch nor models. The names are imported on first
+use, so that whoever only looks at a text loads no tokenizer.
 """
 
-from tuillm.text.new_tokenizer import make_tokenizer
-from tuillm.text.sources import Corpus, read_corpus
-from tuillm.text.tokenizer import Tokenizer, load_tokenizer
-from tuillm.text.tokens import TokenFiles, tokenize
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tuillm.text.new_tokenizer import make_tokenizer
+    from tuillm.text.sources import Corpus, read_corpus
+    from tuillm.text.tokenizer import Tokenizer, load_tokenizer
+    from tuillm.text.tokens import TokenFiles, tokenize
 
 __all__ = [
     "Corpus",
@@ -17,3 +22,18 @@ __all__ = [
     "read_corpus",
     "tokenize",
 ]
+_HOMES = {
+    "Corpus": "sources",
+    "TokenFiles": "tokens",
+    "Tokenizer": "tokenizer",
+    "load_tokenizer": "tokenizer",
+    "make_tokenizer": "new_tokenizer",
+    "read_corpus": "sources",
+    "tokenize": "tokens",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
