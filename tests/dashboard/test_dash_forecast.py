@@ -26,8 +26,8 @@ def processes(monkeypatch):
     begun = []
 
     class Noted(ForecastProcess):
-        def __init__(self, config):
-            super().__init__(config)
+        def __init__(self, *given):
+            super().__init__(*given)
             begun.append(self)
 
     monkeypatch.setattr(train, "ForecastProcess", Noted)

@@ -100,7 +100,7 @@ def test_windows_side_by_side_change_nothing(talker, monkeypatch, at_once):
     sampler = talker()
     ids = sampler.tokenizer.encode("some text, longer than a few windows " * 20)
     expected = [one.logprob for one in score(sampler, ids)]
-    monkeypatch.setattr("tuillm.generation.scoring._LOGITS_AT_ONCE", at_once)
+    monkeypatch.setattr("tuillm.config.gpt_config.LOGITS_AT_ONCE", at_once)
     assert [one.logprob for one in score(sampler, ids)] == pytest.approx(expected, abs=1e-5)
 
 

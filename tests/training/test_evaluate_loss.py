@@ -49,7 +49,7 @@ def plain_loss(model, ids):
 @pytest.mark.parametrize("at_once", [1, 3 * T * 300, 10**9])
 def test_every_token_counts_once(model, tokenizer, monkeypatch, length, at_once):
     """The loss is that of a plain computation, however many windows go through at once."""
-    monkeypatch.setattr("tuillm.training.auto_settings._LOGITS_AT_ONCE", at_once)
+    monkeypatch.setattr("tuillm.config.gpt_config.LOGITS_AT_ONCE", at_once)
     ids = tokenizer.encode(TEXT)[:length]
     found = evaluate(model, np.array(ids, np.uint16), 1000, tokenizer)
     assert found.val_loss == pytest.approx(plain_loss(model, ids) / (length - 1), abs=1e-5)

@@ -18,6 +18,7 @@ from textual.screen import Screen
 from textual.signal import Signal
 from textual.worker import get_current_worker
 
+from tuillm.dashboard.background import RepeatedErrors, run_in_background
 from tuillm.dashboard.error_log import write_failure
 from tuillm.dashboard.keymap import read_keymap
 from tuillm.dashboard.palette import ActionCommands, ThemeCommands
@@ -85,6 +86,7 @@ class Dashboard(App[None]):
         self.models_changed: Signal[None] = Signal(self, "models changed")
         self.runs_changed: Signal[None] = Signal(self, "runs changed")
         self.pulls_changed: Signal[None] = Signal(self, "pulls changed")
+        self.repeated_errors = RepeatedErrors(self)
         self.failure = ""
         self.ended_by = 0  # the signal that has ended the dashboard
         self._snapshots: tuple[ModelsSnapshot, RunsSnapshot, PullsSnapshot] | None = None
@@ -122,7 +124,7 @@ class Dashboard(App[None]):
         """Look at the disk in a thread; the signals tell what changed."""
         if not self._looking:
             self._looking = True
-            self.run_worker(self._look, thread=True, group="look", exit_on_error=False)
+            run_in_background(self, self._look, group="look", repeated=True)
 
     def show_error(self, error: TuillmError) -> None:
         """Say what went wrong, in a toast."""
@@ -139,21 +141,14 @@ class Dashboard(App[None]):
         """
 
         def work() -> None:
-            try:
-                result = action()
-            except TuillmError as error:
-                self.call_from_thread(self.show_error, error)
-                return
-            except Exception as error:  # a thread's mistake would go by without a word
-                self.call_from_thread(self.show_error, TuillmError(write_failure(error)))
-                return
+            result = action()
             words = result if isinstance(result, str) else said
             if words:
                 self.call_from_thread(self.notify, words)
             self.call_from_thread(then)
             self.call_from_thread(self.refresh_snapshot)
 
-        self.run_worker(work, thread=True, group="attempts", exit_on_error=False)
+        run_in_background(self, work, group="actions")
 
     def train_from(self, model: str) -> None:
         """Go to the form, set to start from a model of the registry ('' from scratch)."""

@@ -5,17 +5,21 @@ Knows files and the event loop; draws nothing. The screen is told on the event l
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from textual.screen import Screen
 from textual.timer import Timer
 from textual.worker import get_current_worker
 
+from tuillm.dashboard.background import RepeatedErrors, run_in_background
 from tuillm.dashboard.metrics_history import Batch, History, MetricsReader
 from tuillm.errors import TuillmError
 from tuillm.formats.bounded_read import open_regular
 from tuillm.store.jsonl import read_rows
 from tuillm.store.run_folder import Run
+
+if TYPE_CHECKING:
+    from tuillm.dashboard.app import Dashboard
 
 _EVERY = 0.25
 _SAMPLES_AT_ONCE = 4 << 20
@@ -39,7 +43,7 @@ class Follower:
         self.history = History()
         self._screen, self._run, self._on_news = screen, run, on_news
         self._reader = MetricsReader(run.metrics)
-        self._metrics_only = metrics_only
+        self._metrics_only, self._group = metrics_only, f"follow {run.id}"
         self._samples_at = 0
         self._log_at: int | None = None
         self._reading = False
@@ -60,11 +64,13 @@ class Follower:
         if self._timer:
             self._timer.resume()
 
+    @property
+    def _errors(self) -> RepeatedErrors:
+        return cast("Dashboard", self._screen.app).repeated_errors
+
     def _read_backlog(self) -> None:
         self._reading = True
-        self._screen.run_worker(
-            self._backlog, thread=True, exit_on_error=False, group=f"backlog {self._run.id}"
-        )
+        run_in_background(self._screen, self._backlog, group=self._group, repeated=True)
 
     def _backlog(self) -> None:
         """In a thread: batch after batch until nothing is waiting."""
@@ -75,8 +81,6 @@ class Follower:
                 app.call_from_thread(self._take, batch)
                 if not batch.more:
                     break
-        except TuillmError:
-            pass  # the folder was taken away, or cannot be read now: the timer tries again
         finally:
             self._reading = False
 
@@ -86,11 +90,14 @@ class Follower:
             return
         try:
             batch = self._reader.next()
-        except TuillmError:
+            if batch.more:
+                self._read_backlog()
+            self._take(batch)
+        except TuillmError as error:  # tried again the next time
+            if self._run.path.is_dir():  # else it was deleted, and the screen leaves
+                self._errors.tell(self._group, error)
             return
-        if batch.more:
-            self._read_backlog()
-        self._take(batch)
+        self._errors.clear(self._group)
 
     def _take(self, batch: Batch) -> None:
         before = self.history.version
@@ -100,12 +107,7 @@ class Follower:
             self._on_news(samples, log)
 
     def _new_samples(self) -> list[dict[str, Any]]:
-        try:
-            rows, self._samples_at = read_rows(
-                self._run.samples, self._samples_at, _SAMPLES_AT_ONCE
-            )
-        except OSError:
-            return []
+        rows, self._samples_at = read_rows(self._run.samples, self._samples_at, _SAMPLES_AT_ONCE)
         return rows
 
     def _new_log(self) -> str:
@@ -117,7 +119,11 @@ class Follower:
                     self._log_at = max(size - _LOG_TAIL, 0)
                 file.seek(self._log_at)
                 content = file.read(_LOG_TAIL)
-        except OSError:
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            words = f"{self._run.log} cannot be read: {error.strerror or error}"
+            self._errors.tell(f"log {self._run.id}", TuillmError(words))
             return ""
         whole = content[: content.rfind(b"\n") + 1]
         self._log_at += len(whole)

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 
 from tuillm.errors import TuillmError
 from tuillm.store.files import disk_error
+from tuillm.store.workers.json_lines import last_line, read_answer
 from tuillm.store.workers.processes import module_command, module_environment
 from tuillm.text.progress_tick import Tick, unwatched
 
@@ -78,14 +79,14 @@ def _bounded(parts: Iterator[str]) -> Iterator[str]:
 def _learn_elsewhere(
     documents: Sequence[str], entries: int, cut: Callable[[str], Iterator[str]], tick: Tick
 ) -> dict[str, Any]:
-    with _scratch() as text, _scratch() as told:
+    with _scratch() as text, _scratch() as told, _scratch() as errors:
         total = _write_parts(text, documents, cut, tick)
         process = subprocess.Popen(
             module_command(__name__, str(entries)),
             env=module_environment(),
             stdin=text,
             stdout=told,
-            stderr=subprocess.DEVNULL,
+            stderr=errors,
         )
         try:
             while process.poll() is None:
@@ -97,12 +98,14 @@ def _learn_elsewhere(
             process.wait()
         if process.returncode:
             raise TuillmError(
-                f"learning the pieces broke off (exit code {process.returncode})",
+                f"learning the pieces broke off (exit code {process.returncode}): "
+                f"{last_line(errors) or 'it said nothing'}",
                 "is there enough memory? --tokenizer char needs little",
             )
         told.seek(0)
-        model: dict[str, Any] = json.load(told)
-        return model
+        return read_answer(
+            (line.decode("utf-8", "replace") for line in told), "learning the pieces"
+        )
 
 
 @contextmanager
@@ -139,7 +142,7 @@ def _read_parts(file: BinaryIO) -> Iterator[str]:
 def main(arguments: list[str]) -> int:
     """Read the parts of a text on stdin, print the model as JSON; return the exit code."""
     parts = _bounded(_read_parts(open(0, "rb", closefd=False)))
-    sys.stdout.write(json.dumps(_learn(parts, int(arguments[0]))))
+    print(json.dumps(_learn(parts, int(arguments[0]))))
     return 0
 
 

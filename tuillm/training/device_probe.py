@@ -15,7 +15,7 @@ def main(name: str) -> int:
     try:
         choose_device(name)
     except UsageError as error:
-        print(to_json([error.message, error.hint]))
+        print(to_json({"error": error.message, "hint": error.hint}))
         return error.exit_code
     return 0
 

@@ -9,6 +9,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Static
 
+from tuillm.dashboard.background import run_in_background
 from tuillm.dashboard.process_usage import MachineUse, MachineWatch
 from tuillm.dashboard.run_curves import loss_curves
 from tuillm.dashboard.run_follower import Follower
@@ -128,7 +129,7 @@ class RunScreen(RunActionsScreen):
             use = self._machine.look(pid, gpu=gpu)
             self.app.call_from_thread(self._saw_machine, use)
 
-        self.run_worker(look, thread=True, exclusive=True, group="machine", exit_on_error=False)
+        run_in_background(self, look, group="machine", exclusive=True, repeated=True)
 
     def _saw_machine(self, use: MachineUse | None) -> None:
         self._use = use

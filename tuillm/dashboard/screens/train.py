@@ -1,5 +1,6 @@
 """The screen where a run is started: the form, and beside it what to expect of it."""
 
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,6 +12,7 @@ from textual.timer import Timer
 from textual.widgets import Button, Static
 
 from tuillm.config import TrainConfig
+from tuillm.dashboard.background import run_in_background
 from tuillm.dashboard.path_input import dropped_paths, join_paths
 from tuillm.dashboard.screens.base import BaseScreen
 from tuillm.dashboard.screens.dialogs import Confirm
@@ -125,17 +127,20 @@ class TrainScreen(BaseScreen):
         self._cancel()
         self._asked = config
         self.query_one(ForecastPanel).begin()
-        self._process = process = ForecastProcess(config)
+        self._process = process = ForecastProcess(config, self._stray)
 
         def read() -> None:
             """In a thread: hand on each stage while anybody wants it."""
-            try:
-                for found in process:
-                    self.app.call_from_thread(self._found, process, found)
-            except TuillmError as error:
-                self.app.call_from_thread(self._failed, process, error)
+            for found in process:
+                self.app.call_from_thread(self._found, process, found)
 
-        self.run_worker(read, thread=True, group="forecast", exit_on_error=False)
+        failed = partial(self._failed, process)
+        run_in_background(self, read, group="forecast", failed=failed)
+
+    def _stray(self, line: str) -> None:
+        """In a thread: say what the process printed besides forecasts."""
+        words = f"the forecast printed: {line}"
+        self.app.call_from_thread(self.dashboard.notify, words, severity="warning")
 
     def _found(self, process: ForecastProcess, found: Forecast) -> None:
         if process is self._process:

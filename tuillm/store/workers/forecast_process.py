@@ -4,16 +4,17 @@ Knows the forecast by its module's name: importing it would cost torch. A front 
 forecasts in a thread and cancels the process as soon as they are of no use.
 """
 
-import json
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import partial
 from typing import Any, Self
 
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError
 from tuillm.formats.json_text import to_json
+from tuillm.store.workers.json_lines import Stray, last_line, read_objects, warn_on_stderr
 from tuillm.store.workers.processes import lower_priority, module_command, module_environment
 
 _MODULE = "tuillm.training.forecast.process"
@@ -86,9 +87,15 @@ class ForecastProcess:
     raises TuillmError for settings or a text that cannot work.
     """
 
-    def __init__(self, config: TrainConfig) -> None:
-        """Start the process; returns at once."""
+    def __init__(self, config: TrainConfig, stray: Stray | None = None) -> None:
+        """Start the process; returns at once.
+
+        `stray` is called, while this is iterated, with lines that are no forecast: by default
+        they are told on stderr.
+        """
         self._cancelled = self._reading = False
+        self._stray = stray or partial(warn_on_stderr, "the forecast")
+        self._errors = tempfile.TemporaryFile()
         with tempfile.TemporaryFile() as settings:  # a pipe might fill up before it is read
             settings.write(to_json(config.model_dump(mode="json")).encode())
             settings.seek(0)
@@ -97,10 +104,11 @@ class ForecastProcess:
                 env=module_environment(),
                 stdin=settings,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
+                stderr=self._errors,
                 start_new_session=True,
                 text=True,
                 encoding="utf-8",
+                errors="replace",
             )
         lower_priority(self._process.pid)
 
@@ -113,19 +121,20 @@ class ForecastProcess:
         """Wait for each forecast; ends when there are no more, or at once when cancelled."""
         assert self._process.stdout is not None
         self._reading = True
-        with self._process.stdout as lines:
-            for line in lines:
-                if not line.endswith("\n"):  # torn by a sudden end
-                    break
-                found = json.loads(line)
+        with self._process.stdout as lines, self._errors:
+            for found in read_objects(lines, self._stray):
                 if "error" in found:
                     self._process.wait()
-                    raise TuillmError(found["error"], found["hint"])
+                    raise TuillmError(str(found["error"]), str(found.get("hint", "")))
                 yield Forecast.from_json(found)
-        code = self._process.wait()
-        if code and not self._cancelled:
-            how = f"signal {-code}" if code < 0 else f"exit code {code}"
-            raise TuillmError(f"the forecast broke off ({how})", "is there enough memory?")
+            code = self._process.wait()
+            if code and not self._cancelled:
+                how = f"signal {-code}" if code < 0 else f"exit code {code}"
+                words = last_line(self._errors)
+                raise TuillmError(
+                    f"the forecast broke off ({how})" + (f": {words}" if words else ""),
+                    "is there enough memory?" if code < 0 else "",
+                )
 
     def cancel(self) -> None:
         """End the process at once, whatever it is doing; may be called from any thread."""
@@ -134,6 +143,7 @@ class ForecastProcess:
         self._process.wait()
         if not self._reading and self._process.stdout:
             self._process.stdout.close()
+            self._errors.close()
 
     def __enter__(self) -> Self:
         return self
