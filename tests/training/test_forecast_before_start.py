@@ -115,11 +115,12 @@ def test_memory_is_estimated_within_a_factor(book, name):
     """A run's growth over a lesser one's memory is within 2.5 times what the estimate says."""
     code = (
         "import json, resource, sys, psutil; from tuillm import Trainer, TrainConfig\n"
+        "from tuillm.training.forecast.throughput import step_seconds\n"
         "unit = 1 if sys.platform == 'darwin' else 1024\n"
         "for line in sys.stdin:\n"
         "    before = psutil.Process().memory_info().rss\n"
         "    trainer = Trainer(config=TrainConfig(**json.loads(line)))\n"
-        "    trainer.probe(0.01); trainer.evaluate(); trainer.sample()\n"
+        "    step_seconds(trainer, 0.01); trainer.evaluate(); trainer.sample()\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - before)"
     )
     config = build_train(dict(corpus=str(book), preset=name, sample_tokens=4))
@@ -128,17 +129,6 @@ def test_memory_is_estimated_within_a_factor(book, name):
     done = in_process(f"{lesser.model_dump_json()}\n{config.model_dump_json()}\n", "-c", code)
     estimate = seen.memory_needed - seen.memory["program"]
     assert 1 / 2.5 < int(done.stdout) / estimate < 2.5, done.stderr
-
-
-def test_a_probe_leaves_no_trace_in_a_run(book):
-    """A trainer that was probed trains as one that was not."""
-    config = nano(book, max_steps=4, dropout=0.1)
-    probed, fresh = Trainer(config=config), Trainer(config=config)
-    assert probed.probe(0.01) > 0
-    assert [step.train_loss for step in probed.steps()] == [
-        step.train_loss for step in fresh.steps()
-    ]
-    assert probed.notes == fresh.notes
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def go_on(run, *, stop=False, **options):
     trainer = Trainer(config=run.config)
     begin = trainer.measure_before
     if stop:
-        trainer.measure_before = lambda: (run.request("stop"), begin())
+        trainer.measure_before = lambda *given: (run.request("stop"), begin())
     Runner(trainer, run, resume=True, **options).run()
     return run.status()
 

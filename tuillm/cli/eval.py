@@ -100,9 +100,11 @@ def _measure(
     """Load one model, tell how far it is on a terminal, and let go of it."""
     from tuillm.generation import Sampler
     from tuillm.generation.sampler import not_finite
+    from tuillm.model.malloc import allow_tuning
     from tuillm.text import tokenize
     from tuillm.training.evaluate import evaluate
 
+    allow_tuning()
     sampler = Sampler(model.path, device=device, dtype=dtype)
     tokens = tokenize(corpus, config, sampler.tokenizer)
     ids = tokens.measured

@@ -11,6 +11,7 @@ import os
 import torch
 
 from tuillm.model import GPT
+from tuillm.model.malloc import allow_tuning
 from tuillm.store.workers.training_activity import Activity
 
 # parameters up to which a second thread gains nothing
@@ -21,10 +22,14 @@ _most: int | None = None  # the threads there are; None: not ours to decide
 
 
 def adapt() -> None:
-    """From now on let each reply of this process be computed on the threads that suit it."""
+    """From now on let each reply of this process be computed on the threads that suit it.
+
+    A program of ours says so; it may set the allocator as well.
+    """
     global _most
     if _most is None:
         _most = torch.get_num_threads()
+    allow_tuning()
 
 
 def settle(model: GPT) -> None:

@@ -2,13 +2,22 @@
 
 glibc gives large blocks back to the system at once and keeps small ones, and moves the border
 between them as it goes. Neither suits: a training step pays for the same page faults again and
-again, and packing a model leaves holes of the size of its matrices.
+again, and packing a model leaves holes of the size of its matrices. The allocator belongs to a
+whole process: nothing is changed before `allow_tuning` was called, which a program of ours does
+and a library never.
 """
 
 import ctypes
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of glibc's malloc.h
 _MB = 1 << 20
+_allowed = False
+
+
+def allow_tuning() -> None:
+    """From now on let training and the loading of models set this process's allocator."""
+    global _allowed
+    _allowed = True
 
 
 def keep_freed_memory() -> None:
@@ -22,6 +31,8 @@ def give_back_freed_memory() -> None:
 
 
 def _set(mmap_threshold: int, trim_threshold: int) -> None:
+    if not _allowed:
+        return
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):

@@ -17,6 +17,7 @@ from tuillm.model.save_safetensors import save_tensors
 from tuillm.store.copy_files import copy_files, link_or_copy
 from tuillm.store.files import new_folder, read_json, recover_folder, write_json
 from tuillm.store.run_folder import TRAINER
+from tuillm.text.progress_tick import Tick, unwatched
 
 if TYPE_CHECKING:
     from tuillm.training.trainer import Trainer
@@ -42,7 +43,9 @@ def save_checkpoint(trainer: "Trainer", folder: Path) -> None:
         write_json(staging / NUMBERS, numbers)
 
 
-def load_checkpoint(trainer: "Trainer", folder: Path, *, changed_text: bool = False) -> bool:
+def load_checkpoint(
+    trainer: "Trainer", folder: Path, tick: Tick = unwatched, *, changed_text: bool = False
+) -> bool:
     """Make a trainer go on from a checkpoint; return whether its text is the checkpoint's.
 
     Its tokenizer is the checkpoint's, whatever the text is. Raises TuillmError when the checkpoint
@@ -50,7 +53,7 @@ def load_checkpoint(trainer: "Trainer", folder: Path, *, changed_text: bool = Fa
     """
     recover_folder(folder)
     numbers = read_json(folder / NUMBERS)
-    trainer.prepare(folder)
+    trainer.prepare(folder, tick)
     same = numbers.get("corpus_sha256") in (None, trainer.setup.corpus.sha256)
     if not same and not changed_text:
         raise TuillmError(

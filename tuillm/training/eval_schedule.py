@@ -38,7 +38,7 @@ class Evaluations:
 
     def __init__(self, config: TrainConfig) -> None:
         self._config = config
-        self.wanted = False
+        self._wanted = False
         self.tokens: int | None = None  # of the held-out text; None until it is decided
         self.sample_tokens: int | None = None  # of each sample but the last; likewise
         self.best: Evaluation | None = None
@@ -48,7 +48,7 @@ class Evaluations:
 
     def due(self, step: int, progress: float) -> bool:
         """Whether to evaluate after `step`: when asked to, by the interval, or ten times a run."""
-        if self.wanted:
+        if self._wanted:
             return True
         if self._config.eval_interval:
             return step % self._config.eval_interval == 0
@@ -57,6 +57,14 @@ class Evaluations:
             return False
         self._tenths = tenths
         return True
+
+    def want(self, wanted: bool = True) -> None:
+        """Ask for an evaluation after the next step, or take that back."""
+        self._wanted = wanted
+
+    def decide(self, tokens: int, sample_tokens: int) -> None:
+        """Settle how much each evaluation takes, unless a checkpoint has told the tokens."""
+        self.tokens, self.sample_tokens = self.tokens or tokens, sample_tokens
 
     def note(self, evaluation: Evaluation, step: int) -> bool:
         """Remember the best evaluation; return whether this one is."""

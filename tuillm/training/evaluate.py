@@ -12,6 +12,14 @@ from tuillm.model import GPT
 from tuillm.text import Tokenizer
 from tuillm.training.hardware import autocast
 
+# asked between two batches whether to go no further
+StopCheck = Callable[[], bool]
+
+
+def never() -> bool:
+    """Go on to the end."""
+    return False
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -43,7 +51,7 @@ def evaluate(
     tokens: np.ndarray,
     text_bytes: int,
     tokenizer: Tokenizer,
-    interrupted: Callable[[], bool] = lambda: False,
+    interrupted: StopCheck = never,
     *,
     most: int | None = None,
     stride: int | None = None,

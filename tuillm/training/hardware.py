@@ -7,7 +7,7 @@ import psutil
 import torch
 
 from tuillm.config.gpt_config import LARGE_MODEL
-from tuillm.model.malloc import keep_freed_memory
+from tuillm.model.malloc import allow_tuning, keep_freed_memory
 from tuillm.model.precision import has_fast_bfloat16
 
 _SIDE = 768
@@ -19,6 +19,7 @@ def tune_process() -> None:
     Denormal numbers count as zero, and freed memory is kept for the next step.
     """
     torch.set_flush_denormal(True)
+    allow_tuning()
     keep_freed_memory()
 
 

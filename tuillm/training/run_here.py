@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from tuillm.store.registry import Model
 from tuillm.store.run_folder import create_run
 from tuillm.store.workers.processes import this_process
-from tuillm.text.stdin_pipes import keep_pipes
 from tuillm.training.runner import Runner
 from tuillm.training.start_checks import validate_start
 from tuillm.training.stderr_progress import progress
@@ -25,8 +24,7 @@ def run_here(trainer: "Trainer", *, replace: bool = False, quiet: bool = False) 
     Tells on stderr how far it is, unless `quiet`. Raises TuillmError when the name is taken
     (unless `replace`) or training fails.
     """
-    corpus = keep_pipes(trainer.config.corpus)
-    trainer.config = trainer.config.model_copy(update={"corpus": corpus})
+    trainer.keep_pipes()
     validate_start(trainer.config, replace=replace, hint=_TAKEN)
     trainer.prepare()
     run = create_run(trainer.config, this_process())

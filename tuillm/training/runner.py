@@ -69,8 +69,7 @@ class Runner:
         self._stop = self._paused = False
         self._written = self._saved = 0.0
         self._save_cost = 0.0
-        trainer.interrupted = self._stop_wanted
-        trainer.tick = Preparing(run, lambda: self._stop, lambda words: self._write(doing=words))
+        self._tick = Preparing(run, lambda: self._stop, lambda words: self._write(doing=words))
 
     def stop(self) -> None:
         """Ask for an end at the next step boundary, as a `stop` in the control file does."""
@@ -121,7 +120,9 @@ class Runner:
         """Prepare, and go on from the checkpoint if there is one."""
         if self._resume:
             recover_folder(self._run.best)
-            known = load_checkpoint(self._trainer, self._run.last, changed_text=self._changed_text)
+            known = load_checkpoint(
+                self._trainer, self._run.last, self._tick, changed_text=self._changed_text
+            )
             if not known:  # what was measured on another text does not compare
                 self._write(
                     val_loss=None,
@@ -132,7 +133,7 @@ class Runner:
                 )
             append_json(self._run.metrics, {"resumed": self._trainer.step, "time": time.time()})
         else:
-            self._trainer.prepare()
+            self._trainer.prepare(tick=self._tick)
             if self._run.best.exists():  # of an earlier beginning that came to no checkpoint
                 if self._status.best_step and not self._published:
                     self._publish()
@@ -140,7 +141,7 @@ class Runner:
         self._describe()
         self._read_control()
         self._extend()
-        self._trainer.measure_before()
+        self._trainer.measure_before(self._stop_wanted)
         if before := self._trainer.before:
             self._write(before_loss=before.val_loss, before_bits_per_byte=before.bits_per_byte)
         self._write(notes=tuple(self._trainer.notes))
@@ -155,7 +156,7 @@ class Runner:
 
     def _train(self) -> State:
         """Take steps until the run is over or asked to stop; return the state it ends in."""
-        for metrics in self._trainer.steps():
+        for metrics in self._trainer.steps(self._stop_wanted):
             self._record(metrics)
             self._read_control()
             if not self._extend() and metrics.last:
@@ -280,7 +281,7 @@ class Runner:
         elif request == "resume":  # also takes back a stop that was not acted on yet
             self._paused = self._stop = False
         elif request == "eval":
-            self._trainer.evaluations.wanted = True
+            self._trainer.evaluations.want()
         elif request == "extend":
             self._more_steps += asked.steps
         elif request == "sample":
@@ -294,7 +295,6 @@ class Runner:
     def _evaluate_at_stop(self) -> None:
         """A run stopped before its first evaluation has no best model: what it has is the best."""
         if self._trainer.evaluations.best is None:
-            self._trainer.interrupted = lambda: False
             evaluation = self._trainer.evaluate()
             if evaluation is not None:
                 self._status = self._status.model_copy(

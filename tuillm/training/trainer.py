@@ -6,7 +6,6 @@ over `steps()` decides what is written, shown, paused or stopped.
 
 import math
 import os
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -22,9 +21,10 @@ from tuillm.model.lora import adapter_state, load_adapter_state
 from tuillm.store.registry import Model, shape_of
 from tuillm.text import TokenFiles, Tokenizer
 from tuillm.text.progress_tick import Tick, unwatched
+from tuillm.text.stdin_pipes import keep_pipes
 from tuillm.training.auto_settings import eval_tokens_note
 from tuillm.training.eval_schedule import Evaluations, choose_eval_tokens
-from tuillm.training.evaluate import Evaluation, evaluate
+from tuillm.training.evaluate import Evaluation, StopCheck, evaluate, never
 from tuillm.training.hardware import autocast
 from tuillm.training.init_model import copy_weights
 from tuillm.training.metrics import StepMetrics, Stopwatch
@@ -56,8 +56,6 @@ class Trainer(metaclass=Answering):
         self.notes: list[str] = []
         self.step = 0
         self.before: Evaluation | None = None
-        self.interrupted: Callable[[], bool] = lambda: False
-        self.tick: Tick = unwatched
         self.clock = Stopwatch()
         self.evaluations = Evaluations(self.config)
         self._setup: Setup | None = None
@@ -81,17 +79,24 @@ class Trainer(metaclass=Answering):
 
         return run_here(self, replace=replace, quiet=quiet)
 
-    def prepare(self, checkpoint: Path | None = None) -> None:
+    def prepare(self, checkpoint: Path | None = None, tick: Tick = unwatched) -> None:
         """Read the corpus, make tokens, build the model; `notes` says what was decided.
 
         A run that is to go on from a `checkpoint` has its tokenizer and its context, and one that
-        starts from a model takes it from there: the first one may be gone by then. Raises
-        TuillmError for a run that the memory cannot hold.
+        starts from a model takes it from there: the first one may be gone by then. `tick` is told
+        how far it is, and may end it. Raises TuillmError for a run that the memory cannot hold.
         """
         if self._setup is None:
-            self._setup = set_up(self.config, self.tick, checkpoint)
+            self.keep_pipes()
+            self._setup = set_up(self.config, tick, checkpoint)
             self.notes += self._setup.notes
             self.clock = Stopwatch()
+
+    def keep_pipes(self) -> None:
+        """Read the parts of the corpus that are pipes into files, since they come only once."""
+        corpus = keep_pipes(self.config.corpus)
+        if corpus != self.config.corpus:
+            self.config = self.config.model_copy(update={"corpus": corpus})
 
     @property
     def setup(self) -> Setup:
@@ -115,33 +120,53 @@ class Trainer(metaclass=Answering):
         """What makes text of its ids."""
         return self.setup.tokens.tokenizer
 
-    def steps(self) -> Iterator[StepMetrics]:
+    def steps(self, interrupted: StopCheck = never) -> Iterator[StepMetrics]:
         """Yield the metrics of each step until the run is over; the last one says why it ended.
 
-        Ends by max_steps, by the clock, or when patience runs out. Raises TuillmError when the
-        loss is no longer a number.
+        Ends by max_steps, by the clock, or when patience runs out; evaluations end, without a
+        result, as soon as `interrupted` says so. Raises TuillmError when the loss is no longer a
+        number.
         """
         self.prepare()
-        self.measure_before()
+        self.measure_before(interrupted)
         self.model.train()
         over = self.progress >= 1  # a resumed run may have taken its last step already
         while not over:
             started = self.clock.seconds
             factor = self._training_progress.lr_factor(self.step, self.progress)
-            loss, norm = self._take_step(factor)
+            loss, norm = self.take_step(factor)
             seconds = self.clock.seconds - started
             if not math.isfinite(loss):
                 raise TuillmError(
                     f"the loss became {loss} at step {self.step}",
                     "try a lower --learning-rate or --muon-lr",
                 )
-            metrics = self._measure(loss, norm, factor, seconds)
+            metrics = self._measure(loss, norm, factor, seconds, interrupted)
             yield metrics
             # unless the run was extended just now; a clock that has run out since the step was
             # measured leaves one more, which is evaluated
             over = self.evaluations.patience_exhausted or (
                 bool(metrics.last) and self.progress >= 1
             )
+
+    def take_step(self, factor: float) -> tuple[float, float]:
+        """Run forward and backward over all micro-batches and step; return loss and gradient norm.
+
+        `factor` multiplies the learning rates, 0 to 1.
+        """
+        if self.extended_steps:
+            self._training_progress.note(self.step, self.clock.seconds)
+        self.setup.optimizer.zero_grad()
+        total = torch.zeros((), device=self.setup.device)
+        for _ in range(self.config.grad_accum_steps):
+            idx, targets = self.setup.batches.next(self.setup.device)
+            with autocast(self.setup.device, self.setup.dtype):
+                loss = self.model.loss(idx, targets) / self.config.grad_accum_steps
+            loss.backward()
+            total += loss.detach()
+        norm = self.setup.optimizer.step(factor)
+        self.step += 1
+        return float(total), norm
 
     def extend(self, steps: int) -> None:
         """Let the run take exactly `steps` more than where its settings, or patience, end it.
@@ -161,46 +186,26 @@ class Trainer(metaclass=Answering):
         """By how many steps the run was extended, all in all."""
         return self._training_progress.extended_steps
 
-    def measure_before(self) -> None:
+    def measure_before(self, interrupted: StopCheck = never) -> None:
         """Decide how much to evaluate on, and note how well a model to start from knows the text.
 
         The time is not the run's. Nothing is done a second time.
         """
         if self.evaluations.tokens is None or self.evaluations.sample_tokens is None:
             with self.clock.stopped():
-                tokens, self.evaluations.sample_tokens = choose_eval_tokens(self)
-                self.evaluations.tokens = self.evaluations.tokens or tokens
+                self.evaluations.decide(*choose_eval_tokens(self))
         self._say_measured()
         if self.config.init_from is not None and not self.step and not self.before:
             with self.clock.stopped():
-                self._set_before(self.evaluate())
+                self._set_before(self.evaluate(interrupted))
 
     @property
     def progress(self) -> float:
         """How much of the run is over, 0 to 1."""
         return self._training_progress.progress(self.step, self.clock.seconds)
 
-    def probe(self, seconds: float) -> float:
-        """Take real steps for about `seconds`, after two to warm up; return the seconds of one.
-
-        Where two take longer than that, the first one alone is the warm-up. A run that follows
-        begins anew and does not notice.
-        """
-        self.prepare()
-        self.model.train()
-        taken: list[float] = []
-        warm = 2
-        while len(taken) <= warm or sum(taken[warm:]) < seconds:
-            begin = time.perf_counter()
-            self._take_step(self._training_progress.lr_factor(self.step, 0.0))
-            taken.append(time.perf_counter() - begin)
-            warm = 1 if taken[0] > seconds / 2 else 2
-        self.step, self.notes, self._setup = 0, [], None
-        self._training_progress = TrainingProgress(self.config)
-        return sum(taken[warm:]) / len(taken[warm:])
-
-    def evaluate(self) -> Evaluation | None:
-        """Return the loss of the held-out text now, or None when interrupted.
+    def evaluate(self, interrupted: StopCheck = never) -> Evaluation | None:
+        """Return the loss of the held-out text now, or None when `interrupted` said so.
 
         Of a long text only a part is looked at, always the same, see `evaluations`.
         """
@@ -209,7 +214,7 @@ class Trainer(metaclass=Answering):
             self.tokens.val,
             self.tokens.val_bytes,
             self.tokenizer,
-            self.interrupted,
+            interrupted,
             most=self.evaluations.tokens,
             dtype=self.setup.eval_dtype,
             left_out=self.tokens.left_out_bytes,
@@ -277,29 +282,15 @@ class Trainer(metaclass=Answering):
         self._set_before(None)
         self.notes.append(CHANGED)
 
-    def _take_step(self, factor: float) -> tuple[float, float]:
-        """Run forward and backward over all micro-batches and step; return loss and norm."""
-        if self.extended_steps:
-            self._training_progress.note(self.step, self.clock.seconds)
-        self.setup.optimizer.zero_grad()
-        total = torch.zeros((), device=self.setup.device)
-        for _ in range(self.config.grad_accum_steps):
-            idx, targets = self.setup.batches.next(self.setup.device)
-            with autocast(self.setup.device, self.setup.dtype):
-                loss = self.model.loss(idx, targets) / self.config.grad_accum_steps
-            loss.backward()
-            total += loss.detach()
-        norm = self.setup.optimizer.step(factor)
-        self.step += 1
-        return float(total), norm
-
-    def _measure(self, loss: float, norm: float, factor: float, seconds: float) -> StepMetrics:
+    def _measure(
+        self, loss: float, norm: float, factor: float, seconds: float, interrupted: StopCheck
+    ) -> StepMetrics:
         """Evaluate if it is time, and gather what the step has to report."""
         over = self.progress >= 1
         evaluation, sample, gained = None, None, False
         if looking := over or self.evaluations.due(self.step, self.progress):
-            self.evaluations.wanted = False
-            evaluation = self.evaluate()
+            self.evaluations.want(False)
+            evaluation = self.evaluate(interrupted)
             gained = evaluation is not None and self.evaluations.note(evaluation, self.step)
             sample = self.sample(None if over else self.evaluations.sample_tokens)
         tokens = self.config.batch_size * self.config.grad_accum_steps * self.setup.window

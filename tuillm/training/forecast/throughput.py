@@ -4,7 +4,9 @@ Knows the trainer, which is imported when it is needed, and how long evaluations
 nothing anywhere.
 """
 
+import time
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from tuillm.config import TrainConfig
 from tuillm.store.workers.forecast_process import Forecast
@@ -13,6 +15,9 @@ from tuillm.training.forecast.static import shape_for
 from tuillm.training.forecast.warnings import cautions, memory_caution
 from tuillm.training.memory_plan import RECOMPUTED, plan_memory
 from tuillm.training.schedule import EVALUATIONS
+
+if TYPE_CHECKING:
+    from tuillm.training.trainer import Trainer
 
 _SECONDS = 1.2
 _SLOW = 2.5
@@ -82,6 +87,24 @@ def plan(config: TrainConfig, step: float, pause: float) -> tuple[int, float]:
     return steps, steps * step + pauses * pause
 
 
+def step_seconds(trainer: "Trainer", seconds: float) -> float:
+    """Take real steps for about `seconds`, after two to warm up; return the seconds of one.
+
+    Where two take longer than that, the first one alone is the warm-up. What the trainer has
+    learned by then belongs to no run.
+    """
+    trainer.prepare()
+    trainer.model.train()
+    taken: list[float] = []
+    warm = 2
+    while len(taken) <= warm or sum(taken[warm:]) < seconds:
+        begin = time.perf_counter()
+        trainer.take_step(1.0)
+        taken.append(time.perf_counter() - begin)
+        warm = 1 if taken[0] > seconds / 2 else 2
+    return sum(taken[warm:]) / len(taken[warm:])
+
+
 def _on_cuda(config: TrainConfig, seen: Forecast) -> Forecast:
     """The memory that counts is the device's, and so is what the run does where it is short."""
     import torch
@@ -124,7 +147,7 @@ def _measure(config: TrainConfig, expected: float) -> tuple[float, float, str]:
     # of a long step of many equal passes, one pass tells enough
     passes = config.grad_accum_steps if expected < _SECONDS else 1
     trainer = Trainer(config=config.model_copy(update={"grad_accum_steps": passes}))
-    each = trainer.probe(_SECONDS) / passes
+    each = step_seconds(trainer, _SECONDS) / passes
     step, token = each * config.grad_accum_steps, token_seconds(trainer)
     held_out, model = len(trainer.tokens.val) - 1, trainer.model
     measured = eval_token_count(
