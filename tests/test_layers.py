@@ -229,7 +229,7 @@ async def visit():
             await pilot.pause(0.01)
         await pilot.press("1", "2", "ctrl+l", "escape", "3")
         app.open_run("salt-road-3")
-        while not app.screen.query("Chart") or not app.screen.query_one("Chart").values_at(0):
+        while not app.screen.query("Chart") or not app.screen.query_one("Chart")._ready():
             await pilot.pause(0.01)
         await pilot.press("tab", "tab", "tab", "question_mark", "escape", "escape", "ctrl+p")
 

@@ -38,7 +38,12 @@ def test_the_table_lists_every_setting_once(config):
 def test_a_declaration_reads_back_as_a_plain_record(name, kind, range, default, optional):
     """Type, range, default and optionality come out of the one declaration."""
     row = next(row for row in settings_of(TrainConfig) if row.name == name)
-    assert (row.type, row.range, row.default_text, row.optional) == (kind, range, default, optional)
+    assert (row.type, row.range, row.words(row.default), row.optional) == (
+        kind,
+        range,
+        default,
+        optional,
+    )
 
 
 def test_choices_and_lists_are_told_apart():
@@ -47,4 +52,4 @@ def test_choices_and_lists_are_told_apart():
     assert rows["tokenizer"].choices == ("auto", "char", "bpe", "gpt2")
     assert (rows["tokenizer"].type, rows["tokenizer"].several) == (str, False)
     assert (rows["corpus"].type, rows["corpus"].several) == (str, True)
-    assert rows["corpus"].default_text == "none"
+    assert rows["corpus"].words(rows["corpus"].default) == "none"

@@ -82,4 +82,4 @@ def test_an_option_may_have_another_name():
     flags = {row.name: row.flag for row in settings_of(TrainConfig)}
     assert (flags["init_from"], flags["n_layer"]) == ("--from", "--n-layer")
     (row,) = [row for row in settings_of(TrainConfig) if row.name == "init_from"]
-    assert row.default_text == "none"
+    assert row.words(row.default) == "none"

@@ -50,6 +50,12 @@ class CountingChart(Chart):
         super()._render_plot()
 
 
+def values_at(chart, x):
+    """By name of the curve its point nearest to x."""
+    points = {line.curve.name: line.at(x) for line in chart._ready()}
+    return {name: point for name, point in points.items() if point}
+
+
 def look(chart, part="plot"):
     """What stands on one of the chart's canvases, a text a row."""
     canvas = chart.query_one(f"#{part}", Canvas)
@@ -429,7 +435,7 @@ def test_the_cursor_reads_out_values():
         await drawn(chart, pilot)
         assert "val 9.000 @1" in top(chart)
         await pilot.press("end")
-        assert chart.values_at(chart.cursor) == {"loss": (1000, LOSS[-1]), "val": (1000, 2.5)}
+        assert values_at(chart, chart.cursor) == {"loss": (1000, LOSS[-1]), "val": (1000, 2.5)}
         await pilot.press("escape")
         await drawn(chart, pilot)
         assert page.inspected[-1] is None and not top(chart).startswith("step")

@@ -46,11 +46,6 @@ class Setting:
         kind = _KINDS.get(self.type, "") + (" or a list of texts" if self.several else "")
         return " or ".join(self.choices) or self.range or kind
 
-    @property
-    def default_text(self) -> str:
-        """The default in the words of a person."""
-        return self.words(self.default)
-
     def words(self, value: Any) -> str:
         """A value in the words of a person (None mostly means: decided later, 'auto')."""
         if value is None:

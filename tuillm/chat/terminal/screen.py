@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.input import Input, create_input
-from prompt_toolkit.output import ColorDepth, Output, create_output
+from prompt_toolkit.output import Output, create_output
 from prompt_toolkit.shortcuts import print_formatted_text
 from prompt_toolkit.styles import Style
 from prompt_toolkit.utils import get_cwidth
@@ -66,11 +66,6 @@ class Screen:
     def columns(self) -> int:
         """The width of the window."""
         return self.output.get_size().columns
-
-    @property
-    def colors(self) -> bool:
-        """Whether the terminal shows colours at all."""
-        return self.depth != ColorDepth.DEPTH_1_BIT
 
     def note(self, message: str) -> None:
         """Say something quietly, words kept whole."""

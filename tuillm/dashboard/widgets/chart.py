@@ -147,11 +147,6 @@ class Chart(CursorPlot, inherit_bindings=False):
         if self.cursor is not None:
             self._inspect(None)
 
-    def values_at(self, x: float) -> dict[str, tuple[float, float]]:
-        """By name of the curve its value nearest to x, as (x, y); curves without one lack."""
-        points = {line.curve.name: line.at(x) for line in self._ready()}
-        return {name: point for name, point in points.items() if point}
-
     def action_log(self) -> None:
         """Switch the vertical axis between linear and logarithmic."""
         self.logarithmic, self._lines = not self.logarithmic, None

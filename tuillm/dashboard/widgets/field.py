@@ -140,11 +140,6 @@ class SettingField(Vertical):
         self._say()
         return not self.problem
 
-    def complain(self, problem: str) -> None:
-        """Show what is wrong, found elsewhere."""
-        self.problem = problem
-        self._say()
-
     # events
 
     @on(Input.Changed)

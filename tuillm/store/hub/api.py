@@ -67,11 +67,6 @@ class HubFile:
     size: int
     digest: str
 
-    @property
-    def in_git(self) -> bool:
-        """Whether `digest` is a git blob's."""
-        return len(self.digest) == 40
-
 
 @dataclass(frozen=True)
 class Plan:
