@@ -26,7 +26,7 @@ from tuillm.store.run_folder import create_run, list_runs, model_name
 from tuillm.store.run_status import ACTIVE
 from tuillm.store.workers import processes
 from tuillm.store.workers.launch import resume_run, start_run
-from tuillm.text.sources import read_corpus
+from tuillm.text.corpus import read_corpus
 from tuillm.text.training_text import corpus_of
 from tuillm.text.web_cache import cached_path, charset_of, download
 from tuillm.urls import hide_secrets, public_url, stored_url

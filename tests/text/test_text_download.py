@@ -8,7 +8,7 @@ import pytest
 
 from tuillm.errors import TuillmError
 from tuillm.store.paths import cache_dir
-from tuillm.text.sources import read_corpus
+from tuillm.text.corpus import read_corpus
 from tuillm.text.web_cache import cached_path, download
 from tuillm.urls import is_url
 

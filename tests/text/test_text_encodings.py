@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tuillm.errors import TuillmError
-from tuillm.text.sources import read_corpus
+from tuillm.text.corpus import read_corpus
 
 KAZAKH = "Бір кітап — «book»\nсөз 白鲸 🐋\n" * 20
 RUSSIAN = (

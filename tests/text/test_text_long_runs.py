@@ -12,8 +12,8 @@ from tuillm.store.files import write_json
 from tuillm.store.paths import cache_dir
 from tuillm.text import bpe_training as pieces
 from tuillm.text.bpe_training import LONGEST_RUN, learn_pieces
+from tuillm.text.corpus import Corpus, read_corpus
 from tuillm.text.new_tokenizer import make_tokenizer
-from tuillm.text.sources import Corpus, read_corpus
 from tuillm.text.tokenizer import slices
 from tuillm.text.tokens import tokenize
 

@@ -11,7 +11,7 @@ from tuillm.config import build_train
 from tuillm.store.registry import get_model
 from tuillm.store.run_folder import get_run, list_runs
 from tuillm.store.workers.forecast_process import ForecastProcess
-from tuillm.text.sources import read_corpus
+from tuillm.text.corpus import read_corpus
 
 ODD = os.fsdecode(b"na\xefve")  # Latin-1
 QUICK = ("--preset", "nano", "--max-steps", "2", "--tokenizer", "char")

@@ -11,8 +11,8 @@ import pytest
 
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError
+from tuillm.text.corpus import read_corpus
 from tuillm.text.file_types import recognize_text, remarks_on
-from tuillm.text.sources import read_corpus
 
 PROSE = "Call me Ishmael. Some years ago, never mind how long precisely.\n" * 40
 

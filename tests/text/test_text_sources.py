@@ -4,7 +4,7 @@ import pytest
 
 from tuillm.errors import TuillmError
 from tuillm.store.paths import demo_book
-from tuillm.text.sources import read_corpus
+from tuillm.text.corpus import read_corpus
 
 TEXT = "Бір кітап — «book»\nсөз 白鲸 🐋\n"
 

@@ -10,8 +10,8 @@ import pytest
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError, UsageError
 from tuillm.store.paths import cache_dir
+from tuillm.text.corpus import Corpus, read_corpus
 from tuillm.text.new_tokenizer import make_tokenizer
-from tuillm.text.sources import Corpus, read_corpus
 from tuillm.text.tokens import choose_tokenizer, split, tokenize
 
 

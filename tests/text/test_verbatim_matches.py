@@ -14,7 +14,7 @@ from tuillm.store.paths import demo_book
 from tuillm.store.registry import get_model
 from tuillm.store.run_folder import create_run
 from tuillm.store.workers.processes import this_process
-from tuillm.text.sources import read_corpus
+from tuillm.text.corpus import read_corpus
 from tuillm.text.tokens import split
 from tuillm.text.training_text import corpus_of
 from tuillm.text.verbatim import Span, find_verbatim, locate

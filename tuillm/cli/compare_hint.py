@@ -36,7 +36,7 @@ def comparing(run: Run, status: Status) -> str:
 
 def _beginning(corpus: tuple[str, ...], encoding: str) -> str:
     """Some words of the text from the beginning of a sentence, or of any text."""
-    from tuillm.text.sources import read_corpus
+    from tuillm.text.corpus import read_corpus
 
     try:
         text = read_corpus(corpus, encoding, as_text=True).text

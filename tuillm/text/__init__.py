@@ -8,8 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tuillm.text.corpus import Corpus, read_corpus
     from tuillm.text.new_tokenizer import make_tokenizer
-    from tuillm.text.sources import Corpus, read_corpus
     from tuillm.text.tokenizer import Tokenizer, load_tokenizer
     from tuillm.text.tokens import TokenFiles, tokenize
 
@@ -23,12 +23,12 @@ __all__ = [
     "tokenize",
 ]
 _HOMES = {
-    "Corpus": "sources",
+    "Corpus": "corpus",
     "TokenFiles": "tokens",
     "Tokenizer": "tokenizer",
     "load_tokenizer": "tokenizer",
     "make_tokenizer": "new_tokenizer",
-    "read_corpus": "sources",
+    "read_corpus": "corpus",
     "tokenize": "tokens",
 }
 

@@ -18,9 +18,9 @@ from tuillm.errors import DiskError, TuillmError, UsageError
 from tuillm.store.files import new_folder, read_json, write_json
 from tuillm.store.paths import cache_dir, ensure_dir, passing_dir
 from tuillm.store.temp_files import clear_leftovers
+from tuillm.text.corpus import Corpus
 from tuillm.text.new_tokenizer import make_tokenizer
 from tuillm.text.progress_tick import Tick, unwatched
-from tuillm.text.sources import Corpus
 from tuillm.text.tokenizer import Tokenizer, load_tokenizer
 
 _FORMAT = 4

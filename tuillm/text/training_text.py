@@ -9,7 +9,7 @@ from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError
 from tuillm.store.registry import Model
 from tuillm.store.run_folder import get_run, list_runs
-from tuillm.text.sources import Corpus, read_corpus
+from tuillm.text.corpus import Corpus, read_corpus
 from tuillm.text.tokens import split
 
 

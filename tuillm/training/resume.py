@@ -12,7 +12,7 @@ from tuillm.store.files import read_json, recover_folder
 from tuillm.store.registry import get_model
 from tuillm.store.run_folder import Run
 from tuillm.store.workers.launch import refuse_to_resume, resume_run
-from tuillm.text.sources import Corpus, read_corpus
+from tuillm.text.corpus import Corpus, read_corpus
 from tuillm.text.stdin_pipes import keep_pipes
 from tuillm.urls import is_url, public_url, stored_url
 from tuillm.user_paths import user_path

@@ -13,7 +13,7 @@ from tuillm.store.registry import find_model, refuse_if_taken
 from tuillm.store.run_folder import active_run_for, model_name
 from tuillm.store.usage import refuse_if_used
 from tuillm.store.workers.device_check import refuse_missing_device
-from tuillm.text.sources import read_corpus
+from tuillm.text.corpus import read_corpus
 from tuillm.text.web_cache import is_cached
 from tuillm.urls import is_url
 from tuillm.user_paths import path_problem, user_path

@@ -1,0 +1,42 @@
+"""What a person's words for a text lead to: items, which can be opened, and records in them.
+
+Knows no format and no place where they come from.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import BinaryIO
+
+
+@dataclass(frozen=True)
+class Item:
+    """One file: on the disk, inside an archive, behind an address, or what came through a pipe.
+
+    `name` is how it is shown: safe to print, without secrets, the path inside an archive behind
+    that of the archive (`books.zip/kafka.txt`). `open` gives its bytes from their beginning, anew
+    at each call, decompressed, and bounded. `size` is in bytes where it is known beforehand.
+    `charset` is what a server told of it. `named` tells that a person named this very item: where
+    it cannot be read that is an error, and not a file that is skipped.
+    """
+
+    name: str
+    open: Callable[[], BinaryIO]
+    size: int | None = None
+    charset: str = ""
+    named: bool = True
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row of a table or of a JSONL file: `number` counts from 1, `values` are by field."""
+
+    number: int
+    values: dict[str, object]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that was found and is no text: its name, and why, in a word (`binary`, `hidden`)."""
+
+    name: str
+    reason: str
