@@ -28,7 +28,7 @@ ALLOWED = {
     "config": {"errors"},
     "store": {"errors", "units", "config"},
     "theme": {"errors", "store.files", "store.paths"},
-    "text": {"errors", "config", "store"},
+    "text": {"errors", "units", "config", "store"},
     "model": {"errors", "units", "config"},
     # Sampler takes a name of the registry, so generation may ask the store for its folder
     "generation": {"errors", "config", "store", "text", "model"},

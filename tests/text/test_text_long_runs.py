@@ -128,7 +128,7 @@ def test_every_stage_of_making_tokens_can_be_ended(stage, book_text):
     """What the tick raises ends the work at once, and nothing half-made stays in the cache."""
     ends = Ends(stage)
     with pytest.raises(Interrupted):
-        tokenize(Corpus((book_text * 3,), "book.txt", ()), TrainConfig(max_steps=1), None, ends)
+        tokenize(Corpus.of((book_text * 3,), "book.txt"), TrainConfig(max_steps=1), None, ends)
     assert ends.seen[-1][0] == stage
     assert not list((cache_dir() / "tokens").glob("*"))
 

@@ -12,7 +12,8 @@ from tuillm.errors import TuillmError, UsageError
 from tuillm.store.paths import cache_dir
 from tuillm.text.corpus import Corpus, read_corpus
 from tuillm.text.new_tokenizer import make_tokenizer
-from tuillm.text.tokens import choose_tokenizer, split, tokenize
+from tuillm.text.split import split_store
+from tuillm.text.tokens import choose_tokenizer, tokenize
 
 
 def settings(**typed):
@@ -22,7 +23,17 @@ def settings(**typed):
 
 def corpus_of(*documents):
     """A corpus of texts that need no file."""
-    return Corpus(documents, "book.txt", ())
+    return Corpus.of(documents, "book.txt")
+
+
+def split(corpus, fraction):
+    """The texts of both parts."""
+    parts = split_store(corpus.store, fraction)
+    texts = [
+        [corpus.store.text(span.begin, span.end) for span in spans]
+        for spans in (parts.train, parts.val)
+    ]
+    return texts[0], texts[1]
 
 
 def entries():

@@ -15,7 +15,7 @@ from tuillm.store.registry import get_model
 from tuillm.store.run_folder import create_run
 from tuillm.store.workers.processes import this_process
 from tuillm.text.corpus import read_corpus
-from tuillm.text.tokens import split
+from tuillm.text.split import split_store
 from tuillm.text.training_text import corpus_of
 from tuillm.text.verbatim import Span, find_verbatim, locate
 
@@ -223,7 +223,8 @@ def test_the_text_of_a_trained_model(grown, book_text, val_fraction):
     grown(val_fraction=val_fraction)
     origin = corpus_of(get_model("book"))
     assert origin.corpus.text == book_text
-    assert book_text[: origin.learned] == "".join(split(origin.corpus, val_fraction)[0])
+    (span,) = split_store(origin.corpus.store, val_fraction).train
+    assert book_text[: origin.learned] == origin.corpus.store.text(span.begin, span.end)
     assert (origin.learned == len(book_text)) == (val_fraction == 0)
 
 

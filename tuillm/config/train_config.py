@@ -32,7 +32,9 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     corpus: tuple[str, ...] = setting(
-        (), "text files or http(s) addresses to learn from", group="text"
+        (),
+        "what to learn from: files, folders, archives, tables, addresses, hf://datasets/NAME",
+        group="text",
     )
     name: str | None = setting(
         None, "name of the model in the registry; auto: the file's name", group="text"
@@ -48,6 +50,58 @@ class TrainConfig(BaseModel):
         "learn the text as it is, also a web page, JSON, XML or another kind of source",
         group="text",
     )
+    glob: str = setting(
+        "", "which files of folders and archives, such as *.txt; all: leave it empty", group="text"
+    )
+    documents: Literal["auto", "file", "line", "blank-line", "record", "none"] = setting(
+        "auto",
+        "what one document is, ended by the end-of-text token; none: all of it is one text; "
+        "auto: a record of a table, else a file",
+        group="text",
+    )
+    format: Literal["auto", "text", "qa", "instruct", "chat"] = setting(
+        "auto",
+        "what the records are: questions with answers, instructions, chats; auto: by their fields",
+        group="text",
+    )
+    text_field: str | None = setting(
+        None, "field of a record that holds its text; auto: the likeliest", group="text"
+    )
+    question_field: str | None = setting(
+        None, "field that holds the question, such as data.question; auto: by name", group="text"
+    )
+    answer_field: str | None = setting(
+        None, "field that holds the answer, such as answers.text[0]; auto: by name", group="text"
+    )
+    context_field: str | None = setting(
+        None, "field with a passage that goes before the question", group="text", unset="none"
+    )
+    answers: Literal["first", "each"] = setting(
+        "first", "of several answers learn the first, or each as a document", group="text"
+    )
+    mask_prompt: bool = setting(
+        True, "learn only what the assistant says, not the questions", group="text"
+    )
+    split: Literal["auto", "documents", "tail"] = setting(
+        "auto",
+        "what is held out: whole documents, or the end of the text; auto: documents from 20 on",
+        group="text",
+    )
+    fraction: float = setting(
+        1.0, "share of the documents to learn from, for a quick try", group="text", gt=0, le=1
+    )
+    limit: int | None = setting(
+        None, "most documents to learn from; auto: all", group="text", ge=1, le=10**12
+    )
+    normalize: Literal["none", "nfc", "nfkc"] = setting(
+        "none", "Unicode normalisation of the text", group="text"
+    )
+    keep_boilerplate: bool = setting(
+        False, "keep the header and footer of Project Gutenberg's books", group="text"
+    )
+    strict: bool = setting(
+        False, "stop at the first broken line of a table, instead of counting them", group="text"
+    )
     tokenizer: Literal["auto", "char", "bpe", "gpt2"] = setting(
         "auto", "how text becomes tokens; bpe learns its pieces from the corpus", group="text"
     )
@@ -60,7 +114,7 @@ class TrainConfig(BaseModel):
     )
     val_fraction: float = setting(
         0.1,
-        "share of the text, at its end, held out to measure on; 0 learns all of it",
+        "share of the text held out to measure on; 0 learns all of it",
         group="text",
         ge=0,
         le=0.5,

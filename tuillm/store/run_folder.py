@@ -74,6 +74,8 @@ class Run:
         values, moved = read_json(self.path / "run.json"), self.path / "corpus.json"
         if moved.exists():
             values["corpus"] = read_json(moved).get("corpus")
+        if "split" not in values:  # runs of earlier versions held out the end of the text
+            values |= {"split": "tail", "documents": "file", "format": "text"}
         try:
             return TrainConfig.model_validate(values)
         except ValidationError as error:

@@ -4,18 +4,19 @@ Knows files, addresses and pipes; does not know what a token is. Whatever was ch
 on the way is said in `Corpus.notes`.
 """
 
-import hashlib
 import os
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 from tuillm.errors import TuillmError, did_you_mean, printable
 from tuillm.store.paths import cache_dir
 from tuillm.text.encodings import decode
 from tuillm.text.file_types import recognize_binary, recognize_text, remarks_on
 from tuillm.text.progress_tick import Tick, unwatched
+from tuillm.text.text_store import StoreWriter, TextStore
 from tuillm.text.web_cache import cached_path, charset_of, download
 from tuillm.urls import is_url, public_url
 from tuillm.user_paths import user_path
@@ -26,36 +27,48 @@ _STAGE = "reading the text"
 
 @dataclass(frozen=True)
 class Corpus:
-    """The text of one or more documents, in order, and what is known about it."""
+    """What a model learns from: documents in a store, and what is known about them.
 
-    documents: tuple[str, ...]
+    `template` is the chat template that conversations were written with, "" for plain texts.
+    """
+
+    store: TextStore
     label: str
     notes: tuple[str, ...]
+    template: str = ""
+
+    @classmethod
+    def of(cls, documents: Iterable[str], label: str = "text") -> Self:
+        """Return the corpus of texts that are in memory already."""
+        with StoreWriter(f"memory-{os.getpid()}") as writer:
+            for document in documents:
+                writer.add([document])
+            return cls(writer.finish(), label, ())
+
+    @property
+    def documents(self) -> tuple[str, ...]:
+        """All documents; of a large corpus take `store.parts()`."""
+        return tuple(text for _, text in self.store.whole_documents())
 
     @property
     def text(self) -> str:
         """All documents in one string."""
-        return "".join(self.documents)
+        return self.store.text(0, self.store.bytes)
 
     @property
     def characters(self) -> int:
         """How many Unicode characters the documents have together."""
-        return sum(map(len, self.documents))
+        return self.store.characters
 
-    @cached_property
+    @property
     def bytes(self) -> int:
         """How many UTF-8 bytes the documents have together."""
-        return sum(len(document.encode()) for document in self.documents)
+        return self.store.bytes
 
-    @cached_property
+    @property
     def sha256(self) -> str:
-        """Hash of the documents and of where one ends and the next begins."""
-        digest = hashlib.sha256()
-        for document in self.documents:
-            content = document.encode()
-            digest.update(len(content).to_bytes(8, "little"))
-            digest.update(content)
-        return digest.hexdigest()
+        """Hash of the documents, of where one ends and the next begins, and of what is learned."""
+        return self.store.sha256
 
 
 def read_corpus(
@@ -73,27 +86,31 @@ def read_corpus(
     """
     if not sources:
         raise TuillmError("no text was named", "tuillm train BOOK.txt")
-    documents, notes = [], []
-    for source in sources:
-        shown = shown_source(source)
-        content = _read(source, as_text, tick)
-        if not as_text and (found := recognize_binary(content)):
-            raise found.refusal(shown)
-        text, remarks = decode(
-            content, shown, encoding, charset_of(source) if is_url(source) else ""
-        )
-        del content
-        tick(_STAGE, 1.0)
-        if not text.strip():
-            raise TuillmError(f"{shown} is empty", "a book of 10 KB or more is a good start")
-        if len(text) < 2:
-            raise TuillmError(f"{shown} has only 1 character; there is nothing to learn from it")
-        if not as_text and (found := recognize_text(text)):
-            raise found.refusal(shown)
-        documents.append(text)
-        notes += [*remarks, *remarks_on(text, shown)]
+    notes: list[str] = []
+    with StoreWriter("none") as writer:
+        for source in sources:
+            shown = shown_source(source)
+            content = _read(source, as_text, tick)
+            if not as_text and (found := recognize_binary(content)):
+                raise found.refusal(shown)
+            text, remarks = decode(
+                content, shown, encoding, charset_of(source) if is_url(source) else ""
+            )
+            del content
+            tick(_STAGE, 1.0)
+            if not text.strip():
+                raise TuillmError(f"{shown} is empty", "a book of 10 KB or more is a good start")
+            if len(text) < 2:
+                raise TuillmError(
+                    f"{shown} has only 1 character; there is nothing to learn from it"
+                )
+            if not as_text and (found := recognize_text(text)):
+                raise found.refusal(shown)
+            writer.add([text])
+            notes += [*remarks, *remarks_on(text, shown)]
+        store = writer.finish()
     label = _label(sources[0]) if len(sources) == 1 else f"{len(sources)} texts"
-    return Corpus(tuple(documents), label, tuple(notes))
+    return Corpus(store, label, tuple(notes))
 
 
 def shown_source(source: str) -> str:

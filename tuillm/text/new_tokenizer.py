@@ -27,17 +27,22 @@ _GPT2_FILES = {
 
 
 def make_tokenizer(
-    kind: str, documents: Iterable[str], vocab_size: int = 1024, tick: Tick = unwatched
+    kind: str,
+    documents: Iterable[str],
+    vocab_size: int = 1024,
+    tick: Tick = unwatched,
+    *,
+    special: Sequence[str] = (),
 ) -> Tokenizer:
     """Return a tokenizer of `kind` ('char', 'bpe' or 'gpt2') for a corpus.
 
-    `vocab_size` counts all entries of a bpe vocabulary: 256 bytes, end of text, and pieces. What
-    `tick` raises ends the work.
+    `vocab_size` counts all entries of a bpe vocabulary: 256 bytes, end of text, and pieces; names
+    of `special` tokens come besides, but to GPT-2's. What `tick` raises ends the work.
     """
     if kind == "char":
-        return Tokenizer(_char_spec(documents, tick))
+        return Tokenizer(_char_spec(documents, tick, special))
     if kind == "bpe":
-        return Tokenizer(_train_bpe(list(documents), vocab_size, tick))
+        return Tokenizer(_train_bpe(list(documents), vocab_size, tick, special))
     return _gpt2_tokenizer()
 
 
@@ -58,7 +63,7 @@ def gpt2_is_cached() -> bool:
     return bool(folder) and all(os.path.exists(os.path.join(folder, name)) for name in names)
 
 
-def _char_spec(documents: Iterable[str], tick: Tick) -> dict[str, Any]:
+def _char_spec(documents: Iterable[str], tick: Tick, special: Sequence[str]) -> dict[str, Any]:
     found: set[str] = set()
     for part in (part for document in documents for part in slices(document)):
         tick("collecting characters", 0.0)
@@ -66,18 +71,20 @@ def _char_spec(documents: Iterable[str], tick: Tick) -> dict[str, Any]:
     characters = sorted(found)
     seen = {character.encode() for character in characters}
     names = [f"<0x{byte:02X}>" for byte in range(256) if bytes([byte]) not in seen]
-    return _char_file({token: id for id, token in enumerate(characters + names)})
+    return _char_file({token: id for id, token in enumerate(characters + names)}, special)
 
 
-def _char_file(vocab: dict[str, int]) -> dict[str, Any]:
+def _char_file(vocab: dict[str, int], special: Sequence[str] = ()) -> dict[str, Any]:
     model = bpe_model(vocab, [], byte_fallback=True)
     decoder = {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]}
-    return tokenizer_spec(model, None, decoder)
+    return tokenizer_spec(model, None, decoder, special=special)
 
 
-def _train_bpe(documents: Sequence[str], vocab_size: int, tick: Tick) -> dict[str, Any]:
+def _train_bpe(
+    documents: Sequence[str], vocab_size: int, tick: Tick, special: Sequence[str]
+) -> dict[str, Any]:
     model = learn_pieces(documents, vocab_size - 1, slices, tick)  # end of text comes last
-    return tokenizer_spec(model, BYTE_LEVEL, BYTE_LEVEL)
+    return tokenizer_spec(model, BYTE_LEVEL, BYTE_LEVEL, special=special)
 
 
 def _gpt2_tokenizer() -> Tokenizer:

@@ -46,7 +46,7 @@ class Tokenizer:
 
     `eot` is the id that ends a text, or None; `ends` are all that end a reply; `names` are the
     contents of added tokens by id. `n_vocab` is one more than the largest id that a text, or its
-    end, can come to.
+    end, can come to; `vocab_size` counts special tokens as well.
     """
 
     def __init__(self, spec: dict[str, Any], ends: Sequence[int] | None = None) -> None:
@@ -71,6 +71,7 @@ class Tokenizer:
         plain = {token.id: token.content.encode() for token in texts}
         self._spare = spare_bytes(spec, ranks) | dict.fromkeys(self.names, b"") | plain
         self.n_vocab = 1 + max([*vocab.values(), *plain, *self.ends])
+        self.vocab_size = max([self.n_vocab, *(id + 1 for id in self.names)])
         self._ids_by_bytes = ranks
         self._unknown = unknown_to(ranks)
         self._encoding = tiktoken.Encoding(
@@ -100,6 +101,21 @@ class Tokenizer:
         for part in self._texts.split(text):
             ids += [part] if isinstance(part, int) else self._encoding.encode_ordinary(part)
         return ids
+
+    @property
+    def encoding(self) -> tiktoken.Encoding:
+        """What cuts texts into pieces; special and other added tokens apart."""
+        return self._encoding
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether ids are those of `encoding` alone, and no character is left out."""
+        return self._unknown is None and not self._texts
+
+    @property
+    def lacks_characters(self) -> bool:
+        """Whether there are characters that no ids stand for."""
+        return self._unknown is not None
 
     def left_out(self, text: str) -> tuple[int, int]:
         """Return how many characters of a text no ids stand for, and how many UTF-8 bytes."""

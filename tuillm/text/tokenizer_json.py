@@ -6,7 +6,7 @@ contents; cuts no text.
 """
 
 import re
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from typing import Any
 
 from tuillm.errors import TuillmError
@@ -157,27 +157,38 @@ def bpe_model(
 
 
 def tokenizer_spec(
-    model: dict[str, Any], pre: Any, decoder: Any, end: int | None = None
+    model: dict[str, Any],
+    pre: Any,
+    decoder: Any,
+    end: int | None = None,
+    special: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return a `tokenizer.json`; end of text has the id `end`, or the one behind all others."""
+    """Return a `tokenizer.json`; end of text has the id `end`, or the one behind all others.
+
+    `special` are names of further special tokens, behind that.
+    """
     id = max(model["vocab"].values()) + 1 if end is None else end
-    added = {
-        "id": id,
-        "content": END_OF_TEXT,
-        "single_word": False,
-        "lstrip": False,
-        "rstrip": False,
-        "normalized": False,
-        "special": True,
-    }
+    added = [_special_token(id + n, name) for n, name in enumerate((END_OF_TEXT, *special))]
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [added],
+        "added_tokens": added,
         "normalizer": None,
         "pre_tokenizer": pre,
         "post_processor": None,
         "decoder": decoder,
         "model": model,
+    }
+
+
+def _special_token(id: int, content: str) -> dict[str, Any]:
+    return {
+        "id": id,
+        "content": content,
+        "single_word": False,
+        "lstrip": False,
+        "rstrip": False,
+        "normalized": False,
+        "special": True,
     }

@@ -1,49 +1,66 @@
 """Token files: the corpus as ids on disk, split exactly, memory-mapped, made once.
 
-Knows ids and files; does not know batches. The last `val_fraction` of the characters is held
-out. An end-of-text id stands before the first document to learn and behind each that is whole;
-among those held out only behind each of several.
+Knows ids and files; does not know batches. An end-of-text id stands before the first document to
+learn and behind each that is whole; among those held out behind each of several. Conversations
+end as their chat template has it, and a mask tells what of them is learned.
 """
 
 import hashlib
+import os
+import re
 import shutil
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tuillm.config import TrainConfig
 from tuillm.errors import DiskError, TuillmError, UsageError
 from tuillm.store.files import new_folder, read_json, write_json
+from tuillm.store.locks import Lock, Taken, take
 from tuillm.store.paths import cache_dir, ensure_dir, passing_dir
 from tuillm.store.temp_files import clear_leftovers
+from tuillm.text.chat_rendering import TURN_TOKENS
 from tuillm.text.corpus import Corpus
+from tuillm.text.encode_spans import Job, Span, encode_spans, token_dtype
 from tuillm.text.new_tokenizer import make_tokenizer
 from tuillm.text.progress_tick import Tick, unwatched
+from tuillm.text.split import Split, split_store
 from tuillm.text.tokenizer import Tokenizer, load_tokenizer
+from tuillm.text.tokenizer_json import END_OF_TEXT
+from tuillm.units import size
 
-_FORMAT = 4
+_FORMAT = 5
 _KEEP_CACHED = 16
 _BPE_SMALL, _BPE_LARGE, _LARGE_TEXT = 512, 1024, 500_000
+# text that a vocabulary is learned from, where there is more
+_SAMPLED = 1 << 25
+# a corpus beyond this size is encoded in a folder that survives a kill
+_LARGE = 1 << 26
 
 
 @dataclass(frozen=True)
 class TokenFiles:
     """A tokenized corpus. `train` and `val` are 1-D arrays of ids; `val` may be empty.
 
-    `val_bytes` is the number of UTF-8 bytes behind `val`: what bits per byte divide by. Of them
-    `left_out` characters, `left_out_bytes` bytes, are not in the vocabulary and so not in `val`.
-    When nothing is held out, `val` is the training text itself.
+    Masks are arrays of the same lengths that tell which tokens are to be predicted, None where all
+    are. `val_bytes` is the number of UTF-8 bytes behind these in `val`: what bits per byte divide
+    by. Of them `left_out` characters, `left_out_bytes` bytes, are not in the vocabulary and so not
+    in `val`. When nothing is held out, `val` is the training text itself.
     """
 
     tokenizer: Tokenizer
-    train: np.ndarray
-    val: np.ndarray
+    train: NDArray[np.unsignedinteger]
+    val: NDArray[np.unsignedinteger]
     val_bytes: int
     notes: tuple[str, ...]
     left_out: int = 0
     left_out_bytes: int = 0
+    train_mask: NDArray[np.bool_] | None = None
+    val_mask: NDArray[np.bool_] | None = None
 
     @property
     def measured(self) -> np.ndarray:
@@ -84,7 +101,8 @@ def tokenize(
 
 def _recipe(corpus: Corpus, config: TrainConfig, maker: str) -> str:
     """Return the name of the folder for the tokens that `maker` makes of a corpus."""
-    recipe = f"{_FORMAT} {corpus.sha256} {maker} {config.val_fraction!r}"
+    by = config.split if len(corpus.store) > 1 else "tail"
+    recipe = f"{_FORMAT} {corpus.sha256} {maker} {config.val_fraction!r} {by}"
     return hashlib.sha256(recipe.encode()).hexdigest()[:24]
 
 
@@ -123,31 +141,74 @@ def choose_tokenizer(corpus: Corpus, config: TrainConfig) -> tuple[str, int]:
     return kind, config.vocab_size or (_BPE_LARGE if size >= _LARGE_TEXT else _BPE_SMALL)
 
 
-def split(corpus: Corpus, val_fraction: float) -> tuple[list[str], list[str]]:
-    """Cut the documents after the first (1 - val_fraction) of all characters, exactly."""
-    cut = int(corpus.characters * (1 - val_fraction))
-    train, val, position = [], [], 0
-    for document in corpus.documents:
-        here = min(max(cut - position, 0), len(document))
-        train += [document[:here]] if here else []
-        val += [document[here:]] if here < len(document) else []
-        position += len(document)
-    return train, val
-
-
 def _write(
     folder: Path, corpus: Corpus, config: TrainConfig, given: Tokenizer | None, tick: Tick
 ) -> None:
-    train_text, val_text = split(corpus, config.val_fraction)
-    tokenizer = given or _tokenizer_for(corpus, config, train_text, tick)
-    several = len(corpus.documents) > 1
-    # the document that the split cuts in two ends in the second part only
-    cut = len(train_text) + len(val_text) > len(corpus.documents)
-    train = _encode(tokenizer, train_text, len(train_text) - cut, tick, begin=True)
-    val = _encode(tokenizer, val_text, len(val_text) if several else 0, tick)
-    learned = np.count_nonzero(train != tokenizer.eot) if len(train) else 0
+    """Make the folder of a corpus; of a large one what is done outlives a kill."""
+    if corpus.bytes <= _LARGE:
+        with new_folder(folder) as staging:
+            _fill(staging, corpus, config, given, tick)
+        return
+    part = ensure_dir(folder.with_name(f"{folder.name}.part"))
+    with _locked(part, tick):
+        if not (folder / "meta.json").exists():  # else another process was about it
+            _fill(part, corpus, config, given, tick)
+            os.rename(part, folder)
+
+
+def _locked(folder: Path, tick: Tick) -> Lock:
+    """Hold a folder's lock; while another process does the same work, wait for it."""
+    while True:
+        with suppress(Taken):
+            return take(folder / "lock")
+        tick("waiting for another process that encodes this text", 0.0)
+
+
+def _fill(
+    folder: Path, corpus: Corpus, config: TrainConfig, given: Tokenizer | None, tick: Tick
+) -> None:
+    split = split_store(corpus.store, config.val_fraction, config.split)
+    notes: tuple[str, ...] = ()
+    tokenizer = given or _taken_up(folder)
+    if tokenizer is None:
+        tokenizer, notes = _tokenizer_for(corpus, config, split, tick)
+        tokenizer.save(folder, context=0)
+        write_json(folder / "notes.json", {"notes": notes})
+    jobs = (
+        Job("train", split.train, opens=True),
+        Job("val", split.val, opens=split.by == "documents"),
+    )
+    encode_spans(corpus.store, jobs, tokenizer, folder, tick)
+    train, val = (_array(folder / f"{job.name}.bin", token_dtype(tokenizer)) for job in jobs)
+    _refuse_too_short(corpus, split, tokenizer, train)
+    measured = split.val if len(val) >= 2 else split.train
+    lacking = _left_out(corpus, tokenizer, measured)
+    write_json(
+        folder / "meta.json",
+        {
+            "dtype": train.dtype.name,
+            "val_bytes": sum(corpus.store.learned_bytes(each.begin, each.end) for each in measured),
+            "left_out": lacking[0],
+            "left_out_bytes": lacking[1],
+        },
+    )
+
+
+def _taken_up(folder: Path) -> Tokenizer | None:
+    """Return the tokenizer of a folder whose making was broken off, if it got so far."""
+    with suppress(TuillmError):
+        if (folder / "notes.json").exists():  # which is written last
+            return load_tokenizer(folder)
+    return None
+
+
+def _refuse_too_short(
+    corpus: Corpus, split: Split, tokenizer: Tokenizer, train: NDArray[np.unsignedinteger]
+) -> None:
+    head = train[:4]  # more than an end of text at either end
+    learned = len(train) if len(train) > len(head) else np.count_nonzero(head != tokenizer.eot)
     if learned < 2:
-        unwritten = sum(tokenizer.left_out(text)[0] for text in train_text)
+        unwritten = _left_out(corpus, tokenizer, split.train)[0]
         raise TuillmError(
             f"{corpus.label} is too short to learn from: {learned} token"
             + (
@@ -156,70 +217,75 @@ def _write(
                 else ""
             )
         )
-    with new_folder(folder) as staging:
-        if not given:
-            tokenizer.save(staging, context=0)
-        _save(staging / "train.npy", train)
-        _save(staging / "val.npy", val)
-        measured = val_text if len(val) >= 2 else train_text
-        lacking = [tokenizer.left_out(text) for text in measured]
-        write_json(
-            staging / "meta.json",
-            {
-                "val_bytes": sum(len(text.encode()) for text in measured),
-                "left_out": sum(characters for characters, _ in lacking),
-                "left_out_bytes": sum(size for _, size in lacking),
-            },
-        )
+
+
+def _left_out(corpus: Corpus, tokenizer: Tokenizer, spans: Iterable[Span]) -> tuple[int, int]:
+    """Return how many characters of spans no ids stand for, and how many bytes."""
+    characters = size = 0
+    if tokenizer.lacks_characters:
+        for span in spans:
+            for begin, end in corpus.store.cuts(span.begin, span.end):
+                found = tokenizer.left_out(corpus.store.text(begin, end))
+                characters, size = characters + found[0], size + found[1]
+    return characters, size
 
 
 def _tokenizer_for(
-    corpus: Corpus, config: TrainConfig, train_text: list[str], tick: Tick
-) -> Tokenizer:
+    corpus: Corpus, config: TrainConfig, split: Split, tick: Tick
+) -> tuple[Tokenizer, tuple[str, ...]]:
+    """Make the tokenizer that a corpus gets; bpe learns from the training part alone."""
     kind, vocab_size = choose_tokenizer(corpus, config)
-    # bpe learns from the training part alone; a set of characters gives nothing away
-    texts = corpus.documents if kind == "char" else train_text
-    return make_tokenizer(kind, texts, vocab_size, tick)
+    special = TURN_TOKENS if corpus.template else ()
+    if kind == "char":  # a set of characters gives nothing away
+        texts: Iterable[str] = (text for _, text in corpus.store.parts())
+        return make_tokenizer(kind, texts, tick=tick, special=special), ()
+    sample, total = sampled(corpus, split.train, _SAMPLED)
+    notes: tuple[str, ...] = ()
+    if kind == "bpe" and sum(map(len, sample)) < total / 8:
+        notes = (f"the vocabulary is learned from {size(_SAMPLED)} of the {size(total)} of text",)
+    return make_tokenizer(kind, sample, vocab_size, tick, special=special), notes
 
 
-def _encode(
-    tokenizer: Tokenizer, documents: list[str], ends: int, tick: Tick, *, begin: bool = False
-) -> np.ndarray:
-    """Return the ids of documents one after the other, the first `ends` with an end of text.
+def sampled(corpus: Corpus, spans: Sequence[Span], most: int) -> tuple[list[str], int]:
+    """Return about `most` bytes of the spans' texts, spread over them, and their whole size.
 
-    With `begin` one stands before the first document as well, as behind it the others begin.
+    In conversations the names of special tokens are left out, which are no text.
     """
-    dtype = np.uint16 if tokenizer.n_vocab <= 1 << 16 else np.uint32
-    parts = [np.array([tokenizer.eot], dtype)] if begin and tokenizer.eot is not None else []
-    done, total = 0, max(sum(map(len, documents)), 1)
-    for number, document in enumerate(documents):
-        for part in tokenizer.slices(document):
-            tick("encoding the text", done / total)
-            parts.append(np.array(tokenizer.encode(part), dtype))
-            done += len(part)
-        if number < ends and tokenizer.eot is not None:
-            parts.append(np.array([tokenizer.eot], dtype))
-    return np.concatenate(parts) if parts else np.empty(0, dtype)
+    store = corpus.store
+    total = sum(span.end - span.begin for span in spans)
+    every = max(1, -(-total // most))
+    parts = (part for span in spans for part in store.cuts(span.begin, span.end, most // 16))
+    texts = [store.text(*part) for number, part in enumerate(parts) if number % every == 0]
+    if corpus.template:
+        names = re.compile("|".join(map(re.escape, (*TURN_TOKENS, END_OF_TEXT))))
+        texts = [piece for text in texts for piece in names.split(text) if piece]
+    return texts, total
 
 
-def _save(path: Path, ids: np.ndarray) -> None:
-    """Write what np.save writes, which would not say why a disk refuses it."""
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(ids))
-        file.write(ids.data)
+def _array(path: Path, dtype: np.typing.DTypeLike) -> NDArray[np.unsignedinteger]:
+    """Map a file of ids; one without any cannot be mapped."""
+    if not path.stat().st_size:
+        return np.empty(0, dtype)
+    return np.memmap(path, dtype, "r")
 
 
 def _open(folder: Path, given: Tokenizer | None) -> TokenFiles:
-    train = np.load(folder / "train.npy", mmap_mode="r")
-    val = np.load(folder / "val.npy", mmap_mode="r")
-    notes = []
-    if len(val) == 0:
-        val = train
-        notes.append("nothing is held out: losses are of the training text itself")
-    elif len(val) < 2:
-        val = train
-        notes.append("the text is too short to hold out a part: losses are of the training text")
     told = read_json(folder / "meta.json")
+    train, val = (_array(folder / f"{name}.bin", told["dtype"]) for name in ("train", "val"))
+    masks = [
+        np.memmap(path, np.bool_, "r") if (path := folder / f"{name}.mask").exists() else None
+        for name in ("train", "val")
+        if (folder / f"{name}.bin").stat().st_size
+    ]
+    notes = list(read_json(folder / "notes.json")["notes"]) if not given else []
+    if len(val) < 2:
+        if len(val):
+            notes.append(
+                "the text is too short to hold out a part: losses are of the training text"
+            )
+        else:
+            notes.append("nothing is held out: losses are of the training text itself")
+        val, masks = train, masks[:1] * 2
     val_bytes, left_out, left_out_bytes = (
         int(told[name]) for name in ("val_bytes", "left_out", "left_out_bytes")
     )
@@ -233,6 +299,7 @@ def _open(folder: Path, given: Tokenizer | None) -> TokenFiles:
         tuple(notes),
         left_out,
         left_out_bytes,
+        *masks,
     )
 
 

@@ -10,7 +10,7 @@ from tuillm.errors import TuillmError
 from tuillm.store.registry import Model
 from tuillm.store.run_folder import get_run, list_runs
 from tuillm.text.corpus import Corpus, read_corpus
-from tuillm.text.tokens import split
+from tuillm.text.split import split_store
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,9 @@ def corpus_of(model: Model) -> Origin:
         ) from None
     if corpus.sha256 != model.card.corpus_sha256:
         raise TuillmError(f"{corpus.label} has changed since {model.name!r} learned it")
-    return Origin(corpus, sum(map(len, split(corpus, config.val_fraction)[0])))
+    split = split_store(corpus.store, config.val_fraction, config.split)
+    learned = sum(corpus.store.count(span.begin, span.end) for span in split.train)
+    return Origin(corpus, learned)
 
 
 def _settings(model: Model) -> TrainConfig:

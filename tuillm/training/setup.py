@@ -74,7 +74,7 @@ def set_up(config: TrainConfig, tick: Tick, checkpoint: Path | None = None) -> S
     pack_frozen(model.to(device), dtype)
     shadow = use_bf16_shadow(device, dtype, model.parameter_count) and not config.lora
     # several documents, or one that is learned to its end, are begun behind an end of text
-    starts_at_eot = eot is not None and (config.val_fraction == 0 or len(corpus.documents) > 1)
+    starts_at_eot = eot is not None and (config.val_fraction == 0 or len(corpus.store) > 1)
     return Setup(
         device=device,
         dtype=dtype,

@@ -1,0 +1,105 @@
+"""Chat templates: Jinja programs out of anybody's model folder, run in a sandbox.
+
+They see the messages of a conversation and the names of special tokens, as they do in transformers,
+and write the text that a model reads. Knows no tokenizer and no folder.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, NoReturn, TypedDict
+
+from tuillm.errors import TuillmError, brief
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+LONGEST_TEMPLATE = 256 * 1024
+_LONGEST_TEXT = 64 << 20
+
+
+class Message(TypedDict):
+    """One turn: `role` is system, user, assistant, or another that the template knows."""
+
+    role: str
+    content: str
+
+
+def render_chat(
+    template: str,
+    messages: Sequence[Message],
+    *,
+    add_generation_prompt: bool = False,
+    bos_token: str = "",
+    eos_token: str = "",
+) -> str:
+    """Return the text of a conversation, as transformers' `apply_chat_template` writes it.
+
+    With `add_generation_prompt` it ends where the assistant's next reply begins. Raises TuillmError
+    for a template that is damaged, refuses the conversation, or does what no template needs.
+    """
+    from jinja2 import TemplateError
+
+    try:
+        text = _compiled(template).render(
+            messages=list(messages),
+            add_generation_prompt=add_generation_prompt,
+            bos_token=bos_token,
+            eos_token=eos_token,
+            tools=None,
+            documents=None,
+        )
+    except TuillmError:
+        raise
+    except TemplateError as error:
+        raise TuillmError(
+            f"the chat template cannot be used: {brief(error.message or '')}"
+        ) from None
+    except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise TuillmError(f"the chat template cannot be used: {brief(reason)}") from None
+    if len(text) > _LONGEST_TEXT:
+        raise TuillmError("the chat template writes more than a conversation has")
+    return text
+
+
+@lru_cache(8)
+def _compiled(template: str) -> "Template":
+    from jinja2 import TemplateError, nodes
+    from jinja2.ext import Extension, loopcontrols
+    from jinja2.parser import Parser
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Generation(Extension):
+        """`{% generation %}` marks what an assistant says; here it changes nothing."""
+
+        tags = {"generation"}
+
+        def parse(self, parser: Parser) -> list[nodes.Node]:
+            next(parser.stream)
+            return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+    if len(template) > LONGEST_TEMPLATE:
+        raise TuillmError(f"the chat template is too long: {len(template):,} characters")
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
+    )
+    environment.filters["tojson"] = _to_json
+    environment.globals |= {"raise_exception": _refuse, "strftime_now": _now}
+    try:
+        return environment.from_string(template)
+    except (TemplateError, RecursionError) as error:
+        raise TuillmError(f"the chat template is damaged: {brief(str(error))}") from None
+
+
+def _to_json(value: object, indent: int | None = None, ensure_ascii: bool = False) -> str:
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
+
+
+def _refuse(message: object) -> NoReturn:
+    raise TuillmError(f"the chat template refuses this conversation: {brief(str(message))}")
+
+
+def _now(form: str) -> str:
+    return datetime.now().strftime(form)

@@ -1,0 +1,56 @@
+"""Conversations as the text that a model learns: through a chat template, with what it predicts.
+
+Knows templates and messages; knows no tokenizer but the names of its special tokens.
+"""
+
+from collections.abc import Sequence
+
+from tuillm.errors import TuillmError
+from tuillm.formats.jinja_chat import Message, render_chat
+
+# the special tokens that a tokenizer of ours has for turns
+TURN_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>")
+# each turn behind its token; what an assistant says ends with the end of text
+TOKEN_TEMPLATE = (
+    "{% for message in messages %}"
+    "{{ '<|' ~ message['role'] ~ '|>' ~ message['content'] }}"
+    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+# for vocabularies that have no such tokens, as GPT-2's; words begin with the blank before them
+TEXT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message['role'] == 'user' %}{{ 'User: ' ~ message['content'] ~ '\\n' }}"
+    "{% elif message['role'] == 'assistant' %}"
+    "{{ 'Assistant: ' ~ message['content'] ~ eos_token }}"
+    "{% else %}{{ message['content'] ~ '\\n\\n' }}{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
+)
+
+
+def rendered(
+    template: str, messages: Sequence[Message], eos_token: str
+) -> tuple[str, list[tuple[int, int]]]:
+    """Return a conversation as text, and the ranges of its UTF-8 bytes that assistants say.
+
+    What ends a reply is part of its range. Raises TuillmError for a template that does not write
+    a conversation turn by turn.
+    """
+    whole = render_chat(template, messages, eos_token=eos_token)
+    ranges = []
+    for index, message in enumerate(messages):
+        if message["role"] != "assistant":
+            continue
+        head = render_chat(
+            template, messages[:index], add_generation_prompt=True, eos_token=eos_token
+        )
+        tail = render_chat(template, messages[: index + 1], eos_token=eos_token)
+        if not (whole.startswith(tail) and tail.startswith(head)):
+            raise TuillmError(
+                "the chat template does not write a conversation turn by turn",
+                "learn the questions as well: --no-mask-prompt",
+            )
+        ranges.append((len(head.encode()), len(tail.encode())))
+    return whole, ranges

@@ -1,0 +1,177 @@
+"""Records as conversations: questions with answers, instructions, chats of many turns.
+
+Knows the field names that data sets use; knows neither templates nor tokens.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from tuillm.errors import UsageError, did_you_mean
+from tuillm.formats.jinja_chat import Message
+
+Format = Literal["text", "qa", "instruct", "chat"]
+
+QUESTIONS = ("question", "query", "prompt", "input", "q")
+ANSWERS = ("answer", "answers", "response", "completion", "output", "reply", "a")
+INSTRUCTIONS = ("instruction",)
+OUTPUTS = ("output", "response", "answer", "completion")
+CHATS = ("messages", "conversations", "conversation")
+_ROLES = {
+    "human": "user",
+    "user": "user",
+    "prompter": "user",
+    "gpt": "assistant",
+    "assistant": "assistant",
+    "bot": "assistant",
+    "model": "assistant",
+    "chatgpt": "assistant",
+    "system": "system",
+}
+
+
+@dataclass(frozen=True)
+class ConversationFields:
+    """Which fields of a record hold what; '' where there is none."""
+
+    question: str = ""
+    answer: str = ""
+    context: str = ""
+    system: str = ""
+    chat: str = ""
+
+
+def guess_format(fields: Iterable[str]) -> Format:
+    """Return the format that the names of a record's fields speak of."""
+    names = set(fields)
+    if names & set(CHATS):
+        return "chat"
+    if names & set(INSTRUCTIONS) and names & set(OUTPUTS):
+        return "instruct"
+    if _first(QUESTIONS, names) and _first(ANSWERS, names - {_first(QUESTIONS, names)}):
+        return "qa"
+    return "text"
+
+
+def choose_fields(
+    form: Format, names: Sequence[str], *, question: str = "", answer: str = "", context: str = ""
+) -> ConversationFields:
+    """Return the fields of a format among `names`; what a person named wins.
+
+    Raises UsageError for a field that is not there, and where none can be guessed.
+    """
+    for given in filter(None, (question, answer, context)):
+        if given.partition(".")[0].partition("[")[0] not in names:
+            raise UsageError(
+                f"no record has a field {given!r}",
+                did_you_mean(given, names, "there are: " + ", ".join(names)),
+            )
+    known = set(names)
+    if form == "chat":
+        return ConversationFields(chat=_needed(CHATS, known, "messages", names))
+    if form == "instruct":
+        return ConversationFields(
+            question=question or _needed(INSTRUCTIONS, known, "instruction", names),
+            answer=answer or _needed(OUTPUTS, known, "output", names),
+            context=context or _first(("input", "context"), known),
+            system=_first(("system", "system_prompt"), known),
+        )
+    question = question or _needed(QUESTIONS, known, "question", names)
+    return ConversationFields(
+        question=question,
+        answer=answer or _needed(ANSWERS, known - {question}, "answer", names),
+        context=context,
+        system=_first(("system", "system_prompt"), known),
+    )
+
+
+def conversations_of(
+    values: Mapping[str, object], fields: ConversationFields, *, every_answer: bool = False
+) -> Iterator[list[Message]]:
+    """Yield the conversations of a record: one, or one for each of its answers.
+
+    None where it has no question or no answer, or a chat without an assistant's turn.
+    """
+    if fields.chat:
+        if (turns := _turns(value_at(values, fields.chat))) is not None:
+            yield turns
+        return
+    question = first_text(value_at(values, fields.question))
+    context = first_text(value_at(values, fields.context)) if fields.context else ""
+    system = first_text(value_at(values, fields.system)) if fields.system else ""
+    answers = list(dict.fromkeys(filter(None, texts_of(value_at(values, fields.answer)))))
+    if not question:
+        return
+    # a passage stands before the question, further input behind the instruction
+    parts = (context, question) if fields.question not in INSTRUCTIONS else (question, context)
+    head: list[Message] = [{"role": "system", "content": system}] if system else []
+    head.append({"role": "user", "content": "\n".join(filter(None, parts))})
+    for answer in answers if every_answer else answers[:1]:
+        yield [*head, {"role": "assistant", "content": answer}]
+
+
+def value_at(values: Mapping[str, object], path: str) -> object:
+    """Return what stands at a path such as `answers.text[0]`, or None."""
+    found: object = values
+    for step in path.replace("[", ".[").split("."):
+        if step.startswith("[") and step.endswith("]") and step[1:-1].isdecimal():
+            at = int(step[1:-1])
+            found = found[at] if isinstance(found, list | tuple) and at < len(found) else None
+        elif isinstance(found, Mapping):
+            found = found.get(step)
+        else:
+            return None
+    return found
+
+
+def texts_of(value: object) -> list[str]:
+    """Return the texts of a value: itself, those of a list, or those under `text` in an object."""
+    if isinstance(value, str):
+        return [value.strip()]
+    if isinstance(value, bool) or value is None:
+        return []
+    if isinstance(value, int | float):
+        return [str(value)]
+    if isinstance(value, Mapping):
+        inner = next((value[key] for key in ("text", "value", "content") if key in value), None)
+        return texts_of(inner)
+    if isinstance(value, list | tuple):
+        return [text for each in value for text in texts_of(each)]
+    return []
+
+
+def first_text(value: object) -> str:
+    """Return the first text of a value, or ''."""
+    return next(iter(texts_of(value)), "")
+
+
+def _turns(value: object) -> list[Message] | None:
+    """Return the turns of OpenAI's `messages` or ShareGPT's `conversations`; None for neither."""
+    turns: list[Message] = []
+    for each in value if isinstance(value, list | tuple) else ():
+        if not isinstance(each, Mapping):
+            return None
+        told = each.get("role", each.get("from", each.get("speaker", "")))
+        role = _ROLES.get(str(told).strip().lower())
+        if role is None:
+            return None
+        text = first_text(each.get("content", each.get("value", each.get("text"))))
+        if text:
+            turns.append({"role": role, "content": text})
+    while turns and turns[-1]["role"] != "assistant":
+        turns.pop()  # a question without its answer teaches nothing
+    return turns or None
+
+
+def _first(names: Sequence[str], known: set[str]) -> str:
+    return next((name for name in names if name in known), "")
+
+
+def _needed(options: Sequence[str], known: set[str], what: str, names: Sequence[str]) -> str:
+    if found := _first(options, known):
+        return found
+    option = "messages" if what == "messages" else what
+    raise UsageError(
+        f"no field of the records is called {' or '.join(options)}",
+        f"name it: --{option}-field NAME; there are: {', '.join(names)}",
+    )
