@@ -255,7 +255,7 @@ def test_unknown_model(model):
 
 
 def test_public_interface(model):
-    """generate, tokenizer and model can be used as the README shows them."""
+    """generate, tokenizer and model can be used as docs/python.md shows them."""
     sampler = Sampler(model)
     text = sampler.generate("The ", max_new_tokens=12, temperature=0.8, top_k=50, seed=1)
     assert isinstance(text, str) and text
