@@ -1,5 +1,7 @@
 """Modes: what a person's words become, and which way of talking a model was made for."""
 
+from pathlib import Path
+
 import pytest
 
 from tuillm import Sampler
@@ -7,20 +9,21 @@ from tuillm.chat.conversation.session import Session
 from tuillm.config import build_sampling
 from tuillm.errors import UsageError
 from tuillm.store.card import ModelCard
-from tuillm.store.chat_template import COMPLETION, TRANSCRIPT, choose_mode, mode_of
+from tuillm.store.chat_template import COMPLETION, TRANSCRIPT, card_mode, choose_mode
+from tuillm.store.registry import Model
 
 
 def test_mode_of_a_card():
     """A template makes turns with its stop strings, those of the card or the heading of a turn."""
-    assert mode_of(ModelCard()) == COMPLETION
-    assert mode_of(ModelCard(mode="qa")) == TRANSCRIPT
+    assert card_mode(ModelCard()) == COMPLETION
+    assert card_mode(ModelCard(mode="qa")) == TRANSCRIPT
     card = ModelCard(mode="qa", template="Question: {question}\nAnswer: {answer}\n")
-    mode = mode_of(card)
+    mode = card_mode(card)
     assert mode.turns and mode.stop == ("\nQuestion:",)
     assert mode.apply("Why {x}?", True) == "Question: Why {x}?\nAnswer: "
-    assert mode_of(card.model_copy(update={"stop": ("###",)})).stop == ("###",)
-    assert mode_of(ModelCard(template="{question} =>")).stop == ("\n",)
-    assert mode_of(ModelCard(template="no place for it")) == COMPLETION
+    assert card_mode(card.model_copy(update={"stop": ("###",)})).stop == ("###",)
+    assert card_mode(ModelCard(template="{question} =>")).stop == ("\n",)
+    assert card_mode(ModelCard(template="no place for it")) == COMPLETION
 
 
 def test_the_template_is_applied():
@@ -29,14 +32,19 @@ def test_the_template_is_applied():
     assert TRANSCRIPT.apply("so", False) == "\nYou: so\nModel:"
 
 
+def with_card(card):
+    """A model of which only its card is there."""
+    return Model("m", Path("nowhere"), card, {}, 0)
+
+
 def test_choose_mode():
     """Either mode can be had with any model; another name is refused with the nearest."""
     card = ModelCard(template="Q: {question}")
-    assert choose_mode("chat", card).template == card.template
-    assert choose_mode("chat", ModelCard()) == TRANSCRIPT
-    assert choose_mode("completion", card) == COMPLETION
+    assert choose_mode("chat", with_card(card)).template == card.template
+    assert choose_mode("chat", with_card(ModelCard())) == TRANSCRIPT
+    assert choose_mode("completion", with_card(card)) == COMPLETION
     with pytest.raises(UsageError, match="did you mean 'chat'"):
-        choose_mode("chatt", card)
+        choose_mode("chatt", with_card(card))
 
 
 def test_modes_change_within_a_session(model, config):
@@ -61,7 +69,7 @@ def test_modes_change_within_a_session(model, config):
 def test_a_template_that_ends_in_a_blank(line_folder, config):
     """The blank at the end of a template is read as the beginning of the reply's first word."""
     line = "Marda said that the ferryboat was resolved and the lamplighter agreed. "
-    mode = mode_of(ModelCard(template="{question} said ", stop=("\n",)))
+    mode = card_mode(ModelCard(template="{question} said ", stop=("\n",)))
     session = Session(
         Sampler(line_folder), build_sampling({"temperature": 0, "max_new_tokens": 5}, config), mode
     )

@@ -8,7 +8,7 @@ from gguf import GGUFReader
 from tuillm.convert.export_model import export
 from tuillm.convert.ollama import modelfile
 from tuillm.store.card import ModelCard
-from tuillm.store.chat_template import mode_of
+from tuillm.store.chat_template import card_mode
 from tuillm.store.files import write_json
 from tuillm.store.registry import get_model
 
@@ -67,8 +67,8 @@ def test_a_model_that_continues(model, tmp_path):
 )
 def test_a_model_that_takes_turns(card):
     """The dialogue that ollama builds is the one the chat builds, with the same stop strings."""
-    mode = mode_of(card)
-    found = parsed(modelfile(card, "m.gguf", 128))
+    mode = card_mode(card)
+    found = parsed(modelfile(card_mode(card), "m.gguf", 128))
     turns = [("Who are you?", " A model."), ("Why?", None)]
     chat = mode.apply("Who are you?", True) + " A model." + mode.apply("Why?", False)
     assert filled(found["TEMPLATE"][0], turns).split() == chat.split()
@@ -79,7 +79,7 @@ def test_a_model_that_takes_turns(card):
 def test_quotes_end_nothing():
     """Quotes in a template stay inside it; a stop string that cannot be quoted is left out."""
     card = ModelCard(template='Say """{question}""" now: {answer}', stop=('"""', 'an "end" of'))
-    found = parsed(modelfile(card, "m.gguf", 64))
+    found = parsed(modelfile(card_mode(card), "m.gguf", 64))
     quote = r'{{ "\"\"\"" }}'
     assert found["TEMPLATE"] == [f"Say {quote}{{{{ .Prompt }}}}{quote} now: {{{{ .Response }}}}\n"]
     assert found["stop"] == ['an "end" of']

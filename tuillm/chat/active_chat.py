@@ -45,7 +45,7 @@ class Chat:
         self.listed: list[SessionHead] = []  # by /sessions, and not shown yet
         self._told_of: Sampler | None = None  # how precisely it computes
         self.model = model
-        self.mode: ChatMode = mode_of(model.card)
+        self.mode: ChatMode = mode_of(model)
         self.loader = Loader(model, device, dtype)
         self._mark_use()
 
@@ -128,7 +128,7 @@ class Chat:
             self._session = Session(sampler, self.config, self.mode, tree)
 
     def _take(self, model: Model) -> None:
-        self.model, self.mode = model, mode_of(model.card)
+        self.model, self.mode = model, mode_of(model)
         self.loader = Loader(model, *self.device_dtype)
         self._mark_use()
 

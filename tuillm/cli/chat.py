@@ -10,12 +10,11 @@ from tuillm.cli.offer_checkpoint import check_trained, offer_checkpoint
 from tuillm.cli.options import GroupedCommand, device_options, setting_options, typed
 from tuillm.cli.output import say
 from tuillm.cli.pull import offer_pull
-from tuillm.cli.reply_output import filter_options, write_reply
+from tuillm.cli.reply_output import as_turn, filter_options, write_reply
 from tuillm.config import SamplingConfig, build_sampling
 from tuillm.errors import UsageError
 
 if TYPE_CHECKING:
-    from tuillm.store.registry import Model
     from tuillm.store.sessions import SessionHead
 
 _LATEST = "\0"  # no name of a conversation
@@ -123,19 +122,6 @@ def _filter(
         from tuillm.generation.thread_count import adapt
 
         adapt()
-        prompt, config = _as_turn(model, message, config)
         sampler = Sampler(model.path, device=device, dtype=dtype)
+        prompt, config = as_turn(model, message, config, sampler.tokenizer)
         write_reply(sampler, prompt, config, as_json=as_json, stats=stats)
-
-
-def _as_turn(model: "Model", message: str, config: SamplingConfig) -> tuple[str, SamplingConfig]:
-    """Return the prompt and the settings with which the model takes a message for its turn."""
-    from tuillm.store.chat_template import mode_of
-
-    mode = mode_of(model.card)
-    if not (message and mode.turns):
-        return message, config
-    prompt, stops = mode.apply(message, True), dict.fromkeys(config.stop + mode.stop)
-    # a word of the template is whole: only what the person wrote last may be finished
-    heal = config.heal and prompt.endswith((message, " "))
-    return prompt, config.model_copy(update={"stop": tuple(stops), "heal": heal})

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tuillm.cli.options import GroupedCommand, Number, device_options, setting_options, typed
-from tuillm.cli.reply_output import filter_options, write_reply
+from tuillm.cli.reply_output import as_turn, filter_options, write_reply
 from tuillm.config import SamplingConfig, build_sampling
 from tuillm.config.sampling_config import DEFAULT_PROMPT
 from tuillm.errors import UsageError
@@ -32,6 +32,12 @@ keep_newline_option = click.option(
     metavar="TEXT",
     help="Text to continue; FILE:path reads a file, - reads stdin [a newline].",
 )
+@click.option(
+    "-q",
+    "--question",
+    metavar="TEXT",
+    help="Ask in the model's chat template, and print the answer alone.",
+)
 @keep_newline_option
 @click.option(
     "--num-samples",
@@ -47,6 +53,7 @@ keep_newline_option = click.option(
 def generate_command(
     name: str,
     prompt: str,
+    question: str | None,
     keep_newline: bool,
     num_samples: int,
     echo: bool,
@@ -58,17 +65,27 @@ def generate_command(
 ) -> None:
     """Print text that the model NAME writes: a name of the registry, or a model folder."""
     config = build_sampling(typed(settings))
-    text = read_prompt(prompt, keep_newline=keep_newline)
+    asked = read_prompt(question, keep_newline=keep_newline) if question else ""
+    text: str | list[int] = read_prompt(prompt, keep_newline=keep_newline)
+    from tuillm.store.chat_template import mode_of
     from tuillm.store.registry import find_model
     from tuillm.store.usage import using
 
     model = find_model(name)  # a wrong name is told before torch is loaded
+    if asked and not mode_of(model).turns:
+        raise UsageError(
+            f"{name!r} continues text and has no chat template to ask it in",
+            f"tuillm generate {name} -p TEXT",
+        )
     with using(model.path, "generate"):
         from tuillm.generation import Sampler
         from tuillm.generation.thread_count import adapt
 
         adapt()
         sampler = Sampler(name, device=device, dtype=dtype)
+        if asked:
+            text, config = as_turn(model, asked, config, sampler.tokenizer)
+            echo = False
         write_reply(
             sampler, text, config, num_samples=num_samples, echo=echo, as_json=as_json, stats=stats
         )

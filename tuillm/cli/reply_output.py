@@ -17,6 +17,8 @@ from tuillm.config.sampling_config import DEFAULT_PROMPT
 
 if TYPE_CHECKING:
     from tuillm.generation import Sampler, Token
+    from tuillm.store.registry import Model
+    from tuillm.text import Tokenizer
 
 _RULE = "---------------"
 _FIELDS = ("text", "id", "logprob", "index", "row", "finish")
@@ -38,7 +40,7 @@ def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def write_reply(
     sampler: "Sampler",
-    prompt: str,
+    prompt: str | list[int],
     config: SamplingConfig,
     *,
     num_samples: int = 1,
@@ -48,8 +50,8 @@ def write_reply(
 ) -> None:
     """Stream replies to a prompt to stdout: as text, or as JSON, an object a token.
 
-    `echo` puts the prompt before each text; with `stats` a line of figures on stderr follows.
-    Raises BrokenPipeError when the reader has gone.
+    A prompt may be ids. `echo` puts one that is a text before each reply; with `stats` a line of
+    figures on stderr follows. Raises BrokenPipeError when the reader has gone.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="replace")
@@ -60,11 +62,31 @@ def write_reply(
     if as_json:
         _write_json(tokens)
     else:
-        _write_text(tokens, prompt if echo else "")
+        _write_text(tokens, prompt if echo and isinstance(prompt, str) else "")
     if stats:
-        read = len(sampler.tokenizer.encode(prompt or DEFAULT_PROMPT))
+        text = prompt or DEFAULT_PROMPT
+        read = len(sampler.tokenizer.encode(text) if isinstance(text, str) else text)
         dtype = str(sampler.dtype).removeprefix("torch.")
         say(f"{figures.line()} prompt_tokens={read} dtype={dtype}", aside=True)
+
+
+def as_turn(
+    model: "Model", message: str, config: SamplingConfig, tokenizer: "Tokenizer"
+) -> tuple[str | list[int], SamplingConfig]:
+    """Return the prompt and the settings with which a model takes a message for its turn."""
+    from tuillm.store.chat_template import mode_of
+    from tuillm.text.chat_rendering import encode_turn
+
+    mode = mode_of(model)
+    if not (message and mode.turns):
+        return message, config
+    put, ids = encode_turn(mode, message, [], tokenizer)
+    stops = tuple(dict.fromkeys(config.stop + mode.stop))
+    if mode.special:
+        return ids, config.model_copy(update={"stop": stops, "heal": False})
+    # a word of the template is whole: only what the person wrote last may be finished
+    heal = config.heal and put.endswith((message, " "))
+    return put, config.model_copy(update={"stop": stops, "heal": heal})
 
 
 def _write_text(tokens: Iterable["Token"], echo: str) -> None:

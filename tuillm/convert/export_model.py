@@ -14,6 +14,7 @@ from tuillm.convert.gguf_vocab import vocabulary_of
 from tuillm.convert.ollama import modelfile
 from tuillm.errors import TuillmError, UsageError, did_you_mean
 from tuillm.model import GPT, read_model
+from tuillm.store.chat_template import mode_of
 from tuillm.store.export_folder import export_model, refuse_if_filled
 from tuillm.store.files import disk_error, new_file, new_folder, write_text
 from tuillm.store.registry import Model, find_model
@@ -65,7 +66,8 @@ def export(name: str, target: Path, to: str = "hf", dtype: str | None = None) ->
             name = _plain(found.name)  # it stands in the Modelfile
             write_gguf(model, vocabulary, folder / f"{name}.gguf", name, dtype)
             write_text(
-                folder / "Modelfile", modelfile(found.card, f"{name}.gguf", model.config.block_size)
+                folder / "Modelfile",
+                modelfile(mode_of(found), f"{name}.gguf", model.config.block_size),
             )
     return Exported(path, _notes(model))
 

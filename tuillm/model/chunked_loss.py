@@ -19,9 +19,21 @@ from tuillm.model.linear import Linear
 _BLOCK, _CACHED = 13_000_000, 1_600_000
 
 
+# the target of a token that is not to be predicted, as PyTorch has it
+IGNORED = -100
+
+
 def head_loss(x: Tensor, head: nn.Module, targets: Tensor) -> Tensor:
-    """Return the mean cross-entropy in nats of head(x [B, T, C]) against targets [B, T]."""
+    """Return the mean cross-entropy in nats of head(x [B, T, C]) against targets [B, T].
+
+    The logits of IGNORED targets are not even computed; where there are no others it is 0.
+    """
     x, targets = x.flatten(0, 1), targets.flatten()
+    wanted = targets != IGNORED
+    if not bool(wanted.all()):
+        x, targets = x[wanted], targets[wanted]
+        if not len(targets):
+            return (x * 0.0).sum()
     # few logits are left to PyTorch
     if not isinstance(head, Linear) or len(x) * head.out_features < LOGITS_AT_ONCE:
         return F.cross_entropy(head(x).float(), targets)

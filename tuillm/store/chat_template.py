@@ -1,14 +1,19 @@
 """How what a person says becomes part of the transcript: as it is, or as a turn of a dialogue.
 
-Knows words only. In a template `{question}` stands for what the person says; what stands behind
-it is what the reply begins with, up to `{answer}` if that is there.
+Knows words only. In a turn `{question}` stands for what the person says; what stands behind it is
+what the reply begins with, up to `{answer}` if that is there. A model folder's Jinja template is
+brought into the same form.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from tuillm.errors import UsageError, did_you_mean
+from tuillm.errors import TuillmError, UsageError, did_you_mean
+from tuillm.formats.bounded_read import CONFIG_BYTES, read_bounded, read_object
+from tuillm.formats.jinja_chat import LONGEST_TEMPLATE, Message, render_chat
 from tuillm.store.card import ModelCard
+from tuillm.store.registry import Model
 
 QUESTION, ANSWER = "{question}", "{answer}"
 
@@ -17,12 +22,15 @@ QUESTION, ANSWER = "{question}", "{answer}"
 class ChatMode:
     """A way of talking: `completion` goes on with one growing text, `chat` takes turns.
 
-    Replies end before one of the texts in `stop`.
+    Replies end before one of the texts in `stop`. With `special` the template names special tokens,
+    and `between` is what it writes after a reply, before the next turn's question.
     """
 
     name: Literal["completion", "chat"]
     template: str = QUESTION
     stop: tuple[str, ...] = ()
+    special: bool = False
+    between: str = ""
 
     @property
     def turns(self) -> bool:
@@ -40,15 +48,47 @@ COMPLETION = ChatMode("completion")
 TRANSCRIPT = ChatMode("chat", f"You: {QUESTION}\nModel:", ("\nYou:",))
 
 
-def mode_of(card: ModelCard) -> ChatMode:
-    """Return the mode a model was made for: completion, or turns by the template of its card."""
+def mode_of(model: Model) -> ChatMode:
+    """Return the mode a model was made for: completion, or turns by the template in its folder.
+
+    Without one its card may have a simple one. A template that cannot be used is as good as none.
+    """
+    with suppress(OSError, ValueError, TuillmError):
+        template = read_bounded(model.path / "chat_template.jinja", LONGEST_TEMPLATE).decode()
+        end = read_object(model.path / "tokenizer_config.json", CONFIG_BYTES).get("eos_token")
+        return jinja_mode(template, end if isinstance(end, str) else "")
+    return card_mode(model.card)
+
+
+def jinja_mode(template: str, eos_token: str) -> ChatMode:
+    """Return the turns that a Jinja template writes; raises TuillmError where it writes none."""
+    asked, said, again = "\ue000ask\ue001", "\ue000say\ue001", "\ue000again\ue001"
+    turns: list[Message] = [
+        {"role": "user", "content": asked},
+        {"role": "assistant", "content": said},
+        {"role": "user", "content": again},
+    ]
+    one, three = (
+        render_chat(template, messages, add_generation_prompt=True, eos_token=eos_token)
+        for messages in (turns[:1], turns)
+    )
+    before, _, behind = one.partition(asked)
+    rest = three.partition(said)[2]
+    between, _, again_behind = rest.partition(again)
+    if asked not in one or again not in rest or again_behind != behind:
+        raise TuillmError("the chat template does not write a conversation turn by turn")
+    return ChatMode("chat", f"{before}{QUESTION}{behind}", (), special=True, between=between)
+
+
+def card_mode(card: ModelCard) -> ChatMode:
+    """Return the mode that a card tells of."""
     template = card.template or ""
     if QUESTION in template:
         return ChatMode("chat", template, card.stop or _stops(template))
     return TRANSCRIPT if card.mode == "qa" else COMPLETION
 
 
-def choose_mode(name: str, card: ModelCard) -> ChatMode:
+def choose_mode(name: str, model: Model) -> ChatMode:
     """Return the mode of this name for a model; raises UsageError for another name."""
     if name in ("completion", "continue"):
         return COMPLETION
@@ -61,7 +101,7 @@ def choose_mode(name: str, card: ModelCard) -> ChatMode:
             f"there is no mode {name!r}",
             did_you_mean(name, ("completion", "chat"), "completion or chat"),
         )
-    own = mode_of(card)
+    own = mode_of(model)
     return own if own.turns else TRANSCRIPT
 
 

@@ -5,7 +5,6 @@ vocabularies of characters are looked up in a table. Also tells where in the tex
 begins. Knows tokenizers and strings; knows no files.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -59,8 +58,6 @@ class BulkEncoder:
                     special_tokens=self._special | {_MARK: self._mark_id},
                 )
                 self._names = {*self._special, _MARK}
-        names = sorted(self._special, key=len, reverse=True)
-        self._split = re.compile("(" + "|".join(map(re.escape, names)) + ")") if names else None
 
     def encode(self, documents: Sequence[str], *, with_starts: bool = False) -> Encoded:
         """Return the ids of documents, none of which is empty."""
@@ -97,13 +94,8 @@ class BulkEncoder:
         return Encoded(ids, ends, self._starts(ids) if with_starts else None)
 
     def _ids_of(self, document: str) -> list[int]:
-        if self._split is None:
-            return self._tokenizer.encode(document)
-        ids: list[int] = []
-        for part in self._split.split(document):
-            own = self._special.get(part)
-            ids += [own] if own is not None else self._tokenizer.encode(part) if part else []
-        return ids
+        tokenizer = self._tokenizer
+        return (tokenizer.encode_special if self._special else tokenizer.encode)(document)
 
     def _byte_lengths(self) -> NDArray[np.int64]:
         """How many bytes of a text each id stands for; of a special token those of its name."""

@@ -1,12 +1,14 @@
 """Conversations as the text that a model learns: through a chat template, with what it predicts.
 
-Knows templates and messages; knows no tokenizer but the names of its special tokens.
+Also a person's turn in a chat, so that both are the same ids. Knows templates and messages.
 """
 
 from collections.abc import Sequence
 
 from tuillm.errors import TuillmError
 from tuillm.formats.jinja_chat import Message, render_chat
+from tuillm.store.chat_template import QUESTION, ChatMode
+from tuillm.text.tokenizer import Tokenizer
 
 # the special tokens that a tokenizer of ours has for turns
 TURN_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>")
@@ -54,3 +56,28 @@ def rendered(
             )
         ranges.append((len(head.encode()), len(tail.encode())))
     return whole, ranges
+
+
+def encode_turn(
+    mode: ChatMode, text: str, before: Sequence[int], tokenizer: Tokenizer
+) -> tuple[str, list[int]]:
+    """Return what a person's text becomes behind the ids `before`: the text put in, and its ids.
+
+    They are those that the model has learned. In what a person types the names of special tokens
+    are plain text.
+    """
+    ended = bool(before) and before[-1] in tokenizer.ends
+    if not mode.special:
+        fresh_line = not before or tokenizer.token_bytes(before[-1]).endswith(b"\n")
+        put = mode.apply(text, fresh_line)
+        return put, tokenizer.encode(put)
+    head, _, behind = mode.template.partition(QUESTION)
+    if before:
+        head = mode.between
+        name = tokenizer.names.get(before[-1], "") if ended else ""
+        head = head.removeprefix(name) if name else head
+    put = f"{head}{text}{behind}"
+    if any(name in text for name in tokenizer.names.values()):
+        parts = tokenizer.encode_special(head), tokenizer.encode(text)
+        return put, [*parts[0], *parts[1], *tokenizer.encode_special(behind)]
+    return put, tokenizer.encode_special(put)

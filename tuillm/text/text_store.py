@@ -119,14 +119,6 @@ class TextStore:
             character -= here
         return self.bytes
 
-    def learned_bytes(self, begin: int, end: int) -> int:
-        """Return how many bytes of a range a model is to predict."""
-        if self.learned is None:
-            return end - begin
-        begins, ends = self.learned
-        within = slice(np.searchsorted(ends, begin, "right"), np.searchsorted(begins, end, "left"))
-        return int((np.minimum(ends[within], end) - np.maximum(begins[within], begin)).sum())
-
     def is_learned(self, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether the bytes at these positions are in learned ranges."""
         if self.learned is None:

@@ -9,6 +9,7 @@ strings, not characters: only a decoder that keeps state may turn them into text
 """
 
 import codecs
+import copy
 import hashlib
 import json
 import re
@@ -20,6 +21,7 @@ import tiktoken
 
 from tuillm.errors import TuillmError
 from tuillm.formats.bounded_read import VOCABULARY_BYTES, read_bounded
+from tuillm.formats.jinja_chat import LONGEST_TEMPLATE
 from tuillm.store.files import read_json, write_json, write_text
 from tuillm.text.added_tokens import AddedTexts, added_tokens
 from tuillm.text.eos_ids import added_of_older, ends_named
@@ -36,6 +38,7 @@ from tuillm.text.tokenizer_json import (
 )
 
 GPT2_ENTRIES = 50_257
+TEMPLATE_FILE = "chat_template.jinja"
 _SLICE = 1 << 20
 # or before a mark that ends a clause where no blanks are written
 _BEHIND_WORD = re.compile(r"\S[ \n]|\w[。，、！？；：]")
@@ -46,7 +49,8 @@ class Tokenizer:
 
     `eot` is the id that ends a text, or None; `ends` are all that end a reply; `names` are the
     contents of added tokens by id. `n_vocab` is one more than the largest id that a text, or its
-    end, can come to; `vocab_size` counts special tokens as well.
+    end, can come to; `vocab_size` counts special tokens as well. `chat_template` is the Jinja
+    program that lies beside it, or "".
     """
 
     def __init__(self, spec: dict[str, Any], ends: Sequence[int] | None = None) -> None:
@@ -56,6 +60,7 @@ class Tokenizer:
         '<|endoftext|>', if it is an added token. Damaged contents raise whatever they come to.
         """
         self.spec = spec
+        self.chat_template = ""
         self.kind = kind_of(spec)
         vocab, added = vocabulary_of(spec), added_tokens(spec)
         default = tuple(token.id for token in added if token.content == END_OF_TEXT)
@@ -64,6 +69,11 @@ class Tokenizer:
         self._told = "" if default[:1] == ends[:1] else str(self.eot)
         names = {id: content for content, id in vocab.items() if id in self.ends}
         self.names = names | {token.id: token.content for token in added}
+        self._special_ids = {content: id for id, content in self.names.items()}
+        longest = sorted(filter(None, self._special_ids), key=len, reverse=True)
+        self._special_names = (
+            re.compile("(" + "|".join(map(re.escape, longest)) + ")") if longest else None
+        )
         beside = set(self.names.values())
         ranks = ranks_of(spec, self.kind, beside)
         texts = [token for token in added if not (token.special or token.id in self.ends)]
@@ -100,6 +110,20 @@ class Tokenizer:
         ids: list[int] = []
         for part in self._texts.split(text):
             ids += [part] if isinstance(part, int) else self._encoding.encode_ordinary(part)
+        return ids
+
+    def with_template(self, chat_template: str) -> "Tokenizer":
+        """Return the same tokenizer with another chat template."""
+        other = copy.copy(self)
+        other.chat_template = chat_template
+        return other
+
+    def encode_special(self, text: str) -> list[int]:
+        """Return the ids of what a chat template wrote: names of special tokens are those."""
+        ids: list[int] = []
+        for part in self._special_names.split(text) if self._special_names else [text]:
+            own = self._special_ids.get(part)
+            ids += [own] if own is not None else self.encode(part) if part else []
         return ids
 
     @property
@@ -184,6 +208,8 @@ class Tokenizer:
                 "clean_up_tokenization_spaces": False,
             },
         )
+        if self.chat_template:
+            write_text(folder / TEMPLATE_FILE, self.chat_template)
         if self.kind != "char":
             vocab = self.spec["model"]["vocab"]
             write_json(folder / "vocab.json", vocab | ({} if end is None else {end: self.eot}))
@@ -236,4 +262,10 @@ def _with_ends(spec: dict[str, Any], folder: Path) -> Tokenizer:
     tokenizer = Tokenizer(spec)
     ids = spec["model"]["vocab"] | {name: id for id, name in tokenizer.names.items()}
     ends = ends_named(folder, ids.get, tokenizer.is_mark)
-    return Tokenizer(spec, ends) if ends and ends != (tokenizer.eot,) else tokenizer
+    if ends and ends != (tokenizer.eot,):
+        tokenizer = Tokenizer(spec, ends)
+    template = folder / TEMPLATE_FILE
+    if not template.is_file():
+        return tokenizer
+    text = read_bounded(template, LONGEST_TEMPLATE).decode("utf-8", "replace")
+    return tokenizer.with_template(text)

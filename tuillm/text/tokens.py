@@ -23,7 +23,7 @@ from tuillm.store.files import new_folder, read_json, write_json
 from tuillm.store.locks import Lock, Taken, take
 from tuillm.store.paths import cache_dir, ensure_dir, passing_dir
 from tuillm.store.temp_files import clear_leftovers
-from tuillm.text.chat_rendering import TURN_TOKENS
+from tuillm.text.chat_rendering import TOKEN_TEMPLATE, TURN_TOKENS
 from tuillm.text.corpus import Corpus
 from tuillm.text.encode_spans import Job, Span, encode_spans, token_dtype
 from tuillm.text.new_tokenizer import make_tokenizer
@@ -85,6 +85,8 @@ def tokenize(
         refuse_other_kind(tokenizer, config)
         if not _is_of(folder, tokenizer):
             folder = root / _recipe(corpus, config, f"given {tokenizer.sha256}")
+    if tokenizer and corpus.template:
+        tokenizer = tokenizer.with_template(corpus.template)
     if (folder / "meta.json").exists():
         # damaged, it is made again
         with suppress(OSError, EOFError, ValueError, KeyError, TypeError, TuillmError):
@@ -187,7 +189,7 @@ def _fill(
         folder / "meta.json",
         {
             "dtype": train.dtype.name,
-            "val_bytes": sum(corpus.store.learned_bytes(each.begin, each.end) for each in measured),
+            "val_bytes": _measured_bytes(corpus, tokenizer, measured, folder, len(val) >= 2),
             "left_out": lacking[0],
             "left_out_bytes": lacking[1],
         },
@@ -219,6 +221,23 @@ def _refuse_too_short(
         )
 
 
+def _measured_bytes(
+    corpus: Corpus, tokenizer: Tokenizer, spans: Iterable[Span], folder: Path, held_out: bool
+) -> int:
+    """Return the bytes of text behind the tokens that are measured; special ones are none."""
+    if corpus.store.learned is None:
+        return sum(span.end - span.begin for span in spans)
+    name = "val" if held_out else "train"
+    ids = _array(folder / f"{name}.bin", token_dtype(tokenizer))
+    mask = np.memmap(folder / f"{name}.mask", np.bool_, "r")
+    lengths = np.array([len(tokenizer.token_bytes(id)) for id in range(tokenizer.vocab_size)])
+    piece = 1 << 22
+    return sum(
+        int(lengths[ids[at : at + piece][mask[at : at + piece]]].sum())
+        for at in range(0, len(ids), piece)
+    )
+
+
 def _left_out(corpus: Corpus, tokenizer: Tokenizer, spans: Iterable[Span]) -> tuple[int, int]:
     """Return how many characters of spans no ids stand for, and how many bytes."""
     characters = size = 0
@@ -235,15 +254,17 @@ def _tokenizer_for(
 ) -> tuple[Tokenizer, tuple[str, ...]]:
     """Make the tokenizer that a corpus gets; bpe learns from the training part alone."""
     kind, vocab_size = choose_tokenizer(corpus, config)
-    special = TURN_TOKENS if corpus.template else ()
+    special = TURN_TOKENS if corpus.template == TOKEN_TEMPLATE else ()
     if kind == "char":  # a set of characters gives nothing away
         texts: Iterable[str] = (text for _, text in corpus.store.parts())
-        return make_tokenizer(kind, texts, tick=tick, special=special), ()
+        made = make_tokenizer(kind, texts, tick=tick, special=special)
+        return made.with_template(corpus.template), ()
     sample, total = sampled(corpus, split.train, _SAMPLED)
     notes: tuple[str, ...] = ()
     if kind == "bpe" and sum(map(len, sample)) < total / 8:
         notes = (f"the vocabulary is learned from {size(_SAMPLED)} of the {size(total)} of text",)
-    return make_tokenizer(kind, sample, vocab_size, tick, special=special), notes
+    made = make_tokenizer(kind, sample, vocab_size, tick, special=special)
+    return made.with_template(corpus.template), notes
 
 
 def sampled(corpus: Corpus, spans: Sequence[Span], most: int) -> tuple[list[str], int]:

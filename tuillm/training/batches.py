@@ -10,6 +10,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tuillm.model.chunked_loss import IGNORED
+
+_LOOKED_AT = 1 << 24
+
+
+def positions_of(tokens: np.ndarray, id: int | None) -> np.ndarray:
+    """Return the positions of an id in a long array, some of which is looked at at once."""
+    if id is None:
+        return np.empty(0, np.int64)
+    parts = [
+        np.flatnonzero(tokens[at : at + _LOOKED_AT] == id) + at
+        for at in range(0, len(tokens), _LOOKED_AT)
+    ]
+    return np.concatenate(parts) if parts else np.empty(0, np.int64)
+
 
 class Batches:
     """Endless batches (idx [B, T], targets [B, T]) of int64 ids."""
@@ -21,17 +36,19 @@ class Batches:
         batch_size: int,
         seed: int,
         eot: int | None = None,
+        mask: np.ndarray | None = None,
     ) -> None:
         """`tokens` is 1-D with more than block_size entries; behind each `eot` a document begins.
 
-        Where the tokens begin and end with it, the first document follows the last one.
+        Where the tokens begin and end with it, the first document follows the last one. `mask`
+        tells which tokens are to be predicted; the targets of the others are IGNORED.
         """
-        self._tokens = tokens
+        self._tokens, self._mask = tokens, mask
         self._batch_size = batch_size
         self._block_size = block_size
         self._span = np.arange(block_size + 1)
         self._seed = seed
-        ends = np.empty(0, np.int64) if eot is None else np.flatnonzero(tokens == eot)
+        ends = positions_of(tokens, eot)
         self._round = len(ends) > 1 and ends[0] == 0 and ends[-1] == len(tokens) - 1
         # one end of text is enough where the last document meets the first
         self._length = len(tokens) - 1 if self._round else len(tokens)
@@ -46,9 +63,11 @@ class Batches:
             self.seek(self.epoch + 1, 0)
             taken.append(self._take(missing))
         positions = np.concatenate(taken)[:, None] + self._span
-        windows = self._tokens[positions % self._length]
-        batch = torch.from_numpy(windows.astype(np.int64)).to(device)
-        return batch[:, :-1], batch[:, 1:]
+        windows = self._tokens[positions % self._length].astype(np.int64)
+        idx, targets = windows[:, :-1], windows[:, 1:]
+        if self._mask is not None:
+            targets = np.where(self._mask[positions[:, 1:] % self._length], targets, IGNORED)
+        return torch.from_numpy(idx).to(device), torch.from_numpy(targets).to(device)
 
     def seek(self, epoch: int, position: int) -> None:
         """Go to where an earlier `epoch` and `position` stood."""

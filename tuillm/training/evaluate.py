@@ -9,6 +9,7 @@ import torch
 
 from tuillm.config.gpt_config import windows_at_once
 from tuillm.model import GPT
+from tuillm.model.chunked_loss import IGNORED
 from tuillm.text import Tokenizer
 from tuillm.training.hardware import autocast
 
@@ -58,13 +59,15 @@ def evaluate(
     dtype: torch.dtype = torch.float32,
     progress: Callable[[float], None] = lambda share: None,
     left_out: int = 0,
+    mask: np.ndarray | None = None,
 ) -> Evaluation | None:
     """Return the loss of all tokens but the first, in windows of block_size side by side.
 
     With a `stride` windows overlap: each begins so many tokens after the one before, and only
     what that one has not predicted counts, with block_size - stride tokens before it at least.
     Where there are more than `most` tokens, only as many are looked at, in whole windows spread
-    over the text. `text_bytes` is the number of bytes behind `tokens`, `left_out` of which stand in
+    over the text. Of a `mask` only the tokens that it marks count, and `text_bytes` is that of
+    these. `text_bytes` is the number of bytes behind `tokens`, `left_out` of which stand in
     none; products are of precision `dtype`; `progress` is told the share done, 0 to 1. Returns
     None when `interrupted` says so between two batches.
     """
@@ -76,13 +79,16 @@ def evaluate(
     if starts is None:
         pieces = cover(length, width, min(stride or width, width), at_once)
         lacking = float(left_out)
-        seen = text_bytes - left_out - len(tokenizer.token_bytes(int(tokens[0])))
+        first = (
+            0 if mask is not None and not mask[0] else len(tokenizer.token_bytes(int(tokens[0])))
+        )
+        seen = text_bytes - left_out - first
     else:
         pieces = _side_by_side(starts, width, width, at_once)
         seen = sum(
             len(tokenizer.token_bytes(int(token)))
             for start in starts
-            for token in tokens[start + 1 : start + 1 + width]
+            for token in _marked(tokens, mask, start + 1, start + 1 + width)
         )
         lacking = left_out * seen / max(text_bytes - left_out, 1)  # their share of these windows
     total, count = 0.0, 0
@@ -90,14 +96,16 @@ def evaluate(
         if interrupted():
             model.train(was_training)
             return None
-        idx, targets = _windows(tokens, piece)
+        idx, targets = _windows(tokens, mask, piece)
         with autocast(device, dtype):
             loss = model.loss(idx.to(device), targets.to(device))
-        total += loss.item() * targets.numel()
-        count += targets.numel()
+        here = int((targets != IGNORED).sum())
+        total, count = total + loss.item() * here, count + here
         progress(number / len(pieces))
     model.train(was_training)
-    return Evaluation(total / count, (total / math.log(2) + 8 * lacking) / max(seen + lacking, 1))
+    return Evaluation(
+        total / max(count, 1), (total / math.log(2) + 8 * lacking) / max(seen + lacking, 1)
+    )
 
 
 def spread(length: int, block_size: int, most: int | None) -> list[int] | None:
@@ -132,8 +140,19 @@ def _side_by_side(starts: list[int], width: int, counted: int, at_once: int) -> 
     ]
 
 
-def _windows(tokens: np.ndarray, piece: Piece) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return ids [n, width] and targets [n, counted]."""
-    rows = np.stack([tokens[start : start + piece.width + 1] for start in piece.starts])
-    ids = torch.from_numpy(rows.astype(np.int64))
-    return ids[:, :-1], ids[:, piece.width + 1 - piece.counted :]
+def _windows(
+    tokens: np.ndarray, mask: np.ndarray | None, piece: Piece
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return ids [n, width] and targets [n, counted], IGNORED where the mask is not set."""
+    spans = [slice(start, start + piece.width + 1) for start in piece.starts]
+    ids = np.stack([tokens[span] for span in spans]).astype(np.int64)
+    targets = ids[:, piece.width + 1 - piece.counted :]
+    if mask is not None:
+        marked = np.stack([mask[span] for span in spans])[:, piece.width + 1 - piece.counted :]
+        targets = np.where(marked, targets, IGNORED)
+    return torch.from_numpy(ids[:, :-1]), torch.from_numpy(targets)
+
+
+def _marked(tokens: np.ndarray, mask: np.ndarray | None, begin: int, end: int) -> np.ndarray:
+    """Return the tokens of a range that count."""
+    return tokens[begin:end] if mask is None else tokens[begin:end][mask[begin:end]]

@@ -47,7 +47,7 @@ def build_model(
     dropout, dropout_note = dropout_for(config, length)
     if parent is None:
         window, note = window_for(context or config.block_size, length)
-        shape = _new_shape(config, tokens.tokenizer.n_vocab, context or window, dropout)
+        shape = _new_shape(config, tokens.tokenizer.vocab_size, context or window, dropout)
         _refuse_too_large(config, shape, window, tokens, device)
         model = _new_model(config, shape)
     else:

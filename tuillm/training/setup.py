@@ -84,7 +84,9 @@ def set_up(config: TrainConfig, tick: Tick, checkpoint: Path | None = None) -> S
         model=model,
         window=window,
         optimizer=Optimizer(model, config, bf16_shadow=shadow),
-        batches=Batches(tokens.train, window, config.batch_size, config.seed, eot),
+        batches=Batches(
+            tokens.train, window, config.batch_size, config.seed, eot, tokens.train_mask
+        ),
         sampler=Sampler.of(model, tokens.tokenizer, at_eot=starts_at_eot),
         starts_at_eot=starts_at_eot,
         flops=matmul_flops(device, dtype),

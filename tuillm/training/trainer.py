@@ -218,6 +218,7 @@ class Trainer(metaclass=Answering):
             most=self.evaluations.tokens,
             dtype=self.setup.eval_dtype,
             left_out=self.tokens.left_out_bytes,
+            mask=self.tokens.val_mask,
         )
 
     def sample(self, tokens: int | None = None) -> str:

@@ -111,7 +111,7 @@ def profile(chat: Chat, rest: str) -> None:
 
 def mode(chat: Chat, rest: str) -> None:
     """`/mode chat` takes turns by a template, `/mode completion` goes on with one text."""
-    chat.set_mode(choose_mode(rest, chat.model.card))
+    chat.set_mode(choose_mode(rest, chat.model))
     chat.screen.note(describe_mode(chat))
 
 
@@ -121,7 +121,7 @@ def describe_mode(chat: Chat) -> str:
         return f"{chat.model.name} continues your text. /help explains, Ctrl-D leaves."
     made = (
         "answers you"
-        if chat.model.card.mode == "qa" or chat.model.card.template
+        if chat.mode.special or chat.model.card.mode == "qa" or chat.model.card.template
         else ("takes turns with you, though it was not made for it: /mode completion goes back")
     )
     return f"{chat.model.name} {made}. /help explains, Ctrl-D leaves."

@@ -51,7 +51,7 @@ def from_saved(saved: SavedSession, sampler: Sampler, model: Model) -> tuple[Ses
     size = sampler.model.config.vocab_size
     if any(id >= size for node in tree.nodes.values() for id in node.ids + node.replacement_ids):
         raise TuillmError("the conversation is damaged: it has ids that are no tokens")
-    mode = choose_mode(saved.head.mode, model.card)
+    mode = choose_mode(saved.head.mode, model)
     return Session(sampler, build_sampling(saved.settings), mode, tree), told
 
 

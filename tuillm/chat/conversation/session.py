@@ -16,6 +16,7 @@ from tuillm.config import SamplingConfig
 from tuillm.errors import UsageError
 from tuillm.generation import Sampler, Token
 from tuillm.store.chat_template import COMPLETION, ChatMode
+from tuillm.text.chat_rendering import encode_turn
 
 
 class Session:
@@ -51,9 +52,8 @@ class Session:
             node.drop_tail = cut.count
             node.replacement_ids = tokenizer.encode(cut.text)
         ids = self.tree.transcript(node)
-        put = self.mode.apply(text, not ids or tokenizer.token_bytes(ids[-1]).endswith(b"\n"))
+        put, node.ids = encode_turn(self.mode, text, ids, tokenizer)
         node.rendered = put if put != text else ""
-        node.ids = tokenizer.encode(put)
         self.tree.append(node)
 
     def reply(self) -> Iterator[Token]:

@@ -117,7 +117,7 @@ def _token_facts(config: TrainConfig, tokens: TokenFiles, notes: tuple[str, ...]
     said = () if config.val_fraction and not held_out else tokens.notes
     return {
         "tokenizer": tokens.tokenizer.kind,
-        "vocab_size": tokens.tokenizer.n_vocab,
+        "vocab_size": tokens.tokenizer.vocab_size,
         "train_tokens": len(tokens.train),
         "val_tokens": held_out,
         "dropout": dropout,
