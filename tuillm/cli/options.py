@@ -4,7 +4,7 @@ Knows click and the declarations; no option of a setting is written down anywher
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from pydantic import BaseModel
@@ -13,6 +13,12 @@ from tuillm.config import Setting, preset_values, read_toml, settings_of
 from tuillm.config.fields import with_escapes
 from tuillm.errors import TuillmError, UsageError
 from tuillm.formats.user_files import shown
+
+if TYPE_CHECKING:
+    _Numbers = click.ParamType[int | float]
+    _Texts = click.ParamType[object]
+else:  # click 8.2 takes no type argument when it runs
+    _Numbers = _Texts = click.ParamType
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -113,7 +119,7 @@ class SettingOption(click.Option):
         return record and (record[0], f"{setting.help} [{usual}{limits}]")
 
 
-class Number(click.ParamType):
+class Number(_Numbers):
     """A number within limits, for an option that is no setting; refused in the words of those."""
 
     def __init__(self, kind: type[int] | type[float], low: float, high: float) -> None:
@@ -121,11 +127,11 @@ class Number(click.ParamType):
         self._kind, self._low, self._high = kind, low, high
 
     def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> int | float:
         """Return the number; raises UsageError with the limits for anything else."""
         try:
-            number = self._kind(value)
+            number = self._kind(str(value))
             if self._low <= number <= self._high:
                 return number
         except (ValueError, OverflowError):
@@ -135,12 +141,12 @@ class Number(click.ParamType):
         raise UsageError(f"{flag} cannot be {shown(value, number=True)}", f"allowed: {allowed}")
 
 
-class _Escaped(click.ParamType):
+class _Escaped(_Texts):
     """A text in which \\n is a line end."""
 
     name = "text"
 
-    def convert(self, value: Any, *_: Any) -> Any:
+    def convert(self, value: object, *_: object) -> object:
         return with_escapes(value) if isinstance(value, str) else value
 
 

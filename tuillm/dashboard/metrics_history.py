@@ -224,10 +224,10 @@ def _content(file: BinaryIO, offset: int, limit: int) -> bytes:
     return content
 
 
-def _rows(whole: bytes) -> list[Any]:
+def _rows(whole: bytes) -> list[object]:
     """The JSON values of whole lines: all at once, one by one only where a line is damaged."""
     try:
-        rows = json.loads(b"[" + whole[:-1].replace(b"\n", b",") + b"]")
+        rows: list[object] = json.loads(b"[" + whole[:-1].replace(b"\n", b",") + b"]")
         if len(rows) == whole.count(b"\n"):
             return rows
     except (ValueError, RecursionError):
@@ -241,7 +241,7 @@ def _rows(whole: bytes) -> list[Any]:
     return rows
 
 
-def _batch(values: list[Any], empty: Batch) -> Batch:
+def _batch(values: list[object], empty: Batch) -> Batch:
     """Fill a batch with what the rows hold; within it, too, a step taken again replaces."""
     rows = [row for row in values if isinstance(row, dict)]
     resumed = tuple(row["resumed"] for row in rows if is_step(row.get("resumed")))

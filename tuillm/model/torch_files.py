@@ -26,17 +26,17 @@ _LONGEST = 4 * MB
 _ZIP = b"PK\x03\x04"
 _MAGIC = 0x1950A86A20F9469CFC6C  # the first number in files of 2019
 # as numpy maps them, and what PyTorch then sees in the bytes
-_STORAGES: dict[str, tuple[Any, torch.dtype | None]] = {
-    "FloatStorage": (np.float32, None),
-    "HalfStorage": (np.float16, None),
-    "DoubleStorage": (np.float64, None),
-    "BFloat16Storage": (np.int16, torch.bfloat16),
-    "LongStorage": (np.int64, None),
-    "IntStorage": (np.int32, None),
-    "ShortStorage": (np.int16, None),
-    "CharStorage": (np.int8, None),
-    "ByteStorage": (np.uint8, None),
-    "BoolStorage": (np.bool_, None),
+_STORAGES: dict[str, tuple[np.dtype[Any], torch.dtype | None]] = {
+    "FloatStorage": (np.dtype(np.float32), None),
+    "HalfStorage": (np.dtype(np.float16), None),
+    "DoubleStorage": (np.dtype(np.float64), None),
+    "BFloat16Storage": (np.dtype(np.int16), torch.bfloat16),
+    "LongStorage": (np.dtype(np.int64), None),
+    "IntStorage": (np.dtype(np.int32), None),
+    "ShortStorage": (np.dtype(np.int16), None),
+    "CharStorage": (np.dtype(np.int8), None),
+    "ByteStorage": (np.dtype(np.uint8), None),
+    "BoolStorage": (np.dtype(np.bool_), None),
 }
 _EMPTY = ("collections.OrderedDict", "collections.defaultdict")
 # what else a plain file calls: values that no weights need, so nothing stands in their place
@@ -63,7 +63,7 @@ class _Storage:
     @property
     def itemsize(self) -> int:
         """How many bytes a number takes."""
-        return np.dtype(_STORAGES[self.kind][0]).itemsize
+        return _STORAGES[self.kind][0].itemsize
 
 
 @dataclass(frozen=True)

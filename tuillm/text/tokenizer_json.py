@@ -111,7 +111,7 @@ def gpt2_pattern() -> str:
     """Return the pattern by which GPT-2 cuts a text before it looks for pieces."""
     from tiktoken_ext.openai_public import r50k_pat_str
 
-    return r50k_pat_str
+    return str(r50k_pat_str)
 
 
 def _char_bytes(token: str) -> bytes:

@@ -127,7 +127,7 @@ class Replies:
             logits,
         )
         already = list(zip(told, node.ids, node.logprobs, strict=True)) if retold else []
-        node.finish, node.stopped = "", True
+        node.reopen()
         try:
             for index, (piece, token, logprob) in enumerate(already):
                 self._enter(node)

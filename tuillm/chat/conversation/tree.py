@@ -62,6 +62,10 @@ class Node:
         """Whether the model drew this reply."""
         return self.seed is not None
 
+    def reopen(self) -> None:
+        """Count as stopped by the person until the reply says how it ended."""
+        self.finish, self.stopped = "", True
+
 
 @dataclass(frozen=True)
 class Branch:
