@@ -58,7 +58,7 @@ def device_options(dtype: str = "auto") -> Decorator:
     return decorate
 
 
-def typed(values: dict[str, Any]) -> dict[str, Any]:
+def typed(values: dict[str, object]) -> dict[str, object]:
     """Return only the settings that were typed."""
     return {name: value for name, value in values.items() if value is not None and value != ()}
 
@@ -112,7 +112,7 @@ class SettingOption(click.Option):
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """Return the option and its sentence, with value and range in brackets."""
         record, setting = super().get_help_record(ctx), self.setting
-        values: Mapping[str, Any] = ctx.meta.get(_VALUES, {})
+        values: Mapping[str, object] = ctx.meta.get(_VALUES, {})
         usual = setting.words(values.get(setting.name, setting.default))
         allowed = " | ".join(setting.choices) if setting.several else setting.range
         limits = f"; {allowed}" if allowed else ""
@@ -150,7 +150,7 @@ class _Escaped(_Texts):
         return with_escapes(value) if isinstance(value, str) else value
 
 
-def _values_of_run(command: click.Command, ctx: click.Context) -> dict[str, Any]:
+def _values_of_run(command: click.Command, ctx: click.Context) -> dict[str, object]:
     """Return the values of a run with the preset, the file and the model that were typed."""
     wanted, _, _ = command.make_parser(ctx).parse_args(list(ctx.meta.get(_TYPED, ())))
     settings = {

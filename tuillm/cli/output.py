@@ -63,12 +63,12 @@ def write_page(text: str) -> None:
     sys.stdout.flush()
 
 
-def print_json(value: Any) -> None:
+def print_json(value: object) -> None:
     """Print a value as indented JSON."""
     print(_safe_json(value, indent=2))
 
 
-def print_json_line(value: Any, *, ascii_only: bool = False) -> None:
+def print_json_line(value: object, *, ascii_only: bool = False) -> None:
     """Print a value as one line of JSON, at once."""
     print(_safe_json(value, ascii_only=ascii_only), flush=True)
 
@@ -90,7 +90,7 @@ def refuse_unless_confirmed(question: str, yes: bool) -> None:
         raise click.Abort
 
 
-def print_facts(facts: dict[str, Any]) -> None:
+def print_facts(facts: dict[str, object]) -> None:
     """Print names and values in two columns, a line each, numbers for people."""
     width = max(map(len, facts))
     for name, value in facts.items():
@@ -136,6 +136,6 @@ def safe_console(**options: Any) -> "SafeConsole":
     return SafeConsole(**options)
 
 
-def _safe_json(value: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:
+def _safe_json(value: object, *, indent: int | None = None, ascii_only: bool = False) -> str:
     """JSON in which what acts on a terminal, or cannot be encoded, is escaped."""
     return shown_json(value, indent=indent, ascii_only=ascii_only or not takes_utf8(sys.stdout))

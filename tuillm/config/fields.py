@@ -51,7 +51,7 @@ class Setting:
         """The default in the words of a person."""
         return self.words(self.default)
 
-    def words(self, value: Any) -> str:
+    def words(self, value: object) -> str:
         """A value in the words of a person (None mostly means: decided later, 'auto')."""
         if value is None:
             return self.unset
@@ -108,7 +108,7 @@ def settings_of(config: type[BaseModel]) -> list[Setting]:
     return [_read(name, info) for name, info in config.model_fields.items()]
 
 
-def settings_table(config: type[BaseModel], values: Mapping[str, Any] | None = None) -> str:
+def settings_table(config: type[BaseModel], values: Mapping[str, object] | None = None) -> str:
     """Return all settings of a config class as an aligned text table, group by group.
 
     `values` replace the defaults: what a preset says, for example.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeGuard, TypeVar
 
 from tuillm.formats.bounded_read import open_regular
+from tuillm.formats.json_text import JsonObject
 
 T = TypeVar("T")
 # the figures of a step that readers calculate with, beside its number
@@ -32,7 +33,7 @@ FIGURES = (
 _STEPS = 2**53
 
 
-def read_rows(path: Path, offset: int = 0, most: int = 1 << 30) -> tuple[list[dict[str, Any]], int]:
+def read_rows(path: Path, offset: int = 0, most: int = 1 << 30) -> tuple[list[JsonObject], int]:
     """Return the JSON objects of the whole lines from byte `offset` on, and the new offset.
 
     At most `most` bytes are read; the next call goes on behind them. A torn last line is left for
@@ -54,7 +55,7 @@ def read_rows(path: Path, offset: int = 0, most: int = 1 << 30) -> tuple[list[di
     return [row for row in values if isinstance(row, dict)], offset + len(whole)
 
 
-def read_tail(path: Path, limit: int = 65_536) -> list[dict[str, Any]]:
+def read_tail(path: Path, limit: int = 65_536) -> list[JsonObject]:
     """Return the JSON objects of the last whole lines, from at most `limit` bytes."""
     try:
         size = path.stat().st_size
@@ -71,7 +72,7 @@ def parse_line(line: bytes) -> Any:
         return None
 
 
-def read_metrics(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+def read_metrics(path: Path, offset: int = 0) -> tuple[list[JsonObject], int]:
     """Return the rows of a `metrics.jsonl` that may be calculated with, and the new offset.
 
     Each has a `step`, or is the mark `{"resumed": STEP}`; of FIGURES it holds those that are
@@ -81,9 +82,9 @@ def read_metrics(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int
     return [calculable(row) for row in rows if is_step(row.get("step", row.get("resumed")))], offset
 
 
-def latest_steps(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def latest_steps(rows: Iterable[JsonObject]) -> Iterator[JsonObject]:
     """Yield the steps among rows of metrics; what a resume took up again counts as it was then."""
-    kept: list[dict[str, Any]] = []
+    kept: list[JsonObject] = []
     for row in rows:
         if "step" in row:
             rewind(kept, row["step"], lambda known: known["step"])
@@ -100,18 +101,18 @@ def rewind(kept: list[T], step: int, step_of: Callable[[T], float]) -> None:
         kept.pop()
 
 
-def calculable(row: dict[str, Any]) -> dict[str, Any]:
+def calculable(row: JsonObject) -> JsonObject:
     """Return a row of metrics without the FIGURES that are no finite numbers."""
     return {key: value for key, value in row.items() if key not in FIGURES or _is_figure(value)}
 
 
-def is_step(value: Any) -> TypeGuard[int]:
+def is_step(value: object) -> TypeGuard[int]:
     """Whether a value is the number of a step."""
     return type(value) is int and 0 <= value < _STEPS
 
 
-def _is_figure(value: Any) -> bool:
+def _is_figure(value: object) -> bool:
     try:
-        return type(value) in (int, float) and math.isfinite(value)
+        return (type(value) is int or type(value) is float) and math.isfinite(value)
     except OverflowError:  # an integer beyond every float
         return False

@@ -27,6 +27,7 @@ from pydantic import ValidationError
 from tuillm.config import TrainConfig
 from tuillm.config.train_config import MOST_STEPS
 from tuillm.errors import TuillmError, UsageError, brief, did_you_mean
+from tuillm.formats.json_text import JsonObject
 from tuillm.store.entry_names import check_name, name_from
 from tuillm.store.files import (
     append_json,
@@ -179,7 +180,7 @@ class Run:
         """The model with the lowest loss so far."""
         return self.path / "best"
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> JsonObject:
         """The run as one JSON object (`tuillm runs show ID --json`)."""
         return {"id": self.id, "path": str(self.path)} | self.status().model_dump(mode="json")
 
@@ -291,12 +292,12 @@ def check_extension(steps: int) -> int:
     return steps
 
 
-def metric_rows(run: Run) -> Iterator[dict[str, Any]]:
+def metric_rows(run: Run) -> Iterator[JsonObject]:
     """Yield a run's metrics by step; what a resume took up again counts as it was then."""
     return latest_steps(read_metrics(run.metrics)[0])
 
 
-def _asked(row: dict[str, Any]) -> ControlRequest | None:
+def _asked(row: JsonObject) -> ControlRequest | None:
     request: Any = row.get("request")
     steps = row.get("steps")
     if request not in get_args(Request):
@@ -306,7 +307,7 @@ def _asked(row: dict[str, Any]) -> ControlRequest | None:
     return ControlRequest(request, steps) if _is_extension(steps) else None
 
 
-def _is_extension(steps: Any) -> TypeGuard[int]:
+def _is_extension(steps: object) -> TypeGuard[int]:
     return type(steps) is int and 0 < steps <= MOST_STEPS
 
 

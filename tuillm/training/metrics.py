@@ -5,7 +5,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+
+from tuillm.formats.json_text import JsonObject
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class StepMetrics:
     best: bool = False
     last: str = ""
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> JsonObject:
         """The step as a line of `metrics.jsonl`: what was not measured, or is no number, is not."""
         values = asdict(self)
         del values["sample"], values["best"], values["last"]

@@ -200,7 +200,7 @@ class Runner:
     def _record(self, metrics: StepMetrics) -> None:
         append_json(self._run.metrics, metrics.row())
         self._tell(metrics)
-        update: dict[str, Any] = {
+        update: dict[str, object] = {
             key: getattr(metrics, key)
             for key in (
                 "step",

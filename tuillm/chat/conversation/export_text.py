@@ -9,7 +9,7 @@ from typing import Any
 
 from tuillm.chat.conversation.tree import Node, Tree
 from tuillm.errors import printable
-from tuillm.formats.json_text import shown_json
+from tuillm.formats.json_text import JsonObject, shown_json
 
 # what Markdown would take for a mark; at the beginning of a line a few more
 _MARKS = re.compile(r"([\\`*_<>\[\]#|~])|^(\s*)([-+=]|\d+[.)])(?=\s)", re.M)
@@ -38,7 +38,7 @@ def export_json(tree: Tree, model: str, **about: Any) -> str:
     return shown_json(whole, indent=1) + "\n"
 
 
-def _turn(node: Node) -> dict[str, Any]:
+def _turn(node: Node) -> JsonObject:
     known = {"who": node.who, "text": node.text}
     if node.who == "you":
         return known

@@ -71,14 +71,14 @@ def shape_for(config: TrainConfig, vocab_size: int, window: int, dropout: float)
         )
     own = shape_of(config.init_from)
     return GPTConfig(
-        own["vocab_size"],
-        own["block_size"],
-        own["n_layer"],
-        own["n_head"],
-        own["n_embd"],
+        own.vocab_size,
+        own.block_size,
+        own.n_layer,
+        own.n_head,
+        own.n_embd,
         dropout,
         bias=True,
-        tie_weights=own["tie_weights"],
+        tie_weights=own.tie_weights,
     )
 
 
