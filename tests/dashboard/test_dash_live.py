@@ -183,17 +183,17 @@ async def test_evaluating_and_sampling_now(app, pilot, live):
     await until(pilot, lambda: samples.has_focus)
     await shown(pilot, f"sample at step {steps[-1]:,} · newest")
     await pilot.press("[")
-    assert samples.shown[0] == steps[-2]
+    assert samples.shown.step == steps[-2]
     await shown(pilot, f"sample at step {steps[-2]:,} · {len(steps) - 1} of {len(steps)}")
     await pilot.press("{")
-    assert samples.shown[0] == steps[0]
+    assert samples.shown.step == steps[0]
     await pilot.press("[", "]")
-    assert samples.shown[0] == steps[1]
+    assert samples.shown.step == steps[1]
     await pilot.press("a")
     await until(pilot, lambda: len(samples._samples) == len(steps) + 1)
-    assert samples.shown[0] == steps[1], "who steps back stays there"
+    assert samples.shown.step == steps[1], "who steps back stays there"
     await pilot.press("}")
-    assert samples.shown[0] == samples._samples[-1][0]
+    assert samples.shown.step == samples._samples[-1].step
 
 
 @piloted()

@@ -12,7 +12,7 @@ from tuillm.config import TrainConfig
 from tuillm.dashboard.metrics_history import History, MetricsReader
 from tuillm.dashboard.widgets.figures import number
 from tuillm.errors import UsageError
-from tuillm.store.jsonl import read_metrics
+from tuillm.store.jsonl import Sample, read_metrics
 from tuillm.store.run_folder import ControlRequest, create_run, metric_rows, requests, steps_of
 from tuillm.store.workers.processes import this_process
 from tuillm.units import count, duration, figure
@@ -133,7 +133,7 @@ def test_no_row_of_metrics_stops_a_view(damaged):
     printed = io.StringIO()
     with redirect_stdout(printed):
         for view in (PlainRunView(damaged), JsonLines(damaged), LiveView(damaged)):
-            view.news(damaged.status(), rows, ["sample"])
+            view.news(damaged.status(), rows, [Sample(1, "sample")])
             view.close()
     assert "step 4" in printed.getvalue() and '"step": 4' in printed.getvalue()
 

@@ -3,7 +3,7 @@
 import io
 import sys
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -43,7 +43,7 @@ def compare_command(
     as_json: bool,
     device: str,
     dtype: str,
-    **settings: Any,
+    **settings: object,
 ) -> None:
     """Let the models A and B continue the same words with the same seed, side by side.
 

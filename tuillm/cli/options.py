@@ -4,7 +4,7 @@ Knows click and the declarations; no option of a setting is written down anywher
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 from pydantic import BaseModel
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 else:  # click 8.2 takes no type argument when it runs
     _Numbers = _Texts = click.ParamType
 
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+Command = TypeVar("Command", bound=Callable[..., object])
 
 # what a context keeps for its help: the words typed, and the values that stand in brackets
 _TYPED, _VALUES = "tuillm.typed", "tuillm.values"
@@ -28,10 +28,10 @@ _TYPED, _VALUES = "tuillm.typed", "tuillm.values"
 
 def setting_options(
     config: type[BaseModel], *, leave_out: tuple[str, ...] = (), short: dict[str, str] | None = None
-) -> Decorator:
+) -> Callable[[Command], Command]:
     """Add an option for each setting of a config; what was not typed is None (or ())."""
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(function: Command) -> Command:
         for setting in reversed(settings_of(config)):
             if setting.name not in leave_out:
                 function = _option(setting, (short or {}).get(setting.name))(function)
@@ -40,10 +40,10 @@ def setting_options(
     return decorate
 
 
-def device_options(dtype: str = "auto") -> Decorator:
+def device_options(dtype: str = "auto") -> Callable[[Command], Command]:
     """Add --device and --dtype, with the default that suits the command."""
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(function: Command) -> Command:
         device = click.option(
             "--device", default="auto", metavar="NAME", help="auto, cpu, cuda or mps [auto]."
         )
@@ -171,7 +171,7 @@ def _values_of_run(command: click.Command, ctx: click.Context) -> dict[str, obje
     return preset_values(settings.get("preset"))
 
 
-def _option(setting: Setting, short: str | None) -> Decorator:
+def _option(setting: Setting, short: str | None) -> Callable[[Command], Command]:
     flag = setting.flag
     switch = setting.type is bool
     names = [f"{flag}/--no-{flag[2:]}" if switch else flag, setting.name]

@@ -7,7 +7,7 @@ click and rich; knows no models. No other module of the command line writes to a
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -116,7 +116,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: st
     console = safe_console(width=100_000 if piped else None)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
-        justify: Any = "right" if column in right.split() else "left"
+        justify: Literal["left", "right"] = "right" if column in right.split() else "left"
         folds = not piped and (index == 0 or column == "model")
         table.add_column(column, justify=justify, overflow="fold", no_wrap=not folds)
     for row in rows:
@@ -129,11 +129,14 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: st
     console.print(table)
 
 
-def safe_console(**options: Any) -> "SafeConsole":
-    """Return a rich console for tables, progress bars and live views."""
+def safe_console(*, width: int | None = None, stderr: bool = False) -> "SafeConsole":
+    """Return a rich console for tables, progress bars and live views.
+
+    `width` is in columns, None that of the terminal.
+    """
     from tuillm.terminal.safe_console import SafeConsole
 
-    return SafeConsole(**options)
+    return SafeConsole(width=width, stderr=stderr)
 
 
 def _safe_json(value: object, *, indent: int | None = None, ascii_only: bool = False) -> str:

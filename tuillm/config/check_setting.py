@@ -13,7 +13,7 @@ from tuillm.errors import UsageError
 from tuillm.formats.user_files import shown
 
 
-def check_setting(kind: type[BaseModel], name: str, value: object) -> Any:
+def check_setting(kind: type[BaseModel], name: str, value: object) -> object:
     """Return the value of a typed text for setting `name`; raises UsageError with the range.
 
     The word that help shows for a setting left alone (auto) is None for all but texts.

@@ -24,7 +24,7 @@ class Setting:
 
     name: str
     type: type
-    default: Any
+    default: object
     optional: bool
     choices: tuple[str, ...]
     range: str
@@ -65,7 +65,7 @@ class Setting:
 
 
 def setting(
-    default: Any,
+    default: object,
     help: str,
     *,
     group: str,

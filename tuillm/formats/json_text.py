@@ -35,7 +35,7 @@ def shown_json(value: object, *, indent: int | None = None, ascii_only: bool = F
     return "".join(one if printable(one) else f"\\u{ord(one):04x}" for one in text)
 
 
-def finite(value: object) -> Any:
+def finite(value: object) -> object:
     """Return `value` with None in the place of each number that is not finite."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None

@@ -8,9 +8,10 @@ than it has; a file that asks for more is refused. Knows nothing of what the ten
 import io
 import math
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ _LONGEST = 4 * MB
 _ZIP = b"PK\x03\x04"
 _MAGIC = 0x1950A86A20F9469CFC6C  # the first number in files of 2019
 # as numpy maps them, and what PyTorch then sees in the bytes
-_STORAGES: dict[str, tuple[np.dtype[Any], torch.dtype | None]] = {
+_STORAGES: dict[str, tuple[np.dtype[np.generic], torch.dtype | None]] = {
     "FloatStorage": (np.dtype(np.float32), None),
     "HalfStorage": (np.dtype(np.float16), None),
     "DoubleStorage": (np.dtype(np.float64), None),
@@ -120,7 +121,7 @@ class Pickled:
                 f"{path} holds no model: a {type(self.values).__name__}, not a dictionary"
             )
 
-    def tensors(self, values: dict[Any, Any]) -> dict[str, Tensor]:
+    def tensors(self, values: Mapping[object, object]) -> dict[str, Tensor]:
         """Return the tensors among `values`, a dictionary of this file, mapped where that is.
 
         Raises TuillmError for tensors that the file has not the bytes of.
@@ -134,7 +135,7 @@ class Pickled:
         except (ValueError, LookupError, TypeError, OverflowError, OSError, RuntimeError):
             raise self._damaged from None
 
-    def number(self, value: Any) -> float | None:
+    def number(self, value: object) -> float | None:
         """Return a number of this file, a tensor of a single one included, else None."""
         if isinstance(value, _Described) and math.prod(value.shape) == 1:
             value = float(self.tensors({"": value})[""].reshape(()))
@@ -240,7 +241,7 @@ def _call(what: Named, arguments: tuple[Any, ...]) -> Any:
     raise Forbidden(name)
 
 
-def _is_size(value: Any) -> bool:
+def _is_size(value: object) -> TypeGuard[int]:
     return type(value) is int and 0 <= value < 1 << 48
 
 

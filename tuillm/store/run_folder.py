@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeGuard, get_args
+from typing import Literal, TypeGuard, cast, get_args
 
 from pydantic import ValidationError
 
@@ -38,7 +38,7 @@ from tuillm.store.files import (
     remove_folder,
     write_json,
 )
-from tuillm.store.jsonl import latest_steps, read_metrics, read_rows
+from tuillm.store.jsonl import MetricsRow, latest_steps, read_metrics, read_rows
 from tuillm.store.locks import Lock
 from tuillm.store.paths import ensure_dir, runs_dir
 from tuillm.store.run_status import ACTIVE, Status
@@ -292,13 +292,13 @@ def check_extension(steps: int) -> int:
     return steps
 
 
-def metric_rows(run: Run) -> Iterator[JsonObject]:
+def metric_rows(run: Run) -> Iterator[MetricsRow]:
     """Yield a run's metrics by step; what a resume took up again counts as it was then."""
     return latest_steps(read_metrics(run.metrics)[0])
 
 
 def _asked(row: JsonObject) -> ControlRequest | None:
-    request: Any = row.get("request")
+    request = cast(Request, row.get("request"))
     steps = row.get("steps")
     if request not in get_args(Request):
         return None

@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -44,7 +44,7 @@ class Trainer(metaclass=Answering):
         corpus: str | os.PathLike[str] | list[str] | tuple[str, ...] = (),
         *,
         config: TrainConfig | None = None,
-        **settings: Any,
+        **settings: object,
     ) -> None:
         """Check the settings (those of TrainConfig); nothing is read or built yet.
 
@@ -63,7 +63,7 @@ class Trainer(metaclass=Answering):
         self._training_progress = TrainingProgress(self.config)
 
     @staticmethod
-    def help_config(preset: str | None = None, **settings: Any) -> None:
+    def help_config(preset: str | None = None, **settings: object) -> None:
         """Print every training setting: meaning, range, and its value in a run with a preset.
 
         `settings` are such as change that: `init_from`. Raises UsageError for an unknown preset.

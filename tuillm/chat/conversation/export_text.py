@@ -5,7 +5,6 @@ Knows trees; what acts on a terminal is left out of the page and escaped in the 
 
 import re
 from itertools import groupby
-from typing import Any
 
 from tuillm.chat.conversation.tree import Node, Tree
 from tuillm.errors import printable
@@ -28,7 +27,7 @@ def export_markdown(tree: Tree, model: str, about: str = "", turns: bool = False
     return f"{head}\n\n{body.strip(chr(10))}\n"
 
 
-def export_json(tree: Tree, model: str, **about: Any) -> str:
+def export_json(tree: Tree, model: str, **about: object) -> str:
     """Return the conversation as a JSON object: `model`, `about`, its `turns`, and the whole tree.
 
     A turn has who, text and what is known of its tokens; the tree is what from_json reads.

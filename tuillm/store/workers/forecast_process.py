@@ -6,10 +6,10 @@ forecasts in a thread and cancels the process as soon as they are of no use.
 
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
-from typing import Any, Self
+from typing import Self
 
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError
@@ -70,11 +70,9 @@ class Forecast:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
+    def from_json(cls, values: JsonObject) -> Self:
         """The forecast of such an object."""
-        known: JsonObject = {
-            each.name: values[each.name] for each in fields(cls) if each.name in values
-        }
+        known = {each.name: values[each.name] for each in fields(cls) if each.name in values}
         for name in ("notes", "warnings"):
             known[name] = tuple(known.get(name, ()))
         return cls(**known)
