@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from tuillm.errors import TuillmError
 from tuillm.formats.bounded_read import MB
-from tuillm.formats.pickle_values import Forbidden, Named, read_pickle
+from tuillm.formats.pickle_values import Forbidden, Named, PickleValue, read_pickle
 from tuillm.model.mmap_safetensors import map_array
 
 # a pickle, or the directory of an archive; GPT-2 XL with its optimizer has a tenth of it
@@ -95,7 +95,7 @@ class Pickled:
                 raise TuillmError(f"{path} is no file")
             with path.open("rb") as file:
                 zipped = file.read(len(_ZIP)) == _ZIP
-            self.values: Any = self._archive() if zipped else self._of_2019()
+            self.values: PickleValue = self._archive() if zipped else self._of_2019()
         except OSError as error:
             raise TuillmError(f"cannot read {path}: {error.strerror or error}") from None
         except Forbidden as error:
@@ -145,7 +145,7 @@ class Pickled:
     def _damaged(self) -> TuillmError:
         return TuillmError(f"{self.path} is damaged, or no file of PyTorch")
 
-    def _archive(self) -> Any:
+    def _archive(self) -> PickleValue:
         """Read the pickle of a zip archive, and where its tensors' bytes lie."""
         with _Sparing(io.FileIO(self.path)) as file, zipfile.ZipFile(file) as archive:
             entries = {entry.filename: entry for entry in archive.infolist()}
@@ -159,7 +159,7 @@ class Pickled:
                 self._offsets[key] = _begin(file, entries[f"{folder}data/{key}"])
         return values
 
-    def _of_2019(self) -> Any:
+    def _of_2019(self) -> PickleValue:
         """Read a file of pickles one after the other, behind which the tensors' bytes lie."""
         with self.path.open("rb") as file:
             content = io.BytesIO(file.read(_LONGEST))
@@ -174,7 +174,7 @@ class Pickled:
                 offset += 8 + self._storages[key].count * self._storages[key].itemsize
         return values
 
-    def _take(self, told: Any) -> _Storage:
+    def _take(self, told: PickleValue) -> _Storage:
         """Make a storage of what a pickle tells of one."""
         what, kind, key, _, count, *view = told
         if what != "storage" or not isinstance(kind, Named) or any(view) or not _is_size(count):
@@ -219,7 +219,7 @@ class _Sparing(io.BufferedReader):
         return super().read(size)
 
 
-def _call(what: Named, arguments: tuple[Any, ...]) -> Any:
+def _call(what: Named, arguments: tuple[PickleValue, ...]) -> PickleValue:
     """Return what a file may call: tensors, empty dictionaries, and values that are not needed."""
     name = str(what)
     if name in ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor"):
