@@ -5,9 +5,20 @@ import os
 import shutil
 
 import pytest
-from furnished import going
-from furnished import run as write_run
-from pilot import metric_lines, opened, piloted, points, reached, rows, shown, text_of, told, until
+from dashboard.furnished import going
+from dashboard.furnished import run as write_run
+from dashboard.pilot import (
+    metric_lines,
+    opened,
+    piloted,
+    points,
+    reached,
+    rows,
+    shown,
+    text_of,
+    told,
+    until,
+)
 
 from tuillm.dashboard.screens.compare_runs import CompareRunsScreen
 from tuillm.dashboard.screens.run import RunScreen

@@ -6,7 +6,7 @@ One worker serves all these tests. It is paused while nobody needs it, and kille
 import os
 
 import pytest
-from pilot import (
+from dashboard.pilot import (
     both_sizes,
     opened,
     piloted,
@@ -29,7 +29,8 @@ from tuillm.dashboard.widgets.chart import Chart
 from tuillm.dashboard.widgets.figures import Figures
 from tuillm.dashboard.widgets.log import LogTail
 from tuillm.dashboard.widgets.samples import Samples
-from tuillm.store.run_folder import Run, read_rows
+from tuillm.store.jsonl import read_rows
+from tuillm.store.run_folder import Run
 from tuillm.store.workers import processes
 from tuillm.store.workers.launch import start_run
 
