@@ -11,6 +11,7 @@ import sys
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from known_line import LINE
@@ -41,7 +42,7 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("TUILLM_NICE", "0")  # workers that tests wait for give way to nobody
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path / "no-tiktoken-cache"))
     yield folder
-    threads = sys.modules.get("tuillm.generation.thread_count")
+    threads: Any = sys.modules.get("tuillm.generation.thread_count")
     if threads and threads._most:  # a command that was called here has let it choose threads
         threads.torch.set_num_threads(threads._most)
         threads._most = None

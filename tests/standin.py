@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 PIECE = 1 << 14
@@ -81,7 +81,7 @@ class Hub:
         self.held, self.go, self._closing = threading.Event(), threading.Event(), threading.Event()
         self._servers = [_Server(self, name) for name in ("hub", "cdn")]
 
-    def __enter__(self) -> "Hub":
+    def __enter__(self) -> Self:
         for server in self._servers:
             threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         return self

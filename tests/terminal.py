@@ -6,6 +6,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pexpect
 import pyte
@@ -34,7 +35,7 @@ class Terminal:
         for name in ("NO_COLOR", "COLORTERM"):
             usual.pop(name, None)
         self.raw = b""
-        self._child = pexpect.spawn(
+        self._child: Any = pexpect.spawn(  # its stubs know texts only
             sys.executable,
             [*program, *arguments],
             dimensions=(lines, columns),

@@ -116,7 +116,7 @@ def _options(command):
 
 def _problem(words):
     """What is wrong with the words behind `tuillm`, or ''."""
-    command = tuillm
+    command: click.Command = tuillm
     context = click.Context(tuillm, info_name="tuillm")
     for word in words:
         if word.startswith("-") and len(word) > 1:

@@ -14,7 +14,7 @@ if sys.argv[:1] == ["-m"] and not sys.flags.safe_path and sys.path:
     if os.path.realpath(sys.path[0]) != _root:
         del sys.path[0]
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 __all__ = ["Sampler", "SamplingConfig", "TrainConfig", "Trainer", "__version__"]
@@ -37,7 +37,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     from importlib import import_module
 
     if name in _HOMES:

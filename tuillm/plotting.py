@@ -134,7 +134,8 @@ def braille(dots: NDArray[np.bool_]) -> NDArray[np.int64]:
     """The cells, [height, width], of dots: the low byte of U+2800, 0 where nothing is."""
     height, width = dots.shape[0] // 4, dots.shape[1] // 2
     cells = dots.reshape(height, 4, width, 2) * _BITS[None, :, None, :]
-    return cells.sum(axis=(1, 3), dtype=np.int64)
+    low_bytes: NDArray[np.int64] = cells.sum(axis=(1, 3), dtype=np.int64)
+    return low_bytes
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:

@@ -258,7 +258,7 @@ def _files_of(name: str) -> list[Path]:
     return [path for path in paths if os.path.isfile(path)]
 
 
-def _color(given: dict[str, Any], role: str, path: Path) -> str:
+def _color(given: dict[str, object], role: str, path: Path) -> str:
     color = given.get(role)
     if isinstance(color, str) and _COLOR.fullmatch(color):
         return color.lower()
@@ -277,7 +277,7 @@ def _settings_file() -> Path:
     return config_dir() / "settings.toml"
 
 
-def _with_choice(text: str, content: dict[str, Any], name: str, path: Path) -> str:
+def _with_choice(text: str, content: dict[str, object], name: str, path: Path) -> str:
     """Return settings with another theme and nothing else changed."""
     for draft in _drafts(text, content, name):
         try:
@@ -288,7 +288,7 @@ def _with_choice(text: str, content: dict[str, Any], name: str, path: Path) -> s
     raise TuillmError(f"cannot set the theme in {path}", f'write theme = "{name}" there')
 
 
-def _drafts(text: str, content: dict[str, Any], name: str) -> Iterator[str]:
+def _drafts(text: str, content: dict[str, object], name: str) -> Iterator[str]:
     line = f'"{name}"'
     if "theme" not in content:
         yield f"theme = {line}\n{text}"  # on top, where no table has begun
@@ -306,7 +306,7 @@ def _read(path: Path, what: str) -> str:
         raise TuillmError(f"{what} {path} cannot be read: {words_of(error)}") from None
 
 
-def _parse(text: str, path: Path, what: str) -> dict[str, Any]:
+def _parse(text: str, path: Path, what: str) -> dict[str, object]:
     try:
         return parse_toml(text)
     except ValueError as error:

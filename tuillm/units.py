@@ -5,7 +5,7 @@ nothing of the rest of the program.
 """
 
 import time
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 _LARGEST = 1e15
 # from where on a number is rounded up to the next unit: 999,600 is '1M', not '1e+03k'
@@ -64,5 +64,5 @@ def percent(share: float | None) -> str:
     return f"{min(max(share, 0.0), 1.0):.0%}" if _measured(share) else "-"
 
 
-def _measured(number: Any) -> TypeGuard[float]:
+def _measured(number: object) -> TypeGuard[float]:
     return isinstance(number, int | float) and -_LARGEST < number < _LARGEST

@@ -16,6 +16,7 @@ import statistics
 import tempfile
 import time
 from contextlib import contextmanager
+from typing import Any, cast
 
 os.environ["TUILLM_HOME"] = tempfile.mkdtemp(prefix="tuillm-beside-")
 
@@ -26,13 +27,13 @@ from tuillm.config import SamplingConfig, build_train
 from tuillm.generation import Sampler
 from tuillm.generation import thread_count as threads
 from tuillm.model import GPT, GPTConfig, pack
+from tuillm.store.jsonl import read_rows
 from tuillm.store.paths import demo_book
-from tuillm.store.run_folder import read_rows
 from tuillm.store.workers.launch import start_run
-from tuillm.text import make_tokenizer
+from tuillm.text import Tokenizer, make_tokenizer
 
 GPT2 = dict(n_layer=12, n_head=12, n_embd=768, block_size=1024, vocab_size=50_257)
-MODELS = {
+MODELS: dict[str, Any] = {
     "1M fp32": (dict(n_layer=4, n_head=2, n_embd=128, block_size=64, vocab_size=1024), "float32"),
     "GPT-2 bf16": (GPT2, "bfloat16"),
     "GPT-2 int8": (GPT2, "int8"),
@@ -63,7 +64,8 @@ class Words:
 def sampler_of(shape, dtype):
     model = GPT(GPTConfig(bias=True, **shape)).eval()
     model.init_weights("random", torch.Generator().manual_seed(0))
-    return Sampler.of(pack(model, getattr(torch, dtype)), Words(shape["vocab_size"]))
+    words = cast(Tokenizer, Words(shape["vocab_size"]))
+    return Sampler.of(pack(model, getattr(torch, dtype)), words)
 
 
 class Training:

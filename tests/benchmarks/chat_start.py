@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from first_token import make_folder
+from benchmarks.first_token import make_folder
 from terminal import Terminal
 
 

@@ -15,6 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
+from operator import ne
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +28,8 @@ from terminal import Terminal  # noqa: E402
 
 from tuillm.config import build_train  # noqa: E402
 from tuillm.store.files import write_json  # noqa: E402
-from tuillm.store.run_folder import Run, Status  # noqa: E402
+from tuillm.store.run_folder import Run  # noqa: E402
+from tuillm.store.run_status import Status  # noqa: E402
 from tuillm.store.workers.processes import ProcessId  # noqa: E402
 
 ROUNDS = 9
@@ -127,7 +130,7 @@ def answer(terminal: Terminal, keys: list[str]) -> float:
         before = terminal.settle()
         begin = time.perf_counter()
         terminal.press(keys[number % len(keys)])
-        terminal.wait(lambda text, before=before: text != before, 5)
+        terminal.wait(partial(ne, before), 5)
         times.append((time.perf_counter() - begin) * 1000)
     return statistics.median(times)
 

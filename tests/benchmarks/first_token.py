@@ -39,7 +39,7 @@ def seconds(command):
 
 def make_folder(folder):
     """Write a random model of GPT-2's shape with a byte-level tokenizer of 50,257 ids."""
-    from decoding import make_folder as write_weights
+    from benchmarks.decoding import make_folder as write_weights
 
     from tuillm.text import make_tokenizer
 

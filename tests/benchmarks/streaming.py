@@ -13,6 +13,7 @@ import pty
 import statistics
 import sys
 import time
+from typing import Any, cast
 
 import torch
 from prompt_toolkit.input.vt100 import Vt100Input
@@ -28,10 +29,10 @@ from tuillm.config import SamplingConfig
 from tuillm.generation import Sampler
 from tuillm.model import GPT, GPTConfig, pack
 from tuillm.store.paths import demo_book
-from tuillm.text import make_tokenizer
+from tuillm.text import Tokenizer, make_tokenizer
 from tuillm.theme import load_theme
 
-SHAPES = {
+SHAPES: dict[str, Any] = {
     "tiny": (dict(n_layer=4, n_head=2, n_embd=128, block_size=64, vocab_size=1024), 60, 5),
     "gpt2": (dict(n_layer=12, n_head=12, n_embd=768, block_size=1024, vocab_size=50_257), 40, 1),
 }
@@ -106,7 +107,8 @@ def main():
     for name, (shape, tokens, times) in SHAPES.items():
         torch.manual_seed(0)
         model = GPT(GPTConfig(bias=True, **shape)).eval()
-        sampler = Sampler.of(pack(model, torch.float32), Words(shape["vocab_size"]))
+        words = cast(Tokenizer, Words(shape["vocab_size"]))
+        sampler = Sampler.of(pack(model, torch.float32), words)
         config = SamplingConfig(seed=1, max_new_tokens=tokens)
         bare(sampler, config)
         pairs = [

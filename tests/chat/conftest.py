@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from talking import Talk
+from chat.talking import Talk
 
 from tuillm import Sampler
 from tuillm.config import SamplingConfig
@@ -27,7 +27,7 @@ def talker():
             for parameter in model.parameters():
                 parameter.normal_(0, 0.35, generator=generator)
             model.ln_f.weight[0], model.ln_f.bias[0] = 0, 1
-            model.lm_head.weight[len(letters) :, 0] = 0 if bytes else -40
+            model.get_parameter("lm_head.weight")[len(letters) :, 0] = 0 if bytes else -40
         return Sampler.of(model.eval(), tokenizer)
 
     return make
@@ -57,9 +57,9 @@ def chain():
         with torch.no_grad():
             model.wte.weight.copy_(torch.eye(size))
             model.wpe.weight.zero_()
-            model.lm_head.weight.zero_()
+            head = model.get_parameter("lm_head.weight").zero_()
             for token, successor in zip(ids, ids[1:] + ids[:1], strict=True):
-                model.lm_head.weight[successor, token] = 1
+                head[successor, token] = 1
         return Sampler.of(model.eval(), tokenizer)
 
     return make

@@ -3,9 +3,9 @@
 import math
 
 import pytest
+from chat.talking import Talk
 from foreign import foreign
 from safetensors.torch import load_file, save_file
-from talking import Talk
 
 
 @pytest.mark.slow

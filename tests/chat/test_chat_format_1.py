@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from talking import Talk
+from chat.talking import Talk
 
 WRITTEN = Path(__file__).parents[1] / "data" / "format_1"
 

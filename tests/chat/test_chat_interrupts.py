@@ -9,7 +9,7 @@ import random
 from itertools import count
 
 import pytest
-from talking import squeezed
+from chat.talking import squeezed
 
 from tuillm import Sampler
 from tuillm.chat.conversation.serialize import from_saved, to_saved

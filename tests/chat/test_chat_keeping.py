@@ -6,7 +6,7 @@ import random
 import signal
 
 import pytest
-from talking import squeezed
+from chat.talking import squeezed
 
 from tuillm import Sampler
 from tuillm.chat.conversation.serialize import from_saved

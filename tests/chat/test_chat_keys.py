@@ -5,13 +5,14 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pexpect
 import psutil
 import pyte
 import pytest
-from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.input import PipeInput, create_pipe_input
 from prompt_toolkit.input.typeahead import get_typeahead
 from terminal import DEADLINE, Terminal
 
@@ -71,13 +72,13 @@ while True:
 class Program(Terminal):
     """Runs the program above, or a shell that can, on a terminal."""
 
-    def __init__(self, *command, columns=100, lines=24):
+    def __init__(self, program, arguments, columns=100, lines=24):
         self.screen = pyte.HistoryScreen(columns, lines, history=2000)
         self._stream = pyte.ByteStream(self.screen)
         self.raw = b""
         environment = os.environ | {"TERM": "xterm-256color", "PROGRAM": PROGRAM}
         self._child = pexpect.spawn(
-            *command, dimensions=(lines, columns), env=environment, timeout=DEADLINE
+            program, arguments, dimensions=(lines, columns), env=environment, timeout=DEADLINE
         )
         self._child.delaybeforesend = None
 
@@ -215,6 +216,13 @@ def test_ctrl_z_suspends_and_the_reply_goes_on_afterwards():
     shell.close()
 
 
+class Listening(ReplyKeys):
+    """Keys that come out of a `pipe`, and are asked for `at` a time."""
+
+    at: Callable[..., list[Change]]
+    pipe: PipeInput
+
+
 @pytest.fixture
 def listening(monkeypatch):
     """Keys from a pipe, at a time the test sets: `at(seconds, bytes)` sends and asks."""
@@ -225,7 +233,7 @@ def listening(monkeypatch):
             "time",
             SimpleNamespace(perf_counter=lambda: now[0], sleep=lambda seconds: None),
         )
-        keys = ReplyKeys(pipe, SamplingConfig())
+        keys = Listening(pipe, SamplingConfig())
 
         def at(seconds, sent=b""):
             now[0] += seconds

@@ -6,6 +6,7 @@ In replies, surprise, branches, titles, names of models and files, and in what i
 import json
 import re
 import shutil
+from typing import Any
 
 import pytest
 
@@ -97,11 +98,12 @@ def test_replies_of_an_evil_model(talk, evil_model, kept):
 def evil_session(home, model):
     """A kept conversation whose texts are evil, in a file of an evil name."""
     tree, tokenizer = Tree(), Sampler(model).tokenizer
-    for who, parent, text in (
+    turns: list[tuple[Any, int | None, str]] = [
         ("you", None, f"one {EVIL}"),
         ("model", 1, f" two {EVIL}"),
         ("model", 1, f" three {EVIL}"),
-    ):
+    ]
+    for who, parent, text in turns:
         ids = tokenizer.encode(text)
         tree.append(Node(who, parent, text, ids, forced=len(ids)))
     session = Session(Sampler(model), SamplingConfig(), tree=tree)

@@ -5,6 +5,7 @@ import re
 import textwrap
 import unicodedata
 from types import SimpleNamespace
+from typing import Any
 
 import pyte
 import pytest
@@ -77,6 +78,7 @@ class Glass(pyte.HistoryScreen):
     def __init__(self, columns, lines, joining=False):
         super().__init__(columns, lines, history=5000)
         self.joining, self.folded = joining, False
+        self.told, self.sent = "FIGURES", ""
         self._feed = pyte.Stream(self)
 
     def show(self, sent):
@@ -251,13 +253,12 @@ def reply(monkeypatch):
 
     def make(columns=80, lines=24, status=True, depth=ColorDepth.DEPTH_24_BIT):
         glass = Glass(columns, lines)
-        glass.told, glass.sent = "FIGURES", ""
 
         def write(data):
             glass.sent += data
             glass.show(data)
 
-        paper = SimpleNamespace(write=write, flush=lambda: None, isatty=lambda: True)
+        paper: Any = SimpleNamespace(write=write, flush=lambda: None, isatty=lambda: True)
         output = Vt100_Output(paper, lambda: Size(glass.lines, glass.columns), term="xterm")
         style = Style.from_dict(load_theme().prompt_toolkit() | {"reply": "#aabbcc"})
         line = StatusLine(output, style, depth, lambda columns: [("", f" {glass.told}")])

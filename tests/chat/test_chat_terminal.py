@@ -145,9 +145,9 @@ def test_a_reply_far_past_the_context_says_what_fell_out_of_view(chat):
     chat.say("/set max_new_tokens 800")
     said = chat.say("Marda said")
     lines = said.split("\n")
-    told = next(place for place, line in enumerate(lines) if line.startswith("32 tokens of"))
-    assert len("".join(lines[:told])) > 1000
-    told = " ".join(lines[told:])
+    place = next(place for place, line in enumerate(lines) if line.startswith("32 tokens of"))
+    assert len("".join(lines[:place])) > 1000
+    told = " ".join(lines[place:])
     dropped = re.match(
         r"32 tokens of context were full: (\d+) more fell out of view, (\d+) in all,"
         r' up to "….+"',

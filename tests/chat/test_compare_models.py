@@ -209,9 +209,9 @@ def test_without_a_terminal_it_is_plain_text(two, config, home):
     models = [
         (a_model(home / "models" / name, bits_per_byte=1.5), sampler) for name, sampler in two
     ]
-    console = Console(file=io.StringIO())
-    results = show_comparison(models, "abc", config, console=console)
-    page = console.file.getvalue()
+    file = io.StringIO()
+    results = show_comparison(models, "abc", config, console=Console(file=file))
+    page = file.getvalue()
     assert page.startswith("prompt: abc\nseed 1, temperature 1, top_k 0, max_new_tokens 40")
     for result in results:
         head = f"== {result.name}: {result.parameters:,} parameters, 1.500 bits/byte =="

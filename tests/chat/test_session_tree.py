@@ -2,6 +2,7 @@
 
 import copy
 import json
+from typing import Any
 
 import pytest
 
@@ -14,13 +15,14 @@ from tuillm.errors import TuillmError, UsageError
 def tree():
     """Two exchanges, the second with another reply; the head is at that one."""
     tree = Tree()
-    for who, parent, ids in (
+    turns: list[tuple[Any, int | None, list[int]]] = [
         ("you", None, [1, 2]),
         ("model", 1, [3]),
         ("you", 2, [4]),
         ("model", 3, [5, 6]),
         ("model", 3, [7]),
-    ):
+    ]
+    for who, parent, ids in turns:
         tree.append(Node(who, parent, f"text {parent}", ids))
     return tree
 
@@ -129,7 +131,8 @@ def test_damaged_json(tree, words):
     with pytest.raises(TuillmError, match=words) as caught:
         Tree.from_json(values)
     assert "\n" not in str(caught.value)
-    for nothing in (None, [], {}, "x"):
+    nothings: list[Any] = [None, [], {}, "x"]
+    for nothing in nothings:
         with pytest.raises(TuillmError):
             Tree.from_json(nothing)
 

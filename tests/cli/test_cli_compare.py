@@ -3,11 +3,12 @@
 import json
 import re
 import shutil
+from typing import Any
 
 import pyte
 import pytest
 import torch
-from test_cli_verbs import one_line, tuillm
+from cli.test_cli_verbs import one_line, tuillm
 
 from tuillm import Sampler
 from tuillm.chat.compare.columns import Rows
@@ -29,14 +30,17 @@ def talkers(tmp_path_factory):
     letters = {"plain": "abcdefghij klm\n", "wild": f"abc 日本語é🙂[2J;|*{EVIL}\n"}
     for seed, (name, said) in enumerate(letters.items()):
         tokenizer = make_tokenizer("char", [said])
-        shape = dict(block_size=64, n_layer=2, n_head=2, n_embd=32, bias=True, tie_weights=False)
+        shape: dict[str, Any] = dict(
+            block_size=64, n_layer=2, n_head=2, n_embd=32, bias=True, tie_weights=False
+        )
         model = GPT(GPTConfig(vocab_size=tokenizer.n_vocab, **shape))
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.normal_(0, 0.2, generator=generator)
             model.ln_f.weight[0], model.ln_f.bias[0] = 0, 1
-            model.lm_head.weight[len(set(said)) :, 0] = -40  # no bytes of other characters
+            head = model.get_parameter("lm_head.weight")
+            head[len(set(said)) :, 0] = -40  # no bytes of other characters
         (place / name).mkdir()
         write_model(model, place / name, tokenizer.eot)
         tokenizer.save(place / name, 64)

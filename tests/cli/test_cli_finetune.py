@@ -4,7 +4,7 @@ import json
 import shlex
 
 import pytest
-from test_cli_verbs import one_line, tuillm
+from cli.test_cli_verbs import one_line, tuillm
 
 from tuillm.cli.compare_hint import comparing
 from tuillm.config import build_train

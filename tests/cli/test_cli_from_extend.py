@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from test_cli_verbs import leftovers, one_line, tuillm
+from cli.test_cli_verbs import leftovers, one_line, tuillm
 
 from tuillm.store.files import append_json
 from tuillm.store.run_folder import create_run

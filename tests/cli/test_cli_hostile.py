@@ -220,7 +220,8 @@ def test_the_walk_visits_every_verb():
 @pytest.mark.parametrize("verb", COMMANDS)
 def test_piped(verb, walk, tmp_path):
     """Piped, not a single control character comes out, and one line says what is wrong."""
-    _check_piped(*walk(verb, VISITS[verb], piped=True), tmp_path)
+    commands, codes = walk(verb, VISITS[verb], piped=True)
+    _check_piped(commands, codes, tmp_path)
 
 
 @pytest.mark.everyday(1)
@@ -242,7 +243,8 @@ def test_on_a_terminal(verb, walk):
 @pytest.mark.parametrize("verb", LOADING)
 def test_piped_with_a_model(verb, walk, tmp_path):
     """The verbs that compute."""
-    _check_piped(*walk(verb, LOADING[verb], piped=True), tmp_path)
+    commands, codes = walk(verb, LOADING[verb], piped=True)
+    _check_piped(commands, codes, tmp_path)
 
 
 @pytest.mark.slow

@@ -76,7 +76,7 @@ def test_ctrl_c_twice_leaves_the_run_going(long_run, terminal):
 @pytest.mark.slow
 def test_pause_resume_and_stop_from_another_terminal(long_run):
     """`tuillm runs pause | resume | stop` steer a run that another terminal watches."""
-    from test_cli_verbs import tuillm
+    from cli.test_cli_verbs import tuillm
 
     run = get_run("book-1")
     assert tuillm("runs", "pause", "book-1").returncode == 0

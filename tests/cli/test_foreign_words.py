@@ -6,6 +6,7 @@ A word gets a right pointer or none; a pointer to something else is worse than s
 import re
 import subprocess
 import sys
+from typing import Any
 
 import click
 import pytest
@@ -318,7 +319,8 @@ def test_keys_and_keywords_are_answered_alike(key, points, layer):
     """In a TOML file and as a keyword of Trainer."""
     with pytest.raises(UsageError, match=f"unknown setting '{key}'") as caught:
         if layer == "Trainer":
-            Trainer("x.txt", **{key: 1})
+            settings: dict[str, Any] = {key: 1}
+            Trainer("x.txt", **settings)
         else:
             build_train(*(({key: 1}, None) if layer == "typed" else ({}, {key: 1})))
     assert points in caught.value.hint
@@ -371,7 +373,7 @@ def test_attributes_of_other_libraries_are_answered(owner, name, points):
 def test_nothing_but_the_words_of_an_attribute_error_changes():
     """What is nowhere is said as ever, and what Python asks for itself finds nothing."""
     with pytest.raises(AttributeError, match=r"^'Trainer' has no attribute 'zzzzzz'$"):
-        _ = Trainer("x.txt").zzzzzz
+        getattr(Trainer("x.txt"), "zzzzzz")  # noqa: B009  (mypy knows that there is none)
     assert not hasattr(Trainer, "__deepcopy__") and not hasattr(Trainer("x.txt"), "__len__")
 
 
@@ -456,7 +458,7 @@ def test_the_table_points_to_what_there_is():
     """Each of ours is a setting, or an option or argument of a command; each command is one."""
     known = {each.name for config in (TrainConfig, SamplingConfig) for each in settings_of(config)}
     known |= {"model", "corpus"}
-    commands = {}
+    commands: dict[str, Any] = {}
     with click.Context(tuillm, info_name="tuillm") as ctx:
         for name in tuillm.list_commands(ctx):
             command = commands[name] = tuillm.get_command(ctx, name)

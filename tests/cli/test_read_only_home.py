@@ -10,7 +10,8 @@ import pytest
 
 from tuillm.errors import TuillmError
 from tuillm.store import usage
-from tuillm.store.registry import models_dir, remove_model, rename_model
+from tuillm.store.paths import models_dir
+from tuillm.store.registry import remove_model, rename_model
 from tuillm.store.usage import users_of, using
 
 READING = {

@@ -3,22 +3,23 @@
 import pytest
 
 from tuillm.config import PRESETS, TrainConfig, build_train, settings_of
+from tuillm.config.model_shape import ModelShape
 from tuillm.errors import UsageError
 
 
 def shape_of(name):
     """A model 256 wide, whatever it is called; `gpt2` is 768 wide."""
     width, context = (768, 1024) if name == "gpt2" else (256, 128)
-    return {
-        "init_from": name,
-        "n_layer": 5,
-        "n_head": 4,
-        "n_embd": width,
-        "vocab_size": 1024,
-        "block_size": context,
-        "tie_weights": True,
-        "tokenizer": "bpe",
-    }
+    return ModelShape(
+        init_from=name,
+        n_layer=5,
+        n_head=4,
+        n_embd=width,
+        vocab_size=1024,
+        block_size=context,
+        tie_weights=True,
+        tokenizer="bpe",
+    )
 
 
 def build(typed, file=None):

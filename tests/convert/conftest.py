@@ -2,6 +2,7 @@
 
 import math
 import pickle
+from typing import Any
 
 import pytest
 import torch
@@ -25,6 +26,8 @@ class NanoNorm(nn.Module):
 
 class NanoAttention(nn.Module):
     """Attention written out, head by head."""
+
+    bias: torch.Tensor
 
     def __init__(self, width, heads, bias, longest):
         super().__init__()
@@ -77,7 +80,7 @@ class NanoGPT(nn.Module):
 
     def __init__(self, *, vocab_size, block_size, n_layer, n_head, n_embd, bias, dropout=0.0):
         super().__init__()
-        self.transformer = nn.ModuleDict(
+        self.transformer: Any = nn.ModuleDict(  # of what stands under each name
             {
                 "wte": nn.Embedding(vocab_size, n_embd),
                 "wpe": nn.Embedding(block_size, n_embd),
@@ -88,7 +91,7 @@ class NanoGPT(nn.Module):
             }
         )
         self.lm_head = nn.Linear(n_embd, vocab_size, bias=False)
-        self.lm_head.weight = self.transformer["wte"].weight
+        self.lm_head.weight = self.get_parameter("transformer.wte.weight")
 
     def forward(self, idx):
         parts = self.transformer

@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch  # noqa: F401
 
@@ -24,7 +25,7 @@ from tuillm.errors import TuillmError
 from tuillm.generation import Sampler
 from tuillm.store.registry import list_models, read_model_entry, shape_of
 
-DOORS = {
+DOORS: dict[str, Any] = {
     "import": lambda path: import_model(path, "evil"),
     "import --tokenizer": lambda path: import_model(
         str(Path(path).parent / "ckpt.pt"), "evil", tokenizer=path

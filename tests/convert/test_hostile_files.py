@@ -12,6 +12,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +21,13 @@ from safetensors.torch import save_file
 from tuillm.model import GPT, GPTConfig, write_model
 from tuillm.text import make_tokenizer
 
-SHAPE = {"vocab_size": 300, "block_size": 16, "n_layer": 1, "n_head": 1, "n_embd": 8}
+SHAPE: dict[str, Any] = {
+    "vocab_size": 300,
+    "block_size": 16,
+    "n_layer": 1,
+    "n_head": 1,
+    "n_embd": 8,
+}
 SECONDS, MEGABYTES = 2.0, 250
 EMPTY_DICTS = b"}"  # a step of the pickle machine, of 1 byte, that takes 64
 

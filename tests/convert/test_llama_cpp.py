@@ -4,6 +4,7 @@ For developers who have `llama-cpp-python` installed; it is no dependency.
 """
 
 import os
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,9 @@ def trained(book, home, request):
     """Train a model of a kind that knows 128 positions; returns its folder."""
 
     def train(kind, **settings):
-        shape = dict(preset="nano", block_size=128, n_embd=64, max_steps=150, sample_tokens=0)
+        shape: dict[str, Any] = dict(
+            preset="nano", block_size=128, n_embd=64, max_steps=150, sample_tokens=0
+        )
         return Trainer(corpus=str(book), name=kind, tokenizer=kind, **(shape | settings)).run().path
 
     return train

@@ -18,8 +18,8 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from furnished import furnish
-from pilot import text_of, until
+from dashboard.furnished import furnish
+from dashboard.pilot import text_of, until
 
 from tuillm.config import build_train
 from tuillm.dashboard.app import Dashboard

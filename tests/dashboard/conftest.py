@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from furnished import furnish
+from dashboard.furnished import furnish
 
 from tuillm.config import build_train
 from tuillm.store.run_folder import Run

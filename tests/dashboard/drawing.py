@@ -14,7 +14,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from pilot import text_of, until
+from dashboard.pilot import text_of, until
 
 from tuillm.dashboard.app import Dashboard
 

@@ -11,6 +11,7 @@ import math
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 from tuillm.config import build_train
 from tuillm.config.hf_config import gpt2_shape, gpt2_tensors
@@ -24,7 +25,7 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _LATE = 2
 
 # name, card, layers, width, context, vocabulary, minutes ago
-_MODELS = [
+_MODELS: list[Any] = [
     (
         "salt-road",
         dict(

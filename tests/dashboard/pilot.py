@@ -35,11 +35,10 @@ def piloted(size=(120, 40)):
             use(functools.partial(function, **fixtures), size)
 
         functools.update_wrapper(test, function)
-        test.__signature__ = signature.replace(
-            parameters=[
-                each for name, each in signature.parameters.items() if name not in ("app", "pilot")
-            ]
-        )
+        given = [
+            each for name, each in signature.parameters.items() if name not in ("app", "pilot")
+        ]
+        vars(test)["__signature__"] = signature.replace(parameters=given)
         return test
 
     return decorate

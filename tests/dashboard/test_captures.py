@@ -4,8 +4,8 @@ import asyncio
 import difflib
 import time
 
-import capture
 import pytest
+from dashboard import capture
 
 pytestmark = pytest.mark.slow
 

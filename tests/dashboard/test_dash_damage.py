@@ -5,9 +5,20 @@ import os
 import shutil
 
 import pytest
-from furnished import going
-from furnished import run as write_run
-from pilot import metric_lines, opened, piloted, points, reached, rows, shown, text_of, told, until
+from dashboard.furnished import going
+from dashboard.furnished import run as write_run
+from dashboard.pilot import (
+    metric_lines,
+    opened,
+    piloted,
+    points,
+    reached,
+    rows,
+    shown,
+    text_of,
+    told,
+    until,
+)
 
 from tuillm.dashboard.screens.compare_runs import CompareRunsScreen
 from tuillm.dashboard.screens.run import RunScreen
@@ -15,6 +26,7 @@ from tuillm.dashboard.screens.runs import RunsScreen
 from tuillm.dashboard.widgets.chart import Chart
 from tuillm.dashboard.widgets.log import LogTail
 from tuillm.dashboard.widgets.samples import Samples
+from tuillm.store.jsonl import Sample
 
 pytestmark = pytest.mark.slow
 
@@ -110,14 +122,14 @@ async def test_samples_and_logs_as_they_should_not_be(app, pilot, one):
     samples, log = screen.query_one(Samples), screen.query_one(LogTail)
     await until(pilot, lambda: len(log.lines) == 3)
     await shown(pilot, "a[2Jb [/] [b]c", "sample at step 1", "[31mred", "[/b] [x")
-    assert samples._samples == [(1, "a\x1b[2Jb\u202e [/] [b]c")]
+    assert samples._samples == [Sample(1, "a\x1b[2Jb\u202e [/] [b]c")]
     one.log.unlink()
     one.samples.unlink()
     await pilot.pause(0.6)
     one.samples.write_text('{"step": 9, "text": ""}\n')
     one.log.write_text("begun anew\n")
     await until(pilot, lambda: "begun anew" in log.lines)
-    await until(pilot, lambda: samples.shown == (9, ""))
+    await until(pilot, lambda: samples.shown == Sample(9, ""))
     await shown(pilot, "(nothing)")
 
 

@@ -6,8 +6,20 @@ import time
 from shutil import rmtree
 
 import pytest
-from furnished import run as write_run
-from pilot import entry, opened, paste, piloted, points, reached, rows, shown, text_of, told, until
+from dashboard.furnished import run as write_run
+from dashboard.pilot import (
+    entry,
+    opened,
+    paste,
+    piloted,
+    points,
+    reached,
+    rows,
+    shown,
+    text_of,
+    told,
+    until,
+)
 from textual.widgets import Input
 
 from tuillm.dashboard.screens.dialogs import Ask
@@ -15,8 +27,9 @@ from tuillm.dashboard.screens.run import RunScreen
 from tuillm.dashboard.screens.runs import RunsScreen
 from tuillm.dashboard.widgets.chart import Chart
 from tuillm.dashboard.widgets.run_head import RunHead
+from tuillm.store.jsonl import read_rows
 from tuillm.store.registry import get_model
-from tuillm.store.run_folder import metric_rows, read_rows
+from tuillm.store.run_folder import metric_rows
 
 pytestmark = pytest.mark.slow
 

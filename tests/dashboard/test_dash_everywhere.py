@@ -1,8 +1,8 @@
 """What holds on every screen: help, footer, palette, ids of keys, all sizes, no colour."""
 
 import pytest
-from furnished import furnish, going
-from pilot import opened, piloted, rows, shown, text_of, toasts, told, until, use
+from dashboard.furnished import furnish, going
+from dashboard.pilot import opened, piloted, rows, shown, text_of, toasts, told, until, use
 from textual.command import CommandList, CommandPalette
 from textual.containers import VerticalScroll
 from textual.widgets._footer import FooterKey

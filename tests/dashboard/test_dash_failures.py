@@ -7,8 +7,8 @@ import ast
 from pathlib import Path
 
 import pytest
-from pilot import opened, piloted, text_of, toasts, told, until
-from test_dash_forecast import panel
+from dashboard.pilot import opened, piloted, text_of, toasts, told, until
+from dashboard.test_dash_forecast import panel
 
 import tuillm
 from tuillm.dashboard.screens.run import RunScreen

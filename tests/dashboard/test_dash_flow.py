@@ -5,7 +5,7 @@ import signal
 import subprocess
 
 import pytest
-from pilot import (
+from dashboard.pilot import (
     lend_terminal,
     opened,
     piloted,

@@ -3,8 +3,8 @@
 import time
 
 import pytest
-from furnished import going
-from pilot import opened, piloted, reached, shown, text_of, told, until, use
+from dashboard.furnished import going
+from dashboard.pilot import opened, piloted, reached, shown, text_of, told, until, use
 from textual.widgets import Static
 
 from tuillm.dashboard.screens import train

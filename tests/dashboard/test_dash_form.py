@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from pilot import opened, paste, piloted, shown, toasts, told, type_text, until
+from dashboard.pilot import opened, paste, piloted, shown, toasts, told, type_text, until
 from textual.widgets import Collapsible, Input, Select, Static
 
 from tuillm.config import PRESETS, TrainConfig, settings_of

@@ -9,8 +9,8 @@ import pkgutil
 import shutil
 
 import pytest
+from dashboard.pilot import opened, piloted, rows, shown, told, type_text, until
 from hostile import EVIL, NAMES, acts, hostile_home, text_of
-from pilot import opened, piloted, rows, shown, told, type_text, until
 from rich.segment import Segment
 from textual.command import CommandPalette
 from textual.screen import Screen
@@ -170,8 +170,8 @@ async def test_the_form(app, pilot, hostile, tmp_path, monkeypatch):
     shutil.copytree(folder, folder / f"below{EVIL}")
     monkeypatch.chdir(folder)
     await until(pilot, lambda: len(app.models) > len(NAMES))
-    for name in map(text_of, NAMES):
-        app.train_from(name)
+    for named in map(text_of, NAMES):
+        app.train_from(named)
         await opened(pilot, TrainScreen)
         await pilot.pause()
         assert harmless(app)
@@ -183,8 +183,8 @@ async def test_the_form(app, pilot, hostile, tmp_path, monkeypatch):
         await pilot.press("down")
     await pilot.press("escape", "ctrl+l")
     line = form.query_one("#field-corpus Input", Input)
-    for name in [*map(text_of, NAMES), EVIL, "no\udce9", "x" * 300]:
-        line.value = str(folder / name)
+    for typed in [*map(text_of, NAMES), EVIL, "no\udce9", "x" * 300]:
+        line.value = str(folder / typed)
         await pilot.pause()
         assert harmless(app)
     await pilot.press("ctrl+r")

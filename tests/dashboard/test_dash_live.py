@@ -6,7 +6,7 @@ One worker serves all these tests. It is paused while nobody needs it, and kille
 import os
 
 import pytest
-from pilot import (
+from dashboard.pilot import (
     both_sizes,
     opened,
     piloted,
@@ -29,7 +29,8 @@ from tuillm.dashboard.widgets.chart import Chart
 from tuillm.dashboard.widgets.figures import Figures
 from tuillm.dashboard.widgets.log import LogTail
 from tuillm.dashboard.widgets.samples import Samples
-from tuillm.store.run_folder import Run, read_rows
+from tuillm.store.jsonl import read_rows
+from tuillm.store.run_folder import Run
 from tuillm.store.workers import processes
 from tuillm.store.workers.launch import start_run
 
@@ -183,17 +184,17 @@ async def test_evaluating_and_sampling_now(app, pilot, live):
     await until(pilot, lambda: samples.has_focus)
     await shown(pilot, f"sample at step {steps[-1]:,} · newest")
     await pilot.press("[")
-    assert samples.shown[0] == steps[-2]
+    assert samples.shown.step == steps[-2]
     await shown(pilot, f"sample at step {steps[-2]:,} · {len(steps) - 1} of {len(steps)}")
     await pilot.press("{")
-    assert samples.shown[0] == steps[0]
+    assert samples.shown.step == steps[0]
     await pilot.press("[", "]")
-    assert samples.shown[0] == steps[1]
+    assert samples.shown.step == steps[1]
     await pilot.press("a")
     await until(pilot, lambda: len(samples._samples) == len(steps) + 1)
-    assert samples.shown[0] == steps[1], "who steps back stays there"
+    assert samples.shown.step == steps[1], "who steps back stays there"
     await pilot.press("}")
-    assert samples.shown[0] == samples._samples[-1][0]
+    assert samples.shown.step == samples._samples[-1].step
 
 
 @piloted()

@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from pilot import opened, paste, piloted, rows, shown, text_of, toasts, told, until
+from dashboard.pilot import opened, paste, piloted, rows, shown, text_of, toasts, told, until
 from textual.widgets import Input, Static
 
 from tuillm.dashboard.screens.dialogs import Ask, Confirm

@@ -3,8 +3,19 @@
 import shutil
 
 import pytest
-from furnished import furnish
-from pilot import opened, piloted, rows, shown, text_of, toasts, told, type_text, until, use
+from dashboard.furnished import furnish
+from dashboard.pilot import (
+    opened,
+    piloted,
+    rows,
+    shown,
+    text_of,
+    toasts,
+    told,
+    type_text,
+    until,
+    use,
+)
 
 from tuillm.dashboard.screens.models import COLUMNS, ModelsScreen
 from tuillm.dashboard.screens.train import TrainScreen

@@ -6,7 +6,7 @@ import shlex
 from urllib.parse import quote
 
 import pytest
-from pilot import opened, paste, piloted, shown, told, until
+from dashboard.pilot import opened, paste, piloted, shown, told, until
 from textual.widgets import DirectoryTree, Input, Select
 
 from tuillm.dashboard.path_input import PathSuggester, dropped_paths, join_paths, split_paths

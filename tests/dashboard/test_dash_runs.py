@@ -2,10 +2,23 @@
 
 import json
 import shutil
+from typing import get_args
 
 import pytest
-from furnished import going, run
-from pilot import entry, opened, piloted, points, reached, rows, shown, text_of, toasts, told, until
+from dashboard.furnished import going, run
+from dashboard.pilot import (
+    entry,
+    opened,
+    piloted,
+    points,
+    reached,
+    rows,
+    shown,
+    text_of,
+    toasts,
+    told,
+    until,
+)
 from textual.widgets import Static
 
 from tuillm.dashboard.screens.compare_runs import CompareRunsScreen, Differences, different_settings
@@ -54,8 +67,9 @@ async def test_runs_are_listed_with_their_state(app, pilot, house):
     await reached(pilot, "salt-road-4", "running")
     await shown(pilot, "● running", "● salt-road-4 58%")
     assert rows(app)[0] == "salt-road-4"
-    signs = {state_words(state)[0] for state in State.__args__}
-    assert len(signs) == len(State.__args__) == len(STATE_ROLES), "states do without colour"
+    every = get_args(State)
+    signs = {state_words(state)[0] for state in every}
+    assert len(signs) == len(every) == len(STATE_ROLES), "states do without colour"
 
 
 @piloted(size=(120, 30))

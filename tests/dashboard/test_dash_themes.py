@@ -1,7 +1,7 @@
 """Themes and a person's own keys: chosen, kept, tried out, and harmless when they are broken."""
 
 import pytest
-from pilot import opened, piloted, rows, shown, toasts, told, until, use
+from dashboard.pilot import opened, piloted, rows, shown, toasts, told, until, use
 from textual.command import CommandList, CommandPalette
 
 from tuillm.dashboard.keymap import read_keymap

@@ -6,13 +6,15 @@ import re
 import shutil
 import subprocess
 import sys
+from typing import Any
 
 import psutil
 import pytest
-from furnished import furnish
+from dashboard.furnished import furnish
 
+from tuillm.store.jsonl import read_rows
 from tuillm.store.registry import list_models
-from tuillm.store.run_folder import get_run, metric_rows, read_rows
+from tuillm.store.run_folder import get_run, metric_rows
 
 
 def steps(run):
@@ -191,8 +193,11 @@ def test_plain_tuillm_without_a_terminal_prints_help():
 def test_the_dashboard_wants_a_terminal(missing):
     """One line and exit code 2 when any of the three streams is no terminal."""
     master, slave = pty.openpty()
-    streams = dict.fromkeys(("stdin", "stdout", "stderr"), slave) | {missing: subprocess.PIPE}
-    done = subprocess.Popen([sys.executable, "-m", "tuillm", "dashboard"], **streams)
+    streams: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), slave) | {
+        missing: subprocess.PIPE
+    }
+    command = [sys.executable, "-m", "tuillm", "dashboard"]
+    done: subprocess.Popen[bytes] = subprocess.Popen(command, text=False, **streams)
     output, errors = done.communicate(timeout=60)
     os.close(slave)
     if missing != "stderr":

@@ -131,7 +131,7 @@ def test_a_run_whose_weights_ran_away_is_not_published(model, home, book, monkey
     for metrics in trainer.steps():
         with torch.no_grad():
             trainer.model.ln_f.weight[0] = math.nan if metrics.step == 3 else 1
-    trainer.best = None
+    trainer.evaluations.best = None
     with pytest.raises(TuillmError, match="not put into the registry"):
         trainer.run(replace=True)
     assert (home / "models" / "book" / "model.safetensors").read_bytes() == before

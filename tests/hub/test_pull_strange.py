@@ -1,13 +1,16 @@
 """What is not the hub's answer or not this pull's business: it costs nothing that has come."""
 
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from click.testing import CliRunner
+from hub.test_pull_hub import config, told
 from safetensors.torch import load, save, save_file
 from standin import Hub
-from test_pull_hub import config, told
 
 from tuillm.cli.pull import pull_command
 from tuillm.convert.import_model import import_model
@@ -23,13 +26,21 @@ from tuillm.store.registry import find_model, list_models, publish
 SIZE = 50_000
 
 
+class Weights(Hub):
+    """A hub with one file of weights: its `content`; `fetch` gets it, and says so in `ticks`."""
+
+    content: bytes
+    ticks: list[int]
+    fetch: Callable[[Path], object]
+
+
 @pytest.fixture
 def weights(monkeypatch):
     """A hub with one file of weights, and a function that fetches it to a path."""
     content = bytes(range(250)) * (SIZE // 250)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("tuillm.store.retry._wait", lambda *given: None)
-    with Hub() as hub:
+    with Weights() as hub:
         commit = hub.add("org/tales", {"model.safetensors": content}).commit
         file = HubFile("model.safetensors", SIZE, "0" * 64)
         monkeypatch.setattr(
@@ -152,7 +163,7 @@ def test_a_single_architecture_and_deep_nesting(tmp_path):
         check_config(path, Source("org/odd"))
 
 
-MISFITS = [
+MISFITS: list[Any] = [
     ({"n_layer": 10**4}, "h.2.ln_1.weight is missing"),
     ({"n_layer": 1}, "more layers than the 1"),
     ({"n_positions": 65}, "wpe.weight is [64, 64], not [65, 64]"),

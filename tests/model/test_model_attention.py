@@ -22,8 +22,8 @@ def leaf(tensor, dtype):
 def fused(qkv, n_head):
     """The same attention by PyTorch's own function."""
     B, T, C3 = qkv.shape
-    parts = (part.view(B, T, n_head, -1).transpose(1, 2) for part in qkv.chunk(3, -1))
-    y = F.scaled_dot_product_attention(*parts, is_causal=True)
+    q, k, v = (part.view(B, T, n_head, -1).transpose(1, 2) for part in qkv.chunk(3, -1))
+    y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
     return y.transpose(1, 2).reshape(B, T, C3 // 3)
 
 

@@ -2,6 +2,7 @@
 
 import math
 import random
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ import torch
 from tuillm.model import GPT, GPTConfig, KVCache
 from tuillm.model.gpt import sinusoids
 
-SHAPE = dict(vocab_size=50, block_size=256, n_layer=2, n_head=2, n_embd=16)
+SHAPE: dict[str, Any] = dict(vocab_size=50, block_size=256, n_layer=2, n_head=2, n_embd=16)
 
 
 def make(scrambled, **shape):

@@ -75,8 +75,8 @@ def test_logits_of_a_folder_by_transformers(reference, shape):
 def test_linear_weights_are_turned(reference, name):
     """Each linear weight is the transpose of GPT-2's, the square attention projection too."""
     theirs, folder = reference()
-    found = read_model(folder).get_submodule(f"h.1.{name}").weight
-    expected = theirs.transformer.get_submodule(f"h.1.{name}").weight.t()
+    found = read_model(folder).get_parameter(f"h.1.{name}.weight")
+    expected = theirs.transformer.get_parameter(f"h.1.{name}.weight").t()
     assert torch.equal(found, expected)
     assert found.shape[0] != found.shape[1] or not torch.equal(found, found.t())
 

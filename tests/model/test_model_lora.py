@@ -2,6 +2,7 @@
 
 import copy
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ from tuillm.model.lora import (
     write_adapter,
 )
 
-SHAPE = dict(vocab_size=50, block_size=16, n_layer=2, n_head=2, n_embd=16)
+SHAPE: dict[str, Any] = dict(vocab_size=50, block_size=16, n_layer=2, n_head=2, n_embd=16)
 ALL = ("c_attn", "attn.c_proj", "c_fc", "mlp.c_proj")
 RANK, ALPHA = 4, 10.0
 

@@ -3,6 +3,7 @@
 import io
 import json
 from contextlib import redirect_stdout
+from typing import Any
 
 import pytest
 
@@ -10,9 +11,9 @@ from tuillm.cli.live_view import LiveView
 from tuillm.cli.watch import JsonLines, PlainRunView
 from tuillm.config import TrainConfig
 from tuillm.dashboard.metrics_history import History, MetricsReader
-from tuillm.dashboard.widgets.figures import number
 from tuillm.errors import UsageError
-from tuillm.store.jsonl import read_metrics
+from tuillm.plotting import number
+from tuillm.store.jsonl import Sample, read_metrics
 from tuillm.store.run_folder import ControlRequest, create_run, metric_rows, requests, steps_of
 from tuillm.store.workers.processes import this_process
 from tuillm.units import count, duration, figure
@@ -46,7 +47,7 @@ DAMAGE = [
     b'{"request": ' + DIGITS + b"}",
     b"\x00" * 50,
 ]
-GOOD = {
+GOOD: dict[str, Any] = {
     "step": 3,
     "train_loss": 2.5,
     "lr": 0.1,
@@ -122,7 +123,7 @@ def test_rows_of_metrics_can_be_calculated_with(damaged):
     assert rows[-1] == GOOD | {"step": 4}
     for row in rows:
         assert type(row.get("step", row.get("resumed"))) is int
-        figures = [row[key] for key in GOOD if key in row]
+        figures = [value for key, value in dict[str, Any](row).items() if key in GOOD]
         assert sum(figures) < 1e300
     assert [row["step"] for row in metric_rows(damaged)] == [3, 4]
 
@@ -133,7 +134,7 @@ def test_no_row_of_metrics_stops_a_view(damaged):
     printed = io.StringIO()
     with redirect_stdout(printed):
         for view in (PlainRunView(damaged), JsonLines(damaged), LiveView(damaged)):
-            view.news(damaged.status(), rows, ["sample"])
+            view.news(damaged.status(), rows, [Sample(1, "sample")])
             view.close()
     assert "step 4" in printed.getvalue() and '"step": 4' in printed.getvalue()
 

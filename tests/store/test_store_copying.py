@@ -10,7 +10,8 @@ import pytest
 from tuillm.errors import TuillmError
 from tuillm.store.copy_files import copy_files
 from tuillm.store.export_folder import export_model
-from tuillm.store.registry import copy_model, list_models, models_dir, remove_model
+from tuillm.store.paths import models_dir
+from tuillm.store.registry import copy_model, list_models, remove_model
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from tuillm.store.files import (
     write_json,
     write_text,
 )
+from tuillm.store.jsonl import read_rows
 from tuillm.store.paths import cache_dir, config_dir, data_dir, ensure_dir, models_dir
-from tuillm.store.run_folder import read_rows
 
 # a process that may write no file longer than 4 KB: the nearest to a full disk without a disk
 SMALL_DISK = """

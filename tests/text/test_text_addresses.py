@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -37,6 +38,8 @@ PAGE = b"<!DOCTYPE html><html><body>Please log in.</body></html>"
 
 class Handler(BaseHTTPRequestHandler):
     """Gives the book to who knows the password and the signature, a page to others."""
+
+    server: "Server"
 
     def do_GET(self):
         self.server.asked.append(self.path)
@@ -65,11 +68,20 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+class Server(ThreadingHTTPServer):
+    """Knows what it was `asked` for; `url` and `public` tell the address of a file."""
+
+    asked: list[str]
+    book: str
+    url: Callable[[str], str]
+    public: Callable[[str], str]
+
+
 @pytest.fixture
 def server(monkeypatch, book_text):
     """The server; `url(name)` is the whole address of a file, secrets and all."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", 0), Handler)
     server.asked, server.book = [], book_text
     host = f"127.0.0.1:{server.server_address[1]}"
     server.url = lambda name: f"http://ann:hunter22@{host}/{name}?sig=S1GNATURE#fr4gment"

@@ -18,6 +18,8 @@ BODY = b"Call me Ishmael. " * 10_000
 class Handler(BaseHTTPRequestHandler):
     """Answers as the path asks; silent answers last until the test is over."""
 
+    server: "Server"
+
     def do_GET(self):
         self.server.asked.append(self.path)
         self.server.ranges.append(self.headers.get("Range", ""))
@@ -82,6 +84,11 @@ class Handler(BaseHTTPRequestHandler):
 
 class Server(ThreadingHTTPServer):
     """A server that says nothing of clients that hang up."""
+
+    asked: list[str]
+    ranges: list[str]
+    over: threading.Event
+    url: str
 
     def handle_error(self, request, client_address):
         pass

@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from tuillm.training.checkpoint import load_checkpoint, save_checkpoint
 from tuillm.training.evaluate import evaluate, spread
 from tuillm.training.schedule import EVAL_SHARE, EVALUATIONS
 
-QUICK = dict(preset="nano", max_steps=20, sample_tokens=0, tokenizer="char")
+QUICK: dict[str, Any] = dict(preset="nano", max_steps=20, sample_tokens=0, tokenizer="char")
 
 
 @pytest.fixture
@@ -140,7 +141,12 @@ def test_ten_evaluations_on_the_clock(long_book):
 
 def test_samples_are_a_part_of_the_twentieth():
     """However long a token takes: but for a few tokens, samples and evaluations keep to it."""
-    for limits in (dict(max_steps=20), dict(minutes=0.2), dict(minutes=60, eval_interval=50)):
+    limited: list[dict[str, Any]] = [
+        dict(max_steps=20),
+        dict(minutes=0.2),
+        dict(minutes=60, eval_interval=50),
+    ]
+    for limits in limited:
         config = build_train({"preset": "tiny", "corpus": "x"} | limits)
         for step in (0.001, 0.1, 30.0):
             seconds = min(
@@ -167,7 +173,12 @@ def test_only_the_last_sample_of_a_short_run_is_whole(long_book, tmp_path):
     settings = QUICK | dict(sample_tokens=100, max_steps=10)
     first = Trainer(long_book, **settings)
     asked, sample = [], first.sample
-    first.sample = lambda tokens=None: asked.append(tokens) or sample(tokens)
+
+    def noting(tokens=None):
+        asked.append(tokens)
+        return sample(tokens)
+
+    first.sample = noting
     samples = [m.sample for m in first.steps()]
     length = first.evaluations.sample_tokens
     assert 40 <= length < 100 and asked[-10:] == [length] * 9 + [None]

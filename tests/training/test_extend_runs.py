@@ -1,16 +1,18 @@
 """Runs that take more steps than they were started for: schedule, checkpoints, run folder."""
 
 import json
+from typing import Any
 
 import pytest
-from test_worker_process import no_worker_left, wait_for, wait_for_end, wait_for_steps  # noqa: F401
+from training.test_worker_process import no_worker_left, wait_for, wait_for_end, wait_for_steps  # noqa: F401
 
 from tuillm import Trainer
 from tuillm.config import build_train
 from tuillm.errors import TuillmError
 from tuillm.store.files import append_json, remove_folder
+from tuillm.store.jsonl import read_rows
 from tuillm.store.registry import get_model, list_models
-from tuillm.store.run_folder import get_run, metric_rows, read_rows
+from tuillm.store.run_folder import get_run, metric_rows
 from tuillm.store.workers.launch import resume_run, start_run
 from tuillm.training.checkpoint import load_checkpoint, save_checkpoint
 from tuillm.training.runner import Runner
@@ -18,7 +20,7 @@ from tuillm.training.schedule import lr_factor
 
 pytestmark = pytest.mark.slow
 
-QUICK = dict(
+QUICK: dict[str, Any] = dict(
     preset="nano",
     max_steps=12,
     sample_tokens=4,

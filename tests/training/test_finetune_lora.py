@@ -1,12 +1,13 @@
 """A run with LoRA from start to end: what learns, what is published, how it is taken up again."""
 
 import json
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_train_from_model import Stopping, history, story  # noqa: F401
-from test_worker_process import no_worker_left, wait_for_end  # noqa: F401
+from training.test_train_from_model import Stopping, history, story  # noqa: F401
+from training.test_worker_process import no_worker_left, wait_for_end  # noqa: F401
 
 from tuillm import Sampler, Trainer
 from tuillm.config import build_train
@@ -18,7 +19,7 @@ from tuillm.store.workers.launch import resume_run
 from tuillm.store.workers.processes import this_process
 from tuillm.training.runner import Runner
 
-QUICK = dict(
+QUICK: dict[str, Any] = dict(
     init_from="book",
     lora=True,
     max_steps=12,

@@ -7,6 +7,7 @@ import pytest
 from tuillm import Trainer
 from tuillm.config import build_train
 from tuillm.config.gpt_config import GPTConfig
+from tuillm.config.model_shape import ModelShape
 from tuillm.errors import TuillmError
 from tuillm.model import GPT
 from tuillm.model.lora import add_lora
@@ -24,16 +25,16 @@ SMALL = GPTConfig(50257, 1024, 12, 12, 768)
 
 def as_shape(shape):
     """What the registry would tell of a model of this shape."""
-    return lambda name: {
-        "init_from": name,
-        "n_layer": shape.n_layer,
-        "n_head": shape.n_head,
-        "n_embd": shape.n_embd,
-        "block_size": shape.block_size,
-        "vocab_size": shape.vocab_size,
-        "tie_weights": True,
-        "tokenizer": "gpt2",
-    }
+    return lambda name: ModelShape(
+        init_from=name,
+        n_layer=shape.n_layer,
+        n_head=shape.n_head,
+        n_embd=shape.n_embd,
+        block_size=shape.block_size,
+        vocab_size=shape.vocab_size,
+        tie_weights=True,
+        tokenizer="gpt2",
+    )
 
 
 def planned(shape, available, **settings):

@@ -3,9 +3,10 @@
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
-from test_worker_process import no_worker_left, wait_for_end  # noqa: F401
+from training.test_worker_process import no_worker_left, wait_for_end  # noqa: F401
 
 from tuillm import Trainer
 from tuillm.config import build_train
@@ -19,7 +20,9 @@ from tuillm.text.training_text import corpus_of
 from tuillm.training.resume import resume, text_of
 from tuillm.training.runner import Runner
 
-QUICK = dict(preset="nano", max_steps=12, sample_tokens=0, dtype="float32", eval_interval=4)
+QUICK: dict[str, Any] = dict(
+    preset="nano", max_steps=12, sample_tokens=0, dtype="float32", eval_interval=4
+)
 
 
 def stopped_run(book, **settings):
@@ -50,7 +53,12 @@ def go_on(run, *, stop=False, **options):
     trainer = Trainer(config=run.config)
     begin = trainer.measure_before
     if stop:
-        trainer.measure_before = lambda *given: (run.request("stop"), begin())
+
+        def stop_first(*given):
+            run.request("stop")
+            begin()
+
+        trainer.measure_before = stop_first
     Runner(trainer, run, resume=True, **options).run()
     return run.status()
 

@@ -2,10 +2,11 @@
 
 import json
 import shutil
+from typing import Any
 
 import pytest
 import torch
-from test_worker_process import no_worker_left, wait_for_end  # noqa: F401
+from training.test_worker_process import no_worker_left, wait_for_end  # noqa: F401
 
 from tuillm import Sampler, Trainer
 from tuillm.config import build_train
@@ -18,12 +19,14 @@ from tuillm.store.usage import using
 from tuillm.store.workers.launch import resume_run
 from tuillm.store.workers.processes import this_process
 from tuillm.text import load_tokenizer, make_tokenizer
-from tuillm.training.evaluate import evaluate
+from tuillm.training.evaluate import evaluate, never
 from tuillm.training.runner import Runner
 
 pytestmark = pytest.mark.slow
 
-QUICK = dict(max_steps=12, sample_tokens=4, dtype="float32", eval_interval=4, patience=0)
+QUICK: dict[str, Any] = dict(
+    max_steps=12, sample_tokens=4, dtype="float32", eval_interval=4, patience=0
+)
 
 
 @pytest.fixture
@@ -149,8 +152,8 @@ def test_a_bigram_model_stays_one(book, story):
 class Stopping(Trainer):
     """A trainer whose run is asked to stop as soon as it has measured what it starts from."""
 
-    def measure_before(self):
-        super().measure_before()
+    def measure_before(self, interrupted=never):
+        super().measure_before(interrupted)
         get_run("story-1").request("stop")
 
 
@@ -205,7 +208,9 @@ def test_settings_that_are_not_the_models(model, story, settings, words):
 
 def test_settings_that_are_the_models(model, story):
     """What says the same as the model is no contradiction."""
-    agreeing = dict(n_layer=2, n_embd=48, tokenizer="bpe", vocab_size=512, tie_weights=True)
+    agreeing: dict[str, Any] = dict(
+        n_layer=2, n_embd=48, tokenizer="bpe", vocab_size=512, tie_weights=True
+    )
     config = Trainer(story, init_from="book", block_size=32, **agreeing).config
     assert (config.n_layer, config.n_head, config.tie_weights, config.tokenizer) == (
         2,

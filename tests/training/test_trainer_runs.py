@@ -3,6 +3,7 @@
 import json
 import resource
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from tuillm.training.checkpoint import copy_model_files, load_checkpoint, save_c
 from tuillm.training.evaluate import evaluate
 from tuillm.training.schedule import lr_factor
 
-QUICK = dict(preset="nano", max_steps=12, sample_tokens=8, tokenizer="char")
+QUICK: dict[str, Any] = dict(preset="nano", max_steps=12, sample_tokens=8, tokenizer="char")
 
 
 def steps_of(trainer):

@@ -11,8 +11,9 @@ import pytest
 
 from tuillm import Trainer
 from tuillm.config import build_train
+from tuillm.store.jsonl import read_rows
 from tuillm.store.registry import list_models
-from tuillm.store.run_folder import metric_rows, read_rows
+from tuillm.store.run_folder import metric_rows
 from tuillm.store.run_status import ACTIVE
 from tuillm.store.workers import processes
 from tuillm.store.workers.launch import resume_run, start_run

@@ -1,7 +1,7 @@
 """`tuillm chat`: opens the REPL on a model; with a pipe on either side it is a filter."""
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -44,7 +44,7 @@ def chat_command(
     go_on: str | None,
     no_history: bool,
     vi: bool,
-    **settings: Any,
+    **settings: object,
 ) -> None:
     """Talk to the model NAME: a name of the registry, or a model folder.
 

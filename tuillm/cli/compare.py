@@ -3,7 +3,7 @@
 import io
 import sys
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +15,7 @@ from tuillm.config.sampling_config import DEFAULT_PROMPT
 from tuillm.errors import UsageError
 
 if TYPE_CHECKING:
+    from tuillm.generation import Sampler
     from tuillm.store.registry import Model
 
 _MOST = 4
@@ -42,7 +43,7 @@ def compare_command(
     as_json: bool,
     device: str,
     dtype: str,
-    **settings: Any,
+    **settings: object,
 ) -> None:
     """Let the models A and B continue the same words with the same seed, side by side.
 
@@ -70,7 +71,7 @@ def compare_command(
             raise click.Abort
 
 
-def _load(found: "list[Model]", device: str, dtype: str) -> "list[tuple[Model, Any]]":
+def _load(found: "list[Model]", device: str, dtype: str) -> "list[tuple[Model, Sampler]]":
     """Return each model with its Sampler, loaded once even if it was named twice."""
     from tuillm.generation import Sampler
     from tuillm.generation.thread_count import adapt
@@ -82,7 +83,7 @@ def _load(found: "list[Model]", device: str, dtype: str) -> "list[tuple[Model, A
 
 
 def _compare(
-    models: "list[tuple[Model, Any]]", prompt: str, config: SamplingConfig, form: str
+    models: "list[tuple[Model, Sampler]]", prompt: str, config: SamplingConfig, form: str
 ) -> bool:
     """Show or print the comparison; return whether all replies came to their end."""
     from tuillm.chat.compare.comparison import compare_models

@@ -6,7 +6,8 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,6 +21,29 @@ if TYPE_CHECKING:
     from tuillm.config import TrainConfig
     from tuillm.store.registry import Model
     from tuillm.text import Corpus
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What was measured of one model, as `--json` prints it.
+
+    `tokens` were predicted, of `bytes` of text; `left_out` counts characters that the vocabulary
+    cannot write, of `left_out_bytes`. `perplexity` is None where it is beyond all floats, `stride`
+    in tokens, and `dtype` what products were computed in.
+    """
+
+    model: str
+    tokens: int
+    bytes: int
+    left_out: int
+    left_out_bytes: int
+    nats_per_token: float
+    perplexity: float | None
+    bits_per_byte: float
+    stride: int
+    tokens_per_sec: float
+    dtype: str
+
 
 _COLUMNS = ("model", "tokens", "nats/token", "perplexity", "bits/byte", "tokens/s", "computed in")
 
@@ -81,12 +105,12 @@ def eval_command(
             marks.enter_context(using(model.path, "eval"))
         results = [_measure(model, corpus, config, device, dtype, stride) for model in found]
     if as_json:
-        print_json(results)
+        print_json(list(map(asdict, results)))
     else:
         print_table(_COLUMNS, list(map(_row, results)), right=" ".join(_COLUMNS[1:6]))
         for result in results:
-            if result["left_out"]:
-                say(f"{result['model']}: {left_out_note(result['left_out'])}")
+            if result.left_out:
+                say(f"{result.model}: {left_out_note(result.left_out)}")
 
 
 def _measure(
@@ -96,7 +120,7 @@ def _measure(
     device: str,
     dtype: str,
     stride: int | None,
-) -> dict[str, Any]:
+) -> _Result:
     """Load one model, tell how far it is on a terminal, and let go of it."""
     from tuillm.generation import Sampler
     from tuillm.generation.sampler import not_finite
@@ -123,31 +147,30 @@ def _measure(
     if not math.isfinite(result.val_loss):
         raise not_finite(model.name)
     count = len(ids) - 1
-    return {
-        "model": model.name,
-        "tokens": count,
-        "bytes": tokens.val_bytes,
-        "left_out": tokens.left_out,
-        "left_out_bytes": tokens.left_out_bytes,
-        "nats_per_token": result.val_loss,
-        "perplexity": math.exp(result.val_loss) if result.val_loss < 700 else None,
-        "bits_per_byte": result.bits_per_byte,
-        "stride": min(stride or sampler.model.config.block_size, sampler.model.config.block_size),
-        "tokens_per_sec": count / (time.perf_counter() - began),
-        "dtype": str(sampler.dtype).removeprefix("torch."),
-    }
+    return _Result(
+        model=model.name,
+        tokens=count,
+        bytes=tokens.val_bytes,
+        left_out=tokens.left_out,
+        left_out_bytes=tokens.left_out_bytes,
+        nats_per_token=result.val_loss,
+        perplexity=math.exp(result.val_loss) if result.val_loss < 700 else None,
+        bits_per_byte=result.bits_per_byte,
+        stride=min(stride or sampler.model.config.block_size, sampler.model.config.block_size),
+        tokens_per_sec=count / (time.perf_counter() - began),
+        dtype=str(sampler.dtype).removeprefix("torch."),
+    )
 
 
-def _row(result: dict[str, Any]) -> tuple[str, ...]:
-    perplexity = result["perplexity"]
+def _row(result: _Result) -> tuple[str, ...]:
     return (
-        result["model"],
-        f"{result['tokens']:,}",
-        figure(result["nats_per_token"]),
-        "-" if perplexity is None else f"{perplexity:,.2f}",
-        figure(result["bits_per_byte"]),
-        f"{result['tokens_per_sec']:,.0f}",
-        result["dtype"],
+        result.model,
+        f"{result.tokens:,}",
+        figure(result.nats_per_token),
+        "-" if result.perplexity is None else f"{result.perplexity:,.2f}",
+        figure(result.bits_per_byte),
+        f"{result.tokens_per_sec:,.0f}",
+        result.dtype,
     )
 
 

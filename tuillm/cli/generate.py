@@ -3,7 +3,6 @@
 import re
 import sys
 from errno import EBADF
-from typing import Any
 
 import click
 
@@ -61,7 +60,7 @@ def generate_command(
     as_json: bool,
     device: str,
     dtype: str,
-    **settings: Any,
+    **settings: object,
 ) -> None:
     """Print text that the model NAME writes: a name of the registry, or a model folder."""
     config = build_sampling(typed(settings))

@@ -5,9 +5,8 @@ Draws what it is told about a run; reads no folder and knows no model.
 
 import sys
 from contextlib import ExitStack
-from typing import Any
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
@@ -17,7 +16,7 @@ from rich.text import Text
 from tuillm.cli.braille_chart import Point, draw_chart, smooth
 from tuillm.cli.output import safe_console
 from tuillm.errors import printable
-from tuillm.store.jsonl import rewind
+from tuillm.store.jsonl import MetricsRow, Sample, rewind
 from tuillm.store.run_folder import Run
 from tuillm.store.run_status import Status
 from tuillm.terminal.echo import unechoed
@@ -37,7 +36,7 @@ class LiveView:
         self._run, self._theme = run, load_theme()
         self._train: list[Point] = []
         self._val: list[Point] = []
-        self._row: dict[str, Any] = {}
+        self._row: MetricsRow = {}
         self._sample, self._message = "", ""
         self._status = Status()
         self._live = Live(console=safe_console(), auto_refresh=False, transient=False)
@@ -47,19 +46,20 @@ class LiveView:
         self._live.start()
         self._drawn: object = None
 
-    def news(self, status: Status, rows: list[dict[str, Any]], samples: list[str]) -> None:
+    def news(self, status: Status, rows: list[MetricsRow], samples: list[Sample]) -> None:
         """Take in what is new, and draw it."""
         self._status = status
         for row in rows:
             if "step" not in row:  # the mark of a resume
                 continue
             self._row = row
-            for name, points in (("train_loss", self._train), ("val_loss", self._val)):
+            losses = (row.get("train_loss"), self._train), (row.get("val_loss"), self._val)
+            for loss, points in losses:
                 rewind(points, row["step"], lambda point: point[0])
-                if name in row:
-                    points.append((row["step"], row[name]))
+                if loss is not None:
+                    points.append((row["step"], loss))
         if samples:
-            self._sample = samples[-1]
+            self._sample = samples[-1].text
         state = (
             len(self._train),
             status.state,
@@ -90,14 +90,16 @@ class LiveView:
         theme, width = self._theme, min(self._live.console.width, 110)
         notes = [Text(f"· {note}", style=theme["muted"]) for note in self._status.notes]
         last = [Text(self._message, style=theme["warning"])] if self._message else []
-        below = [self._progress(theme, width), self._figures(theme, width), *notes]
+        below: list[RenderableType] = [self._progress(theme, width), self._figures(theme, width)]
+        below += notes
         # a line more than the window has would make the picture climb
         lines = sum(len(text.wrap(self._live.console, width)) for text in notes + last)
         room = self._live.console.height - _FIXED_ROWS - max(lines, 1)
-        parts: list[Any] = [self._title(theme)]
+        parts: list[RenderableType] = [self._title(theme)]
         chart_rows = min(_CHART_ROWS, room - 2)
         if chart_rows >= 4:
-            parts += [Text(""), self._chart(theme, width, chart_rows), self._legend(theme)]
+            parts.append(Text(""))
+            parts += self._chart(theme, width, chart_rows), self._legend(theme)
             room -= chart_rows + 2
         parts += below
         if self._sample and room > 1:

@@ -4,7 +4,7 @@ Knows click and the declarations; no option of a setting is written down anywher
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 from pydantic import BaseModel
@@ -14,7 +14,13 @@ from tuillm.config.fields import with_escapes
 from tuillm.errors import TuillmError, UsageError
 from tuillm.formats.user_files import shown
 
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+if TYPE_CHECKING:
+    _Numbers = click.ParamType[int | float]
+    _Texts = click.ParamType[object]
+else:  # click 8.2 takes no type argument when it runs
+    _Numbers = _Texts = click.ParamType
+
+Command = TypeVar("Command", bound=Callable[..., object])
 
 # what a context keeps for its help: the words typed, and the values that stand in brackets
 _TYPED, _VALUES = "tuillm.typed", "tuillm.values"
@@ -22,10 +28,10 @@ _TYPED, _VALUES = "tuillm.typed", "tuillm.values"
 
 def setting_options(
     config: type[BaseModel], *, leave_out: tuple[str, ...] = (), short: dict[str, str] | None = None
-) -> Decorator:
+) -> Callable[[Command], Command]:
     """Add an option for each setting of a config; what was not typed is None (or ())."""
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(function: Command) -> Command:
         for setting in reversed(settings_of(config)):
             if setting.name not in leave_out:
                 function = _option(setting, (short or {}).get(setting.name))(function)
@@ -34,10 +40,10 @@ def setting_options(
     return decorate
 
 
-def device_options(dtype: str = "auto") -> Decorator:
+def device_options(dtype: str = "auto") -> Callable[[Command], Command]:
     """Add --device and --dtype, with the default that suits the command."""
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(function: Command) -> Command:
         device = click.option(
             "--device", default="auto", metavar="NAME", help="auto, cpu, cuda or mps [auto]."
         )
@@ -52,7 +58,7 @@ def device_options(dtype: str = "auto") -> Decorator:
     return decorate
 
 
-def typed(values: dict[str, Any]) -> dict[str, Any]:
+def typed(values: dict[str, object]) -> dict[str, object]:
     """Return only the settings that were typed."""
     return {name: value for name, value in values.items() if value is not None and value != ()}
 
@@ -106,14 +112,14 @@ class SettingOption(click.Option):
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """Return the option and its sentence, with value and range in brackets."""
         record, setting = super().get_help_record(ctx), self.setting
-        values: Mapping[str, Any] = ctx.meta.get(_VALUES, {})
+        values: Mapping[str, object] = ctx.meta.get(_VALUES, {})
         usual = setting.words(values.get(setting.name, setting.default))
         allowed = " | ".join(setting.choices) if setting.several else setting.range
         limits = f"; {allowed}" if allowed else ""
         return record and (record[0], f"{setting.help} [{usual}{limits}]")
 
 
-class Number(click.ParamType):
+class Number(_Numbers):
     """A number within limits, for an option that is no setting; refused in the words of those."""
 
     def __init__(self, kind: type[int] | type[float], low: float, high: float) -> None:
@@ -121,11 +127,11 @@ class Number(click.ParamType):
         self._kind, self._low, self._high = kind, low, high
 
     def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> int | float:
         """Return the number; raises UsageError with the limits for anything else."""
         try:
-            number = self._kind(value)
+            number = self._kind(str(value))
             if self._low <= number <= self._high:
                 return number
         except (ValueError, OverflowError):
@@ -135,16 +141,16 @@ class Number(click.ParamType):
         raise UsageError(f"{flag} cannot be {shown(value, number=True)}", f"allowed: {allowed}")
 
 
-class _Escaped(click.ParamType):
+class _Escaped(_Texts):
     """A text in which \\n is a line end."""
 
     name = "text"
 
-    def convert(self, value: Any, *_: Any) -> Any:
+    def convert(self, value: object, *_: object) -> object:
         return with_escapes(value) if isinstance(value, str) else value
 
 
-def _values_of_run(command: click.Command, ctx: click.Context) -> dict[str, Any]:
+def _values_of_run(command: click.Command, ctx: click.Context) -> dict[str, object]:
     """Return the values of a run with the preset, the file and the model that were typed."""
     wanted, _, _ = command.make_parser(ctx).parse_args(list(ctx.meta.get(_TYPED, ())))
     settings = {
@@ -165,7 +171,7 @@ def _values_of_run(command: click.Command, ctx: click.Context) -> dict[str, Any]
     return preset_values(settings.get("preset"))
 
 
-def _option(setting: Setting, short: str | None) -> Decorator:
+def _option(setting: Setting, short: str | None) -> Callable[[Command], Command]:
     flag = setting.flag
     switch = setting.type is bool
     names = [f"{flag}/--no-{flag[2:]}" if switch else flag, setting.name]

@@ -7,7 +7,7 @@ click and rich; knows no models. No other module of the command line writes to a
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -63,12 +63,12 @@ def write_page(text: str) -> None:
     sys.stdout.flush()
 
 
-def print_json(value: Any) -> None:
+def print_json(value: object) -> None:
     """Print a value as indented JSON."""
     print(_safe_json(value, indent=2))
 
 
-def print_json_line(value: Any, *, ascii_only: bool = False) -> None:
+def print_json_line(value: object, *, ascii_only: bool = False) -> None:
     """Print a value as one line of JSON, at once."""
     print(_safe_json(value, ascii_only=ascii_only), flush=True)
 
@@ -90,7 +90,7 @@ def refuse_unless_confirmed(question: str, yes: bool) -> None:
         raise click.Abort
 
 
-def print_facts(facts: dict[str, Any]) -> None:
+def print_facts(facts: dict[str, object]) -> None:
     """Print names and values in two columns, a line each, numbers for people."""
     width = max(map(len, facts))
     for name, value in facts.items():
@@ -116,7 +116,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: st
     console = safe_console(width=100_000 if piped else None)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
-        justify: Any = "right" if column in right.split() else "left"
+        justify: Literal["left", "right"] = "right" if column in right.split() else "left"
         folds = not piped and (index == 0 or column == "model")
         table.add_column(column, justify=justify, overflow="fold", no_wrap=not folds)
     for row in rows:
@@ -129,13 +129,16 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: st
     console.print(table)
 
 
-def safe_console(**options: Any) -> "SafeConsole":
-    """Return a rich console for tables, progress bars and live views."""
+def safe_console(*, width: int | None = None, stderr: bool = False) -> "SafeConsole":
+    """Return a rich console for tables, progress bars and live views.
+
+    `width` is in columns, None that of the terminal.
+    """
     from tuillm.terminal.safe_console import SafeConsole
 
-    return SafeConsole(**options)
+    return SafeConsole(width=width, stderr=stderr)
 
 
-def _safe_json(value: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:
+def _safe_json(value: object, *, indent: int | None = None, ascii_only: bool = False) -> str:
     """JSON in which what acts on a terminal, or cannot be encoded, is escaped."""
     return shown_json(value, indent=indent, ascii_only=ascii_only or not takes_utf8(sys.stdout))

@@ -1,7 +1,5 @@
 """`tuillm presets`: the recipes for training, and the values that one of them gives a run."""
 
-from typing import Any
-
 import click
 
 from tuillm.cli.output import print_json, print_table, say
@@ -44,6 +42,6 @@ def presets_command(name: str | None, as_json: bool) -> None:
     say(f"tuillm train BOOK.txt --preset {name}")
 
 
-def _row(setting: Setting, values: dict[str, Any], own: bool) -> tuple[str, str, str]:
+def _row(setting: Setting, values: dict[str, object], own: bool) -> tuple[str, str, str]:
     value = setting.words(values[setting.name]).strip("'")
     return setting.name, value + (" *" if own else ""), setting.help

@@ -7,7 +7,7 @@ import os
 import sys
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
@@ -258,7 +258,7 @@ class Bar:
             transient=True,
             auto_refresh=False,
         )
-        self._task: Any = self._progress.add_task(name, total=None, words="asking the hub")
+        self._task = self._progress.add_task(name, total=None, words="asking the hub")
         self._progress.start()
 
     def show(self, status: "PullStatus") -> None:

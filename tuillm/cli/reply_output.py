@@ -6,11 +6,12 @@ Knows tokens as they come from a Sampler; knows no model.
 import io
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import click
 
+from tuillm.cli.options import Command
 from tuillm.cli.output import print_json_line, say, write_text
 from tuillm.config import SamplingConfig
 from tuillm.config.sampling_config import DEFAULT_PROMPT
@@ -24,7 +25,7 @@ _RULE = "---------------"
 _FIELDS = ("text", "id", "logprob", "index", "row", "finish")
 
 
-def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
+def filter_options(function: Command) -> Command:
     """Add --stats and --json to a command."""
     stats = click.option(
         "--stats", is_flag=True, help="Print figures on stderr at the end: tokens, speed, finish."

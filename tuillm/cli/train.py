@@ -1,7 +1,6 @@
 """`tuillm train`: checks what was typed, starts a worker, and watches its run folder."""
 
 import sys
-from typing import Any
 
 import click
 
@@ -34,7 +33,7 @@ def train_command(
     detach: bool,
     forecast: bool,
     json_lines: bool,
-    **settings: Any,
+    **settings: object,
 ) -> None:
     """Grow a model on TEXT...: files or http(s) addresses.
 
@@ -99,7 +98,7 @@ def _fetch_addresses(config: TrainConfig) -> None:
         if not sys.stderr.isatty():
             download(url, as_text=config.as_text)
             continue
-        from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+        from rich.progress import DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
         name = TextColumn("{task.description}", markup=False)
         columns = (name, DownloadColumn(), TransferSpeedColumn())
@@ -107,7 +106,7 @@ def _fetch_addresses(config: TrainConfig) -> None:
             task = progress.add_task(public_url(url), total=None)
 
             def report(
-                done: int, total: int | None, progress: Progress = progress, task: Any = task
+                done: int, total: int | None, progress: Progress = progress, task: TaskID = task
             ) -> None:
                 progress.update(task, completed=done, total=total)
 

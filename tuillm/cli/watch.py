@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from types import FrameType
-from typing import Any, Protocol
+from typing import Protocol
 
 from tuillm.cli.compare_hint import comparing
 from tuillm.cli.output import complain, print_json_line, say
 from tuillm.errors import TuillmError
-from tuillm.store.jsonl import read_metrics, read_rows
+from tuillm.store.jsonl import MetricsRow, Sample, read_metrics, read_samples
 from tuillm.store.run_folder import Run
 from tuillm.store.run_status import ACTIVE, Status
 from tuillm.units import count, duration, figure
@@ -28,7 +28,7 @@ _GRACE = 1.0
 class RunView(Protocol):
     """Something that shows a run: told of news, then of the end."""
 
-    def news(self, status: Status, rows: list[dict[str, Any]], samples: list[str]) -> None: ...
+    def news(self, status: Status, rows: list[MetricsRow], samples: list[Sample]) -> None: ...
 
     def say(self, message: str) -> None: ...
 
@@ -72,8 +72,8 @@ def _follow(run: Run, view: RunView, presses: list[float]) -> Status | None:
     while True:
         status = run.status()  # read before the rows: what it tells of is then in them
         rows, metrics_at = read_metrics(run.metrics, metrics_at)
-        texts, samples_at = read_rows(run.samples, samples_at)
-        view.news(status, rows, [str(row.get("text", "")) for row in texts])
+        samples, samples_at = read_samples(run.samples, samples_at)
+        view.news(status, rows, samples)
         if status.state not in ACTIVE:
             return status
         if len(presses) > 1:
@@ -149,7 +149,7 @@ class PlainRunView:
         self._stage = ""
         say(f"run {run.id}")
 
-    def news(self, status: Status, rows: list[dict[str, Any]], samples: list[str]) -> None:
+    def news(self, status: Status, rows: list[MetricsRow], samples: list[Sample]) -> None:
         stage = status.doing.partition(",")[0]
         if stage and stage != self._stage:
             say(status.doing)
@@ -172,7 +172,7 @@ class PlainRunView:
     def close(self) -> None:
         pass
 
-    def _line(self, row: dict[str, Any]) -> str:
+    def _line(self, row: MetricsRow) -> str:
         parts = [
             f"step {row['step']:,}",
             duration(row.get("elapsed")),
@@ -192,11 +192,11 @@ class JsonLines:
     def __init__(self, run: Run) -> None:
         self._run, self._state = run, ""
 
-    def news(self, status: Status, rows: list[dict[str, Any]], samples: list[str]) -> None:
+    def news(self, status: Status, rows: list[MetricsRow], samples: list[Sample]) -> None:
         for row in rows:
-            print_json_line({"event": "step" if "step" in row else "resumed"} | row)
-        for text in samples:
-            print_json_line({"event": "sample", "text": text})
+            print_json_line({"event": "step" if "step" in row else "resumed", **row})
+        for sample in samples:
+            print_json_line({"event": "sample", "text": sample.text})
         if status.state != self._state:
             self._state = status.state
             print_json_line({"event": "state"} | self._run.as_json() | {"state": status.state})

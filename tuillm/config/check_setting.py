@@ -13,7 +13,7 @@ from tuillm.errors import UsageError
 from tuillm.formats.user_files import shown
 
 
-def check_setting(kind: type[BaseModel], name: str, value: Any) -> Any:
+def check_setting(kind: type[BaseModel], name: str, value: object) -> object:
     """Return the value of a typed text for setting `name`; raises UsageError with the range.
 
     The word that help shows for a setting left alone (auto) is None for all but texts.
@@ -28,7 +28,7 @@ def check_setting(kind: type[BaseModel], name: str, value: Any) -> Any:
         raise refused(setting, value) from None
 
 
-def refused(setting: Setting, value: Any) -> UsageError:
+def refused(setting: Setting, value: object) -> UsageError:
     """The error for a value that a setting cannot have: it names both and what is allowed."""
     given = shown(value, number=setting.type in (int, float))
     return UsageError(f"{setting.name} cannot be {given}", f"allowed: {setting.allowed}")

@@ -24,7 +24,7 @@ class Setting:
 
     name: str
     type: type
-    default: Any
+    default: object
     optional: bool
     choices: tuple[str, ...]
     range: str
@@ -46,7 +46,7 @@ class Setting:
         kind = _KINDS.get(self.type, "") + (" or a list of texts" if self.several else "")
         return " or ".join(self.choices) or self.range or kind
 
-    def words(self, value: Any) -> str:
+    def words(self, value: object) -> str:
         """A value in the words of a person (None mostly means: decided later, 'auto')."""
         if value is None:
             return self.unset
@@ -60,7 +60,7 @@ class Setting:
 
 
 def setting(
-    default: Any,
+    default: object,
     help: str,
     *,
     group: str,
@@ -103,7 +103,7 @@ def settings_of(config: type[BaseModel]) -> list[Setting]:
     return [_read(name, info) for name, info in config.model_fields.items()]
 
 
-def settings_table(config: type[BaseModel], values: Mapping[str, Any] | None = None) -> str:
+def settings_table(config: type[BaseModel], values: Mapping[str, object] | None = None) -> str:
     """Return all settings of a config class as an aligned text table, group by group.
 
     `values` replace the defaults: what a preset says, for example.

@@ -7,10 +7,10 @@ it is opened, when it comes in, and one of the hub before its weights are fetche
 
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
-from typing import Any
 
 from tuillm.config.gpt_config import GPTConfig
 from tuillm.errors import TuillmError, brief
+from tuillm.formats.json_text import JsonObject
 
 _Where = str | PathLike[str]
 
@@ -24,7 +24,7 @@ _LARGEST = {
 }
 
 
-def gpt2_shape(found: Any, where: _Where) -> GPTConfig:
+def gpt2_shape(found: JsonObject, where: _Where) -> GPTConfig:
     """Return the shape of a parsed `config.json` (`bias` as if there were biases).
 
     `where` is how errors call the file. Raises TuillmError for another architecture, for a switch
@@ -108,7 +108,7 @@ def misfit(
     return ""
 
 
-def _refuse_variants(where: _Where, found: dict[str, Any]) -> None:
+def _refuse_variants(where: _Where, found: JsonObject) -> None:
     """GPT-2's config has switches that change the arithmetic; refuse those we do not compute."""
     activation = found.get("activation_function", "gelu_new")
     if activation not in ("gelu_new", "gelu_pytorch_tanh", "gelu"):
@@ -124,7 +124,7 @@ def _refuse_variants(where: _Where, found: dict[str, Any]) -> None:
         raise TuillmError(f"{where} unsets scale_attn_weights, which tuillm does not compute")
 
 
-def _refuse_damaged(where: _Where, found: dict[str, Any]) -> None:
+def _refuse_damaged(where: _Where, found: JsonObject) -> None:
     """Name the value that no model can have; left alone it would fail far from here."""
     for key, most in _LARGEST.items():
         if type(found[key]) is not int or not (key != "n_layer") <= found[key] <= most:

@@ -5,12 +5,14 @@ Knows the order of the layers and how to word a refused value; knows no command 
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from dataclasses import asdict
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from tuillm.config.check_setting import check_setting, refused
 from tuillm.config.fields import Setting, settings_of
+from tuillm.config.model_shape import ModelShape
 from tuillm.config.sampling_config import SamplingConfig
 from tuillm.config.suggestions import pointer
 from tuillm.config.train_config import TrainConfig
@@ -25,7 +27,7 @@ Config = TypeVar("Config", bound=BaseModel)
 # second or two; their context stays as it is
 _WIDE, _TOKENS, _WINDOW = 512, 1024, 256
 
-ShapeOf = Callable[[str], Mapping[str, Any]]
+ShapeOf = Callable[[str], ModelShape]
 
 _LIMITS = ("max_steps", "minutes")
 _FINETUNE = "finetune"
@@ -47,7 +49,9 @@ _SHAPE = (
 
 
 def build_train(
-    typed: Mapping[str, Any], file: Mapping[str, Any] | None = None, shape_of: ShapeOf | None = None
+    typed: Mapping[str, object],
+    file: Mapping[str, object] | None = None,
+    shape_of: ShapeOf | None = None,
 ) -> TrainConfig:
     """Return the TrainConfig of a preset, overlaid by `file` and then by `typed`.
 
@@ -57,7 +61,7 @@ def build_train(
     or its min_lr below which a higher one put the learning rate.
 
     With `init_from` the preset is `finetune` unless one was named, and the shape is that model's,
-    which `shape_of` (store.models.shape_of) tells; the rate of `finetune` falls with the width.
+    which `shape_of` (store.registry.shape_of) tells; the rate of `finetune` falls with the width.
     With `lora` the optimizer is adamw at LoRA's own rate. Raises UsageError for an unknown key or
     preset, for a value out of its range, for one that is not the model's, for a preset that says
     what shape a model has where that is decided, and for LoRA's own settings where it is off.
@@ -65,13 +69,13 @@ def build_train(
     file, typed = _checked(TrainConfig, file or {}), _checked(TrainConfig, typed)
     parent = typed.get("init_from", file.get("init_from"))
     name = _preset_of(typed, file, parent)
-    shape: Mapping[str, Any] = {}
+    shape: ModelShape | None = None
     if shape_of and isinstance(parent, str | os.PathLike):
         shape = shape_of(os.fspath(parent))
     recipe = _recipe(name, parent is not None, shape)
     if parent is not None and typed.get("lora", file.get("lora")) is True:
         recipe |= _lora_recipe(shape)
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     for layer in (recipe, file, typed):
         if any(limit in layer for limit in _LIMITS):
             for limit in _LIMITS:
@@ -90,13 +94,15 @@ def build_train(
     return config
 
 
-def build_sampling(typed: Mapping[str, Any], base: SamplingConfig | None = None) -> SamplingConfig:
+def build_sampling(
+    typed: Mapping[str, object], base: SamplingConfig | None = None
+) -> SamplingConfig:
     """Return `base` (or the defaults) overlaid by `typed`; raises UsageError like build_train."""
     lower = base.model_dump() if base else {}
     return _validated(SamplingConfig, lower | dict(typed))
 
 
-def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_toml(path: str | os.PathLike[str]) -> dict[str, object]:
     """Return the settings of a TOML file; raises UsageError when it cannot be read."""
     try:
         return read_toml_file(user_path(path))
@@ -108,9 +114,9 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def preset_values(
     name: str | None = None,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, object] | None = None,
     shape_of: ShapeOf | None = None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the value that each setting has in a run that names a preset and these settings.
 
     Without a name it is the preset that such a run takes. Raises UsageError for an unknown one.
@@ -119,7 +125,7 @@ def preset_values(
     return build_train(typed, {}, shape_of).model_dump()
 
 
-def _preset_of(typed: Mapping[str, Any], file: Mapping[str, Any], parent: Any) -> str:
+def _preset_of(typed: Mapping[str, object], file: Mapping[str, object], parent: object) -> str:
     """Return the preset that was named, or is usual; raises UsageError for one that cannot be."""
     name = typed.get("preset") or file.get("preset")
     if name is None or name == "":
@@ -135,20 +141,21 @@ def _preset_of(typed: Mapping[str, Any], file: Mapping[str, Any], parent: Any) -
     return name
 
 
-def _recipe(preset: str, has_parent: bool, shape: Mapping[str, Any]) -> dict[str, Any]:
+def _recipe(preset: str, has_parent: bool, shape: ModelShape | None) -> dict[str, object]:
     """Return what a preset sets; that of a model to start from falls with its width."""
     settings = PRESETS[preset].settings
     if not has_parent:
         return settings
     recipe = dict(settings)
     if shape:
-        recipe["learning_rate"] = _for_width(recipe["learning_rate"], shape)
-        if shape["n_embd"] >= _WIDE and shape["block_size"] > _WINDOW:
+        if isinstance(rate := recipe["learning_rate"], float):
+            recipe["learning_rate"] = _for_width(rate, shape)
+        if shape.n_embd >= _WIDE and shape.block_size > _WINDOW:
             recipe |= {"block_size": _WINDOW, "batch_size": _TOKENS // _WINDOW}
     return recipe
 
 
-def _lora_recipe(shape: Mapping[str, Any]) -> dict[str, Any]:
+def _lora_recipe(shape: ModelShape | None) -> dict[str, object]:
     """What adapters are trained with under any preset: they begin at zero and need no decay."""
     return {
         "optimizer": "adamw",
@@ -158,41 +165,40 @@ def _lora_recipe(shape: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _for_width(rate: float, shape: Mapping[str, Any]) -> float:
+def _for_width(rate: float, shape: ModelShape | None) -> float:
     """The rate of a model 128 wide for a wider one: the wider, the gentler."""
-    return float(f"{rate * min(1.0, 128 / shape.get('n_embd', 128)):.2g}")
+    return float(f"{rate * min(1.0, 128 / (shape.n_embd if shape else 128)):.2g}")
 
 
-def _shape_taken_over(values: Mapping[str, Any], shape: Mapping[str, Any]) -> dict[str, Any]:
+def _shape_taken_over(values: Mapping[str, object], shape: ModelShape) -> dict[str, object]:
     """Return the settings that a model decides; raises UsageError for one set otherwise.
 
     block_size may be smaller: the model then learns from shorter windows and keeps its context.
     """
-    model = shape["init_from"]
+    model = shape.init_from
     said = {key: values[key] for key in _SHAPE if values.get(key) not in (None, "auto")}
     for key, value in said.items():
         if key in ("bias", "positions"):
             raise UsageError(f"{key} cannot be set: the model {model!r} brings its own")
-        if (own := shape.get(key)) is None:
+        if (own := getattr(shape, key)) is None:
             continue
-        shorter = key == "block_size" and isinstance(value, int) and value < own
+        shorter = key == "block_size" and isinstance(value, int) and value < shape.block_size
         if value != own and not shorter:
             raise UsageError(
                 f"{key} cannot be {shown(value)}: the model {model!r} has {own!r}",
                 "leave it out, or train without --from",
             )
-    window = said.get("block_size") or max(2, shape["block_size"])  # 2 is the least there is
-    kind = shape.get("tokenizer") or said.get("tokenizer", "auto")
-    return {**shape, "block_size": window, "tokenizer": kind, "vocab_size": None}
+    window = said.get("block_size") or max(2, shape.block_size)  # 2 is the least there is
+    kind = shape.tokenizer or said.get("tokenizer", "auto")
+    return {**asdict(shape), "block_size": window, "tokenizer": kind, "vocab_size": None}
 
 
-def _below(rate: Any, floor: Any) -> bool:
+def _below(rate: object, floor: object) -> bool:
     """Whether a rate is below a floor; what is no number is refused later, with all the others."""
-    numbers = isinstance(rate, int | float) and isinstance(floor, int | float)
-    return numbers and rate < floor
+    return isinstance(rate, int | float) and isinstance(floor, int | float) and rate < floor
 
 
-def _checked(kind: type[Config], values: Mapping[str, Any]) -> dict[str, Any]:
+def _checked(kind: type[Config], values: Mapping[str, object]) -> dict[str, object]:
     """Return one layer with each single value as its setting has it; raises UsageError."""
     known = {setting.name: setting for setting in settings_of(kind)}
     checked = dict(values)
@@ -221,7 +227,7 @@ def _known(kind: type[BaseModel], known: Mapping[str, Setting], key: str) -> Set
     raise UsageError(f"unknown setting {shown(key)}", hint or usual)
 
 
-def _validated(kind: type[Config], values: Mapping[str, Any]) -> Config:
+def _validated(kind: type[Config], values: Mapping[str, object]) -> Config:
     known = {setting.name: setting for setting in settings_of(kind)}
     for key in values:
         _known(kind, known, key)

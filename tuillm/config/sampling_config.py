@@ -1,7 +1,5 @@
 """SamplingConfig: how the next token is chosen and when a reply ends."""
 
-from typing import Any
-
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from tuillm.config.fields import setting
@@ -80,7 +78,7 @@ class SamplingConfig(BaseModel):
 
     @field_validator("stop", mode="before")
     @classmethod
-    def _one_or_several(cls, value: Any) -> Any:
+    def _one_or_several(cls, value: object) -> object:
         """A single text stands for a list of one; an empty text would end every reply at once."""
         texts = (value,) if isinstance(value, str) else value
         return tuple(text for text in texts if text) if isinstance(texts, list | tuple) else texts

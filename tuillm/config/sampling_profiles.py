@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from tuillm.config.fields import settings_of
 from tuillm.config.resolve import build_sampling
@@ -15,7 +14,7 @@ class Profile:
     """How the next token is chosen: the settings of the group `sampling`, and one sentence."""
 
     help: str
-    settings: dict[str, Any]
+    settings: dict[str, object]
 
 
 _NEUTRAL = {
@@ -33,13 +32,13 @@ PROFILES = {
 }
 
 
-def profile_settings(config: SamplingConfig) -> dict[str, Any]:
+def profile_settings(config: SamplingConfig) -> dict[str, object]:
     """Return what a profile keeps of a config."""
     return {name: getattr(config, name) for name in _NEUTRAL}
 
 
 def apply_profile(
-    name: str, config: SamplingConfig, own: Mapping[str, Mapping[str, Any]] | None = None
+    name: str, config: SamplingConfig, own: Mapping[str, Mapping[str, object]] | None = None
 ) -> SamplingConfig:
     """Return `config` with the settings of a profile, one of `own` or a shipped one.
 
@@ -54,7 +53,9 @@ def apply_profile(
     return build_sampling(known[name], config)
 
 
-def profile_of(config: SamplingConfig, own: Mapping[str, Mapping[str, Any]] | None = None) -> str:
+def profile_of(
+    config: SamplingConfig, own: Mapping[str, Mapping[str, object]] | None = None
+) -> str:
     """Return the name of the profile a config has the settings of, or ''."""
     settings = profile_settings(config)
     known = dict(own or {}) | {key: profile.settings for key, profile in PROFILES.items()}

@@ -5,7 +5,7 @@ Holds values and their limits only; what `auto` becomes is decided where the cor
 """
 
 import os
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator, model_validator
 
@@ -17,7 +17,7 @@ MOST_STEPS = 1_000_000_000
 LoraTarget = Literal["c_attn", "attn.c_proj", "c_fc", "mlp.c_proj"]
 
 
-def _targets(value: Any) -> Any:
+def _targets(value: object) -> object:
     """Names may be divided by commas; `all` stands for every layer there is."""
     given = (value,) if isinstance(value, str) else value
     if not isinstance(given, list | tuple) or not all(isinstance(each, str) for each in given):
@@ -260,7 +260,7 @@ class TrainConfig(BaseModel):
 
     @field_validator("corpus", mode="before")
     @classmethod
-    def _one_or_several(cls, value: Any) -> Any:
+    def _one_or_several(cls, value: object) -> object:
         """A single path stands for a list of one."""
         if isinstance(value, str | os.PathLike):
             return (os.fspath(value),)
@@ -270,7 +270,7 @@ class TrainConfig(BaseModel):
 
     @field_validator("init_from", mode="before")
     @classmethod
-    def _path_or_name(cls, value: Any) -> Any:
+    def _path_or_name(cls, value: object) -> object:
         """A folder may come as a Path."""
         return os.fspath(value) if isinstance(value, os.PathLike) else value
 

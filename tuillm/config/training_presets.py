@@ -1,7 +1,6 @@
 """The recipes by name: what a preset changes about TrainConfig's defaults, and for whom it is."""
 
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -9,10 +8,10 @@ class Preset:
     """A named recipe: one sentence, and the settings it lays over the defaults."""
 
     help: str
-    settings: dict[str, Any]
+    settings: dict[str, object]
 
 
-_GPT2: dict[str, Any] = dict(
+_GPT2: dict[str, object] = dict(
     tokenizer="gpt2",
     block_size=1024,
     bias=True,
@@ -35,7 +34,7 @@ _GPT2: dict[str, Any] = dict(
 # 600 steps: 3.80 before; 2.10, 2.00, 2.02 at 1e-4, 3e-4, 1e-3; with dropout 0, .1, .3: 2.03, 2.00,
 # 2.29; muon at its best rate, 1e-3, 2.00; from scratch 2.45. On a text like the first one 1e-4,
 # 3e-4 and muon at 1e-3 are level: 2.22 before, 2.15.
-_FINETUNE: dict[str, Any] = dict(
+_FINETUNE: dict[str, object] = dict(
     optimizer="adamw",
     learning_rate=3e-4,
     dropout=0.1,

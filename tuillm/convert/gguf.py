@@ -10,9 +10,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tuillm.errors import TuillmError, UsageError
@@ -182,7 +184,7 @@ def _is_matrix(label: str) -> bool:
     return label.endswith(".weight") and "norm" not in label and label != "position_embd.weight"
 
 
-def _stored(tensor: Tensor, kind: str) -> Any:
+def _stored(tensor: Tensor, kind: str) -> NDArray[np.generic]:
     """Return a tensor as the numpy array whose bytes go into the file."""
     tensor = tensor.cpu().float()
     if kind == "BF16":  # numpy knows no bfloat16

@@ -6,7 +6,6 @@ Knows tensors and shapes; what its ids mean stands in no checkpoint.
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -76,7 +75,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     )
 
 
-def _config(path: Path, shape: dict[str, Any], tensors: dict[str, Tensor]) -> GPTConfig:
+def _config(path: Path, shape: dict[str, object], tensors: dict[str, Tensor]) -> GPTConfig:
     variants = [name for name in shape if name not in (*_SIZES, *_HARMLESS) and shape[name]]
     if variants:
         raise TuillmError(

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from tuillm.errors import TuillmError
 from tuillm.formats.bounded_read import open_regular
-from tuillm.store.jsonl import calculable, is_step
+from tuillm.formats.json_text import JsonObject
+from tuillm.store.jsonl import MetricsRow, calculable, is_step
 
 Array = NDArray[Any]
 Columns = dict[str, Array]
@@ -57,7 +58,7 @@ class Batch:
     columns: Columns = field(default_factory=dict)
     evaluations: Columns = field(default_factory=dict)
     resumed: tuple[int, ...] = ()
-    last: dict[str, Any] | None = None
+    last: MetricsRow | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class History:
     def __init__(self) -> None:
         self._steps, self._evaluations = _Table(COLUMNS), _Table(EVALUATION)
         self.resumed: list[int] = []
-        self.last: dict[str, Any] = {}
+        self.last: MetricsRow = {}
         self.version = 0
 
     def __len__(self) -> int:
@@ -224,10 +225,10 @@ def _content(file: BinaryIO, offset: int, limit: int) -> bytes:
     return content
 
 
-def _rows(whole: bytes) -> list[Any]:
+def _rows(whole: bytes) -> list[object]:
     """The JSON values of whole lines: all at once, one by one only where a line is damaged."""
     try:
-        rows = json.loads(b"[" + whole[:-1].replace(b"\n", b",") + b"]")
+        rows: list[object] = json.loads(b"[" + whole[:-1].replace(b"\n", b",") + b"]")
         if len(rows) == whole.count(b"\n"):
             return rows
     except (ValueError, RecursionError):
@@ -241,7 +242,7 @@ def _rows(whole: bytes) -> list[Any]:
     return rows
 
 
-def _batch(values: list[Any], empty: Batch) -> Batch:
+def _batch(values: list[object], empty: Batch) -> Batch:
     """Fill a batch with what the rows hold; within it, too, a step taken again replaces."""
     rows = [row for row in values if isinstance(row, dict)]
     resumed = tuple(row["resumed"] for row in rows if is_step(row.get("resumed")))
@@ -265,11 +266,11 @@ def _batch(values: list[Any], empty: Batch) -> Batch:
     )
 
 
-def _columns(rows: list[dict[str, Any]], names: tuple[str, ...]) -> Columns:
+def _columns(rows: list[JsonObject], names: tuple[str, ...]) -> Columns:
     return {name: _column(rows, name) for name in names} if rows else {}
 
 
-def _column(rows: list[dict[str, Any]], name: str) -> Array:
+def _column(rows: list[JsonObject], name: str) -> Array:
     values = [row.get(name, math.nan) for row in rows]
     with np.errstate(over="ignore"):
         try:
@@ -281,10 +282,10 @@ def _column(rows: list[dict[str, Any]], name: str) -> Array:
         return np.array([_number(value) for value in values], _dtype(name))
 
 
-def _number(value: Any) -> float:
+def _number(value: object) -> float:
     try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
+        return float(value) if isinstance(value, int | float | str) else math.nan
+    except (ValueError, OverflowError):
         return math.nan
 
 

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from subprocess import Popen, TimeoutExpired
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from textual.app import SuspendNotSupported
 
 from tuillm.errors import TuillmError
 from tuillm.store.workers.processes import module_command, module_environment
-from tuillm.terminal.ending import ENDING, end_after
+from tuillm.terminal.ending import ENDING, Handler, end_after
 
 if TYPE_CHECKING:
     from tuillm.dashboard.app import Dashboard
@@ -82,7 +82,7 @@ def _end(chat: "Popen[bytes]", number: int) -> None:
 @contextmanager
 def _raising() -> Iterator[None]:
     """Let the first signal that ends programs raise _Ended in the block."""
-    before: dict[int, Any] = {}
+    before: dict[int, Handler] = {}
 
     def ended(number: int, frame: FrameType | None) -> None:
         for each in before:

@@ -5,17 +5,18 @@ Knows bindings by their ids alone: whatever has one is an action that a person m
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from textual.binding import Binding
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.dom import DOMNode
 from textual.markup import escape
+from textual.screen import Screen
 
 if TYPE_CHECKING:
     from tuillm.dashboard.app import Dashboard
 
-_Command = tuple[str, str, Callable[[], Any]]
+_Command = tuple[str, str, Callable[[], object]]
 
 
 class _Listed(Provider):
@@ -67,7 +68,7 @@ class ThemeCommands(_Listed):
 
 
 def bindings_of(
-    screen: Any, focused: DOMNode | None
+    screen: Screen[object], focused: DOMNode | None
 ) -> Iterator[tuple[DOMNode, Binding, list[str]]]:
     """Yield our bindings that work on a screen, with the node each belongs to and its keys.
 

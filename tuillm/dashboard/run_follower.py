@@ -15,7 +15,7 @@ from tuillm.dashboard.background import RepeatedErrors, run_in_background
 from tuillm.dashboard.metrics_history import Batch, History, MetricsReader
 from tuillm.errors import TuillmError
 from tuillm.formats.bounded_read import open_regular
-from tuillm.store.jsonl import read_rows
+from tuillm.store.jsonl import Sample, read_samples
 from tuillm.store.run_folder import Run
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ _LOG_TAIL = 256 * 1024
 class Follower:
     """Keeps `history` in step with a run's metrics, and hands on new samples and log text.
 
-    `on_news` is called after each change with the new sample rows and the new log text.
+    `on_news` is called after each change with the new samples and the new log text.
     """
 
     def __init__(
         self,
         screen: Screen[Any],
         run: Run,
-        on_news: Callable[[list[dict[str, Any]], str], None] = lambda samples, log: None,
+        on_news: Callable[[list[Sample], str], None] = lambda samples, log: None,
         *,
         metrics_only: bool = False,
     ) -> None:
@@ -106,9 +106,11 @@ class Follower:
         if samples or log or self.history.version != before:
             self._on_news(samples, log)
 
-    def _new_samples(self) -> list[dict[str, Any]]:
-        rows, self._samples_at = read_rows(self._run.samples, self._samples_at, _SAMPLES_AT_ONCE)
-        return rows
+    def _new_samples(self) -> list[Sample]:
+        samples, self._samples_at = read_samples(
+            self._run.samples, self._samples_at, _SAMPLES_AT_ONCE
+        )
+        return samples
 
     def _new_log(self) -> str:
         """Whole new lines of the log; of a long one at first only its tail."""

@@ -9,9 +9,9 @@ import json
 import os
 import stat
 from pathlib import Path
-from typing import Any
 
 from tuillm.errors import TuillmError
+from tuillm.formats.json_text import JsonObject
 
 MB = 1 << 20
 # the longest files of their kind, in bytes: those of all models tuillm knows are ten times smaller
@@ -59,7 +59,7 @@ def read_bounded(path: Path, most: int) -> bytes:
         raise TuillmError(f"cannot read {path}: {error.strerror}") from None
 
 
-def read_object(path: Path, most: int) -> dict[str, Any]:
+def read_object(path: Path, most: int) -> JsonObject:
     """Return the JSON object in a file of at most `most` bytes.
 
     Raises TuillmError when it is missing, too large, or damaged.

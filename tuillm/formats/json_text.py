@@ -9,8 +9,11 @@ from typing import Any
 
 from tuillm.errors import printable
 
+# a JSON object as it stands, or is to stand, in a file or a line: nothing in it has been checked
+JsonObject = dict[str, Any]
 
-def to_json(value: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:
+
+def to_json(value: object, *, indent: int | None = None, ascii_only: bool = False) -> str:
     """Return `value` as JSON text that encodes to UTF-8 whatever it holds.
 
     NaN and infinities, which JSON has no word for, become null. Lone surrogates (file names that
@@ -24,7 +27,7 @@ def to_json(value: Any, *, indent: int | None = None, ascii_only: bool = False) 
     return text
 
 
-def shown_json(value: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:
+def shown_json(value: object, *, indent: int | None = None, ascii_only: bool = False) -> str:
     """Return `value` as JSON text in which what acts on a terminal is escaped, too."""
     text = to_json(value, indent=indent, ascii_only=ascii_only)
     if printable(text) == text:
@@ -32,7 +35,7 @@ def shown_json(value: Any, *, indent: int | None = None, ascii_only: bool = Fals
     return "".join(one if printable(one) else f"\\u{ord(one):04x}" for one in text)
 
 
-def finite(value: Any) -> Any:
+def finite(value: object) -> object:
     """Return `value` with None in the place of each number that is not finite."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from io import BytesIO
 from typing import Any, NamedTuple
 
+# what a pickle builds: plain values, and what its caller makes of others; nothing is checked
+PickleValue = Any
 # a checkpoint of GPT-2 XL with its optimizer takes 50,000; a dictionary takes 64 bytes
 MOST_STEPS = 500_000
 _CONSTANTS = {
@@ -57,12 +59,14 @@ class Forbidden(ValueError):
         self.named = named
 
 
-Call = Callable[[Named, tuple[Any, ...]], Any]
+Call = Callable[[Named, tuple[PickleValue, ...]], PickleValue]
 
 
 def read_pickle(
-    content: BytesIO, call: Call | None = None, stored: Callable[[Any], Any] | None = None
-) -> Any:
+    content: BytesIO,
+    call: Call | None = None,
+    stored: Callable[[PickleValue], PickleValue] | None = None,
+) -> PickleValue:
     """Return what the pickle at the place of `content` builds, and go on to behind it.
 
     `call` gives the value of what it calls by name, or raises Forbidden; `stored` that of what lies
@@ -82,12 +86,14 @@ def read_pickle(
 class _Machine:
     """The stack and the memory of one pickle."""
 
-    def __init__(self, call: Call | None, stored: Callable[[Any], Any] | None) -> None:
-        self.stack: list[Any] = []
-        self._memo: dict[int, Any] = {}
+    def __init__(
+        self, call: Call | None, stored: Callable[[PickleValue], PickleValue] | None
+    ) -> None:
+        self.stack: list[PickleValue] = []
+        self._memo: dict[int, PickleValue] = {}
         self._call, self._stored = call, stored
 
-    def take(self, step: str, value: Any) -> None:
+    def take(self, step: str, value: PickleValue) -> None:
         """Do one step; raises ValueError for one that builds no plain value."""
         stack, memo = self.stack, self._memo
         if step in _CONSTANTS:
@@ -137,7 +143,7 @@ class _Machine:
             return False
         return True
 
-    def _refer(self, step: str, value: Any) -> bool:
+    def _refer(self, step: str, value: PickleValue) -> bool:
         """Do a step about something outside plain values, where there may be such."""
         stack = self.stack
         if self._call is None or self._stored is None:
@@ -160,16 +166,16 @@ class _Machine:
             return False
         return True
 
-    def _to_mark(self) -> list[Any]:
+    def _to_mark(self) -> list[PickleValue]:
         """Take what lies above the mark, and the mark."""
-        items: list[Any] = []
+        items: list[PickleValue] = []
         while (top := self.stack.pop()) is not _MARK:
             items.append(top)
         items.reverse()
         return items
 
 
-def _pairs(items: list[Any]) -> Iterator[tuple[str | int, Any]]:
+def _pairs(items: list[PickleValue]) -> Iterator[tuple[str | int, PickleValue]]:
     """Pair keys and values; a key is a name or a number, so that none is slow to look up."""
     for key, item in zip(items[::2], items[1::2], strict=True):
         if not (type(key) is str or type(key) is int and abs(key) < _LARGEST_KEY):

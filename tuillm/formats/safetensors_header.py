@@ -9,9 +9,10 @@ import json
 import math
 import stat
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tuillm.errors import TuillmError
+from tuillm.formats.json_text import JsonObject
 
 # bytes of a number, for the types that tuillm reads
 ITEM_BYTES = {
@@ -87,7 +88,7 @@ def sizes_of(path: Path) -> dict[str, list[int]]:
     }
 
 
-def _stored(path: Path, entry: dict[str, Any], begin: int) -> StoredTensor:
+def _stored(path: Path, entry: JsonObject, begin: int) -> StoredTensor:
     """Make one of a header's entry, whose bytes are counted from `begin`; raises as they come."""
     dtype, shape = entry["dtype"], entry["shape"]
     first, last = entry["data_offsets"]

@@ -9,7 +9,7 @@ import re
 import tomllib
 from datetime import date, time
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from tuillm.errors import brief
 
@@ -48,7 +48,7 @@ def read_stream(file: BinaryIO) -> str:
         raise ValueError(f"not UTF-8 text ({kind} at line {line}, byte {column})") from None
 
 
-def parse_toml(text: str) -> dict[str, Any]:
+def parse_toml(text: str) -> dict[str, object]:
     """Return what a text in TOML says; raises ValueError with the place where it is none."""
     if "\0" in text[:100]:  # UTF-16 without its mark, whose bytes are all UTF-8
         raise ValueError("it has NUL characters; is it UTF-16? save it as UTF-8")
@@ -58,12 +58,12 @@ def parse_toml(text: str) -> dict[str, Any]:
         raise ValueError("it is nested too deeply") from None
 
 
-def read_toml_file(path: Path) -> dict[str, Any]:
+def read_toml_file(path: Path) -> dict[str, object]:
     """Return what a TOML file says; raises OSError, or ValueError with what is wrong with it."""
     return parse_toml(read_typed(path))
 
 
-def shown(value: Any, number: bool = False) -> str:
+def shown(value: object, number: bool = False) -> str:
     """Return a value of a TOML file, or one typed, as a line shows it: short, dates as written.
 
     Where a `number` was wanted, a text that is one stands without quotes.

@@ -104,7 +104,8 @@ class Context:
     def _forward(self, ids: list[list[int]]) -> Tensor:
         self.prefilled += len(ids[0])
         idx = torch.tensor(ids, device=self._cache.store.device)
-        return self._model(idx, self._cache, last=1)[:, -1].float()
+        logits: Tensor = self._model(idx, self._cache, last=1)
+        return logits[:, -1].float()
 
     def _new_cache(self, batch: int) -> KVCache:
         store = self._cache.store

@@ -50,7 +50,7 @@ class GPT(nn.Module):
         x = self._stream(idx, cache)
         if last:
             x = x[:, -last:]
-        logits = self.lm_head(self.ln_f(x))  # [B, T, V]
+        logits: Tensor = self.lm_head(self.ln_f(x))  # [B, T, V]
         return logits if self.training else logits.float()
 
     def loss(self, idx: Tensor, targets: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ class GPT(nn.Module):
         end = start + idx.shape[1]
         if end > self.config.block_size:
             raise ValueError(f"{end} positions, but block_size is {self.config.block_size}")
-        x = self.wte(idx) + self.wpe.weight[start:end]  # [B, T, C]
+        x: Tensor = self.wte(idx) + self.wpe.weight[start:end]  # [B, T, C]
         if self.training and self.config.dropout:
             x = drop(x, self.config.dropout)
         again = self.recompute and self.training and torch.is_grad_enabled()
@@ -125,7 +125,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, cache: KVCache | None, layer: int) -> Tensor:
         x = x + self.attn(self.ln_1(x), cache, layer)
-        return x + self.mlp(self.ln_2(x))
+        y: Tensor = x + self.mlp(self.ln_2(x))
+        return y
 
 
 class Attention(nn.Module):

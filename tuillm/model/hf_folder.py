@@ -9,7 +9,6 @@ import json
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +18,7 @@ from tuillm.config.hf_config import gpt2_shape
 from tuillm.config.hf_config import misfit as misfit_of
 from tuillm.errors import TuillmError
 from tuillm.formats.bounded_read import CONFIG_BYTES, read_object
+from tuillm.formats.json_text import JsonObject
 from tuillm.model.gpt import GPT
 from tuillm.model.lora import merged_state
 from tuillm.model.mmap_safetensors import map_tensor, map_tensors
@@ -111,7 +111,7 @@ def _map_head(path: Path) -> Tensor:
         return map_tensor(path, "wte.weight").float()
 
 
-def _config_json(config: GPTConfig, eot: int | None) -> dict[str, Any]:
+def _config_json(config: GPTConfig, eot: int | None) -> JsonObject:
     return {
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tuillm.formats.json_text import JsonObject
 from tuillm.model.gpt import GPT
 from tuillm.model.linear import Linear
 from tuillm.model.packing import PackedLinear
@@ -100,7 +101,7 @@ def write_adapter(model: GPT, folder: Path, base: str) -> None:
     layers = adapted(model)
     first = next(iter(layers.values()))
     targets = dict.fromkeys(_target(name) for name in layers)
-    config: dict[str, Any] = {
+    config: JsonObject = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": base,

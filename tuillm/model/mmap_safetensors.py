@@ -7,10 +7,10 @@ file once for all tensors: what was read stays until the last of them goes.)
 
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
 from tuillm.errors import TuillmError
@@ -45,7 +45,7 @@ def map_tensor(path: Path, name: str) -> Tensor:
     return _map_tensor(path, read_header(path)[name])
 
 
-def map_array(path: Path, kind: Any, start: int, count: int) -> np.ndarray[Any, Any]:
+def map_array(path: Path, kind: DTypeLike, start: int, count: int) -> NDArray[np.generic]:
     """Return `count` numbers of a file from byte `start` on, mapped; a few are read.
 
     Every mapping keeps its file open, and a process may hold some thousand. Raises ValueError or
@@ -63,7 +63,7 @@ def map_array(path: Path, kind: Any, start: int, count: int) -> np.ndarray[Any, 
 def _map_tensor(path: Path, stored: StoredTensor) -> Tensor:
     kind, seen_as = _DTYPES[stored.dtype]
     shape = tuple(stored.shape)
-    array: np.ndarray[Any, Any]
+    array: NDArray[np.generic]
     if stored.start == stored.end:
         array = np.zeros(shape, kind)  # nothing cannot be mapped
     else:

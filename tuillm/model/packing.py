@@ -77,7 +77,9 @@ class PackedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = x.to(self.dtype)
         if self.packed:
-            return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+            product = torch.ops.mkldnn._linear_pointwise
+            y: Tensor = product(x, self.weight, self.bias, "none", [], "")
+            return y
         return F.linear(x, self.weight, self.bias)
 
 
@@ -129,12 +131,14 @@ def _quantize(weight: Tensor, bias: Tensor | None) -> torch.ScriptObject:
     with warnings.catch_warnings():  # a later PyTorch will lack it, as pyproject.toml knows
         warnings.simplefilter("ignore")
         quantized = torch._make_per_channel_quantized_tensor(rounded, scales.double(), zeros, 0)
-    return torch.ops.quantized.linear_prepack(quantized, bias)
+    packed: torch.ScriptObject = torch.ops.quantized.linear_prepack(quantized, bias)
+    return packed
 
 
 def _int8_product(x: Tensor, packed: torch.ScriptObject) -> Tensor:
     # without VNNI pairs of products overflow unless one bit is given up
-    return torch.ops.quantized.linear_dynamic(x, packed, not _has_vnni())
+    y: Tensor = torch.ops.quantized.linear_dynamic(x, packed, not _has_vnni())
+    return y
 
 
 @cache
@@ -144,7 +148,8 @@ def _has_vnni() -> bool:
 
 
 def _pack(weight: Tensor) -> Tensor:
-    return torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), 1)
+    reordered: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), 1)
+    return reordered
 
 
 @cache

@@ -8,9 +8,10 @@ than it has; a file that asks for more is refused. Knows nothing of what the ten
 import io
 import math
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from tuillm.errors import TuillmError
 from tuillm.formats.bounded_read import MB
-from tuillm.formats.pickle_values import Forbidden, Named, read_pickle
+from tuillm.formats.pickle_values import Forbidden, Named, PickleValue, read_pickle
 from tuillm.model.mmap_safetensors import map_array
 
 # a pickle, or the directory of an archive; GPT-2 XL with its optimizer has a tenth of it
@@ -26,17 +27,17 @@ _LONGEST = 4 * MB
 _ZIP = b"PK\x03\x04"
 _MAGIC = 0x1950A86A20F9469CFC6C  # the first number in files of 2019
 # as numpy maps them, and what PyTorch then sees in the bytes
-_STORAGES: dict[str, tuple[Any, torch.dtype | None]] = {
-    "FloatStorage": (np.float32, None),
-    "HalfStorage": (np.float16, None),
-    "DoubleStorage": (np.float64, None),
-    "BFloat16Storage": (np.int16, torch.bfloat16),
-    "LongStorage": (np.int64, None),
-    "IntStorage": (np.int32, None),
-    "ShortStorage": (np.int16, None),
-    "CharStorage": (np.int8, None),
-    "ByteStorage": (np.uint8, None),
-    "BoolStorage": (np.bool_, None),
+_STORAGES: dict[str, tuple[np.dtype[np.generic], torch.dtype | None]] = {
+    "FloatStorage": (np.dtype(np.float32), None),
+    "HalfStorage": (np.dtype(np.float16), None),
+    "DoubleStorage": (np.dtype(np.float64), None),
+    "BFloat16Storage": (np.dtype(np.int16), torch.bfloat16),
+    "LongStorage": (np.dtype(np.int64), None),
+    "IntStorage": (np.dtype(np.int32), None),
+    "ShortStorage": (np.dtype(np.int16), None),
+    "CharStorage": (np.dtype(np.int8), None),
+    "ByteStorage": (np.dtype(np.uint8), None),
+    "BoolStorage": (np.dtype(np.bool_), None),
 }
 _EMPTY = ("collections.OrderedDict", "collections.defaultdict")
 # what else a plain file calls: values that no weights need, so nothing stands in their place
@@ -63,7 +64,7 @@ class _Storage:
     @property
     def itemsize(self) -> int:
         """How many bytes a number takes."""
-        return np.dtype(_STORAGES[self.kind][0]).itemsize
+        return _STORAGES[self.kind][0].itemsize
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class Pickled:
                 raise TuillmError(f"{path} is no file")
             with path.open("rb") as file:
                 zipped = file.read(len(_ZIP)) == _ZIP
-            self.values: Any = self._archive() if zipped else self._of_2019()
+            self.values: PickleValue = self._archive() if zipped else self._of_2019()
         except OSError as error:
             raise TuillmError(f"cannot read {path}: {error.strerror or error}") from None
         except Forbidden as error:
@@ -120,7 +121,7 @@ class Pickled:
                 f"{path} holds no model: a {type(self.values).__name__}, not a dictionary"
             )
 
-    def tensors(self, values: dict[Any, Any]) -> dict[str, Tensor]:
+    def tensors(self, values: Mapping[object, object]) -> dict[str, Tensor]:
         """Return the tensors among `values`, a dictionary of this file, mapped where that is.
 
         Raises TuillmError for tensors that the file has not the bytes of.
@@ -134,7 +135,7 @@ class Pickled:
         except (ValueError, LookupError, TypeError, OverflowError, OSError, RuntimeError):
             raise self._damaged from None
 
-    def number(self, value: Any) -> float | None:
+    def number(self, value: object) -> float | None:
         """Return a number of this file, a tensor of a single one included, else None."""
         if isinstance(value, _Described) and math.prod(value.shape) == 1:
             value = float(self.tensors({"": value})[""].reshape(()))
@@ -144,7 +145,7 @@ class Pickled:
     def _damaged(self) -> TuillmError:
         return TuillmError(f"{self.path} is damaged, or no file of PyTorch")
 
-    def _archive(self) -> Any:
+    def _archive(self) -> PickleValue:
         """Read the pickle of a zip archive, and where its tensors' bytes lie."""
         with _Sparing(io.FileIO(self.path)) as file, zipfile.ZipFile(file) as archive:
             entries = {entry.filename: entry for entry in archive.infolist()}
@@ -158,7 +159,7 @@ class Pickled:
                 self._offsets[key] = _begin(file, entries[f"{folder}data/{key}"])
         return values
 
-    def _of_2019(self) -> Any:
+    def _of_2019(self) -> PickleValue:
         """Read a file of pickles one after the other, behind which the tensors' bytes lie."""
         with self.path.open("rb") as file:
             content = io.BytesIO(file.read(_LONGEST))
@@ -173,7 +174,7 @@ class Pickled:
                 offset += 8 + self._storages[key].count * self._storages[key].itemsize
         return values
 
-    def _take(self, told: Any) -> _Storage:
+    def _take(self, told: PickleValue) -> _Storage:
         """Make a storage of what a pickle tells of one."""
         what, kind, key, _, count, *view = told
         if what != "storage" or not isinstance(kind, Named) or any(view) or not _is_size(count):
@@ -218,7 +219,7 @@ class _Sparing(io.BufferedReader):
         return super().read(size)
 
 
-def _call(what: Named, arguments: tuple[Any, ...]) -> Any:
+def _call(what: Named, arguments: tuple[PickleValue, ...]) -> PickleValue:
     """Return what a file may call: tensors, empty dictionaries, and values that are not needed."""
     name = str(what)
     if name in ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor"):
@@ -240,7 +241,7 @@ def _call(what: Named, arguments: tuple[Any, ...]) -> Any:
     raise Forbidden(name)
 
 
-def _is_size(value: Any) -> bool:
+def _is_size(value: object) -> TypeGuard[int]:
     return type(value) is int and 0 <= value < 1 << 48
 
 

@@ -4,7 +4,7 @@ Knows its fields and how it is read; knows neither the registry nor the weights.
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
@@ -62,7 +62,7 @@ class ModelCard(BaseModel):
         "corpus_bytes", "parameters", "steps", "val_loss", "bits_per_byte", "created", mode="before"
     )
     @classmethod
-    def _plausible(cls, value: Any) -> Any:
+    def _plausible(cls, value: object) -> object:
         """A figure that no model has, below 0 or beyond all that can be shown, is not told."""
         return value if not isinstance(value, float | int) or 0 <= value < _LARGEST else None
 

@@ -6,10 +6,9 @@ Knows signals; knows nothing of files.
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 _DEFERRED = tuple(
     getattr(signal, name)
@@ -45,7 +44,7 @@ def uninterrupted() -> Iterator[None]:
         _deliver_all(list(came.items()), before)
 
 
-def _deliver_all(came: list[tuple[int, FrameType | None]], before: dict[int, Any]) -> None:
+def _deliver_all(came: list[tuple[int, FrameType | None]], before: Mapping[int, object]) -> None:
     """Deliver one after the other, whatever the first ones raise."""
     if came:
         (number, frame), *rest = came

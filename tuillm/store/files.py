@@ -12,11 +12,10 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
 
 from tuillm.errors import DiskError, TuillmError
 from tuillm.formats.bounded_read import MB, open_regular, read_object
-from tuillm.formats.json_text import to_json
+from tuillm.formats.json_text import JsonObject, to_json
 from tuillm.store.defer_signals import uninterrupted
 from tuillm.store.locks import Lock, Taken, inherited, is_held, take
 from tuillm.store.paths import ensure_dir
@@ -88,12 +87,12 @@ def make_private(path: Path) -> Path:
     return path
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     """Replace `path` by a JSON document in one step."""
     write_text(path, to_json(value, indent=2) + "\n")
 
 
-def read_json(path: Path, most: int = _LONGEST_JSON) -> dict[str, Any]:
+def read_json(path: Path, most: int = _LONGEST_JSON) -> JsonObject:
     """Return the JSON object in `path`; raises TuillmError when it is missing or damaged.
 
     So it does for one of more than `most` bytes.
@@ -101,7 +100,7 @@ def read_json(path: Path, most: int = _LONGEST_JSON) -> dict[str, Any]:
     return read_object(path, most)
 
 
-def append_json(path: Path, value: Any) -> None:
+def append_json(path: Path, value: object) -> None:
     """Append one object as a line; a single write, so that lines of two writers never mix.
 
     A line that a crash or a full disk tore before is ended first, so that it spoils no other;

@@ -8,12 +8,46 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard, TypeVar
+from typing import TypedDict, TypeGuard, TypeVar, cast
 
 from tuillm.formats.bounded_read import open_regular
+from tuillm.formats.json_text import JsonObject
 
 T = TypeVar("T")
+
+
+class MetricsRow(TypedDict, total=False):
+    """A line of `metrics.jsonl`: one step, or the mark of a resume, which has `resumed` alone.
+
+    Both are numbers of steps; the figures are those of training.metrics.StepMetrics, and what was
+    not measured, or was no finite number, is left out.
+    """
+
+    step: int
+    resumed: int
+    train_loss: float
+    lr: float
+    grad_norm: float
+    tokens_per_sec: float
+    mfu: float
+    elapsed: float
+    eta: float
+    epoch: float
+    progress: float
+    val_loss: float
+    bits_per_byte: float
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A line of `samples.jsonl`: the text that a run wrote after `step` steps."""
+
+    step: int
+    text: str
+
+
 # the figures of a step that readers calculate with, beside its number
 FIGURES = (
     "train_loss",
@@ -32,7 +66,7 @@ FIGURES = (
 _STEPS = 2**53
 
 
-def read_rows(path: Path, offset: int = 0, most: int = 1 << 30) -> tuple[list[dict[str, Any]], int]:
+def read_rows(path: Path, offset: int = 0, most: int = 1 << 30) -> tuple[list[JsonObject], int]:
     """Return the JSON objects of the whole lines from byte `offset` on, and the new offset.
 
     At most `most` bytes are read; the next call goes on behind them. A torn last line is left for
@@ -54,7 +88,7 @@ def read_rows(path: Path, offset: int = 0, most: int = 1 << 30) -> tuple[list[di
     return [row for row in values if isinstance(row, dict)], offset + len(whole)
 
 
-def read_tail(path: Path, limit: int = 65_536) -> list[dict[str, Any]]:
+def read_tail(path: Path, limit: int = 65_536) -> list[JsonObject]:
     """Return the JSON objects of the last whole lines, from at most `limit` bytes."""
     try:
         size = path.stat().st_size
@@ -63,7 +97,7 @@ def read_tail(path: Path, limit: int = 65_536) -> list[dict[str, Any]]:
     return read_rows(path, max(size - limit, 0))[0]
 
 
-def parse_line(line: bytes) -> Any:
+def parse_line(line: bytes) -> object:
     """Return the JSON value of a line, None for one that is damaged."""
     try:
         return json.loads(line)
@@ -71,7 +105,25 @@ def parse_line(line: bytes) -> Any:
         return None
 
 
-def read_metrics(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+def read_samples(path: Path, offset: int = 0, most: int = 1 << 30) -> tuple[list[Sample], int]:
+    """Return the samples of a `samples.jsonl` from byte `offset` on, as `read_rows` reads."""
+    rows, offset = read_rows(path, offset, most)
+    return list(_samples(rows)), offset
+
+
+def newest_sample(path: Path) -> Sample | None:
+    """Return the last whole sample of a `samples.jsonl`, None where there is none."""
+    return next(_samples(reversed(read_tail(path))), None)
+
+
+def _samples(rows: Iterable[JsonObject]) -> Iterator[Sample]:
+    for row in rows:
+        step, text = row.get("step"), row.get("text")
+        if isinstance(step, int) and isinstance(text, str):
+            yield Sample(step, text)
+
+
+def read_metrics(path: Path, offset: int = 0) -> tuple[list[MetricsRow], int]:
     """Return the rows of a `metrics.jsonl` that may be calculated with, and the new offset.
 
     Each has a `step`, or is the mark `{"resumed": STEP}`; of FIGURES it holds those that are
@@ -81,9 +133,9 @@ def read_metrics(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int
     return [calculable(row) for row in rows if is_step(row.get("step", row.get("resumed")))], offset
 
 
-def latest_steps(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def latest_steps(rows: Iterable[MetricsRow]) -> Iterator[MetricsRow]:
     """Yield the steps among rows of metrics; what a resume took up again counts as it was then."""
-    kept: list[dict[str, Any]] = []
+    kept: list[MetricsRow] = []
     for row in rows:
         if "step" in row:
             rewind(kept, row["step"], lambda known: known["step"])
@@ -100,18 +152,22 @@ def rewind(kept: list[T], step: int, step_of: Callable[[T], float]) -> None:
         kept.pop()
 
 
-def calculable(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row of metrics without the FIGURES that are no finite numbers."""
-    return {key: value for key, value in row.items() if key not in FIGURES or _is_figure(value)}
+def calculable(row: JsonObject) -> MetricsRow:
+    """Return a row of metrics, with a step or a mark, without FIGURES that are no finite numbers.
+
+    What else it holds stays in it.
+    """
+    kept = {key: value for key, value in row.items() if key not in FIGURES or _is_figure(value)}
+    return cast(MetricsRow, kept)
 
 
-def is_step(value: Any) -> TypeGuard[int]:
+def is_step(value: object) -> TypeGuard[int]:
     """Whether a value is the number of a step."""
     return type(value) is int and 0 <= value < _STEPS
 
 
-def _is_figure(value: Any) -> bool:
+def _is_figure(value: object) -> bool:
     try:
-        return type(value) in (int, float) and math.isfinite(value)
+        return (type(value) is int or type(value) is float) and math.isfinite(value)
     except OverflowError:  # an integer beyond every float
         return False

@@ -3,8 +3,6 @@
 Says what is known and measured, and no more. Knows cards and configs; opens no weights.
 """
 
-from typing import Any
-
 from tuillm.errors import printable
 from tuillm.store.registry import Model
 
@@ -63,7 +61,7 @@ def _facts(model: Model) -> str:
     if text and card.corpus_sha256:
         text += f", sha256 `{card.corpus_sha256[:16]}…`"
     held = "held-out text" if card.held_out else "the text it learned from; none was held out"
-    rows: dict[str, Any] = {
+    rows: dict[str, object] = {
         "parameters": card.parameters and f"{card.parameters:,}",
         "layers, heads, width": ", ".join(
             str(config.get(key, "?")) for key in ("n_layer", "n_head", "n_embd")

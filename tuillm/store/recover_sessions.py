@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from tuillm.errors import TuillmError
 from tuillm.store.defer_signals import uninterrupted
@@ -82,7 +81,7 @@ def _read(content: bytes, path: Path) -> SavedSession | None:
         return None
 
 
-def _texts(session: SavedSession) -> dict[tuple[Any, Any], Any]:
+def _texts(session: SavedSession) -> dict[tuple[object, object], str]:
     """All that was said and replied, by which and when."""
     nodes = session.tree.get("nodes")
     return {

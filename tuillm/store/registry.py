@@ -12,11 +12,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from tuillm.config.hf_config import gpt2_shape, misfit
+from tuillm.config.model_shape import ModelShape
 from tuillm.errors import TuillmError, brief, did_you_mean
 from tuillm.formats.bounded_read import CONFIG_BYTES
+from tuillm.formats.json_text import JsonObject
 from tuillm.formats.not_finite import first_not_finite
 from tuillm.formats.safetensors_header import sizes_of
 from tuillm.store.card import CARD, ModelCard, read_card
@@ -47,11 +48,11 @@ class Model:
     name: str
     path: Path
     card: ModelCard
-    config: dict[str, Any]
+    config: JsonObject
     size: int
     problem: str = ""
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> JsonObject:
         """The model as one flat JSON object (`tuillm show NAME --json`)."""
         shape = {
             "n_layer": self.config.get("n_layer"),
@@ -112,24 +113,24 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Model:
     return model
 
 
-def shape_of(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the settings that a model to start from decides, for config.build_train.
+def shape_of(name_or_path: str | os.PathLike[str]) -> ModelShape:
+    """Return what a model to start from decides, for config.build_train.
 
-    `init_from` is its name, or its folder's absolute path; `tokenizer` is None where no card
-    tells the kind. Raises TuillmError for a model that is unknown, damaged or no GPT-2.
+    Raises TuillmError for a model that is unknown, damaged or no GPT-2.
     """
     model = find_model(name_or_path)
     registered = model.path.parent == models_dir()
     shape = gpt2_shape(model.config, model.path / "config.json")
-    sizes = {
-        key: getattr(shape, key)
-        for key in ("n_layer", "n_head", "n_embd", "block_size", "vocab_size")
-    }
-    return sizes | {
-        "init_from": model.name if registered else str(model.path),
-        "tie_weights": shape.tie_weights,
-        "tokenizer": model.card.tokenizer,
-    }
+    return ModelShape(
+        model.name if registered else str(model.path),
+        shape.n_layer,
+        shape.n_head,
+        shape.n_embd,
+        shape.block_size,
+        shape.vocab_size,
+        shape.tie_weights,
+        model.card.tokenizer,
+    )
 
 
 def read_model_entry(path: Path) -> Model:
@@ -272,7 +273,7 @@ def _missing_parts(path: Path) -> str:
     return ""
 
 
-def _weights_problem(path: Path, config: dict[str, Any]) -> str:
+def _weights_problem(path: Path, config: JsonObject) -> str:
     """Say why the weights of a folder are not those that its config tells of, or ''.
 
     What is of another architecture is told when it is opened.

@@ -20,13 +20,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeGuard, get_args
+from typing import Literal, TypeGuard, cast, get_args
 
 from pydantic import ValidationError
 
 from tuillm.config import TrainConfig
 from tuillm.config.train_config import MOST_STEPS
 from tuillm.errors import TuillmError, UsageError, brief, did_you_mean
+from tuillm.formats.json_text import JsonObject
 from tuillm.store.entry_names import check_name, name_from
 from tuillm.store.files import (
     append_json,
@@ -37,7 +38,7 @@ from tuillm.store.files import (
     remove_folder,
     write_json,
 )
-from tuillm.store.jsonl import latest_steps, read_metrics, read_rows
+from tuillm.store.jsonl import MetricsRow, latest_steps, read_metrics, read_rows
 from tuillm.store.locks import Lock
 from tuillm.store.paths import ensure_dir, runs_dir
 from tuillm.store.run_status import ACTIVE, Status
@@ -181,7 +182,7 @@ class Run:
         """The model with the lowest loss so far."""
         return self.path / "best"
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> JsonObject:
         """The run as one JSON object (`tuillm runs show ID --json`)."""
         return {"id": self.id, "path": str(self.path)} | self.status().model_dump(mode="json")
 
@@ -293,13 +294,13 @@ def check_extension(steps: int) -> int:
     return steps
 
 
-def metric_rows(run: Run) -> Iterator[dict[str, Any]]:
+def metric_rows(run: Run) -> Iterator[MetricsRow]:
     """Yield a run's metrics by step; what a resume took up again counts as it was then."""
     return latest_steps(read_metrics(run.metrics)[0])
 
 
-def _asked(row: dict[str, Any]) -> ControlRequest | None:
-    request: Any = row.get("request")
+def _asked(row: JsonObject) -> ControlRequest | None:
+    request = cast(Request, row.get("request"))
     steps = row.get("steps")
     if request not in get_args(Request):
         return None
@@ -308,7 +309,7 @@ def _asked(row: dict[str, Any]) -> ControlRequest | None:
     return ControlRequest(request, steps) if _is_extension(steps) else None
 
 
-def _is_extension(steps: Any) -> TypeGuard[int]:
+def _is_extension(steps: object) -> TypeGuard[int]:
     return type(steps) is int and 0 < steps <= MOST_STEPS
 
 

@@ -16,13 +16,12 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from tuillm.errors import TuillmError, UsageError, did_you_mean, one_line
 from tuillm.formats.bounded_read import open_regular
-from tuillm.formats.json_text import to_json
+from tuillm.formats.json_text import JsonObject, to_json
 from tuillm.store.defer_signals import uninterrupted
 from tuillm.store.files import hold, write_bytes, write_new
 from tuillm.store.paths import data_dir, ensure_dir
@@ -70,8 +69,8 @@ class SavedSession:
     """A whole conversation: its head, the sampling settings, and the tree as JSON."""
 
     head: SessionHead
-    settings: dict[str, Any] = field(default_factory=dict)
-    tree: dict[str, Any] = field(default_factory=dict)
+    settings: JsonObject = field(default_factory=dict)
+    tree: JsonObject = field(default_factory=dict)
 
 
 def save_session(session: SavedSession) -> SavedSession:

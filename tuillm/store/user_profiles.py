@@ -6,11 +6,11 @@ Knows names and settings; a model's folder is never written to.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from tuillm.config import SamplingConfig, build_sampling
 from tuillm.config.sampling_profiles import PROFILES, profile_settings
 from tuillm.errors import TuillmError, UsageError, did_you_mean
+from tuillm.formats.json_text import JsonObject
 from tuillm.store.entry_names import check_name
 from tuillm.store.files import hold, read_json, write_json
 from tuillm.store.paths import data_dir, ensure_dir
@@ -37,13 +37,13 @@ def remove_profile(model: str, name: str) -> None:
     _change(model, name, None)
 
 
-def profiles_of(model: str) -> dict[str, dict[str, Any]]:
+def profiles_of(model: str) -> dict[str, dict[str, object]]:
     """Return the profiles that were saved for a model: name to settings, all of them valid.
 
     Raises TuillmError when the file is damaged.
     """
     try:
-        found = dict(_read().get(model, {}))
+        found: dict[str, dict[str, object]] = dict(_read().get(model, {}))
         for settings in found.values():
             build_sampling(settings)
     except (UsageError, TypeError, ValueError) as error:
@@ -64,7 +64,7 @@ def move_profiles(model: str, name: str | None) -> None:
             _write(whole | ({name: own} if name else {}))
 
 
-def _change(model: str, name: str, settings: dict[str, Any] | None) -> None:
+def _change(model: str, name: str, settings: dict[str, object] | None) -> None:
     with _held():
         own = profiles_of(model)
         own.pop(name, None)
@@ -82,11 +82,11 @@ def _held() -> Iterator[None]:
         yield
 
 
-def _write(whole: dict[str, Any]) -> None:
+def _write(whole: JsonObject) -> None:
     write_json(_file(), {key: value for key, value in whole.items() if value})
 
 
-def _read() -> dict[str, Any]:
+def _read() -> JsonObject:
     return read_json(_file()) if _file().exists() else {}
 
 

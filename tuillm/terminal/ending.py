@@ -9,7 +9,11 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
+
+# what signal.signal gives back and takes: what handled a signal before
+Handler = Callable[[int, FrameType | None], object] | int | None
 
 ENDING = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)

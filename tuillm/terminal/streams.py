@@ -8,7 +8,6 @@ import io
 import os
 import sys
 from contextlib import suppress
-from typing import Any
 
 from tuillm.errors import TuillmError
 
@@ -54,7 +53,7 @@ def mute_streams() -> None:
                 os.close(nowhere)
 
 
-def takes_utf8(stream: Any) -> bool:
+def takes_utf8(stream: object) -> bool:
     """Whether every character can be written to a stream."""
     return (getattr(stream, "encoding", None) or "utf-8").lower().replace("_", "-") in (
         "utf-8",
@@ -73,6 +72,6 @@ def _take(handle: int) -> bool:
         return False
 
 
-def _relax(stream: Any) -> None:
+def _relax(stream: object) -> None:
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="replace")

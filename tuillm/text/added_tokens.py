@@ -8,9 +8,9 @@ it shows nothing. The others are found in a text before anything else is cut, as
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from tuillm.errors import TuillmError
+from tuillm.formats.json_text import JsonObject
 
 _MOST = 20_000  # each text is looked through for all of them
 LARGEST_ID = 1 << 31
@@ -37,7 +37,7 @@ class AddedToken:
     normalized: bool = False
 
 
-def added_tokens(spec: dict[str, Any]) -> list[AddedToken]:
+def added_tokens(spec: JsonObject) -> list[AddedToken]:
     """Return the added tokens of a `tokenizer.json`.
 
     Raises TuillmError where there are too many, and KeyError, TypeError or ValueError for entries
@@ -111,7 +111,7 @@ class _Round:
             yield text[done:]
 
 
-def _read(entry: dict[str, Any]) -> AddedToken:
+def _read(entry: JsonObject) -> AddedToken:
     flags = {name: bool(entry.get(name, False)) for name in _FLAGS}
     token = AddedToken(entry["id"], entry["content"], **flags)
     if type(token.id) is not int or not 0 <= token.id < LARGEST_ID:

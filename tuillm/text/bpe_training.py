@@ -15,9 +15,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from tuillm.errors import TuillmError
+from tuillm.formats.json_text import JsonObject
 from tuillm.store.files import disk_error
 from tuillm.store.workers.json_lines import last_line, read_answer
 from tuillm.store.workers.processes import module_command, module_environment
@@ -38,7 +39,7 @@ def learn_pieces(
     entries: int,
     cut: Callable[[str], Iterator[str]],
     tick: Tick = unwatched,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Return the vocabulary and merges of `entries` pieces, as `tokenizer.json` holds a model.
 
     `cut` divides a long text where no piece can span. What `tick` raises ends the work within a
@@ -51,7 +52,7 @@ def learn_pieces(
     return _learn_elsewhere(documents, entries, cut, tick)
 
 
-def _learn(parts: Iterator[str], entries: int) -> dict[str, Any]:
+def _learn(parts: Iterator[str], entries: int) -> JsonObject:
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
     trainable = Tokenizer(models.BPE())
@@ -62,7 +63,7 @@ def _learn(parts: Iterator[str], entries: int) -> dict[str, Any]:
         show_progress=False,
     )
     trainable.train_from_iterator(parts, trainer)
-    model: dict[str, Any] = json.loads(trainable.to_str())["model"]
+    model: JsonObject = json.loads(trainable.to_str())["model"]
     return model
 
 
@@ -78,7 +79,7 @@ def _bounded(parts: Iterator[str]) -> Iterator[str]:
 
 def _learn_elsewhere(
     documents: Sequence[str], entries: int, cut: Callable[[str], Iterator[str]], tick: Tick
-) -> dict[str, Any]:
+) -> JsonObject:
     with _scratch() as text, _scratch() as told, _scratch() as errors:
         total = _write_parts(text, documents, cut, tick)
         process = subprocess.Popen(

@@ -7,9 +7,9 @@ Knows files; knows no tokenizer.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from tuillm.formats.bounded_read import CONFIG_BYTES, TOKENIZER_CONFIG_BYTES, VOCABULARY_BYTES
+from tuillm.formats.json_text import JsonObject
 from tuillm.store.files import read_json
 
 _NAMING = ("tokenizer_config.json", "special_tokens_map.json")
@@ -31,7 +31,7 @@ def ends_named(
     return tuple(dict.fromkeys(found))
 
 
-def added_of_older(folder: Path) -> list[dict[str, Any]]:
+def added_of_older(folder: Path) -> list[JsonObject]:
     """Return what stands beside `vocab.json` and `merges.txt` as `tokenizer.json` would have it.
 
     Raises TuillmError for damaged files, AttributeError, TypeError or ValueError for odd ones.
@@ -55,18 +55,18 @@ def _contents(folder: Path) -> list[str]:
     return [content for value in told if (content := _content(value))]
 
 
-def _content(value: Any) -> str:
+def _content(value: object) -> str:
     """Return a token's content, which stands there itself or in an object."""
     value = value.get("content") if isinstance(value, dict) else value
     return value if isinstance(value, str) else ""
 
 
-def _ids(told: dict[str, Any]) -> list[int]:
+def _ids(told: JsonObject) -> list[int]:
     value = told.get("eos_token_id")
     values = value if isinstance(value, list) else [value]
     return [id for id in values if type(id) is int]
 
 
-def _beside(path: Path, most: int) -> dict[str, Any]:
+def _beside(path: Path, most: int) -> JsonObject:
     """Return what a file says that may be missing; raises TuillmError for a damaged one."""
     return read_json(path, most) if path.exists() else {}

@@ -8,9 +8,9 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from tuillm.errors import TuillmError
+from tuillm.formats.json_text import JsonObject
 from tuillm.store.network import check_for_download
 from tuillm.text.bpe_training import learn_pieces
 from tuillm.text.progress_tick import Tick, unwatched
@@ -63,7 +63,7 @@ def gpt2_is_cached() -> bool:
     return bool(folder) and all(os.path.exists(os.path.join(folder, name)) for name in names)
 
 
-def _char_spec(documents: Iterable[str], tick: Tick, special: Sequence[str]) -> dict[str, Any]:
+def _char_spec(documents: Iterable[str], tick: Tick, special: Sequence[str]) -> JsonObject:
     found: set[str] = set()
     for part in (part for document in documents for part in slices(document)):
         tick("collecting characters", 0.0)
@@ -74,7 +74,7 @@ def _char_spec(documents: Iterable[str], tick: Tick, special: Sequence[str]) -> 
     return _char_file({token: id for id, token in enumerate(characters + names)}, special)
 
 
-def _char_file(vocab: dict[str, int], special: Sequence[str] = ()) -> dict[str, Any]:
+def _char_file(vocab: dict[str, int], special: Sequence[str] = ()) -> JsonObject:
     model = bpe_model(vocab, [], byte_fallback=True)
     decoder = {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]}
     return tokenizer_spec(model, None, decoder, special=special)
@@ -82,7 +82,7 @@ def _char_file(vocab: dict[str, int], special: Sequence[str] = ()) -> dict[str, 
 
 def _train_bpe(
     documents: Sequence[str], vocab_size: int, tick: Tick, special: Sequence[str]
-) -> dict[str, Any]:
+) -> JsonObject:
     model = learn_pieces(documents, vocab_size - 1, slices, tick)  # end of text comes last
     return tokenizer_spec(model, BYTE_LEVEL, BYTE_LEVEL, special=special)
 

@@ -127,7 +127,8 @@ class TextStore:
         if not len(begins):
             return np.zeros(len(positions), np.bool_)
         at = np.searchsorted(begins, positions, "right") - 1
-        return (at >= 0) & (positions < ends[np.maximum(at, 0)])
+        found: NDArray[np.bool_] = (at >= 0) & (positions < ends[np.maximum(at, 0)])
+        return found
 
 
 class StoreWriter:

@@ -15,13 +15,13 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import tiktoken
 
 from tuillm.errors import TuillmError
 from tuillm.formats.bounded_read import VOCABULARY_BYTES, read_bounded
 from tuillm.formats.jinja_chat import LONGEST_TEMPLATE
+from tuillm.formats.json_text import JsonObject
 from tuillm.store.files import read_json, write_json, write_text
 from tuillm.text.added_tokens import AddedTexts, added_tokens
 from tuillm.text.eos_ids import added_of_older, ends_named
@@ -53,7 +53,7 @@ class Tokenizer:
     program that lies beside it, or "".
     """
 
-    def __init__(self, spec: dict[str, Any], ends: Sequence[int] | None = None) -> None:
+    def __init__(self, spec: JsonObject, ends: Sequence[int] | None = None) -> None:
         """Build from the contents of a `tokenizer.json`; raises TuillmError for other kinds.
 
         `ends` are the ids that end a reply, the first of them a text; by default that is
@@ -257,7 +257,7 @@ def slices(text: str, size: int = _SLICE) -> Iterator[str]:
         start = end
 
 
-def _with_ends(spec: dict[str, Any], folder: Path) -> Tokenizer:
+def _with_ends(spec: JsonObject, folder: Path) -> Tokenizer:
     """Return the tokenizer of a `tokenizer.json` whose end the files of a folder tell."""
     tokenizer = Tokenizer(spec)
     ids = spec["model"]["vocab"] | {name: id for id, name in tokenizer.names.items()}

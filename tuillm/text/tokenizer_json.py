@@ -7,15 +7,15 @@ contents; cuts no text.
 
 import re
 from collections.abc import Sequence, Set
-from typing import Any
 
 from tuillm.errors import TuillmError
+from tuillm.formats.json_text import JsonObject
 from tuillm.text.added_tokens import LARGEST_ID
 
 END_OF_TEXT = "<|endoftext|>"
 
 
-def kind_of(spec: dict[str, Any]) -> str:
+def kind_of(spec: JsonObject) -> str:
     """Return 'char', 'bpe' or 'gpt2'; raises TuillmError for a tokenizer of another kind."""
     model = spec["model"]
     is_bpe = model.get("type", "BPE") == "BPE"
@@ -31,7 +31,7 @@ def kind_of(spec: dict[str, Any]) -> str:
     return "gpt2" if model["vocab"].get("Ġgazed") == 50_255 else "bpe"
 
 
-def vocabulary_of(spec: dict[str, Any]) -> dict[str, int]:
+def vocabulary_of(spec: JsonObject) -> dict[str, int]:
     """Return the ids of a vocabulary; raises ValueError for ids that are none, or stand twice."""
     vocab: dict[str, int] = spec["model"]["vocab"]
     for token, id in vocab.items():
@@ -42,7 +42,7 @@ def vocabulary_of(spec: dict[str, Any]) -> dict[str, int]:
     return vocab
 
 
-def ranks_of(spec: dict[str, Any], kind: str, beside: Set[str]) -> dict[bytes, int]:
+def ranks_of(spec: JsonObject, kind: str, beside: Set[str]) -> dict[bytes, int]:
     """Return tiktoken's ranks: the bytes of each token that a text can come to, to its id.
 
     Those are the bytes and what merges make of them; `beside` are tokens that are no pieces.
@@ -71,7 +71,7 @@ def ranks_of(spec: dict[str, Any], kind: str, beside: Set[str]) -> dict[bytes, i
     }
 
 
-def spare_bytes(spec: dict[str, Any], ranks: dict[bytes, int]) -> dict[int, bytes]:
+def spare_bytes(spec: JsonObject, ranks: dict[bytes, int]) -> dict[int, bytes]:
     """Return the bytes of the ids that no text comes to: what nothing merges into."""
     written = set(ranks.values())
     table = {stand_in: bytes([byte]) for stand_in, byte in byte_table().items()}
@@ -111,7 +111,7 @@ def gpt2_pattern() -> str:
     """Return the pattern by which GPT-2 cuts a text before it looks for pieces."""
     from tiktoken_ext.openai_public import r50k_pat_str
 
-    return r50k_pat_str
+    return str(r50k_pat_str)
 
 
 def _char_bytes(token: str) -> bytes:
@@ -119,7 +119,7 @@ def _char_bytes(token: str) -> bytes:
     return bytes([int(token[3:5], 16)]) if is_byte else token.encode()
 
 
-def byte_level_spec(vocab: dict[str, int], merges: str) -> dict[str, Any]:
+def byte_level_spec(vocab: dict[str, int], merges: str) -> JsonObject:
     """Return a `tokenizer.json` for the contents of `vocab.json` and the text of `merges.txt`."""
     pairs = [line.split(" ") for line in merges.split("\n") if line and line[:8] != "#version"]
     plain = {token: id for token, id in vocab.items() if token != END_OF_TEXT}
@@ -138,9 +138,7 @@ BYTE_LEVEL = {
 }
 
 
-def bpe_model(
-    vocab: dict[str, int], merges: list[list[str]], byte_fallback: bool
-) -> dict[str, Any]:
+def bpe_model(vocab: dict[str, int], merges: list[list[str]], byte_fallback: bool) -> JsonObject:
     """Return the `model` of a `tokenizer.json`: ids by token, and pairs to merge, in order."""
     return {
         "type": "BPE",
@@ -157,12 +155,12 @@ def bpe_model(
 
 
 def tokenizer_spec(
-    model: dict[str, Any],
-    pre: Any,
-    decoder: Any,
+    model: JsonObject,
+    pre: object,
+    decoder: object,
     end: int | None = None,
     special: Sequence[str] = (),
-) -> dict[str, Any]:
+) -> JsonObject:
     """Return a `tokenizer.json`; end of text has the id `end`, or the one behind all others.
 
     `special` are names of further special tokens, behind that.
@@ -182,7 +180,7 @@ def tokenizer_spec(
     }
 
 
-def _special_token(id: int, content: str) -> dict[str, Any]:
+def _special_token(id: int, content: str) -> JsonObject:
     return {
         "id": id,
         "content": content,

@@ -4,7 +4,7 @@ Knows models, tokens and folders; draws nothing. `Trainer` is imported on first 
 tells of the text before torch is there.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tuillm.training.metrics import StepMetrics
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tuillm.training.trainer import Trainer
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name != "Trainer":
         raise AttributeError(f"module 'tuillm.training' has no attribute {name!r}")
     from tuillm.training.trainer import Trainer

@@ -5,7 +5,7 @@ files of a checkpoint; knows neither when one is due nor the registry.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -21,6 +21,7 @@ from tuillm.text.progress_tick import Tick, unwatched
 
 if TYPE_CHECKING:
     from tuillm.training.trainer import Trainer
+    from tuillm.training.trainer_state import TrainerState
 
 
 TENSORS, NUMBERS = "trainer.safetensors", TRAINER
@@ -52,7 +53,7 @@ def load_checkpoint(
     is damaged, and, but with `changed_text`, when it has learned another text.
     """
     recover_folder(folder)
-    numbers = read_json(folder / NUMBERS)
+    numbers = cast("TrainerState", read_json(folder / NUMBERS))  # load_state looks at each
     trainer.prepare(folder, tick)
     same = numbers.get("corpus_sha256") in (None, trainer.setup.corpus.sha256)
     if not same and not changed_text:

@@ -9,7 +9,7 @@ checkpoint. Knows the trainer only to measure these.
 import math
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -24,6 +24,7 @@ from tuillm.training.auto_settings import (
 from tuillm.training.evaluate import Evaluation, evaluate
 from tuillm.training.hardware import autocast
 from tuillm.training.schedule import EVALUATIONS
+from tuillm.training.trainer_state import EvaluationsState
 
 if TYPE_CHECKING:
     from tuillm.training.trainer import Trainer
@@ -92,7 +93,7 @@ class Evaluations:
         self.tokens, self.sample_tokens = None, None
         self.best, self._without_gain = None, 0
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> EvaluationsState:
         """What a checkpoint keeps."""
         return {
             "best_step": self.best_step,
@@ -103,7 +104,7 @@ class Evaluations:
             "eval_sample_tokens": self.sample_tokens,
         }
 
-    def load_state(self, numbers: dict[str, Any]) -> None:
+    def load_state(self, numbers: EvaluationsState) -> None:
         """Go on from a checkpoint; older ones do not know how much was evaluated on."""
         self.best = Evaluation(**numbers["best"]) if numbers["best"] else None
         self.best_step, self._tenths = int(numbers["best_step"]), int(numbers["tenths"])

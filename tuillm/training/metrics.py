@@ -5,7 +5,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import cast
+
+from tuillm.store.jsonl import MetricsRow
 
 
 @dataclass(frozen=True)
@@ -34,15 +36,16 @@ class StepMetrics:
     best: bool = False
     last: str = ""
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> MetricsRow:
         """The step as a line of `metrics.jsonl`: what was not measured, or is no number, is not."""
         values = asdict(self)
         del values["sample"], values["best"], values["last"]
-        return {
+        measured = {
             key: round(value, 6) if isinstance(value, float) and key != "lr" else value
             for key, value in values.items()
             if value is not None and math.isfinite(value)
         }
+        return cast(MetricsRow, measured)
 
 
 class Stopwatch:

@@ -186,7 +186,7 @@ class Muon:
 def orthogonalise(matrices: Tensor) -> Tensor:
     """Return [n, rows, cols] with all singular values near 1 (between 0.7 and 1.2)."""
     a, b, c = _NEWTON_SCHULZ
-    x = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    x: Tensor = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-7)
     x = x.bfloat16()
     tall = x.shape[1] > x.shape[2]
     if tall:

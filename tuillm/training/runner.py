@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tuillm.errors import DiskError, Interrupted, TuillmError
 from tuillm.store.files import append_json, recover_folder, remove_folder
@@ -200,7 +200,7 @@ class Runner:
     def _record(self, metrics: StepMetrics) -> None:
         append_json(self._run.metrics, metrics.row())
         self._tell(metrics)
-        update: dict[str, Any] = {
+        update: dict[str, object] = {
             key: getattr(metrics, key)
             for key in (
                 "step",
@@ -324,7 +324,7 @@ class Runner:
                 return name
         return ""
 
-    def _write(self, **update: Any) -> None:
+    def _write(self, **update: object) -> None:
         update["heartbeat"] = time.time()
         if not self._more_steps:  # else an extension was asked for that is not in a checkpoint yet
             update["control_read"] = self._control_offset

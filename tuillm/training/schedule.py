@@ -1,9 +1,9 @@
 """How far a run is, and what that means for the learning rate. Knows numbers only."""
 
 import math
-from typing import Any
 
 from tuillm.config import TrainConfig
+from tuillm.training.trainer_state import ProgressState
 
 WARMUP = 0.05
 # how often a run looks at the held-out text by itself, and what share of its clock that may take
@@ -50,11 +50,11 @@ class TrainingProgress:
         """The share of the peak learning rate for the step after `step` steps."""
         return lr_factor(self._config, step, progress, self.extended_steps)
 
-    def state(self) -> dict[str, int | None]:
+    def state(self) -> ProgressState:
         """What a checkpoint keeps."""
         return {"extended_steps": self.extended_steps, "ended_at": self._ended_at}
 
-    def load_state(self, numbers: dict[str, Any]) -> None:
+    def load_state(self, numbers: ProgressState) -> None:
         """Go on from a checkpoint; older ones know less."""
         self.extended_steps = numbers.get("extended_steps", 0)
         self._ended_at = numbers.get("ended_at")

@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -31,6 +31,7 @@ from tuillm.training.metrics import StepMetrics, Stopwatch
 from tuillm.training.resume import CHANGED
 from tuillm.training.schedule import TrainingProgress
 from tuillm.training.setup import Setup, set_up
+from tuillm.training.trainer_state import TrainerState
 
 _BEFORE = "before training: "
 
@@ -43,7 +44,7 @@ class Trainer(metaclass=Answering):
         corpus: str | os.PathLike[str] | list[str] | tuple[str, ...] = (),
         *,
         config: TrainConfig | None = None,
-        **settings: Any,
+        **settings: object,
     ) -> None:
         """Check the settings (those of TrainConfig); nothing is read or built yet.
 
@@ -62,7 +63,7 @@ class Trainer(metaclass=Answering):
         self._training_progress = TrainingProgress(self.config)
 
     @staticmethod
-    def help_config(preset: str | None = None, **settings: Any) -> None:
+    def help_config(preset: str | None = None, **settings: object) -> None:
         """Print every training setting: meaning, range, and its value in a run with a preset.
 
         `settings` are such as change that: `init_from`. Raises UsageError for an unknown preset.
@@ -239,25 +240,23 @@ class Trainer(metaclass=Answering):
         self.model.train(was_training)
         return text
 
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def state(self) -> tuple[dict[str, Tensor], TrainerState]:
         """Return tensors and numbers from which `load_state` goes on exactly (model apart)."""
         tensors = self.setup.optimizer.state() | {"rng": torch.get_rng_state()}
         tensors |= adapter_state(self.model)
-        numbers = (
-            {
-                "step": self.step,
-                "elapsed": self.clock.seconds,
-                "epoch": self.setup.batches.epoch,
-                "position": self.setup.batches.position,
-                "corpus_sha256": self.setup.corpus.sha256,
-                "before": vars(self.before) if self.before else None,
-            }
-            | self.evaluations.state()
-            | self._training_progress.state()
-        )
+        numbers: TrainerState = {
+            "step": self.step,
+            "elapsed": self.clock.seconds,
+            "epoch": self.setup.batches.epoch,
+            "position": self.setup.batches.position,
+            "corpus_sha256": self.setup.corpus.sha256,
+            "before": vars(self.before) if self.before else None,
+            **self.evaluations.state(),
+            **self._training_progress.state(),
+        }
         return tensors, numbers
 
-    def load_state(self, model: GPT, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
+    def load_state(self, model: GPT, tensors: dict[str, Tensor], numbers: TrainerState) -> None:
         """Go on from a checkpoint; raises KeyError or RuntimeError when it is of another model."""
         self.prepare()
         if self.config.lora:

@@ -1,7 +1,5 @@
 """The commands that say how the model speaks: settings, profiles, modes, models, colours."""
 
-from typing import Any
-
 from tuillm.chat.active_chat import Chat
 from tuillm.config import SamplingConfig, Setting, build_sampling, settings_of
 from tuillm.config.fields import with_escapes
@@ -155,7 +153,7 @@ def _words(setting: Setting, config: SamplingConfig) -> str:
     return setting.words(getattr(config, setting.name))
 
 
-def _value(name: str, value: str) -> Any:
+def _value(name: str, value: str) -> object:
     """The typed words as the setting takes them: several stop strings may each be in quotes."""
     if value.lower() in ("none", "auto", "off") and name in ("seed", "stop"):
         return None if name == "seed" else ()

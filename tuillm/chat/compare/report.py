@@ -4,12 +4,11 @@ Knows results; what acts on a terminal is left out of texts and escaped in JSON.
 """
 
 import re
-from typing import Any
 
 from tuillm.chat.compare.comparison import Comparison, Result
 from tuillm.config import SamplingConfig, settings_of
 from tuillm.errors import printable
-from tuillm.formats.json_text import to_json
+from tuillm.formats.json_text import JsonObject, to_json
 
 NOTHING = "(nothing)"
 _FINISH = {
@@ -116,7 +115,7 @@ def as_json(comparison: Comparison) -> str:
     )
 
 
-def _model(result: Result) -> dict[str, Any]:
+def _model(result: Result) -> JsonObject:
     reply = {
         "text": result.text,
         "finish": result.finish or "stopped",

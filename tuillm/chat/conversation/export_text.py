@@ -5,11 +5,10 @@ Knows trees; what acts on a terminal is left out of the page and escaped in the 
 
 import re
 from itertools import groupby
-from typing import Any
 
 from tuillm.chat.conversation.tree import Node, Tree
 from tuillm.errors import printable
-from tuillm.formats.json_text import shown_json
+from tuillm.formats.json_text import JsonObject, shown_json
 
 # what Markdown would take for a mark; at the beginning of a line a few more
 _MARKS = re.compile(r"([\\`*_<>\[\]#|~])|^(\s*)([-+=]|\d+[.)])(?=\s)", re.M)
@@ -28,7 +27,7 @@ def export_markdown(tree: Tree, model: str, about: str = "", turns: bool = False
     return f"{head}\n\n{body.strip(chr(10))}\n"
 
 
-def export_json(tree: Tree, model: str, **about: Any) -> str:
+def export_json(tree: Tree, model: str, **about: object) -> str:
     """Return the conversation as a JSON object: `model`, `about`, its `turns`, and the whole tree.
 
     A turn has who, text and what is known of its tokens; the tree is what from_json reads.
@@ -38,7 +37,7 @@ def export_json(tree: Tree, model: str, **about: Any) -> str:
     return shown_json(whole, indent=1) + "\n"
 
 
-def _turn(node: Node) -> dict[str, Any]:
+def _turn(node: Node) -> JsonObject:
     known = {"who": node.who, "text": node.text}
     if node.who == "you":
         return known

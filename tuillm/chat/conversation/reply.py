@@ -3,7 +3,7 @@
 Knows nodes and the sampler; which reply a person asked for is the Session's business.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import replace
 
 from torch import Tensor
@@ -40,7 +40,7 @@ class Replies:
         self._readings: dict[tuple[int, int], Reading] = {}
         self._latest: Node | None = None
 
-    def new(self, draft: Node, turns: bool) -> Iterator[Token]:
+    def new(self, draft: Node, turns: bool) -> Generator[Token, None, None]:
         """Yield a reply to the parent of a draft; `turns` tells whether stop strings end a turn."""
         before = None if draft.parent is None else self._tree.nodes[draft.parent]
         if before is None:
@@ -52,7 +52,7 @@ class Replies:
             return
         yield from self._run(draft)
 
-    def resumed(self, node: Node) -> Iterator[Token]:
+    def resumed(self, node: Node) -> Generator[Token, None, None]:
         """Yield the rest of a reply that was stopped; where others follow it, in a copy of it."""
         if self._tree.children(node.id):
             node = replace(
@@ -64,7 +64,7 @@ class Replies:
             )
         return self._run(node, retold=False)
 
-    def rerolled(self, draft: Node, token: int, extra: bytes) -> Iterator[Token]:
+    def rerolled(self, draft: Node, token: int, extra: bytes) -> Generator[Token, None, None]:
         """Yield a reply that begins with the ids of a draft and `token`, whose `extra` is text."""
         window = self._window(draft, self._tree.transcript(draft))
         yield from self._run(draft, Reading(window, token, extra))
@@ -113,7 +113,7 @@ class Replies:
         reading: Reading | None = None,
         logits: Tensor | None = None,
         retold: bool = True,
-    ) -> Iterator[Token]:
+    ) -> Generator[Token, None, None]:
         """Yield the tokens of a reply, those it has already first if they are to be `retold`."""
         stop = tuple(node.settings["stop"])
         text, told = retell(pieces_of(node, self._tokenizer), stop, self._tokenizer)
@@ -127,7 +127,7 @@ class Replies:
             logits,
         )
         already = list(zip(told, node.ids, node.logprobs, strict=True)) if retold else []
-        node.finish, node.stopped = "", True
+        node.reopen()
         try:
             for index, (piece, token, logprob) in enumerate(already):
                 self._enter(node)
@@ -144,7 +144,7 @@ class Replies:
             else:  # what was held back, as it might have begun a stop string, is text after all
                 node.text = whole_text(pieces_of(node, self._tokenizer), self._tokenizer)
 
-    def _fresh(self, node: Node, there: ReplyState) -> Iterator[Token]:
+    def _fresh(self, node: Node, there: ReplyState) -> Generator[Token, None, None]:
         """Yield the tokens that are drawn, and keep each in the node."""
         ids = self._tree.transcript(node)
         self._latest, missed = None, self._missed(node, len(ids))

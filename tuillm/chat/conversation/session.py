@@ -5,7 +5,7 @@ holds the window of those ids; knows no terminal and no folder.
 """
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from functools import cached_property
 
@@ -56,7 +56,7 @@ class Session:
         node.rendered = put if put != text else ""
         self.tree.append(node)
 
-    def reply(self) -> Iterator[Token]:
+    def reply(self) -> Generator[Token, None, None]:
         """Yield how the model goes on; a reply that the person stopped is taken up where it was.
 
         That one comes to the very same tokens as if it had never been stopped.
@@ -66,7 +66,7 @@ class Session:
             return self._replies.resumed(head)
         return self._reply(self.tree.head)
 
-    def regenerate(self) -> Iterator[Token]:
+    def regenerate(self) -> Generator[Token, None, None]:
         """Yield another reply in the last one's place; raises UsageError when there is none.
 
         With a fixed seed it has the next seed, else it would be the same reply.
@@ -76,7 +76,7 @@ class Session:
             raise UsageError("there is no reply to draw again", "type something first")
         return self._reply(head.parent if head.who == "model" else head.id)
 
-    def retry(self, count: int) -> Iterator[Iterator[Token]]:
+    def retry(self, count: int) -> Iterator[Generator[Token, None, None]]:
         """Yield `count` replies, one after another, each as regenerate gives it."""
         if count < 1:
             raise UsageError(f"{count} replies cannot be drawn", "allowed: 1 or more")
@@ -100,7 +100,7 @@ class Session:
         self.tree = Tree()
         self._replies = Replies(self.sampler, self.tree, lambda: self.config)
 
-    def edit_mine(self, text: str) -> Iterator[Token]:
+    def edit_mine(self, text: str) -> Generator[Token, None, None]:
         """Put another text in the place of the person's last one, and yield the reply to it."""
         mine = [node for node in self.tree.path(self.tree.head) if node.who == "you"]
         if not mine:
@@ -109,7 +109,7 @@ class Session:
         self.say(text)
         return self.reply()
 
-    def edit_reply(self, text: str) -> Iterator[Token]:
+    def edit_reply(self, text: str) -> Generator[Token, None, None]:
         """Put the person's words in the place of the last reply, and yield how it goes on."""
         if not text:
             raise UsageError("no words were given", "/undo takes a reply back")
@@ -142,7 +142,7 @@ class Session:
         )
         return self.reply()
 
-    def reroll(self, index: int, token: int) -> Iterator[Token]:
+    def reroll(self, index: int, token: int) -> Generator[Token, None, None]:
         """Put id `token` at `index` (from 0) of the last reply, and yield the reply so made.
 
         The tokens before come first, at once; those behind are drawn anew. Raises UsageError for
@@ -195,10 +195,10 @@ class Session:
         """Whether the context holds the window of the last reply, but for its newest id."""
         return self._replies.consistent()
 
-    def _reply(self, parent: int | None) -> Iterator[Token]:
+    def _reply(self, parent: int | None) -> Generator[Token, None, None]:
         yield from self._replies.new(self._draft(Node("model", parent)), self.mode.turns)
 
-    def _rerolled(self, node: Node, token: int, extra: bytes) -> Iterator[Token]:
+    def _rerolled(self, node: Node, token: int, extra: bytes) -> Generator[Token, None, None]:
         yield from self._replies.rerolled(self._draft(node), token, extra)
 
     def _draft(self, node: Node) -> Node:

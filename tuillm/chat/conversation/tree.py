@@ -7,11 +7,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import TypeAdapter, ValidationError
 
 from tuillm.errors import TuillmError, UsageError
+from tuillm.formats.json_text import JsonObject
 
 _VERSION = 2
 # what the fields of a node were called in version 1
@@ -51,8 +52,8 @@ class Node:
     logprobs: list[float] = field(default_factory=list)
     forced: int = 0
     seed: int | None = None
-    settings: dict[str, Any] = field(default_factory=dict)
-    changes: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    settings: JsonObject = field(default_factory=dict)
+    changes: list[tuple[int, JsonObject]] = field(default_factory=list)
     finish: Literal["", "stop", "length", "end", "written"] = ""
     stopped: bool = False
     created: float = 0.0
@@ -61,6 +62,10 @@ class Node:
     def drawn(self) -> bool:
         """Whether the model drew this reply."""
         return self.seed is not None
+
+    def reopen(self) -> None:
+        """Count as stopped by the person until the reply says how it ended."""
+        self.finish, self.stopped = "", True
 
 
 @dataclass(frozen=True)
@@ -179,7 +184,7 @@ class Tree:
             node.logprobs, node.changes, node.seed = [], [], None
             node.forced = len(node.ids)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the tree as a JSON object, without what is as by default."""
         plain = vars(Node("you")) | {"who": ""}
         nodes = [
@@ -193,7 +198,7 @@ class Tree:
         return {"version": _VERSION, "head": self.head, "nodes": nodes}
 
     @classmethod
-    def from_json(cls, values: Any) -> Self:
+    def from_json(cls, values: JsonObject) -> Self:
         """Return the tree of such an object; raises TuillmError for one that is damaged."""
         tree = cls()
         try:
@@ -246,7 +251,7 @@ class Tree:
             yield f"its head is node {self.head!r}, which is not there"
 
 
-def _renamed(node: dict[str, Any]) -> dict[str, Any]:
+def _renamed(node: JsonObject) -> JsonObject:
     return {_NAMES_1.get(name, name): value for name, value in node.items()}
 
 

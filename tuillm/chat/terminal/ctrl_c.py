@@ -13,7 +13,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Self
+
+from tuillm.terminal.ending import Handler
 
 
 class Stopped(KeyboardInterrupt):
@@ -31,7 +33,7 @@ class Interrupts:
         self._raises = False
         self._taker: Callable[[], bool] = _nobody
         self._depth = 0
-        self._before: tuple[Any, Any] | None = None
+        self._before: tuple[Handler, Callable[[sys.UnraisableHookArgs], object]] | None = None
 
     def __enter__(self) -> Self:
         if self._depth == 0 and threading.current_thread() is threading.main_thread():

@@ -7,7 +7,6 @@ prompt-toolkit; what a line means is the business of `commands` and `repl`.
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
@@ -113,7 +112,7 @@ class Prompt:
         self._screen.interrupts.forget()
         asyncio.get_running_loop().set_exception_handler(self._failed)
 
-    def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         error = context.get("exception")
         if isinstance(error, Exception):
             self._troubles.append(error if isinstance(error, TuillmError) else unexpected(error))

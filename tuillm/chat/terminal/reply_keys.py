@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from prompt_toolkit.input import Input
 from prompt_toolkit.input.typeahead import store_typeahead
@@ -22,7 +22,7 @@ from prompt_toolkit.keys import Keys
 from tuillm.chat.terminal.ctrl_c import Interrupts
 from tuillm.config import SamplingConfig, build_sampling
 from tuillm.errors import UsageError
-from tuillm.terminal.ending import ENDING, leave
+from tuillm.terminal.ending import ENDING, Handler, leave
 
 KEYS = {"↑ ↓": "temperature", "← →": "top_k", "Space": "pause, go on", "Esc": "stop (or Ctrl-C)"}
 TEMPERATURE_STEP = 0.05
@@ -57,7 +57,7 @@ class ReplyKeys:
         self,
         input: Input,
         config: SamplingConfig,
-        aside: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        aside: Callable[[], AbstractContextManager[object]] = nullcontext,
         interrupts: Interrupts | None = None,
     ) -> None:
         """`aside` makes room on the screen while the program is suspended with Ctrl-Z.
@@ -71,7 +71,7 @@ class ReplyKeys:
         self._waiting = False  # whether Esc may have been read, and not what follows
         self._read_at = self._polled_at = 0.0
         self._raw: AbstractContextManager[None] = nullcontext()
-        self._handlers: dict[int, Any] = {}
+        self._handlers: dict[int, Handler] = {}
         self._held = ExitStack()
 
     def __enter__(self) -> Self:

@@ -1,6 +1,6 @@
 """What the three screens share: the bar at the top, the keys at the bottom, the way to the app."""
 
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from textual.app import ComposeResult
 from textual.screen import Screen
@@ -47,9 +47,9 @@ class BaseScreen(Screen[None]):
     def runs_changed(self) -> None:
         """Some run is not what it was, or this is the first look."""
 
-    def _models_changed(self, _: Any) -> None:
+    def _models_changed(self, _: object) -> None:
         self.models_changed()
 
-    def _runs_changed(self, _: Any) -> None:
+    def _runs_changed(self, _: object) -> None:
         self.runs_changed()
         self.query_one(NavBar).update_runs()

@@ -1,6 +1,6 @@
 """The keys of where one stands: what the focused panel is, what its keys do, and their ids."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from rich.table import Table
 from rich.text import Text
@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.dom import DOMNode
-from textual.screen import ModalScreen
+from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
 from tuillm.dashboard.palette import bindings_of
@@ -23,7 +23,7 @@ class HelpScreen(ModalScreen[None]):
         Binding("up,k", "scroll(-1)", "Up", id="help.up", show=False),
     ]
 
-    def __init__(self, below: Any) -> None:
+    def __init__(self, below: Screen[object]) -> None:
         super().__init__()
         self._below = below
 

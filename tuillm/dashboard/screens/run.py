@@ -1,6 +1,6 @@
 """The live view of one run: its curves, its figures, its samples, its log, and the wheel."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -21,6 +21,7 @@ from tuillm.dashboard.widgets.figures import Figures
 from tuillm.dashboard.widgets.log import LogTail
 from tuillm.dashboard.widgets.run_head import RunHead
 from tuillm.dashboard.widgets.samples import Samples
+from tuillm.store.jsonl import Sample
 from tuillm.store.run_folder import Run, get_run
 from tuillm.store.run_status import ACTIVE
 from tuillm.store.snapshot import RunEntry
@@ -99,7 +100,7 @@ class RunScreen(RunActionsScreen):
         if self.app.screen is self and not self._run.path.is_dir():
             self.dismiss()
 
-    def _news(self, samples: list[dict[str, Any]], log: str) -> None:
+    def _news(self, samples: list[Sample], log: str) -> None:
         if samples:
             self.query_one(Samples).add(samples)
         if log:

@@ -4,7 +4,6 @@ Made from the declaration alone; checks as one types and says the range in words
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -70,7 +69,7 @@ class SettingField(Vertical):
     # what the form asks and says
 
     @property
-    def typed(self) -> Any:
+    def typed(self) -> object:
         """What was typed, as the config takes it; None when nothing was.
 
         What the setting cannot be stays the text it is.
@@ -84,7 +83,7 @@ class SettingField(Vertical):
             return value
 
     @property
-    def _typed_text(self) -> Any:
+    def _typed_text(self) -> object:
         text = self.text.strip()
         if not text:
             return None

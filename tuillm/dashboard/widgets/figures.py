@@ -73,12 +73,12 @@ class Figures(VerticalScroll, can_focus=True):
     def _course(self, course: _Course, history: History, width: int) -> Text:
         colors = self.app.theme_variables
         values = history.recent(course.column, _RECENT)
-        newest = history.last.get(course.column)
-        shown = (
-            count(newest)
-            if course.column == "tokens_per_sec"
-            else (number(newest) if isinstance(newest, int | float) else "-")
-        )
+        last = history.last.get(course.column)
+        newest = last if isinstance(last, int | float) else None
+        if course.column == "tokens_per_sec":
+            shown = count(newest)
+        else:
+            shown = "-" if newest is None else number(newest)
         text = Text(f"{course.name} ", style=colors.get("muted", ""))
         text.append(f"{shown} {course.unit}".rstrip(), style=f"bold {colors['foreground']}")
         text.append("\n")

@@ -78,7 +78,7 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
     # what the screen asks and says
 
     @property
-    def typed(self) -> dict[str, Any]:
+    def typed(self) -> dict[str, object]:
         """What was typed, by name of the setting."""
         values = {field.setting.name: field.typed for field in self.query(SettingField)}
         return {name: value for name, value in values.items() if value is not None}

@@ -47,14 +47,14 @@ def _sample_of(model: "Model") -> str:
     """Return the newest sample of the run that grew the model, '' when that is gone."""
     if not model.card.run:
         return ""
-    from tuillm.store.jsonl import read_tail  # not for the first frame
+    from tuillm.store.jsonl import newest_sample  # not for the first frame
     from tuillm.store.run_folder import get_run
 
     try:
-        rows = read_tail(get_run(model.card.run).samples)
+        sample = newest_sample(get_run(model.card.run).samples)
     except TuillmError:
         return ""
-    return str(rows[-1].get("text", "")) if rows else ""
+    return sample.text if sample else ""
 
 
 def _sections(model: "Model") -> list[tuple[str, list[Fact]]]:

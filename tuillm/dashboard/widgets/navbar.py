@@ -46,7 +46,7 @@ class NavBar(Static):
         runs = cast("Dashboard", self.app).runs
         if not runs:
             return Content()
-        from tuillm.store.run_folder import ACTIVE  # not for the first frame
+        from tuillm.store.run_status import ACTIVE  # not for the first frame
 
         going = [entry for entry in runs if entry.status.state in ACTIVE]
         if not going:

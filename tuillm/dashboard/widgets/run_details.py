@@ -5,7 +5,7 @@ from rich.text import Text
 from tuillm.config import PRESETS, TrainConfig, settings_of
 from tuillm.dashboard.widgets.details import Details, Part
 from tuillm.dashboard.widgets.fact_table import Fact, facts, heading
-from tuillm.store.jsonl import read_tail
+from tuillm.store.jsonl import newest_sample
 from tuillm.store.run_status import RESUMABLE, Status
 from tuillm.store.snapshot import RunEntry
 from tuillm.units import age, count, duration, figure, percent
@@ -35,8 +35,8 @@ class RunDetails(Details[RunEntry]):
             parts.append(Text(notes, style=colors.get("muted", "")))
         if entry.config:
             parts += [heading("Settings", colors), facts(chosen_settings(entry.config), colors)]
-        if samples := read_tail(entry.run.samples):
-            text = str(samples[-1].get("text", "")).strip()[:_SAMPLE]
+        if sample := newest_sample(entry.run.samples):
+            text = sample.text.strip()[:_SAMPLE]
             parts += [heading("How it writes", colors), Text(text, style="italic")]
         return parts
 

@@ -3,7 +3,7 @@
 Keeps every sample of a run it was told about; shows the newest unless the person steps back.
 """
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -12,6 +12,7 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
+from tuillm.store.jsonl import Sample
 
 
 class Samples(VerticalScroll, can_focus=True):
@@ -59,7 +60,7 @@ class Samples(VerticalScroll, can_focus=True):
 
     def __init__(self) -> None:
         super().__init__()
-        self._samples: list[tuple[int, str]] = []
+        self._samples: list[Sample] = []
         self._index: int | None = None  # None follows the newest
 
     def compose(self) -> ComposeResult:
@@ -68,20 +69,18 @@ class Samples(VerticalScroll, can_focus=True):
     def on_mount(self) -> None:
         self._draw()
 
-    def add(self, rows: list[dict[str, Any]]) -> None:
-        """Take in new rows of the run's samples; after a resume the later ones come again."""
-        for row in rows:
-            step, text = row.get("step"), row.get("text")
-            if isinstance(step, int) and isinstance(text, str):
-                while self._samples and self._samples[-1][0] > step:
-                    self._samples.pop()
-                self._samples.append((step, text))
-        if rows:
+    def add(self, samples: list[Sample]) -> None:
+        """Take in new samples of the run; after a resume the later ones come again."""
+        for sample in samples:
+            while self._samples and self._samples[-1].step > sample.step:
+                self._samples.pop()
+            self._samples.append(sample)
+        if samples:
             self._draw()
 
     @property
-    def shown(self) -> tuple[int, str] | None:
-        """Step and text of the sample on screen."""
+    def shown(self) -> Sample | None:
+        """The sample on screen."""
         if not self._samples:
             return None
         index = len(self._samples) - 1 if self._index is None else self._index
@@ -114,8 +113,8 @@ class Samples(VerticalScroll, can_focus=True):
             return
         last = len(self._samples) - 1
         index = last if self._index is None else min(self._index, last)
-        step, text = self._samples[index]
+        sample = self._samples[index]
         where = "newest" if index == last else f"{index + 1} of {last + 1}"
-        self.border_title = f"sample at step {step:,} · {where}"
+        self.border_title = f"sample at step {sample.step:,} · {where}"
         self.border_subtitle = "[ earlier · ] later" if last else ""
-        body.update(Text(text.strip("\n") or "(nothing)"))
+        body.update(Text(sample.text.strip("\n") or "(nothing)"))

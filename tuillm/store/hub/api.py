@@ -9,10 +9,10 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from tuillm.config.gpt_config import GPTConfig
@@ -30,6 +30,10 @@ from tuillm.store.hub.hub_errors import host, hub_errors
 from tuillm.store.hub.hub_names import Source
 from tuillm.store.network import check_for_hub
 from tuillm.store.registry import WEIGHTS
+
+if TYPE_CHECKING:
+    from huggingface_hub import ModelInfo
+    from huggingface_hub.hf_api import RepoSibling
 
 CONFIG = "config.json"
 # small ones first: what cannot work is known before the weights are fetched
@@ -108,7 +112,7 @@ def look_up(source: Source) -> Plan:
     with hub_errors(source):
         info = _metadata(source)
         siblings = {each.rfilename: each for each in info.siblings or ()}
-        _refuse_unreadable(source, siblings)
+        _refuse_unreadable(source, siblings.keys())
         files = tuple(_hub_file(siblings[name]) for name in FILES if name in siblings)
         _refuse_too_large(source, files)
         if not re.fullmatch(r"[0-9a-f]{40}", info.sha or ""):
@@ -116,7 +120,7 @@ def look_up(source: Source) -> Plan:
     return Plan(source.repo, str(info.sha), files)
 
 
-def _metadata(source: Source) -> Any:
+def _metadata(source: Source) -> "ModelInfo":
     """Return what the hub tells of a repository, as `HfApi.model_info` does, but bounded."""
     from huggingface_hub import ModelInfo, constants
     from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
@@ -210,9 +214,8 @@ def check_settings() -> None:
         )
 
 
-def _refuse_unreadable(source: Source, siblings: dict[str, Any]) -> None:
-    """Say what a repository lacks to be a model that tuillm reads."""
-    names = siblings.keys()
+def _refuse_unreadable(source: Source, names: Set[str]) -> None:
+    """Say what a repository with files of these names lacks to be a model that tuillm reads."""
     if CONFIG not in names:
         raise TuillmError(f"{source.repo} is no model of transformers: it has no config.json")
     if WEIGHTS not in names:
@@ -234,11 +237,12 @@ def _refuse_unreadable(source: Source, siblings: dict[str, Any]) -> None:
         )
 
 
-def _hub_file(sibling: Any) -> HubFile:
+def _hub_file(sibling: "RepoSibling") -> HubFile:
     digest = sibling.lfs.sha256 if sibling.lfs else sibling.blob_id
     size = sibling.lfs.size if sibling.lfs else sibling.size
-    known = type(size) is int and size >= 0
-    if not known or not re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", digest or ""):
+    digest = digest or ""
+    hashed = re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", digest)
+    if type(size) is not int or size < 0 or not hashed:
         raise TuillmError(
             f"{host()} does not tell length and checksum of {sibling.rfilename}",
             "is HF_ENDPOINT a mirror that leaves them out?",
@@ -261,7 +265,7 @@ def _cached_plan(source: Source) -> Plan | None:
         re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", blob.name) for blob in blobs.values()
     ):
         return None
-    _refuse_unreadable(source, found)
+    _refuse_unreadable(source, found.keys())
     files = tuple(HubFile(name, blob.stat().st_size, blob.name) for name, blob in blobs.items())
     _refuse_too_large(source, files)
     return Plan(source.repo, found[CONFIG].parent.name, files)

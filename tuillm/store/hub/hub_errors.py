@@ -6,13 +6,16 @@ Knows its error codes and the exceptions of its library; asks nothing itself.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tuillm.errors import TuillmError
 from tuillm.store.hub.hub_names import Source
 from tuillm.store.retry import TransientError, retry_after
 from tuillm.urls import hide_secrets, public_url
+
+if TYPE_CHECKING:
+    from huggingface_hub.errors import HfHubHTTPError
 
 _BUSY = (408, 429, 500, 502, 503, 504)
 
@@ -75,7 +78,7 @@ def _unreachable(error: Exception) -> TuillmError:
     )
 
 
-def _refusal(error: Any, source: Source) -> TuillmError | TransientError:
+def _refusal(error: "HfHubHTTPError", source: Source) -> TuillmError | TransientError:
     """Put an error answer into words: what it means here, rather than its number."""
     status = error.response.status_code
     code = error.response.headers.get("X-Error-Code", "")

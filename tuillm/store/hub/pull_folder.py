@@ -16,11 +16,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tuillm.errors import TuillmError, did_you_mean
+from tuillm.formats.json_text import JsonObject
 from tuillm.store.entry_names import check_name
 from tuillm.store.files import append_json, hold, read_json, remove_folder, write_json
 from tuillm.store.http_download import have
@@ -135,7 +136,7 @@ class Pull:
         """What is to be fetched."""
         return self.path / "plan.json"
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> JsonObject:
         """The pull as one JSON object (`tuillm pull --json`)."""
         return {"path": str(self.path)} | self.status().model_dump(mode="json")
 

@@ -6,14 +6,14 @@ forecasts in a thread and cancels the process as soon as they are of no use.
 
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
-from typing import Any, Self
+from typing import Self
 
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError
-from tuillm.formats.json_text import to_json
+from tuillm.formats.json_text import JsonObject, to_json
 from tuillm.store.workers.json_lines import Stray, last_line, read_objects, warn_on_stderr
 from tuillm.store.workers.processes import lower_priority, module_command, module_environment
 
@@ -65,16 +65,14 @@ class Forecast:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> JsonObject:
         """The forecast as one flat JSON object."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
+    def from_json(cls, values: JsonObject) -> Self:
         """The forecast of such an object."""
-        known: dict[str, Any] = {
-            each.name: values[each.name] for each in fields(cls) if each.name in values
-        }
+        known = {each.name: values[each.name] for each in fields(cls) if each.name in values}
         for name in ("notes", "warnings"):
             known[name] = tuple(known.get(name, ()))
         return cls(**known)

@@ -7,9 +7,10 @@ word. Knows lines; knows nothing of what the objects mean.
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from tuillm.errors import TuillmError, printable
+from tuillm.formats.json_text import JsonObject
 
 _LONGEST_LINE = 300
 _TAIL = 16 * 1024
@@ -18,7 +19,7 @@ _TAIL = 16 * 1024
 Stray = Callable[[str], None]
 
 
-def read_objects(lines: Iterable[str], stray: Stray) -> Iterator[dict[str, Any]]:
+def read_objects(lines: Iterable[str], stray: Stray) -> Iterator[JsonObject]:
     """Yield the objects; every other line that is not blank goes to `stray`.
 
     A last line without its end is torn, and left out.
@@ -36,7 +37,7 @@ def read_objects(lines: Iterable[str], stray: Stray) -> Iterator[dict[str, Any]]
             stray(words[:_LONGEST_LINE])
 
 
-def read_answer(lines: Iterable[str], what: str) -> dict[str, Any]:
+def read_answer(lines: Iterable[str], what: str) -> JsonObject:
     """Return the one object that a process has to say; raises TuillmError where there is none."""
     strays: list[str] = []
     answer = next(read_objects(lines, strays.append), None)

@@ -7,19 +7,13 @@ import json
 from contextlib import suppress
 
 from tuillm.config import TrainConfig
+from tuillm.config.train_config import MOST_STEPS
 from tuillm.errors import TuillmError, brief
 from tuillm.store.defer_signals import uninterrupted
 from tuillm.store.files import read_json, recover_folder, remove_folder
 from tuillm.store.jsonl import is_step
 from tuillm.store.locks import Lock
-from tuillm.store.run_folder import (
-    MOST_STEPS,
-    Run,
-    check_extension,
-    create_run,
-    remove_run,
-    waiting_extension,
-)
+from tuillm.store.run_folder import Run, check_extension, create_run, remove_run, waiting_extension
 from tuillm.store.run_status import ACTIVE, RESUMABLE, Status
 from tuillm.store.workers.processes import start_detached, this_process
 from tuillm.urls import ADDRESSES, has_secrets, is_url, stored_url

@@ -6,7 +6,6 @@ Knows no torch and fetches nothing from the network; what would have to be fetch
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -33,19 +32,18 @@ def look(config: TrainConfig) -> Forecast:
     Raises TuillmError for a text or a model to start from that cannot be used.
     """
     missing = _missing(config)
-    facts = _machine()
+    seen = _machine()
     tokens = None
     if not any(map(is_url, missing)):
         corpus = read_corpus(config.corpus, config.encoding, as_text=config.as_text)
-        facts |= {"bytes": corpus.bytes, "characters": corpus.characters, "notes": corpus.notes}
+        seen = replace(seen, bytes=corpus.bytes, characters=corpus.characters, notes=corpus.notes)
         tokens = None if missing else _tokens(config, corpus)
     if tokens:
-        facts |= _token_facts(config, tokens, facts["notes"])
+        seen = _with_tokens(seen, config, tokens)
     elif config.init_from is None and config.tokenizer == "gpt2":
-        facts |= {"tokenizer": "gpt2", "vocab_size": GPT2_ENTRIES}
-    if "vocab_size" in facts or config.init_from is not None:
-        facts |= _needs(config, facts, tokens)
-    seen = Forecast(**facts)
+        seen = replace(seen, tokenizer="gpt2", vocab_size=GPT2_ENTRIES)
+    if seen.vocab_size is not None or config.init_from is not None:
+        seen = _with_needs(seen, config, tokens)
     return replace(
         seen,
         skipped=_download_words(missing) or memory_caution(config, seen),
@@ -71,14 +69,14 @@ def shape_for(config: TrainConfig, vocab_size: int, window: int, dropout: float)
         )
     own = shape_of(config.init_from)
     return GPTConfig(
-        own["vocab_size"],
-        own["block_size"],
-        own["n_layer"],
-        own["n_head"],
-        own["n_embd"],
+        own.vocab_size,
+        own.block_size,
+        own.n_layer,
+        own.n_head,
+        own.n_embd,
         dropout,
         bias=True,
-        tie_weights=own["tie_weights"],
+        tie_weights=own.tie_weights,
     )
 
 
@@ -95,12 +93,11 @@ def _download_words(missing: list[str]) -> str:
     return f"{named} will be downloaded when the run starts" if missing else ""
 
 
-def _machine() -> dict[str, Any]:
+def _machine() -> Forecast:
     folder: Path = next(path for path in (data_dir(), *data_dir().parents) if path.exists())
-    return {
-        "memory_available": psutil.virtual_memory().available,
-        "disk_free": shutil.disk_usage(folder).free,
-    }
+    return Forecast(
+        memory_available=psutil.virtual_memory().available, disk_free=shutil.disk_usage(folder).free
+    )
 
 
 def _tokens(config: TrainConfig, corpus: Corpus) -> TokenFiles:
@@ -110,25 +107,27 @@ def _tokens(config: TrainConfig, corpus: Corpus) -> TokenFiles:
     return tokenize(corpus, config, parent)
 
 
-def _token_facts(config: TrainConfig, tokens: TokenFiles, notes: tuple[str, ...]) -> dict[str, Any]:
+def _with_tokens(seen: Forecast, config: TrainConfig, tokens: TokenFiles) -> Forecast:
+    """Add what the tokens tell."""
     held_out = 0 if tokens.val is tokens.train else len(tokens.val)
     dropout, dropout_note = dropout_for(config, len(tokens.train))
     # a text too short to hold out a part is a caution, not a decision
     said = () if config.val_fraction and not held_out else tokens.notes
-    return {
-        "tokenizer": tokens.tokenizer.kind,
-        "vocab_size": tokens.tokenizer.vocab_size,
-        "train_tokens": len(tokens.train),
-        "val_tokens": held_out,
-        "dropout": dropout,
-        "notes": tuple(filter(None, (*notes, *said, dropout_note))),
-    }
+    return replace(
+        seen,
+        tokenizer=tokens.tokenizer.kind,
+        vocab_size=tokens.tokenizer.vocab_size,
+        train_tokens=len(tokens.train),
+        val_tokens=held_out,
+        dropout=dropout,
+        notes=tuple(filter(None, (*seen.notes, *said, dropout_note))),
+    )
 
 
-def _needs(config: TrainConfig, facts: dict[str, Any], tokens: TokenFiles | None) -> dict[str, Any]:
-    """Parameters, memory, disk and the length of an epoch, as far as the text is known."""
-    dropout = facts.get("dropout", config.dropout or 0.0)
-    shape = shape_for(config, facts.get("vocab_size", 0), config.block_size, dropout)
+def _with_needs(seen: Forecast, config: TrainConfig, tokens: TokenFiles | None) -> Forecast:
+    """Add parameters, memory, disk and the length of an epoch, as far as the text is known."""
+    dropout = (config.dropout or 0.0) if seen.dropout is None else seen.dropout
+    shape = shape_for(config, seen.vocab_size or 0, config.block_size, dropout)
     window = min(config.block_size, shape.block_size)
     if tokens:
         window, _ = window_for(window, len(tokens.train))
@@ -141,29 +140,32 @@ def _needs(config: TrainConfig, facts: dict[str, Any], tokens: TokenFiles | None
         config,
         shape,
         window,
-        facts.get("bytes", 0),
+        seen.bytes or 0,
         len(tokens.val) if tokens else _MANY,
         parameters,
-        facts["memory_available"],
+        seen.memory_available or 0,
     )
     learning = adapter_parameters(shape, config) if config.lora else None
     per_step = config.batch_size * config.grad_accum_steps * window
-    return {
-        "vocab_size": shape.vocab_size,
-        "block_size": window,
-        "parameters": parameters,
-        "memory": memory.parts,
-        "memory_needed": memory.needed,
-        "recompute": memory.recompute,
-        "memory_with_lora": memory.with_lora,
-        "disk_needed": disk_needed(parameters, learning),
-        "tokens_per_step": per_step,
-        "notes": (*facts.get("notes", ()), *filter(None, [memory.note])),
-    } | (_epoch(config, per_step, len(tokens.train)) if tokens else {})
+    seen = replace(
+        seen,
+        vocab_size=shape.vocab_size,
+        block_size=window,
+        parameters=parameters,
+        memory=memory.parts,
+        memory_needed=memory.needed,
+        recompute=memory.recompute,
+        memory_with_lora=memory.with_lora,
+        disk_needed=disk_needed(parameters, learning),
+        tokens_per_step=per_step,
+        notes=(*seen.notes, *filter(None, [memory.note])),
+    )
+    return _with_epoch(seen, config, per_step, len(tokens.train)) if tokens else seen
 
 
-def _epoch(config: TrainConfig, per_step: int, length: int) -> dict[str, Any]:
-    known: dict[str, Any] = {"steps_per_epoch": length / per_step}
+def _with_epoch(seen: Forecast, config: TrainConfig, per_step: int, length: int) -> Forecast:
+    seen = replace(seen, steps_per_epoch=length / per_step)
     if config.max_steps and not config.minutes:
-        known |= {"steps": config.max_steps, "epochs": config.max_steps * per_step / length}
-    return known
+        epochs = config.max_steps * per_step / length
+        seen = replace(seen, steps=config.max_steps, epochs=epochs)
+    return seen
