@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuillm.errors import TuillmError
+from tuillm.formats.json_text import JsonObject
 from tuillm.store.files import new_folder, read_json, write_json
 from tuillm.store.paths import cache_dir, ensure_dir
 from tuillm.store.temp_files import clear_leftovers
@@ -76,7 +77,7 @@ class TextStore:
 
         A run without any blank stays whole, however long.
         """
-        while end - begin > size and (cut := self._behind_word(begin + size - 4, end)):
+        while end - begin > size and (cut := self._behind_word(max(begin + size - 4, begin), end)):
             yield begin, cut
             begin = cut
         if begin < end:
@@ -175,8 +176,21 @@ class StoreWriter:
         self._ends.append(self._size)
         return True
 
-    def finish(self) -> TextStore:
-        """Return the store; raises DiskError where it has no room in the cache."""
+    @property
+    def documents(self) -> int:
+        """How many documents there are so far."""
+        return len(self._ends)
+
+    @property
+    def size(self) -> int:
+        """How many bytes they have."""
+        return self._size
+
+    def finish(self, about: JsonObject | None = None) -> TextStore:
+        """Return the store; raises DiskError where it has no room in the cache.
+
+        `about` is kept with one that is in the cache.
+        """
         ends = np.array(self._ends, np.int64)
         learned = self._ranges() if self._masked else None
         if self._staging is None:
@@ -190,13 +204,14 @@ class StoreWriter:
         np.save(self._staging / "ends.npy", ends)
         if learned is not None:
             np.save(self._staging / "learned.npy", learned)
-        write_json(self._staging / "meta.json", {"characters": self.characters, "sha256": digest})
+        told = {"characters": self.characters, "sha256": digest, "about": about or {}}
+        write_json(self._staging / "meta.json", told)
         self._stack.close()  # it gets its name
         _forget_old(_folder(self._key))
-        store_there = open_store(self._key)
-        if store_there is None:
+        found = open_store(self._key)
+        if found is None:
             raise TuillmError("the copy of the text in the cache is gone already", "try again")
-        return store_there
+        return found[0]
 
     def _ranges(self) -> NDArray[np.int64]:
         return np.ascontiguousarray(np.array(self._learned, np.int64).reshape(-1, 2).T)
@@ -212,8 +227,11 @@ class StoreWriter:
         self._size += len(content)
 
 
-def open_store(key: str) -> TextStore | None:
-    """Return the store of the cache under a key; None where there is none, or a damaged one."""
+def open_store(key: str) -> tuple[TextStore, JsonObject] | None:
+    """Return the store of the cache under a key, and what was noted about it.
+
+    None where there is none, or a damaged one.
+    """
     folder = _folder(key)
     with suppress(OSError, EOFError, ValueError, KeyError, TypeError, TuillmError):
         told = read_json(folder / "meta.json")
@@ -227,7 +245,7 @@ def open_store(key: str) -> TextStore | None:
         )
         os.utime(folder)
         if store.bytes == len(store.content):
-            return store
+            return store, dict(told["about"])
     return None
 
 

@@ -49,7 +49,8 @@ class TokenFiles:
     Masks are arrays of the same lengths that tell which tokens are to be predicted, None where all
     are. `val_bytes` is the number of UTF-8 bytes behind these in `val`: what bits per byte divide
     by. Of them `left_out` characters, `left_out_bytes` bytes, are not in the vocabulary and so not
-    in `val`. When nothing is held out, `val` is the training text itself.
+    in `val`. When nothing is held out, `val` is the training text itself. They lie in `folder`,
+    `total` of them.
     """
 
     tokenizer: Tokenizer
@@ -61,6 +62,8 @@ class TokenFiles:
     left_out_bytes: int = 0
     train_mask: NDArray[np.bool_] | None = None
     val_mask: NDArray[np.bool_] | None = None
+    folder: Path = Path()
+    total: int = 0
 
     @property
     def measured(self) -> np.ndarray:
@@ -298,6 +301,7 @@ def _open(folder: Path, given: Tokenizer | None) -> TokenFiles:
         for name in ("train", "val")
         if (folder / f"{name}.bin").stat().st_size
     ]
+    total = len(train) + len(val)
     notes = list(read_json(folder / "notes.json")["notes"]) if not given else []
     if len(val) < 2:
         if len(val):
@@ -321,6 +325,8 @@ def _open(folder: Path, given: Tokenizer | None) -> TokenFiles:
         left_out,
         left_out_bytes,
         *masks,
+        folder,
+        total,
     )
 
 

@@ -1,0 +1,272 @@
+"""Cuts what items hold into documents, and writes these into a store.
+
+A document is a file, a line, a paragraph, a record or a conversation, as the options say. Knows
+items and their readers; knows neither where items come from nor what a token is.
+"""
+
+import re
+import unicodedata
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+
+from tuillm.errors import TuillmError
+from tuillm.text.chat_rendering import rendered
+from tuillm.text.conversation_records import (
+    ConversationFields,
+    choose_fields,
+    conversations_of,
+    guess_format,
+)
+from tuillm.text.file_types import recognize_binary, recognize_text, remarks_on
+from tuillm.text.progress_tick import Tick
+from tuillm.text.read_options import ReadOptions
+from tuillm.text.sources.gutenberg import cut_boilerplate
+from tuillm.text.sources.item_kinds import TABLES, kind_of
+from tuillm.text.sources.items import Item, Record
+from tuillm.text.sources.open_item import head_of, text_pieces
+from tuillm.text.sources.read_document import read_document
+from tuillm.text.sources.record_fields import field_value, fields_of, guess_text_field, text_of
+from tuillm.text.sources.record_fields import missing_field
+from tuillm.text.sources.records import Records
+from tuillm.text.sources.tables import read_records
+from tuillm.text.text_store import Ranges, StoreWriter
+from tuillm.units import count
+
+_STAGE = "reading the text"
+# a text of at most so many bytes is looked at as a whole
+_WHOLE = 1 << 26
+_HEAD = 1 << 16
+_LOOKED_AT = 200
+_PARAGRAPH = re.compile(r"\n[^\S\n]*\n\s*")
+_RECOGNIZED = ("text", "html")
+
+Document = tuple[Iterable[str], Ranges | None]
+
+
+class DocumentReader:
+    """Reads items one after the other; `notes` are what a person should know of them."""
+
+    def __init__(self, options: ReadOptions, tick: Tick) -> None:
+        self.notes: list[str] = []
+        self.form = "text"
+        self._options, self._tick = options, tick
+        self._fields = ConversationFields()
+        self._text_field = ""
+        self._seen = self._kept = self._vain = 0
+        self._units: Counter[str] = Counter()
+
+    def read(self, items: list[Item], writer: StoreWriter) -> None:
+        """Write the documents of all items; raises TuillmError for what cannot be read."""
+        kinds = ["text" if self._options.as_text else kind_of(item) for item in items]
+        tables = [item for item, kind in zip(items, kinds, strict=True) if kind in TABLES]
+        if tables:
+            self._choose_form(tables[0], len(tables) < len(items))
+        elif self._options.format not in ("auto", "text"):
+            raise TuillmError(
+                f"{items[0].name} is a plain text and has no records to be {self._options.format}",
+                "a table (.jsonl, .csv, ...) has; leave --format out to learn the text",
+            )
+        alone = len(items) == 1 and kinds[0] not in TABLES
+        documents = (
+            document
+            for number, (item, kind) in enumerate(zip(items, kinds, strict=True))
+            for document in self._documents(item, kind, number / len(items), alone)
+        )
+        if self._options.documents == "none":
+            writer.add(_joined(pieces for pieces, _ in documents))
+        else:
+            for pieces, learned in documents:
+                if self._wanted():
+                    self._kept += writer.add(pieces, learned)
+                if self._options.limit and self._kept >= self._options.limit:
+                    break
+        self._tick(_STAGE, 1.0)
+        self._tell()
+
+    def _wanted(self) -> bool:
+        """Whether the next document is among the fraction that is learned."""
+        self._seen += 1
+        share = self._options.fraction
+        draw = zlib.crc32(f"{self._options.seed} {self._seen}".encode()) / 2**32
+        return share == 1 or draw < share or (self._seen == 1 and not self._kept)
+
+    def _documents(self, item: Item, kind: str, share: float, alone: bool) -> Iterator[Document]:
+        self._tick(_STAGE, share)
+        if kind in TABLES:
+            yield from self._records(item)
+            return
+        for pieces in self._cut(self._text(item, kind), alone):
+            yield pieces, None
+
+    def _text(self, item: Item, kind: str) -> Iterator[str]:
+        """Yield the text of an item in pieces; of one that is not large in a single one."""
+        if kind != "text" and kind != "html" or kind == "html":
+            text = read_document(item, kind)
+            pieces: Iterable[str] = [text]
+        else:
+            self._refuse_other(item)
+            pieces = text_pieces(item, self.notes)
+        if kind != "text" or (item.size is not None and item.size <= _WHOLE):
+            text = "".join(pieces)
+            self._refuse_empty(item, text)
+            if not self._options.keep_boilerplate:
+                text, note = cut_boilerplate(text)
+                self.notes += [f"{item.name}: {note}"] if note else []
+            if kind == "text":
+                self.notes += remarks_on(text, item.name)
+            pieces = [text]
+        form = self._options.normalize.upper()
+        for piece in pieces:
+            self._tick(_STAGE, 0.5)
+            yield piece if form == "NONE" else unicodedata.normalize(form, piece)  # type: ignore[arg-type]
+
+    def _refuse_other(self, item: Item) -> None:
+        """Raise for a file that a person named and that is no plain text."""
+        if self._options.as_text or not item.named:
+            return
+        head = head_of(item, _HEAD)
+        wide = head.startswith((b"\xff\xfe", b"\xfe\xff"))
+        text = head.decode("utf-16" if wide else "utf-8", "replace")
+        if found := recognize_binary(head) or recognize_text(text):
+            raise found.refusal(item.name)
+
+    def _refuse_empty(self, item: Item, text: str) -> None:
+        if not item.named:
+            return
+        if not text.strip():
+            raise TuillmError(f"{item.name} is empty", "a book of 10 KB or more is a good start")
+        if len(text) < 2:
+            raise TuillmError(
+                f"{item.name} has only 1 character; there is nothing to learn from it"
+            )
+
+    def _cut(self, pieces: Iterator[str], alone: bool) -> Iterator[Iterable[str]]:
+        """Cut a text into documents; of a text that is one the fraction is its beginning."""
+        mode, share = self._options.documents, self._options.fraction
+        if mode == "line":
+            yield from ([line] for line in _lines(pieces) if line.strip())
+        elif mode == "blank-line":
+            yield from ([part] for part in _paragraphs(pieces) if part.strip())
+        elif alone and share < 1:
+            text = "".join(pieces)
+            self.notes.append(f"the first {share:.0%} of the text are learned")
+            yield [text[: max(int(len(text) * share), 2)]]
+        else:
+            yield pieces
+
+    # records
+
+    def _choose_form(self, item: Item, mixed: bool) -> None:
+        """Decide by the first records what all are: texts, questions or conversations."""
+        options = self._options
+        first = list(islice(read_records(item, strict=False), _LOOKED_AT))
+        if not first:
+            raise TuillmError(f"{item.name} has no records")
+        names = list(dict.fromkeys(name for record in first for name in record.values))
+        wants_text = options.text_field is not None or options.documents not in ("auto", "record")
+        form = options.format
+        if form == "auto":
+            form = "text" if wants_text else guess_format(names)
+        self.form = form
+        if form != "text":
+            if mixed:
+                raise TuillmError(
+                    f"{item.name} holds {form} records, and other files plain text",
+                    "train on one kind at a time, or --format text",
+                )
+            self._fields = choose_fields(
+                form,
+                names,
+                question=options.question_field or "",
+                answer=options.answer_field or "",
+                context=options.context_field or "",
+            )
+            return
+        self._text_field = options.text_field or guess_text_field(first)
+        if options.text_field and all(
+            field_value(record.values, self._text_field) is None for record in first
+        ):
+            raise missing_field(self._text_field, fields_of(first))
+        if not options.text_field and len(names) > 1:
+            self.notes.append(f"of each record {self._text_field!r} is learned: --text-field")
+
+    def _records(self, item: Item) -> Iterator[Document]:
+        records = read_records(item, strict=self._options.strict)
+        for record in records:
+            if record.number % 1000 == 0:
+                self._tick(_STAGE, 0.5)
+            found = False
+            for document in self._of_record(record):
+                found = True
+                yield document
+            self._vain += not found
+        self.notes += records.notes
+        self._tell_broken(records)
+
+    def _of_record(self, record: Record) -> Iterator[Document]:
+        options = self._options
+        if self.form == "text":
+            text = self._normalized(text_of(field_value(record.values, self._text_field)))
+            if not text.strip():
+                return
+            for pieces in self._cut(iter([text]), False):
+                yield pieces, None
+            return
+        every = options.answers == "each"
+        for messages in conversations_of(record.values, self._fields, every_answer=every):
+            for message in messages:
+                message["content"] = self._normalized(message["content"])
+            text, learned = rendered(options.template, messages, options.eos_token)
+            whole = [(0, len(text.encode()))]
+            yield [text], learned if options.mask_prompt else whole
+
+    def _normalized(self, text: str) -> str:
+        form = self._options.normalize.upper()
+        return text if form == "NONE" else unicodedata.normalize(form, text)  # type: ignore[arg-type]
+
+    def _tell_broken(self, records: Records) -> None:
+        if records.broken_count:
+            numbers = ", ".join(f"{number:,}" for number in records.broken[:5])
+            more = ", ..." if records.broken_count > 5 else ""
+            self.notes.append(
+                f"{records.name}: {records.broken_count:,} broken line"
+                f"{'s' if records.broken_count > 1 else ''} left out ({numbers}{more}): the first "
+                f"{records.broken_reason}"
+            )
+
+    def _tell(self) -> None:
+        words = {"qa": "question", "instruct": "instruction", "chat": "conversation"}
+        if word := words.get(self.form, ""):
+            more = "" if self._options.mask_prompt else ", learned with their prompts"
+            self.notes.append(f"{self._kept:,} {word}s with answers{more}")
+        if self._vain and self.form != "text":
+            self.notes.append(f"{count(self._vain)} records without an answer left out")
+
+
+def _joined(texts: Iterable[Iterable[str]]) -> Iterator[str]:
+    """Yield texts one behind the other, each on a line of its own."""
+    last = "\n"
+    for text in texts:
+        for number, piece in enumerate(text):
+            if number == 0 and not last.endswith("\n"):
+                yield "\n"
+            yield piece
+            last = piece or last
+
+
+def _lines(pieces: Iterable[str]) -> Iterator[str]:
+    rest = ""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split("\n")
+        yield from lines
+    yield rest
+
+
+def _paragraphs(pieces: Iterable[str]) -> Iterator[str]:
+    rest = ""
+    for piece in chain(pieces, [""]):
+        *parts, rest = _PARAGRAPH.split(rest + piece)
+        yield from parts
+    yield rest.rstrip("\n")
