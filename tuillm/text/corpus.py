@@ -5,19 +5,20 @@ on the way is said in `Corpus.notes`.
 """
 
 import hashlib
+import math
 import os
 import stat
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from tuillm.errors import TuillmError, did_you_mean, printable
-from tuillm.store.paths import cache_dir
+from tuillm.errors import TuillmError, printable
 from tuillm.text.encodings import decode
 from tuillm.text.file_types import recognize_binary, recognize_text, remarks_on
 from tuillm.text.progress_tick import Tick, unwatched
+from tuillm.text.sources.source_names import missing_source, no_file, shown_source
 from tuillm.text.web_cache import cached_path, charset_of, download
-from tuillm.urls import is_url, public_url
+from tuillm.urls import is_url
 from tuillm.user_paths import user_path
 
 _PIECE = 1 << 24
@@ -96,40 +97,25 @@ def read_corpus(
     return Corpus(tuple(documents), label, tuple(notes))
 
 
-def shown_source(source: str) -> str:
-    """Return a source as it may be shown: an address without secrets, and without odd bytes."""
-    if is_url(source):
-        return printable(public_url(source))
-    if pipes_dir() in Path(source).parents:
-        name = Path(source).name
-        return "standard input" if name == "stdin" else f"the pipe {printable(name)}"
-    return printable(source)
-
-
-def pipes_dir() -> Path:
-    """Where what came through pipes is kept."""
-    return cache_dir() / "pipes"
-
-
 def _label(source: str) -> str:
     return printable(cached_path(source).name if is_url(source) else Path(source).name)
 
 
 def _read(source: str, as_text: bool, tick: Tick) -> bytes:
-    path = download(source, as_text=as_text) if is_url(source) else user_path(source)
+    if is_url(source):  # of whatever age: a run that goes on wants the text it began with
+        path = download(source, as_text=as_text, max_age=math.inf)
+    else:
+        path = user_path(source)
     shown = shown_source(source)
     try:
         kind = os.stat(path).st_mode
         if stat.S_ISDIR(kind):
             raise TuillmError(f"{shown} is a directory", f"name its files: {shown}/*.txt")
         if not stat.S_ISREG(kind):
-            raise TuillmError(
-                f"{shown} is {kind_words(kind)}, which can be read only once",
-                "save the text to a file, or name it to tuillm train",
-            )
+            raise no_file(kind, shown)
         return _content(path, tick)
     except FileNotFoundError:
-        raise _missing(path, shown) from None
+        raise missing_source(path, shown) from None
     except OSError as error:
         raise TuillmError(f"cannot read {shown}: {error.strerror}") from None
 
@@ -144,19 +130,3 @@ def _content(path: Path, tick: Tick) -> bytes:
             done += len(piece)
             tick(_STAGE, min(done / size, 1.0))
     return b"".join(pieces)
-
-
-def _missing(path: Path, shown: str) -> TuillmError:
-    if cache_dir() in path.parents:
-        return TuillmError(
-            f"the copy of the text, {printable(str(path))}, is no longer in the cache",
-            "name the text again: tuillm train TEXT",
-        )
-    beside = path.parent.glob("*") if path.parent.is_dir() else ()
-    hint = did_you_mean(path.name, [entry.name for entry in beside if entry.is_file()])
-    return TuillmError(f"{shown} does not exist", hint or "check the path")
-
-
-def kind_words(kind: int) -> str:
-    """Name what is neither a file nor a directory, by its mode."""
-    return "a pipe" if stat.S_ISFIFO(kind) else "a socket" if stat.S_ISSOCK(kind) else "a device"

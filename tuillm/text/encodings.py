@@ -85,6 +85,13 @@ def decode(
     return text, remarks
 
 
+def looks_like_text(head: bytes) -> bool:
+    """Whether a file that begins with these bytes is text, in whatever encoding."""
+    if head.startswith(tuple(mark for mark, _ in _MARKS)):
+        return True
+    return bool(_wide(head)) if b"\0" in head else not _looks_binary(head)
+
+
 def _doubt(content: bytes, source: str, encoding: str) -> list[str]:
     """A remark where the bytes are UTF-8 and another encoding was named."""
     name = _codec(encoding)
