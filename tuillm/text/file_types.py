@@ -209,7 +209,10 @@ def _covered(pattern: re.Pattern[str], text: str) -> float:
 
 
 def _is_base64(head: str) -> bool:
-    plain = "".join(head.split())
+    lines = head.split()
+    if len(lines) * 20 > len(head):  # of words
+        return False
+    plain = "".join(lines)
     if len(plain) < 1000 or not re.fullmatch(r"[A-Za-z0-9+/=]+", plain):
         return False
     kinds = (str.isupper, str.islower, str.isdigit)

@@ -13,17 +13,25 @@ from typing import BinaryIO
 
 from tuillm.errors import one_line
 from tuillm.text.file_types import Found
-from tuillm.text.sources.compressed import SUFFIXES, codec_of, decompressed, too_much, total_limit
+from tuillm.text.sources.compressed import (
+    SUFFIXES,
+    codec_of,
+    decompressed,
+    first_bytes,
+    too_much,
+    total_limit,
+)
 from tuillm.text.sources.items import Skipped
 from tuillm.text.sources.seekable import DiskFile, Spool, UnreadableError, Whole
 from tuillm.text.sources.tar_archive import TarArchive, TarOpener
-from tuillm.text.sources.tar_headers import is_tar
+from tuillm.text.sources.tar_headers import BLOCK, is_tar
 from tuillm.text.sources.zip_archive import MEMBERS, ZipArchive, too_many
 
 # how many of its first bytes tell what a file is
 HEAD = 1 << 13
 DEPTH = 3
 _ZIPS = (b"PK\3\4", b"PK\5\6")
+_LEADING_OUT = ("an absolute path", "a path that leads out of the archive")
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 Opener = Callable[[], BinaryIO]
@@ -53,6 +61,8 @@ class _Row:
     size: int
     kind: str = ""
     reason: str = ""
+    # of a compressed file what it holds at first, where that is known to be no tar archive
+    first: bytes = b""
 
 
 def archive_kind(head: bytes) -> str:
@@ -77,7 +87,7 @@ def archive_entries(
     inside it that is so is passed over. `tick` may end the work.
     """
     listing = _Listing(file.shown, total_limit(size), judge, tick)
-    yield from listing.archive(file, kind, file.shown, (), 1)
+    yield from listing.archive(file, file, kind, file.shown, (), 1)
 
 
 def hidden(path: str) -> str:
@@ -95,22 +105,26 @@ class _Listing:
         self._over = False
 
     def archive(
-        self, file: Opener, kind: str, shown: str, paths: tuple[str, ...], depth: int
+        self, whole: Whole, file: Opener, kind: str, shown: str, paths: tuple[str, ...], depth: int
     ) -> Iterator[Entry | Skipped]:
+        """Yield what is in an archive; `file` opens it, too, for what need not seek."""
         if kind not in ("zip", "tar"):
-            with decompressed(file(), kind, shown, self._limit) as stream:
+            with decompressed(whole.open(), kind, shown, self._limit) as stream:
                 head = stream.read(HEAD)
             if not is_tar(head):
-                unpacked = _Unpacked(file, kind, shown, self._limit)
-                inner = archive_kind(head)
-                reason = "" if inner else self._judge(head)
-                row = _Row(_stem(shown), unpacked, -1, inner, reason)
-                yield from self._entries([row], shown, paths, depth)
+                yield from self._single(file, kind, head, shown, paths, depth)
                 return
-        whole: Whole = file if isinstance(file, DiskFile) else Spool(file, shown)
         rows = self._zip_rows(whole, shown) if kind == "zip" else self._tar_rows(whole, kind, shown)
         # its list is complete before anything in it is opened: a tar is read in one pass
         yield from self._entries(list(rows), shown, paths, depth)
+
+    def _single(
+        self, file: Opener, codec: str, head: bytes, shown: str, paths: tuple[str, ...], depth: int
+    ) -> Iterator[Entry | Skipped]:
+        """Yield what one file is the compressed form of, and begins with `head`."""
+        unpacked = _Unpacked(file, codec, shown, self._limit)
+        row = self._row(_stem(shown), unpacked, -1, "file", head)
+        yield from self._entries([row], shown, paths, depth)
 
     def _entries(
         self, rows: Iterable[_Row], shown: str, paths: tuple[str, ...], depth: int
@@ -120,7 +134,7 @@ class _Listing:
             self._tick()
             name = f"{shown}/{one_line(row.path)}"
             inner = (*paths, f"{paths[-1]}/{row.path}" if paths else row.path)
-            if prefix := hidden(row.path):
+            if row.reason not in _LEADING_OUT and (prefix := hidden(row.path)):
                 if prefix not in seen:
                     seen.add(prefix)
                     yield Skipped(f"{shown}/{one_line(prefix)}", "hidden")
@@ -134,23 +148,26 @@ class _Listing:
     def _nested(
         self, row: _Row, name: str, paths: tuple[str, ...], depth: int
     ) -> Iterator[Entry | Skipped]:
+        # opened once: what lies before it in a compressed tar is not to be read again
+        whole = Spool(row.open, name)
         try:
-            found = self._document(row, name) if row.kind == "zip" else None
+            found = ZipArchive(whole, name, self._limit).document() if row.kind == "zip" else None
             if found and found.readable:
                 yield Entry(name, paths, row.open, row.size if row.size >= 0 else None)
             elif found:
                 yield Skipped(name, found.what)
             elif depth > DEPTH:
                 yield Skipped(name, f"archives in each other, more than {DEPTH} deep")
+            elif row.first:
+                yield from list(self._single(row.open, row.kind, row.first, name, paths, depth))
             else:
-                yield from list(self.archive(row.open, row.kind, name, paths, depth))
+                yield from list(self.archive(whole, row.open, row.kind, name, paths, depth))
         except UnreadableError as error:
             if self._over:
                 raise
             yield Skipped(name, error.reason(name))
-
-    def _document(self, row: _Row, name: str) -> Found | None:
-        return ZipArchive(Spool(row.open, name), name, self._limit).document()
+        finally:
+            whole.let_go()
 
     def _zip_rows(self, whole: Whole, shown: str) -> Iterator[_Row]:
         for path, kind, size, opener in ZipArchive(whole, shown, self._limit).members(self._tick):
@@ -172,17 +189,20 @@ class _Listing:
                 yield self._row(path, opener, member.size, member.kind, head)
 
     def _row(self, path: str, opener: Opener, size: int, kind: str, head: bytes) -> _Row:
-        inner = ""
+        inner, first = "", b""
         if path.startswith(("/", "\\")) or _DRIVE.match(path):
-            reason = "an absolute path"
+            reason = _LEADING_OUT[0]
         elif ".." in re.split(r"[\\/]", path):
-            reason = "a path that leads out of the archive"
+            reason = _LEADING_OUT[1]
         elif kind != "file":
             reason = kind
         else:
             inner = archive_kind(head)
             reason = "" if inner else self._judge(head)
-        return _Row(path, opener, size, inner, reason)
+            if inner not in ("", "zip", "tar"):
+                first = first_bytes(head, inner, HEAD)
+                first = first if len(first) >= BLOCK and not is_tar(first) else b""
+        return _Row(path, opener, size, inner, reason, first)
 
     def _count(self, size: int) -> None:
         self._files += 1

@@ -56,6 +56,14 @@ def codec_of(head: bytes) -> str:
     return next((codec for codec, magic in _MAGIC if magic.match(head)), "")
 
 
+def first_bytes(head: bytes, codec: str, most: int) -> bytes:
+    """Return what a file that begins with `head` holds at first, as far as that can be told."""
+    try:
+        return _MAKERS[codec]().decompress(head, most)
+    except _FAULTS:
+        return b""
+
+
 def total_limit(size: int) -> int:
     """Return how many bytes an archive of `size` bytes may hold unpacked, all in all."""
     return min(TOTAL, max(SMALL, RATIO * size))

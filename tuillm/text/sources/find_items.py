@@ -152,12 +152,13 @@ class _Finder:
         if not head:
             return "empty"
         found = recognize_binary(head)
-        if not found and not looks_like_text(head):
-            return "binary"
-        if not found and not self._as_text:
+        text = looks_like_text(head)
+        if not found and not (text and self._as_text):
             wide = head.startswith((b"\xff\xfe", b"\xfe\xff"))
             found = recognize_text(head.decode("utf-16" if wide else "utf-8", "replace"))
-        return found.what if found and not found.readable else ""
+        if found:
+            return "" if found.readable else found.what
+        return "" if text else "binary"
 
     def _nothing(self, shown: str, skipped: Sequence[Skipped]) -> TuillmError:
         counts = Counter(one.reason for one in skipped).most_common(4)

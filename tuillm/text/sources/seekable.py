@@ -4,7 +4,6 @@ They are read by position, so that streams of one file, threads and forked proce
 way. Knows bytes; knows no format.
 """
 
-import contextlib
 import io
 import os
 import tempfile
@@ -17,6 +16,7 @@ from typing import Any, BinaryIO, Protocol
 from tuillm.errors import TuillmError
 from tuillm.formats.bounded_read import open_regular
 from tuillm.store.files import disk_error
+from tuillm.store.http_download import write_through
 from tuillm.store.paths import cache_dir, ensure_dir
 
 _PIECE = 1 << 18
@@ -66,7 +66,7 @@ class Spool:
 
     def __init__(self, source: Callable[[], BinaryIO], shown: str, most: int = SPOOLED) -> None:
         self._source, self._shown, self._most = source, shown, most
-        self._content: bytes | BinaryIO | None = None
+        self._content: bytes | _Descriptor | None = None
 
     def open(self) -> BinaryIO:
         """Raises UnreadableError for too large a stream, TuillmError when the disk refuses."""
@@ -75,34 +75,34 @@ class Spool:
             content = self._content = self._filled()
         if isinstance(content, bytes):
             return io.BytesIO(content)
-        return io.BufferedReader(_Positioned(os.dup(content.fileno()), self._shown), _PIECE)
+        return io.BufferedReader(_Positioned(os.dup(content.fd), self._shown), _PIECE)
 
     def let_go(self) -> None:
         """Give up what is laid aside; whoever has it open goes on reading."""
         self._content = None
 
-    def _filled(self) -> bytes | BinaryIO:
+    def _filled(self) -> "bytes | _Descriptor":
         with self._source() as source:
             head = source.read(_IN_MEMORY)
             if len(head) < _IN_MEMORY:
                 return head
             folder = ensure_dir(cache_dir())
-            with contextlib.ExitStack() as unfinished:
-                try:
-                    file = unfinished.enter_context(tempfile.TemporaryFile(dir=folder, buffering=0))
-                    done = file.write(head)
-                    while piece := source.read(_PIECE):
-                        done += file.write(piece)
+            try:
+                with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+                    done, piece = 0, head
+                    while piece:
+                        done += len(piece)
                         if done > self._most:
                             raise UnreadableError(
                                 f"{self._shown} is larger than {self._most / 1e9:g} GB, which is "
                                 "too much for an archive in another one",
                                 "unpack the outer one first",
                             )
-                except OSError as error:
-                    raise disk_error(error, folder) from None
-                unfinished.pop_all()
-                return file
+                        write_through(file, piece)
+                        piece = source.read(_PIECE)
+                    return _Descriptor(os.dup(file.fileno()))
+            except OSError as error:
+                raise disk_error(error, folder) from None
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_content": None}
@@ -128,6 +128,16 @@ class Holder:
 
 
 _holders: "list[weakref.ref[Holder]]" = []
+
+
+class _Descriptor:
+    """An open file without a name, which goes with this object."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def __del__(self) -> None:
+        os.close(self.fd)
 
 
 class _Positioned(io.RawIOBase):

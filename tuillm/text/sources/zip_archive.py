@@ -79,7 +79,7 @@ class ZipArchive(Holder):
         opened = self._opened()
         entry = opened.filelist[index]
         try:
-            return io.BufferedReader(_Member(opened.open(entry), self._name(entry)), 1 << 16)
+            return io.BufferedReader(_Member(opened.open(entry), entry, self._name(entry)), 1 << 16)
         except (*_FAULTS, NotImplementedError, RuntimeError) as error:
             raise _fault(error, self._name(entry)) from None
 
@@ -124,8 +124,8 @@ class ZipOpener:
 class _Member(io.RawIOBase):
     """The bytes of one member: what the library stumbles over is told in our words."""
 
-    def __init__(self, file: Any, shown: str) -> None:
-        self._file, self._shown = file, shown
+    def __init__(self, file: Any, entry: zipfile.ZipInfo, shown: str) -> None:
+        self._file, self._shown, self._left = file, shown, entry.file_size
 
     def readable(self) -> bool:
         return True
@@ -136,6 +136,9 @@ class _Member(io.RawIOBase):
         except _FAULTS as error:
             raise _fault(error, self._shown) from None
         buffer[: len(content)] = content
+        self._left -= len(content)
+        if self._left and len(buffer) and not content:
+            raise _fault(EOFError(), self._shown)
         return len(content)
 
     def close(self) -> None:
