@@ -11,7 +11,8 @@ from tuillm import Trainer
 from tuillm.errors import TuillmError
 from tuillm.store.paths import cache_dir
 from tuillm.store.run_folder import get_run
-from tuillm.text.corpus import read_corpus, shown_source
+from tuillm.text.corpus import read_corpus
+from tuillm.text.sources.source_names import shown_source
 from tuillm.text.stdin_pipes import keep_pipes
 
 QUICK = ("--preset", "nano", "--max-steps", "2", "--tokenizer", "char")

@@ -8,7 +8,7 @@ with whatever library and secrets that takes, and redirects are that library's.
 import hashlib
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,13 +60,21 @@ class Remote(Protocol):
 
 
 def fetch_file(
-    remote: Remote, target: Path, tick: Tick, note: Note, failure: str, *, attempts: int = ATTEMPTS
+    remote: Remote,
+    target: Path,
+    tick: Tick,
+    note: Note,
+    failure: str,
+    *,
+    attempts: int = ATTEMPTS,
+    kept: Callable[[], bool] = lambda: True,
 ) -> None:
     """Fetch what `target` lacks of a file; return when it is whole.
 
     Broken connections and busy servers are tried again, as long as something new comes or
-    `attempts` times in a row. Raises TuillmError, beginning with `failure`, when that is of no
-    use; when the server refuses, when the file is over its limit, when the disk is full.
+    `attempts` times in a row; `kept` is whether what has come is of use to a later call. Raises
+    TuillmError, beginning with `failure`, when that is of no use; when the server refuses, when the
+    file is over its limit, when the disk is full.
     """
     best = -1
 
@@ -88,12 +96,17 @@ def fetch_file(
         before, best = best, max(best, have(target))
         return best > before
 
+    def of_use() -> bool:
+        return have(target) > 0 and kept()
+
     if remote.size is not None and have(target) > remote.size:
         tick(-have(target))
         target.unlink()
     got_on()
     if remote.size is None or have(target) < remote.size or not target.exists():
-        retry_with_backoff(attempt, got_on, tick, note, failure, lambda: have(target) > 0, attempts)
+        retry_with_backoff(
+            attempt, got_on, tick, note, failure, lambda: have(target) > 0 and kept(), attempts
+        )
 
 
 def matches(path: Path, size: int, digest: str, tick: Tick) -> bool:

@@ -1,28 +1,31 @@
-"""Reads what a person calls a book: files and addresses become one clean text with its facts.
+"""What a model learns from: what a person named, read into documents with their facts.
 
-Knows files, addresses and pipes; does not know what a token is. Whatever was changed or guessed
-on the way is said in `Corpus.notes`.
+Knows sources and readers by their functions; does not know what a token is. Whatever was changed,
+guessed or left out on the way is said in `Corpus.notes`.
 """
 
+import hashlib
 import os
-import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from tuillm.errors import TuillmError, did_you_mean, printable
-from tuillm.store.paths import cache_dir
-from tuillm.text.encodings import decode
-from tuillm.text.file_types import recognize_binary, recognize_text, remarks_on
+from tuillm.errors import TuillmError, printable
+from tuillm.text.document_reader import DocumentReader
 from tuillm.text.progress_tick import Tick, unwatched
-from tuillm.text.text_store import StoreWriter, TextStore
-from tuillm.text.web_cache import cached_path, charset_of, download
-from tuillm.urls import is_url, public_url
+from tuillm.text.read_options import ReadOptions
+from tuillm.text.sources.find_items import find_items
+from tuillm.text.sources.items import Item, Skipped
+from tuillm.text.text_store import StoreWriter, TextStore, open_store
+from tuillm.text.web_cache import cached_path
+from tuillm.units import size
+from tuillm.urls import is_url
 from tuillm.user_paths import user_path
 
-_PIECE = 1 << 24
-_STAGE = "reading the text"
+_FORMAT = 1
+_MOST_NOTES = 12
 
 
 @dataclass(frozen=True)
@@ -76,104 +79,103 @@ def read_corpus(
     encoding: str = "auto",
     *,
     as_text: bool = False,
+    options: ReadOptions | None = None,
     tick: Tick = unwatched,
 ) -> Corpus:
-    """Read text files and http(s) addresses, each as one document.
+    """Read files, folders, archives, tables, addresses and data sets into documents.
 
-    Raises TuillmError for a source that is missing, a directory, a pipe, empty, binary, or not in
-    `encoding` (see `decoding.decode` for `auto`); unless `as_text`, also for a web page, JSON and
-    whatever else is no plain text. `tick` may end the work.
+    `options` say how; without them `encoding` and `as_text` do. A corpus of over 64 MB is kept in
+    the cache, and found there again as long as its files are the same. Raises TuillmError for a
+    source that is missing, empty, binary or not in `encoding` (see `encodings.decode` for `auto`),
+    and for records without the fields that are asked for. `tick` may end the work.
     """
     if not sources:
         raise TuillmError("no text was named", "tuillm train BOOK.txt")
+    options = options or ReadOptions(encoding=encoding, as_text=as_text)
+    key = _key(sources, options)
+    if key and (known := _kept(key)):
+        return known
     notes: list[str] = []
-    with StoreWriter("none") as writer:
-        for source in sources:
-            shown = shown_source(source)
-            content = _read(source, as_text, tick)
-            if not as_text and (found := recognize_binary(content)):
-                raise found.refusal(shown)
-            text, remarks = decode(
-                content, shown, encoding, charset_of(source) if is_url(source) else ""
+    items, skipped = find_items(
+        sources, options.glob, tick, as_text=options.as_text, note=notes.append
+    )
+    reader = DocumentReader(options, tick)
+    with StoreWriter(key or f"passing-{os.getpid()}") as writer:
+        reader.read(items, writer)
+        if not writer.documents:
+            raise TuillmError(
+                f"{_label(sources)} holds nothing to learn from",
+                "a book of 10 KB or more is a good start",
             )
-            del content
-            tick(_STAGE, 1.0)
-            if not text.strip():
-                raise TuillmError(f"{shown} is empty", "a book of 10 KB or more is a good start")
-            if len(text) < 2:
-                raise TuillmError(
-                    f"{shown} has only 1 character; there is nothing to learn from it"
-                )
-            if not as_text and (found := recognize_text(text)):
-                raise found.refusal(shown)
-            writer.add([text])
-            notes += [*remarks, *remarks_on(text, shown)]
-        store = writer.finish()
-    label = _label(sources[0]) if len(sources) == 1 else f"{len(sources)} texts"
-    return Corpus(store, label, tuple(notes))
+        found = found_words(items, skipped, writer.size)
+        notes = [*([found] if found else []), *notes, *reader.notes]
+        template = options.template if reader.form != "text" else ""
+        about = {"label": _label(sources), "notes": _bounded(notes), "template": template}
+        store = writer.finish(about)
+    return Corpus(store, str(about["label"]), tuple(_bounded(notes)), template)
 
 
-def shown_source(source: str) -> str:
-    """Return a source as it may be shown: an address without secrets, and without odd bytes."""
-    if is_url(source):
-        return printable(public_url(source))
-    if pipes_dir() in Path(source).parents:
-        name = Path(source).name
-        return "standard input" if name == "stdin" else f"the pipe {printable(name)}"
-    return printable(source)
+def found_words(items: Sequence[Item], skipped: Sequence[Skipped], size_of_text: int) -> str:
+    """Say what was found in folders and archives: `12 files, 3 skipped (binary), 4.2 MB`."""
+    if len(items) == 1 and not skipped:
+        return ""
+    reasons = ", ".join(dict.fromkeys(each.reason for each in skipped))
+    parts = [
+        f"{len(items):,} file{'s' if len(items) != 1 else ''}",
+        f"{len(skipped):,} skipped ({reasons})" if skipped else "",
+        size(size_of_text),
+    ]
+    return ", ".join(filter(None, parts))
 
 
-def pipes_dir() -> Path:
-    """Where what came through pipes is kept."""
-    return cache_dir() / "pipes"
+def _bounded(notes: list[str]) -> list[str]:
+    """Leave out what nobody reads to its end."""
+    rest = len(notes) - _MOST_NOTES
+    return notes if rest <= 0 else [*notes[:_MOST_NOTES], f"and {rest:,} more remarks on files"]
 
 
-def _label(source: str) -> str:
+def _label(sources: Sequence[str]) -> str:
+    if len(sources) > 1:
+        return f"{len(sources)} texts"
+    source = sources[0]
     return printable(cached_path(source).name if is_url(source) else Path(source).name)
 
 
-def _read(source: str, as_text: bool, tick: Tick) -> bytes:
-    path = download(source, as_text=as_text) if is_url(source) else user_path(source)
-    shown = shown_source(source)
-    try:
-        kind = os.stat(path).st_mode
-        if stat.S_ISDIR(kind):
-            raise TuillmError(f"{shown} is a directory", f"name its files: {shown}/*.txt")
-        if not stat.S_ISREG(kind):
-            raise TuillmError(
-                f"{shown} is {kind_words(kind)}, which can be read only once",
-                "save the text to a file, or name it to tuillm train",
-            )
-        return _content(path, tick)
-    except FileNotFoundError:
-        raise _missing(path, shown) from None
-    except OSError as error:
-        raise TuillmError(f"cannot read {shown}: {error.strerror}") from None
+def _key(sources: Sequence[str], options: ReadOptions) -> str:
+    """Return what tells a corpus on the disk from others, "" where nothing does: a hash.
+
+    It is of where files are, how long, and when they were changed, and of the options.
+    """
+    told: list[object] = [_FORMAT, repr(options)]
+    for source in sources:
+        try:
+            path = cached_path(source) if is_url(source) else user_path(source)
+            told += [source, *_stamps(Path(path))]
+        except (OSError, TuillmError):
+            return ""
+    return hashlib.sha256(repr(told).encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
-def _content(path: Path, tick: Tick) -> bytes:
-    """Return the bytes of a file, read piece by piece."""
-    pieces, done = [], 0
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size or 1
-        while piece := file.read(_PIECE):
-            pieces.append(piece)
-            done += len(piece)
-            tick(_STAGE, min(done / size, 1.0))
-    return b"".join(pieces)
+def _stamps(path: Path) -> Iterator[tuple[str, int, int, int]]:
+    """Yield path, inode, size and time of change of a file, or of each below a folder."""
+    if path.is_dir():
+        for folder, folders, names in os.walk(path):
+            folders.sort()
+            for name in sorted(names):
+                found = os.stat(os.path.join(folder, name))
+                yield os.path.join(folder, name), found.st_ino, found.st_size, found.st_mtime_ns
+        return
+    found = path.stat()
+    yield str(path.absolute()), found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _missing(path: Path, shown: str) -> TuillmError:
-    if cache_dir() in path.parents:
-        return TuillmError(
-            f"the copy of the text, {printable(str(path))}, is no longer in the cache",
-            "name the text again: tuillm train TEXT",
-        )
-    beside = path.parent.glob("*") if path.parent.is_dir() else ()
-    hint = did_you_mean(path.name, [entry.name for entry in beside if entry.is_file()])
-    return TuillmError(f"{shown} does not exist", hint or "check the path")
-
-
-def kind_words(kind: int) -> str:
-    """Name what is neither a file nor a directory, by its mode."""
-    return "a pipe" if stat.S_ISFIFO(kind) else "a socket" if stat.S_ISSOCK(kind) else "a device"
+def _kept(key: str) -> Corpus | None:
+    """Return the corpus of the cache under a key, if it is there."""
+    found = open_store(key)
+    if found is None:
+        return None
+    store, about = found
+    with suppress(KeyError, TypeError):
+        notes = tuple(map(str, about["notes"]))
+        return Corpus(store, str(about["label"]), notes, str(about["template"]))
+    return None

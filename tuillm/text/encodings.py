@@ -49,6 +49,7 @@ _OF_NAMES = ("idna", "punycode")  # of hosts: no text is in them, and they take 
 _EXAMPLES = "cp1252, cp1251, koi8-r, gb18030 or shift_jis"
 # half a surrogate pair, which no decoder returns: it marks the places that could not be decoded
 _BAD = "\udfff"
+_CONTROLS = bytes(byte for byte in range(32) if byte not in b"\t\n\r\f\x1b")
 _BETWEEN = re.compile(rb"[\x00-\x2f]")
 _HIGH = re.compile(rb"[\x80-\xff]")
 _HALF = re.compile("[\ud800-\udfff]")
@@ -83,6 +84,13 @@ def decode(
         text = text.replace("\r\n", "\n").replace("\r", "\n")
         remarks.append(f"{source}: line ends CRLF or CR were read as LF")
     return text, remarks
+
+
+def looks_like_text(head: bytes) -> bool:
+    """Whether a file that begins with these bytes is text, in whatever encoding."""
+    if head.startswith(tuple(mark for mark, _ in _MARKS)):
+        return True
+    return bool(_wide(head)) if b"\0" in head else not _looks_binary(head)
 
 
 def _doubt(content: bytes, source: str, encoding: str) -> list[str]:
@@ -308,8 +316,7 @@ def _nul(content: bytes, source: str) -> TuillmError:
 def _looks_binary(content: bytes) -> bool:
     """Whether the bytes hold many control characters, which no text does."""
     head = content[:_HEAD]
-    controls = sum(head.count(byte) for byte in range(32) if byte not in b"\t\n\r\f\x1b")
-    return controls > len(head) // 20
+    return len(head) - len(head.translate(None, _CONTROLS)) > len(head) // 20
 
 
 def _codec(charset: str) -> str:

@@ -6,6 +6,7 @@ does not know where the bytes came from.
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from tuillm.errors import TuillmError
@@ -16,10 +17,14 @@ AS_TEXT = "to learn it as it is: --as-text"
 
 @dataclass(frozen=True)
 class Found:
-    """What a file is, with its article, and what makes a plain text of it."""
+    """What a file is, with its article, and what makes a plain text of it.
+
+    `readable` is what has a reader of its own, and is kept where other files are passed over.
+    """
 
     what: str
     advice: str
+    readable: bool = False
 
     def refusal(self, source: str) -> TuillmError:
         """The error for a source that is not learned without being told to."""
@@ -40,22 +45,26 @@ _MAGIC: tuple[tuple[bytes, Found], ...] = (
     (b"7z\xbc\xaf\x27\x1c", Found("a 7z archive", _UNPACK)),
     (b"Rar!\x1a\x07", Found("a RAR archive", _UNPACK)),
     (b"AT&TFORM", Found("a DjVu book", "turn it into plain text: djvutxt BOOK BOOK.txt")),
-    (b"PAR1", Found("a Parquet table", "write its text to a plain text file first")),
+    (b"PAR1", Found("a Parquet table", "write its text to a plain text file first", True)),
     (b"SQLite format 3\0", Found("an SQLite database", "write its text to a file first")),
     (b"\x89PNG", Found("a PNG picture", "a model learns from text")),
     (b"\xff\xd8\xff", Found("a JPEG picture", "a model learns from text")),
     (b"GIF8", Found("a GIF picture", "a model learns from text")),
 )
-_ZIPPED = (
-    (b"application/epub+zip", Found("an EPUB book", _BOOK)),
-    (b"word/", Found("a Word document (DOCX)", _OFFICE)),
-    (b"vnd.oasis.opendocument", Found("an OpenDocument text", _OFFICE)),
+_EPUB = Found("an EPUB book", _BOOK, True)
+_DOCX = Found("a Word document (DOCX)", _OFFICE, True)
+_ODT = Found("an OpenDocument text", _OFFICE)
+_ZIPPED = ((b"application/epub+zip", _EPUB), (b"word/", _DOCX), (b"vnd.oasis.opendocument", _ODT))
+_OFFICE_FOLDERS = (
+    ("word/", _DOCX),
+    ("xl/", Found("an Excel table (XLSX)", "save it as CSV in the program that wrote it")),
+    ("ppt/", Found("a PowerPoint presentation (PPTX)", _OFFICE)),
 )
 # possessive: nothing in a hostile file makes the search go back and forth
 _COMMENTS = r"(?:<!--(?:(?!-->)[^\0])*+-->\s*+)*+"
 # how the text of a file begins: learned only when the person says so
 _OPENINGS: tuple[tuple[str, Found], ...] = (
-    (r"%PDF-\d", Found("a PDF", "turn it into plain text: pdftotext BOOK.pdf BOOK.txt")),
+    (r"%PDF-\d", Found("a PDF", "turn it into plain text: pdftotext BOOK.pdf BOOK.txt", True)),
     (r"%!PS", Found("a PostScript document", "turn it into plain text: ps2ascii FILE BOOK.txt")),
     (r"\{\\rtf", Found("an RTF document", f"{_OFFICE}; {AS_TEXT}")),
     (
@@ -67,7 +76,7 @@ _OPENINGS: tuple[tuple[str, Found], ...] = (
         r"(?:From: <Saved by |MIME-Version: 1\.0\s[^\0]{0,400}multipart/related)",
         Found("a saved web page (MHTML)", _PAGE),
     ),
-    (rf"{_COMMENTS}<(?:!doctype\s+html|html|head|body)\b", Found("a web page (HTML)", _PAGE)),
+    (rf"{_COMMENTS}<(?:!doctype\s+html|html|head|body)\b", Found("a web page (HTML)", _PAGE, True)),
     (
         rf"(?:<\?xml[^>]*>\s*)?{_COMMENTS}(?:<!doctype[^>]*>\s*)?<svg\b",
         Found("a picture (SVG)", f"a model learns from text; {AS_TEXT}"),
@@ -75,7 +84,7 @@ _OPENINGS: tuple[tuple[str, Found], ...] = (
     (r"(?:<\?xml[^>]*>\s*)?<FictionBook\b", Found("an FB2 book", f"{_BOOK}; {AS_TEXT}")),
     (
         rf"<\?xml\b[^>]*>\s*{_COMMENTS}(?:<!doctype[^>]*>\s*)?<html\b",
-        Found("a web page (XHTML)", _PAGE),
+        Found("a web page (XHTML)", _PAGE, True),
     ),
     (r"<\?xml\b", Found("an XML document", f"take its text out, without the tags; {AS_TEXT}")),
 )
@@ -123,6 +132,19 @@ def recognize_binary(content: bytes) -> Found | None:
     return None
 
 
+def recognize_zipped(names: Collection[str], mimetype: bytes) -> Found | None:
+    """Return what a ZIP file is that is no archive, by what is in it and its file `mimetype`."""
+    if b"application/epub+zip" in mimetype or "META-INF/container.xml" in names:
+        return _EPUB
+    if b"vnd.oasis.opendocument" in mimetype:
+        return _ODT
+    if "[Content_Types].xml" in names:
+        for folder, found in _OFFICE_FOLDERS:
+            if any(name.startswith(folder) for name in names):
+                return found
+    return None
+
+
 def recognize_text(text: str) -> Found | None:
     """Return what a text is, when it is no book but something that is made of text."""
     head = text[:_HEAD].lstrip("\ufeff \t\r\n\f")
@@ -130,7 +152,7 @@ def recognize_text(text: str) -> Found | None:
         if re.match(opening, head, re.IGNORECASE):
             return found
     if head.startswith("<") and _TAG.match(head) and _covered(_TAG, head) > 0.25:
-        return Found("a piece of a web page (HTML)", _PAGE)
+        return Found("a piece of a web page (HTML)", _PAGE, True)
     if head.startswith(("{", "[")) and (found_json := _json(head, whole=len(text) <= _HEAD)):
         return found_json
     if _covered(_ESCAPE, head) > 0.3:
@@ -167,9 +189,9 @@ def _json(head: str, whole: bool) -> Found | None:
         longest = max(texts, key=lambda name: len(texts[name]), default="")
         plain = re.fullmatch(r"[A-Za-z_]\w*", longest)
         how = f"jq -r .{longest} FILE > BOOK.txt" if plain else "with jq, for example"
-        return Found("JSON lines", f"take the text out of them: {how}; {AS_TEXT}")
+        return Found("JSON lines", f"take the text out of them: {how}; {AS_TEXT}", True)
     if _KEYED.match(head) or (whole and isinstance(_parsed(head), list) and '"' in head):
-        return Found("a JSON document", f"take its text out, with jq for example; {AS_TEXT}")
+        return Found("a JSON document", f"take its text out, with jq for example; {AS_TEXT}", True)
     return None
 
 
@@ -187,7 +209,10 @@ def _covered(pattern: re.Pattern[str], text: str) -> float:
 
 
 def _is_base64(head: str) -> bool:
-    plain = "".join(head.split())
+    lines = head.split()
+    if len(lines) * 20 > len(head):  # of words
+        return False
+    plain = "".join(lines)
     if len(plain) < 1000 or not re.fullmatch(r"[A-Za-z0-9+/=]+", plain):
         return False
     kinds = (str.isupper, str.islower, str.isdigit)

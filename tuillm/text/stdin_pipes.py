@@ -16,7 +16,7 @@ from tuillm.errors import TuillmError, UsageError, printable
 from tuillm.store.files import disk_error
 from tuillm.store.paths import ensure_dir
 from tuillm.store.temp_files import clear_leftovers, temporary_file
-from tuillm.text.corpus import kind_words, pipes_dir
+from tuillm.text.sources.source_names import kind_words, pipes_dir
 from tuillm.text.web_cache import MAX_BYTES
 from tuillm.urls import is_url
 from tuillm.user_paths import user_path
