@@ -5,6 +5,7 @@ guessed or left out on the way is said in `Corpus.notes`.
 """
 
 import hashlib
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -97,7 +98,7 @@ def read_corpus(
         return known
     notes: list[str] = []
     items, skipped = find_items(
-        sources, options.glob, tick, as_text=options.as_text, note=notes.append
+        sources, options.glob, tick, as_text=options.as_text, max_age=math.inf, note=notes.append
     )
     reader = DocumentReader(options, tick)
     with StoreWriter(key or f"passing-{os.getpid()}") as writer:

@@ -48,14 +48,15 @@ _HEAD = 1 << 16
 _OF_NAMES = ("idna", "punycode")  # of hosts: no text is in them, and they take for ever
 _EXAMPLES = "cp1252, cp1251, koi8-r, gb18030 or shift_jis"
 # half a surrogate pair, which no decoder returns: it marks the places that could not be decoded
-_BAD = "\udfff"
+BAD_PLACE = "\udfff"
 _CONTROLS = bytes(byte for byte in range(32) if byte not in b"\t\n\r\f\x1b")
 _BETWEEN = re.compile(rb"[\x00-\x2f]")
 _HIGH = re.compile(rb"[\x80-\xff]")
 _HALF = re.compile("[\ud800-\udfff]")
 
 codecs.register_error(
-    "tuillm-mark", lambda error: (_BAD, error.end if isinstance(error, UnicodeDecodeError) else 0)
+    "tuillm-mark",
+    lambda error: (BAD_PLACE, error.end if isinstance(error, UnicodeDecodeError) else 0),
 )
 
 
@@ -69,7 +70,7 @@ def decode(
     of the encoding named, and where a guess would be too uncertain.
     """
     if encoding == "auto":
-        text, remarks = _detect(content, source, charset)
+        _, text, remarks = _detect(content, source, charset)
     else:
         text, remarks = _strict(content, source, encoding), []
         if half := _HALF.search(text):
@@ -91,6 +92,18 @@ def looks_like_text(head: bytes) -> bool:
     if head.startswith(tuple(mark for mark, _ in _MARKS)):
         return True
     return bool(_wide(head)) if b"\0" in head else not _looks_binary(head)
+
+
+def marking_decoder(
+    sample: bytes, source: str, charset: str = ""
+) -> tuple[str, codecs.IncrementalDecoder]:
+    """Return the encoding that a piece of a text shows, found as by `decode`, and a decoder.
+
+    For texts read piece by piece: each place that cannot be decoded becomes a BAD_PLACE, a byte
+    order mark remains. Raises TuillmError as `decode` does.
+    """
+    encoding, _, _ = _detect(sample, source, charset)
+    return encoding, codecs.getincrementaldecoder(encoding)("tuillm-mark")
 
 
 def _doubt(content: bytes, source: str, encoding: str) -> list[str]:
@@ -124,27 +137,29 @@ def _strict(content: bytes, source: str, encoding: str) -> str:
         ) from None
 
 
-def _detect(content: bytes, source: str, charset: str) -> tuple[str, list[str]]:
+def _detect(content: bytes, source: str, charset: str) -> tuple[str, str, list[str]]:
+    """Return the encoding, the text and the remarks."""
     for mark, encoding in _MARKS:
         if content.startswith(mark):
             remark = f"{source}: a byte order mark ({encoding.upper()}) was left out"
             text, bad = _mostly(content[len(mark) :], source, encoding)
-            return text, [remark, *bad]
+            return encoding, text, [remark, *bad]
     if b"\0" in content:
         if not (encoding := _wide(content)):
             raise _nul(content, source)
         text, bad = _mostly(content, source, encoding)
-        return text, [
-            f"{source}: read as {encoding.upper()}, though it has no byte order mark",
-            *bad,
-        ]
+        remark = f"{source}: read as {encoding.upper()}, though it has no byte order mark"
+        return encoding, text, [remark, *bad]
     if _looks_binary(content):
         raise TuillmError(f"{source} is not text but binary data", "save it as plain UTF-8 text")
     for escape, encoding in _ESCAPES:
         if escape in content:
             text, bad = _mostly(content, source, encoding)
-            return text, [f"{source}: read as {encoding}, by its escape sequences", *bad]
-    return _utf8(content, source, charset) or _legacy(content, source, charset)
+            remark = f"{source}: read as {encoding}, by its escape sequences"
+            return encoding, text, [remark, *bad]
+    if found := _utf8(content, source, charset):
+        return "utf-8", *found
+    return _legacy(content, source, charset)
 
 
 def _utf8(content: bytes, source: str, charset: str) -> tuple[str, list[str]] | None:
@@ -155,7 +170,7 @@ def _utf8(content: bytes, source: str, charset: str) -> tuple[str, list[str]] | 
         differs = told not in ("", "utf-8", "ascii") and not text.isascii()
         return text, ([f"{source}: the server says {charset}, but it is UTF-8"] if differs else [])
     whole = len(text) - len(text.encode("ascii", "ignore")) - bad  # characters of several bytes
-    cut = bad == 1 and text.endswith(_BAD) and len(content) - _end_of_whole(content) > 1
+    cut = bad == 1 and text.endswith(BAD_PLACE) and len(content) - _end_of_whole(content) > 1
     return _replaced(text, bad, source, "UTF-8") if whole >= 4 * bad or cut else None
 
 
@@ -166,30 +181,24 @@ def _end_of_whole(content: bytes) -> int:
     return len(content) - len(decoder.getstate()[0])
 
 
-def _legacy(content: bytes, source: str, charset: str) -> tuple[str, list[str]]:
+def _legacy(content: bytes, source: str, charset: str) -> tuple[str, str, list[str]]:
     """Decode bytes that are no UTF-8: as the server says, else by what they look like."""
     if told := _codec(charset):
         # what is called Latin-1 on the web is cp1252, by the WHATWG's standard
         encoding = "cp1252" if told in ("iso8859-1", "ascii") else told
         text, bad = _marked(content, encoding)
         if bad * 200 <= len(text):
-            _, remarks = _replaced(text, bad, source, encoding)
-            return text.replace(_BAD, "\ufffd"), [
-                f"{source}: read as {encoding}, as its server says",
-                *remarks,
-            ]
+            text, remarks = _replaced(text, bad, source, encoding)
+            return encoding, text, [f"{source}: read as {encoding}, as its server says", *remarks]
     for encoding in _guesses(content):
         text, bad = _marked(content, encoding)
         if bad * 200 <= sum(content.count(byte) for byte in range(128, 256)):
             text, remarks = _replaced(text, bad, source, encoding)
             name = encoding.replace("_", "-")
-            return text, [
-                f"{source}: not UTF-8, read as {name}, which is a guess; name another "
-                "with --encoding",
-                *remarks,
-            ]
+            remark = f"{source}: not UTF-8, read as {name}, which is a guess; name another "
+            return encoding, text, [f"{remark}with --encoding", *remarks]
     text, _ = _marked(content, "utf-8")
-    before = text[: text.index(_BAD)]
+    before = text[: text.index(BAD_PLACE)]
     raise TuillmError(
         f"{source} is neither UTF-8 nor clearly anything else: byte "
         f"0x{content[len(before.encode())]:02x} in {_position(before)}",
@@ -248,7 +257,7 @@ def _mostly(content: bytes, source: str, encoding: str) -> tuple[str, list[str]]
     """Decode what is surely in an encoding, a few bad places replaced and told."""
     text, bad = _marked(content, encoding)
     if bad and bad * 20 > len(text):
-        where = _position(text[: text.index(_BAD)])
+        where = _position(text[: text.index(BAD_PLACE)])
         raise TuillmError(
             f"{source} looks like {encoding.upper()}, but it is none in {bad:,} "
             f"place{'s' if bad > 1 else ''}, first in {where}",
@@ -260,20 +269,20 @@ def _mostly(content: bytes, source: str, encoding: str) -> tuple[str, list[str]]
 def _marked(content: bytes, encoding: str) -> tuple[str, int]:
     """Return the text with a mark in each place that could not be decoded, and their number."""
     text = content.decode(encoding, "tuillm-mark")
-    return text, text.count(_BAD)
+    return text, text.count(BAD_PLACE)
 
 
 def _replaced(text: str, bad: int, source: str, encoding: str) -> tuple[str, list[str]]:
     if not bad:
         return text, []
-    where = _position(text[: text.index(_BAD)])
-    if bad == 1 and text.endswith(_BAD):
+    where = _position(text[: text.index(BAD_PLACE)])
+    if bad == 1 and text.endswith(BAD_PLACE):
         words = f"it ends in the middle of a character ({where}), which became U+FFFD"
     elif bad == 1:
         words = f"{where} is not {encoding} and became U+FFFD"
     else:
         words = f"{bad:,} places are not {encoding} and became U+FFFD, the first in {where}"
-    return text.replace(_BAD, "\ufffd"), [f"{source}: {words}"]
+    return text.replace(BAD_PLACE, "\ufffd"), [f"{source}: {words}"]
 
 
 def _position(before: str) -> str:

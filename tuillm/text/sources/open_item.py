@@ -1,0 +1,216 @@
+"""Items opened for their readers: bytes with a bound, a copy that can be sought in, text in pieces.
+
+Whatever a disk, an archive or a damaged file answers becomes one line. Knows bytes and encodings;
+knows no format.
+"""
+
+import codecs
+import io
+import lzma
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from tuillm.errors import TuillmError
+from tuillm.store.files import disk_error
+from tuillm.text.encodings import BAD_PLACE, marking_decoder
+from tuillm.text.sources.items import Item
+
+MB = 1 << 20
+# the longest line, the longest record, in characters
+LONGEST = 64 * MB
+# what reading a file may raise that is no text of ours, the members of archives included
+READ_ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
+_PIECE = MB
+_IN_MEMORY = 16 * MB
+
+
+def unreadable(item: Item, error: BaseException) -> TuillmError:
+    """Put into one line why the bytes of an item cannot be had."""
+    reason = error.strerror if isinstance(error, OSError) else ""
+    return TuillmError(f"cannot read {item.name}: {reason or error or 'it ends too early'}")
+
+
+def needs_extra(name: str, what: str, library: str, extra: str) -> None:
+    """Raise TuillmError where the library that reads `what` is not installed."""
+    if find_spec(library) is None:
+        raise TuillmError(
+            f"{name} is {what}, and the library {library} that reads it is not installed",
+            f"pip install 'tuillm[{extra}]'",
+        )
+
+
+def head_of(item: Item, most: int) -> bytes:
+    """Return the first `most` bytes of an item, or all; raises TuillmError."""
+    try:
+        with item.open() as file:
+            return _read(file, most)
+    except READ_ERRORS as error:
+        raise unreadable(item, error) from None
+
+
+def content_of(item: Item, most: int) -> bytes:
+    """Return all bytes of an item; raises TuillmError, also where there are more than `most`."""
+    content = head_of(item, most + 1)
+    if len(content) > most:
+        raise _too_large(item, most)
+    return content
+
+
+@contextmanager
+def seekable(item: Item, most: int) -> Iterator[BinaryIO]:
+    """Open an item so that it can be sought in, with a copy of it where it takes one.
+
+    Members of archives could be sought in as well, but would be unpacked again at each step back.
+    Raises TuillmError where the item cannot be read or has more than `most` bytes, DiskError where
+    there is no room for the copy.
+    """
+    try:
+        file = item.open()
+    except READ_ERRORS as error:
+        raise unreadable(item, error) from None
+    with file:
+        raw = file.raw if isinstance(file, io.BufferedReader) else file
+        if isinstance(raw, io.FileIO | io.BytesIO) and file.seekable():
+            yield file
+            return
+        with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as copy:
+            _copy(item, file, copy, most)
+            copy.seek(0)
+            yield copy  # type: ignore[misc]
+
+
+@contextmanager
+def on_disk(item: Item, most: int) -> Iterator[BinaryIO]:
+    """Open a copy of an item in a file without a name, for a process of ours to read.
+
+    Raises TuillmError where the item cannot be read or has more than `most` bytes, DiskError where
+    there is no room for it.
+    """
+    with tempfile.TemporaryFile() as copy:
+        try:
+            with item.open() as file:
+                _copy(item, file, copy, most)
+        except READ_ERRORS as error:
+            raise unreadable(item, error) from None
+        copy.seek(0)
+        yield copy
+
+
+def text_pieces(item: Item, notes: list[str]) -> Iterator[str]:
+    """Yield the text of an item in pieces of a megabyte or so, line ends as \\n.
+
+    The encoding is found as by `encodings.decode`, by the first piece that has more than ASCII;
+    what could not be decoded becomes U+FFFD and is told in `notes` at the end. Raises TuillmError
+    for what cannot be read and for binary data.
+    """
+    ends = io.IncrementalNewlineDecoder(None, translate=True)
+    decoder: codecs.IncrementalDecoder | None = None
+    bad, first = 0, True
+    for piece in _byte_pieces(item):
+        if decoder is None and (first or not piece.isascii() or b"\x1b" in piece):
+            encoding, decoder = _decoder(piece, item, first)
+            if encoding != "utf-8":
+                notes.append(f"{item.name}: read as {encoding.replace('_', '-')}")
+            elif piece.isascii():
+                decoder = None  # what comes may tell
+        text = decoder.decode(piece) if decoder else piece.decode("ascii")
+        bad += text.count(BAD_PLACE)
+        text = ends.decode(text.removeprefix("\ufeff") if first else text)
+        yield text.replace(BAD_PLACE, "\ufffd")
+        first = False
+    rest = decoder.decode(b"", True) if decoder else ""
+    bad += rest.count(BAD_PLACE)
+    yield ends.decode(rest, True).replace(BAD_PLACE, "\ufffd")
+    if bad:
+        notes.append(f"{item.name}: {bad:,} places could not be decoded and became U+FFFD")
+
+
+def without_stray_nuls(content: bytes) -> bytes:
+    """Return the bytes without NULs where these are few; b'' where there are none, or many."""
+    few = 0 < content.count(b"\0") <= content.count(b"\n")
+    return content.replace(b"\0", b"") if few else b""
+
+
+def bounded_lines(pieces: Iterable[str]) -> Iterator[str | None]:
+    """Yield the lines of a text without their ends, None for one longer than LONGEST."""
+    parts: list[str] = []
+    length = 0
+    for piece in pieces:
+        head, *lines = piece.split("\n")
+        for more in (head, *lines):
+            if more is not head:
+                yield "".join(parts) if length <= LONGEST else None
+                parts, length = [], 0
+            length += len(more)
+            if length <= LONGEST:
+                parts.append(more)
+            else:
+                parts = []
+    if length:
+        yield "".join(parts) if length <= LONGEST else None
+
+
+def _decoder(piece: bytes, item: Item, first: bool) -> tuple[str, codecs.IncrementalDecoder]:
+    """Find the encoding by a piece, cut where no character can be cut."""
+    sample = piece
+    if len(piece) == _PIECE and b"\0" not in piece:
+        whole = piece[: piece.rfind(b"\n") + 1]
+        sample = piece if whole.isascii() else whole
+    try:
+        return marking_decoder(sample, item.name, item.charset)
+    except TuillmError:
+        if stray := without_stray_nuls(sample):
+            return marking_decoder(stray, item.name, item.charset)
+        if first:
+            raise
+        return marking_decoder(b"", item.name)
+
+
+def _byte_pieces(item: Item) -> Iterator[bytes]:
+    try:
+        with item.open() as file:
+            while piece := _read(file, _PIECE):
+                yield piece
+    except READ_ERRORS as error:
+        raise unreadable(item, error) from None
+
+
+def _copy(item: Item, file: BinaryIO, copy: IO[bytes], most: int) -> None:
+    """Copy an item, what it answers told apart from what the disk of the copy does."""
+    size = 0
+    while True:
+        try:
+            piece = file.read(_PIECE)
+        except READ_ERRORS as error:
+            raise unreadable(item, error) from None
+        if not piece:
+            return
+        size += len(piece)
+        if size > most:
+            raise _too_large(item, most)
+        try:
+            copy.write(piece)
+        except OSError as error:
+            raise disk_error(error, Path(tempfile.gettempdir())) from None
+
+
+def _too_large(item: Item, most: int) -> TuillmError:
+    return TuillmError(
+        f"{item.name} is too large: {most // MB:,} MB are the most there can be",
+        "save its text as plain text (.txt), which may be larger",
+    )
+
+
+def _read(file: BinaryIO, most: int) -> bytes:
+    """Read up to `most` bytes, also from what gives a few at a time."""
+    pieces, size = [], 0
+    while size < most and (piece := file.read(min(most - size, _PIECE))):
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces)
