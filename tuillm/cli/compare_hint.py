@@ -6,6 +6,7 @@ Knows a run folder and its text; loads no model.
 import re
 import shlex
 
+from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError
 from tuillm.store.registry import find_model
 from tuillm.store.run_folder import Run
@@ -30,19 +31,21 @@ def comparing(run: Run, status: Status) -> str:
     except TuillmError:
         return ""
     models = f"{shlex.quote(config.init_from)} {shlex.quote(status.model)}"
-    words = shlex.quote(_beginning(config.corpus, config.encoding))
+    words = shlex.quote(_beginning(config))
     return f"tuillm compare {models} -p {words} --seed 1"
 
 
-def _beginning(corpus: tuple[str, ...], encoding: str) -> str:
+def _beginning(config: TrainConfig) -> str:
     """Some words of the text from the beginning of a sentence, or of any text."""
     from tuillm.text.corpus import read_corpus
+    from tuillm.text.read_options import ReadOptions
 
     try:
-        text = read_corpus(corpus, encoding, as_text=True).text
+        store = read_corpus(config.corpus, options=ReadOptions.of(config)).store
     except TuillmError:  # it may be gone by now
         return "The"
-    late = text[int(_FROM * len(text)) :]
+    begin = store.byte_of(int(_FROM * store.characters))
+    late = store.text(*next(store.cuts(begin, store.bytes), (0, 0)))
     start = re.search(r"[.!?]\s+(?=[A-Z])", late)
     # without a sentence the first word may be a part of one
     words = late[start.end() :].split() if start else late.split()[1:]

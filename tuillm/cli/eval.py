@@ -7,18 +7,18 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tuillm.cli.options import Number, device_options
+from tuillm.cli.options import Number, device_options, setting_options, typed
 from tuillm.cli.output import overwrite, print_json, print_table, say
+from tuillm.config import TrainConfig, settings_of
 from tuillm.errors import UsageError
 from tuillm.store.paths import models_dir
 from tuillm.units import duration, figure
 
 if TYPE_CHECKING:
-    from tuillm.config import TrainConfig
     from tuillm.store.registry import Model
     from tuillm.text import Corpus
 
@@ -45,6 +45,25 @@ class _Result:
     dtype: str
 
 
+_READING = (
+    "encoding",
+    "as_text",
+    "glob",
+    "documents",
+    "format",
+    "text_field",
+    "question_field",
+    "answer_field",
+    "context_field",
+    "answers",
+    "mask_prompt",
+    "fraction",
+    "limit",
+    "normalize",
+    "keep_boilerplate",
+    "strict",
+)
+_NOT_OF_READING = tuple(each.name for each in settings_of(TrainConfig) if each.name not in _READING)
 _COLUMNS = ("model", "tokens", "nats/token", "perplexity", "bits/byte", "tokens/s", "computed in")
 
 
@@ -64,21 +83,19 @@ _COLUMNS = ("model", "tokens", "nats/token", "perplexity", "bits/byte", "tokens/
     type=Number(float, 0, 0.5),
     default=0.0,
     metavar="F",
-    help=("Only the last part of the text, as training holds it out; 0.1 is a tenth [all of it]."),
+    help=("Only the part of the text that training holds out; 0.1 is a tenth [all of it]."),
 )
-@click.option("--encoding", default="auto", metavar="NAME", help="Encoding of the text [auto].")
-@click.option("--as-text", is_flag=True, help="Take a web page, JSON or the like as it is.")
+@setting_options(TrainConfig, leave_out=_NOT_OF_READING)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @device_options("float32")
 def eval_command(
     names: tuple[str, ...],
     stride: int | None,
     val_fraction: float,
-    encoding: str,
-    as_text: bool,
     as_json: bool,
     device: str,
     dtype: str,
+    **settings: Any,
 ) -> None:
     """Measure how well each MODEL predicts TEXT, a file or an address.
 
@@ -93,17 +110,20 @@ def eval_command(
     from tuillm.config import build_train
     from tuillm.store.registry import find_model
     from tuillm.store.usage import using
-    from tuillm.text import read_corpus
     from tuillm.text.stdin_pipes import keep_pipes
     from tuillm.text.tokens import left_out_note
 
-    config = build_train({"corpus": text, "val_fraction": val_fraction})
+    config = build_train(typed(settings | {"corpus": (text,), "val_fraction": val_fraction}))
+    config = config.model_copy(update={"corpus": keep_pipes(config.corpus)})
     found = [find_model(name) for name in models]  # wrong names are told before torch is loaded
-    corpus = read_corpus(keep_pipes(config.corpus), encoding, as_text=as_text)
+    corpora = [_read(config, model) for model in found]
     with ExitStack() as marks:
         for model in found:
             marks.enter_context(using(model.path, "eval"))
-        results = [_measure(model, corpus, config, device, dtype, stride) for model in found]
+        results = [
+            _measure(model, corpus, config, device, dtype, stride)
+            for model, corpus in zip(found, corpora, strict=True)
+        ]
     if as_json:
         print_json(list(map(asdict, results)))
     else:
@@ -111,6 +131,15 @@ def eval_command(
         for result in results:
             if result.left_out:
                 say(f"{result.model}: {left_out_note(result.left_out)}")
+
+
+def _read(config: TrainConfig, model: "Model") -> "Corpus":
+    """Read the text; conversations are written with the model's own chat template."""
+    from tuillm.text import read_corpus
+    from tuillm.text.read_options import ReadOptions
+
+    its = config.model_copy(update={"init_from": str(model.path)})
+    return read_corpus(config.corpus, options=ReadOptions.of(its))
 
 
 def _measure(
@@ -142,6 +171,7 @@ def _measure(
             stride=stride,
             progress=progress,
             left_out=tokens.left_out_bytes,
+            mask=tokens.val_mask,
         )
     assert result is not None
     if not math.isfinite(result.val_loss):

@@ -45,7 +45,7 @@ def prepare_command(
     files = tokenize(text, config, tokenizer, progress.tick)
     progress.close()
     notes = (*text.notes, *files.notes)
-    facts = {
+    facts: dict[str, object] = {
         "text": f"{size(text.bytes)}, {count(text.characters)} characters",
         "documents": f"{len(text.store):,}",
         "tokenizer": f"{files.tokenizer.kind}, {files.tokenizer.vocab_size:,} entries",

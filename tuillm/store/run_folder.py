@@ -76,7 +76,13 @@ class Run:
         if moved.exists():
             values["corpus"] = read_json(moved).get("corpus")
         if "split" not in values:  # runs of earlier versions held out the end of the text
-            values |= {"split": "tail", "documents": "file", "format": "text"}
+            values |= {
+                "split": "tail",
+                "documents": "file",
+                "format": "text",
+                "keep_boilerplate": True,
+                "as_text": True,
+            }
         try:
             return TrainConfig.model_validate(values)
         except ValidationError as error:

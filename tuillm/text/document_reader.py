@@ -27,8 +27,13 @@ from tuillm.text.sources.item_kinds import TABLES, kind_of
 from tuillm.text.sources.items import Item, Record
 from tuillm.text.sources.open_item import head_of, text_pieces
 from tuillm.text.sources.read_document import read_document
-from tuillm.text.sources.record_fields import field_value, fields_of, guess_text_field, text_of
-from tuillm.text.sources.record_fields import missing_field
+from tuillm.text.sources.record_fields import (
+    field_value,
+    fields_of,
+    guess_text_field,
+    missing_field,
+    text_of,
+)
 from tuillm.text.sources.records import Records
 from tuillm.text.sources.tables import read_records
 from tuillm.text.text_store import Ranges, StoreWriter

@@ -68,6 +68,8 @@ class TokenFiles:
     @property
     def measured(self) -> np.ndarray:
         """The ids of `val` without the end of text at either end, which is not in the text."""
+        if self.val_mask is not None:  # what ends a turn is part of a conversation
+            return self.val
         begin, end = (int(id == self.tokenizer.eot) for id in (self.val[0], self.val[-1]))
         return self.val[begin : len(self.val) - end]
 
@@ -324,9 +326,10 @@ def _open(folder: Path, given: Tokenizer | None) -> TokenFiles:
         tuple(notes),
         left_out,
         left_out_bytes,
-        *masks,
-        folder,
-        total,
+        train_mask=masks[0] if masks else None,
+        val_mask=masks[1] if len(masks) > 1 else None,
+        folder=folder,
+        total=total,
     )
 
 

@@ -10,6 +10,7 @@ from tuillm.errors import TuillmError
 from tuillm.store.registry import Model
 from tuillm.store.run_folder import get_run, list_runs
 from tuillm.text.corpus import Corpus, read_corpus
+from tuillm.text.read_options import ReadOptions
 from tuillm.text.split import split_store
 
 
@@ -33,7 +34,7 @@ def corpus_of(model: Model) -> Origin:
     """
     config = _settings(model)
     try:
-        corpus = read_corpus(config.corpus, config.encoding, as_text=True)
+        corpus = read_corpus(config.corpus, options=ReadOptions.of(config))
     except TuillmError as error:
         raise TuillmError(
             f"the text that {model.name!r} learned cannot be read: {error.message}",

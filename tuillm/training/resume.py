@@ -13,6 +13,7 @@ from tuillm.store.registry import get_model
 from tuillm.store.run_folder import Run
 from tuillm.store.workers.launch import refuse_to_resume, resume_run
 from tuillm.text.corpus import Corpus, read_corpus
+from tuillm.text.read_options import ReadOptions
 from tuillm.text.stdin_pipes import keep_pipes
 from tuillm.urls import is_url, public_url, stored_url
 from tuillm.user_paths import user_path
@@ -32,15 +33,12 @@ def resume(
     refuse_to_resume(run, extend)
     recover_folder(run.last)
     config, verb = run.config, f"extend {run.id} {extend}" if extend else f"resume {run.id}"
-    begun = run.checkpoint.exists()  # what it has learned from already is gone on with
     corpus = keep_pipes(corpus)
     moved = tuple(
         stored_url(each) if is_url(each) else os.path.abspath(user_path(each)) for each in corpus
     )
     try:
-        text = read_corpus(
-            corpus or config.corpus, config.encoding, as_text=config.as_text or begun
-        )
+        text = read_corpus(corpus or config.corpus, options=ReadOptions.of(config))
     except TuillmError as error:
         hint = error.hint if corpus else f"where it is now: tuillm runs {verb} --corpus PATH"
         raise TuillmError(f"the text of {run.id!r} cannot be read: {error.message}", hint) from None

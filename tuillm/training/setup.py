@@ -16,6 +16,7 @@ from tuillm.model.lora import pack_frozen
 from tuillm.store.registry import find_model
 from tuillm.text import Corpus, TokenFiles, load_tokenizer, read_corpus, tokenize
 from tuillm.text.progress_tick import Tick
+from tuillm.text.read_options import ReadOptions
 from tuillm.training.batches import Batches
 from tuillm.training.hardware import choose_train_dtype, eval_dtype, matmul_flops, use_bf16_shadow
 from tuillm.training.init_model import build_model, context_of, fit
@@ -59,8 +60,7 @@ def set_up(config: TrainConfig, tick: Tick, checkpoint: Path | None = None) -> S
     torch.manual_seed(config.seed)
     device = choose_device(config.device)
     dtype = choose_train_dtype(config.dtype, device)
-    as_text = config.as_text or checkpoint is not None  # what was begun is gone on with
-    corpus = read_corpus(config.corpus, config.encoding, as_text=as_text, tick=tick)
+    corpus = read_corpus(config.corpus, options=ReadOptions.of(config), tick=tick)
     parent, context = None, None
     if config.init_from is not None:
         parent = checkpoint or find_model(config.init_from).path

@@ -14,6 +14,7 @@ from tuillm.store.run_folder import active_run_for, model_name
 from tuillm.store.usage import refuse_if_used
 from tuillm.store.workers.device_check import refuse_missing_device
 from tuillm.text.corpus import read_corpus
+from tuillm.text.read_options import ReadOptions
 from tuillm.text.web_cache import is_cached
 from tuillm.urls import is_url
 from tuillm.user_paths import path_problem, user_path
@@ -53,7 +54,7 @@ def validate_text(config: TrainConfig) -> None:
     An address that is not in the cache yet is left to the run, which fetches it.
     """
     if not any(uncached_addresses(config)):
-        read_corpus(config.corpus, config.encoding, as_text=config.as_text)
+        read_corpus(config.corpus, options=ReadOptions.of(config))
     if config.init_from is not None and config.tokenizer != "auto":
         from tuillm.text.tokenizer import load_tokenizer
         from tuillm.text.tokens import refuse_other_kind

@@ -16,6 +16,7 @@ from tuillm.store.registry import find_model, shape_of
 from tuillm.store.workers.forecast_process import Forecast
 from tuillm.text import Corpus, TokenFiles, load_tokenizer, read_corpus, tokenize
 from tuillm.text.new_tokenizer import gpt2_is_cached
+from tuillm.text.read_options import ReadOptions
 from tuillm.text.tokenizer import GPT2_ENTRIES
 from tuillm.training.auto_settings import adapter_parameters, disk_needed, dropout_for, window_for
 from tuillm.training.forecast.warnings import cautions, memory_caution
@@ -35,7 +36,7 @@ def look(config: TrainConfig) -> Forecast:
     seen = _machine()
     tokens = None
     if not any(map(is_url, missing)):
-        corpus = read_corpus(config.corpus, config.encoding, as_text=config.as_text)
+        corpus = read_corpus(config.corpus, options=ReadOptions.of(config))
         seen = replace(seen, bytes=corpus.bytes, characters=corpus.characters, notes=corpus.notes)
         tokens = None if missing else _tokens(config, corpus)
     if tokens:
