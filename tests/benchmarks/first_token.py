@@ -14,6 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 THEIRS = """
 import sys
 from transformers import AutoModelForCausalLM, AutoTokenizer
