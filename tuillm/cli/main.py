@@ -26,6 +26,7 @@ COMMANDS = {
     "dashboard": "See, steer and start everything (also: tuillm alone).",
     "demo": "Grow a model on the bundled book, then talk to it.",
     "train": "Grow a model on a text of yours.",
+    "explore": "Look at a text before you train on it.",
     "pull": "Fetch a GPT-2 from the Hugging Face hub.",
     "chat": "Talk to a model (also: run).",
     "generate": "Print text that a model writes.",

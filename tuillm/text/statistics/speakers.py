@@ -18,9 +18,10 @@ _LEAST_CUES, _CUES_A_NAME = 12, 2.5
 _SPOKEN = 0.6
 _CAPITALS = r"[^\W\d_a-zß-öø-ÿа-яё][^\n:.a-zа-яё]{0,38}?[^\W_a-zа-яё]"
 _NAME = r"[^\W\d_a-zß-öø-ÿа-яё][^\n:.!?;,\"]{0,38}?[^\W_]"
+_BEHIND_GAP = r"(?:\A|(?<=\n\n))"
 _FORMS = {
-    "NAME:": re.compile(rf"^({_NAME}|[^\W\d_]):[ \t]*\n(?=[ \t]*\S)", re.MULTILINE),
-    "NAME.": re.compile(rf"^({_CAPITALS})\.[ \t]*\n(?=[ \t]*\S)", re.MULTILINE),
+    "NAME:": re.compile(rf"{_BEHIND_GAP}({_NAME}|[^\W\d_]):[ \t]*\n", re.MULTILINE),
+    "NAME.": re.compile(rf"{_BEHIND_GAP}({_CAPITALS})\.[ \t]*\n", re.MULTILINE),
     "Name: text": re.compile(rf"^({_NAME}|[^\W\d_]):[ \t]+(?=\S)", re.MULTILINE),
 }
 _KEPT = 1000
