@@ -242,13 +242,11 @@ def _zipf(counts: list[int], slope: float | None) -> str:
     fall = [(rank, begin / rank) for rank in ranks if 1 <= begin / rank <= counts[0]]
     law = " ".join(at(*point) for point in (fall[0], fall[-1])) if fall else ""
     floor = height - bottom
+    across = [(10**power, at(10**power, 1).split(",")[0]) for power in range(int(right) + 1)]
+    up = [(10**power, float(at(1, 10**power).split(",")[1]) + 4) for power in range(int(top) + 1)]
     labels = "".join(
-        f'<text text-anchor="middle" x="{at(10**power, 1).split(",")[0]}" y="{height - 8}">{10**power:,}</text>'
-        for power in range(int(right) + 1)
-    ) + "".join(
-        f'<text x="0" y="{float(at(1, 10**power).split(",")[1]) + 4:.1f}">{count(10**power)}</text>'
-        for power in range(int(top) + 1)
-    )
+        f'<text text-anchor="middle" x="{x}" y="{height - 8}">{rank:,}</text>' for rank, x in across
+    ) + "".join(f'<text x="0" y="{y:.1f}">{count(number)}</text>' for number, y in up)
     return (
         f"<h3>count over rank, slope {slope:.2f}; dashed: -1, Zipf's law</h3>"
         f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="count over rank">'

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 # what a text must have at least to be a play: cues in the sample, and cues for each name
 _LEAST_CUES, _CUES_A_NAME = 12, 2.5
-# the share of the sample that is speech, and that of blocks of lines that begin with a cue
-_SPOKEN = 0.6
+# the share of the sample that is cues and speech
+_SPOKEN = 0.5
 _CAPITALS = r"[^\W\d_a-zß-öø-ÿа-яё][^\n:.a-zа-яё]{0,38}?[^\W_a-zа-яё]"
 _NAME = r"[^\W\d_a-zß-öø-ÿа-яё][^\n:.!?;,\"]{0,38}?[^\W_]"
 _BEHIND_GAP = r"(?:\A|(?<=\n\n))"
@@ -56,7 +56,7 @@ def find_speakers(sample: list[str], blocks: Callable[[], Iterable[str]]) -> Spe
     cues: Counter[str] = Counter()
     characters: Counter[str] = Counter()
     for block in blocks():
-        for speaker, size in _speeches(_FORMS[name], block):
+        for speaker, size, _ in _speeches(_FORMS[name], block):
             cues[speaker] += 1
             characters[speaker] += size
     total = sum(characters.values()) or 1
@@ -70,26 +70,29 @@ def find_speakers(sample: list[str], blocks: Callable[[], Iterable[str]]) -> Spe
 
 
 def _spoken(form: re.Pattern[str], sample: list[str]) -> float:
-    """The share of a sample that is speech; 0 where the cues are too few to be those of a play."""
+    """The share of a sample that is cues and speech; 0 where the cues are too few to be those of a play."""
     cues: Counter[str] = Counter()
     size = 0
     for block in sample:
-        for speaker, length in _speeches(form, block):
+        for speaker, length, cue in _speeches(form, block):
             cues[speaker] += 1
-            size += length
+            size += length + cue
     many = cues.total() >= max(_LEAST_CUES, _CUES_A_NAME * len(cues)) and len(cues) > 1
     return size / max(sum(map(len, sample)), 1) if many else 0.0
 
 
-def _speeches(form: re.Pattern[str], block: str) -> Iterator[tuple[str, int]]:
-    """Yield each speaker with the length of what is said, up to an empty line or the next cue."""
+def _speeches(form: re.Pattern[str], block: str) -> Iterator[tuple[str, int, int]]:
+    """Yield each speaker, how long the speech is, and the cue.
+
+    A speech goes to an empty line or the next cue.
+    """
     before = None
     for cue in form.finditer(block):
         if before is not None:
-            yield before[1], _length(block, before.end(), cue.start())
+            yield before[1], _length(block, before.end(), cue.start()), len(before[0])
         before = cue
     if before is not None:
-        yield before[1], _length(block, before.end(), len(block))
+        yield before[1], _length(block, before.end(), len(block)), len(before[0])
 
 
 def _length(block: str, begin: int, end: int) -> int:
