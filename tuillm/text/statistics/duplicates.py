@@ -13,7 +13,7 @@ import numpy as np
 from tuillm.text.corpus import Corpus
 from tuillm.text.statistics.blocks import line_blocks, parts
 
-_SHOWN = 10
+_SHOWN, _LONGEST = 10, 1000
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,12 @@ class LineCounter:
 
 
 def lines_of(corpus: Corpus, often: dict[int, int]) -> tuple[LineCount, ...]:
-    """Return the lines of some hashes, the most frequent first."""
+    """Return the lines of some hashes, the most frequent first, of long ones the beginning."""
     found: dict[int, str] = {}
     for block in line_blocks(corpus) if often else ():
         for line in _lines(block):
             if (key := hash(line)) in often and key not in found:
-                found[key] = line.decode("utf-8", "surrogatepass")
+                found[key] = line.decode("utf-8", "surrogatepass")[:_LONGEST]
         if len(found) == len(often):
             break
     counted = [LineCount(line, often[key]) for key, line in found.items()]

@@ -70,7 +70,7 @@ def find_speakers(sample: list[str], blocks: Callable[[], Iterable[str]]) -> Spe
 
 
 def _spoken(form: re.Pattern[str], sample: list[str]) -> float:
-    """The share of a sample that is cues and speech; 0 where the cues are too few to be those of a play."""
+    """The share of a sample that is cues and speech; 0 where the cues are too few for a play."""
     cues: Counter[str] = Counter()
     size = 0
     for block in sample:

@@ -1,7 +1,8 @@
 """Words by frequency, case folded, and how well they follow Zipf's law.
 
 A word is a run of letters, marks and digits, apostrophes within it included. Where a script writes
-no blanks (Chinese, Japanese, Thai) these runs are no words, which `Words.without_blanks` tells.
+no blanks (Chinese, Japanese, Thai) these runs are no words, which `Words.without_blanks` tells. Of
+a run of more than 200 characters its beginning is kept.
 """
 
 import re
@@ -17,6 +18,8 @@ _WORD = r"\w+(?:['’]\w+)*"
 _MOST = 2_000_000
 # what stands between blanks is counted before it is looked into: so many different ones of it
 _PENDING = 200_000
+# what is longer is no word that anybody reads, and is known by its beginning
+_LONGEST = 200
 _RANKS = (10, 1000)
 _LEAST_RANKS = 50
 
@@ -67,7 +70,7 @@ class WordCounter:
         counts, find = self._counts, self._find
         for between_blanks, count in self._pending.items():
             for word in find(between_blanks.casefold()):
-                counts[word] += count
+                counts[word[:_LONGEST]] += count
                 self.total += count
         self._pending.clear()
         least = 1
