@@ -26,7 +26,8 @@ ALL = [*NAMED, *(f"number-{number}" for number in range(len(NUMBERS)))]
 SHORT = ["-n", "3", "--seed", "1"]
 MISSING = [f"no {EVIL}", "no caf\udce9", "x" * 300, "[/]"]
 
-# verb -> command lines without the verb; TEXT and OUT are a file and a folder of hostile names
+# verb -> command lines without the verb; TEXT and OUT are a file and a folder of hostile names,
+# EVIL is a file of hostile words
 VISITS = {
     "dashboard": [[], [EVIL]],
     "demo": [["--no-chat"], [EVIL]],
@@ -40,6 +41,17 @@ VISITS = {
         ["TEXT", "--from", NAMED[0]],
         ["http://x\x1b[31337m.invalid/b"],
         [f"--{EVIL}"],
+    ],
+    "explore": [
+        *([name] for name in MISSING),
+        ["TEXT"],
+        ["TEXT", "--json"],
+        ["TEXT", "--html", "OUT"],
+        ["TEXT", "--html", EVIL],
+        ["TEXT", "--html", "TEXT"],
+        ["TEXT", "--encoding", EVIL],
+        ["EVIL", "--as-text"],
+        ["EVIL", "--as-text", "--json"],
     ],
     "pull": [
         [],
@@ -145,7 +157,14 @@ def walk(home_to_copy, home, tmp_path, book, terminal):
     text, model = tmp_path / NAMED[0], tmp_path / f"m{NAMED[1]}"
     text.write_text(book.read_text()[:9000], encoding="utf-8")
     shutil.copytree(home / "models" / NAMED[0], model)
-    places = {"TEXT": str(text), "MODEL": str(model), "FILE:TEXT": f"FILE:{text}"}
+    words = tmp_path / "words"
+    words.write_text(f"w{EVIL}rd {EVIL}\n" * 50, encoding="utf-8")
+    places = {
+        "EVIL": str(words),
+        "TEXT": str(text),
+        "MODEL": str(model),
+        "FILE:TEXT": f"FILE:{text}",
+    }
 
     def run(verb, lines, piped):
         commands = [

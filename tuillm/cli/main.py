@@ -27,6 +27,7 @@ COMMANDS = {
     "demo": "Grow a model on the bundled book, then talk to it.",
     "train": "Grow a model on a text of yours.",
     "prepare": "Read and encode a text ahead of its training.",
+    "explore": "Look at a text before you train on it.",
     "pull": "Fetch a GPT-2 from the Hugging Face hub.",
     "chat": "Talk to a model (also: run).",
     "generate": "Print text that a model writes.",

@@ -19,6 +19,7 @@ from tuillm.text.conversation_records import (
     conversations_of,
     guess_format,
 )
+from tuillm.text.encodings import decode
 from tuillm.text.file_types import recognize_binary, recognize_text, remarks_on
 from tuillm.text.progress_tick import Tick
 from tuillm.text.read_options import ReadOptions
@@ -45,7 +46,6 @@ _WHOLE = 1 << 26
 _HEAD = 1 << 16
 _LOOKED_AT = 200
 _PARAGRAPH = re.compile(r"\n[^\S\n]*\n\s*")
-_RECOGNIZED = ("text", "html")
 
 Document = tuple[Iterable[str], Ranges | None]
 
@@ -107,25 +107,30 @@ class DocumentReader:
 
     def _text(self, item: Item, kind: str) -> Iterator[str]:
         """Yield the text of an item in pieces; of one that is not large in a single one."""
-        if kind != "text" and kind != "html" or kind == "html":
-            text = read_document(item, kind)
-            pieces: Iterable[str] = [text]
-        else:
-            self._refuse_other(item)
-            pieces = text_pieces(item, self.notes)
-        if kind != "text" or (item.size is not None and item.size <= _WHOLE):
-            text = "".join(pieces)
-            self._refuse_empty(item, text)
-            if not self._options.keep_boilerplate:
-                text, note = cut_boilerplate(text)
-                self.notes += [f"{item.name}: {note}"] if note else []
-            if kind == "text":
-                self.notes += remarks_on(text, item.name)
-            pieces = [text]
-        form = self._options.normalize.upper()
-        for piece in pieces:
+        if kind != "text":
+            yield self._normalized(self._whole(item, kind, read_document(item, kind)))
+            return
+        self._refuse_other(item)
+        content = head_of(item, _WHOLE + 1)
+        if len(content) <= _WHOLE:
+            text, remarks = decode(content, item.name, self._options.encoding, item.charset)
+            self.notes += remarks
+            yield self._normalized(self._whole(item, kind, text))
+            return
+        del content
+        for piece in text_pieces(item, self.notes, self._options.encoding):
             self._tick(_STAGE, 0.5)
-            yield piece if form == "NONE" else unicodedata.normalize(form, piece)  # type: ignore[arg-type]
+            yield self._normalized(piece)
+
+    def _whole(self, item: Item, kind: str, text: str) -> str:
+        """Return a whole text without what is not its author's, and note what is strange in it."""
+        self._refuse_empty(item, text)
+        if not self._options.keep_boilerplate:
+            text, note = cut_boilerplate(text)
+            self.notes += [f"{item.name}: {note}"] if note else []
+        if kind == "text":
+            self.notes += remarks_on(text, item.name)
+        return text
 
     def _refuse_other(self, item: Item) -> None:
         """Raise for a file that a person named and that is no plain text."""

@@ -106,6 +106,15 @@ def marking_decoder(
     return encoding, codecs.getincrementaldecoder(encoding)("tuillm-mark")
 
 
+def named_decoder(encoding: str) -> codecs.IncrementalDecoder:
+    """Return a decoder of the encoding that was named, which marks bad places.
+
+    Raises TuillmError for one that is none, or none of texts.
+    """
+    _strict(b"", "", encoding)
+    return codecs.getincrementaldecoder(encoding)("tuillm-mark")
+
+
 def _doubt(content: bytes, source: str, encoding: str) -> list[str]:
     """A remark where the bytes are UTF-8 and another encoding was named."""
     name = _codec(encoding)

@@ -8,7 +8,7 @@ import zlib
 from io import BytesIO
 
 import pytest
-from items_made import dribbling, item_at, item_of
+from text.sources.items_made import dribbling, item_at, item_of
 
 from tuillm.errors import TuillmError
 from tuillm.text.sources.html_text import html_text

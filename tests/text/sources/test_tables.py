@@ -10,7 +10,7 @@ import zipfile
 from io import BytesIO, StringIO
 
 import pytest
-from items_made import dribbling, item_at, item_of
+from text.sources.items_made import dribbling, item_at, item_of
 
 from tuillm.errors import TuillmError
 from tuillm.text.sources.item_kinds import kind_of

@@ -18,7 +18,7 @@ from typing import IO, BinaryIO
 
 from tuillm.errors import TuillmError
 from tuillm.store.files import disk_error
-from tuillm.text.encodings import BAD_PLACE, marking_decoder
+from tuillm.text.encodings import BAD_PLACE, marking_decoder, named_decoder
 from tuillm.text.sources.items import Item
 
 MB = 1 << 20
@@ -102,21 +102,22 @@ def on_disk(item: Item, most: int) -> Iterator[BinaryIO]:
         yield copy
 
 
-def text_pieces(item: Item, notes: list[str]) -> Iterator[str]:
+def text_pieces(item: Item, notes: list[str], encoding: str = "auto") -> Iterator[str]:
     """Yield the text of an item in pieces of a megabyte or so, line ends as \\n.
 
-    The encoding is found as by `encodings.decode`, by the first piece that has more than ASCII;
+    Unless it is named, the encoding is found as by `encodings.decode`, by the first piece that has more
+    than ASCII;
     what could not be decoded becomes U+FFFD and is told in `notes` at the end. Raises TuillmError
     for what cannot be read and for binary data.
     """
     ends = io.IncrementalNewlineDecoder(None, translate=True)
-    decoder: codecs.IncrementalDecoder | None = None
+    decoder = None if encoding == "auto" else named_decoder(encoding)
     bad, first = 0, True
     for piece in _byte_pieces(item):
         if decoder is None and (first or not piece.isascii() or b"\x1b" in piece):
-            encoding, decoder = _decoder(piece, item, first)
-            if encoding != "utf-8":
-                notes.append(f"{item.name}: read as {encoding.replace('_', '-')}")
+            found, decoder = _decoder(piece, item, first)
+            if found != "utf-8":
+                notes.append(f"{item.name}: read as {found.replace('_', '-')}")
             elif piece.isascii():
                 decoder = None  # what comes may tell
         text = decoder.decode(piece) if decoder else piece.decode("ascii")
