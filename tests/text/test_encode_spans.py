@@ -11,6 +11,7 @@ import pytest
 
 from tuillm.config import TrainConfig
 from tuillm.errors import Interrupted
+from tuillm.formats.jinja_chat import Message
 from tuillm.text import encode_spans as encoding
 from tuillm.text import tokens
 from tuillm.text.chat_rendering import TEXT_TEMPLATE, TOKEN_TEMPLATE, TURN_TOKENS, rendered
@@ -52,7 +53,10 @@ def test_ids_are_those_of_the_documents(tmp_path, monkeypatch, kind, batch):
 def test_only_what_assistants_say_is_learned(home, tmp_path, template, shared_data):
     """The ids are those of the whole conversation, the mask covers the answers and their ends."""
     turns = [
-        ({"role": "user", "content": f"How deep, {n}?"}, {"role": "assistant", "content": f"{n} m"})
+        (
+            Message(role="user", content=f"How deep, {n}?"),
+            Message(role="assistant", content=f"{n} m"),
+        )
         for n in range(30)
     ]
     if template == TOKEN_TEMPLATE:

@@ -3,6 +3,7 @@
 import random
 import re
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -21,7 +22,7 @@ RUSSIAN = "Это был очень большой и красивый горо�
 
 def corpus_of(*documents):
     """A corpus of these texts."""
-    return Corpus(documents, "some.txt", ("a note",))
+    return replace(Corpus.of(documents, "some.txt"), notes=("a note",))
 
 
 def some_text(seed, size=4000):
@@ -114,7 +115,7 @@ def test_a_language_is_named_where_it_is_sure(text, name):
 
 def test_zipf_slope():
     """A text that follows the law has the slope of the law; a short one has none."""
-    assert zipf_slope([1_000_000 / rank for rank in range(1, 1200)]) == pytest.approx(-1)
+    assert zipf_slope([1_000_000 // rank for rank in range(1, 1200)]) == pytest.approx(-1, abs=0.01)
     assert zipf_slope([5] * 500) == pytest.approx(0)
     assert zipf_slope([3, 2, 1]) is None
 

@@ -84,7 +84,7 @@ def test_kazakh_is_told_from_russian(shared_data):
         pytest.skip(f"{path} is not there")
     with path.open(encoding="utf-8") as file:
         contexts = tuple(json.loads(line)["context"] for line in file)
-    seen = explore(Corpus(contexts, "kazqad", ()))
+    seen = explore(Corpus.of(contexts, "kazqad"))
     assert seen.characters.scripts[0].name == "Cyrillic" and seen.characters.scripts[0].share > 0.98
     assert [each.name for each in seen.languages] == ["Kazakh"]
     assert seen.languages[0].share > 0.9 and seen.speakers is None

@@ -109,7 +109,7 @@ def test_a_search_that_is_left_ends(monkeypatch):
 
 def test_a_passage_lies_within_one_document():
     """And its places count the characters of all documents."""
-    seen = explore(Corpus(("am Tag, ", "im Tag, ", "m"), "x", ())).repetition.longest
+    seen = explore(Corpus.of(("am Tag, ", "im Tag, ", "m"), "x")).repetition.longest
     assert (seen.text, seen.first, seen.second) == ("m Tag, ", 1, 9)
-    apart = explore(Corpus(("xy", "zxyz"), "x", ())).repetition.longest
+    apart = explore(Corpus.of(("xy", "zxyz"), "x")).repetition.longest
     assert (apart.text, apart.first, apart.second) == ("xy", 0, 3)

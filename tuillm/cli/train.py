@@ -94,9 +94,10 @@ def _fetch_addresses(config: TrainConfig) -> None:
     from tuillm.text.web_cache import download
     from tuillm.urls import is_url
 
+    notes: list[str] = []
     for url in filter(is_url, config.corpus):
         if not sys.stderr.isatty():
-            download(url, as_text=config.as_text)
+            download(url, as_text=config.as_text, note=notes.append)
             continue
         from rich.progress import DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
@@ -110,4 +111,6 @@ def _fetch_addresses(config: TrainConfig) -> None:
             ) -> None:
                 progress.update(task, completed=done, total=total)
 
-            download(url, report, as_text=config.as_text)
+            download(url, report, as_text=config.as_text, note=notes.append)
+    for line in notes:
+        say(line, aside=True)

@@ -59,6 +59,8 @@ def place_for(target: Path) -> Iterator[Place]:
     part = target.parent / _PART
     try:
         lock = take(part)
+        if lock.fd is None:  # a disk that keeps nobody out
+            raise Taken
     except Taken:
         with temporary_file(target) as (path, _):
             yield Place(path, None)

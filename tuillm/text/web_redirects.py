@@ -42,12 +42,14 @@ class GuardedSession(requests.Session):
             return None
         address = urljoin(resp.url, target)
         if not is_url(address):
+            resp.close()
             scheme = urlsplit(address).scheme[:20]
             raise self._refuse(f"the server sends us on to what is no http address ({scheme}:)")
         if not self._connected:  # but to a proxy
             self._outside = self._outside or not is_inside(urlsplit(resp.url).hostname or "")
         self._sent_on = True
         if self._outside and is_inside(urlsplit(address).hostname or ""):
+            resp.close()
             raise self._inside()
         return target
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from dataset_server import DatasetServer
+from text.sources.dataset_server import DatasetServer
 
 from tuillm.errors import TuillmError
 from tuillm.store.workers.processes import module_environment

@@ -106,8 +106,8 @@ def text_pieces(item: Item, notes: list[str], encoding: str = "auto") -> Iterato
     """Yield the text of an item in pieces of a megabyte or so, line ends as \\n.
 
     Unless it is named, the encoding is found as by `encodings.decode`, by the first piece that has
-    more than ASCII; what could not be decoded becomes U+FFFD and is told in `notes` at the end. Raises TuillmError
-    for what cannot be read and for binary data.
+    more than ASCII; what could not be decoded becomes U+FFFD and is told in `notes` at the end.
+    Raises TuillmError for what cannot be read and for binary data.
     """
     ends = io.IncrementalNewlineDecoder(None, translate=True)
     decoder = None if encoding == "auto" else named_decoder(encoding)

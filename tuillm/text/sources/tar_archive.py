@@ -48,7 +48,7 @@ class TarArchive(Holder):
 
         That and reading raise UnreadableError where the archive is damaged or cut off up to there.
         """
-        cursor = self._idle.pop() if self._idle else None
+        cursor = _taken(self._idle)
         if cursor and cursor.at > member.offset:
             cursor.stream.close()
             cursor = None
@@ -56,16 +56,17 @@ class TarArchive(Holder):
 
     def give_back(self, cursor: _Cursor) -> None:
         """Keep a place for whoever reads the next member."""
-        for other in self._idle:
-            other.stream.close()
-        self._idle = [cursor]
+        self._keep(cursor)
         self.used()
 
     def let_go(self) -> None:
-        for cursor in self._idle:
-            cursor.stream.close()
-        self._idle = []
+        self._keep()
         self._base.let_go()
+
+    def _keep(self, *cursors: _Cursor) -> None:
+        before, self._idle = self._idle, list(cursors)
+        while cursor := _taken(before):
+            cursor.stream.close()
 
     def _cursor(self, tick: Callable[[], None] = lambda: None) -> _Cursor:
         stream = self._base.open()
@@ -138,6 +139,14 @@ class _Section(io.RawIOBase):
             super().close()
             self._cursor.tick = _nothing
             self._archive.give_back(self._cursor)
+
+
+def _taken(idle: list[_Cursor]) -> _Cursor | None:
+    """Take a place out of a list: of several threads one gets it."""
+    try:
+        return idle.pop()
+    except IndexError:
+        return None
 
 
 def _nothing() -> None:
