@@ -115,11 +115,18 @@ def test_what_is_no_text_is_refused(write, content, encoding, words):
     assert source in caught.value.message or encoding != "auto"
 
 
-def test_a_directory_says_to_name_its_files(tmp_path):
-    """A folder is not read; the hint is the command with its files."""
-    with pytest.raises(TuillmError, match="is a directory") as caught:
+def test_a_folder_is_its_files(tmp_path):
+    """Each is a document, by name; what is no text is passed over and told."""
+    with pytest.raises(TuillmError, match="holds no text"):
         read_corpus((str(tmp_path),))
-    assert f"{tmp_path}/*.txt" in caught.value.hint
+    (tmp_path / "b.txt").write_text("second\n")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a.md").write_text("third\n")
+    (tmp_path / "a.txt").write_text("first\n")
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(60))
+    corpus = read_corpus((str(tmp_path),))
+    assert corpus.documents == ("first\n", "second\n", "third\n")
+    assert corpus.notes[0] == "3 files, 1 skipped (binary), 19 B"
 
 
 def test_a_missing_file_names_the_nearest_beside_it(write, tmp_path):

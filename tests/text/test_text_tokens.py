@@ -10,10 +10,11 @@ import pytest
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError, UsageError
 from tuillm.store.paths import cache_dir
+from tuillm.text.choose_tokenizer import choose_tokenizer
 from tuillm.text.corpus import Corpus, read_corpus
 from tuillm.text.new_tokenizer import make_tokenizer
 from tuillm.text.split import split_store
-from tuillm.text.tokens import choose_tokenizer, tokenize
+from tuillm.text.tokens import tokenize
 
 
 def settings(**typed):

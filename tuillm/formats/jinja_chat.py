@@ -15,6 +15,8 @@ from tuillm.errors import TuillmError, brief
 if TYPE_CHECKING:
     from jinja2 import Template
 
+# where Hugging Face's folders have it
+TEMPLATE_FILE = "chat_template.jinja"
 LONGEST_TEMPLATE = 256 * 1024
 _LONGEST_TEXT = 64 << 20
 

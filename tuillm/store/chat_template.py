@@ -11,7 +11,7 @@ from typing import Literal
 
 from tuillm.errors import TuillmError, UsageError, did_you_mean
 from tuillm.formats.bounded_read import CONFIG_BYTES, read_bounded, read_object
-from tuillm.formats.jinja_chat import LONGEST_TEMPLATE, Message, render_chat
+from tuillm.formats.jinja_chat import LONGEST_TEMPLATE, TEMPLATE_FILE, Message, render_chat
 from tuillm.store.card import ModelCard
 from tuillm.store.registry import Model
 
@@ -54,7 +54,7 @@ def mode_of(model: Model) -> ChatMode:
     Without one its card may have a simple one. A template that cannot be used is as good as none.
     """
     with suppress(OSError, ValueError, TuillmError):
-        template = read_bounded(model.path / "chat_template.jinja", LONGEST_TEMPLATE).decode()
+        template = read_bounded(model.path / TEMPLATE_FILE, LONGEST_TEMPLATE).decode()
         end = read_object(model.path / "tokenizer_config.json", CONFIG_BYTES).get("eos_token")
         return jinja_mode(template, end if isinstance(end, str) else "")
     return card_mode(model.card)

@@ -4,11 +4,14 @@ Also a person's turn in a chat, so that both are the same ids. Knows templates a
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from tuillm.errors import TuillmError
 from tuillm.formats.jinja_chat import Message, render_chat
 from tuillm.store.chat_template import QUESTION, ChatMode
-from tuillm.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from tuillm.text.tokenizer import Tokenizer
 
 # the special tokens that a tokenizer of ours has for turns
 TURN_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>")
@@ -59,7 +62,7 @@ def rendered(
 
 
 def encode_turn(
-    mode: ChatMode, text: str, before: Sequence[int], tokenizer: Tokenizer
+    mode: ChatMode, text: str, before: Sequence[int], tokenizer: "Tokenizer"
 ) -> tuple[str, list[int]]:
     """Return what a person's text becomes behind the ids `before`: the text put in, and its ids.
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Literal, Self
 
 from tuillm.config import TrainConfig
+from tuillm.formats.jinja_chat import TEMPLATE_FILE
 from tuillm.store.chat_template import mode_of
 from tuillm.store.registry import find_model
 from tuillm.text.chat_rendering import TEXT_TEMPLATE, TOKEN_TEMPLATE
-from tuillm.text.tokenizer import TEMPLATE_FILE
 from tuillm.text.tokenizer_json import END_OF_TEXT
 
 

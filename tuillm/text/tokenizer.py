@@ -20,7 +20,7 @@ import tiktoken
 
 from tuillm.errors import TuillmError
 from tuillm.formats.bounded_read import VOCABULARY_BYTES, read_bounded
-from tuillm.formats.jinja_chat import LONGEST_TEMPLATE
+from tuillm.formats.jinja_chat import LONGEST_TEMPLATE, TEMPLATE_FILE
 from tuillm.formats.json_text import JsonObject
 from tuillm.store.files import read_json, write_json, write_text
 from tuillm.text.added_tokens import AddedTexts, added_tokens
@@ -38,7 +38,6 @@ from tuillm.text.tokenizer_json import (
 )
 
 GPT2_ENTRIES = 50_257
-TEMPLATE_FILE = "chat_template.jinja"
 _SLICE = 1 << 20
 # or before a mark that ends a clause where no blanks are written
 _BEHIND_WORD = re.compile(r"\S[ \n]|\w[。，、！？；：]")

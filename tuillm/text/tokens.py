@@ -7,9 +7,8 @@ end as their chat template has it, and a mask tells what of them is learned.
 
 import hashlib
 import os
-import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,21 +22,15 @@ from tuillm.store.files import new_folder, read_json, write_json
 from tuillm.store.locks import Lock, Taken, take
 from tuillm.store.paths import cache_dir, ensure_dir, passing_dir
 from tuillm.store.temp_files import clear_leftovers
-from tuillm.text.chat_rendering import TOKEN_TEMPLATE, TURN_TOKENS
+from tuillm.text.choose_tokenizer import choose_tokenizer, tokenizer_for
 from tuillm.text.corpus import Corpus
 from tuillm.text.encode_spans import Job, Span, encode_spans, token_dtype
-from tuillm.text.new_tokenizer import make_tokenizer
 from tuillm.text.progress_tick import Tick, unwatched
 from tuillm.text.split import Split, split_store
 from tuillm.text.tokenizer import Tokenizer, load_tokenizer
-from tuillm.text.tokenizer_json import END_OF_TEXT
-from tuillm.units import size
 
 _FORMAT = 5
 _KEEP_CACHED = 16
-_BPE_SMALL, _BPE_LARGE, _LARGE_TEXT = 512, 1024, 500_000
-# text that a vocabulary is learned from, where there is more
-_SAMPLED = 1 << 25
 # a corpus beyond this size is encoded in a folder that survives a kill
 _LARGE = 1 << 26
 
@@ -133,21 +126,6 @@ def refuse_other_kind(tokenizer: Tokenizer, config: TrainConfig) -> None:
         )
 
 
-def choose_tokenizer(corpus: Corpus, config: TrainConfig) -> tuple[str, int]:
-    """Return the kind and the vocabulary size for a corpus: what `auto` stands for.
-
-    Measured: on one book 1,024 pieces learn best, 512 below half a megabyte; on less than
-    10 KB there is too little to learn pieces from.
-    """
-    size = corpus.bytes
-    kind = config.tokenizer
-    if kind == "auto":
-        kind = "bpe" if size >= 10_000 else "char"
-    if kind != "bpe":
-        return kind, 0
-    return kind, config.vocab_size or (_BPE_LARGE if size >= _LARGE_TEXT else _BPE_SMALL)
-
-
 def _write(
     folder: Path, corpus: Corpus, config: TrainConfig, given: Tokenizer | None, tick: Tick
 ) -> None:
@@ -178,7 +156,7 @@ def _fill(
     notes: tuple[str, ...] = ()
     tokenizer = given or _taken_up(folder)
     if tokenizer is None:
-        tokenizer, notes = _tokenizer_for(corpus, config, split, tick)
+        tokenizer, notes = tokenizer_for(corpus, config, split, tick)
         tokenizer.save(folder, context=0)
         write_json(folder / "notes.json", {"notes": notes})
     jobs = (
@@ -252,40 +230,6 @@ def _left_out(corpus: Corpus, tokenizer: Tokenizer, spans: Iterable[Span]) -> tu
                 found = tokenizer.left_out(corpus.store.text(begin, end))
                 characters, size = characters + found[0], size + found[1]
     return characters, size
-
-
-def _tokenizer_for(
-    corpus: Corpus, config: TrainConfig, split: Split, tick: Tick
-) -> tuple[Tokenizer, tuple[str, ...]]:
-    """Make the tokenizer that a corpus gets; bpe learns from the training part alone."""
-    kind, vocab_size = choose_tokenizer(corpus, config)
-    special = TURN_TOKENS if corpus.template == TOKEN_TEMPLATE else ()
-    if kind == "char":  # a set of characters gives nothing away
-        texts: Iterable[str] = (text for _, text in corpus.store.parts())
-        made = make_tokenizer(kind, texts, tick=tick, special=special)
-        return made.with_template(corpus.template), ()
-    sample, total = sampled(corpus, split.train, _SAMPLED)
-    notes: tuple[str, ...] = ()
-    if kind == "bpe" and sum(map(len, sample)) < total / 8:
-        notes = (f"the vocabulary is learned from {size(_SAMPLED)} of the {size(total)} of text",)
-    made = make_tokenizer(kind, sample, vocab_size, tick, special=special)
-    return made.with_template(corpus.template), notes
-
-
-def sampled(corpus: Corpus, spans: Sequence[Span], most: int) -> tuple[list[str], int]:
-    """Return about `most` bytes of the spans' texts, spread over them, and their whole size.
-
-    In conversations the names of special tokens are left out, which are no text.
-    """
-    store = corpus.store
-    total = sum(span.end - span.begin for span in spans)
-    every = max(1, -(-total // most))
-    parts = (part for span in spans for part in store.cuts(span.begin, span.end, most // 16))
-    texts = [store.text(*part) for number, part in enumerate(parts) if number % every == 0]
-    if corpus.template:
-        names = re.compile("|".join(map(re.escape, (*TURN_TOKENS, END_OF_TEXT))))
-        texts = [piece for text in texts for piece in names.split(text) if piece]
-    return texts, total
 
 
 def _array(path: Path, dtype: np.typing.DTypeLike) -> NDArray[np.unsignedinteger]:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuillm.config import build_train
+from tuillm.text.choose_tokenizer import choose_tokenizer
 from tuillm.text.corpus import Corpus
 from tuillm.text.new_tokenizer import gpt2_is_cached, make_tokenizer
 from tuillm.text.progress_tick import Tick
 from tuillm.text.statistics.blocks import parts
 from tuillm.text.tokenizer import Tokenizer
 from tuillm.text.tokenizer_json import BYTE_LEVEL, pair_of, tokenizer_spec
-from tuillm.text.tokens import choose_tokenizer
 
 SAMPLE_BYTES = 2_000_000
 _SIZES = (512, 1024, 4096)
