@@ -18,6 +18,8 @@ _HOST = re.compile(
     r"(?::\d*)?",
     re.IGNORECASE,
 )
+# before the name of a data set of the Hugging Face hub
+DATASETS = "hf://datasets/"
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,30}$", re.IGNORECASE)
 # what a sentence ends or brackets an address with
 _AROUND = "'\"<>)]}.,:;"
@@ -26,6 +28,16 @@ _AROUND = "'\"<>)]}.,:;"
 def is_url(source: str) -> bool:
     """Whether a source is an http(s) address rather than a path."""
     return source.lower().startswith(("http://", "https://"))
+
+
+def is_dataset(source: str) -> bool:
+    """Whether a source is the name of a data set of the hub, right or wrong."""
+    return source.lower().startswith(DATASETS)
+
+
+def is_remote(source: str) -> bool:
+    """Whether a source is no path of this machine."""
+    return is_url(source) or is_dataset(source)
 
 
 def public_url(url: str) -> str:

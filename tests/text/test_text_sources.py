@@ -126,7 +126,7 @@ def test_a_folder_is_its_files(tmp_path):
     (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(60))
     corpus = read_corpus((str(tmp_path),))
     assert corpus.documents == ("first\n", "second\n", "third\n")
-    assert corpus.notes[0] == "3 files, 1 skipped (binary), 19 B"
+    assert corpus.notes[0] == "3 files, 1 skipped (a PNG picture), 19 B"
 
 
 def test_a_missing_file_names_the_nearest_beside_it(write, tmp_path):

@@ -42,7 +42,7 @@ class Vocabulary:
     """A tokenizer as llama.cpp wants it told: by id the tokens and their kinds.
 
     `model` is 'gpt2' (pieces of bytes, joined by `merges`) or 'llama' (characters, and bytes for
-    all others).
+    all others). `chat_template` is a Jinja program, or "".
     """
 
     model: str
@@ -50,6 +50,7 @@ class Vocabulary:
     kinds: list[int]
     merges: list[str]
     eot: int
+    chat_template: str = ""
 
 
 def write_gguf(
@@ -137,6 +138,8 @@ def _add_vocabulary(writer: "GGUFWriter", vocabulary: Vocabulary) -> None:
         writer.add_unk_token_id(vocabulary.eot)  # bytes stand for what is unknown
     writer.add_bos_token_id(vocabulary.eot)
     writer.add_eos_token_id(vocabulary.eot)
+    if vocabulary.chat_template:
+        writer.add_chat_template(vocabulary.chat_template)
     writer.add_add_bos_token(False)
     writer.add_add_eos_token(False)
     writer.add_add_space_prefix(False)

@@ -50,6 +50,7 @@ def vocabulary_of(tokenizer: Tokenizer, size: int) -> Vocabulary:
         [kinds[id] for id in ids],
         merges,
         end,
+        tokenizer.chat_template,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from tuillm.errors import UsageError, did_you_mean
 from tuillm.formats.jinja_chat import Message
+from tuillm.text.sources.record_fields import field_value
 
 Format = Literal["text", "qa", "instruct", "chat"]
 
@@ -86,20 +87,20 @@ def choose_fields(
 
 
 def conversations_of(
-    values: Mapping[str, object], fields: ConversationFields, *, every_answer: bool = False
+    values: dict[str, object], fields: ConversationFields, *, every_answer: bool = False
 ) -> Iterator[list[Message]]:
     """Yield the conversations of a record: one, or one for each of its answers.
 
     None where it has no question or no answer, or a chat without an assistant's turn.
     """
     if fields.chat:
-        if (turns := _turns(value_at(values, fields.chat))) is not None:
+        if (turns := _turns(field_value(values, fields.chat))) is not None:
             yield turns
         return
-    question = first_text(value_at(values, fields.question))
-    context = first_text(value_at(values, fields.context)) if fields.context else ""
-    system = first_text(value_at(values, fields.system)) if fields.system else ""
-    answers = list(dict.fromkeys(filter(None, texts_of(value_at(values, fields.answer)))))
+    question = first_text(field_value(values, fields.question))
+    context = first_text(field_value(values, fields.context)) if fields.context else ""
+    system = first_text(field_value(values, fields.system)) if fields.system else ""
+    answers = list(dict.fromkeys(filter(None, texts_of(field_value(values, fields.answer)))))
     if not question:
         return
     # a passage stands before the question, further input behind the instruction
@@ -108,20 +109,6 @@ def conversations_of(
     head.append({"role": "user", "content": "\n".join(filter(None, parts))})
     for answer in answers if every_answer else answers[:1]:
         yield [*head, {"role": "assistant", "content": answer}]
-
-
-def value_at(values: Mapping[str, object], path: str) -> object:
-    """Return what stands at a path such as `answers.text[0]`, or None."""
-    found: object = values
-    for step in path.replace("[", ".[").split("."):
-        if step.startswith("[") and step.endswith("]") and step[1:-1].isdecimal():
-            at = int(step[1:-1])
-            found = found[at] if isinstance(found, list | tuple) and at < len(found) else None
-        elif isinstance(found, Mapping):
-            found = found.get(step)
-        else:
-            return None
-    return found
 
 
 def texts_of(value: object) -> list[str]:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Self
 
 from tuillm.errors import TuillmError, printable
@@ -22,7 +22,7 @@ from tuillm.text.sources.items import Item, Skipped
 from tuillm.text.text_store import StoreWriter, TextStore, open_store
 from tuillm.text.web_cache import cached_path
 from tuillm.units import size
-from tuillm.urls import is_url
+from tuillm.urls import is_dataset, is_url
 from tuillm.user_paths import user_path
 
 _FORMAT = 1
@@ -139,7 +139,7 @@ def _label(sources: Sequence[str]) -> str:
     if len(sources) > 1:
         return f"{len(sources)} texts"
     source = sources[0]
-    return printable(cached_path(source).name if is_url(source) else Path(source).name)
+    return printable(cached_path(source).name if is_url(source) else PurePath(source).name)
 
 
 def _key(sources: Sequence[str], options: ReadOptions) -> str:
@@ -150,8 +150,10 @@ def _key(sources: Sequence[str], options: ReadOptions) -> str:
     told: list[object] = [_FORMAT, repr(options)]
     for source in sources:
         try:
-            path = cached_path(source) if is_url(source) else user_path(source)
-            told += [source, *_stamps(Path(path))]
+            if not is_dataset(source):  # whose name is all that tells it from others
+                path = cached_path(source) if is_url(source) else user_path(source)
+                told += _stamps(Path(path))
+            told.append(source)
         except (OSError, TuillmError):
             return ""
     return hashlib.sha256(repr(told).encode("utf-8", "surrogatepass")).hexdigest()[:24]

@@ -24,6 +24,7 @@ from tuillm.text.file_types import recognize_binary, recognize_text, remarks_on
 from tuillm.text.progress_tick import Tick
 from tuillm.text.read_options import ReadOptions
 from tuillm.text.sources.gutenberg import cut_boilerplate
+from tuillm.text.sources.hub_dataset import open_dataset, parse_dataset
 from tuillm.text.sources.item_kinds import TABLES, kind_of
 from tuillm.text.sources.items import Item, Record
 from tuillm.text.sources.open_item import head_of, text_pieces
@@ -39,6 +40,7 @@ from tuillm.text.sources.records import Records
 from tuillm.text.sources.tables import read_records
 from tuillm.text.text_store import Ranges, StoreWriter
 from tuillm.units import count
+from tuillm.urls import is_dataset
 
 _STAGE = "reading the text"
 # a text of at most so many bytes is looked at as a whole
@@ -171,7 +173,7 @@ class DocumentReader:
     def _choose_form(self, item: Item, mixed: bool) -> None:
         """Decide by the first records what all are: texts, questions or conversations."""
         options = self._options
-        first = list(islice(read_records(item, strict=False), _LOOKED_AT))
+        first = list(islice(_records_of(item, False), _LOOKED_AT))
         if not first:
             raise TuillmError(f"{item.name} has no records")
         names = list(dict.fromkeys(name for record in first for name in record.values))
@@ -203,7 +205,7 @@ class DocumentReader:
             self.notes.append(f"of each record {self._text_field!r} is learned: --text-field")
 
     def _records(self, item: Item) -> Iterator[Document]:
-        records = read_records(item, strict=self._options.strict)
+        records = _records_of(item, self._options.strict)
         for record in records:
             if record.number % 1000 == 0:
                 self._tick(_STAGE, 0.5)
@@ -253,6 +255,13 @@ class DocumentReader:
             self.notes.append(f"{self._kept:,} {word}s with answers{more}")
         if self._vain and self.form != "text":
             self.notes.append(f"{count(self._vain)} records without an answer left out")
+
+
+def _records_of(item: Item, strict: bool) -> Records:
+    """Return the records of a table or of a data set of the hub."""
+    if is_dataset(item.name):
+        return open_dataset(parse_dataset(item.name))
+    return read_records(item, strict=strict)
 
 
 def _joined(texts: Iterable[Iterable[str]]) -> Iterator[str]:

@@ -18,7 +18,7 @@ from tuillm.store.paths import ensure_dir
 from tuillm.store.temp_files import clear_leftovers, temporary_file
 from tuillm.text.sources.source_names import kind_words, pipes_dir
 from tuillm.text.web_cache import MAX_BYTES
-from tuillm.urls import is_url
+from tuillm.urls import is_remote
 from tuillm.user_paths import user_path
 
 _CHUNK = 1 << 20
@@ -35,7 +35,7 @@ def keep_pipes(
     `say` is told what is waited for. Raises TuillmError for a terminal, a device, and more than
     1 GB; everything else comes back as it is.
     """
-    return tuple(source if is_url(source) else _kept(source, say) for source in sources)
+    return tuple(source if is_remote(source) else _kept(source, say) for source in sources)
 
 
 def _kept(source: str, say: Callable[[str], None]) -> str:

@@ -15,7 +15,7 @@ from tuillm.store.workers.launch import refuse_to_resume, resume_run
 from tuillm.text.corpus import Corpus, read_corpus
 from tuillm.text.read_options import ReadOptions
 from tuillm.text.stdin_pipes import keep_pipes
-from tuillm.urls import is_url, public_url, stored_url
+from tuillm.urls import is_remote, public_url, stored_url
 from tuillm.user_paths import user_path
 
 CHANGED = "the text has changed: the tokenizer stays, and losses do not compare with earlier ones"
@@ -35,7 +35,7 @@ def resume(
     config, verb = run.config, f"extend {run.id} {extend}" if extend else f"resume {run.id}"
     corpus = keep_pipes(corpus)
     moved = tuple(
-        stored_url(each) if is_url(each) else os.path.abspath(user_path(each)) for each in corpus
+        stored_url(each) if is_remote(each) else os.path.abspath(user_path(each)) for each in corpus
     )
     try:
         text = read_corpus(corpus or config.corpus, options=ReadOptions.of(config))

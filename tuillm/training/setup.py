@@ -7,16 +7,20 @@ notes say what was decided for the person.
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from tuillm.config import TrainConfig
 from tuillm.generation import Sampler
 from tuillm.model import GPT, choose_device
 from tuillm.model.lora import pack_frozen
+from tuillm.store.chat_template import jinja_mode
 from tuillm.store.registry import find_model
 from tuillm.text import Corpus, TokenFiles, load_tokenizer, read_corpus, tokenize
+from tuillm.text.chat_rendering import encode_turn
 from tuillm.text.progress_tick import Tick
 from tuillm.text.read_options import ReadOptions
+from tuillm.text.split import split_store
 from tuillm.training.batches import Batches
 from tuillm.training.hardware import choose_train_dtype, eval_dtype, matmul_flops, use_bf16_shadow
 from tuillm.training.init_model import build_model, context_of, fit
@@ -30,7 +34,8 @@ class Setup:
     `dtype` is the precision of products in training, `eval_dtype` that of evaluations and samples;
     `window` is how many tokens a training example has. `starts_at_eot` tells that texts begin
     behind the end-of-text token. `flops` is what this machine multiplies in a second, and
-    `flops_per_token` what a token of training takes.
+    `flops_per_token` what a token of training takes. `sample_prompt` is what samples go on with:
+    a text, or the ids of a conversation's first turn.
     """
 
     device: torch.device
@@ -46,6 +51,7 @@ class Setup:
     starts_at_eot: bool
     flops: float
     flops_per_token: int
+    sample_prompt: str | list[int]
     notes: tuple[str, ...]
 
 
@@ -91,5 +97,27 @@ def set_up(config: TrainConfig, tick: Tick, checkpoint: Path | None = None) -> S
         starts_at_eot=starts_at_eot,
         flops=matmul_flops(device, dtype),
         flops_per_token=model.config.flops_per_token(window, config.lora),
+        sample_prompt=_sample_prompt(config, corpus, tokens),
         notes=(*corpus.notes, *tokens.notes, *initial.notes, *fitted),
     )
+
+
+def _sample_prompt(config: TrainConfig, corpus: Corpus, tokens: TokenFiles) -> str | list[int]:
+    """Return the text that samples continue; of conversations a question.
+
+    That is the one a person has set, else the first that is held out.
+    """
+    if not corpus.template:
+        return config.sample_prompt
+    tokenizer, store = tokens.tokenizer, corpus.store
+    if config.sample_prompt.strip():
+        end = tokenizer.names.get(tokenizer.eot, "") if tokenizer.eot is not None else ""
+        mode = jinja_mode(corpus.template, end)
+        return encode_turn(mode, config.sample_prompt, [], tokenizer)[1]
+    split = split_store(store, config.val_fraction, config.split)
+    first = (*split.val, *split.train)[0]
+    until = first.end
+    if store.learned is not None and (begins := store.learned[0]).size:
+        at = int(np.searchsorted(begins, first.begin, "right"))
+        until = min(int(begins[at]), until) if at < len(begins) else until
+    return tokenizer.encode_special(store.text(first.begin, until))

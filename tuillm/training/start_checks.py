@@ -16,7 +16,7 @@ from tuillm.store.workers.device_check import refuse_missing_device
 from tuillm.text.corpus import read_corpus
 from tuillm.text.read_options import ReadOptions
 from tuillm.text.web_cache import is_cached
-from tuillm.urls import is_url
+from tuillm.urls import is_dataset, is_remote, is_url
 from tuillm.user_paths import path_problem, user_path
 
 _TAKEN = "another name: --name NAME; in its place: --replace"
@@ -63,17 +63,17 @@ def validate_text(config: TrainConfig) -> None:
 
 
 def uncached_addresses(config: TrainConfig) -> list[str]:
-    """Return the addresses of the text that have to be fetched first."""
+    """Return the addresses and data sets of the text that have to be fetched first."""
     return [
         source
         for source in config.corpus
-        if is_url(source) and not is_cached(source, as_text=config.as_text)
+        if is_dataset(source) or (is_url(source) and not is_cached(source, as_text=config.as_text))
     ]
 
 
 def missing_text(config: TrainConfig) -> str:
     """Say which file of the text is not there, or ''; quick enough for every key that is typed."""
-    for source in filterfalse(is_url, config.corpus):
+    for source in filterfalse(is_remote, config.corpus):
         if problem := path_problem(source):
             return problem
         if not user_path(source).exists():

@@ -235,8 +235,11 @@ class Trainer(metaclass=Answering):
         self.model.eval()
         self.setup.sampler.context.truncate(0)
         with autocast(self.setup.device, self.setup.eval_dtype):
-            drawn = self.setup.sampler.stream(self.config.sample_prompt, config)
+            prompt = self.setup.sample_prompt
+            drawn = self.setup.sampler.stream(prompt, config)
             text = "".join(token.text for token in drawn)
+            if not isinstance(prompt, str):  # an answer is nothing without its question
+                text = f"{self.tokenizer.decode(prompt).strip()}\n→ {text.strip()}"
         self.model.train(was_training)
         return text
 

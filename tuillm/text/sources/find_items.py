@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from tuillm.errors import TuillmError, one_line
 from tuillm.text.encodings import looks_like_text
@@ -22,7 +23,7 @@ from tuillm.text.sources.name_patterns import path_matcher
 from tuillm.text.sources.seekable import DiskFile, UnreadableError
 from tuillm.text.sources.source_names import kind_words, missing_source, no_file, shown_source
 from tuillm.text.web_cache import DAY, charset_of, download
-from tuillm.urls import is_url
+from tuillm.urls import is_dataset, is_url
 from tuillm.user_paths import user_path
 
 _STAGE = "looking for texts"
@@ -52,13 +53,19 @@ def find_items(
     for number, source in enumerate(sources):
         finder.tick = partial(tick, _STAGE, number / len(sources))
         finder.tick()
-        if is_url(source):
+        if is_dataset(source):
+            finder.items.append(Item(shown_source(source), partial(_no_bytes, source)))
+        elif is_url(source):
             path = download(source, as_text=as_text, max_age=max_age, note=note)
             finder.add(path, shown_source(source), charset_of(source))
         else:
             finder.add(user_path(source), shown_source(source), "")
     tick(_STAGE, 1.0)
     return finder.items, finder.skipped
+
+
+def _no_bytes(source: str) -> BinaryIO:
+    raise TuillmError(f"{source} has records and no bytes")
 
 
 class _Finder:

@@ -15,14 +15,12 @@ from tuillm.errors import TuillmError, did_you_mean, one_line, printable, shorte
 from tuillm.text.sources.items import Record
 from tuillm.text.sources.open_item import needs_extra
 from tuillm.text.sources.records import Faults, Records
-from tuillm.urls import hide_secrets
+from tuillm.urls import DATASETS, hide_secrets, is_dataset
 
 if TYPE_CHECKING:
     import datasets
 
-SCHEME = "hf://datasets/"
-
-_FORM = f"{SCHEME}OWNER/NAME, OWNER/NAME/CONFIG or OWNER/NAME:SPLIT"
+_FORM = f"{DATASETS}OWNER/NAME, OWNER/NAME/CONFIG or OWNER/NAME:SPLIT"
 _NAME = r"[A-Za-z0-9](?:[\w.-]{0,94}[A-Za-z0-9_])?"
 _PARTS = re.compile(
     rf"(?P<repo>{_NAME}(?:/{_NAME})?)"
@@ -45,12 +43,7 @@ class DatasetName:
     def __str__(self) -> str:
         revision = f"@{self.revision}" if self.revision else ""
         config = f"/{self.config}" if self.config else ""
-        return f"{SCHEME}{self.repo}{revision}{config}{f':{self.split}' if self.split else ''}"
-
-
-def is_dataset(source: str) -> bool:
-    """Whether a source is the name of a data set, right or wrong."""
-    return source.lower().startswith(SCHEME)
+        return f"{DATASETS}{self.repo}{revision}{config}{f':{self.split}' if self.split else ''}"
 
 
 def parse_dataset(source: str) -> DatasetName:
@@ -58,7 +51,7 @@ def parse_dataset(source: str) -> DatasetName:
     shown = shorten(one_line(source))
     if not is_dataset(source):
         raise TuillmError(f"{shown} is no data set of the hub", _FORM)
-    path = source[len(SCHEME) :].rstrip("/")
+    path = source[len(DATASETS) :].rstrip("/")
     if ":" in path.partition("[")[0] and path.endswith("]"):
         raise TuillmError(
             f"{shown} names a part of a split, which cannot be had", "name the whole split"
@@ -114,7 +107,7 @@ def _load(name: DatasetName) -> "datasets.IterableDataset":
         try:
             # the scheme keeps the library from a folder of that name on this machine
             splits = datasets.load_dataset(
-                f"{SCHEME}{name.repo}",
+                f"{DATASETS}{name.repo}",
                 name.config or None,
                 revision=name.revision or None,
                 streaming=True,
@@ -146,7 +139,7 @@ def _wrong_config(name: DatasetName, error: ValueError) -> TuillmError:
 
     try:
         configs = datasets.get_dataset_config_names(
-            f"{SCHEME}{name.repo}", revision=name.revision or None
+            f"{DATASETS}{name.repo}", revision=name.revision or None
         )
     except ValueError:
         configs = []
@@ -232,7 +225,7 @@ def _told(name: DatasetName, error: Exception) -> TuillmError:
     if "scripts are no longer supported" in text:
         return TuillmError(
             f"{name} is made by a script, which is not executed",
-            f"most have their rows as files, too: {SCHEME}{name.repo}@{_SCRIPTS}",
+            f"most have their rows as files, too: {DATASETS}{name.repo}@{_SCRIPTS}",
         )
     if text.startswith("Revision "):
         return TuillmError(

@@ -13,8 +13,9 @@ from tuillm.text.encodings import decode
 from tuillm.text.sources.items import Item
 from tuillm.text.sources.json_records import holds_records
 from tuillm.text.sources.open_item import head_of, without_stray_nuls
+from tuillm.urls import is_dataset
 
-TABLES = ("jsonl", "json", "csv", "tsv", "parquet")
+TABLES = ("jsonl", "json", "csv", "tsv", "parquet", "dataset")
 DOCUMENTS = ("epub", "html", "pdf", "docx")
 
 _HEAD = 1 << 18
@@ -51,6 +52,8 @@ def kind_of(item: Item) -> str:
     Where suffix and first bytes differ, bytes that only one format begins with count; JSON among
     plain texts has to be JSON nearly everywhere. Raises TuillmError for what cannot be read.
     """
+    if is_dataset(item.name):
+        return "dataset"
     address = "://" in item.name
     named = _SUFFIXES.get(_suffix(item.name, address), "" if address else "text")
     head = head_of(item, _HEAD)

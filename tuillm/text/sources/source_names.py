@@ -8,11 +8,13 @@ from pathlib import Path
 
 from tuillm.errors import TuillmError, did_you_mean, printable
 from tuillm.store.paths import cache_dir
-from tuillm.urls import is_url, public_url
+from tuillm.urls import is_dataset, is_url, public_url
 
 
 def shown_source(source: str) -> str:
     """Return a source as it may be shown: an address without secrets, and without odd bytes."""
+    if is_dataset(source):
+        return printable(source)
     if is_url(source):
         return printable(public_url(source))
     if pipes_dir() in Path(source).parents:
