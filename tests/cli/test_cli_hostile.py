@@ -42,6 +42,17 @@ VISITS = {
         ["http://x\x1b[31337m.invalid/b"],
         [f"--{EVIL}"],
     ],
+    "prepare": [
+        *([name] for name in MISSING),
+        ["TEXT"],
+        ["TEXT", "--json"],
+        ["TEXT", "--glob", EVIL],
+        ["TEXT", "--text-field", EVIL],
+        ["TEXT", "--from", EVIL],
+        ["EVIL", "--as-text"],
+        ["http://x\x1b[31337m.invalid/b"],
+        ["hf://datasets/\x1b[31337m"],
+    ],
     "explore": [
         *([name] for name in MISSING),
         ["TEXT"],

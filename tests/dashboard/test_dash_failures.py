@@ -24,6 +24,8 @@ READERS = {
     "store/workers/device_check.py",
     "store/workers/forecast_process.py",
     "text/bpe_training.py",
+    "text/sources/pdf_text.py",
+    "text/statistics/repeat_process.py",
 }
 
 

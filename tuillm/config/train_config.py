@@ -50,8 +50,11 @@ class TrainConfig(BaseModel):
         "learn the text as it is, also a web page, JSON, XML or another kind of source",
         group="text",
     )
-    glob: str = setting(
-        "", "which files of folders and archives, such as *.txt; all: leave it empty", group="text"
+    glob: str | None = setting(
+        None,
+        "which files of folders and archives to take, such as *.txt or **/ch*.md",
+        group="text",
+        unset="all",
     )
     documents: Literal["auto", "file", "line", "blank-line", "record", "none"] = setting(
         "auto",

@@ -98,7 +98,12 @@ def read_corpus(
         return known
     notes: list[str] = []
     items, skipped = find_items(
-        sources, options.glob, tick, as_text=options.as_text, max_age=math.inf, note=notes.append
+        sources,
+        options.glob or "",
+        tick,
+        as_text=options.as_text,
+        max_age=math.inf,
+        note=notes.append,
     )
     reader = DocumentReader(options, tick)
     with StoreWriter(key or f"passing-{os.getpid()}") as writer:

@@ -23,7 +23,7 @@ class ReadOptions:
 
     encoding: str = "auto"
     as_text: bool = False
-    glob: str = ""
+    glob: str | None = None
     documents: Literal["auto", "file", "line", "blank-line", "record", "none"] = "auto"
     format: Literal["auto", "text", "qa", "instruct", "chat"] = "auto"
     text_field: str | None = None
