@@ -58,8 +58,8 @@ class TrainConfig(BaseModel):
     )
     documents: Literal["auto", "file", "line", "blank-line", "record", "none"] = setting(
         "auto",
-        "what one document is, ended by the end-of-text token; none: all of it is one text; "
-        "auto: a record of a table, else a file",
+        "what one document is: an end token follows each; none: all of it is one text; auto: a "
+        "record of a table, else a file",
         group="text",
     )
     format: Literal["auto", "text", "qa", "instruct", "chat"] = setting(
