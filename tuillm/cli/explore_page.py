@@ -263,14 +263,14 @@ def _histogram(rows: Iterable[tuple[int, int]]) -> str:
     width, height, floor = 480, 200, 172
     step = width / max(len(rows), 1)
     drawn = []
-    for place, (least, number) in enumerate(rows):
+    for index, (least, number) in enumerate(rows):
         tall = 140 * number / most
-        middle = (place + 0.5) * step
+        middle = (index + 0.5) * step
         drawn.append(
-            f'<rect x="{place * step + 2:.1f}" y="{floor - tall:.1f}" width="{step - 4:.1f}" '
+            f'<rect x="{index * step + 2:.1f}" y="{floor - tall:.1f}" width="{step - 4:.1f}" '
             f'height="{tall:.1f}" rx="2"/>'
         )
-        if len(rows) <= 12 or place % 2 == 0:
+        if len(rows) <= 12 or index % 2 == 0:
             drawn.append(
                 f'<text text-anchor="middle" x="{middle:.1f}" y="{floor + 16}">{size(least)}</text>'
             )

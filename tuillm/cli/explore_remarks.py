@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterator
 
 from tuillm.errors import printable
-from tuillm.text.statistics.characters import Place
+from tuillm.text.statistics.characters import Occurrence
 from tuillm.text.statistics.exploration import Exploration
 from tuillm.units import percent
 
@@ -34,10 +34,10 @@ def remarks(seen: Exploration, section: str) -> list[str]:
     return list(_REMARKS[section](seen)) if section in _REMARKS else []
 
 
-def where_it_stands(seen: Exploration, place: Place) -> str:
+def where_it_stands(seen: Exploration, found: Occurrence) -> str:
     """Return the line of a character, and its document where there are several."""
-    line = f"line {place.line:,}"
-    return f"text {place.document:,}, {line}" if seen.documents.count > 1 else line
+    line = f"line {found.line:,}"
+    return f"text {found.document:,}, {line}" if seen.documents.count > 1 else line
 
 
 def binary(length: int) -> str:

@@ -20,7 +20,7 @@ from tuillm.store.files import disk_error
 from tuillm.store.http_download import fetch_file
 from tuillm.store.paths import cache_dir, ensure_dir
 from tuillm.text.file_types import AS_TEXT, Found, recognize
-from tuillm.text.web_parts import place_for
+from tuillm.text.web_parts import part_file
 from tuillm.text.web_remote import Unchanged, WebRemote
 from tuillm.text.web_versions import keep_version, kept_version
 from tuillm.urls import ADDRESSES, address_key, public_url, without_key
@@ -170,21 +170,21 @@ def _fetch(
 ) -> None:
     known = kept_version(target) if again else None
     try:
-        with place_for(target) as place:
-            remote = WebRemote(url, max_bytes, timeout, known, place.validator, place.keep)
+        with part_file(target) as kept:
+            remote = WebRemote(url, max_bytes, timeout, known, kept.validator, kept.keep)
             try:
-                _receive(remote, place.path, progress)
+                _receive(remote, kept.path, progress)
             except Unchanged:
-                place.give_up()
+                kept.give_up()
                 os.utime(target)
                 return
-            if not as_text and (found := _stray_page(place.path, target.name)):
-                place.give_up()
+            if not as_text and (found := _stray_page(kept.path, target.name)):
+                kept.give_up()
                 raise _refusal(found, public_url(url))
             with uninterrupted():
                 _keep_charset(target, remote.content_type)
                 keep_version(target, remote.version)
-                place.become(target)
+                kept.become(target)
     except OSError as error:
         raise disk_error(error, target) from None
 

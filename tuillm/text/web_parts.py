@@ -16,7 +16,7 @@ _PART, _VALIDATOR = ".part", ".part-version"
 _LONGEST = 1_000
 
 
-class Place:
+class PartFile:
     """A file that is being fetched; `validator` names the version that it is a part of."""
 
     def __init__(self, path: Path, validator_file: Path | None) -> None:
@@ -50,7 +50,7 @@ class Place:
 
 
 @contextmanager
-def place_for(target: Path) -> Iterator[Place]:
+def part_file(target: Path) -> Iterator[PartFile]:
     """Yield where to write what becomes `target`: with what has come of it before, if anything.
 
     While another process writes the part, it is a file that goes at the end. Raises OSError.
@@ -63,18 +63,18 @@ def place_for(target: Path) -> Iterator[Place]:
             raise Taken
     except Taken:
         with temporary_file(target) as (path, _):
-            yield Place(path, None)
+            yield PartFile(path, None)
         return
     with lock:
-        place = Place(part, target.parent / _VALIDATOR)
+        kept = PartFile(part, target.parent / _VALIDATOR)
         try:
-            if not place.validator:
+            if not kept.validator:
                 os.truncate(part, 0)
-            yield place
+            yield kept
         finally:
-            whole, place.done = place.done, True
+            whole, kept.done = kept.done, True
             # what is whole may have made room for the part of another process
-            if not whole and not (place.validator and _size(part)):
+            if not whole and not (kept.validator and _size(part)):
                 for path in (part, target.parent / _VALIDATOR):
                     with suppress(OSError):
                         path.unlink()

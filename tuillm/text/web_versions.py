@@ -15,12 +15,12 @@ _FILE = ".version"
 
 def keep_version(target: Path, version: Version) -> None:
     """Note the version of a file, or that its server has named none; raises OSError."""
-    place = target.parent / _FILE
+    path = target.parent / _FILE
     if version == Version():
-        place.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
     else:
         told = {"etag": version.etag, "modified": version.modified}
-        place.write_text(to_json(told), encoding="utf-8")
+        path.write_text(to_json(told), encoding="utf-8")
 
 
 def kept_version(target: Path) -> Version:

@@ -71,13 +71,13 @@ def _package(parts: ZippedParts, name: str) -> _Package:
             ),
         )
     found += [part for part in parts.names() if part.lower().endswith(".opf")]
-    place = next((part for part in found if part in parts), "")
-    if not place:
+    document_path = next((part for part in found if part in parts), "")
+    if not document_path:
         raise parts.damaged("it has no package document")
     package = _Package()
 
     def start(tag: str, values: dict[str, str]) -> None:
-        target = resolved(place, values.get("href", ""))
+        target = resolved(document_path, values.get("href", ""))
         if tag == "item":
             if values.get("media-type", _PAGES[0]) in _PAGES:
                 package.parts[values.get("id", "")] = target
@@ -88,7 +88,7 @@ def _package(parts: ZippedParts, name: str) -> _Package:
         elif tag == "reference" and values.get("type", "").lower() == "toc":
             package.navigation.add(target)
 
-    parts.parse(place, start)
+    parts.parse(document_path, start)
     return package
 
 

@@ -118,7 +118,7 @@ class _Page:
     def __init__(self) -> None:
         self._open: list[str] = []
         self._counts: dict[str, int] = {}
-        self._left_out_at = -1  # the element that is left out with all in it, by its place
+        self._left_out_at = -1  # the element that is left out with all in it, by its index
         self._out: list[str] = []
         self._breaks = 0  # line ends to come before the next word
         self._ends = 0  # line ends that have come since the last one
@@ -209,13 +209,13 @@ class _Page:
         """
         if not any(self._counts.get(each) for each in wanted):
             return True
-        for place in range(len(self._open) - 1, max(len(self._open) - _REACH, 0) - 1, -1):
-            if self._open[place] in wanted:
-                while len(self._open) > place:
+        for index in range(len(self._open) - 1, max(len(self._open) - _REACH, 0) - 1, -1):
+            if self._open[index] in wanted:
+                while len(self._open) > index:
                     self._pop()
                 if not again:
                     return True
-            elif self._open[place] in stops:
+            elif self._open[index] in stops:
                 return True
         return len(self._open) <= _REACH
 

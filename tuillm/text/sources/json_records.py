@@ -46,7 +46,7 @@ def json_records(again: Callable[[], Iterable[str]], name: str, faults: Faults) 
 
     `again` gives the text in pieces, anew at each call: which of several lists is meant may be
     known at the end only. Raises TuillmError where there is no list of objects, and where the
-    document is damaged: what stands behind that place is lost.
+    document is damaged: what stands behind that position is lost.
     """
     try:
         wanted = _wanted_list(JsonText(again()), name)

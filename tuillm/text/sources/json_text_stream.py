@@ -23,7 +23,7 @@ class Damaged(Exception):
 
 
 class JsonText:
-    """A JSON text in pieces, and the place that has been reached in it.
+    """A JSON text in pieces, and the position that has been reached in it.
 
     `surrogates` tells whether escapes of surrogates, halves or pairs, stood in the last value.
     """

@@ -1,4 +1,4 @@
-"""Files that can be read from any place: on the disk, or spooled from a stream that cannot.
+"""Files that can be read at any position: on the disk, or spooled from a stream that cannot.
 
 They are read by position, so that streams of one file, threads and forked processes are in nobody's
 way. Knows bytes; knows no format.
@@ -161,7 +161,7 @@ class _Positioned(io.RawIOBase):
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         begin = (0, self._at, os.fstat(self._fd).st_size if whence == os.SEEK_END else 0)[whence]
         if begin + offset < 0:
-            raise ValueError(f"there is no place {begin + offset}")
+            raise ValueError(f"there is no position {begin + offset}")
         self._at = begin + offset
         return self._at
 

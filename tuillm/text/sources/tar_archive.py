@@ -1,7 +1,8 @@
 """A tar archive, compressed or not: its members in order, and each one's bytes.
 
 A compressed one has to be read from its beginning up to the member. Whoever reads the members in
-their order does that once: the place behind the last one is kept. Knows nothing of what is inside.
+their order does that once: the position behind the last one is kept. Knows nothing of what is
+inside.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class TarArchive(Holder):
         return io.BufferedReader(_Section(self, cursor or self._cursor(), member), _PIECE)
 
     def give_back(self, cursor: _Cursor) -> None:
-        """Keep a place for whoever reads the next member."""
+        """Keep the position for whoever reads the next member."""
         self._keep(cursor)
         self.used()
 
@@ -90,7 +91,7 @@ class TarOpener:
 
 
 class _Cursor:
-    """A stream and the place in it."""
+    """A stream and the position in it."""
 
     def __init__(self, stream: BinaryIO, tick: Callable[[], None]) -> None:
         self.stream, self.at, self.tick = stream, 0, tick
@@ -142,7 +143,7 @@ class _Section(io.RawIOBase):
 
 
 def _taken(idle: list[_Cursor]) -> _Cursor | None:
-    """Take a place out of a list: of several threads one gets it."""
+    """Take a position out of a list: of several threads one gets it."""
     try:
         return idle.pop()
     except IndexError:

@@ -27,7 +27,7 @@ _RECORD = re.compile(rb"(\d{1,7}) ([^=]{1,200})=")
 
 
 class Forward(Protocol):
-    """Bytes in order: `read` the next ones, or `go_to` a place, which tells if there is one."""
+    """Bytes in order: `read` the next ones, or `go_to` a position, which tells if there is one."""
 
     def read(self, size: int) -> bytes: ...
     def go_to(self, offset: int) -> bool: ...

@@ -159,10 +159,10 @@ def _check_list(file: BinaryIO, shown: str) -> None:
     end = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # as the library sees it
     if not end:
         raise UnreadableError(f"{shown} is cut off: its list of files is missing", "fetch it again")
-    size, place = end[5], end[9]
+    size, offset = end[5], end[9]
     if size > _LONGEST_LIST:
         raise too_many(shown)
-    file.seek(max(place - size - 76, 0))  # 76: what zip64 has in between
+    file.seek(max(offset - size - 76, 0))  # 76: what zip64 has in between
     if size > MEMBERS * 46 and file.read(size).count(_ENTRY) > MEMBERS:
         raise too_many(shown)
 

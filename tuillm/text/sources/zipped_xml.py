@@ -31,15 +31,15 @@ class ZippedParts:
     def __init__(self, archive: zipfile.ZipFile, name: str, what: str) -> None:
         self._archive, self._name, self._what = archive, name, what
         self._left = _LARGEST
-        self._places = {info.filename: info for info in archive.infolist()}
-        self._folded = {filename.lower(): filename for filename in self._places}
+        self._entries = {info.filename: info for info in archive.infolist()}
+        self._folded = {filename.lower(): filename for filename in self._entries}
 
     def __contains__(self, part: str) -> bool:
-        return part in self._places or part.lower() in self._folded
+        return part in self._entries or part.lower() in self._folded
 
     def names(self) -> list[str]:
         """The names of all parts."""
-        return list(self._places)
+        return list(self._entries)
 
     def content(self, part: str) -> bytes:
         """Return a part; raises TuillmError where it is damaged, or the document too large."""
@@ -76,13 +76,13 @@ class ZippedParts:
         return TuillmError(f"{self._name} is no {self._what}, or damaged: {why}", "is it whole?")
 
     def _pieces(self, part: str) -> Iterator[bytes]:
-        place = self._places.get(part) or self._places.get(self._folded.get(part.lower(), ""))
-        if place is None:
+        entry = self._entries.get(part) or self._entries.get(self._folded.get(part.lower(), ""))
+        if entry is None:
             raise self.damaged(f"it has no part {part}")
-        if place.flag_bits & 1:
+        if entry.flag_bits & 1:
             raise TuillmError(f"{self._name} is encrypted", "save it without a password")
         try:
-            with self._archive.open(place) as file:
+            with self._archive.open(entry) as file:
                 while piece := file.read(_PIECE):
                     self._left -= len(piece)
                     if self._left < 0:

@@ -35,7 +35,7 @@ class CharacterCount:
 
 
 @dataclass(frozen=True)
-class Place:
+class Occurrence:
     """Where a rare character first stands: document, line and column from 1, with its line."""
 
     character: str
@@ -58,12 +58,12 @@ class Script:
 
 @dataclass(frozen=True)
 class Characters:
-    """Characters by frequency, the rarest with their places, and the scripts of the letters."""
+    """Characters by frequency, the rarest with where they occur, and the scripts of the letters."""
 
     distinct: int
     total: int
     by_frequency: tuple[CharacterCount, ...]
-    rarest: tuple[Place, ...]
+    rarest: tuple[Occurrence, ...]
     scripts: tuple[Script, ...]
 
 
@@ -85,7 +85,7 @@ def describe_characters(corpus: Corpus, counts: np.ndarray) -> Characters:
         CharacterCount(chr(point), name_of(chr(point)), int(counts[point]))
         for point in order.tolist()
     )
-    rarest = tuple(_places(corpus, ordered[::-1][:_RAREST])) if len(ordered) > 1 else ()
+    rarest = tuple(_occurrences(corpus, ordered[::-1][:_RAREST])) if len(ordered) > 1 else ()
     return Characters(len(ordered), int(counts.sum()), ordered, rarest, _scripts(ordered))
 
 
@@ -101,16 +101,16 @@ def dense_ids(corpus: Corpus, counts: np.ndarray) -> tuple[np.ndarray, int]:
     pieces: list[np.ndarray] = []
     separator, last = len(found) + 1, 0
     for batch in batches(corpus):
-        texts, places, size = [], [], 0
+        texts, occurrences, size = [], [], 0
         for number, text in batch:
             if number != last:
                 texts.append("\0")
-                places.append(size)
+                occurrences.append(size)
                 size, last = size + 1, number
             texts.append(text)
             size += len(text)
         ids = table[code_points("".join(texts))]
-        ids[places] = separator
+        ids[occurrences] = separator
         pieces.append(ids)
     return np.concatenate([*pieces, np.zeros(PADDING, kind)]), separator if last else 0
 
@@ -146,10 +146,10 @@ def _scripts(ordered: tuple[CharacterCount, ...]) -> tuple[Script, ...]:
     return tuple(Script(name, share) for name, share in ordered_shares)
 
 
-def _places(corpus: Corpus, wanted: tuple[CharacterCount, ...]) -> Iterator[Place]:
+def _occurrences(corpus: Corpus, wanted: tuple[CharacterCount, ...]) -> Iterator[Occurrence]:
     """Yield where each of some characters first stands, in their order."""
     missing = {each.character: each for each in wanted}
-    found: dict[str, Place] = {}
+    found: dict[str, Occurrence] = {}
     line, column, last, before = 1, 1, -1, ""
     for number, part in parts(corpus):
         if number != last:
@@ -168,11 +168,11 @@ def _places(corpus: Corpus, wanted: tuple[CharacterCount, ...]) -> Iterator[Plac
 
 def _place(
     what: CharacterCount, number: int, part: str, at: int, begin: tuple[int, int], before: str
-) -> Place:
+) -> Occurrence:
     ends = part.count("\n", 0, at)
     column = at - part.rfind("\n", 0, at) if ends else begin[1] + at
     left = (before + part[max(at - _AROUND, 0) : at])[-_AROUND:].rpartition("\n")[2]
     right = part[at + 1 : at + 1 + _AROUND].partition("\n")[0]
-    return Place(
+    return Occurrence(
         what.character, what.name, what.count, number + 1, begin[0] + ends, column, left, right
     )

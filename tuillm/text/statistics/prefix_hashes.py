@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-# prefix sums are kept for every 16th place, the rest is added up anew
+# prefix sums are kept for every 16th position, the rest is added up anew
 _STEP_BITS = 4
 _CHUNK = 1 << 14
 _LOW_BITS = 12
@@ -46,7 +46,7 @@ class PrefixHashes:
         return (sums[length:] - sums[:-length]) * self._down[: end - begin]
 
     def chunks(self, count: int, margin: int) -> Iterator[tuple[int, int]]:
-        """Yield ranges of `count` places such that each fits a chunk with `margin` besides."""
+        """Yield ranges of `count` positions such that each fits a chunk with `margin` besides."""
         size = _CHUNK - margin
         for begin in range(0, count, size):
             yield begin, min(begin + size, count)
@@ -55,30 +55,32 @@ class PrefixHashes:
         """Return the hashes of the passages of `length` that begin at each of `starts`."""
         return (self.sums(starts + length) - self.sums(starts)) * self.down(starts)
 
-    def sums(self, places: np.ndarray) -> np.ndarray:
-        """Return the sums over all that stands before each of `places`."""
-        result = self._sums[places >> _STEP_BITS]
-        first, over = places & -(1 << _STEP_BITS), places & ((1 << _STEP_BITS) - 1)
+    def sums(self, positions: np.ndarray) -> np.ndarray:
+        """Return the sums over all that stands before each of `positions`."""
+        result = self._sums[positions >> _STEP_BITS]
+        first, over = positions & -(1 << _STEP_BITS), positions & ((1 << _STEP_BITS) - 1)
         for offset in range(int(over.max(initial=0))):
             rows = np.flatnonzero(over > offset)
             result[rows] += self.term(first[rows] + offset)
         return result
 
-    def term(self, places: np.ndarray) -> np.ndarray:
-        """Return what each single place adds to the sums behind it."""
-        powers = self._up_rows[places >> _LOW_BITS] * self._up[places & ((1 << _LOW_BITS) - 1)]
-        return self._codes_at(places) * powers
+    def term(self, positions: np.ndarray) -> np.ndarray:
+        """Return what each single position adds to the sums behind it."""
+        powers = (
+            self._up_rows[positions >> _LOW_BITS] * self._up[positions & ((1 << _LOW_BITS) - 1)]
+        )
+        return self._codes_at(positions) * powers
 
-    def down(self, places: np.ndarray) -> np.ndarray:
+    def down(self, positions: np.ndarray) -> np.ndarray:
         """Return by what a difference of sums is multiplied to be the same wherever it stands."""
-        rows, low = places >> _LOW_BITS, places & ((1 << _LOW_BITS) - 1)
+        rows, low = positions >> _LOW_BITS, positions & ((1 << _LOW_BITS) - 1)
         return self._down_rows[rows] * self._down[low]
 
-    def _codes_at(self, places: np.ndarray | slice) -> np.ndarray:
-        ids = self.ids[places]
+    def _codes_at(self, positions: np.ndarray | slice) -> np.ndarray:
+        ids = self.ids[positions]
         codes = self._codes[ids]
         if self._separator and len(own := np.flatnonzero(ids == self._separator)):
-            where = own + places.start if isinstance(places, slice) else places[own]
+            where = own + positions.start if isinstance(positions, slice) else positions[own]
             mixed = (where.astype(np.uint64) + np.uint64(1)) * np.uint64(_BASE)
             codes[own] = (mixed ^ (mixed >> np.uint64(29))) * np.uint64(_INVERSE)
         return codes
