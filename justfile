@@ -28,3 +28,7 @@ ci:
 # draw the captures of the dashboard again
 captures:
     python tests/dashboard/capture.py
+
+# make docs/modules.md anew: what each module is for
+modules:
+    TUILLM_WRITE=1 pytest tests/test_architecture.py
