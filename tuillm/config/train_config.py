@@ -32,9 +32,7 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     corpus: tuple[str, ...] = setting(
-        (),
-        "what to learn from: files, folders, archives, tables, addresses, hf://datasets/NAME",
-        group="text",
+        (), "files, folders, archives, tables or addresses", group="text"
     )
     name: str | None = setting(
         None, "name of the model in the registry; auto: the file's name", group="text"

@@ -157,8 +157,11 @@ def _first(names: Sequence[str], known: set[str]) -> str:
 def _needed(options: Sequence[str], known: set[str], what: str, names: Sequence[str]) -> str:
     if found := _first(options, known):
         return found
-    option = "messages" if what == "messages" else what
+    there = f"there are: {', '.join(names)}"
+    how = (
+        "--format text learns one field" if what == "messages" else f"name it: --{what}-field NAME"
+    )
     raise UsageError(
         f"no field of the records is called {' or '.join(options)}",
-        f"name it: --{option}-field NAME; there are: {', '.join(names)}",
+        f"{how.replace('instruction', 'question').replace('output', 'answer')}; {there}",
     )
