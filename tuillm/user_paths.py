@@ -67,3 +67,17 @@ def current_folder() -> Path:
         return Path.cwd()
     except OSError:
         return Path(os.path.expanduser("~"))
+
+
+def name_temp_dir() -> None:
+    """Let Python name a directory for temporary files although none can be written to.
+
+    Libraries that torch loads where they are installed (dill) ask for one while they are imported:
+    a full disk would be the end of a chat that writes nothing.
+    """
+    import tempfile
+
+    try:
+        tempfile.gettempdir()
+    except OSError:
+        tempfile.tempdir = os.curdir
