@@ -31,19 +31,25 @@ def comparing(run: Run, status: Status) -> str:
     except TuillmError:
         return ""
     models = f"{shlex.quote(config.init_from)} {shlex.quote(status.model)}"
-    words = shlex.quote(_beginning(config))
+    beginning = _beginning(config)
+    if not beginning:
+        return ""
+    words = shlex.quote(beginning)
     return f"tuillm compare {models} -p {words} --seed 1"
 
 
 def _beginning(config: TrainConfig) -> str:
-    """Some words of the text from the beginning of a sentence, or of any text."""
+    """Some words of the text from the beginning of a sentence, or of any text; else ''."""
     from tuillm.text.corpus import read_corpus
     from tuillm.text.read_options import ReadOptions
 
     try:
-        store = read_corpus(config.corpus, options=ReadOptions.of(config)).store
+        corpus = read_corpus(config.corpus, options=ReadOptions.of(config))
     except TuillmError:  # it may be gone by now
         return "The"
+    if corpus.template:  # what continues a conversation is not its text
+        return ""
+    store = corpus.store
     begin = store.byte_of(int(_FROM * store.characters))
     late = store.text(*next(store.cuts(begin, store.bytes), (0, 0)))
     start = re.search(r"[.!?]\s+(?=[A-Z])", late)

@@ -86,7 +86,14 @@ def generate_command(
             text, config = as_turn(model, asked, config, sampler.tokenizer)
             echo = False
         write_reply(
-            sampler, text, config, num_samples=num_samples, echo=echo, as_json=as_json, stats=stats
+            sampler,
+            text,
+            config,
+            num_samples=num_samples,
+            echo=echo,
+            as_json=as_json,
+            stats=stats,
+            answer=bool(asked),
         )
 
 

@@ -7,6 +7,7 @@ import io
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -48,11 +49,13 @@ def write_reply(
     echo: bool = False,
     as_json: bool = False,
     stats: bool = False,
+    answer: bool = False,
 ) -> None:
     """Stream replies to a prompt to stdout: as text, or as JSON, an object a token.
 
-    A prompt may be ids. `echo` puts one that is a text before each reply; with `stats` a line of
-    figures on stderr follows. Raises BrokenPipeError when the reader has gone.
+    A prompt may be ids. Of an `answer` the blanks before its first word are left out. `echo` puts
+    a prompt that is a text before each reply; with `stats` a line of figures on stderr follows.
+    Raises BrokenPipeError when the reader has gone.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="replace")
@@ -63,7 +66,8 @@ def write_reply(
     if as_json:
         _write_json(tokens)
     else:
-        _write_text(tokens, prompt if echo and isinstance(prompt, str) else "")
+        shown = _without_first_blanks(tokens) if answer else tokens
+        _write_text(shown, prompt if echo and isinstance(prompt, str) else "")
     if stats:
         text = prompt or DEFAULT_PROMPT
         read = len(sampler.tokenizer.encode(text) if isinstance(text, str) else text)
@@ -109,6 +113,16 @@ def _write_text(tokens: Iterable["Token"], echo: str) -> None:
         while current in ended:
             write_text(f"{_RULE}\n{echo}{rows.pop(current)}\n" if current else "\n")
             current += 1
+
+
+def _without_first_blanks(tokens: Iterable["Token"]) -> Iterator["Token"]:
+    """Yield the tokens, without the blanks that some templates leave to the reply."""
+    begun: set[int] = set()
+    for token in tokens:
+        text = token.text if token.row in begun else token.text.lstrip()
+        if text:
+            begun.add(token.row)
+        yield token if text == token.text else replace(token, text=text)
 
 
 def _write_json(tokens: Iterable["Token"]) -> None:
