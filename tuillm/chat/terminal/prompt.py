@@ -5,6 +5,7 @@ prompt-toolkit; what a line means is the business of `commands` and `repl`.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -30,6 +31,15 @@ from tuillm.errors import TuillmError, printable
 from tuillm.store.paths import history_file
 
 _MARK = [("class:prompt", "› ")]
+
+
+def _no_ending(record: logging.LogRecord) -> bool:
+    """Whether what prompt-toolkit logs is a fault, and not a signal that ends the chat."""
+    return not (record.exc_info and isinstance(record.exc_info[1], SystemExit))
+
+
+# a signal may come in the middle of its reading the history: it would print how
+logging.getLogger("prompt_toolkit.buffer").addFilter(_no_ending)
 
 
 class Cleared(Exception):
