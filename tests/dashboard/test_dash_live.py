@@ -178,7 +178,7 @@ async def test_evaluating_and_sampling_now(app, pilot, live):
         await until(pilot, lambda count=count: len(samples._samples) == count + 1)
     assert await told(pilot, "asked book-1 to sample")
 
-    steps = [step for step, _ in samples._samples]
+    steps = [sample.step for sample in samples._samples]
     assert steps == sorted(steps) and len(steps) >= 3
     samples.focus()
     await until(pilot, lambda: samples.has_focus)

@@ -138,8 +138,7 @@ def _read(config: TrainConfig, model: "Model") -> "Corpus":
     from tuillm.text import read_corpus
     from tuillm.text.read_options import ReadOptions
 
-    its = config.model_copy(update={"init_from": str(model.path)})
-    return read_corpus(config.corpus, options=ReadOptions.of(its))
+    return read_corpus(config.corpus, options=ReadOptions.of(config, model.path))
 
 
 def _measure(

@@ -3,12 +3,14 @@
 Knows settings; reads nothing.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Self
 
 from tuillm.config import TrainConfig
-from tuillm.formats.jinja_chat import TEMPLATE_FILE
-from tuillm.store.chat_template import mode_of
+from tuillm.errors import TuillmError
+from tuillm.store.chat_template import jinja_mode
 from tuillm.store.registry import find_model
 from tuillm.text.chat_rendering import TEXT_TEMPLATE, TOKEN_TEMPLATE
 from tuillm.text.tokenizer_json import END_OF_TEXT
@@ -42,28 +44,31 @@ class ReadOptions:
     eos_token: str = END_OF_TEXT
 
     @classmethod
-    def of(cls, config: TrainConfig) -> Self:
+    def of(cls, config: TrainConfig, folder: Path | None = None) -> Self:
         """Return the options of a run; raises TuillmError for a model to start from that is none.
 
         Conversations have special tokens where the tokenizer is ours, the template of the model
-        that is fine-tuned where it has one, and plain words else.
+        that is fine-tuned where it has one, and plain words else. A run that was begun has them as
+        its checkpoint in `folder` has: the model that it started from may be gone.
         """
         same = set(cls.__dataclass_fields__) & set(TrainConfig.model_fields)
         known = {name: getattr(config, name) for name in same}
-        if config.init_from is not None:
-            known["template"], known["eos_token"] = _template_of(config.init_from)
+        if folder is None and config.init_from is not None:
+            folder = find_model(config.init_from).path
+        if folder is not None:
+            known["template"], known["eos_token"] = _template_of(folder)
         elif config.tokenizer == "gpt2":
             known["template"] = TEXT_TEMPLATE
         return cls(**known)
 
 
-def _template_of(name: str) -> tuple[str, str]:
-    """Return the chat template of a model, or one of plain words, and what ends its texts."""
+def _template_of(folder: Path) -> tuple[str, str]:
+    """Return the chat template of a folder, or one of plain words, and what ends its texts."""
     from tuillm.text.tokenizer import load_tokenizer
 
-    model = find_model(name)
-    tokenizer = load_tokenizer(model.path)
+    tokenizer = load_tokenizer(folder)
     end = tokenizer.names.get(tokenizer.eot, "") if tokenizer.eot is not None else ""
-    if (model.path / TEMPLATE_FILE).exists() and mode_of(model).special:
-        return tokenizer.chat_template, end
+    with suppress(TuillmError):
+        if tokenizer.chat_template and jinja_mode(tokenizer.chat_template, end):
+            return tokenizer.chat_template, end
     return TEXT_TEMPLATE, end

@@ -34,7 +34,7 @@ def corpus_of(model: Model) -> Origin:
     """
     config = _settings(model)
     try:
-        corpus = read_corpus(config.corpus, options=ReadOptions.of(config))
+        corpus = read_corpus(config.corpus, options=ReadOptions.of(config, model.path))
     except TuillmError as error:
         raise TuillmError(
             f"the text that {model.name!r} learned cannot be read: {error.message}",

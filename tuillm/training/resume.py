@@ -38,7 +38,8 @@ def resume(
         stored_url(each) if is_remote(each) else os.path.abspath(user_path(each)) for each in corpus
     )
     try:
-        text = read_corpus(corpus or config.corpus, options=ReadOptions.of(config))
+        options = ReadOptions.of(config, run.last if run.checkpoint.exists() else None)
+        text = read_corpus(corpus or config.corpus, options=options)
     except TuillmError as error:
         hint = error.hint if corpus else f"where it is now: tuillm runs {verb} --corpus PATH"
         raise TuillmError(f"the text of {run.id!r} cannot be read: {error.message}", hint) from None

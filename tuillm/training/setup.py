@@ -66,7 +66,7 @@ def set_up(config: TrainConfig, tick: Tick, checkpoint: Path | None = None) -> S
     torch.manual_seed(config.seed)
     device = choose_device(config.device)
     dtype = choose_train_dtype(config.dtype, device)
-    corpus = read_corpus(config.corpus, options=ReadOptions.of(config), tick=tick)
+    corpus = read_corpus(config.corpus, options=ReadOptions.of(config, checkpoint), tick=tick)
     parent, context = None, None
     if config.init_from is not None:
         parent = checkpoint or find_model(config.init_from).path
