@@ -192,7 +192,7 @@ def test_what_is_typed_wrongly_gets_one_line(arguments, code, words, book, home)
         (b"  \n\n ", "is empty"),
         (b"x", "only 1 character"),
         (bytes(range(256)) * 4, "binary"),
-        (None, "is a directory"),
+        (None, "holds no text"),
     ],
 )
 def test_a_text_that_cannot_be_learned_from_gets_one_line(content, words, tmp_path, home):

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from tuillm.chat.error_log import unexpected
 from tuillm.errors import TuillmError
 from tuillm.store.registry import Model
-from tuillm.user_paths import name_temp_dir
 
 if TYPE_CHECKING:
     from tuillm.generation import Sampler
@@ -53,7 +52,6 @@ class Loader:
 
     def _load(self) -> None:
         try:
-            name_temp_dir()
             from tuillm.generation import Sampler
             from tuillm.generation.thread_count import adapt
 

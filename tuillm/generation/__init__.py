@@ -3,6 +3,10 @@
 Knows models and tokenizers; knows no terminal.
 """
 
-from tuillm.generation.sampler import Sampler, Token
+from tuillm.user_paths import name_temp_dir
+
+name_temp_dir()  # before torch is imported
+
+from tuillm.generation.sampler import Sampler, Token  # noqa: E402
 
 __all__ = ["Sampler", "Token"]
