@@ -34,7 +34,8 @@ def corpus_of(model: Model) -> Origin:
     """
     config = _settings(model)
     try:
-        corpus = read_corpus(config.corpus, options=ReadOptions.of(config, model.path))
+        own = model.path if (model.path / "tokenizer.json").exists() else None
+        corpus = read_corpus(config.corpus, options=ReadOptions.of(config, own))
     except TuillmError as error:
         raise TuillmError(
             f"the text that {model.name!r} learned cannot be read: {error.message}",
