@@ -31,7 +31,7 @@ READERS = {
 
 def fail(*given, **more):
     """What stands in for any work."""
-    raise RuntimeError("the wheel came off")
+    raise RuntimeError("broken on purpose")
 
 
 @piloted(size=(120, 40))
@@ -47,15 +47,15 @@ async def test_the_look_at_the_disk(app, pilot, house, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(RunsSnapshot, "refresh", broken)
-        await told(pilot, "RuntimeError: the wheel came off")
-        assert "the wheel came off" in (house / "dashboard.log").read_text()
+        await told(pilot, "RuntimeError: broken on purpose")
+        assert "broken on purpose" in (house / "dashboard.log").read_text()
         seen = len(looks)
         await until(pilot, lambda: len(looks) > seen + 3)
         assert len(toasts(app)) == 1
     app.clear_notifications()
     await until(pilot, lambda: not app.repeated_errors._last.get("look"))
     monkeypatch.setattr(RunsSnapshot, "refresh", broken)
-    await told(pilot, "the wheel came off")
+    await told(pilot, "broken on purpose")
 
 
 @piloted(size=(120, 40))
@@ -64,14 +64,14 @@ async def test_what_a_person_asked_for(app, pilot, house):
     for _ in range(2):
         app.clear_notifications()
         app.run_in_thread(fail, "done")
-        await told(pilot, "RuntimeError: the wheel came off")
+        await told(pilot, "RuntimeError: broken on purpose")
 
 
 @piloted(size=(120, 40))
 async def test_what_follows_an_action(app, pilot, house):
     """So does what is done on the screen once it went well."""
     app.run_in_thread(lambda: None, "", then=fail)
-    await told(pilot, "RuntimeError: the wheel came off")
+    await told(pilot, "RuntimeError: broken on purpose")
 
 
 @pytest.mark.parametrize("at", ["MetricsReader.next", "Follower._take"])
@@ -83,7 +83,7 @@ async def test_the_backlog_of_a_run(app, pilot, house, monkeypatch, at):
     monkeypatch.setattr("tuillm.dashboard.run_follower.Follower._tick", lambda self: None)
     app.open_run("salt-road-3")
     await opened(pilot, RunScreen)
-    await told(pilot, "RuntimeError: the wheel came off")
+    await told(pilot, "RuntimeError: broken on purpose")
 
 
 @piloted(size=(120, 40))
@@ -104,7 +104,7 @@ async def test_the_machine(app, pilot, house, monkeypatch):
     monkeypatch.setattr("tuillm.dashboard.screens.run.ACTIVE", ("finished",))
     app.open_run("salt-road-3")
     await opened(pilot, RunScreen)
-    await told(pilot, "RuntimeError: the wheel came off")
+    await told(pilot, "RuntimeError: broken on purpose")
 
 
 NOISY = """
@@ -166,7 +166,7 @@ async def test_a_forecast_whose_reader_fails(app, pilot, book, monkeypatch):
     """A mistake on this side is told in the panel as well."""
     monkeypatch.setattr(forecast_process.Forecast, "from_json", fail)
     await form_of(pilot, book)
-    await until(pilot, lambda: "RuntimeError: the wheel came off" in words_of(app))
+    await until(pilot, lambda: "RuntimeError: broken on purpose" in words_of(app))
 
 
 @pytest.mark.parametrize(

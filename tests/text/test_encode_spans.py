@@ -16,7 +16,7 @@ from tuillm.text import encode_spans as encoding
 from tuillm.text import tokens
 from tuillm.text.chat_rendering import TEXT_TEMPLATE, TOKEN_TEMPLATE, TURN_TOKENS, rendered
 from tuillm.text.corpus import Corpus
-from tuillm.text.encode_spans import Job, Span, encode_spans
+from tuillm.text.encode_spans import Job, Spans, encode_spans
 from tuillm.text.new_tokenizer import make_tokenizer
 from tuillm.text.progress_tick import unwatched
 from tuillm.text.text_store import StoreWriter
@@ -24,6 +24,12 @@ from tuillm.text.tokenizer import load_tokenizer
 from tuillm.text.tokens import tokenize
 
 WORDS = ["The sea ", "opens.\n", "鲸鱼，", "é ", "<|endoftext|>", " \n\n", "123 "]
+
+
+def spans_of(store, whole):
+    """All documents of a store; `whole` tells which an end of text follows."""
+    begins, ends = np.array([store.span(index) for index in range(len(store))]).T
+    return Spans(begins, ends, whole)
 
 
 def documents(seed, count):
@@ -40,7 +46,7 @@ def test_ids_are_those_of_the_documents(tmp_path, monkeypatch, kind, batch):
     texts = documents(1, 80)
     store = Corpus.of(texts).store
     tokenizer = make_tokenizer(kind, texts, 300)
-    spans = [Span(*store.span(index), index != 7) for index in range(len(store))]
+    spans = spans_of(store, np.arange(len(store)) != 7)
     encode_spans(store, [Job("train", spans, opens=True)], tokenizer, tmp_path, unwatched)
     expected = [tokenizer.eot]
     for index, text in enumerate(texts):
@@ -68,7 +74,7 @@ def test_only_what_assistants_say_is_learned(home, tmp_path, template, shared_da
             text, learned = rendered(template, messages, "<|endoftext|>")
             writer.add([text], learned)
         store = writer.finish()
-    spans = [Span(*store.span(index), True) for index in range(len(store))]
+    spans = spans_of(store, np.ones(len(store), np.bool_))
     encode_spans(store, [Job("train", spans, opens=True)], made, tmp_path, unwatched)
     ids = np.fromfile(tmp_path / "train.bin", np.uint16)
     mask = np.fromfile(tmp_path / "train.mask", np.bool_)

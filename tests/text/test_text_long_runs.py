@@ -123,7 +123,9 @@ class Ends:
             raise Interrupted("enough")
 
 
-@pytest.mark.parametrize("stage", ["hashing the text", "learning pieces", "encoding the text"])
+@pytest.mark.parametrize(
+    "stage", ["looking for its tokens", "learning pieces", "encoding the text"]
+)
 def test_every_stage_of_making_tokens_can_be_ended(stage, book_text):
     """What the tick raises ends the work at once, and nothing half-made stays in the cache."""
     ends = Ends(stage)

@@ -16,6 +16,7 @@ from tuillm.cli.output import overwrite, print_json, print_table, say
 from tuillm.config import TrainConfig, settings_of
 from tuillm.errors import UsageError
 from tuillm.store.paths import models_dir
+from tuillm.text.read_options import READING
 from tuillm.units import duration, figure
 
 if TYPE_CHECKING:
@@ -45,25 +46,7 @@ class _Result:
     dtype: str
 
 
-_READING = (
-    "encoding",
-    "as_text",
-    "glob",
-    "documents",
-    "format",
-    "text_field",
-    "question_field",
-    "answer_field",
-    "context_field",
-    "answers",
-    "mask_prompt",
-    "fraction",
-    "limit",
-    "normalize",
-    "keep_boilerplate",
-    "strict",
-)
-_NOT_OF_READING = tuple(each.name for each in settings_of(TrainConfig) if each.name not in _READING)
+_NOT_OF_READING = tuple(each.name for each in settings_of(TrainConfig) if each.name not in READING)
 _COLUMNS = ("model", "tokens", "nats/token", "perplexity", "bits/byte", "tokens/s", "computed in")
 
 

@@ -21,7 +21,8 @@ class RepeatedErrors:
     """Errors of work that is done again and again: each is said once, until it goes well again."""
 
     def __init__(self, app: "Dashboard") -> None:
-        self._app, self._last = app, {"": ""}
+        self._app = app
+        self._last: dict[str, str] = {}
 
     def tell(self, group: str, error: TuillmError) -> None:
         """Show an error on the screen, unless it is what the group's work failed with before."""

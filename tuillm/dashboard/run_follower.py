@@ -114,6 +114,7 @@ class Follower:
 
     def _new_log(self) -> str:
         """Whole new lines of the log; of a long one at first only its tail."""
+        group = f"log {self._run.id}"
         try:
             with os.fdopen(open_regular(self._run.log), "rb") as file:
                 size = file.seek(0, 2)
@@ -125,8 +126,9 @@ class Follower:
             return ""
         except OSError as error:
             words = f"{self._run.log} cannot be read: {error.strerror or error}"
-            self._errors.tell(f"log {self._run.id}", TuillmError(words))
+            self._errors.tell(group, TuillmError(words))
             return ""
+        self._errors.clear(group)
         whole = content[: content.rfind(b"\n") + 1]
         self._log_at += len(whole)
         return whole.decode("utf-8", "replace")

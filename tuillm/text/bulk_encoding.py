@@ -7,6 +7,7 @@ begins. Knows tokenizers and strings; knows no files.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import tiktoken
@@ -44,7 +45,6 @@ class BulkEncoder:
         self._tokenizer = tokenizer
         self._special = {name: id for id, name in tokenizer.names.items()} if special else {}
         self._mark_id = tokenizer.vocab_size
-        self._lengths = self._byte_lengths()
         self._encoding = self._table = None
         if tokenizer.is_plain:
             if tokenizer.kind == "char":
@@ -97,7 +97,8 @@ class BulkEncoder:
         tokenizer = self._tokenizer
         return (tokenizer.encode_special if self._special else tokenizer.encode)(document)
 
-    def _byte_lengths(self) -> NDArray[np.int64]:
+    @cached_property
+    def _lengths(self) -> NDArray[np.int64]:
         """How many bytes of a text each id stands for; of a special token those of its name."""
         tokenizer = self._tokenizer
         lengths = np.zeros(self._mark_id + 1, np.int64)

@@ -4,12 +4,13 @@ Knows corpora and kinds of tokenizers; knows no token files.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from itertools import islice
 
 from tuillm.config import TrainConfig
 from tuillm.text.chat_rendering import TOKEN_TEMPLATE, TURN_TOKENS
 from tuillm.text.corpus import Corpus
-from tuillm.text.encode_spans import Span
+from tuillm.text.encode_spans import Spans
 from tuillm.text.new_tokenizer import make_tokenizer
 from tuillm.text.progress_tick import Tick
 from tuillm.text.split import Split
@@ -47,25 +48,24 @@ def tokenizer_for(
         texts: Iterable[str] = (text for _, text in corpus.store.parts())
         made = make_tokenizer(kind, texts, tick=tick, special=special)
         return made.with_template(corpus.template), ()
-    sample, total = sampled(corpus, split.train, _SAMPLED)
+    sample, total = _sampled(corpus, split.train), split.train.bytes
     notes: tuple[str, ...] = ()
-    if kind == "bpe" and sum(map(len, sample)) < total / 8:
-        notes = (f"the vocabulary is learned from {size(_SAMPLED)} of the {size(total)} of text",)
+    if kind == "bpe" and total > _SAMPLED:
+        notes = (f"the vocabulary is learned from {size(_SAMPLED)} of {size(total)} of text",)
     made = make_tokenizer(kind, sample, vocab_size, tick, special=special)
     return made.with_template(corpus.template), notes
 
 
-def sampled(corpus: Corpus, spans: Sequence[Span], most: int) -> tuple[list[str], int]:
-    """Return about `most` bytes of the spans' texts, spread over them, and their whole size.
+def _sampled(corpus: Corpus, spans: Spans) -> list[str]:
+    """Return about `_SAMPLED` bytes of the spans' texts, spread over them.
 
     In conversations the names of special tokens are left out, which are no text.
     """
     store = corpus.store
-    total = sum(span.end - span.begin for span in spans)
-    every = max(1, -(-total // most))
-    parts = (part for span in spans for part in store.cuts(span.begin, span.end, most // 16))
-    texts = [store.text(*part) for number, part in enumerate(parts) if number % every == 0]
+    every = max(1, -(-spans.bytes // _SAMPLED))
+    parts = (part for span in spans for part in store.cuts(span.begin, span.end, _SAMPLED // 16))
+    texts = [store.text(*part) for part in islice(parts, 0, None, every)]
     if corpus.template:
         names = re.compile("|".join(map(re.escape, (*TURN_TOKENS, END_OF_TEXT))))
         texts = [piece for text in texts for piece in names.split(text) if piece]
-    return texts, total
+    return texts

@@ -17,6 +17,7 @@ QUESTIONS = ("question", "query", "prompt", "input", "q")
 ANSWERS = ("answer", "answers", "response", "completion", "output", "reply", "a")
 INSTRUCTIONS = ("instruction",)
 OUTPUTS = ("output", "response", "answer", "completion")
+_NAME_QUESTION, _NAME_ANSWER = "name it: --question-field NAME", "name it: --answer-field NAME"
 CHATS = ("messages", "conversations", "conversation")
 _ROLES = {
     "human": "user",
@@ -69,18 +70,20 @@ def choose_fields(
             )
     known = set(names)
     if form == "chat":
-        return ConversationFields(chat=_needed(CHATS, known, "messages", names))
+        return ConversationFields(
+            chat=_needed(CHATS, known, names, "--format text learns one field")
+        )
     if form == "instruct":
         return ConversationFields(
-            question=question or _needed(INSTRUCTIONS, known, "instruction", names),
-            answer=answer or _needed(OUTPUTS, known, "output", names),
+            question=question or _needed(INSTRUCTIONS, known, names, _NAME_QUESTION),
+            answer=answer or _needed(OUTPUTS, known, names, _NAME_ANSWER),
             context=context or _first(("input", "context"), known),
             system=_first(("system", "system_prompt"), known),
         )
-    question = question or _needed(QUESTIONS, known, "question", names)
+    question = question or _needed(QUESTIONS, known, names, _NAME_QUESTION)
     return ConversationFields(
         question=question,
-        answer=answer or _needed(ANSWERS, known - {question}, "answer", names),
+        answer=answer or _needed(ANSWERS, known - {question}, names, _NAME_ANSWER),
         context=context,
         system=_first(("system", "system_prompt"), known),
     )
@@ -154,14 +157,10 @@ def _first(names: Sequence[str], known: set[str]) -> str:
     return next((name for name in names if name in known), "")
 
 
-def _needed(options: Sequence[str], known: set[str], what: str, names: Sequence[str]) -> str:
+def _needed(options: Sequence[str], known: set[str], names: Sequence[str], how: str) -> str:
     if found := _first(options, known):
         return found
-    there = f"there are: {', '.join(names)}"
-    how = (
-        "--format text learns one field" if what == "messages" else f"name it: --{what}-field NAME"
-    )
     raise UsageError(
         f"no field of the records is called {' or '.join(options)}",
-        f"{how.replace('instruction', 'question').replace('output', 'answer')}; {there}",
+        f"{how}; there are: {', '.join(names)}",
     )

@@ -10,9 +10,10 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Self
 
+from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError, printable
 from tuillm.text.document_reader import DocumentReader
 from tuillm.text.progress_tick import Tick, unwatched
@@ -52,7 +53,7 @@ class Corpus:
     @property
     def documents(self) -> tuple[str, ...]:
         """All documents; of a large corpus take `store.parts()`."""
-        return tuple(text for _, text in self.store.whole_documents())
+        return tuple(self.store.documents())
 
     @property
     def text(self) -> str:
@@ -92,16 +93,16 @@ def read_corpus(
     """
     if not sources:
         raise TuillmError("no text was named", "tuillm train BOOK.txt")
-    options = options or ReadOptions(encoding=encoding, as_text=as_text)
+    options = options or ReadOptions(TrainConfig(max_steps=1, encoding=encoding, as_text=as_text))
     key = _key(sources, options)
     if key and (known := _kept(key)):
         return known
     notes: list[str] = []
     items, skipped = find_items(
         sources,
-        options.glob or "",
+        options.config.glob or "",
         tick,
-        as_text=options.as_text,
+        as_text=options.config.as_text,
         max_age=math.inf,
         note=notes.append,
     )
@@ -115,10 +116,9 @@ def read_corpus(
             )
         found = found_words(items, skipped, writer.size)
         notes = [*([found] if found else []), *notes, *reader.notes]
-        template = options.template if reader.form != "text" else ""
-        about = {"label": _label(sources), "notes": _bounded(notes), "template": template}
-        store = writer.finish(about)
-    return Corpus(store, str(about["label"]), tuple(_bounded(notes)), template)
+        label, notes = _label(sources), _bounded(notes)
+        store = writer.finish({"label": label, "notes": notes, "template": reader.template})
+    return Corpus(store, label, tuple(notes), reader.template)
 
 
 def found_words(items: Sequence[Item], skipped: Sequence[Skipped], size_of_text: int) -> str:
@@ -144,7 +144,7 @@ def _label(sources: Sequence[str]) -> str:
     if len(sources) > 1:
         return f"{len(sources)} texts"
     source = sources[0]
-    return printable(cached_path(source).name if is_url(source) else PurePath(source).name)
+    return printable(cached_path(source).name if is_url(source) else Path(source).name)
 
 
 def _key(sources: Sequence[str], options: ReadOptions) -> str:
@@ -152,7 +152,7 @@ def _key(sources: Sequence[str], options: ReadOptions) -> str:
 
     It is of where files are, how long, and when they were changed, and of the options.
     """
-    told: list[object] = [_FORMAT, repr(options)]
+    told: list[object] = [_FORMAT, options.key]
     for source in sources:
         try:
             if not is_dataset(source):  # whose name is all that tells it from others

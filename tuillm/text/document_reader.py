@@ -7,7 +7,6 @@ items and their readers; knows neither where items come from nor what a token is
 import re
 import unicodedata
 import zlib
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 
@@ -39,7 +38,6 @@ from tuillm.text.sources.record_fields import (
 from tuillm.text.sources.records import Records
 from tuillm.text.sources.tables import read_records
 from tuillm.text.text_store import Ranges, StoreWriter
-from tuillm.units import count
 from tuillm.urls import is_dataset
 
 _STAGE = "reading the text"
@@ -57,50 +55,54 @@ class DocumentReader:
 
     def __init__(self, options: ReadOptions, tick: Tick) -> None:
         self.notes: list[str] = []
-        self.form = "text"
-        self._options, self._tick = options, tick
+        self.template = self._end = ""  # what conversations are written with
+        self._form = "text"
+        self._config, self._read_options, self._tick = options.config, options, tick
         self._fields = ConversationFields()
         self._text_field = ""
-        self._seen = self._kept = self._vain = 0
-        self._units: Counter[str] = Counter()
+        self._kept = self._without_answer = 0
 
     def read(self, items: list[Item], writer: StoreWriter) -> None:
         """Write the documents of all items; raises TuillmError for what cannot be read."""
-        kinds = ["text" if self._options.as_text else kind_of(item) for item in items]
+        kinds = ["text" if self._config.as_text else kind_of(item) for item in items]
         tables = [item for item, kind in zip(items, kinds, strict=True) if kind in TABLES]
         if tables:
             self._choose_form(tables[0], len(tables) < len(items))
-        elif self._options.format not in ("auto", "text"):
+        elif self._config.format not in ("auto", "text"):
             raise TuillmError(
-                f"{items[0].name} is a plain text and has no records to be {self._options.format}",
+                f"{items[0].name} is a plain text and has no records to be {self._config.format}",
                 "a table (.jsonl, .csv, ...) has; leave --format out to learn the text",
             )
         alone = len(items) == 1 and kinds[0] not in TABLES
-        documents = (
+        documents = self._chosen(
             document
             for number, (item, kind) in enumerate(zip(items, kinds, strict=True))
             for document in self._documents(item, kind, number / len(items), alone)
         )
-        if self._options.documents == "none":
+        if self._config.documents == "none":
             writer.add(_joined(pieces for pieces, _ in documents))
         else:
             for pieces, learned in documents:
-                if self._wanted():
-                    self._kept += writer.add(pieces, learned)
-                if self._options.limit and self._kept >= self._options.limit:
-                    break
+                writer.add(pieces, learned)
         self._tick(_STAGE, 1.0)
         self._tell()
 
-    def _wanted(self) -> bool:
-        """Whether the next document is among the fraction that is learned."""
-        self._seen += 1
-        share = self._options.fraction
-        draw = zlib.crc32(f"{self._options.seed} {self._seen}".encode()) / 2**32
-        return share == 1 or draw < share or (self._seen == 1 and not self._kept)
+    def _chosen(self, documents: Iterable[Document]) -> Iterator[Document]:
+        """Yield those of the fraction that is learned, the first among them, up to the limit."""
+        share, seed, limit = self._config.fraction, self._config.seed, self._config.limit
+        for number, document in enumerate(documents):
+            draw = zlib.crc32(f"{seed} {number}".encode()) / 2**32
+            if number == 0 or share == 1 or draw < share:
+                self._kept += 1
+                yield document
+            if limit and self._kept >= limit:
+                return
 
     def _documents(self, item: Item, kind: str, share: float, alone: bool) -> Iterator[Document]:
         self._tick(_STAGE, share)
+        if kind in TABLES and self._config.documents == "file":
+            yield _joined(pieces for pieces, _ in self._records(item)), None
+            return
         if kind in TABLES:
             yield from self._records(item)
             return
@@ -110,35 +112,35 @@ class DocumentReader:
     def _text(self, item: Item, kind: str) -> Iterator[str]:
         """Yield the text of an item in pieces; of one that is not large in a single one."""
         if kind != "text":
-            yield self._normalized(self._whole(item, kind, read_document(item, kind)))
+            text = read_document(item, kind, notes=self.notes)
+            yield self._normalized(self._whole(item, kind, text))
             return
-        self._refuse_other(item)
         content = head_of(item, _WHOLE + 1)
+        self._refuse_other(item, content[:_HEAD])
         if len(content) <= _WHOLE:
-            text, remarks = decode(content, item.name, self._options.encoding, item.charset)
+            text, remarks = decode(content, item.name, self._config.encoding, item.charset)
             self.notes += remarks
             yield self._normalized(self._whole(item, kind, text))
             return
         del content
-        for piece in text_pieces(item, self.notes, self._options.encoding):
+        for piece in text_pieces(item, self.notes, self._config.encoding):
             self._tick(_STAGE, 0.5)
             yield self._normalized(piece)
 
     def _whole(self, item: Item, kind: str, text: str) -> str:
         """Return a whole text without what is not its author's, and note what is strange in it."""
         self._refuse_empty(item, text)
-        if not self._options.keep_boilerplate:
+        if not self._config.keep_boilerplate:
             text, note = cut_boilerplate(text)
             self.notes += [f"{item.name}: {note}"] if note else []
         if kind == "text":
             self.notes += remarks_on(text, item.name)
         return text
 
-    def _refuse_other(self, item: Item) -> None:
+    def _refuse_other(self, item: Item, head: bytes) -> None:
         """Raise for a file that a person named and that is no plain text."""
-        if self._options.as_text or not item.named:
+        if self._config.as_text or not item.named:
             return
-        head = head_of(item, _HEAD)
         wide = head.startswith((b"\xff\xfe", b"\xfe\xff"))
         text = head.decode("utf-16" if wide else "utf-8", "replace")
         if found := recognize_binary(head) or recognize_text(text):
@@ -156,7 +158,7 @@ class DocumentReader:
 
     def _cut(self, pieces: Iterator[str], alone: bool) -> Iterator[Iterable[str]]:
         """Cut a text into documents; of a text that is one the fraction is its beginning."""
-        mode, share = self._options.documents, self._options.fraction
+        mode, share = self._config.documents, self._config.fraction
         if mode == "line":
             yield from ([line] for line in _lines(pieces) if line.strip())
         elif mode == "blank-line":
@@ -172,8 +174,8 @@ class DocumentReader:
 
     def _choose_form(self, item: Item, mixed: bool) -> None:
         """Decide by the first records what all are: texts, questions or conversations."""
-        options = self._options
-        first = list(islice(_records_of(item, False), _LOOKED_AT))
+        options = self._config
+        first = list(islice(self._records_of(item, False), _LOOKED_AT))
         if not first:
             raise TuillmError(f"{item.name} has no records")
         names = list(dict.fromkeys(name for record in first for name in record.values))
@@ -181,8 +183,14 @@ class DocumentReader:
         form = options.format
         if form == "auto":
             form = "text" if wants_text else guess_format(names)
-        self.form = form
+        self._form = form
         if form != "text":
+            if options.documents in ("none", "file", "line", "blank-line"):
+                raise TuillmError(
+                    f"documents cannot be {options.documents!r}: a conversation is one",
+                    "leave --documents out, or --format text",
+                )
+            self.template, self._end = self._read_options.template()
             if mixed:
                 raise TuillmError(
                     f"{item.name} holds {form} records, and other files plain text",
@@ -205,7 +213,7 @@ class DocumentReader:
             self.notes.append(f"of each record {self._text_field!r} is learned: --text-field")
 
     def _records(self, item: Item) -> Iterator[Document]:
-        records = _records_of(item, self._options.strict)
+        records = self._records_of(item, self._config.strict)
         for record in records:
             if record.number % 1000 == 0:
                 self._tick(_STAGE, 0.5)
@@ -213,13 +221,19 @@ class DocumentReader:
             for document in self._of_record(record):
                 found = True
                 yield document
-            self._vain += not found
+            self._without_answer += not found
         self.notes += records.notes
         self._tell_broken(records)
 
+    def _records_of(self, item: Item, strict: bool) -> Records:
+        """Return the records of a table or of a data set of the hub."""
+        if is_dataset(item.name):
+            return open_dataset(parse_dataset(item.name))
+        return read_records(item, strict=strict, encoding=self._config.encoding)
+
     def _of_record(self, record: Record) -> Iterator[Document]:
-        options = self._options
-        if self.form == "text":
+        options = self._config
+        if self._form == "text":
             text = self._normalized(text_of(field_value(record.values, self._text_field)))
             if not text.strip():
                 return
@@ -230,12 +244,12 @@ class DocumentReader:
         for messages in conversations_of(record.values, self._fields, every_answer=every):
             for message in messages:
                 message["content"] = self._normalized(message["content"])
-            text, learned = rendered(options.template, messages, options.eos_token)
+            text, learned = rendered(self.template, messages, self._end)
             whole = [(0, len(text.encode()))]
             yield [text], learned if options.mask_prompt else whole
 
     def _normalized(self, text: str) -> str:
-        form = self._options.normalize.upper()
+        form = self._config.normalize.upper()
         return text if form == "NONE" else unicodedata.normalize(form, text)  # type: ignore[arg-type]
 
     def _tell_broken(self, records: Records) -> None:
@@ -250,18 +264,11 @@ class DocumentReader:
 
     def _tell(self) -> None:
         words = {"qa": "question", "instruct": "instruction", "chat": "conversation"}
-        if word := words.get(self.form, ""):
-            more = "" if self._options.mask_prompt else ", learned with their prompts"
+        if word := words.get(self._form, ""):
+            more = "" if self._config.mask_prompt else ", learned with their prompts"
             self.notes.append(f"{self._kept:,} {word}s with answers{more}")
-        if self._vain and self.form != "text":
-            self.notes.append(f"{count(self._vain)} records without an answer left out")
-
-
-def _records_of(item: Item, strict: bool) -> Records:
-    """Return the records of a table or of a data set of the hub."""
-    if is_dataset(item.name):
-        return open_dataset(parse_dataset(item.name))
-    return read_records(item, strict=strict)
+            if left_out := self._without_answer:
+                self.notes.append(f"{left_out:,} records without an answer left out")
 
 
 def _joined(texts: Iterable[Iterable[str]]) -> Iterator[str]:

@@ -6,7 +6,7 @@ are learned, one byte a token. Knows stores, tokenizers and files; knows neither
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -43,17 +43,35 @@ class Span:
 
 
 @dataclass(frozen=True)
+class Spans:
+    """Spans in the order of a text, as arrays: there may be millions of them."""
+
+    begins: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    whole: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.begins)
+
+    def __getitem__(self, index: int) -> Span:
+        return Span(int(self.begins[index]), int(self.ends[index]), bool(self.whole[index]))
+
+    def __iter__(self) -> Iterator[Span]:
+        return map(self.__getitem__, range(len(self)))
+
+    @property
+    def bytes(self) -> int:
+        """How much text they are."""
+        return int((self.ends - self.begins).sum())
+
+
+@dataclass(frozen=True)
 class Job:
     """What to encode into the files `NAME.bin` and `NAME.mask`; `opens` begins with end of text."""
 
     name: str
-    spans: Sequence[Span]
+    spans: Spans
     opens: bool
-
-    @property
-    def bytes(self) -> int:
-        """How much text that is."""
-        return sum(span.end - span.begin for span in self.spans)
 
 
 def token_dtype(tokenizer: Tokenizer) -> type[np.uint16] | type[np.uint32]:
@@ -71,7 +89,7 @@ def encode_spans(
     far and how fast it goes, and may end it. Raises DiskError.
     """
     jobs = list(jobs)
-    pace = _Pace(sum(job.bytes for job in jobs), tick)
+    pace = _Pace(sum(job.spans.bytes for job in jobs), tick)
     encoder = BulkEncoder(tokenizer, special=store.learned is not None)
     for job in jobs:
         _Writer(store, job, tokenizer, encoder, folder, pace).run()
@@ -121,7 +139,7 @@ class _Writer:
     def _run(self) -> None:
         done, length = self._taken_up()
         if done == _ALL:
-            self._pace.add(self._job.bytes, skipped=True)
+            self._pace.add(self._job.spans.bytes, skipped=True)
             return
         with ExitStack() as opened:
             ids = opened.enter_context(_at(self._ids, length * np.dtype(self._dtype).itemsize))

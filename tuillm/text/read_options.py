@@ -1,12 +1,12 @@
-"""How a person wants their texts to be read: the settings of a run that decide on its corpus.
+"""How texts are to be read: the settings of a run that decide on its corpus, and its chat template.
 
-Knows settings; reads nothing.
+Knows settings and model folders; reads no text.
 """
 
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError
@@ -15,60 +15,67 @@ from tuillm.store.registry import find_model
 from tuillm.text.chat_rendering import TEXT_TEMPLATE, TOKEN_TEMPLATE
 from tuillm.text.tokenizer_json import END_OF_TEXT
 
+# the settings of TrainConfig that decide what the documents of a corpus are
+READING = (
+    "encoding",
+    "as_text",
+    "glob",
+    "documents",
+    "format",
+    "text_field",
+    "question_field",
+    "answer_field",
+    "context_field",
+    "answers",
+    "mask_prompt",
+    "fraction",
+    "limit",
+    "normalize",
+    "keep_boilerplate",
+    "strict",
+)
+
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """The settings of `TrainConfig` that say what documents are; its fields have the same names.
+    """The settings of a run, and the folder of the model whose chat template it writes with."""
 
-    `template` and `eos_token` are what conversations are written with.
-    """
-
-    encoding: str = "auto"
-    as_text: bool = False
-    glob: str | None = None
-    documents: Literal["auto", "file", "line", "blank-line", "record", "none"] = "auto"
-    format: Literal["auto", "text", "qa", "instruct", "chat"] = "auto"
-    text_field: str | None = None
-    question_field: str | None = None
-    answer_field: str | None = None
-    context_field: str | None = None
-    answers: Literal["first", "each"] = "first"
-    mask_prompt: bool = True
-    fraction: float = 1.0
-    limit: int | None = None
-    seed: int = 0
-    normalize: Literal["none", "nfc", "nfkc"] = "none"
-    keep_boilerplate: bool = False
-    strict: bool = False
-    template: str = TOKEN_TEMPLATE
-    eos_token: str = END_OF_TEXT
+    config: TrainConfig
+    folder: Path | None = None
 
     @classmethod
     def of(cls, config: TrainConfig, folder: Path | None = None) -> Self:
         """Return the options of a run; raises TuillmError for a model to start from that is none.
 
-        Conversations have special tokens where the tokenizer is ours, the template of the model
-        that is fine-tuned where it has one, and plain words else. A run that was begun has them as
-        its checkpoint in `folder` has: the model that it started from may be gone.
+        A run that was begun has its own checkpoint as `folder`: the model that it started from may
+        be gone.
         """
-        same = set(cls.__dataclass_fields__) & set(TrainConfig.model_fields)
-        known = {name: getattr(config, name) for name in same}
         if folder is None and config.init_from is not None:
             folder = find_model(config.init_from).path
-        if folder is not None:
-            known["template"], known["eos_token"] = _template_of(folder)
-        elif config.tokenizer == "gpt2":
-            known["template"] = TEXT_TEMPLATE
-        return cls(**known)
+        return cls(config, folder)
 
+    @property
+    def key(self) -> str:
+        """What tells these options from others that give another corpus."""
+        config = self.config
+        values = [getattr(config, name) for name in READING]
+        seed = config.seed if config.fraction < 1 else None
+        return repr((values, seed, str(self.folder or config.tokenizer)))
 
-def _template_of(folder: Path) -> tuple[str, str]:
-    """Return the chat template of a folder, or one of plain words, and what ends its texts."""
-    from tuillm.text.tokenizer import load_tokenizer
+    def template(self) -> tuple[str, str]:
+        """Return the chat template of conversations, and the token that ends a text.
 
-    tokenizer = load_tokenizer(folder)
-    end = tokenizer.names.get(tokenizer.eot, "") if tokenizer.eot is not None else ""
-    with suppress(TuillmError):
-        if tokenizer.chat_template and jinja_mode(tokenizer.chat_template, end):
-            return tokenizer.chat_template, end
-    return TEXT_TEMPLATE, end
+        It has special tokens where the tokenizer is ours, is that of the model in the folder where
+        there is one, and has plain words else. Raises TuillmError for a damaged folder.
+        """
+        if self.folder is None:
+            plain = self.config.tokenizer == "gpt2"
+            return (TEXT_TEMPLATE if plain else TOKEN_TEMPLATE), END_OF_TEXT
+        from tuillm.text.tokenizer import load_tokenizer
+
+        tokenizer = load_tokenizer(self.folder)
+        end = tokenizer.names.get(tokenizer.eot, "") if tokenizer.eot is not None else ""
+        with suppress(TuillmError):
+            if tokenizer.chat_template and jinja_mode(tokenizer.chat_template, end):
+                return tokenizer.chat_template, end
+        return TEXT_TEMPLATE, end

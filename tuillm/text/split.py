@@ -4,13 +4,13 @@ Knows stores; knows no tokens. The same corpus is always split in the same way, 
 of a run.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tuillm.text.encode_spans import Span
+from tuillm.text.encode_spans import Spans
 from tuillm.text.text_store import TextStore
 
 # from so many documents on whole ones are held out
@@ -22,8 +22,8 @@ _SEED = 20_260
 class Split:
     """The parts to learn and those held out, in the order of the text; `val` may be empty."""
 
-    train: Sequence[Span]
-    val: Sequence[Span]
+    train: Spans
+    val: Spans
     by: Literal["documents", "tail"]
 
 
@@ -43,23 +43,27 @@ def split_store(
 
 def _by_documents(store: TextStore, val_fraction: float) -> Split:
     order = np.random.default_rng(_SEED).permutation(len(store))
-    sizes = np.diff(store.ends, prepend=0)[order]
-    most = len(store) - 1
+    begins, ends = _bounds(store)
+    sizes = (ends - begins)[order]
     count = int(np.searchsorted(np.cumsum(sizes), val_fraction * store.bytes)) + 1
     held_out = np.zeros(len(store), np.bool_)
-    held_out[order[: min(count, most)]] = True
-    spans = [Span(*store.span(index), True) for index in range(len(store))]
-    train = [span for span, out in zip(spans, held_out, strict=True) if not out]
-    val = [span for span, out in zip(spans, held_out, strict=True) if out]
+    held_out[order[: min(count, len(store) - 1)]] = True
+    whole = np.ones(len(store), np.bool_)
+    train, val = (Spans(begins[part], ends[part], whole[part]) for part in (~held_out, held_out))
     return Split(train, val, "documents")
 
 
 def _tail(store: TextStore, val_fraction: float) -> Split:
     cut = store.byte_of(int(store.characters * (1 - val_fraction)))
-    train, val = [], []
-    for index in range(len(store)):
-        begin, end = store.span(index)
-        here = min(max(cut, begin), end)
-        train += [Span(begin, here, here == end)] if begin < here else []
-        val += [Span(here, end, len(store) > 1)] if here < end else []
+    begins, ends = _bounds(store)
+    middles = np.clip(cut, begins, ends)
+    learned, held_out = begins < middles, middles < ends
+    several = np.full(len(store), len(store) > 1)
+    train = Spans(begins[learned], middles[learned], (middles == ends)[learned])
+    val = Spans(middles[held_out], ends[held_out], several[held_out])
     return Split(train, val, "tail")
+
+
+def _bounds(store: TextStore) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return where the documents begin and end."""
+    return np.concatenate([[0], store.ends[:-1]]).astype(np.int64), store.ends

@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import shutil
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -91,14 +92,14 @@ class TextStore:
             at = stop if stop == end else stop - 8  # what lies across is searched again
         return None
 
-    def whole_documents(self) -> Iterator[tuple[int, str]]:
-        """Yield each document's number and its whole text, which may be long."""
+    def documents(self) -> Iterator[str]:
+        """Yield the whole text of each document, which may be long."""
         for index in range(len(self)):
-            yield index, self.text(*self.span(index))
+            yield self.text(*self.span(index))
 
-    def parts(self, first: int = 0, last: int | None = None) -> Iterator[tuple[int, str]]:
-        """Yield, in order, the numbers of documents `first` to `last` and parts of their texts."""
-        for index in range(first, len(self) if last is None else last):
+    def parts(self) -> Iterator[tuple[int, str]]:
+        """Yield, in order, the number of each document with a part of its text."""
+        for index in range(len(self)):
             for begin, end in self.cuts(*self.span(index)):
                 yield index, self.text(begin, end)
 
@@ -143,8 +144,9 @@ class StoreWriter:
         self._staging: Path | None = None
         self._file: BinaryIO = BytesIO()
         self._size = self._begun = self.characters = 0
-        self._ends: list[int] = []
-        self._learned: list[tuple[int, int]] = []
+        # 8 bytes a number: there may be millions of short documents
+        self._ends = array("q")
+        self._learned_begins, self._learned_ends = array("q"), array("q")
         self._masked = False
 
     def __enter__(self) -> Self:
@@ -165,13 +167,14 @@ class StoreWriter:
         if self._size == self._begun:
             return False
         if learned is not None:
-            if not self._masked:
+            if not self._masked:  # of those so far all is learned
                 self._masked = True
-                starts = [0, *self._ends]
-                self._learned = list(zip(starts, self._ends, strict=False))
-            self._learned += [(self._begun + a, self._begun + b) for a, b in learned]
+                self._learned_begins = array("q", [0, *self._ends[:-1]] if self._ends else [])
+                self._learned_ends = self._ends[:]
+            for begin, end in learned:
+                self._learn(self._begun + begin, self._begun + end)
         elif self._masked:
-            self._learned.append((self._begun, self._size))
+            self._learn(self._begun, self._size)
         self._begun = self._size
         self._ends.append(self._size)
         return True
@@ -192,7 +195,9 @@ class StoreWriter:
         `about` is kept with one that is in the cache.
         """
         ends = np.array(self._ends, np.int64)
-        learned = self._ranges() if self._masked else None
+        learned = None
+        if self._masked:
+            learned = np.array([self._learned_begins, self._learned_ends], np.int64)
         if self._staging is None:
             content = np.frombuffer(self._file.getbuffer(), np.uint8)  # type: ignore[attr-defined]
             store = TextStore(content.copy(), ends, learned, self.characters, "")
@@ -213,8 +218,9 @@ class StoreWriter:
             raise TuillmError("the copy of the text in the cache is gone already", "try again")
         return found[0]
 
-    def _ranges(self) -> NDArray[np.int64]:
-        return np.ascontiguousarray(np.array(self._learned, np.int64).reshape(-1, 2).T)
+    def _learn(self, begin: int, end: int) -> None:
+        self._learned_begins.append(begin)
+        self._learned_ends.append(end)
 
     def _write(self, content: bytes) -> None:
         if self._staging is None and self._size + len(content) > _IN_MEMORY:

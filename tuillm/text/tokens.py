@@ -8,7 +8,6 @@ end as their chat template has it, and a mask tells what of them is learned.
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from tuillm.store.paths import cache_dir, ensure_dir, passing_dir
 from tuillm.store.temp_files import clear_leftovers
 from tuillm.text.choose_tokenizer import choose_tokenizer, tokenizer_for
 from tuillm.text.corpus import Corpus
-from tuillm.text.encode_spans import Job, Span, encode_spans, token_dtype
+from tuillm.text.encode_spans import Job, Spans, encode_spans, token_dtype
 from tuillm.text.progress_tick import Tick, unwatched
 from tuillm.text.split import Split, split_store
 from tuillm.text.tokenizer import Tokenizer, load_tokenizer
@@ -76,7 +75,7 @@ def tokenize(
     text is too short to learn from, and UsageError when `config` asks for another kind. `tick` is
     told how far the work is; what it raises ends it, and nothing half-made stays behind.
     """
-    tick("hashing the text", 0.0)
+    tick("looking for its tokens", 0.0)
     root, made = cache_dir() / "tokens", choose_tokenizer(corpus, config)
     folder = root / _recipe(corpus, config, " ".join(map(str, made)))
     if tokenizer:
@@ -205,11 +204,11 @@ def _refuse_too_short(
 
 
 def _measured_bytes(
-    corpus: Corpus, tokenizer: Tokenizer, spans: Iterable[Span], folder: Path, held_out: bool
+    corpus: Corpus, tokenizer: Tokenizer, spans: Spans, folder: Path, held_out: bool
 ) -> int:
     """Return the bytes of text behind the tokens that are measured; special ones are none."""
     if corpus.store.learned is None:
-        return sum(span.end - span.begin for span in spans)
+        return spans.bytes
     name = "val" if held_out else "train"
     ids = _array(folder / f"{name}.bin", token_dtype(tokenizer))
     mask = np.memmap(folder / f"{name}.mask", np.bool_, "r")
@@ -221,7 +220,7 @@ def _measured_bytes(
     )
 
 
-def _left_out(corpus: Corpus, tokenizer: Tokenizer, spans: Iterable[Span]) -> tuple[int, int]:
+def _left_out(corpus: Corpus, tokenizer: Tokenizer, spans: Spans) -> tuple[int, int]:
     """Return how many characters of spans no ids stand for, and how many bytes."""
     characters = size = 0
     if tokenizer.lacks_characters:

@@ -66,8 +66,8 @@ def evaluate(
     With a `stride` windows overlap: each begins so many tokens after the one before, and only
     what that one has not predicted counts, with block_size - stride tokens before it at least.
     Where there are more than `most` tokens, only as many are looked at, in whole windows spread
-    over the text. Of a `mask` only the tokens that it marks count, and `text_bytes` is that of
-    these. `text_bytes` is the number of bytes behind `tokens`, `left_out` of which stand in
+    over the text. Of a `mask` only the tokens that it marks count. `text_bytes` is the number of
+    bytes behind the tokens that count, `left_out` of which stand in
     none; products are of precision `dtype`; `progress` is told the share done, 0 to 1. Returns
     None when `interrupted` says so between two batches.
     """
@@ -79,10 +79,8 @@ def evaluate(
     if starts is None:
         pieces = cover(length, width, min(stride or width, width), at_once)
         lacking = float(left_out)
-        first = (
-            0 if mask is not None and not mask[0] else len(tokenizer.token_bytes(int(tokens[0])))
-        )
-        seen = text_bytes - left_out - first
+        first = _marked(tokens, mask, 0, 1)  # which nothing predicts
+        seen = text_bytes - left_out - sum(len(tokenizer.token_bytes(int(id))) for id in first)
     else:
         pieces = _side_by_side(starts, width, width, at_once)
         seen = sum(

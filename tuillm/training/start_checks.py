@@ -53,7 +53,7 @@ def validate_text(config: TrainConfig) -> None:
 
     An address that is not in the cache yet is left to the run, which fetches it.
     """
-    if not any(uncached_addresses(config)):
+    if not uncached_addresses(config):
         read_corpus(config.corpus, options=ReadOptions.of(config))
     if config.init_from is not None and config.tokenizer != "auto":
         from tuillm.text.tokenizer import load_tokenizer

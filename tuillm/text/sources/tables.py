@@ -21,10 +21,11 @@ __all__ = ["kind_of", "read_records"]
 _LARGEST_COPY = 64 * 1024 * MB
 
 
-def read_records(item: Item, *, strict: bool = False) -> Records:
+def read_records(item: Item, *, strict: bool = False, encoding: str = "auto") -> Records:
     """Return the records of a table of any of the kinds in `item_kinds.TABLES`.
 
-    Broken lines are left out and counted; with `strict` the first one raises. Raises TuillmError
+    Broken lines are left out and counted; with `strict` the first one raises. `encoding` is that of
+    texts, by default found as for any text. Raises TuillmError
     for what is no table or needs a library that is missing; iterating raises it for one that
     cannot be read, is damaged, or has no header.
     """
@@ -37,18 +38,22 @@ def read_records(item: Item, *, strict: bool = False) -> Records:
     if kind == "parquet":
         needs_extra(item.name, "a Parquet table", "pyarrow", "datasets")
     unit = "line" if kind == "jsonl" else "row"
-    return Records(item.name, lambda faults: _read(item, kind, faults), unit=unit, strict=strict)
+    return Records(
+        item.name, lambda faults: _read(item, kind, encoding, faults), unit=unit, strict=strict
+    )
 
 
-def _read(item: Item, kind: str, faults: Faults) -> Iterator[Record]:
+def _read(item: Item, kind: str, encoding: str, faults: Faults) -> Iterator[Record]:
     if kind == "parquet":
         with seekable(item, _LARGEST_COPY) as file:
             yield from parquet_records(file, item.name, faults)
     elif kind == "json":
         # the document may be read twice, its remarks are told once
         again = iter([[], faults.notes])
-        yield from json_records(lambda: text_pieces(item, next(again)), item.name, faults)
+        yield from json_records(lambda: text_pieces(item, next(again), encoding), item.name, faults)
     elif kind == "jsonl":
-        yield from jsonl_records(text_pieces(item, faults.notes), faults)
+        yield from jsonl_records(text_pieces(item, faults.notes, encoding), faults)
     else:
-        yield from csv_records(text_pieces(item, faults.notes), item.name, kind == "tsv", faults)
+        yield from csv_records(
+            text_pieces(item, faults.notes, encoding), item.name, kind == "tsv", faults
+        )

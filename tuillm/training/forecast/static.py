@@ -22,7 +22,7 @@ from tuillm.training.auto_settings import adapter_parameters, disk_needed, dropo
 from tuillm.training.forecast.warnings import cautions, memory_caution
 from tuillm.training.memory_plan import plan_memory
 from tuillm.training.start_checks import uncached_addresses
-from tuillm.urls import is_url, public_url
+from tuillm.urls import is_remote, public_url
 
 _MANY = 1 << 40
 
@@ -35,7 +35,7 @@ def look(config: TrainConfig) -> Forecast:
     missing = _missing(config)
     seen = _machine()
     tokens = None
-    if not any(map(is_url, missing)):
+    if not any(map(is_remote, missing)):
         corpus = read_corpus(config.corpus, options=ReadOptions.of(config))
         seen = replace(seen, bytes=corpus.bytes, characters=corpus.characters, notes=corpus.notes)
         tokens = None if missing else _tokens(config, corpus)
