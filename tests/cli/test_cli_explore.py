@@ -101,12 +101,37 @@ def test_the_page_stands_alone(text, book, tmp_path):
 def test_a_page_takes_no_other_file_s_place(book, tmp_path):
     """Only a page is written over; a typing slip costs no book."""
     before = book.read_bytes()
-    for target, words in ((book, "is there already and is no web page"), (tmp_path, "directory")):
+    for target, words in (
+        (book, "is there already and was not written by tuillm"),
+        (tmp_path, "directory"),
+    ):
         done = explore(book, "--html", target)
         assert done.returncode == 2 and words in done.stderr and done.stderr.count("\n") == 1
     assert book.read_bytes() == before
-    page = tmp_path / "page.html"
+    mine = tmp_path / "mine.html"
+    mine.write_text("<!doctype html>\n<p>of my own")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for target in (mine, pipe):
+        assert explore(book, "--html", target).returncode == 2
+    assert mine.read_text().endswith("of my own") and pipe.is_fifo()
+    page, link = tmp_path / "page.html", tmp_path / "link.html"
     assert [explore(book, "--html", page).returncode for _ in range(2)] == [0, 0]
+    link.symlink_to(page)
+    page.write_text("")
+    assert explore(book, "--html", link).returncode == 0
+    assert link.is_symlink() and page.read_text().startswith("<!doctype html>")
+
+
+def test_of_conversations_the_words_are_counted(tmp_path):
+    """The names of special tokens are no text; part of the records can be looked at."""
+    path = tmp_path / "qa.jsonl"
+    record = {"question": "What is this?", "answer": "A test."}
+    path.write_text("".join(json.dumps(record) + "\n" for _ in range(50)))
+    found = json.loads(explore(path, "--json").stdout)
+    words = {each["word"] for each in found["words"]["by_frequency"]}
+    assert "test" in words and not {"assistant", "user", "endoftext"} & words
+    assert json.loads(explore(path, "--json", "--limit", 7).stdout)["documents"]["count"] == 7
 
 
 def test_what_cannot_be_read_is_one_line(tmp_path, book):

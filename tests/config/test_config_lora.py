@@ -1,27 +1,14 @@
 """Settings of LoRA and of wide models: what they bring to a recipe, and what holds over them."""
 
 import pytest
+from model_shapes import shapes
 
 from tuillm.config import TrainConfig, build_train
 from tuillm.config.check_setting import check_setting
-from tuillm.config.model_shape import ModelShape
 from tuillm.config.training_presets import LORA_RATE
 from tuillm.errors import UsageError
 
-
-def shape_of(name):
-    """`gpt2` is 768 wide with a context of 1,024, all others 128 with 64."""
-    width, context = (768, 1024) if name == "gpt2" else (128, 64)
-    return ModelShape(
-        init_from=name,
-        n_layer=5,
-        n_head=4,
-        n_embd=width,
-        vocab_size=1024,
-        block_size=context,
-        tie_weights=True,
-        tokenizer="bpe",
-    )
+shape_of = shapes(width=128, context=64)
 
 
 def build(**typed):

@@ -1,25 +1,12 @@
 """Settings of a run that starts from a model: whose shape, which preset, which rate."""
 
 import pytest
+from model_shapes import shapes
 
 from tuillm.config import PRESETS, TrainConfig, build_train, settings_of
-from tuillm.config.model_shape import ModelShape
 from tuillm.errors import UsageError
 
-
-def shape_of(name):
-    """A model 256 wide, whatever it is called; `gpt2` is 768 wide."""
-    width, context = (768, 1024) if name == "gpt2" else (256, 128)
-    return ModelShape(
-        init_from=name,
-        n_layer=5,
-        n_head=4,
-        n_embd=width,
-        vocab_size=1024,
-        block_size=context,
-        tie_weights=True,
-        tokenizer="bpe",
-    )
+shape_of = shapes(width=256, context=128)
 
 
 def build(typed, file=None):

@@ -97,7 +97,7 @@ def test_what_is_no_conversation_is_refused(tmp_path, poems):
 
 def test_conversations_of_several_forms(tmp_path):
     """Alpaca's, OpenAI's and ShareGPT's records; what has no answer is left out and counted."""
-    rows = {
+    rows: dict[str, list[dict[str, object]]] = {
         "alpaca": [{"instruction": "Add.", "input": "1 2", "output": "3"}, {"instruction": "x"}],
         "openai": [
             {

@@ -2,22 +2,21 @@
 
 import math
 import os
-import sys
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tuillm.cli.options import Number, device_options, setting_options, typed
-from tuillm.cli.output import overwrite, print_json, print_table, say
+from tuillm.cli.output import ProgressLine, print_json, print_table, say
 from tuillm.config import TrainConfig, settings_of
 from tuillm.errors import UsageError
 from tuillm.store.paths import models_dir
 from tuillm.text.read_options import READING
-from tuillm.units import duration, figure
+from tuillm.units import figure
 
 if TYPE_CHECKING:
     from tuillm.store.registry import Model
@@ -144,14 +143,14 @@ def _measure(
     tokens = tokenize(corpus, config, sampler.tokenizer)
     ids = tokens.measured
     began = time.perf_counter()
-    with _Progress(model.name) as progress:
+    with ProgressLine() as tick:
         result = evaluate(
             sampler.model,
             ids,
             tokens.val_bytes,
             sampler.tokenizer,
             stride=stride,
-            progress=progress,
+            progress=partial(tick, model.name),
             left_out=tokens.left_out_bytes,
             mask=tokens.val_mask,
         )
@@ -184,26 +183,3 @@ def _row(result: _Result) -> tuple[str, ...]:
         f"{result.tokens_per_sec:,.0f}",
         result.dtype,
     )
-
-
-class _Progress:
-    """A line on stderr that says how far one model is, on a terminal only."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._began = self._told = time.monotonic()
-        self._wanted = sys.stderr.isatty()
-
-    def __enter__(self) -> Callable[[float], None]:
-        return self._tell
-
-    def __exit__(self, *_: object) -> None:
-        if self._wanted:
-            overwrite("")
-
-    def _tell(self, share: float) -> None:
-        now = time.monotonic()
-        if self._wanted and now - self._told > 0.2:
-            self._told = now
-            left = duration((now - self._began) * (1 - share) / share)
-            overwrite(f"{self._name}: {share:.0%}, {left} left")

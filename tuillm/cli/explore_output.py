@@ -79,13 +79,13 @@ class _Page:
 
     def wrapped(self, text: str, style: str = "", first: str = "  ", rest: str = "  ") -> None:
         """Print a sentence over as many lines as it takes."""
-        lines = textwrap.wrap(one_line(text), self.width - 2, break_on_hyphens=False)
+        lines = textwrap.wrap(one_line(text), self.width - len(first), break_on_hyphens=False)
         for number, words in enumerate(lines):
             self.line((f"{rest if number else first}{words}", style))
 
     def bar(self, share: float, width: int) -> tuple[str, str]:
         """Return a bar of so many columns at most, exact to an eighth of one."""
-        eighths = round(min(max(share, 0.0), 1.0) * width * 8)
+        eighths = round(min(max(share, 0.0), 1.0) * max(width, 0) * 8)
         if not self._blocks:
             return "#" * round(eighths / 8), "bar"
         rest = _EIGHTHS[eighths % 8].strip() or ("▏" if 0 < share and not eighths else "")
@@ -136,7 +136,10 @@ def _language(page: _Page, seen: Exploration) -> None:
     for kind, shares in (("", seen.languages), ("letters", seen.characters.scripts)):
         for each in [each for each in shares if each.share >= 0.001][:6]:
             name = f"{each.name} {kind}".strip()
-            page.line(f"  {fit(name, 22)} {each.share:>6.1%} ", page.bar(each.share, 30))
+            page.line(
+                f"  {fit(name, 22)} {each.share:>6.1%} ",
+                page.bar(each.share, min(30, page.width - 33)),
+            )
     page.remarks(seen, "language")
 
 

@@ -9,13 +9,15 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from tuillm import __version__
-from tuillm.cli.explore_remarks import remarks, visible, where_it_stands
+from tuillm.cli.explore_remarks import binary, remarks, visible, where_it_stands
 from tuillm.errors import one_line
 from tuillm.text.statistics.exploration import Exploration
 from tuillm.units import count, size
 
 _TOP, _SPEAKERS, _LINES = 24, 20, 8
 _REPEAT = 600
+# how a page begins, by which one is known that may be replaced
+PAGE_START = "<!doctype html>\n<!-- tuillm explore -->"
 _CSS = """
 :root { color-scheme: light dark; --ground: #f7f3ec; --card: #fffdf9; --ink: #2c2622;
   --quiet: #7a6f66; --line: #e9e0d4; --bar: #c27a2c; --other: #4f7f7a; --tint: #f4e6d2;
@@ -81,7 +83,7 @@ def page_of(seen: Exploration) -> str:
     ]
     label = _text(one_line(seen.label))
     return (
-        "<!doctype html>\n"
+        f"{PAGE_START}\n"
         f'<html lang="en"><head><meta charset="utf-8"><title>{label}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<style>{_CSS}</style></head>\n<body><main>\n<h1>{label}</h1>\n{_size(seen)}"
@@ -272,7 +274,8 @@ def _histogram(rows: Iterable[tuple[int, int]]) -> str:
         )
         if len(rows) <= 12 or index % 2 == 0:
             drawn.append(
-                f'<text text-anchor="middle" x="{middle:.1f}" y="{floor + 16}">{size(least)}</text>'
+                f'<text text-anchor="middle" x="{middle:.1f}" y="{floor + 16}">'
+                f"{binary(least)}</text>"
             )
         if number and len(rows) <= 16:
             drawn.append(

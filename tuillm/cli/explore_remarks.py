@@ -149,8 +149,8 @@ def _tokens(seen: Exploration) -> Iterator[str]:
     auto = next((each for each in seen.tokens.rates if each.auto), None)
     if auto:
         yield (
-            f"Without --tokenizer training takes {auto.tokenizer}. Longer pieces let a model see "
-            "further, and want more text."
+            f"Without --tokenizer and --preset training takes {auto.tokenizer}. Longer pieces let "
+            "a model see further, and want more text."
         )
 
 

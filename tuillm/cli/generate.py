@@ -64,9 +64,13 @@ def generate_command(
 ) -> None:
     """Print text that the model NAME writes: a name of the registry, or a model folder."""
     config = build_sampling(typed(settings))
-    if question and prompt != DEFAULT_PROMPT:
+    if question is not None and prompt != DEFAULT_PROMPT:
         raise UsageError("a prompt and a question cannot both be given", "-p TEXT, or -q TEXT")
-    asked = read_prompt(question, keep_newline=keep_newline) if question else ""
+    asked = ""
+    if question is not None:
+        asked = read_prompt(question, keep_newline=keep_newline)
+        if not asked.strip():
+            raise UsageError("the question is empty", "-q 'Who speaks?'")
     text: str | list[int] = read_prompt(prompt, keep_newline=keep_newline)
     from tuillm.store.chat_template import mode_of
     from tuillm.store.registry import find_model

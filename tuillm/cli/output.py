@@ -5,6 +5,7 @@ click and rich; knows no models. No other module of the command line writes to a
 """
 
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
@@ -14,6 +15,7 @@ import click
 from tuillm.errors import one_line, printable
 from tuillm.formats.json_text import shown_json
 from tuillm.terminal.streams import takes_utf8
+from tuillm.units import duration
 
 if TYPE_CHECKING:
     from tuillm.terminal.safe_console import SafeConsole
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
 _ERASE = "\r\x1b[K"
+_PROGRESS_EVERY = 0.2
 
 
 def say(text: str = "", *, aside: bool = False) -> None:
@@ -46,6 +49,34 @@ def complain(text: str, *, whole: bool = False) -> None:
 def overwrite(text: str) -> None:
     """Put a line on stderr, a terminal, in the place of the one before; '' takes it away."""
     print(f"{_ERASE}{one_line(text)}", end="", file=sys.stderr, flush=True)
+
+
+class ProgressLine:
+    """A line on stderr that says how far work is, on a terminal only; it goes when the work ends.
+
+    `with ProgressLine() as tick` gives a `Tick`: what is done, and how much of it, from 0 to 1.
+    """
+
+    def __init__(self) -> None:
+        self._wanted = sys.stderr is not None and sys.stderr.isatty()
+        self._told = self._began = time.monotonic()
+        self._stage = ""
+
+    def __enter__(self) -> "ProgressLine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._wanted:
+            overwrite("")
+
+    def __call__(self, stage: str, share: float) -> None:
+        now, name = time.monotonic(), stage.partition(",")[0]
+        if name != self._stage:
+            self._stage, self._began = name, now
+        if self._wanted and now - self._told > _PROGRESS_EVERY:
+            self._told = now
+            left = (now - self._began) * (1 - share) / share if share > 0.02 else 0.0
+            overwrite(f"{stage}, {share:.0%}" + (f", {duration(left)} left" if left else ""))
 
 
 def write_text(text: str) -> None:

@@ -1,26 +1,29 @@
 """`tuillm prepare`: reads and encodes a corpus ahead of its training, and says what was found."""
 
-import sys
 import time
 from typing import Any
 
 import click
 
 from tuillm.cli.options import GroupedCommand, setting_options, typed
-from tuillm.cli.output import overwrite, print_facts, print_json, say
+from tuillm.cli.output import ProgressLine, print_facts, print_json, say
 from tuillm.config import TrainConfig, build_train, settings_of
 from tuillm.units import count, duration, size
 
-_OTHERS = ("corpus", "name", "preset")
-_NOT_OF_TEXT = tuple(each.name for each in settings_of(TrainConfig) if each.group != "text")
-_EVERY = 0.2
+# a preset may hold out nothing, the seed chooses documents
+_ALSO = ("preset", "seed")
+_LEFT_OUT = tuple(
+    each.name
+    for each in settings_of(TrainConfig)
+    if each.name in ("corpus", "name") or (each.group != "text" and each.name not in _ALSO)
+)
 
 
 @click.command("prepare", cls=GroupedCommand)
 @click.argument("corpus", nargs=-1, required=True, metavar="TEXT...")
 @click.option("--from", "init_from", metavar="MODEL", help="Encode with this model's tokenizer.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
-@setting_options(TrainConfig, leave_out=(*_OTHERS, *_NOT_OF_TEXT))
+@setting_options(TrainConfig, leave_out=_LEFT_OUT)
 def prepare_command(
     corpus: tuple[str, ...], init_from: str | None, as_json: bool, **settings: Any
 ) -> None:
@@ -39,18 +42,19 @@ def prepare_command(
     wanted = typed(settings | {"corpus": corpus, "init_from": init_from})
     config = build_train(wanted, {}, shape_of)
     config = config.model_copy(update={"corpus": keep_pipes(config.corpus)})
-    began, progress = time.monotonic(), _Progress()
-    text = read_corpus(config.corpus, options=ReadOptions.of(config), tick=progress.tick)
-    tokenizer = load_tokenizer(find_model(init_from).path) if init_from else None
-    files = tokenize(text, config, tokenizer, progress.tick)
-    progress.close()
+    began = time.monotonic()
+    with ProgressLine() as tick:
+        text = read_corpus(config.corpus, options=ReadOptions.of(config), tick=tick)
+        tokenizer = load_tokenizer(find_model(init_from).path) if init_from else None
+        files = tokenize(text, config, tokenizer, tick)
+    held_out = len(files.val) if files.val is not files.train else 0
     notes = (*text.notes, *files.notes)
     facts: dict[str, object] = {
         "text": f"{size(text.bytes)}, {count(text.characters)} characters",
         "documents": f"{len(text.store):,}",
         "tokenizer": f"{files.tokenizer.kind}, {files.tokenizer.vocab_size:,} entries",
         "train tokens": f"{len(files.train):,}",
-        "validation": f"{len(files.val) if files.val is not files.train else 0:,} tokens",
+        "validation": f"{held_out:,} tokens",
         "bytes a token": f"{text.bytes / max(files.total, 1):.2f}",
         "took": duration(time.monotonic() - began),
         "folder": str(files.folder),
@@ -65,7 +69,7 @@ def prepare_command(
                 "tokenizer": files.tokenizer.kind,
                 "vocab_size": files.tokenizer.vocab_size,
                 "train_tokens": len(files.train),
-                "val_tokens": len(files.val) if files.val is not files.train else 0,
+                "val_tokens": held_out,
                 "folder": str(files.folder),
                 "notes": notes,
             }
@@ -74,27 +78,3 @@ def prepare_command(
     print_facts(facts)
     for note in notes:
         say(f"note: {note}")
-
-
-class _Progress:
-    """A line on stderr that says how far the work is, on a terminal only."""
-
-    def __init__(self) -> None:
-        self._wanted = sys.stderr is not None and sys.stderr.isatty()
-        self._told = self._began = time.monotonic()
-        self._stage = ""
-
-    def tick(self, stage: str, share: float) -> None:
-        """Show the stage, how much of it is done, and how long the rest may take."""
-        now, name = time.monotonic(), stage.partition(",")[0]
-        if name != self._stage:
-            self._stage, self._began = name, now
-        if self._wanted and now - self._told > _EVERY:
-            self._told = now
-            left = (now - self._began) * (1 - share) / share if share > 0.02 else 0.0
-            overwrite(f"{stage}, {share:.0%}" + (f", {duration(left)} left" if left else ""))
-
-    def close(self) -> None:
-        """Take the line away."""
-        if self._wanted:
-            overwrite("")

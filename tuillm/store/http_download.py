@@ -104,9 +104,7 @@ def fetch_file(
         target.unlink()
     got_on()
     if remote.size is None or have(target) < remote.size or not target.exists():
-        retry_with_backoff(
-            attempt, got_on, tick, note, failure, lambda: have(target) > 0 and kept(), attempts
-        )
+        retry_with_backoff(attempt, got_on, tick, note, failure, of_use, attempts)
 
 
 def matches(path: Path, size: int, digest: str, tick: Tick) -> bool:

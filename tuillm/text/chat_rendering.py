@@ -3,18 +3,22 @@
 Also a person's turn in a chat, so that both are the same ids. Knows templates and messages.
 """
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tuillm.errors import TuillmError
 from tuillm.formats.jinja_chat import Message, render_chat
 from tuillm.store.chat_template import QUESTION, ChatMode
+from tuillm.text.tokenizer_json import END_OF_TEXT
 
 if TYPE_CHECKING:
     from tuillm.text.tokenizer import Tokenizer
 
 # the special tokens that a tokenizer of ours has for turns
 TURN_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>")
+# the special tokens of ours as they stand in a rendered conversation: they are no text
+SPECIAL_TOKENS = re.compile("|".join(map(re.escape, (*TURN_TOKENS, END_OF_TEXT))))
 # each turn behind its token; what an assistant says ends with the end of text
 TOKEN_TEMPLATE = (
     "{% for message in messages %}"

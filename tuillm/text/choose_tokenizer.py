@@ -3,19 +3,17 @@
 Knows corpora and kinds of tokenizers; knows no token files.
 """
 
-import re
 from collections.abc import Iterable
 from itertools import islice
 
 from tuillm.config import TrainConfig
-from tuillm.text.chat_rendering import TOKEN_TEMPLATE, TURN_TOKENS
+from tuillm.text.chat_rendering import SPECIAL_TOKENS, TOKEN_TEMPLATE, TURN_TOKENS
 from tuillm.text.corpus import Corpus
 from tuillm.text.encode_spans import Spans
 from tuillm.text.new_tokenizer import make_tokenizer
 from tuillm.text.progress_tick import Tick
 from tuillm.text.split import Split
 from tuillm.text.tokenizer import Tokenizer
-from tuillm.text.tokenizer_json import END_OF_TEXT
 from tuillm.units import size
 
 _BPE_SMALL, _BPE_LARGE, _LARGE_TEXT = 512, 1024, 500_000
@@ -66,6 +64,5 @@ def _sampled(corpus: Corpus, spans: Spans) -> list[str]:
     parts = (part for span in spans for part in store.cuts(span.begin, span.end, _SAMPLED // 16))
     texts = [store.text(*part) for part in islice(parts, 0, None, every)]
     if corpus.template:
-        names = re.compile("|".join(map(re.escape, (*TURN_TOKENS, END_OF_TEXT))))
-        texts = [piece for text in texts for piece in names.split(text) if piece]
+        texts = [piece for text in texts for piece in SPECIAL_TOKENS.split(text) if piece]
     return texts

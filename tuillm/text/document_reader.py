@@ -6,8 +6,8 @@ items and their readers; knows neither where items come from nor what a token is
 
 import re
 import unicodedata
-import zlib
 from collections.abc import Iterable, Iterator
+from hashlib import blake2b
 from itertools import chain, islice
 
 from tuillm.errors import TuillmError
@@ -19,7 +19,7 @@ from tuillm.text.conversation_records import (
     guess_format,
 )
 from tuillm.text.encodings import decode
-from tuillm.text.file_types import recognize_binary, recognize_text, remarks_on
+from tuillm.text.file_types import recognize, remarks_on
 from tuillm.text.progress_tick import Tick
 from tuillm.text.read_options import ReadOptions
 from tuillm.text.sources.gutenberg import cut_boilerplate
@@ -65,9 +65,9 @@ class DocumentReader:
     def read(self, items: list[Item], writer: StoreWriter) -> None:
         """Write the documents of all items; raises TuillmError for what cannot be read."""
         kinds = ["text" if self._config.as_text else kind_of(item) for item in items]
-        tables = [item for item, kind in zip(items, kinds, strict=True) if kind in TABLES]
+        tables = [each for each in zip(items, kinds, strict=True) if each[1] in TABLES]
         if tables:
-            self._choose_form(tables[0], len(tables) < len(items))
+            self._choose_form(*tables[0], len(tables) < len(items))
         elif self._config.format not in ("auto", "text"):
             raise TuillmError(
                 f"{items[0].name} is a plain text and has no records to be {self._config.format}",
@@ -91,8 +91,7 @@ class DocumentReader:
         """Yield those of the fraction that is learned, the first among them, up to the limit."""
         share, seed, limit = self._config.fraction, self._config.seed, self._config.limit
         for number, document in enumerate(documents):
-            draw = zlib.crc32(f"{seed} {number}".encode()) / 2**32
-            if number == 0 or share == 1 or draw < share:
+            if number == 0 or share == 1 or _draw(seed, number) < share:
                 self._kept += 1
                 yield document
             if limit and self._kept >= limit:
@@ -101,10 +100,10 @@ class DocumentReader:
     def _documents(self, item: Item, kind: str, share: float, alone: bool) -> Iterator[Document]:
         self._tick(_STAGE, share)
         if kind in TABLES and self._config.documents == "file":
-            yield _joined(pieces for pieces, _ in self._records(item)), None
+            yield _joined(pieces for pieces, _ in self._records(item, kind)), None
             return
         if kind in TABLES:
-            yield from self._records(item)
+            yield from self._records(item, kind)
             return
         for pieces in self._cut(self._text(item, kind), alone):
             yield pieces, None
@@ -141,9 +140,7 @@ class DocumentReader:
         """Raise for a file that a person named and that is no plain text."""
         if self._config.as_text or not item.named:
             return
-        wide = head.startswith((b"\xff\xfe", b"\xfe\xff"))
-        text = head.decode("utf-16" if wide else "utf-8", "replace")
-        if found := recognize_binary(head) or recognize_text(text):
+        if found := recognize(head):
             raise found.refusal(item.name)
 
     def _refuse_empty(self, item: Item, text: str) -> None:
@@ -172,10 +169,10 @@ class DocumentReader:
 
     # records
 
-    def _choose_form(self, item: Item, mixed: bool) -> None:
+    def _choose_form(self, item: Item, kind: str, mixed: bool) -> None:
         """Decide by the first records what all are: texts, questions or conversations."""
         options = self._config
-        first = list(islice(self._records_of(item, False), _LOOKED_AT))
+        first = list(islice(self._records_of(item, kind, False), _LOOKED_AT))
         if not first:
             raise TuillmError(f"{item.name} has no records")
         names = list(dict.fromkeys(name for record in first for name in record.values))
@@ -212,8 +209,8 @@ class DocumentReader:
         if not options.text_field and len(names) > 1:
             self.notes.append(f"of each record {self._text_field!r} is learned: --text-field")
 
-    def _records(self, item: Item) -> Iterator[Document]:
-        records = self._records_of(item, self._config.strict)
+    def _records(self, item: Item, kind: str) -> Iterator[Document]:
+        records = self._records_of(item, kind, self._config.strict)
         for record in records:
             if record.number % 1000 == 0:
                 self._tick(_STAGE, 0.5)
@@ -225,11 +222,11 @@ class DocumentReader:
         self.notes += records.notes
         self._tell_broken(records)
 
-    def _records_of(self, item: Item, strict: bool) -> Records:
+    def _records_of(self, item: Item, kind: str, strict: bool) -> Records:
         """Return the records of a table or of a data set of the hub."""
         if is_dataset(item.name):
             return open_dataset(parse_dataset(item.name))
-        return read_records(item, strict=strict, encoding=self._config.encoding)
+        return read_records(item, kind, strict=strict, encoding=self._config.encoding)
 
     def _of_record(self, record: Record) -> Iterator[Document]:
         options = self._config
@@ -271,6 +268,12 @@ class DocumentReader:
                 self.notes.append(f"{left_out:,} records without an answer left out")
 
 
+def _draw(seed: int, number: int) -> float:
+    """Return a number from 0 to 1 for a document, the same on every machine."""
+    digest = blake2b(f"{seed} {number}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
 def _joined(texts: Iterable[Iterable[str]]) -> Iterator[str]:
     """Yield texts one behind the other, each on a line of its own."""
     last = "\n"
@@ -283,11 +286,15 @@ def _joined(texts: Iterable[Iterable[str]]) -> Iterator[str]:
 
 
 def _lines(pieces: Iterable[str]) -> Iterator[str]:
-    rest = ""
+    rest: list[str] = []  # of a line that is not at its end
     for piece in pieces:
-        *lines, rest = (rest + piece).split("\n")
-        yield from lines
-    yield rest
+        first, *lines = piece.split("\n")
+        rest.append(first)
+        if lines:
+            yield "".join(rest)
+            yield from lines[:-1]
+            rest = [lines[-1]]
+    yield "".join(rest)
 
 
 def _paragraphs(pieces: Iterable[str]) -> Iterator[str]:

@@ -84,7 +84,7 @@ class WebRemote:
         try:
             with GuardedSession(self._refusal) as session, ExitStack() as answers:
                 response = answers.enter_context(self._ask(session, start, part))
-                if part and not self._is_rest(response, part):
+                if part and not self._is_rest(response, start, part):
                     response = answers.enter_context(self._ask(session, 0, ""))
                 self._refuse(response)
                 self._note(response)
@@ -104,11 +104,13 @@ class WebRemote:
             headers |= {"Range": f"bytes={start}-", "If-Range": part, "Accept-Encoding": "identity"}
         return session.get(self._url, headers=headers, stream=True, timeout=self._timeout)
 
-    def _is_rest(self, response: "requests.Response", part: str) -> bool:
+    def _is_rest(self, response: "requests.Response", start: int, part: str) -> bool:
         """Whether an answer can be taken where the rest of a part was asked for."""
         etag = response.headers.get("ETag", "")
         other = response.status_code == 206 and part.startswith('"') and etag not in ("", part)
-        return response.status_code != 416 and not other
+        begin = response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+        elsewhere = response.status_code == 206 and not begin
+        return response.status_code != 416 and not other and not elsewhere
 
     def _refuse(self, response: "requests.Response") -> None:
         """Raise for an answer that is no content."""
@@ -159,11 +161,11 @@ class WebRemote:
         if isinstance(error, requests.exceptions.ChunkedEncodingError):
             return TransientError("the connection broke off")
         if isinstance(error, requests.ConnectionError):
-            return self._refusal("the server cannot be reached")
+            return self._refusal("the server cannot be reached", "check the network, the address")
         return self._refusal("it is no http address, or leads to one")
 
-    def _refusal(self, reason: str) -> TuillmError:
-        return TuillmError(f"cannot fetch {self.shown}: {reason}", "check the address")
+    def _refusal(self, reason: str, hint: str = "check the address") -> TuillmError:
+        return TuillmError(f"cannot fetch {self.shown}: {reason}", hint)
 
 
 def _strong(headers: Mapping[str, str]) -> str:

@@ -29,7 +29,8 @@ from tuillm.store.paths import cache_dir
 from tuillm.text.sources import archives, compressed, tar_archive, zip_archive
 from tuillm.text.sources.archives import DEPTH, archive_kind
 from tuillm.text.sources.find_items import find_items
-from tuillm.text.sources.seekable import Spool, spooled
+from tuillm.text.sources.open_item import seekable
+from tuillm.text.sources.seekable import Spool
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -679,9 +680,9 @@ def test_what_is_spooled_lies_in_no_folder(put):
 
 
 def test_formats_that_must_seek_get_a_stream_that_can(several):
-    """`spooled` is for tables and books inside archives."""
+    """For tables and books inside archives."""
     items, contents = several
-    with spooled(items[5].open, items[5].name) as stream:
+    with seekable(items[5], 1 << 30) as stream:
         assert stream.seek(-100, io.SEEK_END) == len(contents[5]) - 100
         assert stream.read() == contents[5][-100:]
         stream.seek(0)

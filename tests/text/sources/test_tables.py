@@ -16,6 +16,7 @@ from text.sources.items_made import dribbling, item_at, item_of
 from tuillm.errors import TuillmError
 from tuillm.text.sources.item_kinds import kind_of
 from tuillm.text.sources.items import Item
+from tuillm.text.sources.open_item import bounded_lines
 from tuillm.text.sources.tables import read_records
 
 MB = 1 << 20
@@ -530,3 +531,16 @@ def test_parquet_needs_the_extra(monkeypatch):
     monkeypatch.setattr("tuillm.text.sources.open_item.find_spec", lambda name: None)
     with pytest.raises(TuillmError, match=r"pip install 'tuillm\[datasets\]'"):
         read_records(item_of(b"PAR1", "a.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("pieces", "lines"),
+    [
+        (["\nabc\n\ndef\n"], ["", "abc", "", "def"]),
+        (["x\n1\nx\n"], ["x", "1", "x"]),
+        (["a", "b\n", "\nc"], ["ab", "", "c"]),
+    ],
+)
+def test_lines_are_those_of_split(pieces, lines):
+    """Also where two are equal: Python keeps short strings once."""
+    assert list(bounded_lines(pieces)) == lines

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from tuillm.errors import TuillmError, one_line
 from tuillm.text.encodings import looks_like_text
-from tuillm.text.file_types import recognize_binary, recognize_text
+from tuillm.text.file_types import recognize, recognize_binary
 from tuillm.text.progress_tick import Tick, unwatched
 from tuillm.text.sources.archives import HEAD, archive_entries, archive_kind, hidden, zip_document
 from tuillm.text.sources.items import Item, Skipped
@@ -43,7 +43,7 @@ def find_items(
     `pattern` (see `path_matcher`) chooses from what folders and archives hold. `as_text` passes
     over nothing that is text by its bytes (RTF, SVG), and takes a web page for what was asked for.
     Of an address the server is asked again when the copy of it is older than `max_age` seconds;
-    `note` is told when that was in vain. `tick` may end the work.
+    `note` is told when it could not be asked, and the copy is taken. `tick` may end the work.
 
     Raises TuillmError for a source that is missing or cannot be read, a pipe or device, a folder or
     archive without a text, an archive that `archive_entries` refuses, an address that `download`
@@ -158,12 +158,8 @@ class _Finder:
         """Say why a file that begins so is passed over, or ''."""
         if not head:
             return "empty"
-        found = recognize_binary(head)
         text = looks_like_text(head)
-        if not found and not (text and self._as_text):
-            wide = head.startswith((b"\xff\xfe", b"\xfe\xff"))
-            found = recognize_text(head.decode("utf-16" if wide else "utf-8", "replace"))
-        if found:
+        if found := recognize_binary(head) if text and self._as_text else recognize(head):
             return "" if found.readable else found.what
         return "" if text else "binary"
 
@@ -186,13 +182,13 @@ def _files_below(folder: Path) -> Iterator[tuple[Path, str, str]]:
     waiting = _below(folder, "")[::-1]
     while waiting:
         path, inside, reason = waiting.pop()
-        if reason or not stat.S_ISDIR(os.lstat(path).st_mode):
-            yield path, inside, reason
-            continue
         try:
-            waiting += _below(path, f"{inside}/")[::-1]
+            if not reason and stat.S_ISDIR(os.lstat(path).st_mode):
+                waiting += _below(path, f"{inside}/")[::-1]
+                continue
         except OSError as error:
-            yield path, inside, f"cannot be read: {error.strerror}"
+            reason = f"cannot be read: {error.strerror}"
+        yield path, inside, reason
 
 
 def _below(folder: Path, inside: str) -> list[tuple[Path, str, str]]:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from tuillm.errors import TuillmError
 from tuillm.text.encodings import decode
+from tuillm.text.sources.compressed import SUFFIXES
 from tuillm.text.sources.items import Item
 from tuillm.text.sources.json_records import holds_records
 from tuillm.text.sources.open_item import head_of, without_stray_nuls
@@ -37,7 +38,6 @@ _SUFFIXES = {
     ".text": "",
     "": "",
 }
-_PACKED = (".gz", ".bz2", ".xz", ".zst")
 _MAGIC = ((b"PAR1", "parquet"), (b"%PDF-", "pdf"))
 _PAGE = re.compile(
     r"\s*+(?:<\?xml[^>]*+>\s*+)?(?:<!--(?:(?!-->)[^\0])*+-->\s*+)*+<(?:!doctype\s++html|html)\b",
@@ -47,7 +47,7 @@ _LINES = 200
 
 
 def kind_of(item: Item) -> str:
-    """Return 'jsonl', 'json', 'csv', 'tsv', 'parquet', 'epub', 'html', 'pdf', 'docx' or 'text'.
+    """Return one of TABLES or DOCUMENTS, or 'text'.
 
     Where suffix and first bytes differ, bytes that only one format begins with count; JSON among
     plain texts has to be JSON nearly everywhere. Raises TuillmError for what cannot be read.
@@ -73,7 +73,7 @@ def kind_of(item: Item) -> str:
 
 def _suffix(name: str, address: bool) -> str:
     path = PurePosixPath(urlsplit(name).path if address else name)
-    if path.suffix.lower() in _PACKED:
+    if path.suffix.lower() in SUFFIXES:
         path = path.with_suffix("")
     return path.suffix.lower()
 

@@ -1,4 +1,4 @@
-"""Items opened for their readers: bytes with a bound, a copy that can be sought in, text in pieces.
+"""Items opened for their readers: bytes with a bound, files that can be sought in, text in pieces.
 
 Whatever a disk, an archive or a damaged file answers becomes one line. Knows bytes and encodings;
 knows no format.
@@ -14,12 +14,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import BinaryIO, cast
 
 from tuillm.errors import TuillmError
 from tuillm.store.files import disk_error
+from tuillm.store.http_download import write_through
 from tuillm.text.encodings import BAD_PLACE, marking_decoder, named_decoder
 from tuillm.text.sources.items import Item
+from tuillm.text.sources.seekable import Spool
 
 MB = 1 << 20
 # the longest line, the longest record, in characters
@@ -27,7 +29,6 @@ LONGEST = 64 * MB
 # what reading a file may raise that is no text of ours, the members of archives included
 READ_ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 _PIECE = MB
-_IN_MEMORY = 16 * MB
 
 
 def unreadable(item: Item, error: BaseException) -> TuillmError:
@@ -64,25 +65,28 @@ def content_of(item: Item, most: int) -> bytes:
 
 @contextmanager
 def seekable(item: Item, most: int) -> Iterator[BinaryIO]:
-    """Open an item so that it can be sought in, with a copy of it where it takes one.
+    """Open an item so that it can be sought in: a file itself, of what is in an archive a copy.
 
-    Members of archives could be sought in as well, but would be unpacked again at each step back.
-    Raises TuillmError where the item cannot be read or has more than `most` bytes, DiskError where
-    there is no room for the copy.
+    Raises TuillmError where the item cannot be read or the copy has more than `most` bytes,
+    DiskError where there is no room for it.
     """
     try:
         file = item.open()
+        if not file.seekable():
+            file.close()
+            file = Spool(item.open, item.name, most).open()
     except READ_ERRORS as error:
         raise unreadable(item, error) from None
     with file:
-        raw = file.raw if isinstance(file, io.BufferedReader) else file
-        if isinstance(raw, io.FileIO | io.BytesIO) and file.seekable():
-            yield file
-            return
-        with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as copy:
-            _copy(item, file, copy, most)
-            copy.seek(0)
-            yield copy  # type: ignore[misc]
+        yield file
+
+
+def temporary_file(buffering: int = -1) -> BinaryIO:
+    """Return a new file without a name; raises DiskError where there can be none."""
+    try:
+        return cast(BinaryIO, tempfile.TemporaryFile(buffering=buffering))
+    except OSError as error:
+        raise disk_error(error, Path(tempfile.tempdir or "/tmp")) from None
 
 
 @contextmanager
@@ -92,7 +96,7 @@ def on_disk(item: Item, most: int) -> Iterator[BinaryIO]:
     Raises TuillmError where the item cannot be read or has more than `most` bytes, DiskError where
     there is no room for it.
     """
-    with tempfile.TemporaryFile() as copy:
+    with temporary_file(buffering=0) as copy:  # what is not written yet would be at its close
         try:
             with item.open() as file:
                 _copy(item, file, copy, most)
@@ -142,9 +146,8 @@ def bounded_lines(pieces: Iterable[str]) -> Iterator[str | None]:
     parts: list[str] = []
     length = 0
     for piece in pieces:
-        head, *lines = piece.split("\n")
-        for more in (head, *lines):
-            if more is not head:
+        for number, more in enumerate(piece.split("\n")):
+            if number:
                 yield "".join(parts) if length <= LONGEST else None
                 parts, length = [], 0
             length += len(more)
@@ -181,7 +184,7 @@ def _byte_pieces(item: Item) -> Iterator[bytes]:
         raise unreadable(item, error) from None
 
 
-def _copy(item: Item, file: BinaryIO, copy: IO[bytes], most: int) -> None:
+def _copy(item: Item, file: BinaryIO, copy: BinaryIO, most: int) -> None:
     """Copy an item, what it answers told apart from what the disk of the copy does."""
     size = 0
     while True:
@@ -195,7 +198,7 @@ def _copy(item: Item, file: BinaryIO, copy: IO[bytes], most: int) -> None:
         if size > most:
             raise _too_large(item, most)
         try:
-            copy.write(piece)
+            write_through(copy, piece)
         except OSError as error:
             raise disk_error(error, Path(tempfile.gettempdir())) from None
 

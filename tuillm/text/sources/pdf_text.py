@@ -8,17 +8,17 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any, BinaryIO
 
 from tuillm.errors import TuillmError, one_line, printable, shorten
-from tuillm.store.workers.json_lines import last_line, read_objects
+from tuillm.store.workers.json_lines import last_line, read_objects, warn_on_stderr
 from tuillm.store.workers.processes import module_command, module_environment
 from tuillm.text.sources.items import Item
-from tuillm.text.sources.open_item import MB, needs_extra, on_disk
+from tuillm.text.sources.open_item import MB, needs_extra, on_disk, temporary_file
 
 _LARGEST_FILE = 1024 * MB
 _LARGEST_TEXT = 256 * MB
@@ -38,18 +38,16 @@ def pdf_text(item: Item, notes: list[str]) -> str:
     where pypdf is missing.
     """
     needs_extra(item.name, "a PDF", "pypdf", "documents")
-    with (
-        on_disk(item, _LARGEST_FILE) as file,
-        tempfile.TemporaryFile() as told,
-        tempfile.TemporaryFile() as errors,
-    ):
+    with on_disk(item, _LARGEST_FILE) as file, temporary_file() as told, temporary_file() as errors:
         if b"%PDF-" not in file.read(1024):
             raise TuillmError(f"{item.name} is no PDF", "what is it? file NAME tells")
         file.seek(0)
         code = _run(item.name, file, told, errors)
         told.seek(0)
         lines = (line.decode("ascii", "replace") for line in told)
-        pages, missing, ended = _pages(read_objects(lines, lambda line: None), item.name)
+        pages, missing, ended = _pages(
+            read_objects(lines, partial(warn_on_stderr, item.name)), item.name
+        )
         if not ended:
             words = last_line(errors) or f"exit code {code}"
             raise TuillmError(f"{item.name} could not be read: {shorten(words)}", _OTHERWISE)

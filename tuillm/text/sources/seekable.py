@@ -8,7 +8,8 @@ import io
 import os
 import tempfile
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -83,26 +84,28 @@ class Spool:
 
     def _filled(self) -> "bytes | _Descriptor":
         with self._source() as source:
-            head = source.read(_IN_MEMORY)
+            head = b""
+            while more := source.read(_IN_MEMORY - len(head)):
+                head += more
             if len(head) < _IN_MEMORY:
                 return head
             folder = ensure_dir(cache_dir())
-            try:
-                with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
-                    done, piece = 0, head
-                    while piece:
-                        done += len(piece)
-                        if done > self._most:
-                            raise UnreadableError(
-                                f"{self._shown} is larger than {self._most / 1e9:g} GB, which is "
-                                "too much for an archive in another one",
-                                "unpack the outer one first",
-                            )
+            with _telling_of(folder):
+                file = tempfile.TemporaryFile(dir=folder, buffering=0)
+            with file:
+                done, piece = 0, head
+                while piece:
+                    done += len(piece)
+                    if done > self._most:
+                        raise UnreadableError(
+                            f"{self._shown} is larger than {self._most / 1e9:g} GB, too much to "
+                            "read inside an archive",
+                            "unpack the archive first",
+                        )
+                    with _telling_of(folder):
                         write_through(file, piece)
-                        piece = source.read(_PIECE)
-                    return _Descriptor(os.dup(file.fileno()))
-            except OSError as error:
-                raise disk_error(error, folder) from None
+                    piece = source.read(_PIECE)
+                return _Descriptor(os.dup(file.fileno()))
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_content": None}
@@ -128,6 +131,15 @@ class Holder:
 
 
 _holders: "list[weakref.ref[Holder]]" = []
+
+
+@contextmanager
+def _telling_of(folder: Path) -> Iterator[None]:
+    """Raise a DiskError for what the disk of a folder refuses."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(error, folder) from None
 
 
 class _Descriptor:
@@ -178,15 +190,3 @@ class _Positioned(io.RawIOBase):
         if not self.closed:
             super().close()
             os.close(self._fd)
-
-
-def spooled(source: Callable[[], BinaryIO], shown: str) -> BinaryIO:
-    """Return what `source` opens as a stream that can seek: for formats that need it.
-
-    Raises UnreadableError for more than 4 GB, TuillmError when the disk refuses.
-    """
-    stream = source()
-    if stream.seekable():
-        return stream
-    stream.close()
-    return Spool(source, shown).open()

@@ -21,15 +21,17 @@ __all__ = ["kind_of", "read_records"]
 _LARGEST_COPY = 64 * 1024 * MB
 
 
-def read_records(item: Item, *, strict: bool = False, encoding: str = "auto") -> Records:
+def read_records(
+    item: Item, kind: str = "", *, strict: bool = False, encoding: str = "auto"
+) -> Records:
     """Return the records of a table of any of the kinds in `item_kinds.TABLES`.
 
-    Broken lines are left out and counted; with `strict` the first one raises. `encoding` is that of
-    texts, by default found as for any text. Raises TuillmError
-    for what is no table or needs a library that is missing; iterating raises it for one that
-    cannot be read, is damaged, or has no header.
+    `kind` is told where it is known already. Broken lines are left out and counted; with `strict`
+    the first one raises. `encoding` is that of texts, by default found as for any text. Raises
+    TuillmError for what is no table or needs a library that is missing; iterating raises it for
+    one that cannot be read, is damaged, or has no header.
     """
-    kind = kind_of(item)
+    kind = kind or kind_of(item)
     if kind not in TABLES:
         raise TuillmError(
             f"{item.name} is no table, as far as its name and its first bytes tell",

@@ -53,7 +53,7 @@ class ZipArchive(Holder):
         names = self._opened().namelist()
         mimetype = b""
         if "mimetype" in names:
-            with self.open_member(names.index("mimetype")) as file:
+            with self.open_member(names.index("mimetype"), "mimetype") as file:
                 mimetype = file.read(_MIMETYPE)
         return recognize_zipped(names, mimetype)
 
@@ -72,12 +72,19 @@ class ZipArchive(Holder):
                 raise UnreadableError(
                     f"{self._name(entry)} is encrypted", "unpack it with its password first"
                 )
-            yield entry.filename, _kind(entry), entry.file_size, ZipOpener(self, index)
+            yield (
+                entry.filename,
+                _kind(entry),
+                entry.file_size,
+                ZipOpener(self, index, entry.filename),
+            )
 
-    def open_member(self, index: int) -> BinaryIO:
+    def open_member(self, index: int, name: str) -> BinaryIO:
         """Return the bytes of a member; that and reading raise UnreadableError."""
         opened = self._opened()
-        entry = opened.filelist[index]
+        entry = opened.filelist[index] if index < len(opened.filelist) else None
+        if entry is None or entry.filename != name:
+            raise UnreadableError(f"{self.shown} has changed since it was listed", "try again")
         try:
             return io.BufferedReader(_Member(opened.open(entry), entry, self._name(entry)), 1 << 16)
         except (*_FAULTS, NotImplementedError, RuntimeError) as error:
@@ -116,9 +123,10 @@ class ZipOpener:
 
     archive: ZipArchive
     index: int
+    name: str
 
     def __call__(self) -> BinaryIO:
-        return self.archive.open_member(self.index)
+        return self.archive.open_member(self.index, self.name)
 
 
 class _Member(io.RawIOBase):

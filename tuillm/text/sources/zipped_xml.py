@@ -68,7 +68,7 @@ class ZippedParts:
             for piece in self._pieces(part):
                 parser.Parse(piece, False)
             parser.Parse(b"", True)
-        except expat.ExpatError as error:
+        except (expat.ExpatError, LookupError, ValueError) as error:  # encodings, too
             raise self.damaged(f"its part {part}, {error}") from None
 
     def damaged(self, why: str) -> TuillmError:

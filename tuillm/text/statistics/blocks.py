@@ -5,6 +5,7 @@ Knows documents and lines; counts nothing.
 
 from collections.abc import Iterable, Iterator
 
+from tuillm.text.chat_rendering import SPECIAL_TOKENS
 from tuillm.text.corpus import Corpus
 
 BLOCK = 1 << 22
@@ -13,8 +14,12 @@ _LONGEST_LINE = 8 * BLOCK
 
 
 def parts(corpus: Corpus) -> Iterator[tuple[int, str]]:
-    """Yield the number of each document with its text, a part of about 4 MB at a time."""
+    """Yield the number of each document with its text, a part of about 4 MB at a time.
+
+    In conversations a line end stands for each special token, which is no text.
+    """
     for number, text in corpus.store.parts():
+        text = SPECIAL_TOKENS.sub("\n", text) if corpus.template else text
         for start in range(0, len(text), BLOCK):
             yield number, text[start : start + BLOCK]
 

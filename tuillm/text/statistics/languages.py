@@ -109,7 +109,7 @@ def language_of(text: str) -> str:
     by_script = _by_script(text)
     if by_script:
         return by_script
-    words = _INDIC.findall(text) if "\u0900" <= max(text, default="") else []
+    words = _INDIC.findall(text) if any("\u0900" <= each <= "\u0dff" for each in text) else []
     words = words or _WORD.findall(text.casefold())
     scores: Counter[str] = Counter()
     hits: Counter[str] = Counter()
