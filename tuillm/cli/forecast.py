@@ -55,15 +55,22 @@ def facts(config: TrainConfig, seen: Forecast) -> Iterator[tuple[str, str]]:
         )
     if seen.seconds is not None and seen.steps is not None:
         yield "run", _run(config, seen)
+        if seen.enough:
+            yield "enough?", seen.enough
 
 
 def _text(seen: Forecast) -> str:
     words = f"{size(seen.bytes or 0)}, {seen.characters or 0:,} characters"
+    if (seen.documents or 1) > 1:
+        words += f" in {seen.documents:,} documents"
     if seen.train_tokens is None:
         return words
+    learned = "learn"
+    if seen.learned_share < 1:
+        learned = f"read, {seen.learned_share:.0%} of them to learn"
     held_out = f"{count(seen.val_tokens)} held out" if seen.val_tokens else "nothing held out"
     return (
-        f"{words}: {count(seen.train_tokens)} tokens to learn, {held_out} "
+        f"{words}: {count(seen.train_tokens)} tokens to {learned}, {held_out} "
         f"({seen.tokenizer}, {seen.vocab_size:,} entries)"
     )
 

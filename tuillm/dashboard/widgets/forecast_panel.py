@@ -55,6 +55,7 @@ class ForecastPanel(VerticalScroll, can_focus=True):
         parts += [heading("How long", colors), self._speed(forecast)]
         parts += [heading("The model", colors), facts(_model(forecast), colors)]
         parts += [heading("The text", colors), facts(_text(forecast), colors)]
+        parts += [Text(f"· {forecast.enough}")] if forecast.enough else []
         parts += [Text(f"· {note}", style=self._muted) for note in forecast.notes]
         self._draw(*parts)
 
@@ -104,8 +105,10 @@ def _text(forecast: Forecast) -> list[Fact]:
     vocabulary = f"{forecast.vocab_size:,} ({forecast.tokenizer})" if forecast.vocab_size else ""
     return [
         ("size", size(forecast.bytes) if forecast.bytes else ""),
+        ("documents", f"{forecast.documents:,}" if (forecast.documents or 1) > 1 else ""),
         ("vocabulary", vocabulary),
         ("tokens", f"{forecast.train_tokens:,}" if forecast.train_tokens else ""),
+        ("learned", f"{forecast.learned_share:.0%} of them" if forecast.learned_share < 1 else ""),
         ("held out", held_out if forecast.train_tokens else ""),
         ("an epoch", f"{forecast.steps_per_epoch:,.0f} steps" if forecast.steps_per_epoch else ""),
     ]

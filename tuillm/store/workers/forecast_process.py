@@ -30,17 +30,21 @@ class Forecast:
     need instead; `recompute` says that blocks are computed again to save memory.
     `tokens_per_sec`, `step_seconds`, `steps`, `epochs` and `seconds` are of the whole run as set;
     `estimated` where steps would have taken too long and the speed of matrix products stands in
-    for them. `skipped` says why no step was taken. `notes` are what was decided, `warnings` what a
+    for them. `learned_share` is how much of the training tokens is learned where a mask leaves out
+    prompts. `enough` says in words whether the text suffices, with `tokens_per_parameter` and the
+    passes that it `overfits_after`. `skipped` says why no step was taken. `notes` are what was decided, `warnings` what a
     person should think about.
     """
 
     stage: str = "text"
     bytes: int | None = None
     characters: int | None = None
+    documents: int | None = None
     tokenizer: str | None = None
     vocab_size: int | None = None
     train_tokens: int | None = None
     val_tokens: int | None = None
+    learned_share: float = 1.0
     block_size: int | None = None
     dropout: float | None = None
     parameters: int | None = None
@@ -61,6 +65,9 @@ class Forecast:
     epochs: float | None = None
     seconds: float | None = None
     estimated: bool = False
+    tokens_per_parameter: float | None = None
+    overfits_after: float | None = None
+    enough: str = ""
     skipped: str = ""
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ from tuillm.text.new_tokenizer import gpt2_is_cached
 from tuillm.text.read_options import ReadOptions
 from tuillm.text.tokenizer import GPT2_ENTRIES
 from tuillm.training.auto_settings import adapter_parameters, disk_needed, dropout_for, window_for
+from tuillm.training.forecast.data_needs import with_data_needs
 from tuillm.training.forecast.warnings import cautions, memory_caution
 from tuillm.training.memory_plan import plan_memory
 from tuillm.training.start_checks import uncached_addresses
@@ -37,14 +38,20 @@ def look(config: TrainConfig) -> Forecast:
     tokens = None
     if not any(map(is_remote, missing)):
         corpus = read_corpus(config.corpus, options=ReadOptions.of(config))
-        seen = replace(seen, bytes=corpus.bytes, characters=corpus.characters, notes=corpus.notes)
+        seen = replace(
+            seen,
+            bytes=corpus.bytes,
+            characters=corpus.characters,
+            documents=len(corpus.store),
+            notes=corpus.notes,
+        )
         tokens = None if missing else _tokens(config, corpus)
     if tokens:
         seen = _with_tokens(seen, config, tokens)
     elif config.init_from is None and config.tokenizer == "gpt2":
         seen = replace(seen, tokenizer="gpt2", vocab_size=GPT2_ENTRIES)
     if seen.vocab_size is not None or config.init_from is not None:
-        seen = _with_needs(seen, config, tokens)
+        seen = with_data_needs(config, _with_needs(seen, config, tokens))
     return replace(
         seen,
         skipped=_download_words(missing) or memory_caution(config, seen),
@@ -120,6 +127,7 @@ def _with_tokens(seen: Forecast, config: TrainConfig, tokens: TokenFiles) -> For
         vocab_size=tokens.tokenizer.vocab_size,
         train_tokens=len(tokens.train),
         val_tokens=held_out,
+        learned_share=1.0 if tokens.train_mask is None else float(tokens.train_mask.mean()),
         dropout=dropout,
         notes=tuple(filter(None, (*seen.notes, *said, dropout_note))),
     )

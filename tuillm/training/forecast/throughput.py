@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tuillm.config import TrainConfig
 from tuillm.store.workers.forecast_process import Forecast
 from tuillm.training.auto_settings import eval_token_count, eval_tokens_note, sample_token_count
+from tuillm.training.forecast.data_needs import with_data_needs
 from tuillm.training.forecast.static import shape_for
 from tuillm.training.forecast.warnings import cautions, memory_caution
 from tuillm.training.memory_plan import RECOMPUTED, plan_memory
@@ -65,6 +66,7 @@ def with_speed(config: TrainConfig, seen: Forecast, step: float, pause: float) -
         seconds=seconds,
         epochs=steps / seen.steps_per_epoch if seen.steps_per_epoch else None,
     )
+    known = with_data_needs(config, known)
     return replace(known, warnings=cautions(config, known))
 
 

@@ -7,14 +7,13 @@ import math
 
 from tuillm.config import TrainConfig
 from tuillm.store.workers.forecast_process import Forecast
+from tuillm.training.forecast.data_needs import overfits_after
 from tuillm.training.memory_plan import memory_warning
 from tuillm.units import count, size
 
 _UNSURE = 0.05
 _SPREAD = 2.5  # of single tokens' losses in nats, about
-_EPOCHS = 10
 _CLEARLY = 1.25
-_CROWDED = 30  # parameters for each token above which dropout helps less
 _SPARE_DISK = 500_000_000
 
 
@@ -74,22 +73,14 @@ def held_out_caution(config: TrainConfig, forecast: Forecast) -> str:
 
 
 def overfit_caution(config: TrainConfig, forecast: Forecast) -> str:
-    """The model will learn the text by heart, though a part is held out to measure on.
-
-    Measured with `tiny` on 20 to 80 KB: the validation loss turned after 8 passes without dropout,
-    with 0.3 after 15 at a hundred parameters for each training token and after 70 at thirty.
-    """
-    passes, tokens, parameters = forecast.epochs, forecast.train_tokens, forecast.parameters
-    if passes is None or not tokens or not parameters or not forecast.val_tokens:
-        return ""
-    dropout = forecast.dropout or 0.0
-    helped = min(1.0, _CROWDED * tokens / parameters)
-    bearable = _EPOCHS * (1 + 20 * dropout * helped)
-    if config.patience or parameters <= tokens or passes <= _CLEARLY * bearable:
+    """The model will learn the text by heart, though a part is held out to measure on."""
+    passes, bearable = forecast.epochs, overfits_after(config, forecast)
+    tokens, parameters = forecast.train_tokens or 0, forecast.parameters or 0
+    if passes is None or bearable is None or config.patience or passes <= _CLEARLY * bearable:
         return ""
     return (
         f"{count(parameters)} parameters will see {count(tokens)} tokens about "
-        f"{passes:,.0f} times with dropout {dropout:g}: after some {bearable:.0f} times the "
-        "validation loss usually rises again. The best moment is kept; a shorter run, more "
-        "dropout or patience saves the time after it"
+        f"{passes:,.0f} times with dropout {forecast.dropout or 0.0:g}: after some {bearable:.0f} "
+        "times the validation loss usually rises again. The best moment is kept; a shorter run, "
+        "more dropout or patience saves the time after it"
     )
