@@ -15,11 +15,11 @@ check:
 
 # the everyday tests
 test *arguments:
-    pytest {{arguments}}
+    pytest -n auto {{arguments}}
 
 # the slow tests
 slow *arguments:
-    pytest -m slow {{arguments}}
+    pytest -n auto -m slow {{arguments}}
 
 # what the workflow runs: a fresh environment, the README's commands, all checks
 ci:

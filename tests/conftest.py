@@ -16,6 +16,9 @@ from typing import Any
 import pytest
 from known_line import LINE
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # every core has its own process of tests
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import tuillm  # noqa: F401  (before torch: it tells OpenMP's threads not to spin for long)
 
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"

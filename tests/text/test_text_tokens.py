@@ -10,7 +10,6 @@ import pytest
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError, UsageError
 from tuillm.store.paths import cache_dir
-from tuillm.text.choose_tokenizer import choose_tokenizer
 from tuillm.text.corpus import Corpus, read_corpus
 from tuillm.text.new_tokenizer import make_tokenizer
 from tuillm.text.split import split_store
@@ -83,7 +82,7 @@ def test_the_token_files_are_the_text(book, kind):
     assert learned(files) == corpus.text[:cut]
     assert files.tokenizer.decode(files.val.tolist()) == corpus.text[cut:]
     assert files.val_bytes == len(corpus.text[cut:].encode())
-    assert files.notes == ()
+    assert [note for note in files.notes if not note.startswith("tokenizer: ")] == []
     assert (files.train.dtype, files.train.ndim) == (np.uint16, 1)
     assert isinstance(files.train, np.memmap)
 
@@ -172,7 +171,7 @@ def test_holding_out_nothing_is_told(book):
     files = tokenize(corpus, settings(val_fraction=0))
     assert files.val is files.train
     assert files.val_bytes == corpus.bytes
-    assert "nothing is held out" in files.notes[0]
+    assert "nothing is held out" in files.notes[-1]
 
 
 def test_a_text_too_short_to_hold_out_is_told():
@@ -181,7 +180,7 @@ def test_a_text_too_short_to_hold_out_is_told():
     assert learned(files) == "hell"
     assert files.val is files.train
     assert files.val_bytes == 4
-    assert "too short to hold out" in files.notes[0]
+    assert "too short to hold out" in files.notes[-1]
 
 
 def test_a_text_too_short_to_learn_from_is_refused():
@@ -213,24 +212,6 @@ def test_a_single_document_begins_and_ends(book, fraction):
     ends = np.flatnonzero(files.train == files.tokenizer.eot).tolist()
     assert ends == ([0] if fraction else [0, len(files.train) - 1])
     assert fraction == 0 or files.tokenizer.eot not in files.val
-
-
-@pytest.mark.parametrize(
-    ("size", "typed", "expected"),
-    [
-        (9_999, {}, ("char", 0)),
-        (10_000, {}, ("bpe", 512)),
-        (499_999, {}, ("bpe", 512)),
-        (500_000, {}, ("bpe", 1024)),
-        (500_000, {"vocab_size": 300}, ("bpe", 300)),
-        (100, {"tokenizer": "bpe"}, ("bpe", 512)),
-        (500_000, {"tokenizer": "char"}, ("char", 0)),
-        (100, {"tokenizer": "gpt2"}, ("gpt2", 0)),
-    ],
-)
-def test_auto_chooses_by_the_length_of_the_text(size, typed, expected):
-    """Short texts become characters, longer ones pieces, and what was typed is obeyed."""
-    assert choose_tokenizer(corpus_of("x" * size), settings(**typed)) == expected
 
 
 def test_old_entries_are_forgotten():

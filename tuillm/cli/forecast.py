@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from tuillm.cli.output import print_json_line, say
 from tuillm.config import TrainConfig
 from tuillm.store.workers.forecast_process import Forecast
+from tuillm.text.tokenizer_figures import TokenizerFigures
 from tuillm.units import count, duration, size
 
 
@@ -22,6 +23,10 @@ def show_forecast(config: TrainConfig, *, json_lines: bool = False) -> None:
             if name not in said:
                 say(f"{name:<8} {words}")
                 said.add(name)
+        if seen.tokenizers and "tokenizers" not in said:
+            for line in _tokenizers(seen):
+                say(line)
+            said.add("tokenizers")
     if json_lines:
         return
     if seen.skipped not in ("", *seen.warnings):
@@ -73,6 +78,18 @@ def _text(seen: Forecast) -> str:
         f"{words}: {count(seen.train_tokens)} tokens to {learned}, {held_out} "
         f"({seen.tokenizer}, {seen.vocab_size:,} entries)"
     )
+
+
+def _tokenizers(seen: Forecast) -> Iterator[str]:
+    """The tokenizers that were measured, with a star at the one that was chosen."""
+    head = ("bytes/token", "tokens", "occurrences")
+    yield f"{'':<8}   {'tokenizer':<11}{head[0]:>12}{head[1]:>10}{head[2]:>13}"
+    for each in map(TokenizerFigures.from_json, seen.tokenizers):
+        star = "*" if each.chosen else " "
+        yield (
+            f"{'':<8} {star} {each.name:<11}{each.bytes_per_token:>12.2f}"
+            f"{count(each.tokens):>10}{each.occurrences:>13,}"
+        )
 
 
 def _run(config: TrainConfig, seen: Forecast) -> str:

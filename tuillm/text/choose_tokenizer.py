@@ -1,9 +1,10 @@
-"""Which tokenizer a corpus gets where none is given, and what it is learned from.
+"""Which tokenizer a corpus gets where none is given: measured on the text itself.
 
 Knows corpora and kinds of tokenizers; knows no token files.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from tuillm.config import TrainConfig
@@ -13,55 +14,121 @@ from tuillm.text.encode_spans import Spans
 from tuillm.text.new_tokenizer import make_tokenizer
 from tuillm.text.progress_tick import Tick
 from tuillm.text.split import Split
-from tuillm.text.tokenizer import Tokenizer
+from tuillm.text.tokenizer import GPT2_ENTRIES, Tokenizer
+from tuillm.text.tokenizer_figures import SIZES, TokenizerFigures, candidates, measure
 from tuillm.units import size
 
-_BPE_SMALL, _BPE_LARGE, _LARGE_TEXT = 512, 1024, 500_000
-# text that a vocabulary is learned from, where there is more
-_SAMPLED = 1 << 25
+# a vocabulary can be learned if half of its pieces occur so often in the text
+_OFTEN_ENOUGH = 40
+# larger vocabularies than one piece for so many bytes of text are not looked at
+_LEAST_TEXT = 25
+# text that tokenizers are measured on, and that a vocabulary is learned from, where there is more
+_MEASURED, _SAMPLED = 1 << 22, 1 << 25
 
 
-def choose_tokenizer(corpus: Corpus, config: TrainConfig) -> tuple[str, int]:
-    """Return the kind and the vocabulary size for a corpus: what `auto` stands for.
+@dataclass(frozen=True)
+class Choice:
+    """The tokenizer for a corpus: its kind, the entries of a bpe, and what was measured for it."""
 
-    Measured: on one book 1,024 pieces learn best, 512 below half a megabyte; on less than
-    10 KB there is too little to learn pieces from.
+    kind: str
+    vocab_size: int = 0
+    reason: str = ""
+    figures: tuple[TokenizerFigures, ...] = ()
+
+
+def choice_key(corpus: Corpus, config: TrainConfig) -> str:
+    """Return what decides, together with the text, on the tokenizer of a run."""
+    if config.tokenizer in ("char", "gpt2") or config.vocab_size:
+        return f"{config.tokenizer} {config.vocab_size or 0}"
+    return f"{config.tokenizer} {_largest(corpus, config)}"
+
+
+def choose_tokenizer(corpus: Corpus, config: TrainConfig, learned: Spans, tick: Tick) -> Choice:
+    """Return what `auto` stands for, and a `bpe` without a size, for the part that is `learned`.
+
+    Among characters, vocabularies of bpe, and GPT-2's where it is at hand: that whose tokens hold
+    most text, as long as half of its pieces occur 40 times or more, and as long as it has fewer
+    parameters than the blocks of the model. Measured with `tiny` on 20 KB to 10 MB of English and
+    1 MB of Kazakh: see docs/training.md. What `tick` raises ends the work.
     """
-    size = corpus.bytes
     kind = config.tokenizer
-    if kind == "auto":
-        kind = "bpe" if size >= 10_000 else "char"
-    if kind != "bpe":
-        return kind, 0
-    return kind, config.vocab_size or (_BPE_LARGE if size >= _LARGE_TEXT else _BPE_SMALL)
+    if kind in ("char", "gpt2") or config.vocab_size:
+        return Choice("bpe" if kind == "auto" else kind, config.vocab_size or 0)
+    texts, largest = _sampled(corpus, learned, _MEASURED), _largest(corpus, config)
+    kinds = ("bpe",) if kind == "bpe" else ("char", "bpe", "gpt2")
+    figures = tuple(
+        measure(each, tokenizer, texts, learned.bytes, tick)
+        for each, tokenizer in candidates(texts, largest, kinds, tick)
+    )
+    return _decide(figures, largest)
 
 
 def tokenizer_for(
     corpus: Corpus, config: TrainConfig, split: Split, tick: Tick
-) -> tuple[Tokenizer, tuple[str, ...]]:
-    """Make the tokenizer that a corpus gets; bpe learns from the training part alone."""
-    kind, vocab_size = choose_tokenizer(corpus, config)
+) -> tuple[Tokenizer, Choice, tuple[str, ...]]:
+    """Make the tokenizer that a corpus gets; bpe learns from the training part alone.
+
+    Returns it with why it was chosen, and what a person should know.
+    """
+    choice = choose_tokenizer(corpus, config, split.train, tick)
     special = TURN_TOKENS if corpus.template == TOKEN_TEMPLATE else ()
-    if kind == "char":  # a set of characters gives nothing away
+    notes = [choice.reason] if choice.reason else []
+    if choice.kind == "char":  # a set of characters gives nothing away
         texts: Iterable[str] = (text for _, text in corpus.store.parts())
-        made = make_tokenizer(kind, texts, tick=tick, special=special)
-        return made.with_template(corpus.template), ()
-    sample, total = _sampled(corpus, split.train), split.train.bytes
-    notes: tuple[str, ...] = ()
-    if kind == "bpe" and total > _SAMPLED:
-        notes = (f"the vocabulary is learned from {size(_SAMPLED)} of {size(total)} of text",)
-    made = make_tokenizer(kind, sample, vocab_size, tick, special=special)
-    return made.with_template(corpus.template), notes
+        made = make_tokenizer("char", texts, tick=tick, special=special)
+        return made.with_template(corpus.template), choice, tuple(notes)
+    sample, total = _sampled(corpus, split.train, _SAMPLED), split.train.bytes
+    if choice.kind == "bpe" and total > _SAMPLED:
+        notes.append(f"the vocabulary is learned from {size(_SAMPLED)} of {size(total)} of text")
+    made = make_tokenizer(choice.kind, sample, choice.vocab_size, tick, special=special)
+    return made.with_template(corpus.template), choice, tuple(notes)
 
 
-def _sampled(corpus: Corpus, spans: Spans) -> list[str]:
-    """Return about `_SAMPLED` bytes of the spans' texts, spread over them.
+def _largest(corpus: Corpus, config: TrainConfig) -> int:
+    """Return the largest vocabulary that is looked at.
+
+    It has at most as many parameters as the blocks of the model.
+    """
+    bound = min(12 * max(config.n_layer, 1) * config.n_embd, corpus.bytes // _LEAST_TEXT)
+    return max(entries for entries in (*SIZES, GPT2_ENTRIES) if entries <= max(bound, SIZES[0]))
+
+
+def _decide(figures: Sequence[TokenizerFigures], largest: int) -> Choice:
+    """Take the best of the candidates, and say why in a line."""
+    pieces = [each for each in figures if each.kind != "char"]
+    fitting = [
+        each for each in pieces if each.occurrences >= _OFTEN_ENOUGH and each.entries <= largest
+    ]
+    best = max(fitting, key=lambda each: each.bytes_per_token) if fitting else figures[0]
+    told = tuple(replace(each, chosen=each is best) for each in figures)
+    size = best.entries if best.kind == "bpe" else 0
+    return Choice(best.kind, size, _reason(best, pieces), told)
+
+
+def _reason(best: TokenizerFigures, pieces: Sequence[TokenizerFigures]) -> str:
+    if best.kind == "char":
+        return (
+            "tokenizer: single characters, as the text is too short for pieces: half of those of "
+            f"{pieces[0].name} would occur less than {_OFTEN_ENOUGH} times"
+        )
+    words = (
+        f"tokenizer: {best.name}, {best.bytes_per_token:.2f} bytes a token, half of its pieces "
+        f"occur {best.occurrences:,} times or more"
+    )
+    beyond = next((each for each in pieces if each.entries > best.entries), None)
+    if beyond and beyond.occurrences < _OFTEN_ENOUGH:
+        words += f"; of {beyond.name} only {beyond.occurrences:,} times"
+    return words
+
+
+def _sampled(corpus: Corpus, spans: Spans, most: int) -> list[str]:
+    """Return about `most` bytes of the spans' texts, spread over them.
 
     In conversations the names of special tokens are left out, which are no text.
     """
     store = corpus.store
-    every = max(1, -(-spans.bytes // _SAMPLED))
-    parts = (part for span in spans for part in store.cuts(span.begin, span.end, _SAMPLED // 16))
+    every = max(1, -(-spans.bytes // most))
+    parts = (part for span in spans for part in store.cuts(span.begin, span.end, most // 16))
     texts = [store.text(*part) for part in islice(parts, 0, None, every)]
     if corpus.template:
         texts = [piece for text in texts for piece in SPECIAL_TOKENS.split(text) if piece]

@@ -21,14 +21,15 @@ from tuillm.store.files import new_folder, read_json, write_json
 from tuillm.store.locks import Lock, Taken, take
 from tuillm.store.paths import cache_dir, ensure_dir, passing_dir
 from tuillm.store.temp_files import clear_leftovers
-from tuillm.text.choose_tokenizer import choose_tokenizer, tokenizer_for
+from tuillm.text.choose_tokenizer import choice_key, tokenizer_for
 from tuillm.text.corpus import Corpus
 from tuillm.text.encode_spans import Job, Spans, encode_spans, token_dtype
 from tuillm.text.progress_tick import Tick, unwatched
 from tuillm.text.split import Split, split_store
 from tuillm.text.tokenizer import Tokenizer, load_tokenizer
+from tuillm.text.tokenizer_figures import TokenizerFigures
 
-_FORMAT = 5
+_FORMAT = 6
 _KEEP_CACHED = 16
 # a corpus beyond this size is encoded in a folder that survives a kill
 _LARGE = 1 << 26
@@ -42,7 +43,7 @@ class TokenFiles:
     are. `val_bytes` is the number of UTF-8 bytes behind these in `val`: what bits per byte divide
     by. Of them `left_out` characters, `left_out_bytes` bytes, are not in the vocabulary and so not
     in `val`. When nothing is held out, `val` is the training text itself. They lie in `folder`,
-    `total` of them.
+    `total` of them. `figures` are of the tokenizers that this one was chosen among, if it was.
     """
 
     tokenizer: Tokenizer
@@ -56,6 +57,7 @@ class TokenFiles:
     val_mask: NDArray[np.bool_] | None = None
     folder: Path = Path()
     total: int = 0
+    figures: tuple[TokenizerFigures, ...] = ()
 
     @property
     def measured(self) -> np.ndarray:
@@ -76,8 +78,8 @@ def tokenize(
     told how far the work is; what it raises ends it, and nothing half-made stays behind.
     """
     tick("looking for its tokens", 0.0)
-    root, made = cache_dir() / "tokens", choose_tokenizer(corpus, config)
-    folder = root / _recipe(corpus, config, " ".join(map(str, made)))
+    root = cache_dir() / "tokens"
+    folder = root / _recipe(corpus, config, choice_key(corpus, config))
     if tokenizer:
         refuse_other_kind(tokenizer, config)
         if not _is_of(folder, tokenizer):
@@ -152,12 +154,12 @@ def _fill(
     folder: Path, corpus: Corpus, config: TrainConfig, given: Tokenizer | None, tick: Tick
 ) -> None:
     split = split_store(corpus.store, config.val_fraction, config.split)
-    notes: tuple[str, ...] = ()
     tokenizer = given or _taken_up(folder)
     if tokenizer is None:
-        tokenizer, notes = tokenizer_for(corpus, config, split, tick)
+        tokenizer, choice, notes = tokenizer_for(corpus, config, split, tick)
         tokenizer.save(folder, context=0)
-        write_json(folder / "notes.json", {"notes": notes})
+        figures = [each.as_json() for each in choice.figures]
+        write_json(folder / "notes.json", {"notes": notes, "tokenizers": figures})
     jobs = (
         Job("train", split.train, opens=True),
         Job("val", split.val, opens=split.by == "documents"),
@@ -247,7 +249,8 @@ def _open(folder: Path, given: Tokenizer | None) -> TokenFiles:
         if (folder / f"{name}.bin").stat().st_size
     ]
     total = len(train) + len(val)
-    notes = list(read_json(folder / "notes.json")["notes"]) if not given else []
+    said = read_json(folder / "notes.json") if not given else {"notes": [], "tokenizers": []}
+    notes = list(said["notes"])
     if len(val) < 2:
         if len(val):
             notes.append(
@@ -273,6 +276,7 @@ def _open(folder: Path, given: Tokenizer | None) -> TokenFiles:
         val_mask=masks[1] if len(masks) > 1 else None,
         folder=folder,
         total=total,
+        figures=tuple(map(TokenizerFigures.from_json, said["tokenizers"])),
     )
 
 

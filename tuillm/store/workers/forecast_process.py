@@ -27,7 +27,8 @@ class Forecast:
     Of stage `text` it is what the text and the settings tell, of stage `speed` also what real
     steps told. `val_tokens` is 0 where nothing is held out, `block_size` the window that the text
     allows. Memory and disk are in bytes, `memory` part by part, `memory_with_lora` what LoRA would
-    need instead; `recompute` says that blocks are computed again to save memory.
+    need instead; `tokenizers` are those that were measured, where one was chosen by that
+    (`text.tokenizer_figures`); `recompute` says that blocks are computed again to save memory.
     `tokens_per_sec`, `step_seconds`, `steps`, `epochs` and `seconds` are of the whole run as set;
     `estimated` where steps would have taken too long and the speed of matrix products stands in
     for them. `learned_share` is how much of the training tokens is learned where a mask leaves out
@@ -42,6 +43,7 @@ class Forecast:
     documents: int | None = None
     tokenizer: str | None = None
     vocab_size: int | None = None
+    tokenizers: tuple[JsonObject, ...] = ()
     train_tokens: int | None = None
     val_tokens: int | None = None
     learned_share: float = 1.0
@@ -80,7 +82,7 @@ class Forecast:
     def from_json(cls, values: JsonObject) -> Self:
         """The forecast of such an object."""
         known = {each.name: values[each.name] for each in fields(cls) if each.name in values}
-        for name in ("notes", "warnings"):
+        for name in ("notes", "warnings", "tokenizers"):
             known[name] = tuple(known.get(name, ()))
         return cls(**known)
 

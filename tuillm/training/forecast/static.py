@@ -125,6 +125,7 @@ def _with_tokens(seen: Forecast, config: TrainConfig, tokens: TokenFiles) -> For
         seen,
         tokenizer=tokens.tokenizer.kind,
         vocab_size=tokens.tokenizer.vocab_size,
+        tokenizers=tuple(each.as_json() for each in tokens.figures),
         train_tokens=len(tokens.train),
         val_tokens=held_out,
         learned_share=1.0 if tokens.train_mask is None else float(tokens.train_mask.mean()),
