@@ -26,9 +26,11 @@ ALLOWED = {
     # the streams and the terminal that the shell gives us; all front ends go through it
     "terminal": {"errors"},
     "config": {"errors"},
-    "store": {"errors", "units", "config"},
+    "store": {"errors", "units", "config", "text_report.exploration_record"},
     "theme": {"errors", "store.files", "store.paths"},
-    "text": {"errors", "units", "config", "store"},
+    # what is counted of a text, and how it is told; texts themselves are `text`'s
+    "text_report": {"errors", "units", "store.files"},
+    "text": {"errors", "units", "config", "store", "text_report"},
     "model": {"errors", "units", "config"},
     # Sampler takes a name of the registry, so generation may ask the store for its folder
     "generation": {"errors", "config", "store", "text", "model"},
@@ -56,6 +58,7 @@ ALLOWED = {
         "theme",
         "terminal",
         "plotting",
+        "text_report",
         "training.resume",
         "training.start_checks",
     },
@@ -64,6 +67,7 @@ ALLOWED = {
         "config",
         "store",
         "text",
+        "text_report",
         "model",
         "generation",
         "training",
@@ -81,6 +85,7 @@ STARTED = {
     ("store", "training.worker"),
     ("store", "training.forecast.process"),
     ("store", "training.device_probe"),
+    ("store", "text.statistics.explore_worker"),
 }
 # front ends may show the same thing under the same name
 FRONT_ENDS = {"cli", "chat", "dashboard"}

@@ -9,8 +9,8 @@ import sys
 import pytest
 from hostile import EVIL, acts
 
-from tuillm.cli.explore_remarks import binary, visible
 from tuillm.errors import printable
+from tuillm.text_report.remarks import binary, visible
 
 
 def explore(*arguments, stdin=None, **environment):
@@ -50,7 +50,15 @@ def test_it_is_told_in_sections(book):
     lines = done.stdout.splitlines()
     assert lines[0] == "book.txt" and max(map(len, lines)) <= 80
     heads = [line.split()[0] for line, before in zip(lines[1:], lines, strict=False) if not before]
-    assert heads[:-1] == ["Size", "Language", "Characters", "Words", "Repetition", "Tokens"]
+    assert heads[:-1] == [
+        "Size",
+        "Language",
+        "Characters",
+        "Words",
+        "Repetition",
+        "Tokens",
+        "Example",
+    ]
     assert "  characters         30,000" in lines and any("English" in line for line in lines)
     assert any(line.startswith("→ Short: --preset heart") for line in lines)
     assert any(line.startswith("  bpe 512   *") for line in lines)
@@ -72,7 +80,7 @@ def test_everything_is_in_the_json(book):
     found = json.loads(explore(book, "--json").stdout)
     assert set(found) == set(
         "label notes size languages characters words documents repetition speakers tokens "
-        "seconds".split()
+        "example seconds".split()
     )
     text = book.read_text()
     assert len(found["characters"]["by_frequency"]) == len(set(text))

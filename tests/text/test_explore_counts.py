@@ -132,8 +132,6 @@ def test_a_small_vocabulary_is_the_beginning_of_a_large_one(book_text):
         assert rate.entries == tokenizer.n_vocab
         assert rate.tokens == len(tokenizer.encode(book_text))
     assert [rate.tokenizer for rate in found.rates if rate.auto] == ["bpe 512"]
-    assert "".join(found.example) == book_text[: len("".join(found.example))]
-    assert len(found.example) == 60
 
 
 def test_gpt2_is_counted_where_it_is_at_hand(gpt2_vocabulary, book_text):

@@ -7,18 +7,18 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
-from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from tuillm.cli.explore_remarks import binary, remarks, visible, where_it_stands
 from tuillm.cli.output import safe_console
 from tuillm.errors import one_line
 from tuillm.terminal.streams import takes_utf8
-from tuillm.text.statistics.exploration import Exploration
+from tuillm.text_report.cells import bar, fit
+from tuillm.text_report.exploration_record import Exploration
+from tuillm.text_report.remarks import binary, remarks, visible, where_it_stands
+from tuillm.text_report.token_rows import token_rows
 from tuillm.theme import load_theme
 from tuillm.units import count, size
 
-_EIGHTHS = " ▏▎▍▌▋▊▉"
 _TOP, _RAREST, _SPEAKERS, _LINES = 20, 6, 12, 5
 _REPEAT_LINES = 4
 
@@ -34,6 +34,7 @@ def show_exploration(seen: Exploration) -> None:
     _repetition(page, seen)
     _speakers(page, seen)
     _tokens(page, seen)
+    _example(page, seen)
     page.line()
     page.line((f"counted in {seen.seconds['all']:.1f} s", "note"))
 
@@ -46,7 +47,8 @@ class _Page:
         piped = not sys.stdout.isatty()
         self.width = 80 if piped else max(20, min(self._console.width, 80))
         self._blocks = takes_utf8(sys.stdout)
-        self.edge = "│" if self._blocks else "|"
+        # behind a token that is read only, and behind one that is learned
+        self.edges = ("┊", "│") if self._blocks else (":", "|")
         theme = load_theme()
         self._styles = {
             "title": f"bold {theme['primary']}",
@@ -54,6 +56,8 @@ class _Page:
             "other": theme["secondary"],
             "note": theme["muted"],
             "strong": "bold",
+            "special": f"bold {theme['accent']}",
+            "unlearned": f"dim {theme['muted']}",
             "": "",
         }
 
@@ -85,11 +89,7 @@ class _Page:
 
     def bar(self, share: float, width: int) -> tuple[str, str]:
         """Return a bar of so many columns at most, exact to an eighth of one."""
-        eighths = round(min(max(share, 0.0), 1.0) * max(width, 0) * 8)
-        if not self._blocks:
-            return "#" * round(eighths / 8), "bar"
-        rest = _EIGHTHS[eighths % 8].strip() or ("▏" if 0 < share and not eighths else "")
-        return "█" * (eighths // 8) + rest, "bar"
+        return bar(share, width, blocks=self._blocks), "bar"
 
     def ranking(self, rows: Sequence[tuple[str, int]], total: int, name_width: int) -> None:
         """Print names with counts, shares and bars, in two columns where there is room."""
@@ -106,14 +106,6 @@ class _Page:
                 pieces += [f"{fit(name, name_width)} {number:>{digits},} {share:>6} "]
                 pieces += [(drawn, style), " " * (room - len(drawn) + 3)]
             self.line(*pieces)
-
-
-def fit(text: str, width: int) -> str:
-    """Return a text of exactly so many columns, its end left out where it is longer."""
-    text = one_line(text)
-    if cell_len(text) > width:
-        text = set_cell_size(text, width - 1) + "…"
-    return set_cell_size(text, width)
 
 
 def _size(page: _Page, seen: Exploration) -> None:
@@ -228,27 +220,35 @@ def _tokens(page: _Page, seen: Exploration) -> None:
     page.title("Tokens")
     page.line(("  tokenizer   entries       tokens  per byte", "note"))
     for rate in found.rates:
-        star = "*" if rate.auto else " "
+        star = "*" if rate.tokenizer == seen.example.tokenizer else " "
         page.line(
             f"  {rate.tokenizer:<10}{star}{rate.entries:>8,} {rate.tokens:>12,} "
             f"{rate.tokens_per_byte:>9.3f}  ",
             page.bar(rate.tokens_per_byte, page.width - 48),
         )
     page.remarks(seen, "tokens")
-    page.line((f"  the beginning, in tokens of {found.example_tokenizer}", "note"))
-    pieces: list[tuple[str, str] | str] = ["  "]
-    used = 2
-    for number, token in enumerate(found.example):
-        shown = fit_token(token, page.width - 4)
-        if used + cell_len(shown) + 1 > page.width:
-            page.line(*pieces)
-            pieces, used = ["  "], 2
-        pieces += [(shown, "other" if number % 2 else ""), (page.edge, "note")]
-        used += cell_len(shown) + 1
-    page.line(*pieces)
 
 
-def fit_token(token: str, width: int) -> str:
-    """Return a token with its blanks to be seen, its end left out where it is longer."""
-    shown = visible(token, "·")
-    return shown if cell_len(shown) <= width else fit(shown, width)
+def _example(page: _Page, seen: Exploration) -> None:
+    """What a model reads first, token by token; what is not learned is dimmed."""
+    example = seen.example
+    if example.missing:
+        page.title("Example", example.missing)
+        return
+    page.title("Example", f"what a model reads first, in tokens of {example.tokenizer}")
+    number = 0
+    for row in token_rows(example, page.width - 2):
+        pieces: list[tuple[str, str] | str] = ["  "]
+        for shown in row:
+            token = shown.token
+            if token is None:
+                pieces.append((shown.text, "note"))
+                continue
+            role = "special" if token.special else "other" if number % 2 else ""
+            pieces.append((shown.text, role if token.learned else "unlearned"))
+            pieces.append((page.edges[token.learned], "note"))
+            number += 1
+        page.line(*pieces)
+    if example.masked:
+        page.line((f"  {page.edges[True]} learned   {page.edges[False]} read only", "note"))
+    page.remarks(seen, "example")

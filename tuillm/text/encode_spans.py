@@ -30,7 +30,7 @@ _COMMIT = 1 << 26
 _ALL = -1
 _STAGE = "encoding the text"
 # ids, and whether each is learned where that is not all of them
-_Found = tuple[NDArray[np.uint32], NDArray[np.bool_] | None]
+Found = tuple[NDArray[np.uint32], NDArray[np.bool_] | None]
 
 
 @dataclass(frozen=True)
@@ -79,20 +79,59 @@ def token_dtype(tokenizer: Tokenizer) -> type[np.uint16] | type[np.uint32]:
     return np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.uint32
 
 
+class SpanEncoder:
+    """Encodes parts of a store as a model is to read them; may be used from several threads.
+
+    Of a store with learned ranges the text is in chat format: its special tokens count as such and
+    end its documents. Else `eot`, None where there is none, follows each document that is whole.
+    """
+
+    def __init__(self, store: TextStore, tokenizer: Tokenizer) -> None:
+        self._store, self.masked = store, store.learned is not None
+        self._encoder = BulkEncoder(tokenizer, special=self.masked)
+        self.eot = None if self.masked else tokenizer.eot
+
+    def encode(self, batch: list[Span]) -> Found:
+        """Return the ids of parts, each as `parts` cuts them."""
+        texts = [self._store.text(span.begin, span.end) for span in batch]
+        found = self._encoder.encode(texts, with_starts=self.masked)
+        if found.starts is not None:
+            return found.ids, self._learned(batch, found.starts, found.ends)
+        if self.eot is None:
+            return found.ids, None
+        ends = found.ends[[span.whole for span in batch]]
+        return np.insert(found.ids, ends, self.eot), None
+
+    def _learned(
+        self, batch: list[Span], starts: NDArray[np.int64], ends: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Whether each token begins in a learned range of the store."""
+        sizes = np.array([span.end - span.begin for span in batch])
+        shift = np.array([span.begin for span in batch]) - (np.cumsum(sizes) - sizes)
+        counts = np.diff(ends, prepend=0)
+        positions = starts + np.repeat(shift, counts)
+        return self._store.is_learned(positions)
+
+
+def parts(store: TextStore, span: Span) -> Iterator[Span]:
+    """Cut a span into the parts that are encoded one by one; always the same way."""
+    for begin, end in store.cuts(span.begin, span.end, _BATCH):
+        yield Span(begin, end, span.whole and end == span.end)
+
+
 def encode_spans(
     store: TextStore, jobs: Iterable[Job], tokenizer: Tokenizer, folder: Path, tick: Tick
 ) -> None:
     """Write the ids of each job into `folder`, going on where an earlier process was killed.
 
-    Of a store with learned ranges a `.mask` says of each token whether it is one. The text is in
-    chat format then: its special tokens count as such and end its documents. `tick` is told how
-    far and how fast it goes, and may end it. Raises DiskError.
+    Of a store with learned ranges a `.mask` says of each token whether it is one. `tick` is told
+    how far and how fast it goes, and may end it. Raises DiskError.
     """
     jobs = list(jobs)
     pace = _Pace(sum(job.spans.bytes for job in jobs), tick)
-    encoder = BulkEncoder(tokenizer, special=store.learned is not None)
+    encoder = SpanEncoder(store, tokenizer)
     for job in jobs:
-        _Writer(store, job, tokenizer, encoder, folder, pace).run()
+        _Writer(store, job, encoder, token_dtype(tokenizer), folder, pace).run()
 
 
 class _Pace:
@@ -118,15 +157,13 @@ class _Writer:
         self,
         store: TextStore,
         job: Job,
-        tokenizer: Tokenizer,
-        encoder: BulkEncoder,
+        encoder: SpanEncoder,
+        dtype: type[np.uint16] | type[np.uint32],
         folder: Path,
         pace: _Pace,
     ) -> None:
         self._store, self._job, self._pace, self._encoder = store, job, pace, encoder
-        self._dtype = token_dtype(tokenizer)
-        self._masked = store.learned is not None
-        self._eot = None if self._masked else tokenizer.eot
+        self._dtype = dtype
         self._ids, self._mask = folder / f"{job.name}.bin", folder / f"{job.name}.mask"
         self._progress = folder / f"{job.name}.progress.json"
 
@@ -143,9 +180,9 @@ class _Writer:
             return
         with ExitStack() as opened:
             ids = opened.enter_context(_at(self._ids, length * np.dtype(self._dtype).itemsize))
-            mask = opened.enter_context(_at(self._mask, length)) if self._masked else None
-            if not done and self._job.opens and self._eot is not None:
-                ids.write(np.array([self._eot], self._dtype).data)
+            mask = opened.enter_context(_at(self._mask, length)) if self._encoder.masked else None
+            if not done and self._job.opens and self._encoder.eot is not None:
+                ids.write(np.array([self._encoder.eot], self._dtype).data)
             batches = _batches(self._store, self._job.spans)
             for batch in islice(batches, done):
                 self._pace.add(_size(batch), skipped=True)
@@ -172,13 +209,13 @@ class _Writer:
         told = read_json(self._progress)
         return int(told["batches"]), int(told["length"])
 
-    def _encoded(self, batches: Iterator[list[Span]]) -> Iterator[tuple[list[Span], _Found]]:
+    def _encoded(self, batches: Iterator[list[Span]]) -> Iterator[tuple[list[Span], Found]]:
         threads = os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()
-        waiting: deque[tuple[list[Span], Future[_Found]]] = deque()
+        waiting: deque[tuple[list[Span], Future[Found]]] = deque()
         pool = ThreadPoolExecutor(threads or 1)
         try:
             for batch in batches:
-                waiting.append((batch, pool.submit(self._encode, batch)))
+                waiting.append((batch, pool.submit(self._encoder.encode, batch)))
                 if len(waiting) > 2 * (threads or 1):
                     done, future = waiting.popleft()
                     yield done, future.result()
@@ -187,26 +224,6 @@ class _Writer:
                 yield done, future.result()
         finally:
             pool.shutdown(cancel_futures=True)
-
-    def _encode(self, batch: list[Span]) -> _Found:
-        texts = [self._store.text(span.begin, span.end) for span in batch]
-        found = self._encoder.encode(texts, with_starts=self._masked)
-        if found.starts is not None:
-            return found.ids, self._learned(batch, found.starts, found.ends)
-        if self._eot is None:
-            return found.ids, None
-        ends = found.ends[[span.whole for span in batch]]
-        return np.insert(found.ids, ends, self._eot), None
-
-    def _learned(
-        self, batch: list[Span], starts: NDArray[np.int64], ends: NDArray[np.int64]
-    ) -> NDArray[np.bool_]:
-        """Whether each token begins in a learned range of the store."""
-        sizes = np.array([span.end - span.begin for span in batch])
-        shift = np.array([span.begin for span in batch]) - (np.cumsum(sizes) - sizes)
-        counts = np.diff(ends, prepend=0)
-        positions = starts + np.repeat(shift, counts)
-        return self._store.is_learned(positions)
 
 
 def _at(path: Path, size: int) -> BinaryIO:
@@ -223,9 +240,9 @@ def _batches(store: TextStore, spans: Iterable[Span]) -> Iterator[list[Span]]:
     batch: list[Span] = []
     size = 0
     for span in spans:
-        for begin, end in store.cuts(span.begin, span.end, _BATCH):
-            batch.append(Span(begin, end, span.whole and end == span.end))
-            size += end - begin
+        for part in parts(store, span):
+            batch.append(part)
+            size += part.end - part.begin
             if size >= _BATCH:
                 yield batch
                 batch, size = [], 0

@@ -100,6 +100,18 @@ def tokenize(
     return _open(folder, tokenizer)
 
 
+def tokenizer_of(
+    corpus: Corpus, config: TrainConfig, split: Split, tick: Tick = unwatched
+) -> Tokenizer:
+    """Return the tokenizer that `tokenize` takes where it is given none.
+
+    It is made for this, unless the corpus was tokenized before; what `tick` raises ends the work.
+    """
+    made = " ".join(map(str, choose_tokenizer(corpus, config)))
+    known = _taken_up(cache_dir() / "tokens" / _recipe(corpus, config, made))
+    return known or tokenizer_for(corpus, config, split, tick)[0]
+
+
 def _recipe(corpus: Corpus, config: TrainConfig, maker: str) -> str:
     """Return the name of the folder for the tokens that `maker` makes of a corpus."""
     by = config.split if len(corpus.store) > 1 else "tail"

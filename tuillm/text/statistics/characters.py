@@ -5,7 +5,6 @@ Knows code points; words are the matter of `words`.
 
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import regex
@@ -13,6 +12,7 @@ import regex
 from tuillm.text.corpus import Corpus
 from tuillm.text.statistics.blocks import batches, parts
 from tuillm.text.statistics.longest_repeat import PADDING
+from tuillm.text_report.exploration_record import CharacterCount, Characters, Occurrence, Script
 
 _ALL = 0x110000
 _AROUND = 24
@@ -23,48 +23,6 @@ _SCRIPTS = (
     "Telugu Kannada Malayalam Gujarati Gurmukhi Oriya Sinhala Thai Lao Khmer Myanmar Tibetan "
     "Georgian Armenian Ethiopic Mongolian Cherokee Syriac Thaana Coptic Gothic Runic"
 ).split()
-
-
-@dataclass(frozen=True)
-class CharacterCount:
-    """One character and how often it occurs; `name` is Unicode's, or '' where it has none."""
-
-    character: str
-    name: str
-    count: int
-
-
-@dataclass(frozen=True)
-class Occurrence:
-    """Where a rare character first stands: document, line and column from 1, with its line."""
-
-    character: str
-    name: str
-    count: int
-    document: int
-    line: int
-    column: int
-    before: str
-    after: str
-
-
-@dataclass(frozen=True)
-class Script:
-    """A script of Unicode and the share of all letters that are of it."""
-
-    name: str
-    share: float
-
-
-@dataclass(frozen=True)
-class Characters:
-    """Characters by frequency, the rarest with where they occur, and the scripts of the letters."""
-
-    distinct: int
-    total: int
-    by_frequency: tuple[CharacterCount, ...]
-    rarest: tuple[Occurrence, ...]
-    scripts: tuple[Script, ...]
 
 
 def count_characters(corpus: Corpus) -> np.ndarray:

@@ -6,47 +6,14 @@ Passages that are no whole lines are the matter of `longest_repeat`.
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
 
 import numpy as np
 
 from tuillm.text.corpus import Corpus
 from tuillm.text.statistics.blocks import line_blocks, parts
+from tuillm.text_report.exploration_record import DocumentLengths, LineCount, Repeated
 
 _SHOWN, _LONGEST = 10, 1000
-
-
-@dataclass(frozen=True)
-class LineCount:
-    """A line and how often it occurs."""
-
-    line: str
-    count: int
-
-
-@dataclass(frozen=True)
-class Repeated:
-    """How many things there are, how many of them repeat an earlier one, and the bytes of these."""
-
-    total: int
-    repeated: int
-    repeated_bytes: int
-
-    @property
-    def share(self) -> float:
-        """The share of all that repeat an earlier one."""
-        return self.repeated / self.total if self.total else 0.0
-
-
-@dataclass(frozen=True)
-class DocumentLengths:
-    """Bytes of the documents; `histogram` counts those of 2^k to 2^(k+1) - 1 bytes by 2^k."""
-
-    count: int
-    shortest: int
-    median: float
-    longest: int
-    histogram: tuple[tuple[int, int], ...]
 
 
 class LineCounter:

@@ -7,33 +7,32 @@ a second process meanwhile. Knows no screen.
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import numpy as np
 
+from tuillm.config import TrainConfig, build_train
 from tuillm.text.corpus import Corpus
 from tuillm.text.progress_tick import Tick, unwatched
 from tuillm.text.statistics.blocks import line_blocks, parts, sample
-from tuillm.text.statistics.characters import (
-    Characters,
-    count_characters,
-    dense_ids,
-    describe_characters,
-)
-from tuillm.text.statistics.duplicates import (
-    DocumentLengths,
-    LineCount,
-    LineCounter,
-    Repeated,
-    documents_of,
-    lines_of,
-)
-from tuillm.text.statistics.languages import Language, guess_languages
+from tuillm.text.statistics.characters import count_characters, dense_ids, describe_characters
+from tuillm.text.statistics.duplicates import LineCounter, documents_of, lines_of
+from tuillm.text.statistics.languages import guess_languages
 from tuillm.text.statistics.longest_repeat import Match
 from tuillm.text.statistics.repeat_process import RepeatSearch
-from tuillm.text.statistics.speakers import Speakers, find_speakers
-from tuillm.text.statistics.token_rates import SAMPLE_BYTES, TokenRates, measure_tokens
-from tuillm.text.statistics.words import WordCounter, Words
+from tuillm.text.statistics.speakers import find_speakers
+from tuillm.text.statistics.token_example import token_example
+from tuillm.text.statistics.token_rates import SAMPLE_BYTES, measure_tokens
+from tuillm.text.statistics.words import WordCounter
+from tuillm.text_report.exploration_record import (
+    Characters,
+    Exploration,
+    LineCount,
+    Passage,
+    Repeated,
+    Repetition,
+    Size,
+    Words,
+)
 
 _SHOWN_OF_REPEAT = 1000
 _LANGUAGE_SAMPLE, _LANGUAGE_PIECE = 800_000, 2000
@@ -42,59 +41,13 @@ _UNSPACED = {"Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar"}
 _NEVER_CASED = {"Mn", "Mc"}
 
 
-@dataclass(frozen=True)
-class Size:
-    """How long a text is; a line that has no end counts like the others."""
-
-    bytes: int
-    characters: int
-    words: int
-    lines: int
-
-
-@dataclass(frozen=True)
-class Passage:
-    """The longest passage that occurs twice in the documents: its length in characters, its text.
-
-    `text` is its beginning where it is long; `first` and `second` count the characters before
-    its two places, of all documents.
-    """
-
-    length: int
-    text: str
-    first: int
-    second: int
-
-
-@dataclass(frozen=True)
-class Repetition:
-    """What a text says more than once."""
-
-    longest: Passage
-    documents: Repeated
-    lines: Repeated
-    frequent_lines: tuple[LineCount, ...]
-
-
-@dataclass(frozen=True)
-class Exploration:
-    """All that is counted of a text; `seconds` says how long each stage took."""
-
-    label: str
-    notes: tuple[str, ...]
-    size: Size
-    languages: tuple[Language, ...]
-    characters: Characters
-    words: Words
-    documents: DocumentLengths
-    repetition: Repetition
-    speakers: Speakers | None
-    tokens: TokenRates
-    seconds: dict[str, float] = field(default_factory=dict)
-
-
-def explore(corpus: Corpus, tick: Tick = unwatched) -> Exploration:
+def explore(
+    corpus: Corpus, tick: Tick = unwatched, config: TrainConfig | None = None
+) -> Exploration:
     """Count everything that can be said of a text.
+
+    `config` are the settings of the run whose tokenizer and split the example is of; by default
+    those of a run of which nothing was set.
 
     `tick` is told what is looked at and how much of it is done; what it raises ends the work.
     Raises TuillmError where pieces of a vocabulary cannot be learned.
@@ -118,6 +71,8 @@ def explore(corpus: Corpus, tick: Tick = unwatched) -> Exploration:
         with clock("tokens"):
             most = SAMPLE_BYTES * corpus.characters // max(corpus.bytes, 1)
             tokens = measure_tokens(corpus, _sample(corpus, most, _TOKEN_PIECE), tick)
+        with clock("example"):
+            example = token_example(corpus, config or build_train({"corpus": ("text",)}), tick)
         with clock("longest repeat"):
             longest = _passage(corpus, search.result(tick), ids, separator)
     size = Size(corpus.bytes, corpus.characters, words.total, _lines(corpus, counts))
@@ -134,6 +89,7 @@ def explore(corpus: Corpus, tick: Tick = unwatched) -> Exploration:
         repetition,
         speakers,
         tokens,
+        example,
         {name: round(seconds, 3) for name, seconds in clock.seconds.items()},
     )
 

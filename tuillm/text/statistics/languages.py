@@ -7,7 +7,8 @@ in none of them, or in no language, is left unsaid.
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+
+from tuillm.text_report.exploration_record import Language
 
 _WORDS = {
     "English": "the of and to in a is that for it was as with be by on not he his but at are this "
@@ -87,14 +88,6 @@ _INDIC = re.compile(r"[^\s।,.;:!?()\"'«»]+")
 _LEAST_WORDS, _LEAST_HITS, _LEAST_SHARE, _AHEAD = 20, 5, 0.035, 1.35
 # languages that are seen in less than this of the samples may be mistakes
 _LEAST_SAMPLES = 0.02
-
-
-@dataclass(frozen=True)
-class Language:
-    """A language and the share of the text's samples that are in it."""
-
-    name: str
-    share: float
 
 
 def guess_languages(sample: list[str]) -> tuple[Language, ...]:

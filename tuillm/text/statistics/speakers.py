@@ -10,7 +10,8 @@ Three forms of a cue are known, and only a text that is clearly made of one of t
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+
+from tuillm.text_report.exploration_record import Speaker, Speakers
 
 # what a text must have at least to be a play: cues in the sample, and cues for each name
 _LEAST_CUES, _CUES_A_NAME = 12, 2.5
@@ -25,26 +26,6 @@ _FORMS = {
     "Name: text": re.compile(rf"^({_NAME}|[^\W\d_]):[ \t]+(?=\S)", re.MULTILINE),
 }
 _KEPT = 1000
-
-
-@dataclass(frozen=True)
-class Speaker:
-    """A name as it stands before what is said; `share` is of all that anybody says."""
-
-    name: str
-    cues: int
-    characters: int
-    share: float
-
-
-@dataclass(frozen=True)
-class Speakers:
-    """The form of the cues, how many there are, and the speakers by what they say."""
-
-    form: str
-    cues: int
-    distinct: int
-    by_share: tuple[Speaker, ...]
 
 
 def find_speakers(sample: list[str], blocks: Callable[[], Iterable[str]]) -> Speakers | None:

@@ -1,10 +1,9 @@
-"""How many tokens a text comes to under each tokenizer, and what the first of them look like.
+"""How many tokens a text comes to under each tokenizer.
 
 The pieces of bpe are learned from a sample of at most 2 MB, once: a vocabulary of 512 is the
 beginning of one of 4,096. GPT-2's is asked only where it is at hand without a network.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 from tuillm.config import build_train
@@ -12,42 +11,13 @@ from tuillm.text.choose_tokenizer import choose_tokenizer
 from tuillm.text.corpus import Corpus
 from tuillm.text.new_tokenizer import gpt2_is_cached, make_tokenizer
 from tuillm.text.progress_tick import Tick
-from tuillm.text.statistics.blocks import parts
 from tuillm.text.tokenizer import Tokenizer
 from tuillm.text.tokenizer_json import BYTE_LEVEL, pair_of, tokenizer_spec
+from tuillm.text_report.exploration_record import TokenRate, TokenRates
 
 SAMPLE_BYTES = 2_000_000
 _SIZES = (512, 1024, 4096)
 _MEASURED = 500_000
-_BEGINNING, _EXAMPLE = 2000, 60
-
-
-@dataclass(frozen=True)
-class TokenRate:
-    """A tokenizer, the entries of its vocabulary, and what it makes of the sample.
-
-    `tokens` is what the whole text comes to at that rate; `auto` says that training takes this one
-    where no other is asked for.
-    """
-
-    tokenizer: str
-    entries: int
-    tokens_per_byte: float
-    tokens: int
-    auto: bool
-
-
-@dataclass(frozen=True)
-class TokenRates:
-    """The rates, and the first tokens of the text under the tokenizer that `auto` takes.
-
-    A token that is part of a character is written with its bytes, as in '\\xd0'.
-    """
-
-    rates: tuple[TokenRate, ...]
-    sample_bytes: int
-    example_tokenizer: str
-    example: tuple[str, ...]
 
 
 def measure_tokens(corpus: Corpus, sample: list[str], tick: Tick) -> TokenRates:
@@ -62,7 +32,6 @@ def measure_tokens(corpus: Corpus, sample: list[str], tick: Tick) -> TokenRates:
     measured = _beginnings(sample, _MEASURED)
     size_in_bytes = sum(len(text.encode()) for text in measured)
     rates: list[TokenRate] = []
-    example: tuple[str, ...] = ()
     for name, tokenizer in _tokenizers(sample, tick).items():
         cut = (part for text in measured for part in tokenizer.slices(text))
         tokens = sum(len(tokenizer.encode(part)) for part in cut)
@@ -70,10 +39,8 @@ def measure_tokens(corpus: Corpus, sample: list[str], tick: Tick) -> TokenRates:
         rates.append(
             TokenRate(name, tokenizer.n_vocab, rate, round(rate * corpus.bytes), name == wanted)
         )
-        if name == wanted:
-            example = _example(tokenizer, next((part for _, part in parts(corpus)), ""))
     learned = sum(len(text.encode()) for text in sample)
-    return TokenRates(tuple(rates), learned, wanted, example)
+    return TokenRates(tuple(rates), learned)
 
 
 def _tokenizers(sample: list[str], tick: Tick) -> dict[str, Tokenizer]:
@@ -104,8 +71,3 @@ def _beginnings(sample: list[str], most: int) -> list[str]:
 def _encodable(text: str) -> str:
     """The text with U+FFFD for halves of surrogate pairs, which no tokenizer takes."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def _example(tokenizer: Tokenizer, text: str) -> tuple[str, ...]:
-    ids = tokenizer.encode(_encodable(text[:_BEGINNING]))[:_EXAMPLE]
-    return tuple(tokenizer.token_bytes(id).decode("utf-8", "backslashreplace") for id in ids)

@@ -8,10 +8,11 @@ a run of more than 200 characters its beginning is kept.
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 import regex
+
+from tuillm.text_report.exploration_record import WordCount, Words
 
 _WORD = r"\w+(?:['’]\w+)*"
 # more different words than these are not kept: those seen once are let go now and then
@@ -22,31 +23,6 @@ _PENDING = 200_000
 _LONGEST = 200
 _RANKS = (10, 1000)
 _LEAST_RANKS = 50
-
-
-@dataclass(frozen=True)
-class WordCount:
-    """A word, case folded, and how often it occurs."""
-
-    word: str
-    count: int
-
-
-@dataclass(frozen=True)
-class Words:
-    """Words by frequency, the first of them; `zipf` is the slope of log count over log rank.
-
-    `distinct` is at least so many where `cut` says that rare ones were let go on the way. `once`
-    of them occur once. `zipf` is None for a text of few words.
-    """
-
-    total: int
-    distinct: int
-    once: int
-    cut: bool
-    by_frequency: tuple[WordCount, ...]
-    zipf: float | None
-    without_blanks: bool
 
 
 class WordCounter:

@@ -7,8 +7,7 @@ import unicodedata
 from collections.abc import Iterator
 
 from tuillm.errors import printable
-from tuillm.text.statistics.characters import Occurrence
-from tuillm.text.statistics.exploration import Exploration
+from tuillm.text_report.exploration_record import Exploration, Occurrence
 from tuillm.units import percent
 
 _SIGNS = {"\n": "⏎", "\t": "⇥", "\r": "\\r", "\0": "\\0", "\u00ad": "\\xad"}
@@ -154,6 +153,16 @@ def _tokens(seen: Exploration) -> Iterator[str]:
         )
 
 
+def _example(seen: Exploration) -> Iterator[str]:
+    example = seen.example
+    if example.masked:
+        yield "What is dimmed is read and not learned: the answers are."
+    elif example.template and example.tokens:
+        yield "All of it is learned, the questions as well: --no-mask-prompt."
+    elif seen.documents.count > 1 and any(token.special for token in example.tokens):
+        yield "Documents stand one behind the other, with the end-of-text token between them."
+
+
 _REMARKS = {
     "size": _size,
     "language": _language,
@@ -163,4 +172,5 @@ _REMARKS = {
     "repetition": _repetition,
     "speakers": _speakers,
     "tokens": _tokens,
+    "example": _example,
 }

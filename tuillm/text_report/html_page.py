@@ -1,4 +1,4 @@
-"""What `tuillm explore --html` writes: one page that needs nothing else, light or dark.
+"""The page to share: one file of HTML that needs nothing else, light or dark.
 
 Styles and drawings (SVG) stand in it; no script, no font, no picture from elsewhere. Whatever comes
 out of a text is escaped. Knows `Exploration`s; writes no file.
@@ -9,13 +9,16 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from tuillm import __version__
-from tuillm.cli.explore_remarks import binary, remarks, visible, where_it_stands
 from tuillm.errors import one_line
-from tuillm.text.statistics.exploration import Exploration
+from tuillm.text_report.exploration_record import Exploration
+from tuillm.text_report.remarks import binary, remarks, visible, where_it_stands
+from tuillm.text_report.token_rows import ShownToken, token_rows
 from tuillm.units import count, size
 
 _TOP, _SPEAKERS, _LINES = 24, 20, 8
 _REPEAT = 600
+# a row of tokens breaks where the page is narrower
+_ROW = 400
 # how a page begins, by which one is known that may be replaced
 PAGE_START = "<!doctype html>\n<!-- tuillm explore -->"
 _CSS = """
@@ -61,6 +64,8 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: 0; padding: .8rem 
 .tokens span { background: var(--tint); border-radius: 3px; padding: .15em .1em; margin-right: 2px;
   white-space: pre-wrap; }
 .tokens span:nth-of-type(even) { background: var(--tint2); }
+.tokens span.special { border: 1px solid var(--bar); font-weight: 600; }
+.tokens span.masked { background: none; color: var(--quiet); border: 1px dashed var(--line); }
 mark { background: var(--tint); color: inherit; border-radius: 2px; padding: 0 .15em; }
 svg { width: 100%; height: auto; display: block; }
 svg text { fill: var(--quiet); font-size: 11px; font-family: inherit; }
@@ -75,6 +80,7 @@ def page_of(seen: Exploration) -> str:
     sections = [
         _language(seen),
         _tokens(seen),
+        _example(seen),
         _characters(seen),
         _words(seen),
         _documents(seen),
@@ -190,22 +196,36 @@ def _speakers(seen: Exploration) -> str:
 def _tokens(seen: Exploration) -> str:
     found = seen.tokens
     rows = "".join(
-        f"<tr><td>{_text(rate.tokenizer)}{' <b>*</b>' if rate.auto else ''}</td>"
+        f"<tr><td>{_text(rate.tokenizer)}"
+        f"{' <b>*</b>' if rate.tokenizer == seen.example.tokenizer else ''}</td>"
         f'<td class="n">{rate.entries:,}</td><td class="n">{rate.tokens:,}</td>'
         f'<td class="n">{rate.tokens_per_byte:.3f}</td></tr>'
         for rate in found.rates
     )
-    spans = "".join(
-        f"<span>{_text(visible(token, '·'))}</span>{'<br>' if token.endswith(chr(10)) else ''}"
-        for token in found.example
-    )
     body = (
         '<table><tr><th>tokenizer</th><th class="n">entries</th><th class="n">tokens</th>'
         f'<th class="n">per byte</th></tr>{rows}</table>'
-        f"<h3>the beginning, in tokens of {_text(found.example_tokenizer)}</h3>"
-        f'<p class="tokens mono">{spans}</p>'
     )
     return _section("Tokens", "", body, seen, "tokens")
+
+
+def _example(seen: Exploration) -> str:
+    example = seen.example
+    if example.missing:
+        return _section("Example", example.missing, "", seen, "example")
+    rows = "<br>".join("".join(map(_span, row)) for row in token_rows(example, _ROW))
+    facts = f"what a model reads first, in tokens of {example.tokenizer}"
+    body = f'<p class="tokens mono">{rows}</p>'
+    return _section("Example", facts, body, seen, "example")
+
+
+def _span(shown: ShownToken) -> str:
+    """A token as a box, in the colour of its place; read only it is pale."""
+    token = shown.token
+    if token is None:
+        return _text(shown.text)
+    kinds = " ".join(("special",) * token.special + ("masked",) * (not token.learned))
+    return f'<span class="{kinds}">{_text(shown.text)}</span>'
 
 
 def _section(title: str, facts: str, body: str, seen: Exploration, name: str) -> str:
