@@ -61,7 +61,7 @@ def test_it_is_told_in_sections(book):
     ]
     assert "  characters         30,000" in lines and any("English" in line for line in lines)
     assert any(line.startswith("→ Short: --preset heart") for line in lines)
-    assert any(line.startswith("  bpe 512   *") for line in lines)
+    assert any(line.startswith("  bpe 320   *") for line in lines)
 
 
 def test_several_texts_and_standard_input(book, tmp_path):

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from tuillm.config import build_train
+from tuillm.text import tokenize
 from tuillm.text.corpus import Corpus
 from tuillm.text.statistics.blocks import line_blocks, sample
 from tuillm.text.statistics.characters import count_characters, describe_characters
@@ -120,24 +122,19 @@ def test_zipf_slope():
     assert zipf_slope([3, 2, 1]) is None
 
 
-def test_a_small_vocabulary_is_the_beginning_of_a_large_one(book_text):
-    """The rates are those of the tokenizers that training would make."""
-    from tuillm.text.new_tokenizer import make_tokenizer
-
-    found = measure_tokens(corpus_of(book_text), [book_text], lambda stage, share: None)
-    for rate, kind, size in zip(
-        found.rates, ("char", "bpe", "bpe", "bpe"), (0, 512, 1024, 4096), strict=True
-    ):
-        tokenizer = make_tokenizer(kind, [book_text], size)
-        assert rate.entries == tokenizer.n_vocab
-        assert rate.tokens == len(tokenizer.encode(book_text))
-    assert [rate.tokenizer for rate in found.rates if rate.auto] == ["bpe 512"]
-
-
-def test_gpt2_is_counted_where_it_is_at_hand(gpt2_vocabulary, book_text):
-    """And no network is asked for it."""
-    found = measure_tokens(corpus_of(book_text), [book_text], lambda stage, share: None)
+def test_the_rates_are_those_of_what_training_measures(gpt2_vocabulary, book_text):
+    """Of the part that is learned, for the whole text; no network is asked for GPT-2's."""
+    corpus, config = corpus_of(book_text), build_train({"preset": "tiny"})
+    found, choice = measure_tokens(corpus, config, lambda stage, share: None)
+    files = tokenize(corpus, config)
+    assert choice.figures == files.figures
+    assert [rate.tokenizer for rate in found.rates] == [each.name for each in files.figures]
     assert found.rates[-1].tokenizer == "gpt2" and found.rates[-1].entries == 50_257
+    (auto,) = [rate for rate in found.rates if rate.auto]
+    assert auto.entries == files.tokenizer.n_vocab
+    learned, held_out = len(files.train) - 1, len(files.val)
+    assert auto.tokens == pytest.approx(learned + held_out, rel=0.03)
+    assert found.reason == choice.reason != ""
 
 
 def test_what_tick_raises_ends_the_work(book_text):

@@ -117,7 +117,7 @@ def test_a_text_of_several_megabytes(tmp_path):
 def test_a_book_begins_as_it_begins(book, book_text):
     """One document has no end of text but the one before it."""
     example, files = example_of(book)
-    assert agrees(example, files) and example.tokenizer == "bpe 512"
+    assert agrees(example, files) and example.tokenizer == "bpe 320"
     text = written(example).removeprefix("<|endoftext|>")
     assert len(example.tokens) == 120 and book_text.startswith(text)
 

@@ -15,25 +15,29 @@ from tuillm.text.new_tokenizer import make_tokenizer
 from tuillm.text.progress_tick import Tick
 from tuillm.text.split import Split
 from tuillm.text.tokenizer import GPT2_ENTRIES, Tokenizer
-from tuillm.text.tokenizer_figures import SIZES, TokenizerFigures, candidates, measure
+from tuillm.text.tokenizer_figures import SIZES, TokenizerFigures, candidates, measure, shortened
 from tuillm.units import size
 
 # a vocabulary can be learned if half of its pieces occur so often in the text
 _OFTEN_ENOUGH = 40
 # larger vocabularies than one piece for so many bytes of text are not looked at
 _LEAST_TEXT = 25
-# text that tokenizers are measured on, and that a vocabulary is learned from, where there is more
-_MEASURED, _SAMPLED = 1 << 22, 1 << 25
+# text that tokenizers are measured on, in bytes; what pieces are learned from, for each of them
+_MEASURED, _LEARNED_FROM, _FOR_A_PIECE = 1 << 20, 1 << 22, 1 << 10
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The tokenizer for a corpus: its kind, the entries of a bpe, and what was measured for it."""
+    """The tokenizer for a corpus: its kind, the entries of a bpe, and what was measured for it.
+
+    `pieces` is the largest bpe that was learned for that, of which smaller ones are the beginning.
+    """
 
     kind: str
     vocab_size: int = 0
     reason: str = ""
     figures: tuple[TokenizerFigures, ...] = ()
+    pieces: Tokenizer | None = None
 
 
 def choice_key(corpus: Corpus, config: TrainConfig) -> str:
@@ -54,34 +58,45 @@ def choose_tokenizer(corpus: Corpus, config: TrainConfig, learned: Spans, tick: 
     kind = config.tokenizer
     if kind in ("char", "gpt2") or config.vocab_size:
         return Choice("bpe" if kind == "auto" else kind, config.vocab_size or 0)
-    texts, largest = _sampled(corpus, learned, _MEASURED), _largest(corpus, config)
+    largest = _largest(corpus, config)
+    texts = _sampled(corpus, learned, _learned_from(largest))
+    every = max(1, round(sum(map(len, texts)) / _MEASURED))
     kinds = ("bpe",) if kind == "bpe" else ("char", "bpe", "gpt2")
-    figures = tuple(
-        measure(each, tokenizer, texts, learned.bytes, tick)
-        for each, tokenizer in candidates(texts, largest, kinds, tick)
-    )
-    return _decide(figures, largest)
+    figures, pieces = [], None
+    for each, tokenizer in candidates(texts, largest, kinds, tick):
+        figures.append(measure(each, tokenizer, texts[::every], learned.bytes, tick))
+        pieces = tokenizer if each == "bpe" else pieces
+    return replace(_decide(figures, largest), pieces=pieces)
 
 
 def tokenizer_for(
-    corpus: Corpus, config: TrainConfig, split: Split, tick: Tick
+    corpus: Corpus, config: TrainConfig, split: Split, tick: Tick, choice: Choice | None = None
 ) -> tuple[Tokenizer, Choice, tuple[str, ...]]:
     """Make the tokenizer that a corpus gets; bpe learns from the training part alone.
 
-    Returns it with why it was chosen, and what a person should know.
+    Returns it with why it was chosen, which is asked here unless the `choice` is known, and what a
+    person should know.
     """
-    choice = choose_tokenizer(corpus, config, split.train, tick)
+    choice = choice or choose_tokenizer(corpus, config, split.train, tick)
     special = TURN_TOKENS if corpus.template == TOKEN_TEMPLATE else ()
     notes = [choice.reason] if choice.reason else []
+    most, total = _learned_from(choice.vocab_size), split.train.bytes
+    if choice.kind == "bpe" and total > most:
+        notes.append(f"the vocabulary is learned from {size(most)} of {size(total)} of text")
     if choice.kind == "char":  # a set of characters gives nothing away
         texts: Iterable[str] = (text for _, text in corpus.store.parts())
         made = make_tokenizer("char", texts, tick=tick, special=special)
-        return made.with_template(corpus.template), choice, tuple(notes)
-    sample, total = _sampled(corpus, split.train, _SAMPLED), split.train.bytes
-    if choice.kind == "bpe" and total > _SAMPLED:
-        notes.append(f"the vocabulary is learned from {size(_SAMPLED)} of {size(total)} of text")
-    made = make_tokenizer(choice.kind, sample, choice.vocab_size, tick, special=special)
+    elif choice.pieces and choice.kind == "bpe":
+        made = shortened(choice.pieces, choice.vocab_size, special)
+    else:
+        sample = _sampled(corpus, split.train, most) if choice.kind == "bpe" else []
+        made = make_tokenizer(choice.kind, sample, choice.vocab_size, tick, special=special)
     return made.with_template(corpus.template), choice, tuple(notes)
+
+
+def _learned_from(entries: int) -> int:
+    """Return how much text pieces are learned from: more of it, the more there are to be."""
+    return max(_LEARNED_FROM, entries * _FOR_A_PIECE)
 
 
 def _largest(corpus: Corpus, config: TrainConfig) -> int:

@@ -72,15 +72,17 @@ def candidates(
         yield "gpt2", make_tokenizer("gpt2", ())
 
 
-def shortened(tokenizer: Tokenizer, size: int) -> Tokenizer:
-    """Return the tokenizer that learning fewer pieces from the same text would have given."""
-    if size >= tokenizer.n_vocab:
-        return tokenizer
+def shortened(tokenizer: Tokenizer, size: int, special: Sequence[str] = ()) -> Tokenizer:
+    """Return the bpe that learning fewer pieces from the same text would have given.
+
+    `special` are names of special tokens that it has besides; the given one has none.
+    """
     model = tokenizer.spec["model"]
-    kept = {piece: id for piece, id in model["vocab"].items() if id < size - 1}
-    merges = [merge for merge in model["merges"] if "".join(pair_of(merge)) in kept]
-    spec = tokenizer_spec(model | {"vocab": kept, "merges": merges}, BYTE_LEVEL, BYTE_LEVEL)
-    return Tokenizer(spec)
+    if size < tokenizer.n_vocab:
+        kept = {piece: id for piece, id in model["vocab"].items() if id < size - 1}
+        merges = [merge for merge in model["merges"] if "".join(pair_of(merge)) in kept]
+        model = model | {"vocab": kept, "merges": merges}
+    return Tokenizer(tokenizer_spec(model, BYTE_LEVEL, BYTE_LEVEL, special=special))
 
 
 def measure(

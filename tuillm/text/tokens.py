@@ -21,7 +21,7 @@ from tuillm.store.files import new_folder, read_json, write_json
 from tuillm.store.locks import Lock, Taken, take
 from tuillm.store.paths import cache_dir, ensure_dir, passing_dir
 from tuillm.store.temp_files import clear_leftovers
-from tuillm.text.choose_tokenizer import choice_key, tokenizer_for
+from tuillm.text.choose_tokenizer import Choice, choice_key, tokenizer_for
 from tuillm.text.corpus import Corpus
 from tuillm.text.encode_spans import Job, Spans, encode_spans, token_dtype
 from tuillm.text.progress_tick import Tick, unwatched
@@ -101,15 +101,20 @@ def tokenize(
 
 
 def tokenizer_of(
-    corpus: Corpus, config: TrainConfig, split: Split, tick: Tick = unwatched
+    corpus: Corpus,
+    config: TrainConfig,
+    split: Split,
+    tick: Tick = unwatched,
+    choice: Choice | None = None,
 ) -> Tokenizer:
     """Return the tokenizer that `tokenize` takes where it is given none.
 
-    It is made for this, unless the corpus was tokenized before; what `tick` raises ends the work.
+    It is made for this, unless the corpus was tokenized before; by a `choice` if that is known.
+    What `tick` raises ends the work.
     """
-    made = " ".join(map(str, choose_tokenizer(corpus, config)))
-    known = _taken_up(cache_dir() / "tokens" / _recipe(corpus, config, made))
-    return known or tokenizer_for(corpus, config, split, tick)[0]
+    recipe = _recipe(corpus, config, choice_key(corpus, config))
+    known = _taken_up(cache_dir() / "tokens" / recipe)
+    return known or tokenizer_for(corpus, config, split, tick, choice)[0]
 
 
 def _recipe(corpus: Corpus, config: TrainConfig, maker: str) -> str:

@@ -175,23 +175,25 @@ class Speakers:
 class TokenRate:
     """A tokenizer, the entries of its vocabulary, and what it makes of the sample.
 
-    `tokens` is what the whole text comes to at that rate; `auto` says that training takes this one
-    where no other is asked for.
+    `tokens` is what the whole text comes to at that rate; half of what the vocabulary has learned
+    occurs `occurrences` times or more. `auto` says that training takes this one where no other is
+    asked for.
     """
 
     tokenizer: str
     entries: int
     tokens_per_byte: float
     tokens: int
+    occurrences: int
     auto: bool
 
 
 @dataclass(frozen=True)
 class TokenRates:
-    """The rates, and from how many bytes of the text the pieces of bpe were learned for them."""
+    """The rates, and why `auto` takes the one that it does."""
 
     rates: tuple[TokenRate, ...]
-    sample_bytes: int
+    reason: str
 
 
 @dataclass(frozen=True)

@@ -26,15 +26,15 @@ class Forecast:
 
     Of stage `text` it is what the text and the settings tell, of stage `speed` also what real
     steps told. `val_tokens` is 0 where nothing is held out, `block_size` the window that the text
-    allows. Memory and disk are in bytes, `memory` part by part, `memory_with_lora` what LoRA would
-    need instead; `tokenizers` are those that were measured, where one was chosen by that
-    (`text.tokenizer_figures`); `recompute` says that blocks are computed again to save memory.
-    `tokens_per_sec`, `step_seconds`, `steps`, `epochs` and `seconds` are of the whole run as set;
-    `estimated` where steps would have taken too long and the speed of matrix products stands in
-    for them. `learned_share` is how much of the training tokens is learned where a mask leaves out
-    prompts. `enough` says in words whether the text suffices, with `tokens_per_parameter` and the
-    passes that it `overfits_after`. `skipped` says why no step was taken. `notes` are what was decided, `warnings` what a
-    person should think about.
+    allows; `learned_share` is how much of the training tokens is learned where a mask leaves out
+    prompts. `tokenizers` are those that were measured, where one was chosen by that (see
+    `text.tokenizer_figures`). Memory and disk are in bytes, `memory` part by part,
+    `memory_with_lora` what LoRA would need instead; `recompute` says that blocks are computed again
+    to save memory. `tokens_per_sec`, `step_seconds`, `steps`, `epochs` and `seconds` are of the
+    whole run as set; `estimated` where steps would have taken too long and the speed of matrix
+    products stands in for them. `enough` says in words whether the text suffices, with
+    `tokens_per_parameter` and the passes that it `overfits_after`. `skipped` says why no step was
+    taken. `notes` are what was decided, `warnings` what a person should think about.
     """
 
     stage: str = "text"

@@ -21,7 +21,7 @@ from tuillm.text.statistics.longest_repeat import Match
 from tuillm.text.statistics.repeat_process import RepeatSearch
 from tuillm.text.statistics.speakers import find_speakers
 from tuillm.text.statistics.token_example import token_example
-from tuillm.text.statistics.token_rates import SAMPLE_BYTES, measure_tokens
+from tuillm.text.statistics.token_rates import measure_tokens
 from tuillm.text.statistics.words import WordCounter
 from tuillm.text_report.exploration_record import (
     Characters,
@@ -36,7 +36,7 @@ from tuillm.text_report.exploration_record import (
 
 _SHOWN_OF_REPEAT = 1000
 _LANGUAGE_SAMPLE, _LANGUAGE_PIECE = 800_000, 2000
-_TOKEN_PIECE, _SPEAKER_SAMPLE, _SPEAKER_PIECE = 20_000, 2_000_000, 50_000
+_SPEAKER_SAMPLE, _SPEAKER_PIECE = 2_000_000, 50_000
 _UNSPACED = {"Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar"}
 _NEVER_CASED = {"Mn", "Mc"}
 
@@ -47,12 +47,12 @@ def explore(
     """Count everything that can be said of a text.
 
     `config` are the settings of the run whose tokenizer and split the example is of; by default
-    those of a run of which nothing was set.
-
-    `tick` is told what is looked at and how much of it is done; what it raises ends the work.
-    Raises TuillmError where pieces of a vocabulary cannot be learned.
+    those of a run of which nothing was set. `tick` is told what is looked at and how much of it is
+    done; what it raises ends the work. Raises TuillmError where pieces of a vocabulary cannot be
+    learned.
     """
     clock, began = _Clock(), time.perf_counter()
+    config = config or build_train({"corpus": ("text",)})
     with clock("characters"):
         counts = count_characters(corpus)
         characters = describe_characters(corpus, counts)
@@ -69,10 +69,9 @@ def explore(
             play = _sample(corpus, _SPEAKER_SAMPLE, _SPEAKER_PIECE)
             speakers = find_speakers(play, lambda: line_blocks(corpus))
         with clock("tokens"):
-            most = SAMPLE_BYTES * corpus.characters // max(corpus.bytes, 1)
-            tokens = measure_tokens(corpus, _sample(corpus, most, _TOKEN_PIECE), tick)
+            tokens, choice = measure_tokens(corpus, config, tick)
         with clock("example"):
-            example = token_example(corpus, config or build_train({"corpus": ("text",)}), tick)
+            example = token_example(corpus, config, tick, choice)
         with clock("longest repeat"):
             longest = _passage(corpus, search.result(tick), ids, separator)
     size = Size(corpus.bytes, corpus.characters, words.total, _lines(corpus, counts))

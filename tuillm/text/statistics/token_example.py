@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tuillm.config import TrainConfig
 from tuillm.store.registry import find_model
-from tuillm.text.choose_tokenizer import choose_tokenizer
+from tuillm.text.choose_tokenizer import Choice, choose_tokenizer
 from tuillm.text.corpus import Corpus
 from tuillm.text.encode_spans import Span, SpanEncoder, parts
 from tuillm.text.new_tokenizer import gpt2_is_cached
@@ -34,18 +34,21 @@ _UNSEEN = -1
 _Tokens = tuple[NDArray[np.int64], NDArray[np.bool_]]
 
 
-def token_example(corpus: Corpus, config: TrainConfig, tick: Tick) -> TokenExample:
+def token_example(
+    corpus: Corpus, config: TrainConfig, tick: Tick, choice: Choice | None = None
+) -> TokenExample:
     """Return the first tokens of the part of a corpus that a run with these settings learns.
 
     Of a long first document there are its beginning and, behind a gap, the point of interest: where
-    the first answer begins, or where a text ends and the next begins. What `tick` raises ends the
-    work. Raises TuillmError for a model to start from that cannot be used.
+    the first answer begins, or where a text ends and the next begins. `choice` is what `auto`
+    takes, if that is known. What `tick` raises ends the work. Raises TuillmError for a model to
+    start from that cannot be used.
     """
     if config.init_from is None and config.tokenizer == "gpt2" and not gpt2_is_cached():
         words = "GPT-2's vocabulary will be downloaded when the run starts"
         return TokenExample("gpt2", corpus.template, missing=words)
     split = split_store(corpus.store, config.val_fraction, config.split)
-    name, tokenizer = _tokenizer(corpus, config, split, tick)
+    name, tokenizer = _tokenizer(corpus, config, split, tick, choice)
     tick("encoding the beginning", 0.0)
     (ids, learned), gap = _chosen(list(_documents(corpus, split, tokenizer)))
     pairs = zip(ids.tolist(), learned.tolist(), strict=True)
@@ -54,13 +57,14 @@ def token_example(corpus: Corpus, config: TrainConfig, tick: Tick) -> TokenExamp
 
 
 def _tokenizer(
-    corpus: Corpus, config: TrainConfig, split: Split, tick: Tick
+    corpus: Corpus, config: TrainConfig, split: Split, tick: Tick, choice: Choice | None
 ) -> tuple[str, Tokenizer]:
     """Return the tokenizer of a run and what it is called."""
     if config.init_from is None:
-        kind, size = choose_tokenizer(corpus, config)
-        name = f"{kind} {size:,}" if kind == "bpe" else kind
-        return name, tokenizer_of(corpus, config, split, tick)
+        if choice is None or config.tokenizer != "auto" or config.vocab_size:
+            choice = choose_tokenizer(corpus, config, split.train, tick)
+        made = tokenizer_of(corpus, config, split, tick, choice)
+        return f"bpe {choice.vocab_size:,}" if choice.kind == "bpe" else choice.kind, made
     tokenizer = load_tokenizer(find_model(config.init_from).path)
     refuse_other_kind(tokenizer, config)
     return f"that of {config.init_from}", tokenizer
