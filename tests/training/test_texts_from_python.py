@@ -3,6 +3,8 @@
 import gc
 import json
 import os
+import subprocess
+import sys
 import weakref
 from typing import Any
 
@@ -33,16 +35,13 @@ def kept_files():
 
 
 def test_a_run_of_strings_is_like_one_of_a_file(tmp_path):
-    """A generator is read once; model, text of the model and forecast are those of the table."""
+    """A generator is read once; what is learned, and found again, is what a table would give."""
     table = tmp_path / "letters.jsonl"
     table.write_text("".join(json.dumps({"text": letter}) + "\n" for letter in LETTERS))
-    file = Trainer(table, text_field="text", name="file", **QUICK).run(quiet=True)
-    trainer = Trainer(texts=(letter for letter in LETTERS), name="mine", **QUICK)
-    mine = trainer.run(quiet=True)
-    weights = [(model.path / "model.safetensors").read_bytes() for model in (file, mine)]
-    assert weights[0] == weights[1] and file.card.corpus_sha256 == mine.card.corpus_sha256
-    assert corpus_of(mine).corpus.documents == tuple(LETTERS)
-    (source,) = get_run(mine.card.run).config.corpus
+    model = Trainer(texts=(letter for letter in LETTERS), **QUICK).run(quiet=True)
+    assert model.card.corpus_sha256 == tuillm.read_corpus(table).sha256
+    assert corpus_of(model).corpus.documents == tuple(LETTERS)
+    (source,) = get_run(model.card.run).config.corpus
     assert os.path.isabs(source) and kept_files() == ["texts.jsonl"]
     assert read_corpus((source,)).documents == tuple(LETTERS)
 
@@ -80,7 +79,7 @@ def test_dicts_are_records():
     assert corpus.template and corpus.notes == ("30 questions with answers",)
     rows = ({"id": np.int64(n), "body": "b" * 9, "of": np.zeros(2)} for n in range(3))
     assert tuillm.read_corpus(texts=rows).documents == ("b" * 9,) * 3
-    named = [{"title": "one"}, {"title": float("nan")}]
+    named: list[dict] = [{"title": "one"}, {"title": float("nan")}]
     assert tuillm.read_corpus(texts=named, text_field="title").documents == ("one",)
 
 
@@ -175,6 +174,19 @@ def test_a_cache_that_is_no_folder(home):
     (home / "cache").write_text("a file")
     with pytest.raises(DiskError, match="cannot write to"):
         Trainer(texts=["a"], **QUICK)
+
+
+def test_a_disk_that_becomes_full():
+    """One line, and no half of a file."""
+    code = (
+        "import resource, tuillm, tuillm.text.python_api\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try: tuillm.read_corpus(texts=['a' * 5000])\n"
+        "except tuillm.errors.DiskError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("cannot write") and done.stdout.count("\n") == 1
+    assert kept_files() == []
 
 
 def test_explore_counts_what_the_command_counts(book):

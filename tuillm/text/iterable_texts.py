@@ -8,7 +8,7 @@ plain values; reads no text.
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tuillm.config import TrainConfig, build_train
 from tuillm.config.resolve import ShapeOf
@@ -19,7 +19,7 @@ from tuillm.text.sources.source_names import PYTHON_TEXTS
 from tuillm.text.stdin_pipes import keep_pieces
 
 # paths and addresses as a person names them in Python
-Sources = str | os.PathLike[str] | list[str] | tuple[str, ...]
+Sources = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 Texts = Iterable[str] | Iterable[Mapping[str, object]]
 
 _FIELD = "text"

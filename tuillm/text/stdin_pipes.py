@@ -9,6 +9,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
@@ -98,7 +99,11 @@ def keep_pieces(pieces: Iterable[bytes], name: str) -> str:
     root = ensure_dir(pipes_dir())
     digest = hashlib.sha256()
     clear_leftovers(root)
-    with temporary_file(root / "pipe") as (temporary, handle):
+    with ExitStack() as stack:
+        try:
+            temporary, handle = stack.enter_context(temporary_file(root / "pipe"))
+        except OSError as error:
+            raise disk_error(error, root) from None
         for piece in pieces:
             digest.update(piece)
             _write(handle, piece, root)
