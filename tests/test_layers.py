@@ -158,6 +158,8 @@ def test_modules_named_in_strings_are_declared():
     found = set()
     for path in PACKAGE.rglob("*.py"):
         layer = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if layer == "__init__":  # the homes of the public names, which are imported
+            continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             name = node.value if isinstance(node, ast.Constant) else ""
             if isinstance(name, str) and re.fullmatch(r"tuillm(\.[a-z_]+)+", name):
@@ -277,6 +279,19 @@ def test_the_public_names_are_the_classes_in_use():
     assert tuillm.Trainer is tuillm.training.Trainer
     assert tuillm.Sampler is tuillm.generation.Sampler
     assert tuillm.TrainConfig.__module__ == "tuillm.config.train_config"
+    assert all(getattr(tuillm, name) for name in tuillm.__all__)
+
+
+def test_looking_at_a_text_from_python_loads_no_torch(home):
+    """`tuillm.explore` counts without it."""
+    code = (
+        "import sys, tuillm\n"
+        "corpus = tuillm.read_corpus(texts=[tuillm.demo_book().read_text()[:9000]])\n"
+        "assert tuillm.explore(corpus).size.words\n"
+        "print({'torch', 'transformers', 'textual', 'click'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """tuillm: grow a GPT on your own book and talk to it, without leaving the terminal.
 
-`Trainer` and `Sampler` are the classes that the worker process and the chat use.
-They are imported on first use, so that `import tuillm` costs no torch.
+`Trainer` and `Sampler` are the classes that the worker process and the chat use; `explore` and
+`read_corpus` look at a text, `demo_book` is the path of one. All are imported on first use, so that
+`import tuillm` costs no torch.
 """
 
 import os
@@ -17,7 +18,16 @@ if sys.argv[:1] == ["-m"] and not sys.flags.safe_path and sys.path:
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["Sampler", "SamplingConfig", "TrainConfig", "Trainer", "__version__"]
+__all__ = [
+    "Sampler",
+    "SamplingConfig",
+    "TrainConfig",
+    "Trainer",
+    "__version__",
+    "demo_book",
+    "explore",
+    "read_corpus",
+]
 
 # OpenMP's threads wait for each other by spinning, for milliseconds: two programs that compute at
 # once (a chat beside a training) then slow each other down thirtyfold. This long is as fast alone,
@@ -27,6 +37,8 @@ os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 if TYPE_CHECKING:
     from tuillm.config import SamplingConfig, TrainConfig
     from tuillm.generation import Sampler
+    from tuillm.store.paths import demo_book
+    from tuillm.text.python_api import explore, read_corpus
     from tuillm.training import Trainer
 
 _HOMES = {
@@ -34,6 +46,9 @@ _HOMES = {
     "SamplingConfig": "tuillm.config",
     "TrainConfig": "tuillm.config",
     "Trainer": "tuillm.training",
+    "demo_book": "tuillm.store.paths",
+    "explore": "tuillm.text.python_api",
+    "read_corpus": "tuillm.text.python_api",
 }
 
 

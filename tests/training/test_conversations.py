@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from tuillm import Sampler, Trainer
 from tuillm.chat.conversation.session import Session
 from tuillm.cli.generate import generate_command
 from tuillm.config import SamplingConfig
+from tuillm.errors import UsageError
 from tuillm.store.chat_template import mode_of
 from tuillm.store.registry import get_model
 from tuillm.text import load_tokenizer
@@ -87,6 +89,48 @@ def test_generate_asks_and_stops(trained):
         assert done.exception is None, done.output
         right += done.stdout == answer + "\n"
     assert right >= 22
+
+
+def test_python_asks_as_the_command_does(trained):
+    """`Sampler.ask` returns the answer alone, also of a model in memory."""
+    sampler = Sampler("stones")
+    answers = [sampler.ask(question, temperature=0, max_new_tokens=60) for question, _ in PAIRS]
+    assert sum(told == answer for told, (_, answer) in zip(answers, PAIRS, strict=True)) >= 22
+    in_memory = Sampler.of(trained.model, trained.tokenizer)
+    assert in_memory.ask(PAIRS[3][0], temperature=0) == answers[3]
+
+
+@pytest.mark.parametrize(
+    ("question", "settings", "words"),
+    [
+        ("  ", {}, "the question is empty"),
+        (None, {}, "the question is empty"),
+        ("Who?", {"temp": 1}, "temperature"),
+        ("Who?", {}, "'book' continues text and has no chat template .*Sampler.generate"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_line(model, question, settings, words):
+    """No question, settings of others, and a model of a book."""
+    sampler = Sampler(model)
+    with pytest.raises(UsageError, match=words):
+        sampler.ask(question, **settings)
+    with pytest.raises(UsageError, match="the model continues text"):
+        Sampler.of(sampler.model, sampler.tokenizer).ask("Who?")
+
+
+def test_questions_come_from_files_or_from_python(tmp_path):
+    """Several tables with `format`, or the records themselves: the same questions are learned."""
+    rows = [{"q": q, "a": a} for q, a in PAIRS]
+    files = [tmp_path / "one.jsonl", tmp_path / "two.jsonl"]
+    for file, part in zip(files, (rows[:12], rows[12:]), strict=True):
+        file.write_text("\n".join(map(json.dumps, part)))
+    quick: dict[str, Any] = dict(format="qa", preset="nano", max_steps=2, sample_tokens=0)
+    of_files = Trainer(corpus=[str(file) for file in files], **quick)
+    of_rows = Trainer(texts=iter(rows), **quick)
+    for trainer in (of_files, of_rows):
+        assert [step.step for step in trainer.steps()] == [1, 2]
+        assert "24 questions with answers" in trainer.notes
+    assert of_files.setup.corpus.sha256 == of_rows.setup.corpus.sha256
 
 
 def test_the_chat_takes_turns_as_it_was_trained(trained):

@@ -10,7 +10,7 @@ from tuillm.cli.offer_checkpoint import check_trained, offer_checkpoint
 from tuillm.cli.options import GroupedCommand, device_options, setting_options, typed
 from tuillm.cli.output import say
 from tuillm.cli.pull import offer_pull
-from tuillm.cli.reply_output import as_turn, filter_options, write_reply
+from tuillm.cli.reply_output import filter_options, write_reply
 from tuillm.config import SamplingConfig, build_sampling
 from tuillm.errors import UsageError
 
@@ -109,6 +109,7 @@ def _filter(
     name: str, config: SamplingConfig, device: str, dtype: str, stats: bool, as_json: bool
 ) -> None:
     """Reply once to what stdin says."""
+    from tuillm.store.chat_template import mode_of
     from tuillm.store.run_checkpoints import find_talker
     from tuillm.store.usage import using
 
@@ -119,9 +120,10 @@ def _filter(
     message = read_prompt("-")  # without its last line end: that is the chat's Enter
     with using(model.path, "chat"):
         from tuillm.generation import Sampler
+        from tuillm.generation.questions import as_turn
         from tuillm.generation.thread_count import adapt
 
         adapt()
         sampler = Sampler(model.path, device=device, dtype=dtype)
-        prompt, config = as_turn(model, message, config, sampler.tokenizer)
+        prompt, config = as_turn(mode_of(model), message, config, sampler.tokenizer)
         write_reply(sampler, prompt, config, as_json=as_json, stats=stats)

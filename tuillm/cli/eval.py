@@ -133,7 +133,7 @@ def _measure(
 ) -> _Result:
     """Load one model, tell how far it is on a terminal, and let go of it."""
     from tuillm.generation import Sampler
-    from tuillm.generation.sampler import not_finite
+    from tuillm.generation.sampling import not_finite
     from tuillm.model.malloc import allow_tuning
     from tuillm.text import tokenize
     from tuillm.training.evaluate import evaluate

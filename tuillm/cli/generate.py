@@ -7,7 +7,7 @@ from errno import EBADF
 import click
 
 from tuillm.cli.options import GroupedCommand, Number, device_options, setting_options, typed
-from tuillm.cli.reply_output import as_turn, filter_options, write_reply
+from tuillm.cli.reply_output import filter_options, write_reply
 from tuillm.config import SamplingConfig, build_sampling
 from tuillm.config.sampling_config import DEFAULT_PROMPT
 from tuillm.errors import UsageError
@@ -72,24 +72,26 @@ def generate_command(
         if not asked.strip():
             raise UsageError("the question is empty", "-q 'Who speaks?'")
     text: str | list[int] = read_prompt(prompt, keep_newline=keep_newline)
-    from tuillm.store.chat_template import mode_of
+    from tuillm.store.chat_template import COMPLETION, mode_of
     from tuillm.store.registry import find_model
     from tuillm.store.usage import using
 
     model = find_model(name)  # a wrong name is told before torch is loaded
-    if asked and not mode_of(model).turns:
+    mode = mode_of(model) if asked else COMPLETION
+    if asked and not mode.turns:
         raise UsageError(
             f"{name!r} continues text and has no chat template to ask it in",
             f"tuillm generate {name} -p TEXT",
         )
     with using(model.path, "generate"):
         from tuillm.generation import Sampler
+        from tuillm.generation.questions import as_turn
         from tuillm.generation.thread_count import adapt
 
         adapt()
         sampler = Sampler(name, device=device, dtype=dtype)
         if asked:
-            text, config = as_turn(model, asked, config, sampler.tokenizer)
+            text, config = as_turn(mode, asked, config, sampler.tokenizer)
             echo = False
         write_reply(
             sampler,

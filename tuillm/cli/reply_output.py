@@ -7,7 +7,6 @@ import io
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -19,8 +18,6 @@ from tuillm.config.sampling_config import DEFAULT_PROMPT
 
 if TYPE_CHECKING:
     from tuillm.generation import Sampler, Token
-    from tuillm.store.registry import Model
-    from tuillm.text import Tokenizer
 
 _RULE = "---------------"
 _FIELDS = ("text", "id", "logprob", "index", "row", "finish")
@@ -57,6 +54,8 @@ def write_reply(
     a prompt that is a text before each reply; with `stats` a line of figures on stderr follows.
     Raises BrokenPipeError when the reader has gone.
     """
+    from tuillm.generation.questions import without_first_blanks
+
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="replace")
     if sampler.why_dtype:
@@ -66,32 +65,13 @@ def write_reply(
     if as_json:
         _write_json(tokens)
     else:
-        shown = _without_first_blanks(tokens) if answer else tokens
+        shown = without_first_blanks(tokens) if answer else tokens
         _write_text(shown, prompt if echo and isinstance(prompt, str) else "")
     if stats:
         text = prompt or DEFAULT_PROMPT
         read = len(sampler.tokenizer.encode(text) if isinstance(text, str) else text)
         dtype = str(sampler.dtype).removeprefix("torch.")
         say(f"{figures.line()} prompt_tokens={read} dtype={dtype}", aside=True)
-
-
-def as_turn(
-    model: "Model", message: str, config: SamplingConfig, tokenizer: "Tokenizer"
-) -> tuple[str | list[int], SamplingConfig]:
-    """Return the prompt and the settings with which a model takes a message for its turn."""
-    from tuillm.store.chat_template import mode_of
-    from tuillm.text.chat_rendering import encode_turn
-
-    mode = mode_of(model)
-    if not (message and mode.turns):
-        return message, config
-    put, ids = encode_turn(mode, message, [], tokenizer)
-    stops = tuple(dict.fromkeys(config.stop + mode.stop))
-    if mode.special:
-        return ids, config.model_copy(update={"stop": stops, "heal": False})
-    # a word of the template is whole: only what the person wrote last may be finished
-    heal = config.heal and put.endswith((message, " "))
-    return put, config.model_copy(update={"stop": stops, "heal": heal})
 
 
 def _write_text(tokens: Iterable["Token"], echo: str) -> None:
@@ -113,16 +93,6 @@ def _write_text(tokens: Iterable["Token"], echo: str) -> None:
         while current in ended:
             write_text(f"{_RULE}\n{echo}{rows.pop(current)}\n" if current else "\n")
             current += 1
-
-
-def _without_first_blanks(tokens: Iterable["Token"]) -> Iterator["Token"]:
-    """Yield the tokens, without the blanks that some templates leave to the reply."""
-    begun: set[int] = set()
-    for token in tokens:
-        text = token.text if token.row in begun else token.text.lstrip()
-        if text:
-            begun.add(token.row)
-        yield token if text == token.text else replace(token, text=text)
 
 
 def _write_json(tokens: Iterable["Token"]) -> None:

@@ -283,11 +283,14 @@ PYTHON = {
         "chat repl talk": "tuillm chat NAME, on the command line",
         "pull download snapshot_download": "tuillm pull NAME, on the command line",
         "evaluate eval perplexity": "tuillm eval MODEL TEXT, on the command line",
-        "dataset load_dataset dataloader": 'Trainer(corpus="book.txt")',
+        "dataset load_dataset dataloader from_list":
+            'Trainer(corpus="book.txt"), or texts= with an iterable of strings or dicts',
+        "analyze analyse describe statistics stats": 'explore("book.txt")',
     },
     "Sampler": {
         "generate_text complete completion sample write predict infer text_generation "
-        "continue_text chat create create_completion generate_reply reply ask prompt": "generate",
+        "continue_text create create_completion generate_reply prompt": "generate",
+        "answer question chat reply create_chat_completion": "ask, or generate to continue a text",
         "stream_text generate_stream stream_generate iter_tokens tokens": "stream",
         "from_pretrained load load_model open": "Sampler(NAME_OR_FOLDER)",
         "save save_pretrained export push_to_hub": "tuillm export NAME DIR, on the command line",

@@ -17,14 +17,15 @@ from torch import Tensor
 from tuillm.config import SamplingConfig, build_sampling, settings_table
 from tuillm.config.sampling_config import DEFAULT_PROMPT, MOST_SAMPLES
 from tuillm.config.suggestions import Answering
-from tuillm.errors import TuillmError, UsageError, brief
+from tuillm.errors import UsageError, brief
 from tuillm.generation.context import Context
 from tuillm.generation.detokenizer import TextStream
-from tuillm.generation.sampling import sample
+from tuillm.generation.questions import answer_to
+from tuillm.generation.sampling import not_finite, sample
 from tuillm.generation.thread_count import settle
 from tuillm.generation.token_healing import Reading, read_prompt
 from tuillm.model import GPT, choose_device, choose_dtype, pack, read_model
-from tuillm.store.registry import find_model
+from tuillm.store.registry import Model, find_model
 from tuillm.text import Tokenizer, load_tokenizer
 
 Settings = Callable[[], SamplingConfig]
@@ -88,6 +89,7 @@ class Sampler(metaclass=Answering):
         self.name = found.name
         self._set_up(pack(model, kind, computing_on), tokenizer, at_eot=found.card.starts_at_eot)
         self.path: Path | None = found.path
+        self.entry: Model | None = found
         self.dtype = kind
 
     @classmethod
@@ -95,6 +97,7 @@ class Sampler(metaclass=Answering):
         """Return a sampler of a model in memory, used as it is; `at_eot` as in its card."""
         self = cls.__new__(cls)
         self.name, self.path, self.dtype = "", None, model.wte.weight.dtype
+        self.entry = None
         self._set_up(model, tokenizer, at_eot=at_eot)
         self.why_dtype = ""
         return self
@@ -199,6 +202,14 @@ class Sampler(metaclass=Answering):
                 yield from self._stream(ask, replies, n_keep, read, row)
 
         return all_replies()
+
+    def ask(self, question: str, **settings: Any) -> str:
+        """Return the answer to a question, asked in the model's chat template.
+
+        `settings` are those of SamplingConfig. Raises UsageError for a model that has no template,
+        an empty question and a setting out of its range, and TuillmError as `stream` does.
+        """
+        return answer_to(self, question, build_sampling(settings))
 
     def go_on(self, ids: list[int], settings: Settings, beginning: ReplyState) -> Iterator[Token]:
         """Yield the tokens that continue these very ids as one reply that has a beginning.
@@ -326,15 +337,6 @@ class _Reply:
             finish = "stop" if self._text.stopped else finish
         self.finished = bool(finish)
         return Token(text, token, logprob, index, row, dropped, finish)
-
-
-def not_finite(name: str) -> TuillmError:
-    """Return what to raise where a model's logits are no numbers."""
-    which = f"the model {name!r}" if name else "the model"
-    return TuillmError(
-        f"{which} computes no numbers but NaN: its weights are damaged or too large",
-        "get it anew, or try --dtype float32",
-    )
 
 
 def _skip(generators: list[torch.Generator], count: int) -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tuillm.config import SamplingConfig
+from tuillm.errors import TuillmError
 
 _NUCLEUS = 1000
 
@@ -123,3 +124,12 @@ def _likeliest_first(logits: Tensor, total: Tensor, p: float) -> Candidates:
 
 def _cut(candidates: Candidates, mask: Tensor) -> Candidates:
     return Candidates(candidates.logits.masked_fill(mask, -torch.inf), candidates.ids)
+
+
+def not_finite(name: str) -> TuillmError:
+    """Return what to raise where a model's logits are no numbers."""
+    which = f"the model {name!r}" if name else "the model"
+    return TuillmError(
+        f"{which} computes no numbers but NaN: its weights are damaged or too large",
+        "get it anew, or try --dtype float32",
+    )

@@ -17,7 +17,8 @@ from torch import Tensor
 from tuillm.config.gpt_config import windows_at_once
 from tuillm.errors import UsageError, printable
 from tuillm.generation.context_window import slide
-from tuillm.generation.sampler import Sampler, not_finite
+from tuillm.generation.sampler import Sampler
+from tuillm.generation.sampling import not_finite
 from tuillm.text import Tokenizer
 
 

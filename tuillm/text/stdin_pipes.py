@@ -8,7 +8,8 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
@@ -75,7 +76,10 @@ def _from_stdin(say: Callable[[str], None]) -> str:
     if stat.S_ISREG(kind) and (behind := _file_behind(Path("/proc/self/fd/0"))):
         return behind
     say("reading standard input until it is closed")
-    return _copy(os.fdopen(0, "rb", closefd=False), "stdin")
+    try:
+        return _copy(os.fdopen(0, "rb", closefd=False), "stdin")
+    except OSError as error:
+        raise TuillmError(f"cannot read standard input: {error.strerror}") from None
 
 
 def _file_behind(path: Path) -> str:
@@ -87,25 +91,52 @@ def _file_behind(path: Path) -> str:
         return ""
 
 
+def keep_pieces(pieces: Iterable[bytes], name: str) -> str:
+    """Write all pieces into a file called `name` in a folder named by their contents; return it.
+
+    What iterating raises leaves no file. Raises DiskError where the disk refuses.
+    """
+    root = ensure_dir(pipes_dir())
+    digest = hashlib.sha256()
+    clear_leftovers(root)
+    with ExitStack() as stack:
+        try:
+            temporary, handle = stack.enter_context(temporary_file(root / "pipe"))
+        except OSError as error:
+            raise disk_error(error, root) from None
+        for piece in pieces:
+            digest.update(piece)
+            _write(handle, piece, root)
+        folder = ensure_dir(root / digest.hexdigest()[:16])
+        try:
+            os.fsync(handle)
+            os.replace(temporary, folder / name)
+        except OSError as error:
+            raise disk_error(error, root) from None
+    return str(folder / name)
+
+
 def _copy(source: BinaryIO, name: str) -> str:
     """Write all that comes into a file named by its contents; return its path."""
-    root = ensure_dir(pipes_dir())
-    digest, done = hashlib.sha256(), 0
-    clear_leftovers(root)
+    with source:
+        return keep_pieces(_pieces(source), name)
+
+
+def _pieces(source: BinaryIO) -> Iterator[bytes]:
+    done = 0
+    while piece := source.read(_CHUNK):
+        done += len(piece)
+        if done > MAX_BYTES:
+            raise TuillmError(
+                f"the pipe gives more than {MAX_BYTES / 1e6:g} MB", "save the text to a file"
+            )
+        yield piece
+
+
+def _write(handle: int, piece: bytes, root: Path) -> None:
+    rest = memoryview(piece)
     try:
-        with temporary_file(root / "pipe") as (temporary, handle):
-            with os.fdopen(handle, "wb", closefd=False) as file, source:
-                while piece := source.read(_CHUNK):
-                    done += len(piece)
-                    if done > MAX_BYTES:
-                        raise TuillmError(
-                            f"the pipe gives more than {MAX_BYTES / 1e6:g} MB",
-                            "save the text to a file",
-                        )
-                    digest.update(piece)
-                    file.write(piece)
-            folder = ensure_dir(root / digest.hexdigest()[:16])
-            os.replace(temporary, folder / name)
-            return str(folder / name)
+        while rest:
+            rest = rest[os.write(handle, rest) :]
     except OSError as error:
         raise disk_error(error, root) from None

@@ -5,7 +5,6 @@ over `steps()` decides what is written, shown, paused or stopped.
 """
 
 import math
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
@@ -13,13 +12,14 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from tuillm.config import SamplingConfig, TrainConfig, build_train, preset_values, settings_table
+from tuillm.config import SamplingConfig, TrainConfig, preset_values, settings_table
 from tuillm.config.suggestions import Answering
 from tuillm.errors import TuillmError, UsageError
 from tuillm.model import GPT
 from tuillm.model.lora import adapter_state, load_adapter_state
 from tuillm.store.registry import Model, shape_of
 from tuillm.text import TokenFiles, Tokenizer
+from tuillm.text.iterable_texts import Sources, Texts, config_for
 from tuillm.text.progress_tick import Tick, unwatched
 from tuillm.text.stdin_pipes import keep_pipes
 from tuillm.training.auto_settings import eval_tokens_note
@@ -41,19 +41,22 @@ class Trainer(metaclass=Answering):
 
     def __init__(
         self,
-        corpus: str | os.PathLike[str] | list[str] | tuple[str, ...] = (),
+        corpus: Sources = (),
         *,
+        texts: Texts | None = None,
         config: TrainConfig | None = None,
         **settings: object,
     ) -> None:
-        """Check the settings (those of TrainConfig); nothing is read or built yet.
+        """Check the settings (those of TrainConfig); nothing is built yet, and no source is read.
 
-        `config` stands for all of them, complete already. Raises UsageError for an unknown setting
-        or a value out of range, TuillmError when `init_from` is no usable model.
+        In the place of `corpus`, `texts` is an iterable of strings, each a document, or of dicts,
+        each a record: it is read now, once, into a file of the cache. `config` stands for all of
+        them, complete already. Raises UsageError for an unknown setting, a value out of range or no
+        text at all, TuillmError when `init_from` is no usable model.
         """
-        if config is not None and (corpus or settings):
+        if config is not None and (corpus or settings or texts is not None):
             raise UsageError("config has all settings already", "config.model_copy(update=...)")
-        self.config = config or build_train({"corpus": corpus} | settings, shape_of=shape_of)
+        self.config = config or config_for(corpus, texts, settings, shape_of)
         self.notes: list[str] = []
         self.step = 0
         self.before: Evaluation | None = None

@@ -10,6 +10,9 @@ from tuillm.errors import TuillmError, did_you_mean, printable
 from tuillm.store.paths import cache_dir
 from tuillm.urls import is_dataset, is_url, public_url
 
+# the file that keeps what an iterable of Python gave
+PYTHON_TEXTS = "texts.jsonl"
+
 
 def shown_source(source: str) -> str:
     """Return a source as it may be shown: an address without secrets, and without odd bytes."""
@@ -19,6 +22,8 @@ def shown_source(source: str) -> str:
         return printable(public_url(source))
     if pipes_dir() in Path(source).parents:
         name = Path(source).name
+        if name == PYTHON_TEXTS:  # its suffix says that it is a table
+            return name
         return "standard input" if name == "stdin" else f"the pipe {printable(name)}"
     return printable(source)
 
