@@ -43,7 +43,7 @@ def main():
     typed = parser.parse_args()
     os.environ["TUILLM_HOME"] = typed.home or tempfile.mkdtemp()
     from tuillm import Sampler, Trainer
-    from tuillm.cli.reply_output import as_turn
+    from tuillm.generation.questions import as_turn
     from tuillm.config import SamplingConfig
     from tuillm.store.registry import get_model, list_models
 
