@@ -45,6 +45,7 @@ def main():
     from tuillm import Sampler, Trainer
     from tuillm.generation.questions import as_turn
     from tuillm.config import SamplingConfig
+    from tuillm.store.chat_template import mode_of
     from tuillm.store.registry import get_model, list_models
 
     if not list_models():
@@ -56,7 +57,7 @@ def main():
     sampler, known = Sampler("asked"), answers(typed.file)
 
     def ask(question):
-        prompt, config = as_turn(model, question, SamplingConfig(temperature=0), sampler.tokenizer)
+        prompt, config = as_turn(mode_of(model), question, SamplingConfig(temperature=0), sampler.tokenizer)
         tokens = list(sampler.stream(prompt, config))
         return "".join(token.text for token in tokens), tokens[-1].finish
 
