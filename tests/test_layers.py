@@ -234,7 +234,12 @@ async def visit():
         app = pilot.app
         while not app.has_snapshot:
             await pilot.pause(0.01)
-        await pilot.press("1", "2", "ctrl+l", "escape", "3")
+        await pilot.press("1", "2", "ctrl+l")
+        app.screen.query_one("#field-corpus Input").value = BOOK
+        await pilot.press("ctrl+e")
+        while not app.screen.query("ExplorePanel"):
+            await pilot.pause(0.01)
+        await pilot.press("escape", "escape", "3")
         app.open_run("salt-road-3")
         while not app.screen.query("Chart") or not app.screen.query_one("Chart")._ready():
             await pilot.pause(0.01)
@@ -242,7 +247,8 @@ async def visit():
 
 asyncio.run(visit())
 print(sorted({"pydantic", "numpy"} & first))
-print(sorted({"torch", "transformers", "tiktoken", "tokenizers"} & set(sys.modules)))
+heavy = {"torch", "transformers", "tiktoken", "tokenizers", "pyarrow", "regex"}
+print(sorted(heavy & set(sys.modules)))
 """
 
 
@@ -253,9 +259,14 @@ def test_the_dashboard_draws_its_first_frame_without_what_it_does_not_need(home)
     """
     from dashboard.furnished import furnish
 
+    from tuillm.store.paths import demo_book
+
     furnish(home)
     done = subprocess.run(
-        [sys.executable, "-c", _VISIT], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", _VISIT.replace("BOOK", repr(str(demo_book())))],
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.stdout.splitlines() == ["[]", "[]"], done.stderr
 

@@ -5,12 +5,14 @@ from dashboard.furnished import furnish, going
 from dashboard.pilot import opened, piloted, rows, shown, text_of, toasts, told, until, use
 from textual.command import CommandList, CommandPalette
 from textual.containers import VerticalScroll
+from textual.widgets import Input
 from textual.widgets._footer import FooterKey
 
 from tuillm.dashboard.keymap import all_bindings
 from tuillm.dashboard.palette import bindings_of
 from tuillm.dashboard.screens.compare_runs import CompareRunsScreen
 from tuillm.dashboard.screens.dialogs import Ask, Confirm
+from tuillm.dashboard.screens.explore import ExploreScreen
 from tuillm.dashboard.screens.file_picker import FilesScreen
 from tuillm.dashboard.screens.help import HelpScreen
 from tuillm.dashboard.screens.models import ModelsScreen
@@ -18,7 +20,9 @@ from tuillm.dashboard.screens.run import RunScreen
 from tuillm.dashboard.screens.runs import RunsScreen
 from tuillm.dashboard.screens.train import TrainScreen
 from tuillm.dashboard.widgets.chart import Chart
+from tuillm.dashboard.widgets.explore_view import ExplorePanel
 from tuillm.dashboard.widgets.samples import Samples
+from tuillm.store.paths import demo_book
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +33,15 @@ async def tour(app, pilot):
     """Go to every screen with models and runs on it, and yield each once it is drawn."""
     yield await opened(pilot, ModelsScreen)
     await pilot.press("2")
-    yield await opened(pilot, TrainScreen)
+    train = await opened(pilot, TrainScreen)
+    yield train
+    train.query_one("#field-corpus Input", Input).value = str(demo_book())
+    await pilot.press("ctrl+e")
+    explore = await opened(pilot, ExploreScreen)
+    await until(pilot, lambda: explore.query(ExplorePanel))
+    yield explore
+    await pilot.press("escape", "ctrl+l")
+    assert await opened(pilot, TrainScreen) is train
     await pilot.press("ctrl+o")
     yield await opened(pilot, FilesScreen)
     await pilot.press("escape", "escape", "3")

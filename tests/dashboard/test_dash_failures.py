@@ -22,7 +22,7 @@ PACKAGE = Path(tuillm.__file__).parent
 READERS = {
     "dashboard/process_usage.py",
     "store/workers/device_check.py",
-    "store/workers/forecast_process.py",
+    "store/workers/settings_process.py",
     "text/bpe_training.py",
     "text/sources/pdf_text.py",
     "text/statistics/repeat_process.py",

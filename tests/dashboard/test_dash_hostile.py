@@ -5,7 +5,9 @@ A new screen has to be added to the walk, or a test fails.
 """
 
 import importlib
+import json
 import pkgutil
+import shlex
 import shutil
 
 import pytest
@@ -21,6 +23,7 @@ from tuillm.dashboard import screens
 from tuillm.dashboard.app import Dashboard
 from tuillm.dashboard.screens.compare_runs import CompareRunsScreen
 from tuillm.dashboard.screens.dialogs import Ask, Confirm
+from tuillm.dashboard.screens.explore import ExploreScreen
 from tuillm.dashboard.screens.file_picker import FilesScreen
 from tuillm.dashboard.screens.help import HelpScreen
 from tuillm.dashboard.screens.models import ModelsScreen
@@ -36,6 +39,7 @@ WALKED = {
     RunsScreen,
     RunScreen,
     CompareRunsScreen,
+    ExploreScreen,
     Ask,
     Confirm,
     FilesScreen,
@@ -197,6 +201,27 @@ async def test_the_form(app, pilot, hostile, tmp_path, monkeypatch):
         assert harmless(app)
         await pilot.press("j")
     await pilot.press("enter", "escape")
+
+
+@pytest.mark.slow
+@piloted(SMALL)
+async def test_an_exploration(app, pilot, hostile, tmp_path):
+    """A text full of what acts on terminals, in a file of such a name, panel by panel."""
+    path = tmp_path / f"{EVIL.replace('/', '')}[red].jsonl"
+    line = json.dumps({"question": f"w{EVIL}rd [b]", "answer": f"{EVIL}[/] \u0301"}) + "\n"
+    path.write_text(line * 90)
+    await pilot.press("2")
+    (await opened(pilot, TrainScreen)).query_one("#field-corpus Input", Input).value = shlex.quote(
+        str(path)
+    )
+    await pilot.press("ctrl+e")
+    screen = await opened(pilot, ExploreScreen)
+    await until(pilot, lambda: harmless(app) and screen._seen)
+    for key in ("tab", "tab", "G", "g", *["pagedown"] * 4, "w"):
+        await pilot.press(key)
+        assert harmless(app)
+    await opened(pilot, Ask)
+    await pilot.press("escape", "escape")
 
 
 @piloted(SMALL)

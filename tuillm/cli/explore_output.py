@@ -235,7 +235,7 @@ def _example(page: _Page, seen: Exploration) -> None:
     if example.missing:
         page.title("Example", example.missing)
         return
-    page.title("Example", f"what a model reads first, in tokens of {example.tokenizer}")
+    page.title("Example", one_line(f"what a model reads first, in tokens of {example.tokenizer}"))
     number = 0
     for row in token_rows(example, page.width - 2):
         pieces: list[tuple[str, str] | str] = ["  "]

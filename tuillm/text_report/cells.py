@@ -28,3 +28,11 @@ def bar(share: float, width: int, *, blocks: bool = True) -> str:
         return "#" * round(eighths / 8)
     rest = _EIGHTHS[eighths % 8].strip() or ("▏" if 0 < share and not eighths else "")
     return "█" * (eighths // 8) + rest
+
+
+def thin_bar(share: float, width: int) -> str:
+    """Return a line of so many columns at most, exact to half of one; what is, is seen."""
+    halves = round(min(max(share, 0.0), 1.0) * max(width, 0) * 2)
+    if not halves and 0 < share and width > 0:
+        halves = 1
+    return "━" * (halves // 2) + "╸" * (halves % 2)

@@ -41,6 +41,7 @@ class TrainScreen(BaseScreen):
         Binding("ctrl+r", "start", "Start", id="train.start", priority=True),
         Binding("ctrl+o", "pick", "Pick a text", id="train.pick", priority=True),
         Binding("ctrl+a", "advanced", "All settings", id="train.advanced", priority=True),
+        Binding("ctrl+e", "explore", "Explore", id="train.explore", priority=True),
         Binding("ctrl+l", "clear", "Clear the form", id="train.clear", show=False, priority=True),
         Binding("escape", "leave", "Leave the field", id="train.leave", show=False),
         Binding("down,j", "app.focus_next", "Next field", id="train.next", show=False),
@@ -200,6 +201,21 @@ class TrainScreen(BaseScreen):
                 field.fill(join_paths([str(path)]))
 
         self.app.push_screen(FilesScreen(current_folder()), picked)
+
+    def action_explore(self) -> None:
+        """Look at the text; a forecast that measures meanwhile would measure both."""
+        from tuillm.dashboard.screens.explore import ExploreScreen, explore_problem
+
+        try:
+            config = self.query_one(TrainForm).config()
+            if problem := explore_problem(config):
+                raise TuillmError(problem, "Ctrl-O picks one")
+        except TuillmError as error:
+            self.dashboard.show_error(error)
+            return
+        if self._process and self._process.running:
+            self._cancel()
+        self.app.push_screen(ExploreScreen(config), lambda _: self._check())
 
     def action_advanced(self) -> None:
         groups = list(self.query("Collapsible"))

@@ -4,18 +4,14 @@ Knows the forecast by its module's name: importing it would cost torch. A front 
 forecasts in a thread and cancels the process as soon as they are of no use.
 """
 
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
-from functools import partial
 from typing import Self
 
 from tuillm.config import TrainConfig
-from tuillm.errors import TuillmError
-from tuillm.formats.json_text import JsonObject, to_json
-from tuillm.store.workers.json_lines import Stray, last_line, read_objects, warn_on_stderr
-from tuillm.store.workers.processes import lower_priority, module_command, module_environment
+from tuillm.formats.json_text import JsonObject
+from tuillm.store.workers.json_lines import Stray
+from tuillm.store.workers.settings_process import SettingsProcess
 
 _MODULE = "tuillm.training.forecast.process"
 
@@ -87,7 +83,7 @@ class Forecast:
         return cls(**known)
 
 
-class ForecastProcess:
+class ForecastProcess(SettingsProcess):
     """A forecast being made in a process of its own, started in this one's directory.
 
     Iterating gives each forecast as soon as it stands, the later with all the former knew, and
@@ -100,60 +96,8 @@ class ForecastProcess:
         `stray` is called, while this is iterated, with lines that are no forecast: by default
         they are told on stderr.
         """
-        self._cancelled = self._reading = False
-        self._stray = stray or partial(warn_on_stderr, "the forecast")
-        self._errors = tempfile.TemporaryFile()
-        with tempfile.TemporaryFile() as settings:  # a pipe might fill up before it is read
-            settings.write(to_json(config.model_dump(mode="json")).encode())
-            settings.seek(0)
-            self._process = subprocess.Popen(
-                module_command(_MODULE),
-                env=module_environment(),
-                stdin=settings,
-                stdout=subprocess.PIPE,
-                stderr=self._errors,
-                start_new_session=True,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-            )
-        lower_priority(self._process.pid)
-
-    @property
-    def pid(self) -> int:
-        """The number of the process."""
-        return self._process.pid
+        super().__init__(_MODULE, "the forecast", config, stray)
 
     def __iter__(self) -> Iterator[Forecast]:
         """Wait for each forecast; ends when there are no more, or at once when cancelled."""
-        assert self._process.stdout is not None
-        self._reading = True
-        with self._process.stdout as lines, self._errors:
-            for found in read_objects(lines, self._stray):
-                if "error" in found:
-                    self._process.wait()
-                    raise TuillmError(str(found["error"]), str(found.get("hint", "")))
-                yield Forecast.from_json(found)
-            code = self._process.wait()
-            if code and not self._cancelled:
-                how = f"signal {-code}" if code < 0 else f"exit code {code}"
-                words = last_line(self._errors)
-                raise TuillmError(
-                    f"the forecast broke off ({how})" + (f": {words}" if words else ""),
-                    "is there enough memory?" if code < 0 else "",
-                )
-
-    def cancel(self) -> None:
-        """End the process at once, whatever it is doing; may be called from any thread."""
-        self._cancelled = True
-        self._process.kill()
-        self._process.wait()
-        if not self._reading and self._process.stdout:
-            self._process.stdout.close()
-            self._errors.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.cancel()
+        return map(Forecast.from_json, self.objects())

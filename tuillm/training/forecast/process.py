@@ -5,16 +5,13 @@ forecast as a line of JSON as soon as it stands. Knows no run folder and fetches
 network.
 """
 
-import json
 import sys
 from collections.abc import Iterator
 
-from pydantic import ValidationError
-
 from tuillm.config import TrainConfig
-from tuillm.errors import TuillmError
-from tuillm.formats.json_text import to_json
+from tuillm.formats.json_text import JsonObject
 from tuillm.store.workers.forecast_process import Forecast
+from tuillm.store.workers.settings_process import answer
 from tuillm.training.forecast.static import look
 from tuillm.training.forecast.throughput import probe
 
@@ -32,34 +29,19 @@ def forecast(config: TrainConfig) -> Iterator[Forecast]:
         yield probe(config, seen)
 
 
+def objects(config: TrainConfig) -> Iterator[JsonObject]:
+    """Yield the forecasts as JSON objects; raises TuillmError as `forecast` does."""
+    for each in forecast(config):
+        yield each.as_json()
+        if not each.skipped:
+            from tuillm.training.hardware import tune_process  # which costs torch
+
+            tune_process()  # real steps come next, as a worker takes them
+
+
 def main() -> int:
     """Read settings on stdin, print forecasts; return the exit code."""
-    try:
-        for each in forecast(_settings()):
-            print(to_json(each.as_json()), flush=True)
-            if not each.skipped:
-                from tuillm.training.hardware import tune_process  # which costs torch
-
-                tune_process()  # real steps come next, as a worker takes them
-        return 0
-    except BrokenPipeError:
-        sys.stdout = None  # nobody reads any more: Python must not complain while it ends
-        return 0
-    except TuillmError as error:
-        message, hint = error.message, error.hint
-    except Exception as error:  # whoever started this process reads lines, no tracebacks
-        message, hint = f"{type(error).__name__}: {error}", ""
-    print(to_json({"error": message, "hint": hint}), flush=True)
-    return 1
-
-
-def _settings() -> TrainConfig:
-    """Return the settings on stdin; raises TuillmError for what are none."""
-    try:
-        return TrainConfig.model_validate(json.load(sys.stdin))
-    except ValueError as error:
-        words = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        raise TuillmError(f"these are no settings of a run: {words}") from None
+    return answer(objects)
 
 
 if __name__ == "__main__":
