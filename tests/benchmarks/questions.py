@@ -43,8 +43,8 @@ def main():
     typed = parser.parse_args()
     os.environ["TUILLM_HOME"] = typed.home or tempfile.mkdtemp()
     from tuillm import Sampler, Trainer
-    from tuillm.generation.questions import as_turn
     from tuillm.config import SamplingConfig
+    from tuillm.generation.questions import as_turn
     from tuillm.store.chat_template import mode_of
     from tuillm.store.registry import get_model, list_models
 
@@ -53,11 +53,11 @@ def main():
         begun = time.perf_counter()
         Trainer(corpus=str(typed.file), name="asked", preset=typed.preset, **length).run(quiet=True)
         print(f"trained in {time.perf_counter() - begun:.0f} s")
-    model = get_model("asked")
+    mode, greedy = mode_of(get_model("asked")), SamplingConfig(temperature=0)
     sampler, known = Sampler("asked"), answers(typed.file)
 
     def ask(question):
-        prompt, config = as_turn(mode_of(model), question, SamplingConfig(temperature=0), sampler.tokenizer)
+        prompt, config = as_turn(mode, question, greedy, sampler.tokenizer)
         tokens = list(sampler.stream(prompt, config))
         return "".join(token.text for token in tokens), tokens[-1].finish
 
