@@ -16,20 +16,15 @@ from tuillm.text import encode_spans as encoding
 from tuillm.text import tokens
 from tuillm.text.chat_rendering import TEXT_TEMPLATE, TOKEN_TEMPLATE, TURN_TOKENS, rendered
 from tuillm.text.corpus import Corpus
-from tuillm.text.encode_spans import Job, Spans, encode_spans
+from tuillm.text.encode_spans import Job, encode_spans
 from tuillm.text.new_tokenizer import make_tokenizer
 from tuillm.text.progress_tick import unwatched
+from tuillm.text.spans import Spans
 from tuillm.text.text_store import StoreWriter
 from tuillm.text.tokenizer import load_tokenizer
 from tuillm.text.tokens import tokenize
 
 WORDS = ["The sea ", "opens.\n", "鲸鱼，", "é ", "<|endoftext|>", " \n\n", "123 "]
-
-
-def spans_of(store, whole):
-    """All documents of a store; `whole` tells which an end of text follows."""
-    begins, ends = np.array([store.span(index) for index in range(len(store))]).T
-    return Spans(begins, ends, whole)
 
 
 def documents(seed, count):
@@ -46,11 +41,14 @@ def test_ids_are_those_of_the_documents(tmp_path, monkeypatch, kind, batch):
     texts = documents(1, 80)
     store = Corpus.of(texts).store
     tokenizer = make_tokenizer(kind, texts, 300)
-    spans = spans_of(store, np.arange(len(store)) != 7)
+    cut = store.byte_of(sum(map(len, texts[:70])) + 1)  # in the middle of a document
+    chosen = np.arange(len(store)) != 7
+    spans = Spans(store.ends, 0, cut, chosen)
     encode_spans(store, [Job("train", spans, opens=True)], tokenizer, tmp_path, unwatched)
     expected = [tokenizer.eot]
-    for index, text in enumerate(texts):
-        expected += tokenizer.encode(text) + [tokenizer.eot] * (index != 7)
+    for text in texts[:7] + texts[8:70]:
+        expected += [*tokenizer.encode(text), tokenizer.eot]
+    expected += tokenizer.encode(texts[70][:1])
     assert np.fromfile(tmp_path / "train.bin", np.uint16).tolist() == expected
     assert not (tmp_path / "train.mask").exists()
 
@@ -74,7 +72,7 @@ def test_only_what_assistants_say_is_learned(home, tmp_path, template, shared_da
             text, learned = rendered(template, messages, "<|endoftext|>")
             writer.add([text], learned)
         store = writer.finish()
-    spans = spans_of(store, np.ones(len(store), np.bool_))
+    spans = Spans(store.ends, 0, store.bytes)
     encode_spans(store, [Job("train", spans, opens=True)], made, tmp_path, unwatched)
     ids = np.fromfile(tmp_path / "train.bin", np.uint16)
     mask = np.fromfile(tmp_path / "train.mask", np.bool_)

@@ -15,7 +15,7 @@ import click
 from tuillm.errors import one_line, printable
 from tuillm.formats.json_text import shown_json
 from tuillm.terminal.streams import takes_utf8
-from tuillm.units import duration
+from tuillm.text.progress_tick import Progress
 
 if TYPE_CHECKING:
     from tuillm.terminal.safe_console import SafeConsole
@@ -59,8 +59,8 @@ class ProgressLine:
 
     def __init__(self) -> None:
         self._wanted = sys.stderr is not None and sys.stderr.isatty()
-        self._told = self._began = time.monotonic()
-        self._stage = ""
+        self._told = time.monotonic()
+        self._progress = Progress()
 
     def __enter__(self) -> "ProgressLine":
         return self
@@ -70,13 +70,12 @@ class ProgressLine:
             overwrite("")
 
     def __call__(self, stage: str, share: float) -> None:
-        now, name = time.monotonic(), stage.partition(",")[0]
-        if name != self._stage:
-            self._stage, self._began = name, now
-        if self._wanted and now - self._told > _PROGRESS_EVERY:
+        if not self._wanted:
+            return
+        words, now = self._progress.words(stage, share), time.monotonic()
+        if now - self._told > _PROGRESS_EVERY:
             self._told = now
-            left = (now - self._began) * (1 - share) / share if share > 0.02 else 0.0
-            overwrite(f"{stage}, {share:.0%}" + (f", {duration(left)} left" if left else ""))
+            overwrite(words)
 
 
 def write_text(text: str) -> None:

@@ -32,6 +32,7 @@ _RUN = re.compile("|".join(rf"(?:{kind}){{{LONGEST_RUN}}}(?={kind})" for kind in
 # characters that are learned from in less than a second
 _INLINE = 500_000
 _STAGE = "learning pieces"
+_TOLD = 1 << 20
 
 
 def learn_pieces(
@@ -124,12 +125,15 @@ def _write_parts(
     file: BinaryIO, documents: Sequence[str], cut: Callable[[str], Iterator[str]], tick: Tick
 ) -> int:
     """Write each part behind its length in bytes, and go back to the beginning."""
+    told = 0
     for document in documents:
         for part in cut(document):
             content = part.encode()
             file.write(len(content).to_bytes(8, "little"))
             file.write(content)
-            tick(_STAGE, 0.0)
+            if file.tell() - told > _TOLD:  # there may be many short documents
+                told = file.tell()
+                tick(_STAGE, 0.0)
     total = file.tell()
     file.seek(0)
     return total

@@ -5,14 +5,13 @@ Knows corpora and kinds of tokenizers; knows no token files.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 
 from tuillm.config import TrainConfig
 from tuillm.text.chat_rendering import SPECIAL_TOKENS, TOKEN_TEMPLATE, TURN_TOKENS
 from tuillm.text.corpus import Corpus
-from tuillm.text.encode_spans import Spans
 from tuillm.text.new_tokenizer import make_tokenizer
 from tuillm.text.progress_tick import Tick
+from tuillm.text.spans import Spans
 from tuillm.text.split import Split
 from tuillm.text.tokenizer import GPT2_ENTRIES, Tokenizer
 from tuillm.text.tokenizer_figures import SIZES, TokenizerFigures, candidates, measure, shortened
@@ -141,10 +140,12 @@ def _sampled(corpus: Corpus, spans: Spans, most: int) -> list[str]:
 
     In conversations the names of special tokens are left out, which are no text.
     """
-    store = corpus.store
-    every = max(1, -(-spans.bytes // most))
-    parts = (part for span in spans for part in store.cuts(span.begin, span.end, most // 16))
-    texts = [store.text(*part) for part in islice(parts, 0, None, every)]
+    store, every = corpus.store, max(1, -(-spans.bytes // most))
+    texts: list[str] = []
+    number = 0
+    for block in spans.parts(store.content, most // 16):
+        texts += store.texts(block.part(slice(-number % every, None, every)))
+        number += len(block.begins)
     if corpus.template:
         texts = [piece for text in texts for piece in SPECIAL_TOKENS.split(text) if piece]
     return texts

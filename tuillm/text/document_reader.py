@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
-from itertools import chain, islice
+from itertools import islice
 
 from tuillm.errors import TuillmError
 from tuillm.text.chat_rendering import rendered
@@ -22,6 +22,7 @@ from tuillm.text.encodings import decode
 from tuillm.text.file_types import recognize, remarks_on
 from tuillm.text.progress_tick import Tick
 from tuillm.text.read_options import ReadOptions
+from tuillm.text.reading_pace import ReadingPace
 from tuillm.text.sources.gutenberg import cut_boilerplate
 from tuillm.text.sources.hub_dataset import open_dataset, parse_dataset
 from tuillm.text.sources.item_kinds import TABLES, kind_of
@@ -40,7 +41,6 @@ from tuillm.text.sources.tables import read_records
 from tuillm.text.text_store import Ranges, StoreWriter
 from tuillm.urls import is_dataset
 
-_STAGE = "reading the text"
 # a text of at most so many bytes is looked at as a whole
 _WHOLE = 1 << 26
 _HEAD = 1 << 16
@@ -58,6 +58,7 @@ class DocumentReader:
         self.template = self._end = ""  # what conversations are written with
         self._form = "text"
         self._config, self._read_options, self._tick = options.config, options, tick
+        self._pace = ReadingPace([], tick)
         self._fields = ConversationFields()
         self._text_field = ""
         self._kept = self._without_answer = 0
@@ -74,17 +75,18 @@ class DocumentReader:
                 "a table (.jsonl, .csv, ...) has; leave --format out to learn the text",
             )
         alone = len(items) == 1 and kinds[0] not in TABLES
+        self._pace = ReadingPace(items, self._tick)
         documents = self._chosen(
             document
             for number, (item, kind) in enumerate(zip(items, kinds, strict=True))
-            for document in self._documents(item, kind, number / len(items), alone)
+            for document in self._documents(self._pace.watched(number, item), kind, alone)
         )
         if self._config.documents == "none":
             writer.add(_joined(pieces for pieces, _ in documents))
         else:
             for pieces, learned in documents:
                 writer.add(pieces, learned)
-        self._tick(_STAGE, 1.0)
+        self._pace.end()
         self._tell()
 
     def _chosen(self, documents: Iterable[Document]) -> Iterator[Document]:
@@ -97,8 +99,7 @@ class DocumentReader:
             if limit and self._kept >= limit:
                 return
 
-    def _documents(self, item: Item, kind: str, share: float, alone: bool) -> Iterator[Document]:
-        self._tick(_STAGE, share)
+    def _documents(self, item: Item, kind: str, alone: bool) -> Iterator[Document]:
         if kind in TABLES and self._config.documents == "file":
             yield _joined(pieces for pieces, _ in self._records(item, kind)), None
             return
@@ -123,7 +124,6 @@ class DocumentReader:
             return
         del content
         for piece in text_pieces(item, self.notes, self._config.encoding):
-            self._tick(_STAGE, 0.5)
             yield self._normalized(piece)
 
     def _whole(self, item: Item, kind: str, text: str) -> str:
@@ -213,7 +213,7 @@ class DocumentReader:
         records = self._records_of(item, kind, self._config.strict)
         for record in records:
             if record.number % 1000 == 0:
-                self._tick(_STAGE, 0.5)
+                self._pace.tell()
             found = False
             for document in self._of_record(record):
                 found = True
@@ -298,8 +298,19 @@ def _lines(pieces: Iterable[str]) -> Iterator[str]:
 
 
 def _paragraphs(pieces: Iterable[str]) -> Iterator[str]:
-    rest = ""
-    for piece in chain(pieces, [""]):
-        *parts, rest = _PARAGRAPH.split(rest + piece)
-        yield from parts
-    yield rest.rstrip("\n")
+    rest: list[str] = []  # of a paragraph that is not at its end
+    blank: list[str] = []  # the white space behind it, in which a blank line may still come
+    for piece in pieces:
+        text = piece.rstrip()
+        if text:
+            first, *more = _PARAGRAPH.split("".join([*blank, text]))
+            rest.append(first)
+            if more:
+                yield "".join(rest)
+                yield from more[:-1]
+                rest = [more[-1]]
+            blank = []
+        blank.append(piece[len(text) :])
+    *parts, last = _PARAGRAPH.split("".join([*rest, *blank]))
+    yield from parts
+    yield last.rstrip("\n")

@@ -12,7 +12,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from time import monotonic
 from typing import BinaryIO
 
 import numpy as np
@@ -20,7 +19,8 @@ from numpy.typing import NDArray
 
 from tuillm.store.files import disk_error, read_json, write_json
 from tuillm.text.bulk_encoding import BulkEncoder
-from tuillm.text.progress_tick import Tick
+from tuillm.text.progress_tick import Pace, Tick
+from tuillm.text.spans import Block, Span, Spans, cuts
 from tuillm.text.text_store import TextStore
 from tuillm.text.tokenizer import Tokenizer
 
@@ -28,41 +28,8 @@ _BATCH = 1 << 20
 # text that is encoded between two moments at which the work can be taken up again
 _COMMIT = 1 << 26
 _ALL = -1
-_STAGE = "encoding the text"
 # ids, and whether each is learned where that is not all of them
 Found = tuple[NDArray[np.uint32], NDArray[np.bool_] | None]
-
-
-@dataclass(frozen=True)
-class Span:
-    """A range of bytes, of one document; an end-of-text token follows where it is `whole`."""
-
-    begin: int
-    end: int
-    whole: bool
-
-
-@dataclass(frozen=True)
-class Spans:
-    """Spans in the order of a text, as arrays: there may be millions of them."""
-
-    begins: NDArray[np.int64]
-    ends: NDArray[np.int64]
-    whole: NDArray[np.bool_]
-
-    def __len__(self) -> int:
-        return len(self.begins)
-
-    def __getitem__(self, index: int) -> Span:
-        return Span(int(self.begins[index]), int(self.ends[index]), bool(self.whole[index]))
-
-    def __iter__(self) -> Iterator[Span]:
-        return map(self.__getitem__, range(len(self)))
-
-    @property
-    def bytes(self) -> int:
-        """How much text they are."""
-        return int((self.ends - self.begins).sum())
 
 
 @dataclass(frozen=True)
@@ -91,32 +58,31 @@ class SpanEncoder:
         self._encoder = BulkEncoder(tokenizer, special=self.masked)
         self.eot = None if self.masked else tokenizer.eot
 
-    def encode(self, batch: list[Span]) -> Found:
-        """Return the ids of parts, each as `parts` cuts them."""
-        texts = [self._store.text(span.begin, span.end) for span in batch]
-        found = self._encoder.encode(texts, with_starts=self.masked)
+    def encode(self, batch: Block) -> Found:
+        """Return the ids of spans, each short enough to be encoded at once."""
+        found = self._encoder.encode(self._store.texts(batch), with_starts=self.masked)
         if found.starts is not None:
             return found.ids, self._learned(batch, found.starts, found.ends)
         if self.eot is None:
             return found.ids, None
-        ends = found.ends[[span.whole for span in batch]]
-        return np.insert(found.ids, ends, self.eot), None
+        return np.insert(found.ids, found.ends[batch.whole], self.eot), None
 
     def _learned(
-        self, batch: list[Span], starts: NDArray[np.int64], ends: NDArray[np.int64]
+        self, batch: Block, starts: NDArray[np.int64], ends: NDArray[np.int64]
     ) -> NDArray[np.bool_]:
         """Whether each token begins in a learned range of the store."""
-        sizes = np.array([span.end - span.begin for span in batch])
-        shift = np.array([span.begin for span in batch]) - (np.cumsum(sizes) - sizes)
+        sizes = batch.sizes
+        shift = batch.begins - (np.cumsum(sizes) - sizes)
         counts = np.diff(ends, prepend=0)
         positions = starts + np.repeat(shift, counts)
         return self._store.is_learned(positions)
 
 
-def parts(store: TextStore, span: Span) -> Iterator[Span]:
-    """Cut a span into the parts that are encoded one by one; always the same way."""
-    for begin, end in store.cuts(span.begin, span.end, _BATCH):
-        yield Span(begin, end, span.whole and end == span.end)
+def parts(store: TextStore, span: Span) -> Iterator[Block]:
+    """Cut a span into the parts that are encoded one by one."""
+    for begin, end in cuts(store.content, span.begin, span.end, _BATCH):
+        whole = span.whole and end == span.end
+        yield Block(np.array([begin]), np.array([end]), np.array([whole]))
 
 
 def encode_spans(
@@ -128,26 +94,10 @@ def encode_spans(
     how far and how fast it goes, and may end it. Raises DiskError.
     """
     jobs = list(jobs)
-    pace = _Pace(sum(job.spans.bytes for job in jobs), tick)
+    pace = Pace("encoding the text", sum(job.spans.bytes for job in jobs), tick)
     encoder = SpanEncoder(store, tokenizer)
     for job in jobs:
         _Writer(store, job, encoder, token_dtype(tokenizer), folder, pace).run()
-
-
-class _Pace:
-    """Tells how far the work is, and how fast."""
-
-    def __init__(self, total: int, tick: Tick) -> None:
-        self._total, self._tick, self._begun = max(total, 1), tick, monotonic()
-        self._done = self._skipped = 0
-
-    def add(self, size: int, *, skipped: bool = False) -> None:
-        self._done += size
-        self._skipped += size if skipped else 0
-        seconds = monotonic() - self._begun
-        rate = (self._done - self._skipped) / 1e6 / seconds if seconds > 1 else 0.0
-        words = f"{_STAGE}, {rate:.1f} MB/s" if rate else _STAGE
-        self._tick(words, min(self._done / self._total, 1.0))
 
 
 class _Writer:
@@ -160,7 +110,7 @@ class _Writer:
         encoder: SpanEncoder,
         dtype: type[np.uint16] | type[np.uint32],
         folder: Path,
-        pace: _Pace,
+        pace: Pace,
     ) -> None:
         self._store, self._job, self._pace, self._encoder = store, job, pace, encoder
         self._dtype = dtype
@@ -176,23 +126,23 @@ class _Writer:
     def _run(self) -> None:
         done, length = self._taken_up()
         if done == _ALL:
-            self._pace.add(self._job.spans.bytes, skipped=True)
+            self._pace.skip(self._job.spans.bytes)
             return
         with ExitStack() as opened:
             ids = opened.enter_context(_at(self._ids, length * np.dtype(self._dtype).itemsize))
             mask = opened.enter_context(_at(self._mask, length)) if self._encoder.masked else None
             if not done and self._job.opens and self._encoder.eot is not None:
                 ids.write(np.array([self._encoder.eot], self._dtype).data)
-            batches = _batches(self._store, self._job.spans)
+            batches = self._job.spans.batches(self._store.content, _BATCH)
             for batch in islice(batches, done):
-                self._pace.add(_size(batch), skipped=True)
+                self._pace.skip(batch.bytes)
             behind = 0
             for number, (batch, (found, learned)) in enumerate(self._encoded(batches), done + 1):
                 ids.write(found.astype(self._dtype).data)
                 if mask is not None and learned is not None:
                     mask.write(learned.data)
-                behind += _size(batch)
-                self._pace.add(_size(batch))
+                behind += batch.bytes
+                self._pace.add(batch.bytes)
                 if behind >= _COMMIT:
                     behind = 0
                     for file in filter(None, (ids, mask)):
@@ -209,9 +159,9 @@ class _Writer:
         told = read_json(self._progress)
         return int(told["batches"]), int(told["length"])
 
-    def _encoded(self, batches: Iterator[list[Span]]) -> Iterator[tuple[list[Span], Found]]:
+    def _encoded(self, batches: Iterator[Block]) -> Iterator[tuple[Block, Found]]:
         threads = os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()
-        waiting: deque[tuple[list[Span], Future[Found]]] = deque()
+        waiting: deque[tuple[Block, Future[Found]]] = deque()
         pool = ThreadPoolExecutor(threads or 1)
         try:
             for batch in batches:
@@ -233,22 +183,3 @@ def _at(path: Path, size: int) -> BinaryIO:
     file.truncate(size)
     file.seek(size)
     return file
-
-
-def _batches(store: TextStore, spans: Iterable[Span]) -> Iterator[list[Span]]:
-    """Cut spans into parts and gather these to about a megabyte of text; always the same way."""
-    batch: list[Span] = []
-    size = 0
-    for span in spans:
-        for part in parts(store, span):
-            batch.append(part)
-            size += part.end - part.begin
-            if size >= _BATCH:
-                yield batch
-                batch, size = [], 0
-    if batch:
-        yield batch
-
-
-def _size(batch: list[Span]) -> int:
-    return sum(span.end - span.begin for span in batch)

@@ -8,6 +8,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from tuillm.errors import TuillmError
 from tuillm.formats.json_text import JsonObject
@@ -24,6 +25,7 @@ _GPT2_FILES = {
     "vocab.bpe": "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
     "encoder.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
 }
+_LEARNED_PART = 1 << 14
 
 
 def make_tokenizer(
@@ -83,7 +85,9 @@ def _char_file(vocab: dict[str, int], special: Sequence[str] = ()) -> JsonObject
 def _train_bpe(
     documents: Sequence[str], vocab_size: int, tick: Tick, special: Sequence[str]
 ) -> JsonObject:
-    model = learn_pieces(documents, vocab_size - 1, slices, tick)  # end of text comes last
+    # the library works on 256 parts at once, and takes many times their size for it
+    cut = partial(slices, size=_LEARNED_PART)
+    model = learn_pieces(documents, vocab_size - 1, cut, tick)  # end of text comes last
     return tokenizer_spec(model, BYTE_LEVEL, BYTE_LEVEL, special=special)
 
 

@@ -10,12 +10,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tuillm.text.encode_spans import Spans
+from tuillm.text.spans import Spans
 from tuillm.text.text_store import TextStore
 
 # from so many documents on whole ones are held out
 MANY_DOCUMENTS = 20
 _SEED = 20_260
+_BLOCK = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -42,28 +43,32 @@ def split_store(
 
 
 def _by_documents(store: TextStore, val_fraction: float) -> Split:
-    order = np.random.default_rng(_SEED).permutation(len(store))
-    begins, ends = _bounds(store)
-    sizes = (ends - begins)[order]
-    count = int(np.searchsorted(np.cumsum(sizes), val_fraction * store.bytes)) + 1
-    held_out = np.zeros(len(store), np.bool_)
-    held_out[order[: min(count, len(store) - 1)]] = True
-    whole = np.ones(len(store), np.bool_)
-    train, val = (Spans(begins[part], ends[part], whole[part]) for part in (~held_out, held_out))
+    count = len(store)
+    # in four bytes each, for there may be many millions; the order is that of `permutation(count)`
+    order = np.arange(count, dtype=np.uint32)
+    np.random.default_rng(_SEED).shuffle(order)
+    held_out = np.zeros(count, np.bool_)
+    wanted, size = val_fraction * store.bytes, 0
+    for at in range(0, count - 1, _BLOCK):
+        drawn = order[at : min(at + _BLOCK, count - 1)].astype(np.int64)
+        reached = size + np.cumsum(_sizes(store, drawn))
+        enough = int(np.searchsorted(reached, wanted)) + 1
+        held_out[drawn[:enough]] = True
+        size = int(reached[-1])
+        if enough <= len(drawn):
+            break
+    train, val = (Spans(store.ends, 0, store.bytes, chosen) for chosen in (~held_out, held_out))
     return Split(train, val, "documents")
 
 
 def _tail(store: TextStore, val_fraction: float) -> Split:
     cut = store.byte_of(int(store.characters * (1 - val_fraction)))
-    begins, ends = _bounds(store)
-    middles = np.clip(cut, begins, ends)
-    learned, held_out = begins < middles, middles < ends
-    several = np.full(len(store), len(store) > 1)
-    train = Spans(begins[learned], middles[learned], (middles == ends)[learned])
-    val = Spans(middles[held_out], ends[held_out], several[held_out])
+    train = Spans(store.ends, 0, cut)
+    val = Spans(store.ends, cut, store.bytes, closed=len(store) > 1)
     return Split(train, val, "tail")
 
 
-def _bounds(store: TextStore) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return where the documents begin and end."""
-    return np.concatenate([[0], store.ends[:-1]]).astype(np.int64), store.ends
+def _sizes(store: TextStore, documents: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how many bytes documents have, by their numbers."""
+    begins = np.where(documents > 0, store.ends[documents - 1], 0)
+    return store.ends[documents] - begins

@@ -1,4 +1,4 @@
-"""The documents of a corpus as UTF-8, one behind the other: in memory, or mapped from the cache.
+"""The documents of a corpus as UTF-8, one behind the other: in memory, or in a file of the cache.
 
 A corpus of any size is read once, piece by piece, into a store; whatever comes after (counting,
 splitting, learning a vocabulary, encoding) takes its parts from there. Knows bytes and where
@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -25,20 +26,18 @@ from tuillm.formats.json_text import JsonObject
 from tuillm.store.files import new_folder, read_json, write_json
 from tuillm.store.paths import cache_dir, ensure_dir
 from tuillm.store.temp_files import clear_leftovers
+from tuillm.text.file_bytes import FileBytes
+from tuillm.text.spans import Block, Content, Spans, cuts
 
 # a part of a document, in bytes; longer ones are cut where no token of any kind spans
 PART = 1 << 22
 _IN_MEMORY = 1 << 26
 _KEEP_CACHED = 4
-_PIECE = 1 << 24
+_PIECE = 1 << 22
 _HALF = re.compile("[\ud800-\udfff]")
-# where a word ends before a blank, or before a mark that ends a clause where no blanks are written;
-# no blank of Unicode ends in these bytes (`tokenizer.slices` has the same rule for characters)
-_BEHIND_WORD = re.compile(
-    rb"(?:[!-~]|[\xc3-\xdf][\x80-\xbf]|[\xe0\xe4-\xed][\x80-\xbf]{2})(?=[ \n])"
-    rb"|[\xe4-\xe9][\x80-\xbf]{2}(?=\xe3\x80[\x81\x82]|\xef\xbc[\x81\x8c\x9a\x9b\x9f])"
-)
-_SEARCHED = 1 << 16
+# documents that are hashed, and bytes between ranges that are read along with them
+_DOCUMENTS = 1 << 14
+_GAP = 1 << 12
 
 Ranges = Sequence[tuple[int, int]]
 
@@ -51,7 +50,7 @@ class TextStore:
     order and each within a document; None is all of them. `characters` counts Unicode characters.
     """
 
-    content: NDArray[np.uint8]
+    content: Content
     ends: NDArray[np.int64]
     learned: NDArray[np.int64] | None
     characters: int
@@ -71,26 +70,29 @@ class TextStore:
 
     def text(self, begin: int, end: int) -> str:
         """Return the text of a range of bytes, which cuts no character."""
-        return self.content[begin:end].tobytes().decode()
+        return self.content[begin:end].decode()
+
+    def texts(self, block: Block) -> list[str]:
+        """Return the texts of several ranges; those that lie close together are read at once."""
+        apart = np.flatnonzero(block.begins[1:] - block.ends[:-1] > _GAP) + 1
+        texts: list[str] = []
+        for first, last in pairwise([0, *apart.tolist(), len(block.begins)]):
+            if first == last:
+                continue
+            begins, ends = block.begins[first:last].tolist(), block.ends[first:last].tolist()
+            content, shift = self.content[begins[0] : ends[-1]], begins[0]
+            texts += [
+                content[begin - shift : end - shift].decode()
+                for begin, end in zip(begins, ends, strict=True)
+            ]
+        return texts
 
     def cuts(self, begin: int, end: int, size: int = PART) -> Iterator[tuple[int, int]]:
         """Cut a range into parts of about `size` bytes, between which no token spans.
 
         A run without any blank stays whole, however long.
         """
-        while end - begin > size and (cut := self._behind_word(max(begin + size - 4, begin), end)):
-            yield begin, cut
-            begin = cut
-        if begin < end:
-            yield begin, end
-
-    def _behind_word(self, at: int, end: int) -> int | None:
-        while at < end:
-            stop = min(at + _SEARCHED, end)
-            if found := _BEHIND_WORD.search(self.content[at:stop].tobytes()):
-                return at + found.end()
-            at = stop if stop == end else stop - 8  # what lies across is searched again
-        return None
+        return cuts(self.content, begin, end, size)
 
     def documents(self) -> Iterator[str]:
         """Yield the whole text of each document, which may be long."""
@@ -99,22 +101,23 @@ class TextStore:
 
     def parts(self) -> Iterator[tuple[int, str]]:
         """Yield, in order, the number of each document with a part of its text."""
-        for index in range(len(self)):
-            for begin, end in self.cuts(*self.span(index)):
-                yield index, self.text(begin, end)
+        index = 0
+        for block in Spans(self.ends, 0, self.bytes).batches(self.content, PART):
+            for text, is_last in zip(self.texts(block), block.whole.tolist(), strict=True):
+                yield index, text
+                index += is_last
 
     def count(self, begin: int, end: int) -> int:
         """Return how many characters a range of bytes has."""
-        total = 0
-        for at in range(begin, end, _PIECE):
-            piece = self.content[at : min(at + _PIECE, end)]
-            total += int(np.count_nonzero((piece & 0xC0) != 0x80))
-        return total
+        return sum(
+            int(np.count_nonzero(_begins(self.content[at : min(at + _PIECE, end)])))
+            for at in range(begin, end, _PIECE)
+        )
 
     def byte_of(self, character: int) -> int:
         """Return at which byte a character begins, by its number; the end for those beyond."""
         for at in range(0, self.bytes, _PIECE):
-            begins = (self.content[at : min(at + _PIECE, self.bytes)] & 0xC0) != 0x80
+            begins = _begins(self.content[at : min(at + _PIECE, self.bytes)])
             here = int(np.count_nonzero(begins))
             if character < here:
                 return at + int(np.flatnonzero(begins)[character])
@@ -194,21 +197,21 @@ class StoreWriter:
 
         `about` is kept with one that is in the cache.
         """
-        ends = np.array(self._ends, np.int64)
-        learned = None
-        if self._masked:
-            learned = np.array([self._learned_begins, self._learned_ends], np.int64)
+        learned = (self._learned_begins, self._learned_ends) if self._masked else None
         if self._staging is None:
-            content = np.frombuffer(self._file.getbuffer(), np.uint8)  # type: ignore[attr-defined]
-            store = TextStore(content.copy(), ends, learned, self.characters, "")
-            return _hashed(store)
+            content = self._file.getvalue()  # type: ignore[attr-defined]
+            digest = _hash(content, self._ends, learned)
+            ranges = None if learned is None else np.array(learned, np.int64)
+            ends = np.array(self._ends, np.int64)
+            return TextStore(content, ends, ranges, self.characters, digest)
         self._file.flush()
         os.fsync(self._file.fileno())
-        content = np.memmap(self._staging / "text", np.uint8, "r")
-        digest = _hashed(TextStore(content, ends, learned, self.characters, "")).sha256
-        np.save(self._staging / "ends.npy", ends)
+        digest = _hash(FileBytes(self._staging / "text"), self._ends, learned)
+        _save(self._staging / "ends.npy", self._ends)
         if learned is not None:
-            np.save(self._staging / "learned.npy", learned)
+            _save(self._staging / "learned.npy", *learned)
+        # the files are read from now on: of many short documents these are as large as their text
+        self._ends, self._learned_begins, self._learned_ends = array("q"), array("q"), array("q")
         told = {"characters": self.characters, "sha256": digest, "about": about or {}}
         write_json(self._staging / "meta.json", told)
         self._stack.close()  # it gets its name
@@ -243,9 +246,9 @@ def open_store(key: str) -> tuple[TextStore, JsonObject] | None:
         told = read_json(folder / "meta.json")
         learned = folder / "learned.npy"
         store = TextStore(
-            np.memmap(folder / "text", np.uint8, "r"),
-            np.load(folder / "ends.npy"),
-            np.load(learned) if learned.exists() else None,
+            FileBytes(folder / "text"),
+            np.load(folder / "ends.npy", mmap_mode="r"),
+            np.load(learned, mmap_mode="r") if learned.exists() else None,
             int(told["characters"]),
             str(told["sha256"]),
         )
@@ -255,17 +258,44 @@ def open_store(key: str) -> tuple[TextStore, JsonObject] | None:
     return None
 
 
-def _hashed(store: TextStore) -> TextStore:
-    """Return the store with its hash: of the documents, where they end, and what is learned."""
+def _hash(content: Content, ends: "array[int]", learned: Iterable["array[int]"] | None) -> str:
+    """Return the hash of a store: of the documents, where they end, and what is learned."""
     digest = hashlib.sha256()
-    for index in range(len(store)):
-        begin, end = store.span(index)
-        digest.update((end - begin).to_bytes(8, "little"))
-        for at in range(begin, end, _PIECE):
-            digest.update(store.content[at : min(at + _PIECE, end)].data)
-    if store.learned is not None:
-        digest.update(store.learned.tobytes())
-    return TextStore(store.content, store.ends, store.learned, store.characters, digest.hexdigest())
+    begin = 0
+    for at in range(0, len(ends), _DOCUMENTS):
+        block = ends[at : at + _DOCUMENTS]
+        if block[-1] - begin > _PIECE:
+            for end in block:
+                digest.update((end - begin).to_bytes(8, "little"))
+                for start in range(begin, end, _PIECE):
+                    digest.update(content[start : min(start + _PIECE, end)])
+                begin = end
+            continue
+        together, shift = content[begin : block[-1]], begin
+        pieces: list[bytes] = []
+        for end in block:
+            pieces += (end - begin).to_bytes(8, "little"), together[begin - shift : end - shift]
+            begin = end
+        digest.update(b"".join(pieces))
+    for numbers in learned or ():
+        digest.update(numbers)
+    return digest.hexdigest()
+
+
+def _begins(content: bytes) -> NDArray[np.bool_]:
+    """Whether a character begins at each byte: all but those of the form 10xxxxxx, -128 to -65."""
+    found: NDArray[np.bool_] = np.frombuffer(content, np.int8) > -65
+    return found
+
+
+def _save(path: Path, *rows: "array[int]") -> None:
+    """Write numbers as `np.save` writes an array [N], or [rows, N], without a copy of them."""
+    shape = (len(rows[0]),) if len(rows) == 1 else (len(rows), len(rows[0]))
+    about = {"descr": np.dtype(np.int64).str, "fortran_order": False, "shape": shape}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, about)
+        for row in rows:
+            row.tofile(file)
 
 
 def _root() -> Path:

@@ -23,8 +23,9 @@ from tuillm.store.paths import cache_dir, ensure_dir, passing_dir
 from tuillm.store.temp_files import clear_leftovers
 from tuillm.text.choose_tokenizer import Choice, choice_key, tokenizer_for
 from tuillm.text.corpus import Corpus
-from tuillm.text.encode_spans import Job, Spans, encode_spans, token_dtype
+from tuillm.text.encode_spans import Job, encode_spans, token_dtype
 from tuillm.text.progress_tick import Tick, unwatched
+from tuillm.text.spans import Spans
 from tuillm.text.split import Split, split_store
 from tuillm.text.tokenizer import Tokenizer, load_tokenizer
 from tuillm.text.tokenizer_figures import TokenizerFigures

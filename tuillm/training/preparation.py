@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from tuillm.errors import Interrupted
 from tuillm.store.run_folder import Run, requests
+from tuillm.text.progress_tick import Progress
 
 _TELL_EVERY = 0.5
 
@@ -22,6 +23,7 @@ class Preparing:
     def __init__(self, run: Run, stopped: Callable[[], bool], tell: Callable[[str], None]) -> None:
         self._run, self._stopped, self._tell = run, stopped, tell
         self._told = time.monotonic()
+        self._progress = Progress()
 
     def __call__(self, stage: str, share: float) -> None:
         found, _ = requests(self._run, 0)
@@ -31,6 +33,7 @@ class Preparing:
                 "the run was stopped while it prepared its text",
                 f"go on with: tuillm runs resume {self._run.id}",
             )
+        words = self._progress.words(stage, share)
         if time.monotonic() - self._told > _TELL_EVERY:
             self._told = time.monotonic()
-            self._tell(f"{stage}, {share:.0%}")
+            self._tell(words)

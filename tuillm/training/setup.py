@@ -115,7 +115,7 @@ def _sample_prompt(config: TrainConfig, corpus: Corpus, tokens: TokenFiles) -> s
         mode = jinja_mode(corpus.template, end)
         return encode_turn(mode, config.sample_prompt, [], tokenizer)[1]
     split = split_store(store, config.val_fraction, config.split)
-    first = (split.val if len(split.val) else split.train)[0]
+    first = next(iter(split.val if len(split.val) else split.train))
     until = first.end
     if store.learned is not None and (begins := store.learned[0]).size:
         at = int(np.searchsorted(begins, first.begin, "right"))

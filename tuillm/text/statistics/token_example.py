@@ -15,9 +15,10 @@ from tuillm.config import TrainConfig
 from tuillm.store.registry import find_model
 from tuillm.text.choose_tokenizer import Choice, choose_tokenizer
 from tuillm.text.corpus import Corpus
-from tuillm.text.encode_spans import Span, SpanEncoder, parts
+from tuillm.text.encode_spans import SpanEncoder, parts
 from tuillm.text.new_tokenizer import gpt2_is_cached
 from tuillm.text.progress_tick import Tick
+from tuillm.text.spans import Block
 from tuillm.text.split import Split, split_store
 from tuillm.text.tokenizer import Tokenizer, load_tokenizer
 from tuillm.text.tokens import refuse_other_kind, tokenizer_of
@@ -75,18 +76,18 @@ def _documents(corpus: Corpus, split: Split, tokenizer: Tokenizer) -> Iterator[_
     encoder = SpanEncoder(corpus.store, tokenizer)
     spans = split.train if len(split.train) else split.val
     for number, span in enumerate(islice(spans, _DOCUMENTS)):
-        cuts = parts(corpus.store, span)
-        found = [_encoded(encoder, next(cuts))]
+        blocks = parts(corpus.store, span)
+        found = [_encoded(encoder, next(blocks))]
         if number == 0:
             if encoder.eot is not None:
                 found.insert(0, (np.array([encoder.eot]), np.ones(1, np.bool_)))
-            if last := deque(cuts, 1):
+            if last := deque(blocks, 1):
                 found += [(np.array([_UNSEEN]), np.ones(1, np.bool_)), _encoded(encoder, last[0])]
         yield _joined(found)
 
 
-def _encoded(encoder: SpanEncoder, part: Span) -> _Tokens:
-    ids, learned = encoder.encode([part])
+def _encoded(encoder: SpanEncoder, part: Block) -> _Tokens:
+    ids, learned = encoder.encode(part)
     return ids.astype(np.int64), np.ones(len(ids), np.bool_) if learned is None else learned
 
 
