@@ -10,5 +10,9 @@ from collections.abc import Callable
 Tick = Callable[[str, float], None]
 
 
+class Enough(Exception):
+    """Raised by the tick of somebody who has seen enough: what was found until then is returned."""
+
+
 def unwatched(stage: str, share: float) -> None:
     """The tick of work that nobody watches."""

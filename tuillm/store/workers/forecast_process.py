@@ -14,6 +14,7 @@ from typing import Self
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError
 from tuillm.formats.json_text import JsonObject, to_json
+from tuillm.store.workers.corpus_preview import Preview
 from tuillm.store.workers.json_lines import Stray, last_line, read_objects, warn_on_stderr
 from tuillm.store.workers.processes import lower_priority, module_command, module_environment
 
@@ -24,10 +25,12 @@ _MODULE = "tuillm.training.forecast.process"
 class Forecast:
     """What is known before a start; None is not known (yet).
 
-    Of stage `text` it is what the text and the settings tell, of stage `speed` also what real
-    steps told. `val_tokens` is 0 where nothing is held out, `block_size` the window that the text
-    allows. Memory and disk are in bytes, `memory` part by part, `memory_with_lora` what LoRA would
-    need instead; `recompute` says that blocks are computed again to save memory.
+    Of stage `preview` it is what the beginning of the text tells, of stage `text` what the whole
+    text and the settings tell, of stage `speed` also what real steps told.
+
+    `val_tokens` is 0 where nothing is held out, `block_size` the window that the text allows.
+    Memory and disk are in bytes, `memory` part by part, `memory_with_lora` what LoRA would need
+    instead; `recompute` says that blocks are computed again to save memory.
     `tokens_per_sec`, `step_seconds`, `steps`, `epochs` and `seconds` are of the whole run as set;
     `estimated` where steps would have taken too long and the speed of matrix products stands in
     for them. `skipped` says why no step was taken. `notes` are what was decided, `warnings` what a
@@ -64,9 +67,10 @@ class Forecast:
     skipped: str = ""
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    preview: Preview | None = None
 
     def as_json(self) -> JsonObject:
-        """The forecast as one flat JSON object."""
+        """The forecast as a JSON object, flat but for `memory` and `preview`."""
         return asdict(self)
 
     @classmethod
@@ -75,6 +79,8 @@ class Forecast:
         known = {each.name: values[each.name] for each in fields(cls) if each.name in values}
         for name in ("notes", "warnings"):
             known[name] = tuple(known.get(name, ()))
+        if known.get("preview") is not None:
+            known["preview"] = Preview.from_json(known["preview"])
         return cls(**known)
 
 
