@@ -152,7 +152,7 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
         for field in self.query(SettingField):
             name = field.setting.name
             if name == "corpus":
-                words = "a text file: type its path, drop it here, or Ctrl-O picks it"
+                words = "a file or folder: type its path, drop it here, or Ctrl-O"
             elif name == "preset":
                 words = f"{preset}: {PRESETS[preset].help}"
             elif name == "name":

@@ -53,14 +53,14 @@ class FoundField(SettingField):
 
     def on_mount(self) -> None:
         self.query_one(FoundList).display = False
-        self.query_one(Horizontal).mount(Static("", classes="arrow"))
+        self.query_one(Horizontal).mount(Static("", classes="offers"))
 
     def offer_found(self, fields: Sequence[FieldSample], usual: str) -> None:
         """Offer these fields, those with text first; `usual` is what holds where none is chosen."""
         fields = sorted(fields, key=lambda each: not each.is_text)
         names = [each.name for each in fields]
         self.query_one(Input).suggester = SuggestFromList(names) if names else None
-        self.query_one(".arrow", Static).update("▼" if names else "")
+        self.query_one(".offers", Static).update("▼" if names else "")
         width = min(max(map(len, ["auto", *names])), _WIDEST)
         rows = [Option(_row("auto", usual, width), id="auto")]
         rows += [
@@ -80,7 +80,7 @@ class FoundField(SettingField):
         self._open()
 
     def on_click(self, event: events.Click) -> None:
-        if event.widget and event.widget.has_class("arrow"):
+        if event.widget and event.widget.has_class("offers"):
             self._open()
 
     @on(OptionList.OptionSelected)

@@ -56,7 +56,7 @@ class Preview:
         if not self.format:
             return ""
         if "answer" not in self.chosen:
-            return f"{self.format}, {get('text') or get('chat')}"
+            return f"{self.format}, field {get('text') or get('chat')}"
         asked = [get("question"), get("context")]
         if self.format == "qa":  # a passage stands before the question
             asked.reverse()
