@@ -26,7 +26,7 @@ def test_a_forecast_is_told_in_words(book, home):
     done = forecast(book, "--preset", "nano", "--max-steps", 500, "--n-embd", 256)
     assert done.returncode == 0 and done.stderr == ""
     lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
-    assert list(lines) == ["text", "model", "memory", "disk", "speed", "run", "caution"]
+    assert list(lines) == ["first", "text", "model", "memory", "disk", "speed", "run", "caution"]
     assert lines["text"].startswith("30 kB, 30,000 characters: ")
     assert "tokens/s" in lines["speed"] and lines["run"].startswith("500 steps of 256 tokens")
     assert {line[8] for line in done.stdout.splitlines()} == {" "}
@@ -36,8 +36,22 @@ def test_a_forecast_is_told_in_words(book, home):
 def test_a_forecast_for_programs(book):
     """With --json-lines the same comes as JSON, a line as soon as more is known."""
     done = forecast(book, "--preset", "nano", "--json-lines")
-    text, speed = map(json.loads, done.stdout.splitlines())
+    first, text, speed = map(json.loads, done.stdout.splitlines())
+    assert first["preview"]["document"] == speed["preview"]["document"]
     assert text["parameters"] == speed["parameters"] and speed["step_seconds"] > 0
+
+
+def test_a_table_is_told_by_its_fields_and_its_first_document(tmp_path):
+    """Before all else: what the records are, and how the first of them will be read."""
+    table = tmp_path / "pairs.jsonl"
+    row = '{"question": "Who?", "answers": {"text": ["Salt", "Sal"]}}\n'
+    table.write_text(row * 200, encoding="utf-8")
+    done = forecast(table, "--preset", "nano")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[:2] == [
+        "format   qa, question → answers.text[0]",
+        "first    <|user|> Who? <|assistant|> Salt <|endoftext|>",
+    ]
 
 
 def test_an_address_is_not_fetched():

@@ -6,14 +6,15 @@ import shlex
 from urllib.parse import quote
 
 import pytest
-from dashboard.pilot import opened, paste, piloted, shown, told, until
-from textual.widgets import DirectoryTree, Input, Select
+from dashboard.pilot import opened, paste, piloted, shown, told, until, use
+from textual.widgets import Input, Select
 
 from tuillm.dashboard.path_input import PathSuggester, dropped_paths, join_paths, split_paths
 from tuillm.dashboard.screens.dialogs import Ask
 from tuillm.dashboard.screens.file_picker import FilesScreen
 from tuillm.dashboard.screens.train import TrainScreen
 from tuillm.dashboard.widgets.form import TrainForm
+from tuillm.dashboard.widgets.table import EntryTable
 
 NAMES = [
     "plain.txt",
@@ -142,10 +143,23 @@ async def test_dropping_files_on_the_form(app, pilot, tmp_path, monkeypatch):
     await until(pilot, lambda: corpus.typed == ("https://example.org/book.txt",))
 
 
+def names(screen):
+    """The names that the picker shows, in their order."""
+    return [entry.shown for entry in screen.query_one(EntryTable).rows]
+
+
+async def picker(pilot):
+    """Open the picker from the form, and wait until it has looked into its folder."""
+    await pilot.press("ctrl+o")
+    screen = await opened(pilot, FilesScreen)
+    await until(pilot, lambda: screen.query_one(EntryTable).filled)
+    return screen
+
+
 @pytest.mark.slow
 @piloted()
 async def test_picking_a_file(app, pilot, tmp_path, monkeypatch):
-    """Ctrl-O shows the directory; j and Enter take a file, its name is quoted where it must be."""
+    """Ctrl-O shows the folder; j and Enter take a file, its name is quoted where it must be."""
     folder = tmp_path / "books"
     folder.mkdir()
     for name in ("a b.txt", ".hidden", "c.txt"):
@@ -153,30 +167,84 @@ async def test_picking_a_file(app, pilot, tmp_path, monkeypatch):
     monkeypatch.chdir(folder)
     await pilot.press("2")
     form = (await opened(pilot, TrainScreen)).query_one(TrainForm)
-    await pilot.press("ctrl+o")
-    await opened(pilot, FilesScreen)
-    text = await shown(pilot, "a b.txt", "c.txt")
-    assert ".hidden" not in text
+    screen = await picker(pilot)
+    assert names(screen) == ["a b.txt", "c.txt"]
     await pilot.press("escape")
     assert isinstance(app.screen, TrainScreen) and form.typed == {}
-    await pilot.press("ctrl+o")
-    screen = await opened(pilot, FilesScreen)
-    await shown(pilot, "a b.txt")
-    await pilot.press("j", "enter")
+    await picker(pilot)
+    await pilot.press("enter")
     await until(pilot, lambda: form["corpus"].typed == (str(folder / "a b.txt"),))
 
-    await pilot.press("ctrl+o")
-    screen = await opened(pilot, FilesScreen)
+    screen = await picker(pilot)
     await pilot.press("backspace")
-    await shown(pilot, "books", str(tmp_path)[-20:])
-    tree = screen.query_one(DirectoryTree)
-    await until(pilot, lambda: tree.path == tmp_path)
+    await until(pilot, lambda: screen.folder == tmp_path and "books/" in names(screen))
+    assert screen.query_one(EntryTable).current.shown == "books/", "where one came from"
     monkeypatch.setenv("HOME", str(folder))
     await pilot.press("~")
-    await until(pilot, lambda: tree.path == folder)
+    await until(pilot, lambda: screen.folder == folder and "c.txt" in names(screen))
     await pilot.press("q")
     await opened(pilot, TrainScreen)
     assert os.getcwd() == str(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+def test_picking_folders_and_several_files(tmp_path, monkeypatch, size):
+    """t takes a folder, Space marks over several folders, a name is found as it is typed."""
+    odd = "odd [red]\x1b[31m\n\udcff.txt"
+    for name in ("one/a.txt", "two/b.txt", "table.csv", "photo.png", "texts.zip", odd):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"salt\n" * 300)
+    monkeypatch.chdir(tmp_path)
+
+    async def scenario(app, pilot):
+        await pilot.press("2")
+        corpus = (await opened(pilot, TrainScreen)).query_one(TrainForm)["corpus"]
+        screen = await picker(pilot)
+        text = await shown(pilot, "texts.zip", "1.5 kB", "archive", "picture", "t takes either")
+        assert "Esc" in text and "takes this folder" in text and "\x1b" not in text
+        assert names(screen)[:3] == ["one/", "two/", "odd [red][31m \ufffd.txt"]
+        await pilot.press("t")
+        await until(pilot, lambda: corpus.typed == (str(tmp_path / "one"),))
+
+        screen = await picker(pilot)
+        assert screen.folder == tmp_path / "one", "it begins at what stands in the field"
+        await pilot.press("space", "backspace")
+        await until(pilot, lambda: "table.csv" in names(screen))
+        await pilot.press("j", "j", "space")  # the odd one
+        await shown(pilot, "2 marked: t takes them")
+        await pilot.press("slash", *"TABLE", "enter")
+        assert names(screen) == ["table.csv"]
+        await pilot.press("space", "escape")
+        assert len(names(screen)) > 1 and isinstance(app.screen, FilesScreen)
+        await pilot.press("enter")
+        wanted = tuple(str(tmp_path / name) for name in ("one/a.txt", odd, "table.csv"))
+        await until(pilot, lambda: corpus.typed == wanted)
+
+        screen = await picker(pilot)
+        await pilot.press("full_stop")
+        await until(pilot, lambda: corpus.typed == (str(tmp_path / "one"),))
+        screen = await picker(pilot)
+        await pilot.press("escape")
+        await opened(pilot, TrainScreen)
+
+    use(scenario, size)
+
+
+@pytest.mark.slow
+@piloted()
+async def test_a_folder_that_cannot_be_looked_into(app, pilot, tmp_path, monkeypatch):
+    """Is said below the list; the way up is open."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path)
+    await pilot.press("2")
+    await opened(pilot, TrainScreen)
+    screen = await picker(pilot)
+    (tmp_path / "gone").rmdir()
+    await pilot.press("enter")
+    await shown(pilot, "cannot look into", "No such file")
+    await pilot.press("backspace")
+    await until(pilot, lambda: screen.folder == tmp_path)
 
 
 HOSTILE_PATHS = ["~nobody-of-this-name/x", "x" * 300, "/" + "y/" * 3000, "a\0b", "loop/x"]

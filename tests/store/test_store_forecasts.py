@@ -22,10 +22,11 @@ def config(book, monkeypatch):
 
 
 def test_forecasts_arrive_one_by_one(config):
-    """First the text, then the speed; the process ends by itself and is reaped."""
+    """The text's beginning, all of it, the speed; the process ends by itself and is reaped."""
     process = ForecastProcess(config)
-    text, speed = process
-    assert (text.stage, speed.stage) == ("text", "speed")
+    first, text, speed = process
+    assert (first.stage, text.stage, speed.stage) == ("preview", "text", "speed")
+    assert first.preview == speed.preview and first.preview.document
     assert text.train_tokens == speed.train_tokens > 1000
     assert text.tokens_per_sec is None and speed.tokens_per_sec > 0
     assert not psutil.pid_exists(process.pid)

@@ -78,9 +78,9 @@ def test_parameters_are_counted_without_a_model(name, tied, bias):
 def test_facts_come_before_torch(book):
     """The first forecast stands while torch is not imported yet."""
     code = (
-        "import sys; from tuillm.config import TrainConfig\n"
+        "import sys; from itertools import islice; from tuillm.config import TrainConfig\n"
         "from tuillm.training.forecast.process import forecast\n"
-        "first = next(forecast(TrainConfig.model_validate_json(sys.stdin.read())))\n"
+        "_, first, *_ = islice(forecast(TrainConfig.model_validate_json(sys.stdin.read())), 2)\n"
         "print(first.parameters, 'torch' in sys.modules)"
     )
     done = in_process(nano(book).model_dump_json(), "-c", code)
@@ -88,11 +88,12 @@ def test_facts_come_before_torch(book):
 
 
 def test_lines_hold_what_the_trainer_then_does(book):
-    """The command prints two lines, the later knows all of the former; the run confirms them."""
+    """The command prints three lines, the later knows all of the former; the run confirms them."""
     config = nano(book, max_steps=40)
-    done, (text, speed) = forecast_lines(config.model_dump_json())
+    done, (first, text, speed) = forecast_lines(config.model_dump_json())
     assert done.returncode == 0 and done.stderr == ""
-    assert (text["stage"], speed["stage"]) == ("text", "speed")
+    assert [each["stage"] for each in (first, text, speed)] == ["preview", "text", "speed"]
+    assert first["preview"] == text["preview"] == speed["preview"] and first["bytes"] is None
     trainer = Trainer(config=config)
     trainer.prepare()
     assert text["train_tokens"] == len(trainer.tokens.train)
@@ -157,7 +158,7 @@ def test_nothing_is_downloaded():
 
 def test_gpt2_is_sized_without_its_vocabulary(book):
     """GPT-2's vocabulary is not fetched either; parameters and memory are known without it."""
-    (seen,) = forecast(build_train({"corpus": book, "preset": "gpt2"}))
+    _, seen = forecast(build_train({"corpus": book, "preset": "gpt2"}))
     assert "GPT-2's vocabulary will be downloaded" in seen.skipped
     assert (seen.parameters, seen.train_tokens) == (124_439_808, None)
     assert seen.memory_needed > 22 * seen.parameters
@@ -166,7 +167,7 @@ def test_gpt2_is_sized_without_its_vocabulary(book):
 def test_a_model_to_start_from_gives_shape_and_tokenizer(model, book):
     """With init_from, size and tokens are those of that model."""
     config = build_train({"corpus": str(book), "init_from": model, "max_steps": 5}, {}, shape_of)
-    seen, measured = forecast(config)
+    _, seen, measured = forecast(config)
     assert seen.parameters == get_model(model).card.parameters
     assert (seen.tokenizer, seen.block_size) == ("bpe", 32)
     assert measured.tokens_per_sec > 0 and measured.steps == 5
@@ -177,7 +178,7 @@ def test_a_model_to_start_from_gives_shape_and_tokenizer(model, book):
 def test_what_does_not_fit_is_not_tried(book):
     """A model larger than the memory is told of, with what to lower, and no step is taken."""
     huge = nano(book, n_layer=96, n_embd=12_288, n_head=96)
-    (seen,) = forecast(huge)
+    _, seen = forecast(huge)
     assert seen.skipped in seen.warnings
     assert "try a smaller n_embd (12288) or n_layer (96)" in seen.skipped
 

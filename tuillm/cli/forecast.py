@@ -4,9 +4,14 @@ from collections.abc import Iterator
 
 from tuillm.cli.output import print_json_line, say
 from tuillm.config import TrainConfig
+from tuillm.errors import one_line
+from tuillm.store.workers.corpus_preview import Preview
 from tuillm.store.workers.forecast_process import Forecast
 from tuillm.text.tokenizer_figures import TokenizerFigures
 from tuillm.units import count, duration, size
+
+# of the first document, and of a turn in it, in characters
+_LINE, _PIECE = 240, 100
 
 
 def show_forecast(config: TrainConfig, *, json_lines: bool = False) -> None:
@@ -31,6 +36,8 @@ def show_forecast(config: TrainConfig, *, json_lines: bool = False) -> None:
         return
     if seen.skipped not in ("", *seen.warnings):
         say(f"{'speed':<8} not measured: {seen.skipped}")
+    if seen.preview and seen.preview.problem:
+        say(f"{'caution':<8} {seen.preview.problem}")
     for head, remarks in (("note", seen.notes), ("caution", seen.warnings)):
         for remark in remarks:
             say(f"{head:<8} {remark}")
@@ -38,6 +45,8 @@ def show_forecast(config: TrainConfig, *, json_lines: bool = False) -> None:
 
 def facts(config: TrainConfig, seen: Forecast) -> Iterator[tuple[str, str]]:
     """Yield names and words for what a forecast knows by now."""
+    if seen.preview:
+        yield from _beginning(seen.preview)
     if seen.bytes is not None:
         yield "text", _text(seen)
     if seen.parameters is not None:
@@ -62,6 +71,22 @@ def facts(config: TrainConfig, seen: Forecast) -> Iterator[tuple[str, str]]:
         yield "run", _run(config, seen)
         if seen.enough:
             yield "enough?", seen.enough
+
+
+def _beginning(preview: Preview) -> Iterator[tuple[str, str]]:
+    """Yield how many files there are, what the records are, and the first document in a line."""
+    if "file" in preview.found:
+        yield "files", preview.found
+    if preview.words:
+        yield "format", preview.words
+    if preview.document:
+        line = " ".join(_piece(each.text) for each in preview.document)
+        yield "first", line if len(line) <= _LINE else f"{line[:_LINE]}…"
+
+
+def _piece(text: str) -> str:
+    line = one_line(text)
+    return line if len(line) <= _PIECE else f"{line[:_PIECE]}…"
 
 
 def _text(seen: Forecast) -> str:

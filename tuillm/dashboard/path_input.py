@@ -32,6 +32,17 @@ def join_paths(paths: list[str]) -> str:
     return shlex.join(paths)
 
 
+def first_path(text: str) -> Path | None:
+    """The first file or folder of a line that is there, with all its folders; None without one."""
+    for path in split_paths(text):
+        try:
+            if os.path.exists(path):
+                return Path(os.path.abspath(path))
+        except (OSError, ValueError):
+            pass
+    return None
+
+
 def dropped_paths(text: str) -> str:
     """The line for files dropped on the terminal, or '' when the text names no existing file."""
     paths = []

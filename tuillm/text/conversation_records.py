@@ -19,6 +19,8 @@ INSTRUCTIONS = ("instruction",)
 OUTPUTS = ("output", "response", "answer", "completion")
 _NAME_QUESTION, _NAME_ANSWER = "name it: --question-field NAME", "name it: --answer-field NAME"
 CHATS = ("messages", "conversations", "conversation")
+# where an object has its text
+_INNER = ("text", "value", "content")
 _ROLES = {
     "human": "user",
     "user": "user",
@@ -123,11 +125,21 @@ def texts_of(value: object) -> list[str]:
     if isinstance(value, int | float):
         return [str(value)]
     if isinstance(value, Mapping):
-        inner = next((value[key] for key in ("text", "value", "content") if key in value), None)
-        return texts_of(inner)
+        return texts_of(next((value[key] for key in _INNER if key in value), None))
     if isinstance(value, list | tuple):
         return [text for each in value for text in texts_of(each)]
     return []
+
+
+def path_of_text(value: object) -> str:
+    """Return the path inside a value to the first of its texts: `.text[0]`, "" for the value."""
+    if isinstance(value, Mapping):
+        key = next((key for key in _INNER if key in value), "")
+        return f".{key}{path_of_text(value[key])}" if key else ""
+    if isinstance(value, list | tuple):
+        found = enumerate(value)
+        return next((f"[{at}]{path_of_text(each)}" for at, each in found if texts_of(each)), "")
+    return ""
 
 
 def first_text(value: object) -> str:

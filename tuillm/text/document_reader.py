@@ -30,6 +30,7 @@ from tuillm.text.sources.items import Item, Record
 from tuillm.text.sources.open_item import head_of, text_pieces
 from tuillm.text.sources.read_document import read_document
 from tuillm.text.sources.record_fields import (
+    absent,
     field_value,
     fields_of,
     guess_text_field,
@@ -42,7 +43,7 @@ from tuillm.text.text_store import Ranges, StoreWriter
 from tuillm.urls import is_dataset
 
 # a text of at most so many bytes is looked at as a whole
-_WHOLE = 1 << 26
+WHOLE = 1 << 26
 _HEAD = 1 << 16
 _LOOKED_AT = 200
 _PARAGRAPH = re.compile(r"\n[^\S\n]*\n\s*")
@@ -51,20 +52,36 @@ Document = tuple[Iterable[str], Ranges | None]
 
 
 class DocumentReader:
-    """Reads items one after the other; `notes` are what a person should know of them."""
+    """Reads items one after the other; `notes` are what a person should know of them.
 
-    def __init__(self, options: ReadOptions, tick: Tick) -> None:
+    Of records `form` says what they are; their fields are `fields`, or `text_field` for texts.
+    """
+
+    def __init__(
+        self, options: ReadOptions, tick: Tick, *, most_records: int | None = None
+    ) -> None:
+        """`most_records` is how many of each table are read, None for all."""
         self.notes: list[str] = []
         self.template = self._end = ""  # what conversations are written with
-        self._form = "text"
+        self.form = "text"
+        self.fields = ConversationFields()
+        self.text_field = ""
+        self.first: list[Record] = []  # those that decided, until documents are read
         self._config, self._read_options, self._tick = options.config, options, tick
         self._pace = ReadingPace([], tick)
-        self._fields = ConversationFields()
-        self._text_field = ""
+        self._most_records = most_records
         self._kept = self._without_answer = 0
 
     def read(self, items: list[Item], writer: StoreWriter) -> None:
         """Write the documents of all items; raises TuillmError for what cannot be read."""
+        kinds = self.choose(items)
+        for pieces, learned in self.documents(items, kinds):
+            writer.add(pieces, learned)
+        self._pace.end()
+        self._tell()
+
+    def choose(self, items: list[Item]) -> list[str]:
+        """Decide by the first records what all are, and return the kind of each item."""
         kinds = ["text" if self._config.as_text else kind_of(item) for item in items]
         tables = [each for each in zip(items, kinds, strict=True) if each[1] in TABLES]
         if tables:
@@ -74,6 +91,11 @@ class DocumentReader:
                 f"{items[0].name} is a plain text and has no records to be {self._config.format}",
                 "a table (.jsonl, .csv, ...) has; leave --format out to learn the text",
             )
+        return kinds
+
+    def documents(self, items: list[Item], kinds: list[str]) -> Iterator[Document]:
+        """Yield the documents of items whose kinds `choose` has returned."""
+        self.first = []
         alone = len(items) == 1 and kinds[0] not in TABLES
         self._pace = ReadingPace(items, self._tick)
         documents = self._chosen(
@@ -82,12 +104,9 @@ class DocumentReader:
             for document in self._documents(self._pace.watched(number, item), kind, alone)
         )
         if self._config.documents == "none":
-            writer.add(_joined(pieces for pieces, _ in documents))
+            yield _joined(pieces for pieces, _ in documents), None
         else:
-            for pieces, learned in documents:
-                writer.add(pieces, learned)
-        self._pace.end()
-        self._tell()
+            yield from documents
 
     def _chosen(self, documents: Iterable[Document]) -> Iterator[Document]:
         """Yield those of the fraction that is learned, the first among them, up to the limit."""
@@ -115,9 +134,9 @@ class DocumentReader:
             text = read_document(item, kind, notes=self.notes)
             yield self._normalized(self._whole(item, kind, text))
             return
-        content = head_of(item, _WHOLE + 1)
+        content = head_of(item, WHOLE + 1)
         self._refuse_other(item, content[:_HEAD])
-        if len(content) <= _WHOLE:
+        if len(content) <= WHOLE:
             text, remarks = decode(content, item.name, self._config.encoding, item.charset)
             self.notes += remarks
             yield self._normalized(self._whole(item, kind, text))
@@ -172,7 +191,7 @@ class DocumentReader:
     def _choose_form(self, item: Item, kind: str, mixed: bool) -> None:
         """Decide by the first records what all are: texts, questions or conversations."""
         options = self._config
-        first = list(islice(self._records_of(item, kind, False), _LOOKED_AT))
+        self.first = first = list(islice(self._records_of(item, kind, False), _LOOKED_AT))
         if not first:
             raise TuillmError(f"{item.name} has no records")
         names = list(dict.fromkeys(name for record in first for name in record.values))
@@ -180,7 +199,7 @@ class DocumentReader:
         form = options.format
         if form == "auto":
             form = "text" if wants_text else guess_format(names)
-        self._form = form
+        self.form = form
         if form != "text":
             if options.documents in ("none", "file", "line", "blank-line"):
                 raise TuillmError(
@@ -193,25 +212,28 @@ class DocumentReader:
                     f"{item.name} holds {form} records, and other files plain text",
                     "train on one kind at a time, or --format text",
                 )
-            self._fields = choose_fields(
+            self.fields = choose_fields(
                 form,
                 names,
                 question=options.question_field or "",
                 answer=options.answer_field or "",
                 context=options.context_field or "",
             )
+            for path in (options.question_field, options.answer_field, options.context_field):
+                if path and absent(first, path):
+                    raise missing_field(path, fields_of(first))
             return
-        self._text_field = options.text_field or guess_text_field(first)
+        self.text_field = options.text_field or guess_text_field(first)
         if options.text_field and all(
-            field_value(record.values, self._text_field) is None for record in first
+            field_value(record.values, self.text_field) is None for record in first
         ):
-            raise missing_field(self._text_field, fields_of(first))
+            raise missing_field(self.text_field, fields_of(first))
         if not options.text_field and len(names) > 1:
-            self.notes.append(f"of each record {self._text_field!r} is learned: --text-field")
+            self.notes.append(f"of each record {self.text_field!r} is learned: --text-field")
 
     def _records(self, item: Item, kind: str) -> Iterator[Document]:
         records = self._records_of(item, kind, self._config.strict)
-        for record in records:
+        for record in islice(records, self._most_records):
             if record.number % 1000 == 0:
                 self._pace.tell()
             found = False
@@ -230,15 +252,15 @@ class DocumentReader:
 
     def _of_record(self, record: Record) -> Iterator[Document]:
         options = self._config
-        if self._form == "text":
-            text = self._normalized(text_of(field_value(record.values, self._text_field)))
+        if self.form == "text":
+            text = self._normalized(text_of(field_value(record.values, self.text_field)))
             if not text.strip():
                 return
             for pieces in self._cut(iter([text]), False):
                 yield pieces, None
             return
         every = options.answers == "each"
-        for messages in conversations_of(record.values, self._fields, every_answer=every):
+        for messages in conversations_of(record.values, self.fields, every_answer=every):
             for message in messages:
                 message["content"] = self._normalized(message["content"])
             text, learned = rendered(self.template, messages, self._end)
@@ -261,7 +283,7 @@ class DocumentReader:
 
     def _tell(self) -> None:
         words = {"qa": "question", "instruct": "instruction", "chat": "conversation"}
-        if word := words.get(self._form, ""):
+        if word := words.get(self.form, ""):
             more = "" if self._config.mask_prompt else ", learned with their prompts"
             self.notes.append(f"{self._kept:,} {word}s with answers{more}")
             if left_out := self._without_answer:

@@ -16,6 +16,10 @@ Tick = Callable[[str, float], None]
 _MEASURED_SECONDS, _MEASURED_SHARE = 1.0, 0.01
 
 
+class Enough(Exception):
+    """Raised by the tick of somebody who has seen enough: what was found until then is returned."""
+
+
 def unwatched(stage: str, share: float) -> None:
     """The tick of work that nobody watches."""
 

@@ -13,7 +13,7 @@ from textual.widgets import Button, Static
 
 from tuillm.config import TrainConfig
 from tuillm.dashboard.background import run_in_background
-from tuillm.dashboard.path_input import dropped_paths, join_paths
+from tuillm.dashboard.path_input import dropped_paths, first_path, join_paths
 from tuillm.dashboard.screens.base import BaseScreen
 from tuillm.dashboard.screens.dialogs import Confirm
 from tuillm.dashboard.widgets.forecast_panel import ForecastPanel
@@ -146,6 +146,7 @@ class TrainScreen(BaseScreen):
     def _found(self, process: ForecastProcess, found: Forecast) -> None:
         if process is self._process:
             self.query_one(ForecastPanel).show(found)
+            self.query_one(TrainForm).show_preview(found.preview)
 
     def _failed(self, process: ForecastProcess, error: TuillmError) -> None:
         if process is self._process:
@@ -195,12 +196,13 @@ class TrainScreen(BaseScreen):
     def action_pick(self) -> None:
         from tuillm.dashboard.screens.file_picker import FilesScreen
 
-        def picked(path: Path | None) -> None:
-            if path:
-                field = self.query_one(TrainForm)["corpus"]
-                field.fill(join_paths([str(path)]))
+        field = self.query_one(TrainForm)["corpus"]
 
-        self.app.push_screen(FilesScreen(current_folder()), picked)
+        def picked(paths: list[Path] | None) -> None:
+            if paths:
+                field.fill(join_paths([str(path) for path in paths]))
+
+        self.app.push_screen(FilesScreen(first_path(field.text) or current_folder()), picked)
 
     def action_explore(self) -> None:
         """Look at the text; a forecast that measures meanwhile would measure both."""

@@ -11,8 +11,10 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from tuillm.dashboard.widgets.fact_table import Fact, facts, heading
+from tuillm.dashboard.widgets.preview_text import document_parts, field_parts
 from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
-from tuillm.errors import TuillmError
+from tuillm.errors import TuillmError, one_line
+from tuillm.store.workers.corpus_preview import Preview
 from tuillm.store.workers.forecast_process import Forecast
 from tuillm.units import count, duration, size
 
@@ -31,6 +33,8 @@ class ForecastPanel(VerticalScroll, can_focus=True):
     DEFAULT_CLASSES = "details"
     BINDINGS = SCROLL_KEYS
 
+    _preview: Preview | None = None
+
     def compose(self) -> ComposeResult:
         yield Static()
 
@@ -40,24 +44,50 @@ class ForecastPanel(VerticalScroll, can_focus=True):
 
     def begin(self) -> None:
         """A forecast is being made."""
+        self._preview = None
         self._draw(Text("looking at the text …", style=self._muted))
 
     def fail(self, error: TuillmError) -> None:
-        """The run would fail like this."""
-        self._draw(Text(str(error), style=self.app.theme_variables["error"]))
+        """The run would fail like this; what its text begins with stays."""
+        colors = self.app.theme_variables
+        parts: list[Text | Table] = [Text(f"{error}\n", style=colors["error"])]
+        if self._preview:
+            parts += field_parts(self._preview, colors) + document_parts(self._preview, colors)
+        self._draw(*parts)
 
     def show(self, forecast: Forecast) -> None:
         """Show what is known so far."""
         colors = self.app.theme_variables
         parts: list[Text | Table] = []
+        self._preview = forecast.preview
+        if forecast.stage == "preview" and forecast.preview:
+            self._begun(forecast.preview)
+            return
         for warning in forecast.warnings:
             parts.append(Text(f"! {warning}\n", style=colors["warning"]))
         parts += [heading("How long", colors), self._speed(forecast)]
         parts += [heading("The model", colors), facts(_model(forecast), colors)]
         parts += [heading("The text", colors), facts(_text(forecast), colors)]
         parts += [Text(f"· {forecast.enough}")] if forecast.enough else []
-        parts += [Text(f"· {note}", style=self._muted) for note in forecast.notes]
+        if seen := forecast.preview:
+            parts += [Text(f"! {seen.problem}\n", style=colors["warning"])] if seen.problem else []
+            parts += document_parts(seen, colors)
+        found = seen.found if seen else ""
+        parts += [Text(f"· {note}", style=self._muted) for note in forecast.notes if note != found]
         self._draw(*parts)
+
+    def _begun(self, seen: Preview) -> None:
+        """Show what the beginning of the text tells, while the rest is read."""
+        colors = self.app.theme_variables
+        parts: list[Text | Table] = []
+        if seen.problem:
+            parts.append(Text(f"! {seen.problem}\n", style=colors["warning"]))
+        parts += [
+            heading("The text", colors),
+            facts(_files(seen) or [("size", seen.found)], colors),
+        ]
+        parts += document_parts(seen, colors) + field_parts(seen, colors)
+        self._draw(*parts, Text("reading all of it …", style=self._muted))
 
     def _speed(self, forecast: Forecast) -> Text | Table:
         if forecast.skipped:
@@ -100,10 +130,19 @@ def _model(forecast: Forecast) -> list[Fact]:
     ]
 
 
+def _files(seen: Preview) -> list[Fact]:
+    """What the beginning tells of a text that is more than one plain file."""
+    several = "file" in seen.found
+    rows = [("files" if several else "size", seen.found), ("format", one_line(seen.words))]
+    return rows if several or seen.words else []
+
+
 def _text(forecast: Forecast) -> list[Fact]:
+    begun = _files(forecast.preview) if forecast.preview else []
     held_out = f"{forecast.val_tokens:,}" if forecast.val_tokens else "nothing"
     vocabulary = f"{forecast.vocab_size:,} ({forecast.tokenizer})" if forecast.vocab_size else ""
     return [
+        *(row for row in begun if row[0] != "size"),
         ("size", size(forecast.bytes) if forecast.bytes else ""),
         ("documents", f"{forecast.documents:,}" if (forecast.documents or 1) > 1 else ""),
         ("vocabulary", vocabulary),

@@ -10,16 +10,26 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
+from textual.markup import escape
 from textual.message import Message
 from textual.widgets import Collapsible
 
 from tuillm.config import PRESETS, Setting, TrainConfig, build_train, settings_of
 from tuillm.dashboard.path_input import PathSuggester
 from tuillm.dashboard.widgets.field import SettingField
-from tuillm.errors import TuillmError, UsageError
+from tuillm.dashboard.widgets.found_field import FoundField
+from tuillm.errors import TuillmError, UsageError, one_line
 from tuillm.store.registry import shape_of
+from tuillm.store.workers.corpus_preview import Preview
 
 FIRST = ("corpus", "name", "init_from", "preset", "tokenizer")
+# settings that name a field of the records, with what a preview calls their choice
+_FOUND = {
+    "text_field": "text",
+    "question_field": "question",
+    "answer_field": "answer",
+    "context_field": "context",
+}
 _TITLES = {
     "text": "The text",
     "model": "The shape of the model",
@@ -31,6 +41,10 @@ _TITLES = {
 
 class Group(Collapsible):
     """Settings that are folded away; comes into view when it is unfolded, but not when all are."""
+
+    def __init__(self, *fields: SettingField, title: str, id: str) -> None:
+        super().__init__(*fields, title=title, collapsed=True, id=id)
+        self.usual_title = title
 
     def scroll_visible(self, *arguments: Any, **options: Any) -> None:
         if self.has_focus_within:
@@ -66,13 +80,11 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
                 if setting.group == group and setting.name not in FIRST
             ]
             yield Group(
-                *map(self._field, rest),
-                title=f"{title} · {len(rest)}",
-                collapsed=True,
-                id=f"group-{group}",
+                *map(self._field, rest), title=f"{title} · {len(rest)}", id=f"group-{group}"
             )
 
     def on_mount(self) -> None:
+        self._preview: Preview | None = None
         self._say_usual()
 
     # what the screen asks and says
@@ -94,6 +106,21 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
         """Offer these models to start from."""
         self["init_from"].offer([(name, name) for name in names])
 
+    def show_preview(self, preview: Preview | None) -> None:
+        """Offer the fields that a look at the corpus has found, and say which of them are taken."""
+        if preview == self._preview:
+            return
+        self._preview = preview
+        fields, chosen = (preview.fields, preview.chosen) if preview else ((), {})
+        for name, role in _FOUND.items():
+            field = self[name]
+            assert isinstance(field, FoundField)
+            field.offer_found(fields, chosen.get(role, field.setting.unset))
+        group = self.query_one("#group-text", Group)
+        words = one_line(preview.words) if preview and fields else ""
+        group.title = escape(" · ".join(filter(None, (group.usual_title, words))))
+        self._say_usual()
+
     def clear(self) -> None:
         """Take out everything typed."""
         for field in self.query(SettingField):
@@ -109,6 +136,8 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
         event.stop()
         if event.field.setting.name in ("preset", "init_from"):
             self._say_usual()
+        if event.field.setting.name == "corpus":
+            self.show_preview(None)  # until another one comes
         self.post_message(self.Changed(self))
 
     def _say_usual(self) -> None:
@@ -123,7 +152,7 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
         for field in self.query(SettingField):
             name = field.setting.name
             if name == "corpus":
-                words = "a text file: type its path, drop it here, or Ctrl-O picks it"
+                words = "a file or folder: type its path, drop it here, or Ctrl-O"
             elif name == "preset":
                 words = f"{preset}: {PRESETS[preset].help}"
             elif name == "name":
@@ -132,7 +161,17 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
                 words = "from scratch"
             else:
                 words = field.setting.words(usual.get(name)).strip("'")
-            field.usual(words)
+            field.usual(self._found_words(name) or words)
+
+    def _found_words(self, name: str) -> str:
+        """What `auto` becomes for the corpus that was looked at, '' where it does not tell."""
+        seen = self._preview
+        if seen is None or not seen.fields:
+            return ""
+        if name == "format":
+            return f"auto: {one_line(seen.words)}" if seen.format else ""
+        found = seen.chosen.get(_FOUND.get(name, ""), "")
+        return f"auto: {one_line(found)}" if found else ""
 
     def _field(self, setting: Setting) -> SettingField:
         if setting.name == "preset":
@@ -140,6 +179,8 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
             return SettingField(setting, choices=choices)
         if setting.name == "init_from":
             return SettingField(setting, choices=[])
+        if setting.name in _FOUND:
+            return FoundField(setting)
         return SettingField(
             setting, suggester=PathSuggester() if setting.name == "corpus" else None
         )

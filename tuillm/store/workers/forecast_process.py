@@ -10,6 +10,7 @@ from typing import Self
 
 from tuillm.config import TrainConfig
 from tuillm.formats.json_text import JsonObject
+from tuillm.store.workers.corpus_preview import Preview
 from tuillm.store.workers.json_lines import Stray
 from tuillm.store.workers.settings_process import SettingsProcess
 
@@ -20,10 +21,12 @@ _MODULE = "tuillm.training.forecast.process"
 class Forecast:
     """What is known before a start; None is not known (yet).
 
-    Of stage `text` it is what the text and the settings tell, of stage `speed` also what real
-    steps told. `val_tokens` is 0 where nothing is held out, `block_size` the window that the text
-    allows; `learned_share` is how much of the training tokens is learned where a mask leaves out
-    prompts. `tokenizers` are those that were measured, where one was chosen by that (see
+    Of stage `preview` it is what the beginning of the text tells, of stage `text` what all of it
+    and the settings tell, of stage `speed` also what real steps told.
+
+    `val_tokens` is 0 where nothing is held out, `block_size` the window that the text allows;
+    `learned_share` is how much of the training tokens is learned where a mask leaves out prompts.
+    `tokenizers` are those that were measured, where one was chosen by that (see
     `text.tokenizer_figures`). Memory and disk are in bytes, `memory` part by part,
     `memory_with_lora` what LoRA would need instead; `recompute` says that blocks are computed again
     to save memory. `tokens_per_sec`, `step_seconds`, `steps`, `epochs` and `seconds` are of the
@@ -69,9 +72,10 @@ class Forecast:
     skipped: str = ""
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    preview: Preview | None = None
 
     def as_json(self) -> JsonObject:
-        """The forecast as one flat JSON object."""
+        """The forecast as a JSON object, flat but for `memory` and `preview`."""
         return asdict(self)
 
     @classmethod
@@ -80,6 +84,8 @@ class Forecast:
         known = {each.name: values[each.name] for each in fields(cls) if each.name in values}
         for name in ("notes", "warnings", "tokenizers"):
             known[name] = tuple(known.get(name, ()))
+        if known.get("preview") is not None:
+            known["preview"] = Preview.from_json(known["preview"])
         return cls(**known)
 
 

@@ -9,6 +9,7 @@ import stat
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -16,7 +17,7 @@ from typing import BinaryIO
 from tuillm.errors import TuillmError, one_line
 from tuillm.text.encodings import looks_like_text
 from tuillm.text.file_types import recognize, recognize_binary
-from tuillm.text.progress_tick import Tick, unwatched
+from tuillm.text.progress_tick import Enough, Tick, unwatched
 from tuillm.text.sources.archives import HEAD, archive_entries, archive_kind, hidden, zip_document
 from tuillm.text.sources.items import Item, Skipped
 from tuillm.text.sources.name_patterns import path_matcher
@@ -43,24 +44,26 @@ def find_items(
     `pattern` (see `path_matcher`) chooses from what folders and archives hold. `as_text` passes
     over nothing that is text by its bytes (RTF, SVG), and takes a web page for what was asked for.
     Of an address the server is asked again when the copy of it is older than `max_age` seconds;
-    `note` is told when it could not be asked, and the copy is taken. `tick` may end the work.
+    `note` is told when it could not be asked, and the copy is taken. `tick` may end the work, by
+    `Enough` with what was found so far.
 
     Raises TuillmError for a source that is missing or cannot be read, a pipe or device, a folder or
     archive without a text, an archive that `archive_entries` refuses, an address that `download`
     refuses; UsageError for a pattern that cannot be.
     """
     finder = _Finder(pattern, as_text)
-    for number, source in enumerate(sources):
-        finder.tick = partial(tick, _STAGE, number / len(sources))
-        finder.tick()
-        if is_dataset(source):
-            finder.items.append(Item(shown_source(source), partial(_no_bytes, source)))
-        elif is_url(source):
-            path = download(source, as_text=as_text, max_age=max_age, note=note)
-            finder.add(path, shown_source(source), charset_of(source))
-        else:
-            finder.add(user_path(source), shown_source(source), "")
-    tick(_STAGE, 1.0)
+    with suppress(Enough):
+        for number, source in enumerate(sources):
+            finder.tick = partial(tick, _STAGE, number / len(sources))
+            finder.tick()
+            if is_dataset(source):
+                finder.items.append(Item(shown_source(source), partial(_no_bytes, source)))
+            elif is_url(source):
+                path = download(source, as_text=as_text, max_age=max_age, note=note)
+                finder.add(path, shown_source(source), charset_of(source))
+            else:
+                finder.add(user_path(source), shown_source(source), "")
+        tick(_STAGE, 1.0)
     return finder.items, finder.skipped
 
 

@@ -6,7 +6,7 @@ Knows plain Python values; knows no format.
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -116,6 +116,13 @@ def guess_text_field(records: Iterable[Record]) -> str:
             if one.name.lower() == usual:
                 return one.name
     return max(texts, key=lambda one: one.characters).name
+
+
+def absent(records: Sequence[Record], path: str) -> bool:
+    """Whether no record has a value at a path, nor a field of that name."""
+    return path not in fields_of(records) and all(
+        field_value(record.values, path) is None for record in records
+    )
 
 
 def missing_field(name: str, fields: list[str]) -> TuillmError:

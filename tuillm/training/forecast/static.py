@@ -16,6 +16,7 @@ from tuillm.store.registry import find_model, shape_of
 from tuillm.store.workers.forecast_process import Forecast
 from tuillm.text import Corpus, TokenFiles, load_tokenizer, read_corpus, tokenize
 from tuillm.text.new_tokenizer import gpt2_is_cached
+from tuillm.text.preview import completed, preview
 from tuillm.text.read_options import ReadOptions
 from tuillm.text.tokenizer import GPT2_ENTRIES
 from tuillm.training.auto_settings import adapter_parameters, disk_needed, dropout_for, window_for
@@ -28,10 +29,21 @@ from tuillm.urls import is_remote, public_url
 _MANY = 1 << 40
 
 
-def look(config: TrainConfig) -> Forecast:
+def first_look(config: TrainConfig) -> Forecast | None:
+    """Return what the beginning of the text tells, None where it has to be fetched first.
+
+    Raises TuillmError for a text that is not there.
+    """
+    if not config.corpus or any(map(is_remote, uncached_addresses(config))):
+        return None
+    return Forecast(stage="preview", preview=preview(config))
+
+
+def look(config: TrainConfig, seen_first: Forecast | None = None) -> Forecast:
     """Return what is known without taking a step; tokens are made, and kept for the run.
 
-    Raises TuillmError for a text or a model to start from that cannot be used.
+    `seen_first` is what `first_look` told. Raises TuillmError for a text or a model to start from
+    that cannot be used.
     """
     missing = _missing(config)
     seen = _machine()
@@ -45,6 +57,9 @@ def look(config: TrainConfig) -> Forecast:
             documents=len(corpus.store),
             notes=corpus.notes,
         )
+        if seen_first:
+            begun = completed(seen_first.preview, corpus, ReadOptions.of(config))
+            seen = replace(seen, preview=begun)
         tokens = None if missing else _tokens(config, corpus)
     if tokens:
         seen = _with_tokens(seen, config, tokens)
