@@ -171,7 +171,7 @@ def test_the_two_commands_of_the_readme():
     """A stranger pastes them, and `.ci/run` runs them."""
     lines = [line.partition(" #")[0].rstrip() for line in TEXTS["README.md"].splitlines()]
     assert "pip install . && tuillm demo" in lines
-    assert "pip install '.[dev]' && pytest" in lines
+    assert "pip install '.[dev]' && pytest -n auto" in lines
     assert len(lines) <= 120
 
 
