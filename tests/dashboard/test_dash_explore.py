@@ -112,6 +112,7 @@ async def test_without_a_text_there_is_nothing_to_explore(app, pilot, home):
     assert isinstance(app.screen, TrainScreen)
 
 
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize(
     "content, words",
     [

@@ -69,7 +69,7 @@ class ExploreScreen(BaseScreen):
     def _stray(self, line: str) -> None:
         """In a thread: say what the process printed besides news."""
         words = f"the exploration printed: {line}"
-        self.app.call_from_thread(self.dashboard.notify, words, severity="warning")
+        self.app.call_from_thread(self.dashboard.notify, words, severity="warning", timeout=10)
 
     def _heard(self, news: ExploreProgress | Exploration) -> None:
         if not self.is_attached:
