@@ -1,4 +1,4 @@
-"""The form looks into the corpus: fields to choose from, what `auto` becomes, the first document."""
+"""The form looks into the corpus: fields to choose, what `auto` becomes, the first document."""
 
 import json
 import zipfile
