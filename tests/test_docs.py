@@ -38,6 +38,8 @@ _KEY_NAMES = {
     "-": "minus",
     "[": "left_square_bracket",
     "]": "right_square_bracket",
+    ".": "full_stop",
+    "~": "tilde",
 }
 
 

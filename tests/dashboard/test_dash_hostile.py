@@ -9,6 +9,7 @@ import json
 import pkgutil
 import shlex
 import shutil
+from dataclasses import replace
 
 import pytest
 from dashboard.pilot import opened, piloted, rows, shown, told, type_text, until
@@ -17,8 +18,9 @@ from rich.segment import Segment
 from textual.command import CommandPalette
 from textual.screen import Screen
 from textual.strip import Strip
-from textual.widgets import DirectoryTree, Input, Static
+from textual.widgets import Input, Static
 
+from tuillm.config import build_train
 from tuillm.dashboard import screens
 from tuillm.dashboard.app import Dashboard
 from tuillm.dashboard.screens.compare_runs import CompareRunsScreen
@@ -30,7 +32,12 @@ from tuillm.dashboard.screens.models import ModelsScreen
 from tuillm.dashboard.screens.run import RunScreen
 from tuillm.dashboard.screens.runs import RunsScreen
 from tuillm.dashboard.screens.train import TrainScreen
-from tuillm.errors import printable
+from tuillm.dashboard.widgets.forecast_panel import ForecastPanel
+from tuillm.dashboard.widgets.form import TrainForm
+from tuillm.dashboard.widgets.table import EntryTable
+from tuillm.errors import TuillmError, printable
+from tuillm.store.workers.forecast_process import Forecast
+from tuillm.text.preview import preview
 
 SMALL = (80, 24)
 WALKED = {
@@ -195,8 +202,8 @@ async def test_the_form(app, pilot, hostile, tmp_path, monkeypatch):
     await until(pilot, lambda: harmless(app))
     app.screen.query_one("#field-name Input", Input).value = EVIL
     await pilot.press("ctrl+l", "ctrl+o")
-    tree = (await opened(pilot, FilesScreen)).query_one(DirectoryTree)
-    await until(pilot, lambda: len(tree.root.children) > len(NAMES))
+    table = (await opened(pilot, FilesScreen)).query_one(EntryTable)
+    await until(pilot, lambda: len(table.rows) >= len(NAMES))
     for _ in range(len(NAMES) + 3):
         assert harmless(app)
         await pilot.press("j")
@@ -225,10 +232,35 @@ async def test_an_exploration(app, pilot, hostile, tmp_path):
 
 
 @piloted(SMALL)
+async def test_what_a_corpus_begins_with(app, pilot, tmp_path):
+    """Names and values of fields, offered and previewed."""
+    table = tmp_path / "pairs.jsonl"
+    row = {"question": EVIL, "answer": f"[b]{EVIL}[/]", f"{EVIL}[/]": EVIL, "[red]": "x" * 500}
+    table.write_text((json.dumps(row) + "\n") * 9, encoding="utf-8")
+    seen = preview(build_train({"corpus": str(table)}))
+    assert seen.document and len(seen.fields) == 4
+    await pilot.press("2")
+    screen = await opened(pilot, TrainScreen)
+    form, panel = screen.query_one(TrainForm), screen.query_one(ForecastPanel)
+    form.show_preview(replace(seen, chosen={**seen.chosen, "answer": f"[b]{EVIL}[/]"}))
+    panel.show(Forecast(stage="preview", preview=seen))
+    await pilot.press("ctrl+a")
+    form["answer_field"].query_one(Input).focus()
+    await pilot.press("enter")
+    for _ in range(6):
+        assert harmless(app)
+        panel.scroll_page_down(animate=False)
+        await pilot.press("down")
+    await pilot.press("enter")
+    assert harmless(app)
+    panel.fail(TuillmError(f"[b]{EVIL}[/]"))
+    await pilot.pause()
+    assert harmless(app)
+
+
+@piloted(SMALL)
 async def test_what_is_said(app, pilot, hostile):
     """Toasts, questions, titles and the palettes, and a widget that is given what it should not."""
-    from tuillm.errors import TuillmError
-
     app.show_error(TuillmError(f"[b]{EVIL}\udce9", "[/] [x"))
     await told(pilot, "end")
     app.notify(f"{EVIL}[/]\udce9")

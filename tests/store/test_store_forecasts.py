@@ -22,7 +22,7 @@ def config(book, monkeypatch):
 
 
 def test_forecasts_arrive_one_by_one(config):
-    """The text's beginning, all of it, the speed; the process ends by itself and is reaped."""
+    """First the text's beginning, all of it, the speed; then the process ends and is reaped."""
     process = ForecastProcess(config)
     first, text, speed = process
     assert (first.stage, text.stage, speed.stage) == ("preview", "text", "speed")
