@@ -14,8 +14,9 @@ import tempfile
 import time
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
-KINDS = {
+KINDS: dict[str, Any] = {
     "auto": {},
     "char": {"tokenizer": "char"},
     "bpe 512": {"tokenizer": "bpe", "vocab_size": 512},
@@ -29,7 +30,7 @@ MEASURED = 150_000
 def trainer(text, kind, **settings):
     from tuillm import Trainer
 
-    common = dict(preset="tiny", sample_tokens=0, eval_interval=10**9)
+    common: dict[str, Any] = dict(preset="tiny", sample_tokens=0, eval_interval=10**9)
     return Trainer(corpus=str(text), **common, **KINDS[kind], **settings)
 
 

@@ -162,8 +162,9 @@ def home_to_copy(tmp_path_factory, trained_folders):
 
 
 @pytest.fixture
-def walk(home_to_copy, home, tmp_path, book, terminal):
+def walk(home_to_copy, home, tmp_path, book, terminal, monkeypatch):
     """A function that runs all of a verb's command lines, piped or on a terminal."""
+    monkeypatch.chdir(tmp_path)  # where a page of such a name is written
     subprocess.run(["cp", "-r", home_to_copy, home], check=True)
     text, model = tmp_path / NAMED[0], tmp_path / f"m{NAMED[1]}"
     text.write_text(book.read_text()[:9000], encoding="utf-8")

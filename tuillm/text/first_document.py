@@ -30,7 +30,7 @@ def first_document(
     specials, end_token = _specials(options, conversations=bool(template))
     if store.learned is None:
         shown = min(end, begin + 4 * _SHOWN)
-        text = store.content[begin:shown].tobytes().decode(errors="ignore")
+        text = store.content[begin:shown].decode(errors="ignore")
         if cut := len(text) > _SHOWN or shown < end:
             text = text[:_SHOWN]
         ending = [Piece(end_token, special=True)] if end_token and not cut else []
