@@ -117,3 +117,21 @@ def test_a_stop_before_the_first_step_is_told(book):
     )
     assert told.returncode == 0 and f"tuillm runs resume {run.id}" in told.stdout
     assert "None" not in told.stdout
+
+
+LEARNING = """
+import sys
+from tuillm.text.bpe_training import learn_pieces
+learn_pieces([open(sys.argv[1]).read()], 1024, lambda text: iter([text]))
+"""
+
+
+@pytest.mark.slow
+def test_what_learns_pieces_ends_with_a_killed_command(long_text):
+    """SIGKILL leaves nobody to tell it: it finds out by itself."""
+    with subprocess.Popen([sys.executable, "-c", LEARNING, str(long_text)]) as process:
+        own = psutil.Process(process.pid)
+        wait_until(own.children, "the process that learns")
+        learner = own.children()[0]
+        process.kill()
+    assert not psutil.wait_procs([learner], timeout=30)[1]

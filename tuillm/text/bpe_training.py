@@ -1,8 +1,8 @@
 """Learns the pieces of a byte-level BPE vocabulary from a text; can be ended at any time.
 
 A long text is learned from in a process of its own, `python -P -m tuillm.text.bpe_training
-ENTRIES`: the library cannot be interrupted, a process can. Knows characters and merges; knows no
-ids of others.
+ENTRIES PARENT`: the library cannot be interrupted, a process can. Knows characters and merges;
+knows no ids of others.
 """
 
 import json
@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -84,7 +85,7 @@ def _learn_elsewhere(
     with _scratch() as text, _scratch() as told, _scratch() as errors:
         total = _write_parts(text, documents, cut, tick)
         process = subprocess.Popen(
-            module_command(__name__, str(entries)),
+            module_command(__name__, str(entries), str(os.getpid())),
             env=module_environment(),
             stdin=text,
             stdout=told,
@@ -144,8 +145,16 @@ def _read_parts(file: BinaryIO) -> Iterator[str]:
         yield file.read(int.from_bytes(length, "little")).decode()
 
 
+def _end_with(parent: int) -> None:
+    """End this process when its parent was killed: nobody waits for what it learns."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
 def main(arguments: list[str]) -> int:
     """Read the parts of a text on stdin, print the model as JSON; return the exit code."""
+    threading.Thread(target=_end_with, args=(int(arguments[1]),), daemon=True).start()
     parts = _bounded(_read_parts(open(0, "rb", closefd=False)))
     print(json.dumps(_learn(parts, int(arguments[0]))))
     return 0
