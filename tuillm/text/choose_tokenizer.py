@@ -3,6 +3,8 @@
 Knows corpora and kinds of tokenizers; knows no token files.
 """
 
+import random
+import re
 from collections.abc import Iterable
 
 from tuillm.config import TrainConfig
@@ -12,12 +14,15 @@ from tuillm.text.new_tokenizer import make_tokenizer
 from tuillm.text.progress_tick import Tick
 from tuillm.text.spans import Spans
 from tuillm.text.split import Split
-from tuillm.text.tokenizer import Tokenizer
+from tuillm.text.tokenizer import Tokenizer, slices
 from tuillm.units import size
 
 _BPE_SMALL, _BPE_LARGE, _LARGE_TEXT = 512, 1024, 500_000
 # text that a vocabulary is learned from, where there is more
 _SAMPLED = 1 << 25
+# bytes of different words in it, and those of the pieces that are looked at one after the other
+_DIFFERENT, _PIECE = 1 << 21, 1 << 16
+_WORD = re.compile(r"\w+")
 
 
 def choose_tokenizer(corpus: Corpus, config: TrainConfig) -> tuple[str, int]:
@@ -45,10 +50,13 @@ def tokenizer_for(
         texts: Iterable[str] = (text for _, text in corpus.store.parts())
         made = make_tokenizer(kind, texts, tick=tick, special=special)
         return made.with_template(corpus.template), ()
-    sample, total = _sampled(corpus, split.train), split.train.bytes
+    sample, total = [], split.train.bytes
     notes: tuple[str, ...] = ()
-    if kind == "bpe" and total > _SAMPLED:
-        notes = (f"the vocabulary is learned from {size(_SAMPLED)} of {size(total)} of text",)
+    if kind == "bpe":
+        sample, learned = _learnable(_sampled(corpus, split.train))
+        if total > _SAMPLED or learned:
+            of = size(learned or _SAMPLED)
+            notes = (f"the vocabulary is learned from {of} of {size(total)} of text",)
     made = make_tokenizer(kind, sample, vocab_size, tick, special=special)
     return made.with_template(corpus.template), notes
 
@@ -67,3 +75,29 @@ def _sampled(corpus: Corpus, spans: Spans) -> list[str]:
     if corpus.template:
         texts = [piece for text in texts for piece in SPECIAL_TOKENS.split(text) if piece]
     return texts
+
+
+def _learnable(texts: list[str]) -> tuple[list[str], int]:
+    """Return texts whose words take no more memory than there should be, and how many bytes.
+
+    What learns keeps some 85 bytes for each byte of each different word. Of a language without
+    blanks nearly all words are different: of such texts a part is taken, from all over them, else
+    all, and the bytes are 0.
+    """
+    pieces = [
+        piece[at : at + 4 * _PIECE]  # a run without a blank is learned from in parts, wherever cut
+        for text in texts
+        for piece in slices(text, _PIECE)
+        for at in range(0, len(piece), 4 * _PIECE)
+    ]
+    order = random.Random(0).sample(range(len(pieces)), len(pieces))
+    known: set[str] = set()
+    length = 0
+    for count, index in enumerate(order, 1):
+        words = set(_WORD.findall(pieces[index])) - known
+        known |= words
+        length += sum(len(word.encode()) for word in words)
+        if length >= _DIFFERENT and count < len(order):
+            chosen = [pieces[each] for each in sorted(order[:count])]
+            return chosen, sum(len(piece.encode()) for piece in chosen)
+    return texts, 0
