@@ -122,7 +122,8 @@ def main():
         kinds["gpt2"] = load_tokenizer(GPT2)
     seconds = {}
     for number in range(rounds):
-        text = source.read(size) if source else made_text(size, number + 1)
+        if not (text := source.read(size) if source else made_text(size, number + 1)):
+            break
         for kind, tokenizer in kinds.items():
             for length, cut in LENGTHS.items():
                 documents = documents_of(text, cut)

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from tuillm.config import TrainConfig
-from tuillm.text.chat_rendering import SPECIAL_TOKENS, TOKEN_TEMPLATE, TURN_TOKENS
+from tuillm.text.chat_rendering import TOKEN_TEMPLATE, TURN_TOKENS
 from tuillm.text.corpus import Corpus
+from tuillm.text.learning_sample import learning_sample
 from tuillm.text.new_tokenizer import make_tokenizer
 from tuillm.text.progress_tick import Tick
 from tuillm.text.spans import Spans
@@ -58,7 +59,7 @@ def choose_tokenizer(corpus: Corpus, config: TrainConfig, learned: Spans, tick: 
     if kind in ("char", "gpt2") or config.vocab_size:
         return Choice("bpe" if kind == "auto" else kind, config.vocab_size or 0)
     largest = _largest(corpus, config)
-    texts = _sampled(corpus, learned, _learned_from(largest))
+    texts, _ = learning_sample(corpus, learned, _learned_from(largest))
     every = max(1, round(sum(map(len, texts)) / _MEASURED))
     kinds = ("bpe",) if kind == "bpe" else ("char", "bpe", "gpt2")
     figures, pieces = [], None
@@ -79,16 +80,19 @@ def tokenizer_for(
     choice = choice or choose_tokenizer(corpus, config, split.train, tick)
     special = TURN_TOKENS if corpus.template == TOKEN_TEMPLATE else ()
     notes = [choice.reason] if choice.reason else []
-    most, total = _learned_from(choice.vocab_size), split.train.bytes
-    if choice.kind == "bpe" and total > most:
-        notes.append(f"the vocabulary is learned from {size(most)} of {size(total)} of text")
+    sample: list[str] = []
+    if choice.kind == "bpe":
+        most = _learned_from(choice.vocab_size)
+        sample, part = learning_sample(corpus, split.train, most)
+        if part:
+            whole = size(split.train.bytes)
+            notes.append(f"the vocabulary is learned from {size(part)} of {whole} of text")
     if choice.kind == "char":  # a set of characters gives nothing away
         texts: Iterable[str] = (text for _, text in corpus.store.parts())
         made = make_tokenizer("char", texts, tick=tick, special=special)
     elif choice.pieces and choice.kind == "bpe":
         made = shortened(choice.pieces, choice.vocab_size, special)
     else:
-        sample = _sampled(corpus, split.train, most) if choice.kind == "bpe" else []
         made = make_tokenizer(choice.kind, sample, choice.vocab_size, tick, special=special)
     return made.with_template(corpus.template), choice, tuple(notes)
 
@@ -133,19 +137,3 @@ def _reason(best: TokenizerFigures, pieces: Sequence[TokenizerFigures]) -> str:
     if beyond and beyond.occurrences < _OFTEN_ENOUGH:
         words += f"; of {beyond.name} only {beyond.occurrences:,} times"
     return words
-
-
-def _sampled(corpus: Corpus, spans: Spans, most: int) -> list[str]:
-    """Return about `most` bytes of the spans' texts, spread over them.
-
-    In conversations the names of special tokens are left out, which are no text.
-    """
-    store, every = corpus.store, max(1, -(-spans.bytes // most))
-    texts: list[str] = []
-    number = 0
-    for block in spans.parts(store.content, most // 16):
-        texts += store.texts(block.part(slice(-number % every, None, every)))
-        number += len(block.begins)
-    if corpus.template:
-        texts = [piece for text in texts for piece in SPECIAL_TOKENS.split(text) if piece]
-    return texts
