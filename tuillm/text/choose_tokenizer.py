@@ -43,7 +43,7 @@ def tokenizer_for(
     kind, vocab_size = choose_tokenizer(corpus, config)
     special = TURN_TOKENS if corpus.template == TOKEN_TEMPLATE else ()
     if kind == "char":  # a set of characters gives nothing away
-        texts: Iterable[str] = (text for _, text in corpus.store.parts())
+        texts: Iterable[str] = (text for _, text in corpus.store.parts(anywhere=True))
         made = make_tokenizer(kind, texts, tick=tick, special=special)
         return made.with_template(corpus.template), ()
     sample, total = _sampled(corpus, split.train), split.train.bytes

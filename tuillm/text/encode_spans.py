@@ -127,6 +127,8 @@ class _Writer:
         self._dtype = token_dtype(tokenizer)
         self._masked = store.learned is not None
         self._eot = None if self._masked else tokenizer.eot
+        # names of special tokens, as conversations have them, may not be cut
+        self._anywhere = tokenizer.kind == "char" and tokenizer.is_plain and not self._masked
         self._ids, self._mask = folder / f"{job.name}.bin", folder / f"{job.name}.mask"
         self._progress = folder / f"{job.name}.progress.json"
 
@@ -146,7 +148,7 @@ class _Writer:
             mask = opened.enter_context(_at(self._mask, length)) if self._masked else None
             if not done and self._job.opens and self._eot is not None:
                 ids.write(np.array([self._eot], self._dtype).data)
-            batches = _batches(self._store, self._job.spans)
+            batches = _batches(self._store, self._job.spans, self._anywhere)
             for batch in islice(batches, done):
                 self._pace.add(_size(batch), skipped=True)
             behind = 0
@@ -218,12 +220,12 @@ def _at(path: Path, size: int) -> BinaryIO:
     return file
 
 
-def _batches(store: TextStore, spans: Iterable[Span]) -> Iterator[list[Span]]:
+def _batches(store: TextStore, spans: Iterable[Span], anywhere: bool) -> Iterator[list[Span]]:
     """Cut spans into parts and gather these to about a megabyte of text; always the same way."""
     batch: list[Span] = []
     size = 0
     for span in spans:
-        for begin, end in store.cuts(span.begin, span.end, _BATCH):
+        for begin, end in store.cuts(span.begin, span.end, _BATCH, anywhere=anywhere):
             batch.append(Span(begin, end, span.whole and end == span.end))
             size += end - begin
             if size >= _BATCH:

@@ -73,12 +73,16 @@ class TextStore:
         """Return the text of a range of bytes, which cuts no character."""
         return self.content[begin:end].tobytes().decode()
 
-    def cuts(self, begin: int, end: int, size: int = PART) -> Iterator[tuple[int, int]]:
+    def cuts(
+        self, begin: int, end: int, size: int = PART, *, anywhere: bool = False
+    ) -> Iterator[tuple[int, int]]:
         """Cut a range into parts of about `size` bytes, between which no token spans.
 
-        A run without any blank stays whole, however long.
+        A run without any blank stays whole, however long; with `anywhere`, for tokens that are
+        characters, it is cut as well.
         """
-        while end - begin > size and (cut := self._behind_word(max(begin + size - 4, begin), end)):
+        find = self._behind_character if anywhere else self._behind_word
+        while end - begin > size and (cut := find(max(begin + size - 4, begin), end)):
             yield begin, cut
             begin = cut
         if begin < end:
@@ -92,15 +96,28 @@ class TextStore:
             at = stop if stop == end else stop - 8  # what lies across is searched again
         return None
 
+    def _behind_character(self, at: int, end: int) -> int:
+        while at < end and self.content[at] & 0xC0 == 0x80:
+            at += 1
+        return at
+
+    def longest_run(self, least: int) -> int:
+        """Return about how many bytes the longest run without a word's end has, 0 below `least`."""
+        longest = 0
+        for index in np.flatnonzero(np.diff(self.ends, prepend=0) > least).tolist():
+            parts = self.cuts(*self.span(index), PART)
+            longest = max(longest, *(end - begin - PART for begin, end in parts))
+        return longest if longest >= least else 0
+
     def documents(self) -> Iterator[str]:
         """Yield the whole text of each document, which may be long."""
         for index in range(len(self)):
             yield self.text(*self.span(index))
 
-    def parts(self) -> Iterator[tuple[int, str]]:
-        """Yield, in order, the number of each document with a part of its text."""
+    def parts(self, *, anywhere: bool = False) -> Iterator[tuple[int, str]]:
+        """Yield, in order, the number of each document with a part of its text, as by `cuts`."""
         for index in range(len(self)):
-            for begin, end in self.cuts(*self.span(index)):
+            for begin, end in self.cuts(*self.span(index), anywhere=anywhere):
                 yield index, self.text(begin, end)
 
     def count(self, begin: int, end: int) -> int:

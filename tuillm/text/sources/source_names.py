@@ -20,7 +20,7 @@ def shown_source(source: str) -> str:
     if pipes_dir() in Path(source).parents:
         name = Path(source).name
         return "standard input" if name == "stdin" else f"the pipe {printable(name)}"
-    return printable(source)
+    return printable(source).replace("\n", " ")
 
 
 def pipes_dir() -> Path:
