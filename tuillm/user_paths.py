@@ -21,14 +21,21 @@ def user_path(text: str | os.PathLike[str]) -> Path:
     """Return the path that a person typed, `~` and `~name` expanded; it need not exist.
 
     Raises UsageError for one that cannot be looked at: an empty one, an unknown `~name`, a
-    name that is too long, a folder that may not be entered, a NUL in it. Whatever comes back can be
-    asked `exists()`, `is_dir()` and `is_file()`, which raise OSError for the paths refused here.
+    name that is too long, a folder that may not be entered, a NUL or half a surrogate pair in it.
+    Whatever comes back can be asked `exists()`, `is_dir()` and `is_file()`, which raise OSError for
+    the paths refused here.
     """
     typed = os.fspath(text)
     if not typed:
         raise UsageError("a path was left empty", "is a variable of the shell not set?")
     if "\0" in typed:
         raise UsageError(f"{typed!r} is no path", "a path cannot hold a NUL character")
+    try:
+        os.fsencode(typed)
+    except UnicodeEncodeError:  # one that Python's own code has made: none that is typed has them
+        raise UsageError(
+            f"{shorten(typed)!a} is no path", "a path cannot hold half a surrogate pair"
+        ) from None
     if is_url(typed):
         raise UsageError(
             f"{shorten(public_url(typed))} is an address, and this must be a path",

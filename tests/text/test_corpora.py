@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tuillm.config import build_train
-from tuillm.errors import TuillmError, UsageError
+from tuillm.errors import TuillmError, UsageError, printable
 from tuillm.store.paths import cache_dir
 from tuillm.text import text_store
 from tuillm.text.corpus import read_corpus
@@ -153,3 +153,27 @@ def test_a_data_set_is_left_to_the_run(home, monkeypatch):
     assert "hf://datasets/none/such will be downloaded" in look(config).skipped
     with pytest.raises(UsageError):
         build_train({"corpus": ("hf://datasets/none/such",), "documents": "chapter"})
+
+
+def test_answers_that_are_nested_without_end_or_no_numbers_are_none(tmp_path):
+    """They are left out and counted; nothing calls itself a thousand times."""
+    table = tmp_path / "questions.jsonl"
+    deep = "[" * 900 + '"x"' + "]" * 900
+    rows = [deep, "NaN", "-Infinity", '{"text":' * 400 + "1" + "}" * 400, '[["That."]]', "7"]
+    table.write_text("".join(f'{{"question": "What?", "answer": {row}}}\n' for row in rows))
+    corpus = read(table)
+    assert len(corpus.documents) == 2 and "That." in corpus.text and "7" in corpus.text
+    assert "4 records without an answer left out" in corpus.notes
+
+
+def test_names_of_fields_make_no_endless_lines(tmp_path):
+    """Of thousands some are named, and of a long one its ends."""
+    table = tmp_path / "questions.jsonl"
+    names = ["question", "x" * 9_000, "\x1b[31m\nred", *(f"field {n}" for n in range(3_000))]
+    table.write_text(json.dumps(dict.fromkeys(names, "a")))
+    for more in ({}, {"question_field": "y" * 9_000, "answer_field": "question"}):
+        with pytest.raises(UsageError) as refused:
+            read(table, format="qa", **more)
+        words = str(refused.value)
+        assert "there are: question, xxx" in words and " more" in words
+        assert len(words) < 700 and words == printable(words) and "\n" not in words

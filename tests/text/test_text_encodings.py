@@ -6,6 +6,7 @@ import pytest
 
 from tuillm.errors import TuillmError
 from tuillm.text.corpus import read_corpus
+from tuillm.text.encodings import decode
 
 KAZAKH = "Бір кітап — «book»\nсөз 白鲸 🐋\n" * 20
 RUSSIAN = (
@@ -161,3 +162,33 @@ def test_what_is_no_encoding_of_texts_is_refused(read, encoding):
     """Codecs of host names and of other things are no encodings of a book."""
     with pytest.raises(TuillmError, match="unknown encoding"):
         read(KAZAKH.encode(), encoding)
+
+
+@pytest.mark.parametrize(
+    "encoding", ["idna", "punycode", "rot13", "hex", "zlib", "undefined", "nonsense", "", "a\0b"]
+)
+def test_no_more_are_they_of_tables_and_servers(encoding, tmp_path):
+    """A table is refused in a line; what a server or a page says of itself is passed over."""
+    table = tmp_path / "table.csv"
+    table.write_text("text,n\na word,1\n")
+    with pytest.raises(TuillmError, match="unknown encoding"):
+        read_corpus((str(table),), encoding)
+    text, remarks = decode(FRENCH.encode("cp1252"), "page", "auto", encoding)
+    assert text == FRENCH and "which is a guess" in remarks[0]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_a_table_without_the_mark_that_its_encoding_needs_is_refused(encoding, tmp_path):
+    """In a line, not by the library's own words."""
+    table = tmp_path / "table.csv"
+    table.write_bytes(("text,n\n" + "a word,1\n" * 8).encode(f"{encoding}-le"))
+    with pytest.raises(TuillmError, match="not in the encoding that was named"):
+        read_corpus((str(table),), encoding)
+
+
+def test_halves_of_surrogate_pairs_in_a_table_become_marks(tmp_path):
+    """Of conversations as well, whose bytes are counted before they are stored."""
+    table = tmp_path / "table.csv"
+    table.write_text("question,answer\nWhat?,that\\ud800\n")
+    corpus = read_corpus((str(table),), "unicode_escape")
+    assert "that\ufffd" in corpus.text and "1 places could not be decoded" in corpus.notes[0]

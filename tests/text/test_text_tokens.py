@@ -10,6 +10,7 @@ import pytest
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError, UsageError
 from tuillm.store.paths import cache_dir
+from tuillm.text import encode_spans, text_store, tokens
 from tuillm.text.corpus import Corpus, read_corpus
 from tuillm.text.new_tokenizer import make_tokenizer
 from tuillm.text.split import split_store
@@ -271,3 +272,17 @@ def test_a_damaged_cache_is_made_again(home, book):
     for file in (cache_dir() / "tokens").glob("*/*"):
         file.write_bytes(b"")
     assert tokenize(corpus, TrainConfig(corpus=str(book), max_steps=1)).train.tolist() == before
+
+
+def test_a_run_without_a_words_end_has_a_bound_for_pieces(monkeypatch):
+    """It is refused in a line; for characters it is cut, and comes out whole."""
+    monkeypatch.setattr(text_store, "PART", 100)
+    monkeypatch.setattr(tokens, "_LONGEST_RUN", 1_000)
+    monkeypatch.setattr(encode_spans, "_BATCH", 100)
+    text = "қазақ" * 300
+    with pytest.raises(TuillmError, match="has a run of .* in which no word ends") as refused:
+        tokenize(corpus_of("before " * 90 + text), settings(tokenizer="bpe"))
+    assert "--tokenizer char" in refused.value.hint
+    tokenize(corpus_of("before " * 900), settings(tokenizer="bpe"))
+    made = tokenize(corpus_of(text), settings(tokenizer="char", val_fraction=0.0))
+    assert made.tokenizer.decode(made.train[1:-1].tolist()) == text

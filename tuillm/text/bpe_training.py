@@ -23,6 +23,7 @@ from tuillm.formats.json_text import JsonObject
 from tuillm.store.files import disk_error
 from tuillm.store.workers.json_lines import last_line, read_answer
 from tuillm.store.workers.processes import module_command, module_environment
+from tuillm.text.long_blanks import BLANKS
 from tuillm.text.progress_tick import Tick, unwatched
 
 # learning takes time with the square of a run's length: longer ones are learned from in parts
@@ -30,6 +31,10 @@ from tuillm.text.progress_tick import Tick, unwatched
 LONGEST_RUN = 256
 _KINDS = (r"[^\W\d_]", r"\d", r"[^\w\s]|_", r"\s")
 _RUN = re.compile("|".join(rf"(?:{kind}){{{LONGEST_RUN}}}(?={kind})" for kind in _KINDS))
+# the library's kinds differ for some signs ("½1½1" is one run for it): this many without a blank
+# are the longest of any kind
+_UNBROKEN = 4 * LONGEST_RUN
+_WORD = re.compile(rf"(?<![^{BLANKS}])[^{BLANKS}]{{{_UNBROKEN + 1},}}+")
 # characters that are learned from in less than a second
 _INLINE = 500_000
 _STAGE = "learning pieces"
@@ -71,11 +76,22 @@ def _learn(parts: Iterator[str], entries: int) -> JsonObject:
 
 def _bounded(parts: Iterator[str]) -> Iterator[str]:
     """Cut runs of one kind of character after every `LONGEST_RUN` of them."""
-    for part in parts:
+    for part in _without_long_words(parts):
         start = 0
         for run in _RUN.finditer(part):
             yield part[start : run.end()]
             start = run.end()
+        yield part[start:]
+
+
+def _without_long_words(parts: Iterator[str]) -> Iterator[str]:
+    """Cut what has no blank after every `_UNBROKEN` characters."""
+    for part in parts:
+        start = 0
+        for word in _WORD.finditer(part):
+            for end in range(word.start() + _UNBROKEN, word.end(), _UNBROKEN):
+                yield part[start:end]
+                start = end
         yield part[start:]
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import tiktoken
 from numpy.typing import NDArray
 
+from tuillm.text.long_blanks import long_blanks
 from tuillm.text.tokenizer import Tokenizer
 
 # between documents; a batch that has it, which no person types, is encoded one by one
@@ -64,6 +65,8 @@ class BulkEncoder:
         joined = _MARK.join(documents)
         marks = len(documents) - 1
         if self._encoding is None and self._table is None or joined.count(_MARK) != marks:
+            return self._one_by_one(documents, with_starts)
+        if self._encoding is not None and long_blanks(joined):
             return self._one_by_one(documents, with_starts)
         if self._table is not None:
             ids = self._looked_up(joined, self._table)

@@ -88,7 +88,7 @@ def tokenizer_for(
             whole = size(split.train.bytes)
             notes.append(f"the vocabulary is learned from {size(part)} of {whole} of text")
     if choice.kind == "char":  # a set of characters gives nothing away
-        texts: Iterable[str] = (text for _, text in corpus.store.parts())
+        texts: Iterable[str] = (text for _, text in corpus.store.parts(anywhere=True))
         made = make_tokenizer("char", texts, tick=tick, special=special)
     elif choice.pieces and choice.kind == "bpe":
         made = shortened(choice.pieces, choice.vocab_size, special)

@@ -3,13 +3,14 @@
 Knows the field names that data sets use; knows neither templates nor tokens.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tuillm.errors import UsageError, did_you_mean
+from tuillm.errors import UsageError, did_you_mean, one_line, shorten
 from tuillm.formats.jinja_chat import Message
-from tuillm.text.sources.record_fields import field_value
+from tuillm.text.sources.record_fields import field_value, listed
 
 Format = Literal["text", "qa", "instruct", "chat"]
 
@@ -18,6 +19,8 @@ ANSWERS = ("answer", "answers", "response", "completion", "output", "reply", "a"
 INSTRUCTIONS = ("instruction",)
 OUTPUTS = ("output", "response", "answer", "completion")
 _NAME_QUESTION, _NAME_ANSWER = "name it: --question-field NAME", "name it: --answer-field NAME"
+# how far an answer may be nested in lists and objects
+_DEEPEST = 8
 CHATS = ("messages", "conversations", "conversation")
 # where an object has its text
 _INNER = ("text", "value", "content")
@@ -67,8 +70,8 @@ def choose_fields(
     for given in filter(None, (question, answer, context)):
         if given.partition(".")[0].partition("[")[0] not in names:
             raise UsageError(
-                f"no record has a field {given!r}",
-                did_you_mean(given, names, "there are: " + ", ".join(names)),
+                f"no record has a field {shorten(one_line(repr(given)))}",
+                did_you_mean(given, names, f"there are: {listed(names)}"),
             )
     known = set(names)
     if form == "chat":
@@ -117,18 +120,11 @@ def conversations_of(
 
 
 def texts_of(value: object) -> list[str]:
-    """Return the texts of a value: itself, those of a list, or those under `text` in an object."""
-    if isinstance(value, str):
-        return [value.strip()]
-    if isinstance(value, bool) or value is None:
-        return []
-    if isinstance(value, int | float):
-        return [str(value)]
-    if isinstance(value, Mapping):
-        return texts_of(next((value[key] for key in _INNER if key in value), None))
-    if isinstance(value, list | tuple):
-        return [text for each in value for text in texts_of(each)]
-    return []
+    """Return the texts of a value: itself, those of a list, or those under `text` in an object.
+
+    None that are nested deeply, and none for numbers that are none.
+    """
+    return _texts(value, 0)
 
 
 def path_of_text(value: object) -> str:
@@ -145,6 +141,23 @@ def path_of_text(value: object) -> str:
 def first_text(value: object) -> str:
     """Return the first text of a value, or ''."""
     return next(iter(texts_of(value)), "")
+
+
+def _texts(value: object, depth: int) -> list[str]:
+    if isinstance(value, str):
+        return [value.strip()]
+    if isinstance(value, bool) or value is None or depth > _DEEPEST:
+        return []
+    if isinstance(value, float) and not math.isfinite(value):
+        return []
+    if isinstance(value, int | float):
+        return [str(value)]
+    if isinstance(value, Mapping):
+        inner = next((value[key] for key in ("text", "value", "content") if key in value), None)
+        return _texts(inner, depth + 1)
+    if isinstance(value, list | tuple):
+        return [text for each in value for text in _texts(each, depth + 1)]
+    return []
 
 
 def _turns(value: object) -> list[Message] | None:
@@ -174,5 +187,5 @@ def _needed(options: Sequence[str], known: set[str], names: Sequence[str], how: 
         return found
     raise UsageError(
         f"no field of the records is called {' or '.join(options)}",
-        f"{how}; there are: {', '.join(names)}",
+        f"{how}; there are: {listed(names)}",
     )

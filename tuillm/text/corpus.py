@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from tuillm.config import TrainConfig
-from tuillm.errors import TuillmError, printable
+from tuillm.errors import TuillmError, one_line
 from tuillm.text.document_reader import DocumentReader
 from tuillm.text.progress_tick import Tick, unwatched
 from tuillm.text.read_options import ReadOptions
@@ -144,7 +144,7 @@ def _label(sources: Sequence[str]) -> str:
     if len(sources) > 1:
         return f"{len(sources)} texts"
     source = sources[0]
-    return printable(cached_path(source).name if is_url(source) else Path(source).name)
+    return one_line(cached_path(source).name if is_url(source) else Path(source).name)
 
 
 def _key(sources: Sequence[str], options: ReadOptions) -> str:

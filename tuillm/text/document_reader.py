@@ -5,12 +5,11 @@ items and their readers; knows neither where items come from nor what a token is
 """
 
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from itertools import islice
 
-from tuillm.errors import TuillmError
+from tuillm.errors import TuillmError, one_line, shorten
 from tuillm.text.chat_rendering import rendered
 from tuillm.text.conversation_records import (
     ConversationFields,
@@ -20,6 +19,7 @@ from tuillm.text.conversation_records import (
 )
 from tuillm.text.encodings import decode
 from tuillm.text.file_types import recognize, remarks_on
+from tuillm.text.normalization import normalized
 from tuillm.text.progress_tick import Tick
 from tuillm.text.read_options import ReadOptions
 from tuillm.text.reading_pace import ReadingPace
@@ -229,7 +229,7 @@ class DocumentReader:
         ):
             raise missing_field(self.text_field, fields_of(first))
         if not options.text_field and len(names) > 1:
-            self.notes.append(f"of each record {self.text_field!r} is learned: --text-field")
+            self.notes.append(f"of each record {_shown(self.text_field)} is learned: --text-field")
 
     def _records(self, item: Item, kind: str) -> Iterator[Document]:
         records = self._records_of(item, kind, self._config.strict)
@@ -268,8 +268,8 @@ class DocumentReader:
             yield [text], learned if options.mask_prompt else whole
 
     def _normalized(self, text: str) -> str:
-        form = self._config.normalize.upper()
-        return text if form == "NONE" else unicodedata.normalize(form, text)  # type: ignore[arg-type]
+        form = self._config.normalize
+        return text if form == "none" else normalized(text, "NFC" if form == "nfc" else "NFKC")
 
     def _tell_broken(self, records: Records) -> None:
         if records.broken_count:
@@ -288,6 +288,10 @@ class DocumentReader:
             self.notes.append(f"{self._kept:,} {word}s with answers{more}")
             if left_out := self._without_answer:
                 self.notes.append(f"{left_out:,} records without an answer left out")
+
+
+def _shown(field: str) -> str:
+    return shorten(one_line(repr(field)))
 
 
 def _draw(seed: int, number: int) -> float:

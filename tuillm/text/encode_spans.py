@@ -57,6 +57,8 @@ class SpanEncoder:
         self._store, self.masked = store, store.learned is not None
         self._encoder = BulkEncoder(tokenizer, special=self.masked)
         self.eot = None if self.masked else tokenizer.eot
+        # names of special tokens, as conversations have them, may not be cut
+        self.cuts_anywhere = tokenizer.kind == "char" and tokenizer.is_plain and not self.masked
 
     def encode(self, batch: Block) -> Found:
         """Return the ids of spans, each short enough to be encoded at once."""
@@ -78,9 +80,9 @@ class SpanEncoder:
         return self._store.is_learned(positions)
 
 
-def parts(store: TextStore, span: Span) -> Iterator[Block]:
+def parts(store: TextStore, span: Span, *, anywhere: bool = False) -> Iterator[Block]:
     """Cut a span into the parts that are encoded one by one."""
-    for begin, end in cuts(store.content, span.begin, span.end, _BATCH):
+    for begin, end in cuts(store.content, span.begin, span.end, _BATCH, anywhere=anywhere):
         whole = span.whole and end == span.end
         yield Block(np.array([begin]), np.array([end]), np.array([whole]))
 
@@ -133,7 +135,9 @@ class _Writer:
             mask = opened.enter_context(_at(self._mask, length)) if self._encoder.masked else None
             if not done and self._job.opens and self._encoder.eot is not None:
                 ids.write(np.array([self._encoder.eot], self._dtype).data)
-            batches = self._job.spans.batches(self._store.content, _BATCH)
+            batches = self._job.spans.batches(
+                self._store.content, _BATCH, anywhere=self._encoder.cuts_anywhere
+            )
             for batch in islice(batches, done):
                 self._pace.skip(batch.bytes)
             behind = 0

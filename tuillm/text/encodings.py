@@ -49,10 +49,10 @@ _OF_NAMES = ("idna", "punycode")  # of hosts: no text is in them, and they take 
 _EXAMPLES = "cp1252, cp1251, koi8-r, gb18030 or shift_jis"
 # half a surrogate pair, which no decoder returns: it marks the places that could not be decoded
 BAD_PLACE = "\udfff"
+HALF = re.compile("[\ud800-\udfff]")
 _CONTROLS = bytes(byte for byte in range(32) if byte not in b"\t\n\r\f\x1b")
 _BETWEEN = re.compile(rb"[\x00-\x2f]")
 _HIGH = re.compile(rb"[\x80-\xff]")
-_HALF = re.compile("[\ud800-\udfff]")
 
 codecs.register_error(
     "tuillm-mark",
@@ -73,7 +73,7 @@ def decode(
         _, text, remarks = _detect(content, source, charset)
     else:
         text, remarks = _strict(content, source, encoding), []
-        if half := _HALF.search(text):
+        if half := HALF.search(text):
             raise TuillmError(
                 f"{source} has half a surrogate pair, which is no character, in "
                 f"{_position(text[: half.start()])}"
@@ -111,7 +111,8 @@ def named_decoder(encoding: str) -> codecs.IncrementalDecoder:
 
     Raises TuillmError for one that is none, or none of texts.
     """
-    _strict(b"", "", encoding)
+    if not _codec(encoding):
+        raise _unknown(encoding)
     return codecs.getincrementaldecoder(encoding)("tuillm-mark")
 
 
@@ -130,7 +131,7 @@ def _doubt(content: bytes, source: str, encoding: str) -> list[str]:
 
 def _strict(content: bytes, source: str, encoding: str) -> str:
     try:
-        if _codec(encoding) in _OF_NAMES:
+        if not _codec(encoding):
             raise LookupError(encoding)
         return content.decode(encoding)
     except UnicodeDecodeError as error:
@@ -141,9 +142,11 @@ def _strict(content: bytes, source: str, encoding: str) -> str:
             "leave --encoding out to have it guessed",
         ) from None
     except (LookupError, ValueError):
-        raise TuillmError(
-            f"unknown encoding {brief(encoding)}", f"for example utf-8, {_EXAMPLES}"
-        ) from None
+        raise _unknown(encoding) from None
+
+
+def _unknown(encoding: str) -> TuillmError:
+    return TuillmError(f"unknown encoding {brief(encoding)}", f"for example utf-8, {_EXAMPLES}")
 
 
 def _detect(content: bytes, source: str, charset: str) -> tuple[str, str, list[str]]:
@@ -338,9 +341,10 @@ def _looks_binary(content: bytes) -> bool:
 
 
 def _codec(charset: str) -> str:
-    """The name Python has for a charset that a server told, or '' for one that it has not."""
+    """The name Python has for an encoding of texts, or '' where it has none."""
     try:
-        b"".decode(charset or "ascii")  # raises for codecs that make no text
-        return codecs.lookup(charset).name if charset else ""
+        name = codecs.lookup(charset).name if charset else ""
+        b"a".decode(name or "ascii", "ignore")  # raises for codecs that make no text
+        return "" if name in _OF_NAMES else name
     except (LookupError, ValueError):
         return ""

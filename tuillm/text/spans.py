@@ -101,15 +101,16 @@ class Spans:
             return max(self.end - self.begin, 0)
         return sum(block.bytes for block in self._blocks())
 
-    def parts(self, content: Content, size: int) -> Iterator[Block]:
+    def parts(self, content: Content, size: int, *, anywhere: bool = False) -> Iterator[Block]:
         """Yield the spans in blocks, those of more than about `size` bytes cut as by `cuts`."""
         for block in self._blocks():
-            yield _cut(content, block, size) if (block.sizes > size).any() else block
+            long = (block.sizes > size).any()
+            yield _cut(content, block, size, anywhere) if long else block
 
-    def batches(self, content: Content, size: int) -> Iterator[Block]:
+    def batches(self, content: Content, size: int, *, anywhere: bool = False) -> Iterator[Block]:
         """Yield them cut so and gathered to about `size` bytes; always the same way."""
         rest = Block(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.bool_))
-        for block in self.parts(content, size):
+        for block in self.parts(content, size, anywhere=anywhere):
             joined = rest.joined(block)
             reached = np.cumsum(joined.sizes)
             start = before = 0
@@ -140,26 +141,36 @@ class Spans:
             yield block if self.chosen is None else block.part(self.chosen[at : at + len(begins)])
 
 
-def cuts(content: Content, begin: int, end: int, size: int) -> Iterator[tuple[int, int]]:
+def cuts(
+    content: Content, begin: int, end: int, size: int, *, anywhere: bool = False
+) -> Iterator[tuple[int, int]]:
     """Cut a range of bytes into parts of about `size` of them, between which no token spans.
 
-    A run without any blank stays whole, however long.
+    A run without any blank stays whole, however long; with `anywhere`, for tokens that are
+    characters, it is cut as well.
     """
-    while end - begin > size and (cut := _behind_word(content, max(begin + size - 4, begin), end)):
+    find = _behind_character if anywhere else _behind_word
+    while end - begin > size and (cut := find(content, max(begin + size - 4, begin), end)):
         yield begin, cut
         begin = cut
     if begin < end:
         yield begin, end
 
 
-def _cut(content: Content, block: Block, size: int) -> Block:
+def _cut(content: Content, block: Block, size: int, anywhere: bool) -> Block:
     parts = [
         (begin, end, span.whole and end == span.end)
         for span in map(Span, *(column.tolist() for column in block))
-        for begin, end in cuts(content, span.begin, span.end, size)
+        for begin, end in cuts(content, span.begin, span.end, size, anywhere=anywhere)
     ]
     begins, ends, whole = zip(*parts, strict=True)
     return Block(np.array(begins), np.array(ends), np.array(whole))
+
+
+def _behind_character(content: Content, at: int, end: int) -> int:
+    while at < end and content[at : at + 1][0] & 0xC0 == 0x80:
+        at += 1
+    return at
 
 
 def _behind_word(content: Content, at: int, end: int) -> int | None:

@@ -87,22 +87,33 @@ class TextStore:
             ]
         return texts
 
-    def cuts(self, begin: int, end: int, size: int = PART) -> Iterator[tuple[int, int]]:
+    def cuts(
+        self, begin: int, end: int, size: int = PART, *, anywhere: bool = False
+    ) -> Iterator[tuple[int, int]]:
         """Cut a range into parts of about `size` bytes, between which no token spans.
 
-        A run without any blank stays whole, however long.
+        A run without any blank stays whole, however long; with `anywhere`, for tokens that are
+        characters, it is cut as well.
         """
-        return cuts(self.content, begin, end, size)
+        return cuts(self.content, begin, end, size, anywhere=anywhere)
+
+    def longest_run(self, least: int) -> int:
+        """Return about how many bytes the longest run without a word's end has, 0 below `least`."""
+        longest = 0
+        for index in np.flatnonzero(np.diff(self.ends, prepend=0) > least).tolist():
+            parts = self.cuts(*self.span(index), PART)
+            longest = max(longest, *(end - begin - PART for begin, end in parts))
+        return longest if longest >= least else 0
 
     def documents(self) -> Iterator[str]:
         """Yield the whole text of each document, which may be long."""
         for index in range(len(self)):
             yield self.text(*self.span(index))
 
-    def parts(self) -> Iterator[tuple[int, str]]:
-        """Yield, in order, the number of each document with a part of its text."""
+    def parts(self, *, anywhere: bool = False) -> Iterator[tuple[int, str]]:
+        """Yield, in order, the number of each document with a part of its text, as by `cuts`."""
         index = 0
-        for block in Spans(self.ends, 0, self.bytes).batches(self.content, PART):
+        for block in Spans(self.ends, 0, self.bytes).batches(self.content, PART, anywhere=anywhere):
             for text, is_last in zip(self.texts(block), block.whole.tolist(), strict=True):
                 yield index, text
                 index += is_last

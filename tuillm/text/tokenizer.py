@@ -25,6 +25,7 @@ from tuillm.formats.json_text import JsonObject
 from tuillm.store.files import read_json, write_json, write_text
 from tuillm.text.added_tokens import AddedTexts, added_tokens
 from tuillm.text.eos_ids import added_of_older, ends_named
+from tuillm.text.long_blanks import encode_ordinary
 from tuillm.text.tokenizer_json import (
     END_OF_TEXT,
     byte_level_spec,
@@ -105,10 +106,10 @@ class Tokenizer:
         if self._unknown is not None:
             text = self._unknown.sub("", text)
         if not self._texts:
-            return self._encoding.encode_ordinary(text)
+            return encode_ordinary(self._encoding, text)
         ids: list[int] = []
         for part in self._texts.split(text):
-            ids += [part] if isinstance(part, int) else self._encoding.encode_ordinary(part)
+            ids += [part] if isinstance(part, int) else encode_ordinary(self._encoding, part)
         return ids
 
     def with_template(self, chat_template: str) -> "Tokenizer":

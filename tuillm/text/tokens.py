@@ -29,11 +29,14 @@ from tuillm.text.spans import Spans
 from tuillm.text.split import Split, split_store
 from tuillm.text.tokenizer import Tokenizer, load_tokenizer
 from tuillm.text.tokenizer_figures import TokenizerFigures
+from tuillm.units import size
 
 _FORMAT = 6
 _KEEP_CACHED = 16
 # a corpus beyond this size is encoded in a folder that survives a kill
 _LARGE = 1 << 26
+# the longest run in bytes that pieces are looked for in: it takes some ten seconds and 600 MB
+_LONGEST_RUN = 12_000_000
 
 
 @dataclass(frozen=True)
@@ -171,6 +174,7 @@ def _locked(folder: Path, tick: Tick) -> Lock:
 def _fill(
     folder: Path, corpus: Corpus, config: TrainConfig, given: Tokenizer | None, tick: Tick
 ) -> None:
+    _refuse_long_runs(corpus, given.kind if given else config.tokenizer)
     split = split_store(corpus.store, config.val_fraction, config.split)
     tokenizer = given or _taken_up(folder)
     if tokenizer is None:
@@ -198,6 +202,16 @@ def _fill(
     )
 
 
+def _refuse_long_runs(corpus: Corpus, kind: str) -> None:
+    """Raise for what is one word to a vocabulary of pieces: all of it is in memory many times."""
+    if kind != "char" and (longest := corpus.store.longest_run(_LONGEST_RUN)):
+        raise TuillmError(
+            f"{corpus.label} has a run of {size(longest)} in which no word ends, too long to be "
+            "cut into pieces",
+            "break it into lines (fold -s -w 1000 IN > OUT), or --tokenizer char",
+        )
+
+
 def _taken_up(folder: Path) -> Tokenizer | None:
     """Return the tokenizer of a folder whose making was broken off, if it got so far."""
     with suppress(TuillmError):
@@ -213,8 +227,9 @@ def _refuse_too_short(
     learned = len(train) if len(train) > len(head) else np.count_nonzero(head != tokenizer.eot)
     if learned < 2:
         unwritten = _left_out(corpus, tokenizer, split.train)[0]
+        count = f"{learned} token{'' if learned == 1 else 's'}"
         raise TuillmError(
-            f"{corpus.label} is too short to learn from: {learned} token"
+            f"{corpus.label} is too short to learn from: {count}"
             + (
                 f", as {unwritten:,} of its characters are not in the vocabulary"
                 if unwritten

@@ -451,6 +451,15 @@ def test_a_document_nested_without_end_is_read():
     assert read(word(body), "docx") == "a\n"
 
 
+def test_tables_in_tables_without_end_cost_no_more_than_their_length():
+    """A text in the innermost of a thousand is not copied for each of them."""
+    depth, text = 2_000, "word " * 20_000
+    body = "<w:tbl><w:tr><w:tc>" * depth + f"<w:p><w:r><w:t>{text}</w:t></w:r></w:p>"
+    begin = time.process_time()
+    found = read(word(body + "</w:tc></w:tr></w:tbl>" * depth), "docx")
+    assert found.split() == text.split() and time.process_time() - begin < 2
+
+
 # PDF
 
 

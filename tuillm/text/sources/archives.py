@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from tuillm.errors import one_line
 from tuillm.text.file_types import Found
 from tuillm.text.sources.compressed import (
     SUFFIXES,
@@ -21,7 +20,7 @@ from tuillm.text.sources.compressed import (
     too_much,
     total_limit,
 )
-from tuillm.text.sources.items import Skipped
+from tuillm.text.sources.items import Skipped, shown_path
 from tuillm.text.sources.seekable import DiskFile, Spool, UnreadableError, Whole
 from tuillm.text.sources.tar_archive import TarArchive, TarOpener
 from tuillm.text.sources.tar_headers import BLOCK, is_tar
@@ -132,12 +131,12 @@ class _Listing:
         seen = set()
         for row in rows:
             self._tick()
-            name = f"{shown}/{one_line(row.path)}"
+            name = f"{shown}/{shown_path(row.path)}"
             inner = (*paths, f"{paths[-1]}/{row.path}" if paths else row.path)
             if row.reason not in _LEADING_OUT and (prefix := hidden(row.path)):
                 if prefix not in seen:
                     seen.add(prefix)
-                    yield Skipped(f"{shown}/{one_line(prefix)}", "hidden")
+                    yield Skipped(f"{shown}/{shown_path(prefix)}", "hidden")
             elif row.reason:
                 yield Skipped(name, row.reason)
             elif row.kind:

@@ -13,6 +13,8 @@ _DOCUMENT = "word/document.xml"
 _LEFT_OUT = frozenset(
     "del moveFrom Fallback instrText delText rt comment annotation pPrChange rPrChange".split()
 )
+# of tables in tables of tables the cells are cells no more: each text would be copied for each
+_DEEPEST = 8
 _CHARACTERS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
 
 
@@ -52,6 +54,7 @@ class _Reader:
         self._lists: list[bool] = []
         self._rows: list[list[str]] = []  # the finished cells of open rows
         self._cells: list[list[str]] = []  # the finished paragraphs of open cells
+        self._flat = {"tr": 0, "tc": 0}  # open ones that are nested too deeply to be taken as such
         self._left_out = 0
         self._taking = self._hidden = self._in_run = False
         self._close = False  # whether the next paragraph follows without an empty line
@@ -63,6 +66,8 @@ class _Reader:
         elif tag == "p":
             self._paragraphs.append([])
             self._lists.append(False)
+        elif tag in self._flat and len(self._cells if tag == "tc" else self._rows) >= _DEEPEST:
+            self._flat[tag] += 1
         elif tag == "tr":
             self._rows.append([])
         elif tag == "tc":
@@ -88,6 +93,8 @@ class _Reader:
             self._in_run = self._hidden = False
         elif tag == "p" and self._paragraphs:
             self._paragraph("".join(self._paragraphs.pop()).strip(), self._lists.pop())
+        elif self._flat.get(tag):
+            self._flat[tag] -= 1
         elif tag == "tc" and self._cells:
             cell = " ".join(" ".join(self._cells.pop()).split())
             if self._rows:

@@ -14,12 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from tuillm.errors import TuillmError, one_line
+from tuillm.errors import TuillmError
 from tuillm.text.encodings import looks_like_text
 from tuillm.text.file_types import recognize, recognize_binary
 from tuillm.text.progress_tick import Enough, Tick, unwatched
 from tuillm.text.sources.archives import HEAD, archive_entries, archive_kind, hidden, zip_document
-from tuillm.text.sources.items import Item, Skipped
+from tuillm.text.sources.items import Item, Skipped, shown_path
 from tuillm.text.sources.name_patterns import path_matcher
 from tuillm.text.sources.seekable import DiskFile, UnreadableError
 from tuillm.text.sources.source_names import kind_words, missing_source, no_file, shown_source
@@ -102,7 +102,7 @@ class _Finder:
     def _add_folder(self, folder: Path, shown: str) -> None:
         for path, inside, reason in _files_below(folder):
             self.tick()
-            name = f"{shown.rstrip('/')}/{one_line(inside)}"
+            name = f"{shown.rstrip('/')}/{shown_path(inside)}"
             if not reason:
                 try:
                     reason = self._add_file(path, inside, name)

@@ -7,6 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from tuillm.errors import one_line
+
+# characters of a path that a message has room for
+_LONGEST = 160
+
 
 @dataclass(frozen=True)
 class Item:
@@ -40,3 +45,14 @@ class Skipped:
 
     name: str
     reason: str
+
+
+def shown_path(path: str) -> str:
+    """Return a path in a folder or archive as messages name it.
+
+    It is one line, the middle of a very long one left out; how it ends tells what the file is.
+    """
+    plain = one_line(path)
+    return (
+        plain if len(plain) <= _LONGEST else f"{plain[: _LONGEST // 2]}...{plain[-_LONGEST // 2 :]}"
+    )

@@ -164,4 +164,6 @@ def _fault(value: Any, surrogates: bool) -> str:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError:
             return "has half a surrogate pair, which is no character"
+        except RecursionError:
+            return "is nested too deeply"
     return ""

@@ -19,7 +19,7 @@ from typing import BinaryIO, cast
 from tuillm.errors import TuillmError
 from tuillm.store.files import disk_error
 from tuillm.store.http_download import write_through
-from tuillm.text.encodings import BAD_PLACE, marking_decoder, named_decoder
+from tuillm.text.encodings import HALF, marking_decoder, named_decoder
 from tuillm.text.sources.items import Item
 from tuillm.text.sources.seekable import Spool
 
@@ -123,14 +123,13 @@ def text_pieces(item: Item, notes: list[str], encoding: str = "auto") -> Iterato
                 notes.append(f"{item.name}: read as {found.replace('_', '-')}")
             elif piece.isascii():
                 decoder = None  # what comes may tell
-        text = decoder.decode(piece) if decoder else piece.decode("ascii")
-        bad += text.count(BAD_PLACE)
-        text = ends.decode(text.removeprefix("\ufeff") if first else text)
-        yield text.replace(BAD_PLACE, "\ufffd")
+        text, count = _decoded(decoder, piece, item) if decoder else (piece.decode("ascii"), 0)
+        bad += count
+        yield ends.decode(text.removeprefix("\ufeff") if first else text)
         first = False
-    rest = decoder.decode(b"", True) if decoder else ""
-    bad += rest.count(BAD_PLACE)
-    yield ends.decode(rest, True).replace(BAD_PLACE, "\ufffd")
+    rest, count = _decoded(decoder, b"", item) if decoder else ("", 0)
+    bad += count
+    yield ends.decode(rest, True)
     if bad:
         notes.append(f"{item.name}: {bad:,} places could not be decoded and became U+FFFD")
 
@@ -173,6 +172,20 @@ def _decoder(piece: bytes, item: Item, first: bool) -> tuple[str, codecs.Increme
         if first:
             raise
         return marking_decoder(b"", item.name)
+
+
+def _decoded(decoder: codecs.IncrementalDecoder, piece: bytes, item: Item) -> tuple[str, int]:
+    """Return the text of a piece, an empty one for the last, and how many places became U+FFFD.
+
+    Some encodings that can be named have half surrogate pairs, which are no characters either.
+    """
+    try:
+        return HALF.subn("\ufffd", decoder.decode(piece, not piece))
+    except UnicodeError as error:  # UTF-16 without the mark that tells which of its two it is
+        raise TuillmError(
+            f"{item.name} is not in the encoding that was named: {error}",
+            "leave --encoding out to have it guessed",
+        ) from None
 
 
 def _byte_pieces(item: Item) -> Iterator[bytes]:

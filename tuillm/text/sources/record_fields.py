@@ -32,6 +32,7 @@ _STEP = re.compile(r"\[(-?\d{1,9})\]|\.([^.\[\]]+)")
 _DEEPEST = 8
 _MOST_FIELDS = 500
 _SHOWN = 20
+_ROOM = 200
 
 
 @dataclass(frozen=True)
@@ -108,9 +109,7 @@ def guess_text_field(records: Iterable[Record]) -> str:
     texts = [one for one in facts if one.is_text and one.characters]
     if not texts:
         names = [one.name for one in facts]
-        raise TuillmError(
-            "no field holds text" + (f"; there are {_listed(names)}" if names else "")
-        )
+        raise TuillmError("no field holds text" + (f"; there are {listed(names)}" if names else ""))
     for usual in _USUAL:
         for one in texts:
             if one.name.lower() == usual:
@@ -128,16 +127,22 @@ def absent(records: Sequence[Record], path: str) -> bool:
 def missing_field(name: str, fields: list[str]) -> TuillmError:
     """Return the error for a field that no record has: it says which there are."""
     return TuillmError(
-        f"there is no field {shorten(one_line(repr(name)))}; there are {_listed(fields)}"
+        f"there is no field {shorten(one_line(repr(name)))}; there are {listed(fields)}"
         if fields
         else f"there is no field {shorten(one_line(repr(name)))}, nor any other",
         did_you_mean(name, fields),
     )
 
 
-def _listed(names: list[str]) -> str:
-    shown = ", ".join(shorten(one_line(name)) for name in names[:_SHOWN])
-    return shown + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+def listed(names: Sequence[str]) -> str:
+    """Return the first names of fields, as many as a line has room for."""
+    shown: list[str] = []
+    for name in names[:_SHOWN]:
+        shown.append(shorten(one_line(name)) or repr(name))
+        if sum(map(len, shown)) > _ROOM:
+            break
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def _steps(path: str) -> list[int | str]:

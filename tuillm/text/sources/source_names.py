@@ -25,7 +25,7 @@ def shown_source(source: str) -> str:
         if name == PYTHON_TEXTS:  # its suffix says that it is a table
             return name
         return "standard input" if name == "stdin" else f"the pipe {printable(name)}"
-    return printable(source)
+    return printable(source).replace("\n", " ")
 
 
 def pipes_dir() -> Path:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from tuillm.errors import one_line
 from tuillm.text.sources.compressed import decompressed
+from tuillm.text.sources.items import shown_path
 from tuillm.text.sources.seekable import Holder, UnreadableError, Whole
 from tuillm.text.sources.tar_headers import TarMember, tar_members
 
@@ -129,7 +129,7 @@ class _Section(io.RawIOBase):
         if self._left and self._whole:
             content = self._cursor.read(min(len(buffer), self._left))
         if self._left and len(buffer) and not content:
-            name = f"{self._archive.shown}/{one_line(self._member.path)}"
+            name = f"{self._archive.shown}/{shown_path(self._member.path)}"
             raise UnreadableError(f"{name} is cut off", "fetch or copy the archive again")
         buffer[: len(content)] = content
         self._left -= len(content)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from tuillm.errors import one_line
+from tuillm.text.sources.items import shown_path
 from tuillm.text.sources.seekable import UnreadableError
 
 BLOCK = 512
@@ -173,4 +173,4 @@ def _cut(shown: str, path: str) -> UnreadableError:
 
 
 def _behind(path: str) -> str:
-    return f" in or behind {one_line(path)}" if path else ""
+    return f" in or behind {shown_path(path)}" if path else ""

@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from tuillm.errors import one_line
 from tuillm.text.file_types import Found, recognize_zipped
 from tuillm.text.sources.compressed import SMALL, too_much
+from tuillm.text.sources.items import shown_path
 from tuillm.text.sources.seekable import Holder, UnreadableError, Whole
 
 # the most members of one archive, and the longest list of them in bytes
@@ -111,7 +111,7 @@ class ZipArchive(Holder):
             raise too_much(self.shown, size)
 
     def _name(self, entry: zipfile.ZipInfo) -> str:
-        return f"{self.shown}/{one_line(entry.filename)}"
+        return f"{self.shown}/{shown_path(entry.filename)}"
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_zip": None}

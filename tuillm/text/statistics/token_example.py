@@ -76,7 +76,7 @@ def _documents(corpus: Corpus, split: Split, tokenizer: Tokenizer) -> Iterator[_
     encoder = SpanEncoder(corpus.store, tokenizer)
     spans = split.train if len(split.train) else split.val
     for number, span in enumerate(islice(spans, _DOCUMENTS)):
-        blocks = parts(corpus.store, span)
+        blocks = parts(corpus.store, span, anywhere=encoder.cuts_anywhere)
         found = [_encoded(encoder, next(blocks))]
         if number == 0:
             if encoder.eot is not None:
