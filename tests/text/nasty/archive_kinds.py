@@ -11,6 +11,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Callable
 
 from text.nasty.byte_kinds import MB, cut, flipped, prose, put
 
@@ -36,7 +37,11 @@ NAMES = (
     "-rf",
     "ok.txt",
 )
-COMPRESS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
+COMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    "gz": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+}
 
 
 def zipped(files, method=zipfile.ZIP_DEFLATED):

@@ -90,7 +90,7 @@ def odd_file_names(folder, rng):
 
 def typed_wrongly(folder, rng):
     book = put(folder, rng, prose(rng, 3_000), "book.txt")
-    typed = (
+    typed: tuple[str, ...] = (
         "",
         " ",
         "\0",

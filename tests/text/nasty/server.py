@@ -17,6 +17,7 @@ import tempfile
 import time
 import traceback
 from pathlib import Path
+from typing import Any
 
 WALL = 400  # seconds of the clock, on a machine that does other things as well
 MEMORY = 8 << 30  # where a child is ended, far beyond what is allowed
@@ -129,7 +130,7 @@ def trained(source, settings):
     from tuillm import Trainer
     from tuillm.errors import TuillmError
 
-    told = {"outcome": "trained"}
+    told: dict[str, Any] = {"outcome": "trained"}
     try:
         trainer = Trainer(
             corpus=source, name="x", preset="nano", max_steps=2, sample_tokens=0, **settings
