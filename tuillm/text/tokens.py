@@ -94,6 +94,7 @@ def tokenize(
         # damaged, it is made again
         with suppress(OSError, EOFError, ValueError, KeyError, TypeError, TuillmError):
             return _open(folder, tokenizer)
+    _refuse_long_runs(corpus, tokenizer.kind if tokenizer else config.tokenizer)
     try:
         ensure_dir(root)
         _write(folder, corpus, config, tokenizer, tick)
@@ -174,7 +175,6 @@ def _locked(folder: Path, tick: Tick) -> Lock:
 def _fill(
     folder: Path, corpus: Corpus, config: TrainConfig, given: Tokenizer | None, tick: Tick
 ) -> None:
-    _refuse_long_runs(corpus, given.kind if given else config.tokenizer)
     split = split_store(corpus.store, config.val_fraction, config.split)
     tokenizer = given or _taken_up(folder)
     if tokenizer is None:
