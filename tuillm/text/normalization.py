@@ -5,23 +5,30 @@ letter that takes hours. Here long runs are put in order before. Knows character
 """
 
 import unicodedata
+from functools import cache
 from itertools import groupby
-from typing import Literal
-
-import regex
+from typing import Any, Literal
 
 # longer than in any writing: Unicode's stream-safe format has 30 at the most
 _LONG = 32
 # the last two are marks by compatibility only
 _MARK = "[\\p{M}\uff9e\uff9f]"
-_MARKS = regex.compile(f"{_MARK}{{{_LONG},}}+")
 
 
 def normalized(text: str, form: Literal["NFC", "NFKC"]) -> str:
     """Return the text in a normal form, the same as `unicodedata.normalize`."""
-    if regex.search(_MARK, "".join(set(text[::_LONG]))):  # else there is no long run
-        text = _MARKS.sub(lambda run: _in_order(run[0], form), text)
+    one, long = _marks()
+    if one.search("".join(set(text[::_LONG]))):  # else there is no long run
+        text = long.sub(lambda run: _in_order(run[0], form), text)
     return unicodedata.normalize(form, text)
+
+
+@cache
+def _marks() -> tuple[Any, Any]:
+    """Return the patterns of a mark and of a long run of them; loads what knows Unicode's kinds."""
+    import regex
+
+    return regex.compile(_MARK), regex.compile(f"{_MARK}{{{_LONG},}}+")
 
 
 def _in_order(run: str, form: Literal["NFC", "NFKC"]) -> str:
