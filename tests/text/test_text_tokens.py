@@ -286,3 +286,11 @@ def test_a_run_without_a_words_end_has_a_bound_for_pieces(monkeypatch):
     tokenize(corpus_of("before " * 900), settings(tokenizer="bpe"))
     made = tokenize(corpus_of(text), settings(tokenizer="char", val_fraction=0.0))
     assert made.tokenizer.decode(made.train[1:-1].tolist()) == text
+
+
+def test_too_many_characters_are_no_vocabulary():
+    """All of Unicode would be a million rows of a model; its bytes are none."""
+    text = "".join(map(chr, range(0x10000, 0x21000)))
+    with pytest.raises(TuillmError, match="more than 65,536 different characters") as refused:
+        tokenize(corpus_of(text), settings(tokenizer="char"))
+    assert "bpe" in refused.value.hint

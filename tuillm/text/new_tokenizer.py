@@ -26,6 +26,8 @@ _GPT2_FILES = {
     "encoder.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
 }
 _LEARNED_PART = 1 << 14
+# twice as many as the largest dictionary of Chinese has; each is a row of the model
+MOST_CHARACTERS = 1 << 16
 
 
 def make_tokenizer(
@@ -39,7 +41,8 @@ def make_tokenizer(
     """Return a tokenizer of `kind` ('char', 'bpe' or 'gpt2') for a corpus.
 
     `vocab_size` counts all entries of a bpe vocabulary: 256 bytes, end of text, and pieces; names
-    of `special` tokens come besides, but to GPT-2's. What `tick` raises ends the work.
+    of `special` tokens come besides, but to GPT-2's. What `tick` raises ends the work. Raises
+    TuillmError for more than 65,536 characters, and where GPT-2's vocabulary cannot be fetched.
     """
     if kind == "char":
         return Tokenizer(_char_spec(documents, tick, special))
@@ -70,6 +73,12 @@ def _char_spec(documents: Iterable[str], tick: Tick, special: Sequence[str]) -> 
     for part in (part for document in documents for part in slices(document)):
         tick("collecting characters", 0.0)
         found.update(part)
+        if len(found) > MOST_CHARACTERS:
+            raise TuillmError(
+                f"the text has more than {MOST_CHARACTERS:,} different characters, too many for a "
+                "vocabulary of them",
+                "is it a text? --tokenizer bpe writes any character in bytes",
+            )
     characters = sorted(found)
     seen = {character.encode() for character in characters}
     names = [f"<0x{byte:02X}>" for byte in range(256) if bytes([byte]) not in seen]

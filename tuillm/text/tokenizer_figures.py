@@ -11,7 +11,7 @@ import numpy as np
 
 from tuillm.formats.json_text import JsonObject
 from tuillm.text.bulk_encoding import BulkEncoder
-from tuillm.text.new_tokenizer import gpt2_is_cached, make_tokenizer
+from tuillm.text.new_tokenizer import MOST_CHARACTERS, gpt2_is_cached, make_tokenizer
 from tuillm.text.progress_tick import Tick, unwatched
 from tuillm.text.tokenizer import GPT2_ENTRIES, Tokenizer
 from tuillm.text.tokenizer_json import BYTE_LEVEL, pair_of, tokenizer_spec
@@ -59,7 +59,7 @@ def candidates(
 
     `largest` bounds the vocabularies of bpe; GPT-2's is one where it is at hand without a network.
     """
-    if "char" in kinds:
+    if "char" in kinds and len(set().union(*texts)) <= MOST_CHARACTERS:
         yield "char", make_tokenizer("char", texts, tick=tick)
     if "bpe" in kinds:
         sizes = [size for size in SIZES if size <= largest] or SIZES[:1]

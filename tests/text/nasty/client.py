@@ -41,7 +41,9 @@ class Servers:
         try:
             process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
-            return json.loads(process.stdout.readline())
+            line = process.stdout.readline()
+            assert line, f"the server ended with {process.wait(30)} at {request}"
+            return json.loads(line)
         finally:
             self._free.put(process)
 
@@ -70,13 +72,13 @@ def faults(told):
     if told["outcome"] not in ("trained", "refused"):
         found.append(f"{told['outcome']}: {told.get('message')}\n{told.get('traceback', '')}")
     if told["outcome"] == "refused":
-        for words, most in ((told["message"], 400), (told["hint"], 400)):
+        for words, most in ((told["message"], 900), (told["hint"], 400)):
             if "\n" in words or words != printable(words) or len(words) > most:
                 found.append(f"no clear line ({len(words)} characters): {words[:500]!r}")
         if not told["message"]:
             found.append("it says nothing")
     for note in told.get("notes", ()):
-        if "\n" in note or note != printable(note) or len(note) > 400:
+        if "\n" in note or note != printable(note) or len(note) > 900:
             found.append(f"no clear note ({len(note)} characters): {note[:500]!r}")
     if told["stderr"]:
         found.append(f"stderr: {told['stderr']}")

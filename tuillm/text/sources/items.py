@@ -10,7 +10,7 @@ from typing import BinaryIO
 from tuillm.errors import one_line
 
 # characters of a path that a message has room for
-_LONGEST = 160
+_LONGEST = 500
 
 
 @dataclass(frozen=True)
