@@ -5,7 +5,7 @@ import pytest
 from tuillm.text import progress_tick
 from tuillm.text.corpus import read_corpus
 from tuillm.text.document_reader import _PARAGRAPH, _paragraphs
-from tuillm.text.progress_tick import Pace, Progress
+from tuillm.text.progress_tick import Pace, ProgressWords
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def clock(monkeypatch):
 
 def test_speed_share_and_time_left(clock):
     """As a person reads them on the progress line, and in what a run is `doing`."""
-    progress, told = Progress(), []
+    progress, told = ProgressWords(), []
     pace = Pace("encoding the text", 400_000_000, lambda *tick: told.append(progress.words(*tick)))
     for _ in range(4):
         pace.add(20_000_000)
@@ -40,7 +40,7 @@ def test_speed_share_and_time_left(clock):
 
 def test_what_an_earlier_process_did_is_no_speed(clock):
     """Taken up at three quarters, the last quarter takes as long as it does."""
-    progress, told = Progress(), []
+    progress, told = ProgressWords(), []
     pace = Pace("encoding the text", 400_000_000, lambda *tick: told.append(progress.words(*tick)))
     pace.skip(296_000_000)
     pace.add(4_000_000)
@@ -51,7 +51,7 @@ def test_what_an_earlier_process_did_is_no_speed(clock):
 
 def test_each_stage_has_a_time_of_its_own(clock):
     """A stage that begins says nothing of the time left, nor does one that stands still."""
-    progress = Progress()
+    progress = ProgressWords()
     progress.words("reading the text", 0.0)
     clock.now += 50
     assert progress.words("reading the text", 0.5) == "reading the text, 50%, 0:50 left"

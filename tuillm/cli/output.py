@@ -15,7 +15,7 @@ import click
 from tuillm.errors import one_line, printable
 from tuillm.formats.json_text import shown_json
 from tuillm.terminal.streams import takes_utf8
-from tuillm.text.progress_tick import Progress
+from tuillm.text.progress_tick import ProgressWords
 
 if TYPE_CHECKING:
     from tuillm.terminal.safe_console import SafeConsole
@@ -60,7 +60,7 @@ class ProgressLine:
     def __init__(self) -> None:
         self._wanted = sys.stderr is not None and sys.stderr.isatty()
         self._told = time.monotonic()
-        self._progress = Progress()
+        self._progress = ProgressWords()
 
     def __enter__(self) -> "ProgressLine":
         return self

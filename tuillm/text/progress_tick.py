@@ -46,7 +46,7 @@ class Pace:
         self._skipped += size
 
 
-class Progress:
+class ProgressWords:
     """Puts what a tick is told into words: the stage, how much of it is done, the time left.
 
     The time left is that of the stage, by how fast it went since it was first heard of: what was

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from tuillm.errors import Interrupted
 from tuillm.store.run_folder import Run, requests
-from tuillm.text.progress_tick import Progress
+from tuillm.text.progress_tick import ProgressWords
 
 _TELL_EVERY = 0.5
 
@@ -23,7 +23,7 @@ class Preparing:
     def __init__(self, run: Run, stopped: Callable[[], bool], tell: Callable[[str], None]) -> None:
         self._run, self._stopped, self._tell = run, stopped, tell
         self._told = time.monotonic()
-        self._progress = Progress()
+        self._progress = ProgressWords()
 
     def __call__(self, stage: str, share: float) -> None:
         found, _ = requests(self._run, 0)
