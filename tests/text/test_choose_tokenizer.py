@@ -8,6 +8,7 @@ from tuillm.config import TrainConfig
 from tuillm.text import choose_tokenizer
 from tuillm.text.choose_tokenizer import tokenizer_for
 from tuillm.text.corpus import Corpus
+from tuillm.text.new_tokenizer import make_tokenizer
 from tuillm.text.progress_tick import unwatched
 from tuillm.text.split import split_store
 
@@ -17,12 +18,11 @@ def learned(monkeypatch):
     """A function: a text to those it is learned from, and to the notes."""
     monkeypatch.setattr(choose_tokenizer, "_PIECE", 1000)
     monkeypatch.setattr(choose_tokenizer, "_DIFFERENT", 20_000)
-    made = choose_tokenizer.make_tokenizer
     samples = []
 
     def watched(kind, documents, *rest, **named):
         samples.append(documents)
-        return made(kind, documents, *rest, **named)
+        return make_tokenizer(kind, documents, *rest, **named)
 
     monkeypatch.setattr(choose_tokenizer, "make_tokenizer", watched)
 

@@ -50,7 +50,8 @@ def tokenizer_for(
         texts: Iterable[str] = (text for _, text in corpus.store.parts())
         made = make_tokenizer(kind, texts, tick=tick, special=special)
         return made.with_template(corpus.template), ()
-    sample, total = [], split.train.bytes
+    sample: list[str] = []
+    total = split.train.bytes
     notes: tuple[str, ...] = ()
     if kind == "bpe":
         sample, learned = _learnable(_sampled(corpus, split.train))
