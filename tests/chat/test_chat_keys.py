@@ -185,7 +185,7 @@ def test_the_terminal_is_given_back_whatever_happens(end):
     """An error in the middle of a reply, or SIGTERM: echo and lines are as before."""
     run = f'stty -a; "{sys.executable}" -c "$PROGRAM"; stty -a; echo END'
     shell = Program("/bin/sh", ["-c", run])
-    shell.wait(">")
+    shell.wait(lambda text: ">" in text.partition("-extproc")[2])  # "<undef>" has one, too
     shell.type("break" if end == "break" else "go")
     shell.wait("word9")
     if end == "kill":
