@@ -52,7 +52,8 @@ def test_a_run_by_command(odd_book):
 def test_a_forecast_and_a_run_in_python(odd_book):
     """The settings reach another process, and the log and the card are written."""
     with ForecastProcess(build_train({"corpus": odd_book, "preset": "nano"})) as process:
-        assert next(iter(process)).bytes == odd_book.stat().st_size
+        _, text, *_ = process
+        assert text.bytes == odd_book.stat().st_size
     model = Trainer(corpus=odd_book, name="odd", preset="nano", tokenizer="char", max_steps=2).run()
     assert read_corpus(get_run("odd-1").config.corpus).sha256 == model.card.corpus_sha256
 
