@@ -26,11 +26,11 @@ ALLOWED = {
     # the streams and the terminal that the shell gives us; all front ends go through it
     "terminal": {"errors"},
     "config": {"errors"},
-    "store": {"errors", "units", "config", "text_report.exploration_record"},
+    "store": {"errors", "units", "config"},
     "theme": {"errors", "store.files", "store.paths"},
-    # what is counted of a text, and how it is told; texts themselves are `text`'s
-    "text_report": {"errors", "units", "store.files"},
-    "text": {"errors", "units", "config", "store", "text_report"},
+    # how what is counted of a text is told; the record of it is with `store`'s workers
+    "text_report": {"errors", "units", "store"},
+    "text": {"errors", "units", "config", "store"},
     "model": {"errors", "units", "config"},
     # Sampler takes a name of the registry, so generation may ask the store for its folder
     "generation": {"errors", "config", "store", "text", "model"},

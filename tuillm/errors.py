@@ -10,6 +10,8 @@ from collections.abc import Iterable
 # end, and the marks that change the direction of text
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
+# beyond so many letters nobody's slip is looked for: it takes time with their square
+_LONGEST_WORD = 200
 
 
 class TuillmError(Exception):
@@ -71,7 +73,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
     """Return a hint that names the nearest of `known`, else `otherwise`."""
     match = nearest(word, known)
-    return f"did you mean {match!r}?" if match else otherwise
+    return f"did you mean {brief(match)}?" if match else otherwise
 
 
 def printable(text: str) -> str:
@@ -108,7 +110,7 @@ def _letters(word: str) -> str:
 
 def _slips(word: str, name: str, most: int) -> int:
     """How many letters stand between two words, swapped neighbours counting once; > most: more."""
-    if abs(len(word) - len(name)) > most:
+    if abs(len(word) - len(name)) > most or len(word) > _LONGEST_WORD:
         return most + 1
     if sorted(word) == sorted(name) and word[0] == name[0]:  # the same letters in disorder
         return 1

@@ -84,11 +84,11 @@ class Stopwatch:
 
 def ours(store, tokenizer):
     """Seconds for the file of ids, and its size in ids."""
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as folder:
         job = Job("train", Spans(store.ends, 0, store.bytes), opens=False)
         taken = Stopwatch()
-        encode_spans(store, [job], tokenizer, Path(place), unwatched)
-        return taken(), (Path(place) / "train.bin").stat().st_size // 2 - len(store)
+        encode_spans(store, [job], tokenizer, Path(folder), unwatched)
+        return taken(), (Path(folder) / "train.bin").stat().st_size // 2 - len(store)
 
 
 def theirs(documents, encode):

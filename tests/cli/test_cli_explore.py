@@ -106,6 +106,7 @@ def test_the_page_stands_alone(text, book, tmp_path):
     assert "prefers-color-scheme: dark" in content and "</html>" in content
 
 
+@pytest.mark.slow
 def test_a_page_takes_no_other_file_s_place(book, tmp_path):
     """Only a page is written over; a typing slip costs no book."""
     before = book.read_bytes()

@@ -84,6 +84,7 @@ async def test_a_text_is_explored_from_the_form(app, pilot, questions, monkeypat
     assert (await opened(pilot, TrainScreen)).query_one(TrainForm)["limit"].text == "30"
 
 
+@pytest.mark.slow
 @piloted(size=(120, 40))
 async def test_leaving_ends_the_process(app, pilot, book):
     """At once, whatever it is doing; nothing is said of it."""
@@ -112,6 +113,7 @@ async def test_without_a_text_there_is_nothing_to_explore(app, pilot, home):
     assert isinstance(app.screen, TrainScreen)
 
 
+@pytest.mark.slow
 @pytest.mark.everyday(1)
 @pytest.mark.parametrize(
     "content, words",

@@ -153,6 +153,7 @@ async def test_a_forecast_that_prints_more_than_forecasts(app, pilot, book, fore
     await until(pilot, lambda: "tokens/s" in text_of(app))
 
 
+@pytest.mark.slow
 @piloted(size=(120, 40))
 async def test_a_forecast_that_ends_with_a_traceback(app, pilot, book, forecasting):
     """Its last line is what the panel says."""
@@ -161,6 +162,7 @@ async def test_a_forecast_that_ends_with_a_traceback(app, pilot, book, forecasti
     await until(pilot, lambda: "No module named 'no_such_library'" in words_of(app))
 
 
+@pytest.mark.slow
 @piloted(size=(120, 40))
 async def test_a_forecast_whose_reader_fails(app, pilot, book, monkeypatch):
     """A mistake on this side is told in the panel as well."""

@@ -58,7 +58,7 @@ async def test_a_forecast_before_the_start(app, pilot, book, processes):
     await pilot.pause()
     assert not processes and "Name a text" in panel(app)
     form["corpus"].fill(str(book))
-    await until(pilot, lambda: "looking at the text" in panel(app))
+    await until(pilot, lambda: "reading the text" in panel(app))
     await until(pilot, lambda: "taking a few real steps" in panel(app) or "ms" in panel(app))
     await until(pilot, lambda: "tokens/s" in panel(app))
     found = panel(app)

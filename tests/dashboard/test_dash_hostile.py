@@ -231,6 +231,7 @@ async def test_an_exploration(app, pilot, hostile, tmp_path):
     await pilot.press("escape", "escape")
 
 
+@pytest.mark.slow
 @piloted(SMALL)
 async def test_what_a_corpus_begins_with(app, pilot, tmp_path):
     """Names and values of fields, offered and previewed."""

@@ -62,6 +62,7 @@ def test_modules_of_the_current_folder_are_not_run(hostile, monkeypatch, path):
     assert hostile() == ""
 
 
+@pytest.mark.slow
 def test_training_and_its_forecast_run_no_code_beside_the_book(hostile):
     """A run's worker and the forecast's process, started from the book's folder."""
     from tuillm.config import build_train

@@ -87,13 +87,13 @@ def test_there_are_five_hundred_of_them():
     assert nasty("chats", 3) == nasty("chats", 3)
 
 
-def command(source, home, place):
+def command(source, home, elsewhere):
     """`tuillm train` in an empty folder."""
     return subprocess.Popen(
         [sys.executable, "-m", "tuillm", "train", source, "--preset", "nano", "--max-steps", "2"]
         + ["--sample-tokens", "0", "--name", "x"],
-        cwd=place,
-        env=os.environ | {"TUILLM_HOME": str(home), "HOME": str(place), "OMP_NUM_THREADS": "1"},
+        cwd=elsewhere,
+        env=os.environ | {"TUILLM_HOME": str(home), "HOME": str(elsewhere), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -105,10 +105,10 @@ def command(source, home, place):
 @pytest.mark.parametrize("kind", THROUGH_THE_COMMAND)
 def test_the_command_ends_well_or_in_one_line(kind, tmp_path, home):
     """Exit code 0 and a model, or 1 or 2, one line on stderr, and none."""
-    folder, place = tmp_path / "input", tmp_path / "place"
+    folder, elsewhere = tmp_path / "input", tmp_path / "elsewhere"
     folder.mkdir()
-    place.mkdir()
-    process = command(str(KINDS[kind](folder, seeded(kind, 0))), home, place)
+    elsewhere.mkdir()
+    process = command(str(KINDS[kind](folder, seeded(kind, 0))), home, elsewhere)
     said, errors = process.communicate(timeout=300)
     assert "Traceback" not in said + errors and "panicked" not in said + errors
     trained = (home / "models" / "x" / "model.safetensors").exists()
@@ -116,7 +116,7 @@ def test_the_command_ends_well_or_in_one_line(kind, tmp_path, home):
     if not trained:
         assert errors.startswith("tuillm: ") and errors.count("\n") == 1 and len(errors) < 900
         assert errors == printable(errors)
-    assert not list(place.iterdir())
+    assert not list(elsewhere.iterdir())
     assert not [path for path in home.rglob("*") if path.suffix in (".part", ".partial")]
 
 

@@ -61,6 +61,7 @@ def test_each_stage_has_a_time_of_its_own(clock):
     assert progress.words("learning pieces", 1.0) == "learning pieces, 100%"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".txt", ".jsonl"])
 def test_reading_tells_how_much_is_read(home, tmp_path, suffix):
     """By bytes, of several files of different sizes, whatever is read twice."""

@@ -49,6 +49,7 @@ def test_a_run_by_command(odd_book):
     assert "na\\udcefve" in shown.stdout.decode()
 
 
+@pytest.mark.slow
 def test_a_forecast_and_a_run_in_python(odd_book):
     """The settings reach another process, and the log and the card are written."""
     with ForecastProcess(build_train({"corpus": odd_book, "preset": "nano"})) as process:

@@ -8,12 +8,12 @@ import pytest
 from tuillm.config import build_train
 from tuillm.errors import UsageError
 from tuillm.store.registry import find_model
+from tuillm.store.workers.exploration_record import ExampleToken, Exploration, TokenExample
 from tuillm.text import load_tokenizer, read_corpus, tokenize
 from tuillm.text.corpus import Corpus
 from tuillm.text.progress_tick import unwatched
 from tuillm.text.read_options import ReadOptions
 from tuillm.text.statistics.token_example import token_example
-from tuillm.text_report.exploration_record import ExampleToken, Exploration, TokenExample
 from tuillm.text_report.token_rows import GAP, token_rows
 
 QUESTION = "What is the answer to the {number}th of all the questions?"

@@ -18,9 +18,9 @@ TINY = build_train({"preset": "tiny"})
 @pytest.mark.parametrize(
     "known, words",
     [
-        ({}, "1 tokens for each parameter: enough to learn from"),
-        (dict(parameters=40_000), "25 tokens for each parameter: all that a model of this size"),
-        (dict(parameters=10_000_000), "0.1 tokens for each parameter: little for a model"),
+        ({}, "tokens per parameter: 1, enough to learn from"),
+        (dict(parameters=40_000), "tokens per parameter: 25, all that a model of this size"),
+        (dict(parameters=10_000_000), "tokens per parameter: 0.1, little for a model"),
         ({}, "seen 3 times, each nearly as good as new text"),
         (dict(epochs=9.0), "seen 9 times, of which the first 4 teach most"),
         (dict(epochs=40.0), "seen 40 times: after about 16 little more is learned"),
@@ -41,11 +41,11 @@ def test_only_what_is_learned_counts():
 def test_dropout_lets_a_text_be_seen_more_often():
     """Less so the more parameters there are for each token."""
     crowded = replace(KNOWN, parameters=30_000_000)
-    dropped = overfits_after(TINY, replace(crowded, dropout=0.3))
-    assert overfits_after(TINY, crowded) == 10
+    dropped = overfits_after(replace(crowded, dropout=0.3))
+    assert overfits_after(crowded) == 10
     assert dropped == 70
-    assert 10 < overfits_after(TINY, replace(crowded, dropout=0.3, parameters=10**8)) < dropped
-    assert overfits_after(TINY, replace(KNOWN, parameters=999_999)) is None
+    assert 10 < overfits_after(replace(crowded, dropout=0.3, parameters=10**8)) < dropped
+    assert overfits_after(replace(KNOWN, parameters=999_999)) is None
 
 
 def test_nothing_is_judged_where_a_text_is_meant_to_be_learned_by_heart_or_a_model_goes_on():

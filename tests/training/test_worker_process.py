@@ -122,6 +122,7 @@ def test_pause_and_resume(book, undisturbed):
     assert paused.elapsed < finished.elapsed < worked
 
 
+@pytest.mark.slow
 def test_killed_worker(book, undisturbed):
     """A run whose worker was killed is lost, and resumes from its last checkpoint."""
     run = start_run(config(book, dropout=0.2))

@@ -11,9 +11,9 @@ from rich.text import Text
 
 from tuillm.cli.output import safe_console
 from tuillm.errors import one_line
+from tuillm.store.workers.exploration_record import Exploration
 from tuillm.terminal.streams import takes_utf8
 from tuillm.text_report.cells import bar, fit
-from tuillm.text_report.exploration_record import Exploration
 from tuillm.text_report.remarks import binary, remarks, visible, where_it_stands
 from tuillm.text_report.token_rows import token_rows
 from tuillm.theme import load_theme

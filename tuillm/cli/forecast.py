@@ -70,7 +70,7 @@ def facts(config: TrainConfig, seen: Forecast) -> Iterator[tuple[str, str]]:
     if seen.seconds is not None and seen.steps is not None:
         yield "run", _run(config, seen)
         if seen.enough:
-            yield "enough?", seen.enough
+            yield "data", seen.enough
 
 
 def _beginning(preview: Preview) -> Iterator[tuple[str, str]]:

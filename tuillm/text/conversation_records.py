@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tuillm.errors import UsageError, did_you_mean, one_line, shorten
+from tuillm.errors import UsageError, brief, did_you_mean
 from tuillm.formats.jinja_chat import Message
 from tuillm.text.sources.record_fields import field_value, listed
 
@@ -70,7 +70,7 @@ def choose_fields(
     for given in filter(None, (question, answer, context)):
         if given.partition(".")[0].partition("[")[0] not in names:
             raise UsageError(
-                f"no record has a field {shorten(one_line(repr(given)))}",
+                f"no record has a field {brief(given)}",
                 did_you_mean(given, names, f"there are: {listed(names)}"),
             )
     known = set(names)
@@ -129,12 +129,14 @@ def texts_of(value: object) -> list[str]:
 
 def path_of_text(value: object) -> str:
     """Return the path inside a value to the first of its texts: `.text[0]`, "" for the value."""
+    if not texts_of(value):  # nor is it nested too deeply, then
+        return ""
     if isinstance(value, Mapping):
-        key = next((key for key in _INNER if key in value), "")
-        return f".{key}{path_of_text(value[key])}" if key else ""
+        key = next(key for key in _INNER if key in value)
+        return f".{key}{path_of_text(value[key])}"
     if isinstance(value, list | tuple):
-        found = enumerate(value)
-        return next((f"[{at}]{path_of_text(each)}" for at, each in found if texts_of(each)), "")
+        at = next(at for at, each in enumerate(value) if texts_of(each))
+        return f"[{at}]{path_of_text(value[at])}"
     return ""
 
 
@@ -153,7 +155,7 @@ def _texts(value: object, depth: int) -> list[str]:
     if isinstance(value, int | float):
         return [str(value)]
     if isinstance(value, Mapping):
-        inner = next((value[key] for key in ("text", "value", "content") if key in value), None)
+        inner = next((value[key] for key in _INNER if key in value), None)
         return _texts(inner, depth + 1)
     if isinstance(value, list | tuple):
         return [text for each in value for text in _texts(each, depth + 1)]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from itertools import islice
 
-from tuillm.errors import TuillmError, one_line, shorten
+from tuillm.errors import TuillmError, brief
 from tuillm.text.chat_rendering import rendered
 from tuillm.text.conversation_records import (
     ConversationFields,
@@ -219,17 +219,18 @@ class DocumentReader:
                 answer=options.answer_field or "",
                 context=options.context_field or "",
             )
-            for path in (options.question_field, options.answer_field, options.context_field):
-                if path and absent(first, path):
-                    raise missing_field(path, fields_of(first))
+            self._refuse_absent(options.question_field, options.answer_field, options.context_field)
             return
+        self._refuse_absent(options.text_field)
         self.text_field = options.text_field or guess_text_field(first)
-        if options.text_field and all(
-            field_value(record.values, self.text_field) is None for record in first
-        ):
-            raise missing_field(self.text_field, fields_of(first))
         if not options.text_field and len(names) > 1:
-            self.notes.append(f"of each record {_shown(self.text_field)} is learned: --text-field")
+            self.notes.append(f"of each record {brief(self.text_field)} is learned: --text-field")
+
+    def _refuse_absent(self, *fields: str | None) -> None:
+        """Raise for a field that was named and that no record has."""
+        for path in fields:
+            if path and absent(self.first, path):
+                raise missing_field(path, fields_of(self.first))
 
     def _records(self, item: Item, kind: str) -> Iterator[Document]:
         records = self._records_of(item, kind, self._config.strict)
@@ -288,10 +289,6 @@ class DocumentReader:
             self.notes.append(f"{self._kept:,} {word}s with answers{more}")
             if left_out := self._without_answer:
                 self.notes.append(f"{left_out:,} records without an answer left out")
-
-
-def _shown(field: str) -> str:
-    return shorten(one_line(repr(field)))
 
 
 def _draw(seed: int, number: int) -> float:

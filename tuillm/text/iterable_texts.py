@@ -7,13 +7,13 @@ plain values; reads no text.
 
 import json
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tuillm.config import TrainConfig, build_train
 from tuillm.config.resolve import ShapeOf
 from tuillm.errors import UsageError, brief, one_line
 from tuillm.formats.json_text import finite
+from tuillm.text.encodings import HALF
 from tuillm.text.sources.open_item import LONGEST, MB
 from tuillm.text.sources.source_names import PYTHON_TEXTS
 from tuillm.text.stdin_pipes import keep_pieces
@@ -24,7 +24,6 @@ Texts = Iterable[str] | Iterable[Mapping[str, object]]
 
 _FIELD = "text"
 _BATCH = 1 << 20
-_HALF = re.compile("[\ud800-\udfff]")
 _EXAMPLE = 'texts=["one text", "another"], or a generator of them; a file is corpus="book.txt"'
 
 
@@ -117,7 +116,7 @@ class _Lines:
                 f"item {number:,} of texts is longer than {LONGEST // MB} MB",
                 "write it to a file, and name that: corpus=PATH",
             )
-        return _HALF.sub("\ufffd", line) + "\n"
+        return HALF.sub("\ufffd", line) + "\n"
 
 
 def _plain(value: object) -> object:

@@ -36,7 +36,7 @@ def long_blanks(text: str) -> list[tuple[int, int]]:
     """Return where all runs of LONGEST_BLANKS blanks or more begin and end, in order."""
     found: list[tuple[int, int]] = []
     done = 0
-    # such a run has one of these places in it
+    # such a run has one of these positions in it
     for at in range(0, len(text), LONGEST_BLANKS):
         if at < done or text[at] not in BLANKS:
             continue

@@ -14,7 +14,7 @@ from tuillm.text.read_options import READING, ReadOptions
 from tuillm.text.stdin_pipes import keep_pipes
 
 if TYPE_CHECKING:
-    from tuillm.text_report.exploration_record import Exploration
+    from tuillm.store.workers.exploration_record import Exploration
 
 _SETTINGS = (*READING, "seed")
 

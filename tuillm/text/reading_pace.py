@@ -5,7 +5,6 @@ Knows items and their sizes; knows no format.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from types import TracebackType
 from typing import BinaryIO, cast
 
 from tuillm.text.progress_tick import Pace, Tick
@@ -68,12 +67,7 @@ class _Watched:
     def __enter__(self) -> "_Watched":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._file.close()
 
     def __getattr__(self, name: str) -> object:

@@ -168,6 +168,7 @@ def _cut(content: Content, block: Block, size: int, anywhere: bool) -> Block:
 
 
 def _behind_character(content: Content, at: int, end: int) -> int:
+    at += 1  # so that no part is empty, however small they are to be
     while at < end and content[at : at + 1][0] & 0xC0 == 0x80:
         at += 1
     return at

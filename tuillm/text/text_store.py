@@ -7,7 +7,6 @@ documents end, and which of the bytes a model is to learn; knows nothing of sour
 
 import hashlib
 import os
-import re
 import shutil
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,6 +25,7 @@ from tuillm.formats.json_text import JsonObject
 from tuillm.store.files import new_folder, read_json, write_json
 from tuillm.store.paths import cache_dir, ensure_dir
 from tuillm.store.temp_files import clear_leftovers
+from tuillm.text.encodings import HALF
 from tuillm.text.file_bytes import FileBytes
 from tuillm.text.spans import Block, Content, Spans, cuts
 
@@ -34,7 +34,6 @@ PART = 1 << 22
 _IN_MEMORY = 1 << 26
 _KEEP_CACHED = 4
 _PIECE = 1 << 22
-_HALF = re.compile("[\ud800-\udfff]")
 # documents that are hashed, and bytes between ranges that are read along with them
 _DOCUMENTS = 1 << 14
 _GAP = 1 << 12
@@ -177,7 +176,7 @@ class StoreWriter:
         """
         for piece in pieces:
             self.characters += len(piece)
-            self._write(_HALF.sub("\ufffd", piece).encode())
+            self._write(HALF.sub("\ufffd", piece).encode())
         if self._size == self._begun:
             return False
         if learned is not None:

@@ -1,1 +1,1 @@
-"""What `tuillm explore` counts of a text: its record, in words, as a page; for every front end."""
+"""How what `tuillm explore` counts is told, for every front end: in words, in rows, as a page."""

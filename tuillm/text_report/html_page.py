@@ -10,7 +10,7 @@ from html import escape
 
 from tuillm import __version__
 from tuillm.errors import one_line
-from tuillm.text_report.exploration_record import Exploration
+from tuillm.store.workers.exploration_record import Exploration
 from tuillm.text_report.remarks import binary, remarks, visible, where_it_stands
 from tuillm.text_report.token_rows import ShownToken, token_rows
 from tuillm.units import count, size
@@ -220,7 +220,7 @@ def _example(seen: Exploration) -> str:
 
 
 def _span(shown: ShownToken) -> str:
-    """A token as a box, in the colour of its place; read only it is pale."""
+    """A token as a box, in turns of two colours; read only it is pale."""
     token = shown.token
     if token is None:
         return _text(shown.text)

@@ -1,4 +1,4 @@
-"""Where the page to share is written: a new file, or in the place of an older page of ours.
+"""Where the page to share is written: a new file, or one that was an older page of ours.
 
 Knows paths and how a page of ours begins; what stands on it is `html_page`.
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tuillm.errors import UsageError, printable, shorten
 from tuillm.store.files import write_text
-from tuillm.text_report.exploration_record import Exploration
+from tuillm.store.workers.exploration_record import Exploration
 from tuillm.text_report.html_page import PAGE_START, page_of
 from tuillm.urls import is_remote
 from tuillm.user_paths import user_path

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterator
 
 from tuillm.errors import printable
-from tuillm.text_report.exploration_record import Exploration, Occurrence
+from tuillm.store.workers.exploration_record import Exploration, Occurrence
 from tuillm.units import percent
 
 _SIGNS = {"\n": "⏎", "\t": "⇥", "\r": "\\r", "\0": "\\0", "\u00ad": "\\xad"}

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
+from tuillm.store.workers.exploration_record import ExampleToken, TokenExample
 from tuillm.text_report.cells import fit
-from tuillm.text_report.exploration_record import ExampleToken, TokenExample
 from tuillm.text_report.remarks import visible
 
 GAP = "…"

@@ -49,7 +49,7 @@ class Trainer(metaclass=Answering):
     ) -> None:
         """Check the settings (those of TrainConfig); nothing is built yet, and no source is read.
 
-        In the place of `corpus`, `texts` is an iterable of strings, each a document, or of dicts,
+        Instead of `corpus`, `texts` is an iterable of strings, each a document, or of dicts,
         each a record: it is read now, once, into a file of the cache. `config` stands for all of
         them, complete already. Raises UsageError for an unknown setting, a value out of range or no
         text at all, TuillmError when `init_from` is no usable model.

@@ -17,14 +17,14 @@ MB = 1024  # beyond what a process has that does nothing
 class Servers:
     """Some server processes; `ask` takes the next that is free."""
 
-    def __init__(self, place, count=2):
+    def __init__(self, folder, count=2):
         self._free = SimpleQueue()
         self._all = []
         self._pool = ThreadPoolExecutor(count)
         root = Path(__file__).parents[3]
         for _ in range(count):
             process = subprocess.Popen(
-                [sys.executable, "-m", "text.nasty.server", str(place)],
+                [sys.executable, "-m", "text.nasty.server", str(folder)],
                 cwd=root / "tests",
                 env=os.environ | {"PYTHONPATH": f"{root}:{root / 'tests'}", "OMP_NUM_THREADS": "1"},
                 stdin=subprocess.PIPE,

@@ -7,8 +7,8 @@ from text.nasty import (
     byte_kinds,
     column_kinds,
     document_kinds,
+    folder_kinds,
     letter_kinds,
-    place_kinds,
     table_kinds,
 )
 from text.nasty.byte_kinds import seeded
@@ -20,7 +20,7 @@ _MODULES = (
     table_kinds,
     column_kinds,
     document_kinds,
-    place_kinds,
+    folder_kinds,
 )
 _TABLES = {**table_kinds.KINDS, **column_kinds.KINDS}
 KINDS = {make.__name__: make for module in _MODULES for make in module.KINDS}

@@ -33,11 +33,11 @@ _EVENTS = {
 }
 
 
-def main(place):
+def main(root):
     """Serve until stdin ends."""
     load()
     for line in sys.stdin:
-        folder = Path(place) / f"input-{time.monotonic_ns()}"
+        folder = Path(root) / f"input-{time.monotonic_ns()}"
         told = serve(json.loads(line), folder)
         shutil.rmtree(folder, ignore_errors=True)
         print(json.dumps(told), flush=True)

@@ -166,6 +166,7 @@ def test_rows_are_streamed_by_split_and_config(ask):
     assert old == plain
 
 
+@pytest.mark.slow
 def test_what_cannot_be_had_is_one_line(ask):
     """A script of a data set is not executed."""
     said = ask(
@@ -201,6 +202,7 @@ def test_what_cannot_be_had_is_one_line(ask):
     assert all(line.isprintable() and len(line) < 250 for line in said)
 
 
+@pytest.mark.slow
 def test_offline_and_unreachable_are_one_line(ask):
     assert ask("hf://datasets/org/plain", HF_HUB_OFFLINE="1") == [
         "hf://datasets/org/plain has to be fetched, and HF_HUB_OFFLINE forbids it "
@@ -212,6 +214,7 @@ def test_offline_and_unreachable_are_one_line(ask):
     ]
 
 
+@pytest.mark.slow
 def test_a_folder_of_the_same_name_is_not_read(ask, tmp_path):
     """What lies here may have the name of a data set, or of one of the library's readers."""
     folder = tmp_path / "org" / "plain"

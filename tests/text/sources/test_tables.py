@@ -189,6 +189,7 @@ def test_a_line_of_more_than_64_mb_is_left_out_without_filling_the_memory():
     assert peak[0] < 160 * MB
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(tmp_path):
     """Reading 12 MB of each kind takes less than that."""
     row = {"text": "word " * 60, "n": 1}
@@ -434,6 +435,7 @@ def test_a_quote_that_nobody_closes_costs_its_own_row():
     assert len(numbers(records)) == 3001 and records.broken == [1001]
 
 
+@pytest.mark.slow
 def test_many_quotes_that_nobody_closes_end(monkeypatch):
     """Each line opens one, and what is read once more is bounded."""
     start = time.process_time()

@@ -1,4 +1,4 @@
-"""The look at a text before anything is trained on it: its figures, and what a model would read."""
+"""A text explored before anything is trained on it: its figures, and what a model would read."""
 
 from functools import partial
 from pathlib import Path
@@ -13,18 +13,18 @@ from tuillm.dashboard.screens.base import BaseScreen
 from tuillm.dashboard.screens.dialogs import Ask
 from tuillm.dashboard.widgets.explore_view import ExploreHead, ExploreView
 from tuillm.errors import TuillmError, printable
+from tuillm.store.workers.exploration_record import Exploration
 from tuillm.store.workers.explore_process import ExploreProcess, ExploreProgress
-from tuillm.text_report.exploration_record import Exploration
 from tuillm.text_report.page_file import page_target, write_page
 from tuillm.urls import public_url
 
 
 class ExploreScreen(BaseScreen):
-    """The text of a run's form; a process of its own looks at it, and ends with this screen."""
+    """The text of a run's form, explored by a process of its own that ends with this screen."""
 
     NAV = "train"
     HELP = (
-        "The text of the form, read as the form says. A process of its own looks at it, which ends "
+        "The text of the form, read as the form says. A process of its own explores it, which ends "
         "when you go back. Nothing is trained."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -55,8 +55,8 @@ class ExploreScreen(BaseScreen):
     def _begin(self) -> None:
         try:
             self._process = process = ExploreProcess(self._config, self._stray)
-        except OSError as error:
-            self._failed(TuillmError(f"the text cannot be explored: {error.strerror}"))
+        except TuillmError as error:
+            self._failed(error)
             return
 
         def read() -> None:

@@ -128,7 +128,11 @@ class TrainScreen(BaseScreen):
         self._cancel()
         self._asked = config
         self.query_one(ForecastPanel).begin()
-        self._process = process = ForecastProcess(config, self._stray)
+        try:
+            self._process = process = ForecastProcess(config, self._stray)
+        except TuillmError as error:
+            self.query_one(ForecastPanel).fail(error)
+            return
 
         def read() -> None:
             """In a thread: hand on each stage while anybody wants it."""
@@ -205,7 +209,7 @@ class TrainScreen(BaseScreen):
         self.app.push_screen(FilesScreen(first_path(field.text) or current_folder()), picked)
 
     def action_explore(self) -> None:
-        """Look at the text; a forecast that measures meanwhile would measure both."""
+        """Explore the text; a forecast that measures meanwhile would measure both."""
         from tuillm.dashboard.screens.explore import ExploreScreen, explore_problem
 
         try:

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from tuillm.dashboard.widgets.explore_lines import Lines
 from tuillm.plotting import braille, trace
+from tuillm.store.workers.exploration_record import Exploration
 from tuillm.text_report.cells import fit, thin_bar
-from tuillm.text_report.exploration_record import Exploration
 from tuillm.text_report.remarks import binary, remarks, visible, where_it_stands
 from tuillm.text_report.token_rows import token_rows
 from tuillm.units import count, size
@@ -156,15 +156,15 @@ def _characters(lines: Lines, seen: Exploration) -> str:
     if found.rarest:
         lines.gap()
         lines.add(("the rarest, and where they first stand", "muted"))
-    places = [where_it_stands(seen, each) for each in found.rarest[:_RAREST]]
-    room = max(map(len, places), default=0)
-    for each, place in zip(found.rarest, places, strict=False):
+    positions = [where_it_stands(seen, each) for each in found.rarest[:_RAREST]]
+    room = max(map(len, positions), default=0)
+    for each, position in zip(found.rarest, positions, strict=False):
         sign = visible(each.character, "␣")
         before, after = visible(each.before), visible(each.after)
         lines.add(
             (fit(sign, 7), "bold"),
             f"{count(each.count):>3}  ",
-            (f"{place:<{room}}", "muted"),
+            (f"{position:<{room}}", "muted"),
             "  ",
             (before[-min(max(lines.width - room - 26, 4), 16) :], "muted"),
             (sign, "bold accent"),

@@ -12,8 +12,8 @@ from textual.widgets import Static
 from tuillm.dashboard.widgets.explore_panels import Panel, panels_of
 from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
 from tuillm.errors import one_line
+from tuillm.store.workers.exploration_record import Exploration
 from tuillm.store.workers.explore_process import ExploreProgress
-from tuillm.text_report.exploration_record import Exploration
 from tuillm.units import size
 
 # what a panel takes besides its lines: its border, and its padding on either side
@@ -24,12 +24,12 @@ _TALL = 50
 
 
 class ExploreHead(Static):
-    """The two lines above the panels: which text, and how far the look at it is."""
+    """The two lines above the panels: which text, and how far its exploration is."""
 
     def begin(self, label: str) -> None:
-        """Say what is looked at."""
+        """Say which text is explored."""
         self._label = label
-        self.tell(ExploreProgress("looking at the text", 0.0))
+        self.tell(ExploreProgress("reading the text", 0.0))
 
     def tell(self, progress: ExploreProgress) -> None:
         """Show how far the work is."""
@@ -44,7 +44,7 @@ class ExploreHead(Static):
         self._draw("", second)
 
     def show(self, seen: Exploration) -> None:
-        """Say what was looked at."""
+        """Say which text it was."""
         self._label = seen.label
         facts = f"{size(seen.size.bytes)} · {seen.size.words:,} words"
         second = f"counted in {seen.seconds.get('all', 0.0):.1f} s; nothing was trained"

@@ -45,7 +45,7 @@ class ForecastPanel(VerticalScroll, can_focus=True):
     def begin(self) -> None:
         """A forecast is being made."""
         self._preview = None
-        self._draw(Text("looking at the text …", style=self._muted))
+        self._draw(Text("reading the text …", style=self._muted))
 
     def fail(self, error: TuillmError) -> None:
         """The run would fail like this; what its text begins with stays."""

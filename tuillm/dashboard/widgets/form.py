@@ -83,8 +83,9 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
                 *map(self._field, rest), title=f"{title} · {len(rest)}", id=f"group-{group}"
             )
 
+    _preview: Preview | None = None
+
     def on_mount(self) -> None:
-        self._preview: Preview | None = None
         self._say_usual()
 
     # what the screen asks and says

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError
+from tuillm.store.workers.exploration_record import Exploration
 from tuillm.store.workers.json_lines import Stray
 from tuillm.store.workers.settings_process import SettingsProcess
-from tuillm.text_report.exploration_record import Exploration
 
 _MODULE = "tuillm.text.statistics.explore_worker"
 

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import Self
+from typing import IO, Self
 
 from pydantic import ValidationError
 
@@ -36,25 +36,18 @@ class SettingsProcess:
         """Start the process; returns at once. `what` it makes is named in errors.
 
         `stray` is called, while the objects are read, with lines that are none: by default they
-        are told on stderr.
+        are told on stderr. Raises TuillmError where it cannot be started, as on a full disk.
         """
         self._what, self._cancelled, self._reading = what, False, False
         self._stray = stray or partial(warn_on_stderr, what)
-        self._errors = tempfile.TemporaryFile()
-        with tempfile.TemporaryFile() as settings:  # a pipe might fill up before it is read
-            settings.write(to_json(config.model_dump(mode="json")).encode())
-            settings.seek(0)
-            self._process = subprocess.Popen(
-                module_command(module),
-                env=module_environment(),
-                stdin=settings,
-                stdout=subprocess.PIPE,
-                stderr=self._errors,
-                start_new_session=True,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-            )
+        try:
+            self._errors = tempfile.TemporaryFile()
+            with tempfile.TemporaryFile() as settings:  # a pipe might fill up before it is read
+                settings.write(to_json(config.model_dump(mode="json")).encode())
+                settings.seek(0)
+                self._process = _start(module, settings, self._errors)
+        except OSError as error:
+            raise TuillmError(f"{what} cannot be started: {error.strerror or error}") from None
         if self.GIVES_WAY:
             lower_priority(self._process.pid)
 
@@ -107,6 +100,20 @@ class SettingsProcess:
 
     def __exit__(self, *error: object) -> None:
         self.cancel()
+
+
+def _start(module: str, settings: IO[bytes], errors: IO[bytes]) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        module_command(module),
+        env=module_environment(),
+        stdin=settings,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        start_new_session=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    )
 
 
 def answer(make: Callable[[TrainConfig], Iterator[JsonObject]]) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from tuillm.errors import TuillmError, did_you_mean, one_line, shorten
+from tuillm.errors import TuillmError, brief, did_you_mean, one_line, shorten
 from tuillm.formats.json_text import to_json
 from tuillm.text.sources.items import Record
 
@@ -127,9 +127,9 @@ def absent(records: Sequence[Record], path: str) -> bool:
 def missing_field(name: str, fields: list[str]) -> TuillmError:
     """Return the error for a field that no record has: it says which there are."""
     return TuillmError(
-        f"there is no field {shorten(one_line(repr(name)))}; there are {listed(fields)}"
+        f"there is no field {brief(name)}; there are {listed(fields)}"
         if fields
-        else f"there is no field {shorten(one_line(repr(name)))}, nor any other",
+        else f"there is no field {brief(name)}, nor any other",
         did_you_mean(name, fields),
     )
 
@@ -154,7 +154,7 @@ def _steps(path: str) -> list[int | str]:
         end = found.end()
     if end != len(path) + 1:
         raise TuillmError(
-            f"{shorten(one_line(repr(path)))} is no name of a field",
+            f"{brief(path)} is no name of a field",
             "for example text, meta.title or answers.text[0]",
         )
     return steps

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import numpy as np
 import regex
 
+from tuillm.store.workers.exploration_record import CharacterCount, Characters, Occurrence, Script
 from tuillm.text.corpus import Corpus
 from tuillm.text.statistics.blocks import batches, parts
 from tuillm.text.statistics.longest_repeat import PADDING
-from tuillm.text_report.exploration_record import CharacterCount, Characters, Occurrence, Script
 
 _ALL = 0x110000
 _AROUND = 24

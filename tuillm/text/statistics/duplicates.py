@@ -9,9 +9,9 @@ from collections import Counter
 
 import numpy as np
 
+from tuillm.store.workers.exploration_record import DocumentLengths, LineCount, Repeated
 from tuillm.text.corpus import Corpus
 from tuillm.text.statistics.blocks import line_blocks, parts
-from tuillm.text_report.exploration_record import DocumentLengths, LineCount, Repeated
 
 _SHOWN, _LONGEST = 10, 1000
 

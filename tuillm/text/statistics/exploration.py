@@ -11,6 +11,16 @@ from contextlib import contextmanager
 import numpy as np
 
 from tuillm.config import TrainConfig, build_train
+from tuillm.store.workers.exploration_record import (
+    Characters,
+    Exploration,
+    LineCount,
+    Passage,
+    Repeated,
+    Repetition,
+    Size,
+    Words,
+)
 from tuillm.text.corpus import Corpus
 from tuillm.text.progress_tick import Tick, unwatched
 from tuillm.text.statistics.blocks import line_blocks, parts, sample
@@ -23,16 +33,6 @@ from tuillm.text.statistics.speakers import find_speakers
 from tuillm.text.statistics.token_example import token_example
 from tuillm.text.statistics.token_rates import measure_tokens
 from tuillm.text.statistics.words import WordCounter
-from tuillm.text_report.exploration_record import (
-    Characters,
-    Exploration,
-    LineCount,
-    Passage,
-    Repeated,
-    Repetition,
-    Size,
-    Words,
-)
 
 _SHOWN_OF_REPEAT = 1000
 _LANGUAGE_SAMPLE, _LANGUAGE_PIECE = 800_000, 2000

@@ -8,7 +8,7 @@ in none of them, or in no language, is left unsaid.
 import re
 from collections import Counter
 
-from tuillm.text_report.exploration_record import Language
+from tuillm.store.workers.exploration_record import Language
 
 _WORDS = {
     "English": "the of and to in a is that for it was as with be by on not he his but at are this "

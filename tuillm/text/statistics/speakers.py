@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
-from tuillm.text_report.exploration_record import Speaker, Speakers
+from tuillm.store.workers.exploration_record import Speaker, Speakers
 
 # what a text must have at least to be a play: cues in the sample, and cues for each name
 _LEAST_CUES, _CUES_A_NAME = 12, 2.5

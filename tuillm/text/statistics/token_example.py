@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tuillm.config import TrainConfig
 from tuillm.store.registry import find_model
+from tuillm.store.workers.exploration_record import ExampleToken, TokenExample
 from tuillm.text.choose_tokenizer import Choice, choose_tokenizer
 from tuillm.text.corpus import Corpus
 from tuillm.text.encode_spans import SpanEncoder, parts
@@ -22,7 +23,6 @@ from tuillm.text.spans import Block
 from tuillm.text.split import Split, split_store
 from tuillm.text.tokenizer import Tokenizer, load_tokenizer
 from tuillm.text.tokens import refuse_other_kind, tokenizer_of
-from tuillm.text_report.exploration_record import ExampleToken, TokenExample
 
 _DOCUMENTS = 3
 # what is shown at most, in tokens, of a first document whose middle is not left out

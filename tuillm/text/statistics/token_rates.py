@@ -4,11 +4,11 @@ What is measured is what training measures, by the same function. Knows corpora 
 """
 
 from tuillm.config import TrainConfig
+from tuillm.store.workers.exploration_record import TokenRate, TokenRates
 from tuillm.text.choose_tokenizer import Choice, choose_tokenizer
 from tuillm.text.corpus import Corpus
 from tuillm.text.progress_tick import Tick
 from tuillm.text.split import split_store
-from tuillm.text_report.exploration_record import TokenRate, TokenRates
 
 
 def measure_tokens(corpus: Corpus, config: TrainConfig, tick: Tick) -> tuple[TokenRates, Choice]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 import regex
 
-from tuillm.text_report.exploration_record import WordCount, Words
+from tuillm.store.workers.exploration_record import WordCount, Words
 
 _WORD = r"\w+(?:['’]\w+)*"
 # more different words than these are not kept: those seen once are let go now and then

@@ -22,7 +22,7 @@ def with_data_needs(config: TrainConfig, seen: Forecast) -> Forecast:
     return replace(
         seen,
         tokens_per_parameter=tokens_per_parameter(config, seen),
-        overfits_after=overfits_after(config, seen),
+        overfits_after=overfits_after(seen),
         enough=_sentence(config, seen),
     )
 
@@ -37,7 +37,7 @@ def tokens_per_parameter(config: TrainConfig, seen: Forecast) -> float | None:
     return seen.train_tokens * seen.learned_share / seen.parameters
 
 
-def overfits_after(config: TrainConfig, seen: Forecast) -> float | None:
+def overfits_after(seen: Forecast) -> float | None:
     """Return the passes over the text after which the validation loss is expected to rise.
 
     None where nothing is held out, where that is not known yet, and where there are more tokens
@@ -66,7 +66,7 @@ def _size_words(per: float | None) -> str:
         judged = f"enough to learn from, and a model of this size could use {_IDEAL}"
     else:
         judged = "little for a model of this size, which will partly learn it by heart"
-    return f"{per:.2g} tokens for each parameter: {judged}"
+    return f"tokens per parameter: {per:.2g}, {judged}"
 
 
 def _passes_words(config: TrainConfig, seen: Forecast) -> str:
@@ -80,7 +80,7 @@ def _passes_words(config: TrainConfig, seen: Forecast) -> str:
         return f"only {passes:.0%} of it is seen: a longer run learns more"
     if passes <= _AS_NEW:
         return f"{times}, each nearly as good as new text"
-    turn = overfits_after(config, seen)
+    turn = overfits_after(seen)
     if turn is not None and passes > turn:
         return f"{times}, and after about {turn:.0f} it overfits"
     if passes <= _WORN:

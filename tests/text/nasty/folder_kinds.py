@@ -1,4 +1,4 @@
-"""Nasty places: folders without texts, links in circles, files nobody may read, pipes, devices.
+"""Nasty folders: such without texts, links in circles, files nobody may read, pipes, devices.
 
 Each function makes an input in an empty folder, by a random generator, and returns its path, or
 what a person typed instead.

@@ -132,7 +132,7 @@ class Passage:
     """The longest passage that occurs twice in the documents: its length in characters, its text.
 
     `text` is its beginning where it is long; `first` and `second` count the characters before
-    its two places, of all documents.
+    it in all documents, both times.
     """
 
     length: int
