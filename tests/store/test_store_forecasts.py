@@ -76,3 +76,10 @@ def test_a_forecast_survives_json():
     """As JSON and back it is the same; keys of a later version are ignored."""
     one = Forecast(bytes=3, memory={"weights": 4}, notes=("a",), warnings=("b", "c"))
     assert Forecast.from_json(one.as_json() | {"later": 1}) == one
+
+
+def test_a_process_that_cannot_be_started_is_one_line(config, tmp_path, monkeypatch):
+    """As on a disk that has no folder for passing files."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(TuillmError, match="the forecast cannot be started: No such file"):
+        ForecastProcess(config)
