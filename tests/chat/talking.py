@@ -6,6 +6,8 @@ from itertools import islice
 import pyte
 from terminal import Terminal
 
+from tuillm.errors import printable
+
 _OTHER_SCREEN = 1049
 
 
@@ -76,5 +78,5 @@ class TwoScreens(pyte.HistoryScreen):
 
 
 def squeezed(text):
-    """A text without blanks and line ends: what is left of it however it was wrapped."""
-    return "".join(text.split())
+    """A text as a terminal is shown it, without blanks and line ends: however it was wrapped."""
+    return "".join(printable(text).split())

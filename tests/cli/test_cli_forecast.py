@@ -25,8 +25,12 @@ def test_a_forecast_is_told_in_words(book, home):
     """Facts are aligned, cautions are sentences, and neither run nor model comes to be."""
     done = forecast(book, "--preset", "nano", "--max-steps", 500, "--n-embd", 256)
     assert done.returncode == 0 and done.stderr == ""
-    lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
-    assert list(lines) == ["first", "text", "model", "memory", "disk", "speed", "run", "caution"]
+    rows = [line for line in done.stdout.splitlines() if not line.startswith(" ")]
+    lines = dict(line.split(maxsplit=1) for line in rows)
+    assert list(lines) == [
+        *("first", "text", "model", "memory", "disk", "speed", "run", "data", "note", "caution")
+    ]
+    assert "* bpe" in done.stdout and "bytes/token" in done.stdout
     assert lines["text"].startswith("30 kB, 30,000 characters: ")
     assert "tokens/s" in lines["speed"] and lines["run"].startswith("500 steps of 256 tokens")
     assert {line[8] for line in done.stdout.splitlines()} == {" "}

@@ -13,6 +13,7 @@ from tuillm.dashboard.widgets.form import TrainForm
 from tuillm.dashboard.widgets.table import EntryTable
 from tuillm.store.files import read_json
 from tuillm.store.registry import list_models
+from tuillm.units import size
 
 pytestmark = pytest.mark.slow
 
@@ -110,10 +111,11 @@ async def test_export(app, pilot, model, tmp_path, monkeypatch):
 @piloted()
 async def test_delete_asks_first(app, pilot, model, home):
     """`d` asks with name and size; n, Escape and a plain Enter keep the model, y removes it."""
+    taken = sum(path.stat().st_size for path in (home / "models" / model).iterdir())
     for no in ("n", "escape", "enter"):
         await pilot.press("d")
         await opened(pilot, Confirm)
-        await shown(pilot, "Delete book?", "364 kB")
+        await shown(pilot, "Delete book?", f"{size(taken)} in")
         await pilot.press(no)
         await opened(pilot, ModelsScreen)
     assert (home / "models" / "book").is_dir() and not toasts(app)

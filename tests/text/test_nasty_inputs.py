@@ -128,4 +128,4 @@ def test_a_pipe_nobody_writes_to_is_waited_for_and_left(tmp_path, home):
     assert "reading the pipe" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
     said, errors = process.communicate(timeout=60)
-    assert (process.returncode, said, errors) == (130, "", "")
+    assert (process.returncode, said, errors.strip()) == (130, "", "")

@@ -187,7 +187,7 @@ def test_a_model_may_take_its_own_place(model, story):
         ({"n_layer": 3}, "n_layer cannot be 3: the model 'book' has 2"),
         ({"n_head": 3}, "n_head cannot be 3: the model 'book' has 2"),
         ({"block_size": 64}, "block_size cannot be 64: the model 'book' has 32"),
-        ({"vocab_size": 300}, "vocab_size cannot be 300: the model 'book' has 512"),
+        ({"vocab_size": 300}, "vocab_size cannot be 300: the model 'book' has 320"),
         ({"tokenizer": "char"}, "tokenizer cannot be 'char': the model 'book' has 'bpe'"),
         ({"tie_weights": False}, "tie_weights cannot be False: the model 'book' has True"),
         ({"bias": True}, "bias cannot be set: the model 'book' brings its own"),
@@ -209,7 +209,7 @@ def test_settings_that_are_not_the_models(model, story, settings, words):
 def test_settings_that_are_the_models(model, story):
     """What says the same as the model is no contradiction."""
     agreeing: dict[str, Any] = dict(
-        n_layer=2, n_embd=48, tokenizer="bpe", vocab_size=512, tie_weights=True
+        n_layer=2, n_embd=48, tokenizer="bpe", vocab_size=320, tie_weights=True
     )
     config = Trainer(story, init_from="book", block_size=32, **agreeing).config
     assert (config.n_layer, config.n_head, config.tie_weights, config.tokenizer) == (
