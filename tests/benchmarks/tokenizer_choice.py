@@ -1,6 +1,6 @@
 """Held-out bits per byte under each tokenizer, in the time that `tiny` takes, beside `auto`.
 
-    python tests/benchmarks/tokenizers.py TEXT... [--minutes 1] [--rounds 1] [--steps]
+    python tests/benchmarks/tokenizer_choice.py TEXT... [--minutes 1] [--rounds 1] [--steps]
 
 Interleaved: every tokenizer once, then again. With --steps the runs are as long in steps as they
 would be on the clock of a quiet machine, by the time of a step that is measured first: use that
