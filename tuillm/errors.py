@@ -42,7 +42,12 @@ class Interrupted(TuillmError):
 
 
 class DiskError(TuillmError):
-    """What a disk refused; whatever was there before is as it was."""
+    """What a disk refused; whatever was there before is as it was.
+
+    With `may_pass` it may take it later: when there is room again, or it has recovered.
+    """
+
+    may_pass = False
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

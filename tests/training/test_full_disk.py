@@ -16,15 +16,15 @@ FULL = """
 import resource, sys
 from pathlib import Path
 from tuillm.store.run_folder import Run
-from tuillm.training import runner as record
+from tuillm.training import checkpoint_saver
 from tuillm.training import worker
 
-real = record.save_checkpoint
+real = checkpoint_saver.save_checkpoint
 def save(trainer, folder):  # the disk is full from the last checkpoint on
     limit = int(sys.argv[2])
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
     real(trainer, folder)
-record.save_checkpoint = save
+checkpoint_saver.save_checkpoint = save
 sys.exit(worker.main([sys.argv[1]]))
 """
 

@@ -90,9 +90,9 @@ def open_chat(
 
     `keep` writes history and conversations down; `go_on` takes up a conversation, or the latest.
     """
-    from tuillm.store.run_checkpoints import find_talker
+    from tuillm.store.run_checkpoints import resolve_model
 
-    model = find_talker(name)  # a wrong name is told before anything is loaded
+    model = resolve_model(name)  # a wrong name is told before anything is loaded
     from tuillm.chat.repl import Repl
 
     Repl(model, config or SamplingConfig(), device, dtype, keep=keep, go_on=go_on, vi=vi).run()
@@ -110,11 +110,11 @@ def _filter(
 ) -> None:
     """Reply once to what stdin says."""
     from tuillm.store.chat_template import mode_of
-    from tuillm.store.run_checkpoints import find_talker
+    from tuillm.store.run_checkpoints import resolve_model
     from tuillm.store.usage import using
 
     check_trained(name)
-    model = find_talker(name)
+    model = resolve_model(name)
     if sys.stdin.isatty():
         say("type your message, Ctrl-D ends it", aside=True)
     message = read_prompt("-")  # without its last line end: that is the chat's Enter

@@ -59,10 +59,10 @@ def compare_command(
     if markdown and as_json:
         raise UsageError("--markdown and --json do not go together", "choose one")
     text = read_prompt(prompt, keep_newline=keep_newline)
-    from tuillm.store.registry import find_model
+    from tuillm.store.run_checkpoints import resolve_model
     from tuillm.store.usage import using
 
-    found = [find_model(name) for name in names]  # a wrong name is told before torch is loaded
+    found = [resolve_model(name) for name in names]  # told before torch is loaded
     with ExitStack() as marks:
         for model in found:
             marks.enter_context(using(model.path, "compare"))

@@ -90,14 +90,14 @@ def eval_command(
         missing = f"{text} TEXT" if os.path.isdir(models_dir() / text) else f"MODEL {text}"
         raise UsageError("eval wants a model and a text", f"tuillm eval {missing}")
     from tuillm.config import build_train
-    from tuillm.store.registry import find_model
+    from tuillm.store.run_checkpoints import resolve_model
     from tuillm.store.usage import using
     from tuillm.text.stdin_pipes import keep_pipes
     from tuillm.text.tokens import left_out_note
 
     config = build_train(typed(settings | {"corpus": (text,), "val_fraction": val_fraction}))
     config = config.model_copy(update={"corpus": keep_pipes(config.corpus)})
-    found = [find_model(name) for name in models]  # wrong names are told before torch is loaded
+    found = [resolve_model(name) for name in models]  # told before torch is loaded
     corpora = [_read(config, model) for model in found]
     with ExitStack() as marks:
         for model in found:

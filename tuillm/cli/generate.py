@@ -73,10 +73,10 @@ def generate_command(
             raise UsageError("the question is empty", "-q 'Who speaks?'")
     text: str | list[int] = read_prompt(prompt, keep_newline=keep_newline)
     from tuillm.store.chat_template import COMPLETION, mode_of
-    from tuillm.store.registry import find_model
+    from tuillm.store.run_checkpoints import resolve_model
     from tuillm.store.usage import using
 
-    model = find_model(name)  # a wrong name is told before torch is loaded
+    model = resolve_model(name)  # a wrong name is told before torch is loaded
     mode = mode_of(model) if asked else COMPLETION
     if asked and not mode.turns:
         raise UsageError(

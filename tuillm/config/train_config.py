@@ -239,6 +239,21 @@ class TrainConfig(BaseModel):
         ge=0,
         le=MOST_STEPS,
     )
+    keep: int = setting(
+        0,
+        "numbered checkpoints kept beside the best and the last: of each evaluation, the newest",
+        group="run",
+        ge=0,
+        le=1000,
+    )
+    max_rollbacks: int = setting(
+        3,
+        "times a run goes back to its last checkpoint, at half the rates, when the loss spikes or "
+        "is no number; 0 never",
+        group="run",
+        ge=0,
+        le=100,
+    )
     sample_prompt: str = setting(
         "\n", "text that the samples of a run continue", group="run", escapes=True
     )

@@ -19,7 +19,7 @@ from tuillm.errors import one_line
 from tuillm.generation import Sampler
 from tuillm.generation.context import common_prefix
 from tuillm.model import GPT, read_model
-from tuillm.store.registry import find_model
+from tuillm.store.run_checkpoints import resolve_model
 from tuillm.text import Tokenizer, load_tokenizer
 
 # words, digits, code, blanks, scripts, emoji, marks that combine
@@ -51,7 +51,7 @@ def verify(name: str) -> Iterator[Check]:
     In float32 on the CPU, both in memory. Raises TuillmError for a model that is unknown or
     damaged; what transformers refuses is a check that failed.
     """
-    entry = find_model(name)
+    entry = resolve_model(name)
     model, tokenizer = read_model(entry.path).eval(), load_tokenizer(entry.path)
     try:
         their_model, their_tokenizer = _opened(entry.path)

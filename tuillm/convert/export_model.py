@@ -17,7 +17,8 @@ from tuillm.model import GPT, read_model
 from tuillm.store.chat_template import mode_of
 from tuillm.store.export_folder import export_model, refuse_if_filled
 from tuillm.store.files import disk_error, new_file, new_folder, write_text
-from tuillm.store.registry import Model, find_model
+from tuillm.store.registry import Model
+from tuillm.store.run_checkpoints import resolve_model
 from tuillm.text import load_tokenizer
 
 FORMATS = ("hf", "gguf", "ollama")
@@ -48,12 +49,12 @@ def export(name: str, target: Path, to: str = "hf", dtype: str | None = None) ->
         raise UsageError(
             f"there is no format {to!r}", did_you_mean(to, FORMATS, ", ".join(FORMATS))
         )
-    found, dtype = find_model(name), dtype or "f32"
+    found, dtype = resolve_model(name), dtype or "f32"
     path = target
     if to == "ollama":
         refuse_if_filled(target)
     else:
-        path = target if target.suffix == ".gguf" else target / f"{found.name}.gguf"
+        path = target if target.suffix == ".gguf" else target / f"{_plain(found.name)}.gguf"
         if path.exists():
             raise TuillmError(f"{path} is there already", "name another, or remove it first")
     model, vocabulary = _prepared(found, dtype)

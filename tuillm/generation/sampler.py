@@ -25,7 +25,8 @@ from tuillm.generation.sampling import not_finite, sample
 from tuillm.generation.thread_count import settle
 from tuillm.generation.token_healing import Reading, read_prompt
 from tuillm.model import GPT, choose_device, choose_dtype, pack, read_model
-from tuillm.store.registry import Model, find_model
+from tuillm.store.registry import Model
+from tuillm.store.run_checkpoints import resolve_model
 from tuillm.text import Tokenizer, load_tokenizer
 
 Settings = Callable[[], SamplingConfig]
@@ -80,7 +81,7 @@ class Sampler(metaclass=Answering):
         smaller one than is usual, or "". Raises TuillmError for an unknown or damaged model and
         UsageError for a device or precision that is not there.
         """
-        found = find_model(name_or_path)
+        found = resolve_model(name_or_path)
         computing_on = choose_device(device)
         model = read_model(found.path, head_apart=computing_on.type == "cpu")
         tokenizer = load_tokenizer(found.path)

@@ -11,7 +11,7 @@ from tuillm.store.copy_files import copy_files
 from tuillm.store.files import new_folder, write_text
 from tuillm.store.model_card import README, model_readme
 from tuillm.store.paths import models_dir
-from tuillm.store.registry import find_model
+from tuillm.store.run_checkpoints import resolve_model
 
 
 def export_model(name: str, target: Path) -> None:
@@ -21,7 +21,7 @@ def export_model(name: str, target: Path) -> None:
     TuillmError when it holds anything, and when the model is unknown or damaged or holds links
     that lead out of its folder.
     """
-    model = find_model(name)
+    model = resolve_model(name)
     refuse_if_filled(target)
     with new_folder(target) as folder:
         copy_files(model.path, folder)

@@ -28,6 +28,9 @@ from tuillm.store.temp_files import (
 )
 
 _LONGEST_JSON = 64 * MB
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+# what may be over in a while: a full disk, and one that fails, also one behind a network
+_MAY_PASS = (*_FULL, errno.EIO, errno.EROFS, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN)
 
 
 def write_bytes(path: Path, content: bytes, *, private: bool = False) -> None:
@@ -301,9 +304,12 @@ def hold(path: Path, refusal: Callable[[], TuillmError], wait: float = 0.0) -> L
 
 def disk_error(error: OSError, path: Path) -> DiskError:
     """Put what the disk said into one line."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskError(f"no space left to write {path}", "free some space and try again")
-    return DiskError(f"cannot write {path}: {error.strerror or error}")
+    if error.errno in _FULL:
+        told = DiskError(f"no space left to write {path}", "free some space and try again")
+    else:
+        told = DiskError(f"cannot write {path}: {error.strerror or error}")
+    told.may_pass = error.errno in _MAY_PASS
+    return told
 
 
 def _sync(folder: Path) -> None:

@@ -38,6 +38,7 @@ class MetricsRow(TypedDict, total=False):
     progress: float
     val_loss: float
     bits_per_byte: float
+    micro_batch: int
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
-"""A run's checkpoints as models to talk to, called RUN/best and RUN/last.
+"""A run's checkpoints as models to talk to, called RUN/best, RUN/last and RUN/step-500.
 
 Knows run folders and the registry; asks nobody and loads nothing.
 """
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,23 +13,26 @@ from tuillm.store.paths import models_dir, runs_dir
 from tuillm.store.registry import Model, find_model
 from tuillm.store.run_folder import Run, active_run_for, get_run
 
+_NUMBERED = re.compile(r"step-[1-9][0-9]{0,15}")
 
-def find_talker(name_or_path: str) -> Model:
-    """Return a model as `find_model` does, or the checkpoint that RUN/best or RUN/last names.
+
+def resolve_model(name_or_path: str | os.PathLike[str]) -> Model:
+    """Return a model as `find_model` does, or the checkpoint that RUN/best, RUN/last... names.
 
     A checkpoint is called so, too, when it is given by its path. Raises TuillmError.
     """
-    model = find_model(checkpoint_path(name_or_path) or name_or_path)
+    model = find_model(checkpoint_path(os.fspath(name_or_path)) or name_or_path)
     if model.path.parent.parent == runs_dir():
         return replace(model, name=f"{model.path.parent.name}/{model.path.name}")
     return model
 
 
 def checkpoint_path(name: str) -> Path | None:
-    """Return the folder of the checkpoint that RUN/best or RUN/last names, if it is there."""
+    """Return the folder of the checkpoint that RUN/best, RUN/last or RUN/step-N names, if any."""
     run, _, which = name.partition("/")
     path = runs_dir() / run / which
-    there = run not in ("", "..") and which in ("best", "last")
+    named = which in ("best", "last") or _NUMBERED.fullmatch(which) is not None
+    there = named and run not in ("", "..")
     return path if there and os.path.isfile(path / "config.json") else None
 
 
@@ -50,6 +54,12 @@ def training_run(name: str) -> Run | None:
             f"{name!r} is a run, and its model {published!r}", f"tuillm chat {published}"
         )
     return run
+
+
+def step_checkpoints(run_folder: Path) -> list[Path]:
+    """Return the numbered checkpoints of a run, by their steps."""
+    found = [path for path in run_folder.glob("step-*") if _NUMBERED.fullmatch(path.name)]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
 
 
 def checkpoint_of(run: Run) -> str:

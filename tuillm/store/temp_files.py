@@ -6,6 +6,7 @@ tells those of a living process from what a crash has left. Knows names, locks a
 nothing of what stands in them.
 """
 
+import errno
 import os
 import re
 import secrets
@@ -28,6 +29,7 @@ _NAMED_BEFORE = re.compile(r"\.(.+)\.()[a-z0-9_]{8}")
 # on disks without locks, what nobody has touched for so long is nobody's, in seconds
 _ABANDONED_AFTER = 86_400.0
 _LONGEST_NAME = 100
+_FAILS = (errno.EIO, errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -119,13 +121,19 @@ def hidden_by_replacement(folder: Path) -> list[str]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Let the names in a folder outlast a power failure, where the disk can do that."""
-    with suppress(OSError):
+    """Let the names in a folder outlast a power failure, where the disk can do that.
+
+    Raises OSError where the disk fails while it does.
+    """
+    try:
         fd = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(fd)
         finally:
             os.close(fd)
+    except OSError as error:
+        if error.errno in _FAILS:  # whatever else it says, it does not know this for folders
+            raise
 
 
 class _Made:

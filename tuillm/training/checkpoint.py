@@ -44,6 +44,20 @@ def save_checkpoint(trainer: "Trainer", folder: Path) -> None:
         write_json(staging / NUMBERS, numbers)
 
 
+def model_bytes(trainer: "Trainer") -> int:
+    """Return about how many bytes `save_model` writes."""
+    merged = 2 if trainer.config.lora else 1  # what a frozen model is kept in may be half of this
+    return sum(4 * each.numel() * merged for each in trainer.model.parameters())
+
+
+def checkpoint_bytes(trainer: "Trainer") -> int:
+    """Return about how many bytes `save_checkpoint` writes."""
+    tensors, _ = trainer.state()
+    return model_bytes(trainer) + sum(
+        each.numel() * each.element_size() for each in tensors.values()
+    )
+
+
 def load_checkpoint(
     trainer: "Trainer", folder: Path, tick: Tick = unwatched, *, changed_text: bool = False
 ) -> bool:

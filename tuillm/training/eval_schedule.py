@@ -22,7 +22,6 @@ from tuillm.training.auto_settings import (
     sample_token_count,
 )
 from tuillm.training.evaluate import Evaluation, evaluate
-from tuillm.training.hardware import autocast
 from tuillm.training.schedule import EVALUATIONS
 from tuillm.training.trainer_state import EvaluationsState
 
@@ -76,6 +75,21 @@ class Evaluations:
             self.best, self.best_step = evaluation, step
         self._without_gain = 0 if gained else self._without_gain + 1
         return gained
+
+    @property
+    def best_so_far(self) -> tuple[Evaluation | None, int]:
+        """The best evaluation, and its step; to be set after a rollback, which must not lose it."""
+        return self.best, self.best_step
+
+    @best_so_far.setter
+    def best_so_far(self, best: tuple[Evaluation | None, int]) -> None:
+        self.best, self.best_step = best
+
+    def anew(self) -> "Evaluations":
+        """Return those of a run that begins again, with as much to evaluate on."""
+        fresh = Evaluations(self._config)
+        fresh.tokens, fresh.sample_tokens = self.tokens, self.sample_tokens
+        return fresh
 
     @property
     def patience_exhausted(self) -> bool:
@@ -159,19 +173,10 @@ def _step_seconds(trainer: "Trainer") -> float:
     """Return the seconds of a step, but for the optimizer's share: of a pass forward and back."""
     batches, optimizer, model = trainer.setup.batches, trainer.setup.optimizer, trainer.model
     epoch, position = batches.epoch, batches.position
-
-    def run() -> None:
-        idx, targets = batches.next(trainer.setup.device)
-        with autocast(trainer.setup.device, trainer.setup.dtype):
-            loss = model.loss(idx, targets)
-        loss.backward()
-        float(loss.detach())  # wait for the device
-
     was_training = model.training
     with torch.random.fork_rng():
-        optimizer.zero_grad()
         model.train()
-        seconds = duration(run)
+        seconds = duration(lambda: float(trainer.setup.gradients.accumulate(1)))
         model.train(was_training)
         optimizer.zero_grad()
     batches.seek(epoch, position)

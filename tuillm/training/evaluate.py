@@ -11,7 +11,7 @@ from tuillm.config.gpt_config import windows_at_once
 from tuillm.model import GPT
 from tuillm.model.chunked_loss import IGNORED
 from tuillm.text import Tokenizer
-from tuillm.training.hardware import autocast
+from tuillm.training.hardware import autocast, is_out_of_memory
 
 # asked between two batches whether to go no further
 StopCheck = Callable[[], bool]
@@ -95,10 +95,8 @@ def evaluate(
             model.train(was_training)
             return None
         idx, targets = _windows(tokens, mask, piece)
-        with autocast(device, dtype):
-            loss = model.loss(idx.to(device), targets.to(device))
-        here = int((targets != IGNORED).sum())
-        total, count = total + loss.item() * here, count + here
+        summed, here = _summed_loss(model, idx.to(device), targets.to(device), dtype)
+        total, count = total + summed, count + here
         progress(number / len(pieces))
     model.train(was_training)
     return Evaluation(
@@ -129,6 +127,28 @@ def cover(length: int, block_size: int, stride: int, at_once: int) -> list[Piece
         begin = covered if stride == block_size else max(0, length - block_size)
         pieces.append(Piece([begin], length - begin, length - covered))
     return pieces
+
+
+def _summed_loss(
+    model: GPT, idx: torch.Tensor, targets: torch.Tensor, dtype: torch.dtype
+) -> tuple[float, int]:
+    """Return the loss of all targets that count, added up, and their number.
+
+    Windows that the memory does not hold side by side go through the model by halves.
+    """
+    here = int((targets != IGNORED).sum())
+    try:
+        with autocast(idx.device, dtype):
+            return model.loss(idx, targets).item() * here, here
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error) or len(idx) == 1:
+            raise
+    middle = len(idx) // 2
+    halves = [
+        _summed_loss(model, idx[part], targets[part], dtype)
+        for part in (slice(middle), slice(middle, None))
+    ]
+    return sum(summed for summed, _ in halves), here
 
 
 def _side_by_side(starts: list[int], width: int, counted: int, at_once: int) -> list[Piece]:

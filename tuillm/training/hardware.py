@@ -11,6 +11,8 @@ from tuillm.model.malloc import allow_tuning, keep_freed_memory
 from tuillm.model.precision import has_fast_bfloat16
 
 _SIDE = 768
+# what PyTorch says where an allocation on the processor fails; on a GPU it has an exception
+_REFUSED = ("can't allocate memory", "not enough memory", "out of memory")
 
 
 def tune_process() -> None:
@@ -70,3 +72,12 @@ def matmul_flops(device: torch.device, dtype: torch.dtype) -> float:
             torch.zeros(1, device=device).item()  # wait for the device
         best = min(best, time.perf_counter() - begin)
     return 2 * side**3 / best
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that an allocation was refused, whatever the device."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(
+        words in str(error).lower() for words in _REFUSED
+    )

@@ -2,12 +2,14 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import cast
 
 from tuillm.store.jsonl import MetricsRow
+
+_SHOWN = ("step", "progress", "epoch", "elapsed", "eta", "train_loss", "tokens_per_sec")
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,8 @@ class StepMetrics:
 
     Losses in nats per token, `bits_per_byte` in bits per UTF-8 byte, `elapsed` and `eta` in
     seconds without pauses, `mfu` as share of this machine's measured matrix speed, `epoch`
-    and `progress` as fractions. Evaluations fill `val_loss`, `bits_per_byte` and `sample`;
+    and `progress` as fractions; `micro_batch` is how many windows are computed at once where the
+    memory does not hold a whole batch. Evaluations fill `val_loss`, `bits_per_byte` and `sample`;
     `best` marks the lowest loss so far; `last` the final step and why it is.
     """
 
@@ -32,6 +35,7 @@ class StepMetrics:
     progress: float
     val_loss: float | None = None
     bits_per_byte: float | None = None
+    micro_batch: int | None = None
     sample: str | None = None
     best: bool = False
     last: str = ""
@@ -47,26 +51,50 @@ class StepMetrics:
         }
         return cast(MetricsRow, measured)
 
+    def status(self) -> dict[str, object]:
+        """What the run's status says of the step, and of the best model if this is it."""
+        values: dict[str, object] = {key: getattr(self, key) for key in _SHOWN}
+        if self.best:
+            values |= {"best_step": self.step, "val_loss": self.val_loss}
+            values["bits_per_byte"] = self.bits_per_byte
+        return values
+
+    def line(self) -> str:
+        """What an evaluation came to, as a line of the log."""
+        return (
+            f"step {self.step:,}  train {self.train_loss:.3f}  val {self.val_loss:.3f}  "
+            f"{self.bits_per_byte:.3f} bits/byte{'  best' if self.best else ''}"
+        )
+
 
 class Stopwatch:
     """Seconds of work, pauses left out; `start` is what an earlier process had spent."""
 
-    def __init__(self, start: float = 0.0) -> None:
-        self._start = time.perf_counter() - start
+    def __init__(self, start: float = 0.0, now: Callable[[], float] = time.perf_counter) -> None:
+        self._now = now
+        self._start = now() - start
         self._stopped_at: float | None = None
 
     @property
     def seconds(self) -> float:
         """Seconds so far."""
-        now = time.perf_counter() if self._stopped_at is None else self._stopped_at
+        now = self._now() if self._stopped_at is None else self._stopped_at
         return now - self._start
+
+    def leave_out(self, seconds: float) -> None:
+        """Do not count so many seconds that have just passed; in a pause nothing counts anyway."""
+        if self._stopped_at is None:
+            self._start += seconds
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """Do not count the time spent in the block."""
-        self._stopped_at = begin = time.perf_counter()
+        """Do not count the time spent in the block; blocks may lie in each other."""
+        if self._stopped_at is not None:
+            yield
+            return
+        self._stopped_at = begin = self._now()
         try:
             yield
         finally:
-            self._start += time.perf_counter() - begin
+            self._start += self._now() - begin
             self._stopped_at = None

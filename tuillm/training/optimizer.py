@@ -79,8 +79,19 @@ class FlatGroup:
 class Optimizer:
     """Steps a GPT by the rules of a TrainConfig."""
 
-    def __init__(self, model: GPT, config: TrainConfig, *, bf16_shadow: bool = False) -> None:
-        """`bf16_shadow` keeps the weights of linear layers in bfloat16 beside those in float32."""
+    def __init__(
+        self,
+        model: GPT,
+        config: TrainConfig,
+        *,
+        bf16_shadow: bool = False,
+        dtype: torch.dtype = torch.bfloat16,
+    ) -> None:
+        """`bf16_shadow` keeps the weights of linear layers in bfloat16 beside those in float32.
+
+        `dtype` is the precision of products; Muon's are as well in bfloat16 as in float32, but
+        on processors without it these take four times as long.
+        """
         matrices = _matrices(model) if config.optimizer == "muon" else []
         driven = {id(parameter) for parameter in matrices}
         rest = [
@@ -89,7 +100,7 @@ class Optimizer:
             if parameter.requires_grad and id(parameter) not in driven
         ]
         self._config = config
-        self._muons = [Muon(*group) for group in _by_shape(matrices, model.config.n_embd)]
+        self._muons = [Muon(*group, dtype) for group in _by_shape(matrices, model.config.n_embd)]
         decayed = FlatGroup(parameter for parameter in rest if parameter.dim() >= 2)
         plain = FlatGroup(parameter for parameter in rest if parameter.dim() < 2)
         self._groups = [group for group in (decayed, plain) if len(group.values)]
@@ -112,9 +123,12 @@ class Optimizer:
     def step(self, factor: float) -> float:
         """Take one step at `factor` times the peak rates; return the gradients' norm.
 
-        Only AdamW's gradients are clipped: Muon's update has a norm of its own.
+        Only AdamW's gradients are clipped: Muon's update has a norm of its own. Gradients whose
+        norm is no number change nothing.
         """
         norms = torch.stack([group.grads.norm() for group in self._all])
+        if not math.isfinite(norm := float(norms.norm())):
+            return norm
         clipped = norms[: len(self._groups)].norm()
         if self._config.grad_clip:
             self._scale((self._config.grad_clip / (clipped + 1e-6)).clamp(max=1))
@@ -124,7 +138,7 @@ class Optimizer:
         for muon in self._muons:
             muon.step(self._config.muon_lr * factor, self._config.muon_weight_decay * factor)
         self.refresh()
-        return float(norms.norm())
+        return norm
 
     def refresh(self) -> None:
         """Bring the shadows up to date; to be called after the weights were changed elsewhere."""
@@ -166,7 +180,10 @@ class Muon:
     Newton-Schulz steps with his coefficients.
     """
 
-    def __init__(self, parameters: list[nn.Parameter], rows: int, cols: int) -> None:
+    def __init__(
+        self, parameters: list[nn.Parameter], rows: int, cols: int, dtype: torch.dtype
+    ) -> None:
+        self._dtype = dtype
         self.flat = FlatGroup(parameters)
         self._values = self.flat.values.view(-1, rows, cols)
         self._grads = self.flat.grads.view(-1, rows, cols)
@@ -177,17 +194,20 @@ class Muon:
     def step(self, lr: float, weight_decay: float) -> None:
         """Take one step; `weight_decay` is the share of the values lost, times lr."""
         self.momentum.lerp_(self._grads, 1 - _MOMENTUM)
-        update = orthogonalise(self._grads.lerp(self.momentum, _MOMENTUM))
+        update = orthogonalise(self._grads.lerp(self.momentum, _MOMENTUM), self._dtype)
         if weight_decay:
             self._values.mul_(1 - lr * weight_decay)
         self._values.add_(update, alpha=-lr * self._scale)
 
 
-def orthogonalise(matrices: Tensor) -> Tensor:
-    """Return [n, rows, cols] with all singular values near 1 (between 0.7 and 1.2)."""
+def orthogonalise(matrices: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
+    """Return [n, rows, cols] with all singular values near 1 (between 0.7 and 1.2).
+
+    `dtype` is the precision of the products.
+    """
     a, b, c = _NEWTON_SCHULZ
     x: Tensor = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-7)
-    x = x.bfloat16()
+    x = x.to(dtype)
     tall = x.shape[1] > x.shape[2]
     if tall:
         x = x.transpose(1, 2)

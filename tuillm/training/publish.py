@@ -22,20 +22,26 @@ if TYPE_CHECKING:
 
 
 def publish_run(
-    trainer: "Trainer", run: Run, status: Status, *, published: str | None, replace: bool
+    trainer: "Trainer",
+    run: Run,
+    status: Status,
+    *,
+    source: Path,
+    published: str | None,
+    replace: bool,
 ) -> tuple[Model, Status]:
-    """Publish the best checkpoint; return the model, and the status with a note about its name.
+    """Publish the checkpoint `source`, else the last; return the model, and the status.
 
-    A resumed run replaces what it had `published` before. Where the name is another model's, or
-    that model is in use, a free name beside it is taken: nothing learned is lost. Raises
-    TuillmError when the disk refuses.
+    The status has a note where another name than the run's was taken. A resumed run replaces what
+    it had `published` before. Where the name is another model's, or that model is in use, a free
+    name beside it is taken: nothing learned is lost. Raises TuillmError when the disk refuses.
     """
     card = _card(trainer, run, status)
     name, over = _name_to_publish(trainer, run, published, replace)
     while True:
         try:
             with publish(name, card, replace=over) as folder:
-                copy_model_files(run.best if run.best.exists() else run.last, folder)
+                copy_model_files(source if source.exists() else run.last, folder)
             break
         except TuillmError:
             before = name, over

@@ -4,32 +4,35 @@ Knows the run folder and the registry; the Trainer knows neither, and nothing he
 Serves the worker process and `Trainer.run()` alike.
 """
 
-import signal
-import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tuillm.errors import DiskError, Interrupted, TuillmError
-from tuillm.store.files import append_json, recover_folder, remove_folder
+from tuillm.store.files import recover_folder, remove_folder
 from tuillm.store.registry import Model
-from tuillm.store.run_folder import ControlRequest, Run, requests
-from tuillm.store.run_status import State, Status
+from tuillm.store.run_folder import Run
+from tuillm.store.run_status import State
 from tuillm.store.workers.processes import this_process
-from tuillm.training.checkpoint import load_checkpoint, save_checkpoint, save_model
+from tuillm.training.checkpoint import load_checkpoint
+from tuillm.training.checkpoint_saver import CheckpointSaver
+from tuillm.training.guards import Diverged
 from tuillm.training.metrics import StepMetrics
 from tuillm.training.preparation import Preparing
 from tuillm.training.publish import publish_run
+from tuillm.training.run_record import RunRecord
+from tuillm.training.signals import stop_signals
+from tuillm.training.steering import Steering
+from tuillm.training.suspension import watch_suspension
+from tuillm.training.waiting import Waiting
+from tuillm.units import duration
 
 if TYPE_CHECKING:
     from tuillm.training.trainer import Trainer
 
-
 _STATUS_EVERY = 0.5
-_SAVE_EVERY = 5.0
-_POLL = 0.1
 
 
 class Runner:
@@ -52,67 +55,80 @@ class Runner:
         """
         me, before = this_process(), run.status()
         self._trainer, self._run = trainer, run
-        self._replace, self._resume, self._more_steps = replace, resume, 0
+        self._replace, self._resume = replace, resume
         self._changed_text = changed_text
         self._say, self._tell = say, tell
         self._published = before.model
-        self._status = before.model_copy(
-            update={
-                "state": "preparing",
-                "pid": me.pid,
-                "process_started": me.started,
-                "error": None,
-                "hint": None,
-            }
+        fresh = {
+            "state": "preparing",
+            "pid": me.pid,
+            "process_started": me.started,
+            "error": None,
+            "hint": None,
+        }
+        self._record = RunRecord(run, before.model_copy(update=fresh))
+        self._saver = CheckpointSaver(trainer, run)
+        self._steering = Steering(run, say, self._answer)
+        self._waiting = Waiting(trainer, self._record, self._steering, say)
+        self._best_is_last = False  # measured at a stop, it is the best model, and in no `best`
+        self._tick = Preparing(
+            run, lambda: self._steering.stops > 0, lambda words: self._write(doing=words)
         )
-        self._control_offset = 0
-        self._stop = self._paused = False
-        self._written = self._saved = 0.0
-        self._save_cost = 0.0
-        self._tick = Preparing(run, lambda: self._stop, lambda words: self._write(doing=words))
 
     def stop(self) -> None:
         """Ask for an end at the next step boundary, as a `stop` in the control file does."""
-        self._stop = True
+        self._steering.stop()
 
     def run(self) -> Model:
         """Train, save, publish; return the model. A failure is written down and raised."""
         try:
-            with self._interrupts():
+            with stop_signals(self.stop), watch_suspension(self._leave_out):
                 return self._run_all()
         except Interrupted as error:
             self._say(f"stopped: {error}")
             self._write(state="stopped", eta=None)
             raise
         except TuillmError as error:
-            if isinstance(error, DiskError) and (name := self._publish_best()):
+            if isinstance(error, DiskError | Diverged) and (name := self._publish_best()):
                 error.hint = f"{error.hint}; the best so far is {name!r}".removeprefix("; ")
             self._say(f"failed: {error}")  # before the status: who reads that finds this
-            with suppress(DiskError):  # then the process that ends tells by its lock
-                self._write(state="failed", error=error.message, hint=error.hint or None, eta=None)
+            self._fail(error.message, error.hint or None)
             raise
         except BaseException as error:
-            traceback.print_exc()
+            with suppress(OSError):
+                traceback.print_exc()
             what = f"{type(error).__name__}: {error}".split("\n")[0]
-            self._write(state="failed", error=what, hint=f"see {self._run.log}", eta=None)
+            self._fail(what, f"see {self._run.log}")
             raise
+        finally:
+            self._record.close()
+
+    def _leave_out(self, seconds: float) -> None:
+        self._trainer.clock.leave_out(seconds)
+        self._say(f"was suspended for {duration(seconds)}, which is not counted")
+
+    def _fail(self, error: str, hint: str | None) -> None:
+        with suppress(TuillmError):  # where it cannot be written, the process tells by its lock
+            self._write(state="failed", error=error, hint=hint, eta=None)
 
     def _run_all(self) -> Model:
         self._write()
         self._begin()
-        self._saved = time.monotonic()
         while True:
             state = self._train()
-            self._save_last()
-            model = self._publish()
-            self._read_control()
+            self._waiting.patiently(self._saver.save_last)
+            model = self._waiting.patiently(self._publish)
+            self._steering.read()
             # an extension may have been asked for while the model was published
             if state != "finished" or not self._extend():
                 break
-        self._write(state=state, model=model.name, eta=None)
+        status = self._record.status
         self._say(
-            f"{state} at step {self._status.step:,}; published {model.name!r} with the "
-            f"weights of step {self._status.best_step or self._status.step:,}"
+            f"{state} at step {status.step:,}; published {model.name!r} with the "
+            f"weights of step {status.best_step or status.step:,}"
+        )
+        self._waiting.patiently(
+            lambda: self._write(must=True, state=state, model=model.name, eta=None)
         )
         return model
 
@@ -124,28 +140,23 @@ class Runner:
                 self._trainer, self._run.last, self._tick, changed_text=self._changed_text
             )
             if not known:  # what was measured on another text does not compare
-                self._write(
-                    val_loss=None,
-                    bits_per_byte=None,
-                    best_step=None,
-                    before_loss=None,
-                    before_bits_per_byte=None,
-                )
-            append_json(self._run.metrics, {"resumed": self._trainer.step, "time": time.time()})
+                self._write(before_loss=None, before_bits_per_byte=None)
+            self._note_best()
+            self._mark_resumed()
         else:
             self._trainer.prepare(tick=self._tick)
             if self._run.best.exists():  # of an earlier beginning that came to no checkpoint
-                if self._status.best_step and not self._published:
+                if self._record.status.best_step and not self._published:
                     self._publish()
                 remove_folder(self._run.best)
         self._describe()
-        self._read_control()
+        self._steering.read()
         self._extend()
         self._trainer.measure_before(self._stop_wanted)
         if before := self._trainer.before:
             self._write(before_loss=before.val_loss, before_bits_per_byte=before.bits_per_byte)
         self._write(notes=tuple(self._trainer.notes))
-        status = self._status
+        status = self._record.status
         self._say(
             f"{'resumed' if self._resume else 'started'} at step {status.step:,}: "
             f"{status.parameters:,} parameters, {status.train_tokens:,} tokens, "
@@ -154,32 +165,53 @@ class Runner:
         for note in status.notes:
             self._say(note)
 
+    def _note_best(self) -> None:
+        """Write down the best evaluation of the checkpoint, where another one does not count."""
+        evaluations, told = self._trainer.evaluations, self._record.status.best_step
+        best, step = evaluations.best_so_far
+        if best is None:
+            self._write(val_loss=None, bits_per_byte=None, best_step=None)
+        elif told == self._trainer.step != step:  # it was measured at a stop
+            self._write(**vars(best), best_step=step)
+
     def _train(self) -> State:
         """Take steps until the run is over or asked to stop; return the state it ends in."""
+        while True:
+            try:
+                return self._take_steps()
+            except Diverged as error:
+                self._roll_back(error)
+
+    def _take_steps(self) -> State:
         for metrics in self._trainer.steps(self._stop_wanted):
-            self._record(metrics)
-            self._read_control()
+            self._note(metrics)
+            self._steering.read()
             if not self._extend() and metrics.last:
                 break
             self._wait_while_paused()
-            if self._stop:
-                self._evaluate_at_stop()
+            if self._steering.stops:
+                self._evaluate_at_stop(metrics)
                 return "stopped"
         return "finished"
 
-    @contextmanager
-    def _interrupts(self) -> Iterator[None]:
-        """Take SIGTERM, and Ctrl-C in a person's own Python, as requests for an orderly end."""
-        if threading.current_thread() is not threading.main_thread():
-            yield  # only the main thread may say what signals do
-            return
-        signals = (signal.SIGTERM, signal.SIGINT)
-        before = [signal.signal(each, lambda number, frame: self.stop()) for each in signals]
-        try:
-            yield
-        finally:
-            for each, handler in zip(signals, before, strict=True):
-                signal.signal(each, handler)
+    def _roll_back(self, error: Diverged) -> None:
+        """Go back to the last checkpoint, or the beginning; raises the error after too many."""
+        trainer = self._trainer
+        there = self._run.checkpoint.exists()
+        trainer.roll_back(
+            error, lambda: load_checkpoint(trainer, self._run.last) if there else trainer.restart()
+        )
+        self._say(
+            f"{error.message}: back to step {trainer.step:,}, with that data skipped and learning "
+            f"rates of {trainer.guard.lr_scale:g} of what was set"
+        )
+        self._mark_resumed()
+        self._waiting.patiently(self._saver.save_last)
+        self._write(notes=tuple(trainer.notes), step=trainer.step)
+
+    def _mark_resumed(self) -> None:
+        row = {"resumed": self._trainer.step, "time": time.time()}
+        self._record.append(self._run.metrics, row)
 
     def _describe(self) -> None:
         """Write down what preparing has found out."""
@@ -197,53 +229,35 @@ class Runner:
             extended_steps=trainer.extended_steps,
         )
 
-    def _record(self, metrics: StepMetrics) -> None:
-        append_json(self._run.metrics, metrics.row())
+    def _note(self, metrics: StepMetrics) -> None:
+        """Write down what a step has come to, and save what is due."""
+        record = self._record
+        record.append(self._run.metrics, metrics.row())
         self._tell(metrics)
-        update: dict[str, object] = {
-            key: getattr(metrics, key)
-            for key in (
-                "step",
-                "progress",
-                "epoch",
-                "elapsed",
-                "eta",
-                "train_loss",
-                "tokens_per_sec",
-            )
-        }
         if metrics.sample is not None:
-            append_json(self._run.samples, {"step": metrics.step, "text": metrics.sample})
+            record.append(self._run.samples, {"step": metrics.step, "text": metrics.sample})
         if metrics.best:
-            update |= {
-                "val_loss": metrics.val_loss,
-                "bits_per_byte": metrics.bits_per_byte,
-                "best_step": metrics.step,
-            }
-            save_model(self._trainer, self._run.best)
-        self._status = self._status.model_copy(update=update)
-        if metrics.val_loss is not None:
-            self._say(
-                f"step {metrics.step:,}  train {metrics.train_loss:.3f}  val "
-                f"{metrics.val_loss:.3f}  {metrics.bits_per_byte:.3f} bits/byte"
-                f"{'  best' if metrics.best else ''}"
-            )
-        if metrics.val_loss is not None or time.monotonic() - self._written > _STATUS_EVERY:
-            self._write()
-        # large models are saved less often: saving takes a twentieth of the time at most
-        if time.monotonic() - self._saved > max(_SAVE_EVERY, 20 * self._save_cost):
-            self._save_last()
+            self._waiting.patiently(self._saver.save_best)
+        record.note(**metrics.status())
+        looked = metrics.val_loss is not None
+        if looked:
+            self._say(metrics.line())
+            self._waiting.patiently(self._saver.save_numbered)
+        if looked or time.monotonic() - record.written > _STATUS_EVERY:
+            self._write(notes=tuple(self._trainer.notes))
+        if self._saver.due and not self._trainer.guard.suspicious:
+            self._waiting.patiently(self._saver.save_last)
 
     def _extend(self) -> bool:
         """Extend the run by the steps asked for, if any; it needs a step to measure on the clock.
 
         A checkpoint is saved at once, so that whoever resumes the run finds it extended.
         """
-        if not self._more_steps or not self._trainer.step:
+        if not self._steering.more_steps or not self._trainer.step:
             return False
-        self._trainer.extend(self._more_steps)
-        self._more_steps = 0
-        self._save_last()
+        self._trainer.extend(self._steering.more_steps)
+        self._steering.more_steps = 0
+        self._waiting.patiently(self._saver.save_last)
         self._write(
             notes=tuple(self._trainer.notes),
             progress=self._trainer.progress,
@@ -253,83 +267,69 @@ class Runner:
 
     def _wait_while_paused(self) -> None:
         """Wait here until a request lets the run go on, or ends it."""
-        if not self._paused or self._stop:
+        if not self._steering.paused or self._steering.stops:
             return
         with self._trainer.clock.stopped():
-            self._save_last()
+            self._waiting.patiently(self._saver.save_last)
             self._write(state="paused", eta=None)
-            while self._paused and not self._stop:
-                time.sleep(_POLL)
-                self._read_control()
+            while self._steering.paused and not self._steering.stops:
+                self._waiting.nap()
                 self._extend()
-                if time.monotonic() - self._written > 2:
-                    self._write()
             self._write(state="running")
 
-    def _read_control(self) -> None:
-        found, self._control_offset = requests(self._run, self._control_offset)
-        for asked in found:
-            self._take(asked)
-
-    def _take(self, asked: ControlRequest) -> None:
-        request = asked.request
-        self._say(f"asked to {request}" + (f" by {asked.steps:,} steps" if asked.steps else ""))
-        if request == "stop":
-            self._stop = True
-        elif request == "pause":
-            self._paused = True
-        elif request == "resume":  # also takes back a stop that was not acted on yet
-            self._paused = self._stop = False
-        elif request == "eval":
+    def _answer(self, request: str) -> None:
+        """Do what was asked for at once: an evaluation after the next step, or a sample now."""
+        if request == "eval":
             self._trainer.evaluations.want()
-        elif request == "extend":
-            self._more_steps += asked.steps
-        elif request == "sample":
+        else:
             text = self._trainer.sample()
-            append_json(self._run.samples, {"step": self._trainer.step, "text": text})
+            self._record.append(self._run.samples, {"step": self._trainer.step, "text": text})
 
     def _stop_wanted(self) -> bool:
-        self._read_control()
-        return self._stop
+        self._steering.read()
+        return self._steering.stops > 0
 
-    def _evaluate_at_stop(self) -> None:
-        """A run stopped before its first evaluation has no best model: what it has is the best."""
-        if self._trainer.evaluations.best is None:
-            evaluation = self._trainer.evaluate()
-            if evaluation is not None:
-                self._status = self._status.model_copy(
-                    update=vars(evaluation) | {"best_step": self._trainer.step}
-                )
-                save_model(self._trainer, self._run.best)
+    def _evaluate_at_stop(self, metrics: StepMetrics) -> None:
+        """Measure where the run stops: what it has learned since its last evaluation may be best.
 
-    def _save_last(self) -> None:
-        begin = time.monotonic()
-        save_checkpoint(self._trainer, self._run.last)
-        self._saved = time.monotonic()
-        self._save_cost = self._saved - begin
+        That is published then. The checkpoint knows nothing of it: a run that goes on is as one
+        that was never stopped.
+        """
+        if metrics.val_loss is not None:
+            return
+        best = self._trainer.evaluations.best
+        # who asks twice does not want to wait, but a model of which nothing is known is no use
+        evaluation = self._trainer.evaluate(lambda: best is not None and self._steering.stops > 1)
+        if evaluation is not None and (best is None or evaluation.val_loss < best.val_loss):
+            self._record.note(**vars(evaluation), best_step=self._trainer.step)
+            self._best_is_last = True
 
     def _publish(self) -> Model:
-        model, self._status = publish_run(
-            self._trainer, self._run, self._status, published=self._published, replace=self._replace
+        model, self._record.status = publish_run(
+            self._trainer,
+            self._run,
+            self._record.status,
+            source=self._run.last if self._best_is_last else self._run.best,
+            published=self._published,
+            replace=self._replace,
         )
         self._published = model.name
         return model
 
     def _publish_best(self) -> str:
         """Publish by links what was learned before the disk was full; return its name, or ""."""
-        if self._status.best_step and self._run.best.exists():
+        if self._record.status.best_step and self._run.best.exists():
             with suppress(TuillmError):
                 name = self._publish().name
-                self._status = self._status.model_copy(update={"model": name})
+                self._record.note(model=name)
                 return name
         return ""
 
-    def _write(self, **update: object) -> None:
-        update["heartbeat"] = time.time()
-        if not self._more_steps:  # else an extension was asked for that is not in a checkpoint yet
-            update["control_read"] = self._control_offset
+    def _write(self, *, must: bool = False, **update: object) -> None:
+        if (
+            not self._steering.more_steps
+        ):  # else an extension was asked for that is not in a checkpoint yet
+            update["control_read"] = self._steering.offset
         if update.get("state", "preparing") != "preparing":
             update["doing"] = ""
-        self._status = Status.model_validate(self._status.model_dump() | update)
-        self._run.write_status(self._status)
-        self._written = time.monotonic()
+        self._record.write(must=must, **update)

@@ -22,6 +22,7 @@ from tuillm.text.progress_tick import Tick
 from tuillm.text.read_options import ReadOptions
 from tuillm.text.split import split_store
 from tuillm.training.batches import Batches
+from tuillm.training.gradients import Gradients
 from tuillm.training.hardware import choose_train_dtype, eval_dtype, matmul_flops, use_bf16_shadow
 from tuillm.training.init_model import build_model, context_of, fit
 from tuillm.training.optimizer import Optimizer
@@ -47,6 +48,7 @@ class Setup:
     window: int
     optimizer: Optimizer
     batches: Batches
+    gradients: Gradients
     sampler: Sampler
     starts_at_eot: bool
     flops: float
@@ -81,6 +83,8 @@ def set_up(config: TrainConfig, tick: Tick, checkpoint: Path | None = None) -> S
     shadow = use_bf16_shadow(device, dtype, model.parameter_count) and not config.lora
     # several documents, or one that is learned to its end, are begun behind an end of text
     starts_at_eot = eot is not None and (config.val_fraction == 0 or len(corpus.store) > 1)
+    optimizer = Optimizer(model, config, bf16_shadow=shadow, dtype=dtype)
+    batches = Batches(tokens.train, window, config.batch_size, config.seed, eot, tokens.train_mask)
     return Setup(
         device=device,
         dtype=dtype,
@@ -89,10 +93,9 @@ def set_up(config: TrainConfig, tick: Tick, checkpoint: Path | None = None) -> S
         tokens=tokens,
         model=model,
         window=window,
-        optimizer=Optimizer(model, config, bf16_shadow=shadow),
-        batches=Batches(
-            tokens.train, window, config.batch_size, config.seed, eot, tokens.train_mask
-        ),
+        optimizer=optimizer,
+        batches=batches,
+        gradients=Gradients(config, model, batches, optimizer, device, dtype),
         sampler=Sampler.of(model, tokens.tokenizer, at_eot=starts_at_eot),
         starts_at_eot=starts_at_eot,
         flops=matmul_flops(device, dtype),

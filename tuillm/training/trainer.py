@@ -4,7 +4,6 @@ Knows the corpus, the model and the recipe; knows no run folder and no screen. W
 over `steps()` decides what is written, shown, paused or stopped.
 """
 
-import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
@@ -12,9 +11,9 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from tuillm.config import SamplingConfig, TrainConfig, preset_values, settings_table
+from tuillm.config import TrainConfig, preset_values, settings_table
 from tuillm.config.suggestions import Answering
-from tuillm.errors import TuillmError, UsageError
+from tuillm.errors import UsageError
 from tuillm.model import GPT
 from tuillm.model.lora import adapter_state, load_adapter_state
 from tuillm.store.registry import Model, shape_of
@@ -23,17 +22,17 @@ from tuillm.text.iterable_texts import Sources, Texts, config_for
 from tuillm.text.progress_tick import Tick, unwatched
 from tuillm.text.stdin_pipes import keep_pipes
 from tuillm.training.auto_settings import eval_tokens_note
+from tuillm.training.draw_sample import draw_sample
 from tuillm.training.eval_schedule import Evaluations, choose_eval_tokens
 from tuillm.training.evaluate import Evaluation, StopCheck, evaluate, never
-from tuillm.training.hardware import autocast
+from tuillm.training.guards import Diverged, LossGuard
 from tuillm.training.init_model import copy_weights
 from tuillm.training.metrics import StepMetrics, Stopwatch
 from tuillm.training.resume import CHANGED
+from tuillm.training.run_notes import RunNotes
 from tuillm.training.schedule import TrainingProgress
 from tuillm.training.setup import Setup, set_up
 from tuillm.training.trainer_state import TrainerState
-
-_BEFORE = "before training: "
 
 
 class Trainer(metaclass=Answering):
@@ -57,11 +56,12 @@ class Trainer(metaclass=Answering):
         if config is not None and (corpus or settings or texts is not None):
             raise UsageError("config has all settings already", "config.model_copy(update=...)")
         self.config = config or config_for(corpus, texts, settings, shape_of)
-        self.notes: list[str] = []
         self.step = 0
         self.before: Evaluation | None = None
         self.clock = Stopwatch()
         self.evaluations = Evaluations(self.config)
+        self.guard = LossGuard(self.config.max_rollbacks)
+        self._notes = RunNotes()
         self._setup: Setup | None = None
         self._training_progress = TrainingProgress(self.config)
 
@@ -93,8 +93,15 @@ class Trainer(metaclass=Answering):
         if self._setup is None:
             self.keep_pipes()
             self._setup = set_up(self.config, tick, checkpoint)
-            self.notes += self._setup.notes
+            self._notes.add(self._setup.notes)
             self.clock = Stopwatch()
+
+    def restart(self) -> None:
+        """Begin anew with the weights of the beginning, where there is no checkpoint to load."""
+        self._setup = None
+        self.prepare()
+        self.step, self.evaluations = 0, self.evaluations.anew()
+        self.guard.forget()
 
     def keep_pipes(self) -> None:
         """Read the parts of the corpus that are pipes into files, since they come only once."""
@@ -108,6 +115,11 @@ class Trainer(metaclass=Answering):
         if self._setup is None:
             self.prepare()
         return cast(Setup, self._setup)
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about what was decided for the person."""
+        return self._notes.lines
 
     @property
     def model(self) -> GPT:
@@ -128,8 +140,7 @@ class Trainer(metaclass=Answering):
         """Yield the metrics of each step until the run is over; the last one says why it ended.
 
         Ends by max_steps, by the clock, or when patience runs out; evaluations end, without a
-        result, as soon as `interrupted` says so. Raises TuillmError when the loss is no longer a
-        number.
+        result, as soon as `interrupted` says so. Raises Diverged where `guard` finds a step bad.
         """
         self.prepare()
         self.measure_before(interrupted)
@@ -140,11 +151,7 @@ class Trainer(metaclass=Answering):
             factor = self._training_progress.lr_factor(self.step, self.progress)
             loss, norm = self.take_step(factor)
             seconds = self.clock.seconds - started
-            if not math.isfinite(loss):
-                raise TuillmError(
-                    f"the loss became {loss} at step {self.step}",
-                    "try a lower --learning-rate or --muon-lr",
-                )
+            self.guard.check(self.step, loss, norm)
             metrics = self._measure(loss, norm, factor, seconds, interrupted)
             yield metrics
             # unless the run was extended just now; a clock that has run out since the step was
@@ -160,17 +167,29 @@ class Trainer(metaclass=Answering):
         """
         if self.extended_steps:
             self._training_progress.note(self.step, self.clock.seconds)
-        self.setup.optimizer.zero_grad()
-        total = torch.zeros((), device=self.setup.device)
-        for _ in range(self.config.grad_accum_steps):
-            idx, targets = self.setup.batches.next(self.setup.device)
-            with autocast(self.setup.device, self.setup.dtype):
-                loss = self.model.loss(idx, targets) / self.config.grad_accum_steps
-            loss.backward()
-            total += loss.detach()
-        norm = self.setup.optimizer.step(factor)
+        loss = self.setup.gradients.accumulate()
+        self._notes.micro_batch(self.setup.gradients.micro_batch, self.config.batch_size)
+        norm = self.setup.optimizer.step(factor * self.guard.lr_scale)
         self.step += 1
-        return float(total), norm
+        return float(loss), norm
+
+    def roll_back(self, error: Diverged, load: Callable[[], object]) -> None:
+        """Go on from what `load` brings back, after `steps()` has raised an error.
+
+        The data since then is skipped, the learning rates are halved from now on, and the time
+        that was lost counts. Raises the error where there were too many rollbacks already.
+        """
+        if self.guard.exhausted:
+            raise error
+        batches, best = self.setup.batches, self.evaluations.best_so_far
+        skipped, elapsed = (batches.epoch, batches.position), self.clock.seconds
+        rollbacks = self.guard.rollbacks + 1
+        load()
+        self.setup.batches.seek(*skipped)
+        self.clock = Stopwatch(elapsed)
+        self.evaluations.best_so_far = best
+        self.guard.rollbacks = rollbacks
+        self._notes.rolled_back(rollbacks, self.guard.lr_scale, error.message)
 
     def extend(self, steps: int) -> None:
         """Let the run take exactly `steps` more than where its settings, or patience, end it.
@@ -182,8 +201,10 @@ class Trainer(metaclass=Answering):
         self._training_progress.note(
             self.step, self.clock.seconds, patience_exhausted=self.evaluations.patience_exhausted
         )
-        self._set_course(lambda: self._training_progress.extend(steps))
+        self._training_progress.extend(steps)
+        self._notes.course(self._training_progress.words)
         self.evaluations.extend(self.progress)
+        self.guard.forget()
 
     @property
     def extended_steps(self) -> int:
@@ -231,20 +252,7 @@ class Trainer(metaclass=Answering):
         `tokens` is its length, which is `sample_tokens` where nothing is given.
         """
         length = self.config.sample_tokens if tokens is None else tokens
-        if not length:
-            return ""
-        config = SamplingConfig(max_new_tokens=length, seed=self.config.seed)
-        was_training = self.model.training  # it may be asked for in the middle of an evaluation
-        self.model.eval()
-        self.setup.sampler.context.truncate(0)
-        with autocast(self.setup.device, self.setup.eval_dtype):
-            prompt = self.setup.sample_prompt
-            drawn = self.setup.sampler.stream(prompt, config)
-            text = "".join(token.text for token in drawn)
-            if not isinstance(prompt, str):  # an answer is nothing without its question
-                text = f"{self.tokenizer.decode(prompt).strip()}\n→ {text.strip()}"
-        self.model.train(was_training)
-        return text
+        return draw_sample(self.setup, length, self.config.seed)
 
     def state(self) -> tuple[dict[str, Tensor], TrainerState]:
         """Return tensors and numbers from which `load_state` goes on exactly (model apart)."""
@@ -257,6 +265,8 @@ class Trainer(metaclass=Answering):
             "position": self.setup.batches.position,
             "corpus_sha256": self.setup.corpus.sha256,
             "before": vars(self.before) if self.before else None,
+            "micro_batch": self.setup.gradients.micro_batch,
+            **self.guard.state(),
             **self.evaluations.state(),
             **self._training_progress.state(),
         }
@@ -277,7 +287,13 @@ class Trainer(metaclass=Answering):
         self.clock = Stopwatch(float(numbers["elapsed"]))
         before = numbers.get("before")  # older checkpoints have neither this nor extensions
         self._set_before(Evaluation(**before) if before else None)
-        self._set_course(lambda: self._training_progress.load_state(numbers))
+        self._training_progress.load_state(numbers)
+        self._notes.course(self._training_progress.words)
+        self.guard.load_state(numbers)
+        self._notes.rolled_back(self.guard.rollbacks, self.guard.lr_scale)
+        micro_batch = int(numbers.get("micro_batch", self.config.batch_size))
+        self.setup.gradients.micro_batch = min(max(micro_batch, 1), self.config.batch_size)
+        self._notes.micro_batch(micro_batch, self.config.batch_size)
 
     def change_text(self) -> None:
         """Say that the text is another one than that of the checkpoint that was loaded.
@@ -285,8 +301,9 @@ class Trainer(metaclass=Answering):
         What was measured on that one is forgotten, and patience begins anew.
         """
         self.evaluations.change_text()
+        self.guard.forget()
         self._set_before(None)
-        self.notes.append(CHANGED)
+        self._notes.add([CHANGED])
 
     def _measure(
         self, loss: float, norm: float, factor: float, seconds: float, interrupted: StopCheck
@@ -300,13 +317,14 @@ class Trainer(metaclass=Answering):
             gained = evaluation is not None and self.evaluations.note(evaluation, self.step)
             sample = self.sample(None if over else self.evaluations.sample_tokens)
         tokens = self.config.batch_size * self.config.grad_accum_steps * self.setup.window
+        micro_batch = self.setup.gradients.micro_batch
         elapsed = self.clock.seconds
         progress = self._training_progress.progress(self.step, elapsed)
         over = over or (looking and progress >= 1)
         return StepMetrics(
             step=self.step,
             train_loss=loss,
-            lr=self.config.learning_rate * factor,
+            lr=self.config.learning_rate * factor * self.guard.lr_scale,
             grad_norm=norm,
             tokens_per_sec=tokens / seconds,
             mfu=tokens / seconds * self.setup.flops_per_token / self.setup.flops,
@@ -316,30 +334,17 @@ class Trainer(metaclass=Answering):
             epoch=self.step * tokens / len(self.tokens.train),
             val_loss=evaluation.val_loss if evaluation else None,
             bits_per_byte=evaluation.bits_per_byte if evaluation else None,
+            micro_batch=micro_batch if micro_batch < self.config.batch_size else None,
             sample=sample,
             best=gained,
             last="finished" if over else "patience" if self.evaluations.patience_exhausted else "",
         )
 
-    def _set_course(self, change: Callable[[], None]) -> None:
-        """Change how far the run goes, and say so in its notes."""
-        before = self._training_progress.words
-        change()
-        self.notes = [note for note in self.notes if note != before]
-        self.notes += [self._training_progress.words] if self._training_progress.words else []
-
     def _say_measured(self) -> None:
         """Say in the notes how much of the held-out text is looked at, if that is not all."""
         held_out = len(self.tokens.val) - 1
-        note = eval_tokens_note(self.evaluations.tokens or held_out, held_out)
-        if note and note not in self.notes:
-            self.notes.append(note)
+        self._notes.add([eval_tokens_note(self.evaluations.tokens or held_out, held_out)])
 
     def _set_before(self, evaluation: Evaluation | None) -> None:
         self.before = evaluation
-        self.notes = [note for note in self.notes if not note.startswith(_BEFORE)]
-        if evaluation:
-            self.notes.append(
-                f"{_BEFORE}{evaluation.val_loss:.3f} nats/token, "
-                f"{evaluation.bits_per_byte:.3f} bits/byte"
-            )
+        self._notes.before(evaluation)

@@ -24,9 +24,17 @@ class EvaluationsState(TypedDict):
     eval_sample_tokens: NotRequired[int | None]
 
 
-class TrainerState(EvaluationsState, ProgressState):
+class GuardState(TypedDict):
+    """How often a run was rolled back, and its last losses; older checkpoints have none of it."""
+
+    rollbacks: NotRequired[int]
+    recent_losses: NotRequired[list[float]]
+
+
+class TrainerState(EvaluationsState, ProgressState, GuardState):
     """All numbers from which a trainer goes on; `elapsed` in seconds, `epoch` with `position`.
 
+    `micro_batch` is how many windows are computed at once, which older checkpoints do not know.
     `before` is the Evaluation of the model that a run started from. A file that is damaged may
     lack any of them.
     """
@@ -37,3 +45,4 @@ class TrainerState(EvaluationsState, ProgressState):
     position: int
     corpus_sha256: NotRequired[str | None]
     before: NotRequired[dict[str, float] | None]
+    micro_batch: NotRequired[int]

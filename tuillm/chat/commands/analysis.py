@@ -9,7 +9,7 @@ from tuillm.chat.active_chat import Chat
 from tuillm.chat.commands.slash_commands import number_of
 from tuillm.chat.model_loader import Loader
 from tuillm.errors import UsageError
-from tuillm.store.run_checkpoints import find_talker
+from tuillm.store.run_checkpoints import resolve_model
 from tuillm.store.usage import using
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def compare(chat: Chat, rest: str) -> None:
     name, _, text = rest.partition(" ")
     if not name:
         raise UsageError("/compare wants the name of a model", "tuillm list shows them")
-    other = find_talker(name)
+    other = resolve_model(name)
     prompt = text.strip() or _prompt(chat)
     with using(other.path, "compare"):
         chat.screen.note(f"loading {other.name}")

@@ -4,7 +4,7 @@ from tuillm.chat.active_chat import Chat
 from tuillm.chat.conversation.export_text import export_json, export_markdown
 from tuillm.errors import UsageError
 from tuillm.store.files import write_text
-from tuillm.store.run_checkpoints import find_talker
+from tuillm.store.run_checkpoints import resolve_model
 from tuillm.store.sessions import (
     SessionHead,
     check_session_name,
@@ -59,7 +59,7 @@ def take_up(chat: Chat, head: SessionHead) -> None:
         saved = load_session(head.id)
     head, model = saved.head, chat.model
     if head.model != chat.model.name:
-        chat.use_model(find_talker(head.model))
+        chat.use_model(resolve_model(head.model))
     try:
         sampler = chat.sampler
         with chat.interrupts.stoppable():

@@ -7,7 +7,7 @@ from tuillm.config.sampling_profiles import PROFILES, apply_profile, profile_of
 from tuillm.config.suggestions import meant_name, pointer
 from tuillm.errors import UsageError
 from tuillm.store.chat_template import choose_mode
-from tuillm.store.run_checkpoints import find_talker
+from tuillm.store.run_checkpoints import resolve_model
 from tuillm.store.user_profiles import profiles_of, remove_profile, save_profile
 from tuillm.theme import choose_theme, list_themes, load_theme
 from tuillm.units import count, figure
@@ -129,7 +129,7 @@ def model(chat: Chat, rest: str) -> None:
     """`/model NAME`: the text so far stays, another model goes on with it."""
     if not rest:
         raise UsageError("/model wants the name of a model", "tuillm list shows them")
-    chat.use_model(find_talker(rest))
+    chat.use_model(resolve_model(rest))
     chat.screen.note(describe_mode(chat))
 
 

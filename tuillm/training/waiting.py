@@ -1,0 +1,71 @@
+"""A run that waits: because it is paused, or because the disk refuses what it has to write.
+
+Knows the record of a run, what it was asked for and its clock; takes no step.
+"""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from tuillm.errors import DiskError
+from tuillm.training.run_record import RunRecord
+from tuillm.training.steering import Steering
+
+if TYPE_CHECKING:
+    from tuillm.training.trainer import Trainer
+
+T = TypeVar("T")
+_POLL = 0.1
+_STATUS_EVERY = 2.0
+# seconds between two tries where a disk refuses: the first, and the longest
+_RETRY, _LONGEST_RETRY = 1.0, 30.0
+_HINT = "it goes on by itself when the disk takes it again"
+
+
+class Waiting:
+    """Lets a run wait, listen and show that it lives."""
+
+    def __init__(
+        self, trainer: "Trainer", record: RunRecord, steering: Steering, say: Callable[[str], None]
+    ) -> None:
+        self._trainer, self._record = trainer, record
+        self._steering, self._say = steering, say
+
+    def nap(self) -> None:
+        """Wait for a tenth of a second."""
+        time.sleep(_POLL)
+        self._steering.read()
+        if time.monotonic() - self._record.written > _STATUS_EVERY:
+            self._record.write()
+
+    def patiently(self, action: Callable[[], T]) -> T:
+        """Do what writes to the disk; where that refuses and may take it later, wait for it.
+
+        The run is paused meanwhile and says why. Raises DiskError where that would be in vain, or
+        where somebody asks for a stop.
+        """
+        state, wait = self._record.status.state, 0.0
+        while True:
+            try:
+                done = action()
+                break
+            except DiskError as error:
+                if not error.may_pass or self._steering.stops:
+                    raise
+                if not wait:
+                    self._say(f"paused: {error.message}; {_HINT}")
+                self._record.write(state="paused", error=error.message, hint=_HINT, eta=None)
+            wait = min(2 * wait, _LONGEST_RETRY) or _RETRY
+            self._wait_for_disk(wait)
+        if wait:
+            self._say("the disk takes it again: going on")
+            self._record.write(state=state, error=None, hint=None)
+        return done
+
+    def _wait_for_disk(self, seconds: float) -> None:
+        """Wait so long, or until a stop or a resume is asked for."""
+        end, steering = time.monotonic() + seconds, self._steering
+        resumes = steering.resumes
+        with self._trainer.clock.stopped():
+            while time.monotonic() < end and not steering.stops and steering.resumes == resumes:
+                self.nap()
