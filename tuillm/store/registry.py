@@ -24,6 +24,7 @@ from tuillm.store.card import CARD, ModelCard, read_card
 from tuillm.store.copy_files import copy_files
 from tuillm.store.entry_names import check_name
 from tuillm.store.files import (
+    disk_error,
     hold,
     new_folder,
     read_json,
@@ -32,13 +33,15 @@ from tuillm.store.files import (
     write_json,
 )
 from tuillm.store.hub.hub_names import SHORT_NAMES, is_hub_name
+from tuillm.store.locks import is_held
 from tuillm.store.paths import data_dir, ensure_dir, models_dir
-from tuillm.store.temp_files import clear_leftovers, hidden_by_replacement
+from tuillm.store.temp_files import clear_leftovers, hidden_by_replacement, sync_folder
 from tuillm.store.usage import refuse_if_used, using
 from tuillm.store.user_profiles import move_profiles
 from tuillm.user_paths import path_problem, user_path
 
 WEIGHTS = "model.safetensors"
+_LOCK = "registry.lock"
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ def list_models() -> list[Model]:
     """Return all models of the registry by name, damaged ones included."""
     if not models_dir().is_dir():
         return []
+    _put_all_back()
     names = (entry.name for entry in models_dir().iterdir() if entry.is_dir())
     return [
         read_model_entry(models_dir() / name) for name in sorted(names) if not name.startswith(".")
@@ -187,7 +191,11 @@ def rename_model(old: str, new: str) -> None:
         model = get_model(old)
         refuse_if_used(old, "rename")
         refuse_if_taken(new)
-        os.rename(model.path, models_dir() / new)
+        try:
+            os.rename(model.path, models_dir() / new)
+            sync_folder(models_dir())
+        except OSError as error:
+            raise disk_error(error, models_dir() / new) from None
         with suppress(TuillmError):
             move_profiles(old, new)
 
@@ -230,7 +238,7 @@ def registry_lock() -> Iterator[None]:
     """Hold the one lock that guards changes of the registry; raises TuillmError after 30 s."""
     ensure_dir(models_dir())
     locked = TuillmError("the registry is locked by another tuillm", "try again")
-    with hold(data_dir() / "registry.lock", lambda: locked, wait=30):
+    with hold(data_dir() / _LOCK, lambda: locked, wait=30):
         for name in hidden_by_replacement(models_dir()):
             recover_folder(models_dir() / name)
         clear_leftovers(models_dir(), before=True)
@@ -254,6 +262,13 @@ def _put_back(path: Path) -> bool:
         return False
     with registry_lock():
         return path.is_dir()
+
+
+def _put_all_back() -> None:
+    """Put back the models that crashes have hidden, unless another is changing the registry."""
+    if hidden_by_replacement(models_dir()) and not is_held(data_dir() / _LOCK):
+        with suppress(TuillmError), registry_lock():
+            pass
 
 
 def _where_to_look(name: str) -> str:
