@@ -13,7 +13,7 @@ the same, and a word may stand in several rows.
 OURS = {
     # how long, how often, how fast
     "lr max_lr peak_lr base_lr initial_lr rate": "learning_rate",
-    "epochs num_epochs n_epochs num_train_epochs max_epochs epoch": "max_steps minutes",
+    "num_epochs n_epochs num_train_epochs max_epochs epoch": "epochs",
     "steps step num_steps n_steps total_steps train_steps max_iters iters num_iters iterations "
     "num_iterations max_iter n_iters train_iters": "max_steps",
     "time max_time duration hours seconds time_limit max_minutes": "minutes",

@@ -29,7 +29,7 @@ _WIDE, _TOKENS, _WINDOW = 512, 1024, 256
 
 ShapeOf = Callable[[str], ModelShape]
 
-_LIMITS = ("max_steps", "minutes")
+_LIMITS = ("max_steps", "minutes", "epochs")
 _FINETUNE = "finetune"
 # settings that are checked all together, in the end
 _AS_THEY_ARE = ("preset", "init_from")

@@ -229,6 +229,9 @@ class TrainConfig(BaseModel):
     minutes: float | None = setting(
         None, "minutes to train; the schedule ends on the clock", group="run", gt=0, le=100_000
     )
+    epochs: float | None = setting(
+        None, "passes over the text; it becomes max_steps", group="run", gt=0, le=1_000_000
+    )
     eval_interval: int | None = setting(
         None, "steps between evaluations; auto: ten in a run", group="run", ge=1, le=MOST_STEPS
     )
@@ -301,8 +304,8 @@ class TrainConfig(BaseModel):
             raise ValueError(
                 f"min_lr {self.min_lr:g} is above learning_rate {self.learning_rate:g}"
             )
-        if self.max_steps is None and self.minutes is None:
-            raise ValueError("neither max_steps nor minutes is set; give one of them")
+        if self.max_steps is None and self.minutes is None and self.epochs is None:
+            raise ValueError("neither max_steps, minutes nor epochs is set; give one of them")
         if self.max_steps and self.warmup_steps and self.warmup_steps > self.max_steps:
             raise ValueError(
                 f"warmup_steps {self.warmup_steps} is more than max_steps {self.max_steps}"

@@ -110,7 +110,7 @@ PRESETS: dict[str, Preset] = {
             min_lr=6e-5,
             weight_decay=0.0,
             dropout=0.0,
-            minutes=1.5,
+            epochs=24,
             val_fraction=0.0,
         ),
     ),

@@ -37,7 +37,7 @@ class Evaluations:
     """The evaluations of one run: when the next is due, which was the best, when patience ends."""
 
     def __init__(self, config: TrainConfig) -> None:
-        self._config = config
+        self.config = config
         self._wanted = False
         self.tokens: int | None = None  # of the held-out text; None until it is decided
         self.sample_tokens: int | None = None  # of each sample but the last; likewise
@@ -50,8 +50,8 @@ class Evaluations:
         """Whether to evaluate after `step`: when asked to, by the interval, or ten times a run."""
         if self._wanted:
             return True
-        if self._config.eval_interval:
-            return step % self._config.eval_interval == 0
+        if self.config.eval_interval:
+            return step % self.config.eval_interval == 0
         tenths = int(progress * EVALUATIONS)
         if tenths <= self._tenths:
             return False
@@ -87,14 +87,14 @@ class Evaluations:
 
     def anew(self) -> "Evaluations":
         """Return those of a run that begins again, with as much to evaluate on."""
-        fresh = Evaluations(self._config)
+        fresh = Evaluations(self.config)
         fresh.tokens, fresh.sample_tokens = self.tokens, self.sample_tokens
         return fresh
 
     @property
     def patience_exhausted(self) -> bool:
         """Whether patience has run out."""
-        return 0 < self._config.patience <= self._without_gain
+        return 0 < self.config.patience <= self._without_gain
 
     def extend(self, progress: float) -> None:
         """Count anew from `progress` on, of a run that has become longer."""

@@ -3,6 +3,7 @@
 import math
 
 from tuillm.config import TrainConfig
+from tuillm.config.train_config import MOST_STEPS
 from tuillm.training.trainer_state import ProgressState
 
 WARMUP = 0.05
@@ -19,27 +20,27 @@ class TrainingProgress:
     """
 
     def __init__(self, config: TrainConfig) -> None:
-        self._config = config
+        self.config = config
         self.extended_steps = 0
         self._ended_at: int | None = None  # the step at which the settings ended the run
 
     def progress(self, step: int, elapsed: float) -> float:
         """How much of the way is over after `step` steps in `elapsed` seconds, 0 to 1."""
-        own = progress_of(self._config, step, elapsed)
+        own = progress_of(self.config, step, elapsed)
         if not self.extended_steps:
             return own
         if own >= 1 or self._ended_at is not None:
             ended = step if self._ended_at is None else self._ended_at
             return min(step / (ended + self.extended_steps), 1.0)
         # on the clock nobody knows the steps to come: as many as there would be at this pace
-        end = self._config.max_steps or (step / own if own else 1)
+        end = self.config.max_steps or (step / own if own else 1)
         return own * end / (end + self.extended_steps)
 
     def note(self, step: int, elapsed: float, *, patience_exhausted: bool = False) -> None:
         """Remember that the settings have ended the run, if they have, or patience, wherever."""
         if patience_exhausted:
             self._ended_at = step - self.extended_steps
-        elif self._ended_at is None and progress_of(self._config, step, elapsed) >= 1:
+        elif self._ended_at is None and progress_of(self.config, step, elapsed) >= 1:
             self._ended_at = step
 
     def extend(self, steps: int) -> None:
@@ -48,7 +49,7 @@ class TrainingProgress:
 
     def lr_factor(self, step: int, progress: float) -> float:
         """The share of the peak learning rate for the step after `step` steps."""
-        return lr_factor(self._config, step, progress, self.extended_steps)
+        return lr_factor(self.config, step, progress, self.extended_steps)
 
     def state(self) -> ProgressState:
         """What a checkpoint keeps."""
@@ -70,6 +71,15 @@ class TrainingProgress:
             if self.extended_steps
             else ""
         )
+
+
+def with_epochs(config: TrainConfig, train_tokens: int, tokens_per_step: int) -> TrainConfig:
+    """Return the settings with `max_steps` that stand for their `epochs`, if they have any."""
+    if config.epochs is None:
+        return config
+    steps = math.ceil(config.epochs * train_tokens / tokens_per_step)
+    steps = min(max(steps, 1), config.max_steps or MOST_STEPS)
+    return config.model_copy(update={"max_steps": steps})
 
 
 def progress_of(config: TrainConfig, step: int, elapsed: float) -> float:

@@ -26,11 +26,12 @@ from tuillm.training.gradients import Gradients
 from tuillm.training.hardware import choose_train_dtype, eval_dtype, matmul_flops, use_bf16_shadow
 from tuillm.training.init_model import build_model, context_of, fit
 from tuillm.training.optimizer import Optimizer
+from tuillm.training.schedule import with_epochs
 
 
 @dataclass(frozen=True)
 class Setup:
-    """The parts of a run.
+    """The parts of a run; `config` has its epochs turned into steps.
 
     `dtype` is the precision of products in training, `eval_dtype` that of evaluations and samples;
     `window` is how many tokens a training example has. `starts_at_eot` tells that texts begin
@@ -39,6 +40,7 @@ class Setup:
     a text, or the ids of a conversation's first turn.
     """
 
+    config: TrainConfig
     device: torch.device
     dtype: torch.dtype
     eval_dtype: torch.dtype
@@ -46,6 +48,7 @@ class Setup:
     tokens: TokenFiles
     model: GPT
     window: int
+    tokens_per_step: int
     optimizer: Optimizer
     batches: Batches
     gradients: Gradients
@@ -85,7 +88,9 @@ def set_up(config: TrainConfig, tick: Tick, checkpoint: Path | None = None) -> S
     starts_at_eot = eot is not None and (config.val_fraction == 0 or len(corpus.store) > 1)
     optimizer = Optimizer(model, config, bf16_shadow=shadow, dtype=dtype)
     batches = Batches(tokens.train, window, config.batch_size, config.seed, eot, tokens.train_mask)
+    per_step = config.batch_size * config.grad_accum_steps * window
     return Setup(
+        config=with_epochs(config, len(tokens.train), per_step),
         device=device,
         dtype=dtype,
         eval_dtype=eval_dtype(dtype, model.parameter_count),
@@ -93,6 +98,7 @@ def set_up(config: TrainConfig, tick: Tick, checkpoint: Path | None = None) -> S
         tokens=tokens,
         model=model,
         window=window,
+        tokens_per_step=per_step,
         optimizer=optimizer,
         batches=batches,
         gradients=Gradients(config, model, batches, optimizer, device, dtype),

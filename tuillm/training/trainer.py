@@ -94,6 +94,8 @@ class Trainer(metaclass=Answering):
             self.keep_pipes()
             self._setup = set_up(self.config, tick, checkpoint)
             self._notes.add(self._setup.notes)
+            self.config = self._setup.config  # epochs have become steps
+            self.evaluations.config = self._training_progress.config = self.config
             self.clock = Stopwatch()
 
     def restart(self) -> None:
@@ -219,7 +221,8 @@ class Trainer(metaclass=Answering):
         if self.evaluations.tokens is None or self.evaluations.sample_tokens is None:
             with self.clock.stopped():
                 self.evaluations.decide(*choose_eval_tokens(self))
-        self._say_measured()
+        held_out = len(self.tokens.val) - 1
+        self._notes.add([eval_tokens_note(self.evaluations.tokens or held_out, held_out)])
         if self.config.init_from is not None and not self.step and not self.before:
             with self.clock.stopped():
                 self._set_before(self.evaluate(interrupted))
@@ -316,7 +319,7 @@ class Trainer(metaclass=Answering):
             evaluation = self.evaluate(interrupted)
             gained = evaluation is not None and self.evaluations.note(evaluation, self.step)
             sample = self.sample(None if over else self.evaluations.sample_tokens)
-        tokens = self.config.batch_size * self.config.grad_accum_steps * self.setup.window
+        tokens = self.setup.tokens_per_step
         micro_batch = self.setup.gradients.micro_batch
         elapsed = self.clock.seconds
         progress = self._training_progress.progress(self.step, elapsed)
@@ -339,11 +342,6 @@ class Trainer(metaclass=Answering):
             best=gained,
             last="finished" if over else "patience" if self.evaluations.patience_exhausted else "",
         )
-
-    def _say_measured(self) -> None:
-        """Say in the notes how much of the held-out text is looked at, if that is not all."""
-        held_out = len(self.tokens.val) - 1
-        self._notes.add([eval_tokens_note(self.evaluations.tokens or held_out, held_out)])
 
     def _set_before(self, evaluation: Evaluation | None) -> None:
         self.before = evaluation

@@ -23,6 +23,7 @@ from tuillm.training.auto_settings import adapter_parameters, disk_needed, dropo
 from tuillm.training.forecast.data_needs import with_data_needs
 from tuillm.training.forecast.warnings import cautions, memory_caution
 from tuillm.training.memory_plan import plan_memory
+from tuillm.training.schedule import with_epochs
 from tuillm.training.start_checks import uncached_addresses
 from tuillm.urls import is_remote, public_url
 
@@ -190,6 +191,7 @@ def _with_needs(seen: Forecast, config: TrainConfig, tokens: TokenFiles | None) 
 
 def _with_epoch(seen: Forecast, config: TrainConfig, per_step: int, length: int) -> Forecast:
     seen = replace(seen, steps_per_epoch=length / per_step)
+    config = with_epochs(config, length, per_step)
     if config.max_steps and not config.minutes:
         epochs = config.max_steps * per_step / length
         seen = replace(seen, steps=config.max_steps, epochs=epochs)

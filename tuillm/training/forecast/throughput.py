@@ -15,7 +15,7 @@ from tuillm.training.forecast.data_needs import with_data_needs
 from tuillm.training.forecast.static import shape_for
 from tuillm.training.forecast.warnings import cautions, memory_caution
 from tuillm.training.memory_plan import RECOMPUTED, plan_memory
-from tuillm.training.schedule import EVALUATIONS
+from tuillm.training.schedule import EVALUATIONS, with_epochs
 
 if TYPE_CHECKING:
     from tuillm.training.trainer import Trainer
@@ -56,8 +56,10 @@ def probe(config: TrainConfig, seen: Forecast) -> Forecast:
 
 def with_speed(config: TrainConfig, seen: Forecast, step: float, pause: float) -> Forecast:
     """Return `seen` with what follows from the seconds of a step and of an evaluation."""
-    steps, seconds = plan(config, step, pause)
     per_step = seen.tokens_per_step or 0
+    if per_step and seen.train_tokens:
+        config = with_epochs(config, seen.train_tokens, per_step)
+    steps, seconds = plan(config, step, pause)
     known = replace(
         seen,
         step_seconds=step,
