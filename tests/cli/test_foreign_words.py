@@ -55,8 +55,8 @@ TRAIN = {
     "--log_interval": NO,
     "--start": "-p of tuillm generate",
     # Hugging Face
-    "--num_train_epochs": "--max-steps or --minutes",
-    "--epochs": "--max-steps or --minutes",
+    "--num_train_epochs": "--epochs",
+    "--max-epochs": "--epochs",
     "--per_device_train_batch_size": "--batch-size",
     "--per_device_eval_batch_size": NO,
     "--output_dir": "--name",
@@ -170,7 +170,7 @@ GENERATE = {
     "--topk": "--top-k",
     "--length": "--max-new-tokens",
     "--size": "--preset of tuillm train",
-    "--epochs": "--max-steps of tuillm train",
+    "--num-epochs": "--epochs of tuillm train",
     "--output": NO + "the text goes to stdout",
     "--top": "--top-k' or '--top-p",
 }
@@ -303,7 +303,7 @@ def test_a_prompt_behind_the_name_is_told_where_it_goes():
         ("dataset", "corpus"),
         ("lr", "learning_rate"),
         ("compile", NO),
-        ("epochs", "max_steps or minutes"),
+        ("num_epochs", "epochs"),
         ("max_iters", "max_steps"),
         ("temperature", "Sampler"),
         ("wandb_log", NO),

@@ -210,7 +210,7 @@ def test_help_config_shows_the_values_of_a_preset(capsys):
         Trainer.help_config(preset)
         tables.append(capsys.readouterr().out)
     assert tables[0] == tables[1] and "0 < number <= 100000; default 1\n" in tables[0]
-    assert "default 1.5\n" in tables[2] and "1 <= whole number <= 12288; default 256" in tables[2]
+    assert "default 36" in tables[2] and "1 <= whole number <= 12288; default 256" in tables[2]
     with pytest.raises(UsageError, match="unknown preset 'hart'"):
         Trainer.help_config("hart")
 

@@ -85,7 +85,7 @@ def test_a_run_that_goes_on_knows_nothing_of_that(book, run):
 def test_a_model_that_has_become_worse_is_not_published(book, run, monkeypatch):
     """The best stays the best."""
     monkeypatch.setattr(
-        "tuillm.training.trainer.evaluate", lambda *given, **more: worse(evaluate(*given, **more))
+        "tuillm.training.compute.evaluate", lambda *given, **more: worse(evaluate(*given, **more))
     )
     called = 0
 

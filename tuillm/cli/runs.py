@@ -116,7 +116,13 @@ def pause(run_id: str) -> None:
 @_id
 @_corpus
 @_changed
-def resume(run_id: str, corpus: tuple[str, ...], changed_text: bool) -> None:
+@click.option(
+    "--nproc",
+    type=click.IntRange(1, 1024),
+    metavar="N",
+    help="Processes that train together from now on.",
+)
+def resume(run_id: str, corpus: tuple[str, ...], changed_text: bool, nproc: int | None) -> None:
     """Let a paused run go on, or take an ended one up again with the text it began with."""
     from tuillm.training import resume as resuming
 
@@ -126,7 +132,7 @@ def resume(run_id: str, corpus: tuple[str, ...], changed_text: bool) -> None:
         run.request("resume")
         say(f"asked {run_id} to go on")
         return
-    step = resuming.resume(run, corpus=corpus, changed_text=changed_text)
+    step = resuming.resume(run, corpus=corpus, changed_text=changed_text, nproc=nproc)
     begin = f"goes on from step {step:,}" if step else "left no checkpoint and begins anew"
     say(f"{run_id} {begin}; watch it: tuillm runs attach {run_id}")
 

@@ -270,6 +270,15 @@ class TrainConfig(BaseModel):
         "the memory asks for it",
         group="run",
     )
+    nproc: int = setting(
+        1, "processes that train together, on this machine: one a GPU", group="run", ge=1, le=1024
+    )
+    shard: bool = setting(
+        False,
+        "spread weights, gradients and optimizer state over the processes (FSDP2): for models that "
+        "one device does not hold",
+        group="run",
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = setting(
         "auto", "where to train; auto takes the fastest there is", group="run"
     )
@@ -309,6 +318,11 @@ class TrainConfig(BaseModel):
         if self.max_steps and self.warmup_steps and self.warmup_steps > self.max_steps:
             raise ValueError(
                 f"warmup_steps {self.warmup_steps} is more than max_steps {self.max_steps}"
+            )
+        if self.nproc > self.batch_size * self.grad_accum_steps:
+            raise ValueError(
+                f"nproc {self.nproc} is more than the sequences of a step, batch_size times "
+                f"grad_accum_steps: {self.batch_size * self.grad_accum_steps}"
             )
         if self.lora and self.init_from is None:
             raise ValueError("lora needs a model to start from: --from MODEL")

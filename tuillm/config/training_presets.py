@@ -110,7 +110,7 @@ PRESETS: dict[str, Preset] = {
             min_lr=6e-5,
             weight_decay=0.0,
             dropout=0.0,
-            epochs=24,
+            epochs=36,
             val_fraction=0.0,
         ),
     ),

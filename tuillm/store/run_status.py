@@ -36,6 +36,8 @@ class Status(BaseModel):
     are sentences about what was decided for the person; `model` is the published name. `doing`
     says what a run in `preparing` is busy with, and how far it is.
     `before_loss` and `before_bits_per_byte` are those of the model that the run started from.
+    `ranks` are the processes that train together, on so many `nodes`; `slowest_rank` takes
+    `slowest_share` times as long as they do on average.
     `extended_steps` is by how much the run was extended beyond its settings, all in all;
     `control_read` up to which byte of `control` the worker has done what it was asked to.
     """
@@ -65,6 +67,10 @@ class Status(BaseModel):
     parameters: _Count | None = None
     train_tokens: _Count | None = None
     val_tokens: _Count | None = None
+    ranks: _Count = 1
+    nodes: _Count = 1
+    slowest_rank: _Count = 0
+    slowest_share: _Figure = None
     device: str | None = None
     dtype: str | None = None
     notes: tuple[_Shown, ...] = ()

@@ -71,8 +71,10 @@ class Batches:
 
     def seek(self, epoch: int, position: int) -> None:
         """Go to where an earlier `epoch` and `position` stood."""
+        same = epoch == self.epoch
         self.epoch, self.position = epoch, position
-        self._starts = self._epoch_starts()
+        if not same:
+            self._starts = self._epoch_starts()
 
     def _take(self, count: int) -> np.ndarray:
         taken = self._starts[self.position : self.position + count]

@@ -30,6 +30,7 @@ ADAPTER = "adapter"
 
 def save_model(trainer: "Trainer", folder: Path) -> None:
     """Replace `folder` by a model folder of the trainer's model as it is now."""
+    trainer.setup.collect(trainer.ranks)
     with new_folder(folder) as staging:
         _write_model(trainer, staging)
 
@@ -52,10 +53,7 @@ def model_bytes(trainer: "Trainer") -> int:
 
 def checkpoint_bytes(trainer: "Trainer") -> int:
     """Return about how many bytes `save_checkpoint` writes."""
-    tensors, _ = trainer.state()
-    return model_bytes(trainer) + sum(
-        each.numel() * each.element_size() for each in tensors.values()
-    )
+    return model_bytes(trainer) + trainer.setup.optimizer.state_bytes
 
 
 def load_checkpoint(

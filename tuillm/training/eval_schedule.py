@@ -176,7 +176,7 @@ def _step_seconds(trainer: "Trainer") -> float:
     was_training = model.training
     with torch.random.fork_rng():
         model.train()
-        seconds = duration(lambda: float(trainer.setup.gradients.accumulate(1)))
+        seconds = duration(trainer.setup.gradients.pass_alone)
         model.train(was_training)
         optimizer.zero_grad()
     batches.seek(epoch, position)

@@ -11,6 +11,7 @@ from tuillm.config.gpt_config import windows_at_once
 from tuillm.model import GPT
 from tuillm.model.chunked_loss import IGNORED
 from tuillm.text import Tokenizer
+from tuillm.training.distributed.ranks import Ranks
 from tuillm.training.hardware import autocast, is_out_of_memory
 
 # asked between two batches whether to go no further
@@ -46,7 +47,7 @@ class Piece:
     counted: int
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def evaluate(
     model: GPT,
     tokens: np.ndarray,
@@ -60,6 +61,7 @@ def evaluate(
     progress: Callable[[float], None] = lambda share: None,
     left_out: int = 0,
     mask: np.ndarray | None = None,
+    ranks: Ranks | None = None,
 ) -> Evaluation | None:
     """Return the loss of all tokens but the first, in windows of block_size side by side.
 
@@ -69,7 +71,8 @@ def evaluate(
     over the text. Of a `mask` only the tokens that it marks count. `text_bytes` is the number of
     bytes behind the tokens that count, `left_out` of which stand in
     none; products are of precision `dtype`; `progress` is told the share done, 0 to 1. Returns
-    None when `interrupted` says so between two batches.
+    None when `interrupted` says so between two batches. Of several `ranks` each looks at a part,
+    all of them to the end.
     """
     was_training, device = model.training, model.wte.weight.device
     model.eval()
@@ -89,16 +92,20 @@ def evaluate(
             for token in _marked(tokens, mask, start + 1, start + 1 + width)
         )
         lacking = left_out * seen / max(text_bytes - left_out, 1)  # their share of these windows
-    total, count = 0.0, 0
-    for number, piece in enumerate(pieces, start=1):
-        if interrupted():
+    total, count, ranks = 0.0, 0, ranks or Ranks()
+    for number, (piece, ours) in enumerate(_shared(pieces, ranks), start=1):
+        if not ranks.together and interrupted():
             model.train(was_training)
             return None
         idx, targets = _windows(tokens, mask, piece)
         summed, here = _summed_loss(model, idx.to(device), targets.to(device), dtype)
-        total, count = total + summed, count + here
+        total, count = total + ours * summed, count + ours * here
         progress(number / len(pieces))
     model.train(was_training)
+    if ranks.together:
+        sums = torch.tensor([total, count], dtype=torch.float64)
+        ranks.sum(sums)
+        total, count = float(sums[0]), int(sums[1])
     return Evaluation(
         total / max(count, 1), (total / math.log(2) + 8 * lacking) / max(seen + lacking, 1)
     )
@@ -127,6 +134,15 @@ def cover(length: int, block_size: int, stride: int, at_once: int) -> list[Piece
         begin = covered if stride == block_size else max(0, length - block_size)
         pieces.append(Piece([begin], length - begin, length - covered))
     return pieces
+
+
+def _shared(pieces: list[Piece], ranks: Ranks) -> list[tuple[Piece, bool]]:
+    """Return a rank's part of the pieces, and whether they count.
+
+    There are as many for each rank, since all may have to meet in each of them.
+    """
+    mine = [(piece, True) for piece in pieces[ranks.rank :: ranks.size]]
+    return mine + [(pieces[0], False)] * (-(-len(pieces) // ranks.size) - len(mine))
 
 
 def _summed_loss(

@@ -3,6 +3,9 @@
 Knows the model, its batches and its optimizer's gradients; takes no step.
 """
 
+import math
+import time
+
 import torch
 from torch import Tensor
 
@@ -11,6 +14,9 @@ from tuillm.errors import TuillmError
 from tuillm.model import GPT
 from tuillm.model.chunked_loss import IGNORED
 from tuillm.training.batches import Batches
+from tuillm.training.distributed.ranks import Ranks
+from tuillm.training.distributed.sharded_model import hold_gradients
+from tuillm.training.distributed.sharded_optimizer import ShardedOptimizer
 from tuillm.training.hardware import autocast, is_out_of_memory
 from tuillm.training.optimizer import Optimizer
 
@@ -27,53 +33,98 @@ class Gradients:
         config: TrainConfig,
         model: GPT,
         batches: Batches,
-        optimizer: Optimizer,
+        optimizer: Optimizer | ShardedOptimizer,
         device: torch.device,
         dtype: torch.dtype,
+        ranks: Ranks,
     ) -> None:
-        self._config, self._model = config, model
+        self._config, self._model, self._ranks = config, model, ranks
         self._batches, self._optimizer = batches, optimizer
         self._device, self._dtype = device, dtype
+        self._sharded = config.shard and ranks.together
         self.micro_batch = config.batch_size
+        self.slowest: tuple[int, float] | None = None  # the rank, and its share of the mean
 
-    def accumulate(self, count: int | None = None) -> Tensor:
-        """Take the next `count` batches (grad_accum_steps); return their mean loss, detached.
+    @property
+    def reduced(self) -> int | None:
+        """The micro-batch, where the memory does not hold a whole batch."""
+        return self.micro_batch if self.micro_batch < self._config.batch_size else None
 
-        Raises TuillmError where not even a single window fits into the memory.
+    def accumulate(self) -> Tensor:
+        """Take the batches of a step; return their mean loss, detached.
+
+        Of several ranks each computes a part, and all get the whole. Raises TuillmError where not
+        even a single window fits into the memory.
         """
-        count = self._config.grad_accum_steps if count is None else count
-        batches = [self._batches.next(self._device) for _ in range(count)]
+        batches, begun = self._next(self._config.grad_accum_steps), time.perf_counter()
         random = torch.get_rng_state()
-        while True:
-            self._optimizer.zero_grad()
-            try:
-                return self._pass_all(batches)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-            self._halve()  # only here, where no traceback holds what was computed any more
+        while (loss := self._try(batches)) is None:
+            self._halve()
             torch.set_rng_state(random)
+        if self._ranks.together:
+            self.slowest = self._ranks.slowest(time.perf_counter() - begun)
+        self._ranks.sum(loss, *self._optimizer.grads)
+        return loss
+
+    def pass_alone(self) -> float:
+        """Compute one batch without the other ranks, which changes nothing; return its loss."""
+        batches = self._next(1)
+        while (loss := self._try(batches, alone=True)) is None:
+            self._halve()
+        return float(loss)
+
+    def _next(self, count: int) -> list[tuple[Tensor, Tensor]]:
+        return [self._batches.next(self._device) for _ in range(count)]
+
+    def _try(self, batches: list[tuple[Tensor, Tensor]], *, alone: bool = False) -> Tensor | None:
+        """Return the loss, or None where the memory ran out, in whichever rank."""
+        self._optimizer.zero_grad()
+        loss = None
+        try:
+            loss = self._pass_all(batches)
+        except (RuntimeError, MemoryError) as error:
+            if self._sharded or not is_out_of_memory(error):
+                raise
+        # only here no traceback holds what was computed any more
+        return loss if alone or self._ranks.all_agree(loss is not None) else None
 
     def _pass_all(self, batches: list[tuple[Tensor, Tensor]]) -> Tensor:
         total = torch.zeros((), device=self._device)
-        for idx, targets in batches:
-            for part, share in self._parts(idx, targets):
-                with autocast(self._device, self._dtype):
-                    loss = self._model.loss(*part) * share / len(batches)
-                loss.backward()
-                total += loss.detach()
+        parts = [part for batch in batches for part in self._parts(*batch)]
+        for number, (part, share) in enumerate(parts, start=1):
+            if self._sharded:
+                hold_gradients(self._model, number < len(parts))
+            with autocast(self._device, self._dtype):
+                loss = self._model.loss(*part) * share / len(batches)
+            # sharded gradients are averaged over the ranks, and are to be summed
+            (loss * self._ranks.size if self._sharded else loss).backward()
+            total += loss.detach()
         return total
 
     def _parts(self, idx: Tensor, targets: Tensor) -> list[tuple[tuple[Tensor, Tensor], float]]:
-        """Cut a batch into micro-batches, each with its share of the tokens that count."""
-        if self.micro_batch >= len(idx):
+        """Cut a batch into micro-batches, each with its share of the tokens that count.
+
+        Of several ranks this one has its windows of each batch.
+        """
+        if self.micro_batch >= len(idx) and not self._ranks.together:
             return [((idx, targets), 1.0)]
-        parts = list(zip(idx.split(self.micro_batch), targets.split(self.micro_batch), strict=True))
-        counts = [int((wanted != IGNORED).sum()) for _, wanted in parts]
-        whole = max(sum(counts), 1)
-        return [
-            (part, count / whole) for part, count in zip(parts, counts, strict=True) if count
-        ] or [(parts[0], 1.0)]
+        whole = max(int((targets != IGNORED).sum()), 1)
+        begin, end = (
+            len(idx) * rank // self._ranks.size for rank in (self._ranks.rank, self._ranks.rank + 1)
+        )
+        mine = zip(
+            idx[begin:end].split(self.micro_batch),
+            targets[begin:end].split(self.micro_batch),
+            strict=True,
+        )
+        counted = [(part, int((part[1] != IGNORED).sum())) for part in mine]
+        if not self._sharded:
+            return [(part, count / whole) for part, count in counted if count]
+        # ranks that gather weights together compute as many parts, some of them for nothing
+        most = math.ceil(math.ceil(len(idx) / self._ranks.size) / self.micro_batch)
+        nothing = (idx[:1], torch.full_like(targets[:1], IGNORED))
+        counted += [(nothing, 0)] * (most - len(counted))
+        return [(part, count / whole) for part, count in counted]
 
     def _halve(self) -> None:
         if self.micro_batch == 1:

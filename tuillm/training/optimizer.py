@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from tuillm.config import TrainConfig
 from tuillm.model import GPT
 from tuillm.model.linear import Linear
+from tuillm.training.distributed.ranks import Ranks
 
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 _NEWTON_SCHULZ_STEPS = 5
-_MOMENTUM = 0.95
+MOMENTUM = 0.95
 
 
 class FlatGroup:
@@ -86,32 +87,37 @@ class Optimizer:
         *,
         bf16_shadow: bool = False,
         dtype: torch.dtype = torch.bfloat16,
+        ranks: Ranks | None = None,
     ) -> None:
         """`bf16_shadow` keeps the weights of linear layers in bfloat16 beside those in float32.
 
         `dtype` is the precision of products; Muon's are as well in bfloat16 as in float32, but
-        on processors without it these take four times as long.
+        on processors without it these take four times as long. Of several `ranks`, each
+        orthogonalises a part of Muon's matrices.
         """
-        matrices = _matrices(model) if config.optimizer == "muon" else []
-        driven = {id(parameter) for parameter in matrices}
-        rest = [
-            parameter
-            for parameter in model.parameters()
-            if parameter.requires_grad and id(parameter) not in driven
-        ]
         self._config = config
-        self._muons = [Muon(*group, dtype) for group in _by_shape(matrices, model.config.n_embd)]
-        decayed = FlatGroup(parameter for parameter in rest if parameter.dim() >= 2)
-        plain = FlatGroup(parameter for parameter in rest if parameter.dim() < 2)
-        self._groups = [group for group in (decayed, plain) if len(group.values)]
+        ranks = ranks or Ranks()
+        self._muons = [Muon(*group, dtype, ranks) for group in matrices_by_shape(model, config)]
+        kinds = [(FlatGroup(group), decays) for group, decays in adamw_parameters(model, config)]
+        self._groups = [group for group, _ in kinds]
         self._all = [*self._groups, *(muon.flat for muon in self._muons)]
-        self._adamw = _adamw(self._groups, config)
+        self._adamw = _adamw(kinds, config)
         self._shadowed = _learning_layers(model) if bf16_shadow else []
         if self._shadowed:
             for group in self._all:
                 group.shadow(self._shadowed)
             if model.config.tie_weights and isinstance(model.lm_head, Linear):
                 model.wte.head = (model.lm_head,)
+
+    @property
+    def grads(self) -> list[Tensor]:
+        """The gradients of all parameters, flat."""
+        return [group.grads for group in self._all]
+
+    @property
+    def values(self) -> list[Tensor]:
+        """All parameters that learn, flat."""
+        return [group.values for group in self._all]
 
     def zero_grad(self) -> None:
         """Set all gradients to zero, in place: they stay views of their buffers."""
@@ -153,6 +159,12 @@ class Optimizer:
         for group in self._groups:
             group.grads *= factor
 
+    @property
+    def state_bytes(self) -> int:
+        """What `state` takes, in bytes."""
+        adamw = sum(8 * group.values.numel() for group in self._groups)
+        return adamw + sum(4 * muon.momentum.numel() for muon in self._muons)
+
     def state(self) -> dict[str, Tensor]:
         """Return everything but the parameters that the next step depends on."""
         state = {f"muon.{index}": muon.momentum for index, muon in enumerate(self._muons)}
@@ -181,23 +193,37 @@ class Muon:
     """
 
     def __init__(
-        self, parameters: list[nn.Parameter], rows: int, cols: int, dtype: torch.dtype
+        self, parameters: list[nn.Parameter], rows: int, cols: int, dtype: torch.dtype, ranks: Ranks
     ) -> None:
-        self._dtype = dtype
+        self._dtype, self._ranks = dtype, ranks
         self.flat = FlatGroup(parameters)
         self._values = self.flat.values.view(-1, rows, cols)
         self._grads = self.flat.grads.view(-1, rows, cols)
-        self._scale = math.sqrt(max(1.0, rows / cols))
+        self._scale = muon_scale(rows, cols)
         self.momentum = torch.zeros_like(self._grads)
 
     @torch.no_grad()
     def step(self, lr: float, weight_decay: float) -> None:
         """Take one step; `weight_decay` is the share of the values lost, times lr."""
-        self.momentum.lerp_(self._grads, 1 - _MOMENTUM)
-        update = orthogonalise(self._grads.lerp(self.momentum, _MOMENTUM), self._dtype)
+        self.momentum.lerp_(self._grads, 1 - MOMENTUM)
+        nesterov = self._grads.lerp(self.momentum, MOMENTUM)
+        update = orthogonalise_together(nesterov, self._dtype, self._ranks)
         if weight_decay:
             self._values.mul_(1 - lr * weight_decay)
         self._values.add_(update, alpha=-lr * self._scale)
+
+
+def orthogonalise_together(matrices: Tensor, dtype: torch.dtype, ranks: Ranks) -> Tensor:
+    """Return [n, rows, cols] as `orthogonalise` does, each of several ranks doing a part."""
+    count = len(matrices)
+    if not ranks.together:
+        return orthogonalise(matrices, dtype)
+    each = -(-count // ranks.size)
+    mine = matrices.new_zeros((each, *matrices.shape[1:]))
+    part = matrices[ranks.rank * each : (ranks.rank + 1) * each]
+    if len(part):
+        mine[: len(part)] = orthogonalise(part, dtype)
+    return ranks.gather(mine)[:count]
 
 
 def orthogonalise(matrices: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
@@ -216,6 +242,26 @@ def orthogonalise(matrices: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tens
         polynomial = torch.baddbmm(square, square, square, beta=b, alpha=c)
         x = torch.baddbmm(x, polynomial, x, beta=a)
     return (x.transpose(1, 2) if tall else x).to(matrices.dtype)
+
+
+def muon_scale(rows: int, cols: int) -> float:
+    """What Muon's rate is multiplied by for matrices of this shape."""
+    return math.sqrt(max(1.0, rows / cols))
+
+
+def matrices_by_shape(model: GPT, config: TrainConfig) -> list[tuple[list[nn.Parameter], int, int]]:
+    """Return the matrices that Muon drives, grouped by shape: parameters, rows, columns."""
+    matrices = _matrices(model) if config.optimizer == "muon" else []
+    return _by_shape(matrices, model.config.n_embd)
+
+
+def adamw_parameters(model: GPT, config: TrainConfig) -> list[tuple[list[nn.Parameter], bool]]:
+    """Return what AdamW drives: matrices, which decay, then norms and biases, which do not."""
+    driven = {id(each) for group, *_ in matrices_by_shape(model, config) for each in group}
+    rest = [each for each in model.parameters() if each.requires_grad and id(each) not in driven]
+    matrices = [each for each in rest if each.dim() >= 2]
+    others = [each for each in rest if each.dim() < 2]
+    return [(group, decays) for group, decays in ((matrices, True), (others, False)) if group]
 
 
 def _matrices(model: GPT) -> list[nn.Parameter]:
@@ -242,16 +288,13 @@ def _learning_layers(model: GPT) -> list[Linear]:
     ]
 
 
-def _adamw(flat: list[FlatGroup], config: TrainConfig) -> torch.optim.AdamW:
+def _adamw(kinds: list[tuple[FlatGroup, bool]], config: TrainConfig) -> torch.optim.AdamW:
     groups = []
-    for group in flat:
+    for group, decays in kinds:
         values = nn.Parameter(group.values)
         values.grad = group.grads
-        matrices = group is flat[0]  # norms and biases, after them, do not decay
-        groups.append(
-            {"params": [values], "weight_decay": config.weight_decay if matrices else 0.0}
-        )
-    fused = flat[0].values.device.type in ("cpu", "cuda")
+        groups.append({"params": [values], "weight_decay": config.weight_decay if decays else 0.0})
+    fused = kinds[0][0].values.device.type in ("cpu", "cuda")
     return torch.optim.AdamW(
         groups, lr=config.learning_rate, betas=(config.beta1, config.beta2), fused=fused
     )

@@ -22,13 +22,18 @@ CHANGED = "the text has changed: the tokenizer stays, and losses do not compare 
 
 
 def resume(
-    run: Run, *, extend: int = 0, corpus: tuple[str, ...] = (), changed_text: bool = False
+    run: Run,
+    *,
+    extend: int = 0,
+    corpus: tuple[str, ...] = (),
+    changed_text: bool = False,
+    nproc: int | None = None,
 ) -> int:
     """Start a worker that takes an ended run up again; return the step it goes on from.
 
     Its text is read first: where it was, or where `corpus` says it is now, which the run remembers.
-    With `changed_text` it may be another one. `extend` is as in `launch.resume_run`. Raises
-    TuillmError when the run cannot go on, or when its text is not there or has changed.
+    With `changed_text` it may be another one. `extend` and `nproc` are as in `launch.resume_run`.
+    Raises TuillmError when the run cannot go on, or when its text is not there or has changed.
     """
     refuse_to_resume(run, extend)
     recover_folder(run.last)
@@ -47,7 +52,7 @@ def resume(
         _refuse_another(run, text, verb, corpus)
     if corpus:
         run.move_corpus(moved)
-    return resume_run(run, extend=extend, changed_text=changed_text)
+    return resume_run(run, extend=extend, changed_text=changed_text, nproc=nproc)
 
 
 def text_of(run: Run) -> str:

@@ -5,6 +5,7 @@ Knows the runner and how progress is told on stderr.
 
 from typing import TYPE_CHECKING
 
+from tuillm.errors import UsageError
 from tuillm.store.registry import Model
 from tuillm.store.run_folder import create_run
 from tuillm.store.workers.processes import this_process
@@ -24,6 +25,11 @@ def run_here(trainer: "Trainer", *, replace: bool = False, quiet: bool = False) 
     Tells on stderr how far it is, unless `quiet`. Raises TuillmError when the name is taken
     (unless `replace`) or training fails.
     """
+    if trainer.config.nproc > 1:
+        raise UsageError(
+            f"nproc {trainer.config.nproc} takes processes of their own",
+            f"tuillm train TEXT --nproc {trainer.config.nproc}",
+        )
     trainer.keep_pipes()
     validate_start(trainer.config, replace=replace, hint=_TAKEN)
     trainer.prepare()

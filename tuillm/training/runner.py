@@ -18,6 +18,7 @@ from tuillm.store.run_status import State
 from tuillm.store.workers.processes import this_process
 from tuillm.training.checkpoint import load_checkpoint
 from tuillm.training.checkpoint_saver import CheckpointSaver
+from tuillm.training.distributed.ranks import may_restart
 from tuillm.training.guards import Diverged
 from tuillm.training.metrics import StepMetrics
 from tuillm.training.preparation import Preparing
@@ -98,7 +99,10 @@ class Runner:
             with suppress(OSError):
                 traceback.print_exc()
             what = f"{type(error).__name__}: {error}".split("\n")[0]
-            self._fail(what, f"see {self._run.log}")
+            if self._trainer.ranks.together and may_restart():  # another rank has died
+                self._write(state="preparing", doing="starting all processes again")
+            else:
+                self._fail(what, f"see {self._run.log}")
             raise
         finally:
             self._record.close()
@@ -223,6 +227,8 @@ class Runner:
             train_tokens=len(trainer.tokens.train),
             val_tokens=held_out,
             parameters=trainer.model.parameter_count,
+            ranks=trainer.ranks.size,
+            nodes=trainer.ranks.nodes,
             device=str(trainer.setup.device),
             dtype=str(trainer.setup.dtype).removeprefix("torch."),
             step=trainer.step,
@@ -239,6 +245,8 @@ class Runner:
         if metrics.best:
             self._waiting.patiently(self._saver.save_best)
         record.note(**metrics.status())
+        if slowest := self._trainer.setup.gradients.slowest:
+            record.note(slowest_rank=slowest[0], slowest_share=slowest[1])
         looked = metrics.val_loss is not None
         if looked:
             self._say(metrics.line())

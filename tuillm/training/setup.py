@@ -22,6 +22,9 @@ from tuillm.text.progress_tick import Tick
 from tuillm.text.read_options import ReadOptions
 from tuillm.text.split import split_store
 from tuillm.training.batches import Batches
+from tuillm.training.distributed.ranks import Ranks
+from tuillm.training.distributed.sharded_model import gather_weights, shard_model, spread_weights
+from tuillm.training.distributed.sharded_optimizer import ShardedOptimizer
 from tuillm.training.gradients import Gradients
 from tuillm.training.hardware import choose_train_dtype, eval_dtype, matmul_flops, use_bf16_shadow
 from tuillm.training.init_model import build_model, context_of, fit
@@ -33,6 +36,7 @@ from tuillm.training.schedule import with_epochs
 class Setup:
     """The parts of a run; `config` has its epochs turned into steps.
 
+    `learner` is what computes and learns: the `model` itself, or what this rank has of it.
     `dtype` is the precision of products in training, `eval_dtype` that of evaluations and samples;
     `window` is how many tokens a training example has. `starts_at_eot` tells that texts begin
     behind the end-of-text token. `flops` is what this machine multiplies in a second, and
@@ -47,9 +51,10 @@ class Setup:
     corpus: Corpus
     tokens: TokenFiles
     model: GPT
+    learner: GPT
     window: int
     tokens_per_step: int
-    optimizer: Optimizer
+    optimizer: Optimizer | ShardedOptimizer
     batches: Batches
     gradients: Gradients
     sampler: Sampler
@@ -59,15 +64,40 @@ class Setup:
     sample_prompt: str | list[int]
     notes: tuple[str, ...]
 
+    @property
+    def position(self) -> dict[str, int]:
+        """Where in the data the next step begins, and how many windows it computes at once."""
+        here, micro_batch = self.batches, self.gradients.micro_batch
+        return {"epoch": here.epoch, "position": here.position, "micro_batch": micro_batch}
 
-def set_up(config: TrainConfig, tick: Tick, checkpoint: Path | None = None) -> Setup:
+    def seek(self, epoch: int, position: int, micro_batch: int) -> None:
+        """Go to where another rank's `position` is."""
+        self.batches.seek(epoch, position)
+        self.gradients.micro_batch = micro_batch
+
+    def collect(self, ranks: Ranks) -> None:
+        """Put the model together from what the ranks have of it, where it is spread over them."""
+        if self.learner is not self.model:
+            ranks.tell("collect")
+            gather_weights(self.learner, self.model)
+
+    def spread(self, ranks: Ranks) -> None:
+        """Let the learner take its part of the model, where it has only one."""
+        if self.learner is not self.model:
+            spread_weights(self.model, self.learner, ranks)
+
+
+def set_up(
+    config: TrainConfig, tick: Tick, checkpoint: Path | None = None, ranks: Ranks | None = None
+) -> Setup:
     """Read the corpus, make tokens, build the model and what trains it.
 
     A run that is to go on from a `checkpoint` has its tokenizer and its context, and one that
-    starts from a model takes it from there: the first one may be gone by then. Seeds torch's
-    generator. Raises TuillmError for a text that cannot be read and for a run that the memory
-    cannot hold.
+    starts from a model takes it from there: the first one may be gone by then. `ranks` are the
+    processes that train together. Seeds torch's generator. Raises TuillmError for a text that
+    cannot be read and for a run that the memory cannot hold.
     """
+    ranks = ranks or Ranks()
     torch.manual_seed(config.seed)
     device = choose_device(config.device)
     dtype = choose_train_dtype(config.dtype, device)
@@ -82,11 +112,9 @@ def set_up(config: TrainConfig, tick: Tick, checkpoint: Path | None = None) -> S
     initial = build_model(config, tokens, parent, device, context)
     fitted = fit(config, initial, tokens, corpus.bytes, device)
     model, window, eot = initial.model, initial.window, tokens.tokenizer.eot
-    pack_frozen(model.to(device), dtype)
-    shadow = use_bf16_shadow(device, dtype, model.parameter_count) and not config.lora
+    learner, optimizer = _learner(model, config, device, dtype, ranks)
     # several documents, or one that is learned to its end, are begun behind an end of text
     starts_at_eot = eot is not None and (config.val_fraction == 0 or len(corpus.store) > 1)
-    optimizer = Optimizer(model, config, bf16_shadow=shadow, dtype=dtype)
     batches = Batches(tokens.train, window, config.batch_size, config.seed, eot, tokens.train_mask)
     per_step = config.batch_size * config.grad_accum_steps * window
     return Setup(
@@ -97,11 +125,12 @@ def set_up(config: TrainConfig, tick: Tick, checkpoint: Path | None = None) -> S
         corpus=corpus,
         tokens=tokens,
         model=model,
+        learner=learner,
         window=window,
         tokens_per_step=per_step,
         optimizer=optimizer,
         batches=batches,
-        gradients=Gradients(config, model, batches, optimizer, device, dtype),
+        gradients=Gradients(config, learner, batches, optimizer, device, dtype, ranks),
         sampler=Sampler.of(model, tokens.tokenizer, at_eot=starts_at_eot),
         starts_at_eot=starts_at_eot,
         flops=matmul_flops(device, dtype),
@@ -109,6 +138,19 @@ def set_up(config: TrainConfig, tick: Tick, checkpoint: Path | None = None) -> S
         sample_prompt=_sample_prompt(config, corpus, tokens),
         notes=(*corpus.notes, *tokens.notes, *initial.notes, *fitted),
     )
+
+
+def _learner(
+    model: GPT, config: TrainConfig, device: torch.device, dtype: torch.dtype, ranks: Ranks
+) -> tuple[GPT, Optimizer | ShardedOptimizer]:
+    """Return what learns, and its optimizer: the model, moved to the device, or a part of it."""
+    if config.shard and ranks.together:
+        learner = shard_model(model, ranks, device)
+        return learner, ShardedOptimizer(learner, config, ranks, dtype)
+    pack_frozen(model.to(device), dtype)
+    shadow = use_bf16_shadow(device, dtype, model.parameter_count) and not config.lora
+    shadow = shadow and not ranks.together
+    return model, Optimizer(model, config, bf16_shadow=shadow, dtype=dtype, ranks=ranks)
 
 
 def _sample_prompt(config: TrainConfig, corpus: Corpus, tokens: TokenFiles) -> str | list[int]:

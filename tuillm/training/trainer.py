@@ -5,6 +5,7 @@ over `steps()` decides what is written, shown, paused or stopped.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -22,9 +23,12 @@ from tuillm.text.iterable_texts import Sources, Texts, config_for
 from tuillm.text.progress_tick import Tick, unwatched
 from tuillm.text.stdin_pipes import keep_pipes
 from tuillm.training.auto_settings import eval_tokens_note
+from tuillm.training.compute import compute_evaluation, compute_step
+from tuillm.training.distributed.ranks import Ranks
+from tuillm.training.distributed.together import prepare_together
 from tuillm.training.draw_sample import draw_sample
 from tuillm.training.eval_schedule import Evaluations, choose_eval_tokens
-from tuillm.training.evaluate import Evaluation, StopCheck, evaluate, never
+from tuillm.training.evaluate import Evaluation, StopCheck, never
 from tuillm.training.guards import Diverged, LossGuard
 from tuillm.training.init_model import copy_weights
 from tuillm.training.metrics import StepMetrics, Stopwatch
@@ -44,6 +48,7 @@ class Trainer(metaclass=Answering):
         *,
         texts: Texts | None = None,
         config: TrainConfig | None = None,
+        ranks: Ranks | None = None,
         **settings: object,
     ) -> None:
         """Check the settings (those of TrainConfig); nothing is built yet, and no source is read.
@@ -51,7 +56,7 @@ class Trainer(metaclass=Answering):
         Instead of `corpus`, `texts` is an iterable of strings, each a document, or of dicts,
         each a record: it is read now, once, into a file of the cache. `config` stands for all of
         them, complete already. Raises UsageError for an unknown setting, a value out of range or no
-        text at all, TuillmError when `init_from` is no usable model.
+        text at all, TuillmError when `init_from` is no usable model. `ranks` train together.
         """
         if config is not None and (corpus or settings or texts is not None):
             raise UsageError("config has all settings already", "config.model_copy(update=...)")
@@ -62,6 +67,7 @@ class Trainer(metaclass=Answering):
         self.evaluations = Evaluations(self.config)
         self.guard = LossGuard(self.config.max_rollbacks)
         self._notes = RunNotes()
+        self.ranks = ranks or Ranks()
         self._setup: Setup | None = None
         self._training_progress = TrainingProgress(self.config)
 
@@ -92,7 +98,8 @@ class Trainer(metaclass=Answering):
         """
         if self._setup is None:
             self.keep_pipes()
-            self._setup = set_up(self.config, tick, checkpoint)
+            prepare = partial(set_up, self.config, tick, checkpoint, self.ranks)
+            self._setup = prepare_together(self.ranks, checkpoint is not None, prepare)
             self._notes.add(self._setup.notes)
             self.config = self._setup.config  # epochs have become steps
             self.evaluations.config = self._training_progress.config = self.config
@@ -146,7 +153,7 @@ class Trainer(metaclass=Answering):
         """
         self.prepare()
         self.measure_before(interrupted)
-        self.model.train()
+        self.setup.learner.train()
         over = self.progress >= 1  # a resumed run may have taken its last step already
         while not over:
             started = self.clock.seconds
@@ -169,11 +176,12 @@ class Trainer(metaclass=Answering):
         """
         if self.extended_steps:
             self._training_progress.note(self.step, self.clock.seconds)
-        loss = self.setup.gradients.accumulate()
-        self._notes.micro_batch(self.setup.gradients.micro_batch, self.config.batch_size)
-        norm = self.setup.optimizer.step(factor * self.guard.lr_scale)
+        setup, factor = self.setup, factor * self.guard.lr_scale
+        self.ranks.tell("step", factor=factor, step=self.step, **setup.position)
+        loss, norm = compute_step(setup, self.ranks, self.step, factor)
+        self._notes.micro_batch(setup.gradients.micro_batch, self.config.batch_size)
         self.step += 1
-        return float(loss), norm
+        return loss, norm
 
     def roll_back(self, error: Diverged, load: Callable[[], object]) -> None:
         """Go on from what `load` brings back, after `steps()` has raised an error.
@@ -237,17 +245,8 @@ class Trainer(metaclass=Answering):
 
         Of a long text only a part is looked at, always the same, see `evaluations`.
         """
-        return evaluate(
-            self.model,
-            self.tokens.val,
-            self.tokens.val_bytes,
-            self.tokenizer,
-            interrupted,
-            most=self.evaluations.tokens,
-            dtype=self.setup.eval_dtype,
-            left_out=self.tokens.left_out_bytes,
-            mask=self.tokens.val_mask,
-        )
+        self.ranks.tell("evaluate", tokens=self.evaluations.tokens)
+        return compute_evaluation(self.setup, self.ranks, self.evaluations.tokens, interrupted)
 
     def sample(self, tokens: int | None = None) -> str:
         """Return text that continues `sample_prompt`, always with the same seed.
@@ -255,10 +254,13 @@ class Trainer(metaclass=Answering):
         `tokens` is its length, which is `sample_tokens` where nothing is given.
         """
         length = self.config.sample_tokens if tokens is None else tokens
+        self.setup.collect(self.ranks)
         return draw_sample(self.setup, length, self.config.seed)
 
     def state(self) -> tuple[dict[str, Tensor], TrainerState]:
         """Return tensors and numbers from which `load_state` goes on exactly (model apart)."""
+        self.setup.collect(self.ranks)
+        self.ranks.tell("state")
         tensors = self.setup.optimizer.state() | {"rng": torch.get_rng_state()}
         tensors |= adapter_state(self.model)
         numbers: TrainerState = {
@@ -278,11 +280,13 @@ class Trainer(metaclass=Answering):
     def load_state(self, model: GPT, tensors: dict[str, Tensor], numbers: TrainerState) -> None:
         """Go on from a checkpoint; raises KeyError or RuntimeError when it is of another model."""
         self.prepare()
+        self.ranks.tell("load")
         if self.config.lora:
             load_adapter_state(self.model, tensors, self.setup.dtype)
         else:
             copy_weights(model, self.model)
         torch.set_rng_state(tensors.pop("rng"))
+        self.setup.spread(self.ranks)
         self.setup.optimizer.load_state(tensors)
         self.setup.batches.seek(int(numbers["epoch"]), int(numbers["position"]))
         self.step = int(numbers["step"])
@@ -319,9 +323,7 @@ class Trainer(metaclass=Answering):
             evaluation = self.evaluate(interrupted)
             gained = evaluation is not None and self.evaluations.note(evaluation, self.step)
             sample = self.sample(None if over else self.evaluations.sample_tokens)
-        tokens = self.setup.tokens_per_step
-        micro_batch = self.setup.gradients.micro_batch
-        elapsed = self.clock.seconds
+        tokens, elapsed = self.setup.tokens_per_step, self.clock.seconds
         progress = self._training_progress.progress(self.step, elapsed)
         over = over or (looking and progress >= 1)
         return StepMetrics(
@@ -337,7 +339,7 @@ class Trainer(metaclass=Answering):
             epoch=self.step * tokens / len(self.tokens.train),
             val_loss=evaluation.val_loss if evaluation else None,
             bits_per_byte=evaluation.bits_per_byte if evaluation else None,
-            micro_batch=micro_batch if micro_batch < self.config.batch_size else None,
+            micro_batch=self.setup.gradients.reduced,
             sample=sample,
             best=gained,
             last="finished" if over else "patience" if self.evaluations.patience_exhausted else "",

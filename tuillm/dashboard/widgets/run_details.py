@@ -77,6 +77,17 @@ def _progress(status: Status) -> list[Fact]:
         ("speed", f"{count(status.tokens_per_sec)} tokens/s" if status.tokens_per_sec else ""),
         ("parameters", f"{status.parameters:,}" if status.parameters else ""),
         ("device", f"{status.device} {status.dtype}" if status.device else ""),
+        ("ranks", ranks_words(status)),
         ("model", status.model or ""),
         ("started", age(status.created)),
     ]
+
+
+def ranks_words(status: Status) -> str:
+    """How many processes train together, and which of them is the slowest; "" for one alone."""
+    if status.ranks < 2:
+        return ""
+    nodes = f" on {status.nodes} machines" if status.nodes > 1 else ""
+    share = status.slowest_share
+    slowest = f", slowest {status.slowest_rank} ({share:.2f} of the mean)" if share else ""
+    return f"{status.ranks}{nodes}{slowest}"

@@ -4,6 +4,7 @@ Knows the worker only by its module's name: importing it would cost torch.
 """
 
 import json
+import os
 from contextlib import suppress
 
 from tuillm.config import TrainConfig
@@ -15,10 +16,13 @@ from tuillm.store.jsonl import is_step
 from tuillm.store.locks import Lock
 from tuillm.store.run_folder import Run, check_extension, create_run, remove_run, waiting_extension
 from tuillm.store.run_status import ACTIVE, RESUMABLE, Status
-from tuillm.store.workers.processes import start_detached, this_process
+from tuillm.store.workers.processes import LAUNCHED, module_command, start_detached, this_process
 from tuillm.urls import ADDRESSES, has_secrets, is_url, stored_url
 
 _WORKER = "tuillm.training.worker"
+_ELASTIC = "torch.distributed.run"
+# how often all processes of a run are started again when one of them has died
+_RESTARTS = 3
 
 
 def start_run(config: TrainConfig, *, replace: bool = False) -> Run:
@@ -67,13 +71,16 @@ def forget_vain_start(run: Run) -> None:
             remove_run(run)
 
 
-def resume_run(run: Run, *, extend: int = 0, changed_text: bool = False) -> int:
+def resume_run(
+    run: Run, *, extend: int = 0, changed_text: bool = False, nproc: int | None = None
+) -> int:
     """Start a new worker that takes an ended run up again; return the step it goes on from.
 
     That is the last checkpoint's, or 0 for a run that ended before its first one and so begins
     anew. With `extend` the run takes that many steps more, which a finished one can do as well;
     and those that the last worker was asked for and died before it could take them; with
-    `changed_text` it may learn another text than before. Whoever may, calls
+    `changed_text` it may learn another text than before, with `nproc` in another number of
+    processes. Whoever may, calls
     `training.resume`, which looks at the text first. Raises as `refuse_to_resume`, and TuillmError
     when there is no checkpoint, or a damaged one. Of several calls at once one starts a worker.
     """
@@ -102,7 +109,7 @@ def resume_run(run: Run, *, extend: int = 0, changed_text: bool = False) -> int:
         }
         run.write_status(status.model_copy(update=fresh))
         try:
-            _spawn(run, options + (["--resume"] if checkpoint.exists() else []), lock)
+            _spawn(run, options + (["--resume"] if checkpoint.exists() else []), lock, nproc=nproc)
         except (TuillmError, OSError):
             _ask_anew(run, waiting)  # whoever asks again must not get twice as many
             run.write_status(status.model_copy(update={"control_read": 0}))
@@ -128,12 +135,22 @@ def _refuse_state(run: Run, status: Status, extend: int) -> None:
 
 
 def _spawn(
-    run: Run, options: list[str], lock: Lock, environment: dict[str, str] | None = None
+    run: Run,
+    options: list[str],
+    lock: Lock,
+    environment: dict[str, str] | None = None,
+    nproc: int | None = None,
 ) -> None:
     """Start a worker that holds the run's lock from its first moment on."""
-    owner = start_detached(
-        _WORKER, [str(run.path), *options], run.log, lock=lock, environment=environment
-    )
+    module, arguments = _WORKER, [str(run.path), *options]
+    if (nproc := nproc or run.config.nproc) > 1:
+        # the agent holds the lock; each of its processes is started as any of ours
+        launcher = ["--standalone", f"--nproc-per-node={nproc}", f"--max-restarts={_RESTARTS}"]
+        command = module_command(_WORKER, *arguments)
+        module, arguments = _ELASTIC, [*launcher, "--no-python", *command]
+        threads = max((os.cpu_count() or 1) // nproc, 1)
+        environment = {LAUNCHED: "1", "OMP_NUM_THREADS": str(threads)} | (environment or {})
+    owner = start_detached(module, arguments, run.log, lock=lock, environment=environment)
     if lock.fd is None and (status := run.recorded()).state == "preparing":
         # without a lock the worker is known by its number, which it writes down only later
         run.write_status(

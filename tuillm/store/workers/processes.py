@@ -20,6 +20,8 @@ from tuillm.formats.bounded_read import open_regular
 from tuillm.store.files import disk_error
 from tuillm.store.locks import Lock, is_held
 
+# in the environment of processes whose starter holds the lock of what they work on
+LAUNCHED = "TUILLM_LAUNCHED"
 _LOWEST = 19
 _started: list[subprocess.Popen[bytes]] = []
 

@@ -1,0 +1,44 @@
+"""What each rank of a run computes: its part of a step, and of an evaluation.
+
+Knows the parts of a run and the other ranks; decides nothing.
+"""
+
+import torch
+
+from tuillm.training.distributed.ranks import Ranks
+from tuillm.training.evaluate import Evaluation, StopCheck, evaluate, never
+from tuillm.training.setup import Setup
+
+
+def compute_step(setup: Setup, ranks: Ranks, step: int, factor: float) -> tuple[float, float]:
+    """Take the step after `step` steps at `factor` times the peak rates; return loss and norm.
+
+    Several ranks have random numbers of their own, which follow from the seed and the step.
+    """
+    if ranks.together:
+        torch.manual_seed(hash((setup.config.seed, step, ranks.rank)) % 2**63)
+    loss = setup.gradients.accumulate()
+    norm = setup.optimizer.step(factor)
+    return float(loss), norm
+
+
+def compute_evaluation(
+    setup: Setup, ranks: Ranks, most: int | None, interrupted: StopCheck = never
+) -> Evaluation | None:
+    """Return the loss of the held-out text, or of `most` of its tokens, always the same ones.
+
+    None when `interrupted` said so, which only a rank alone asks.
+    """
+    tokens = setup.tokens
+    return evaluate(
+        setup.learner,
+        tokens.val,
+        tokens.val_bytes,
+        tokens.tokenizer,
+        interrupted,
+        most=most,
+        dtype=setup.eval_dtype,
+        left_out=tokens.left_out_bytes,
+        mask=tokens.val_mask,
+        ranks=ranks,
+    )

@@ -1,0 +1,1 @@
+"""Several processes that train one run together, on PyTorch's own engine."""
