@@ -3,13 +3,16 @@
 import errno
 import fcntl
 import os
+import socket
 import subprocess
 import sys
 import threading
 
 import pytest
 
-from tuillm.store.locks import Lock, Taken, inherited, is_held, take, take_abandoned
+from tuillm.errors import TuillmError
+from tuillm.store.files import hold
+from tuillm.store.locks import Lock, Taken, holder_of, inherited, is_held, take, take_abandoned
 from tuillm.store.workers.processes import start_detached
 
 
@@ -130,3 +133,15 @@ def test_a_disk_without_locks_keeps_nobody_out(tmp_path, monkeypatch):
         assert (one.fd, two.fd, is_held(path)) == (None, None, None)
     assert take_abandoned(path) is None
     assert Lock(None).handed_on == {}
+
+
+def test_a_lock_says_who_holds_it(tmp_path):
+    """Also to another machine that sees the file; nonsense in it is not repeated."""
+    path = tmp_path / "lock"
+    lock = hold(path, lambda: TuillmError("taken"))
+    assert holder_of(path) == f": process {os.getpid()} on {socket.gethostname()}"
+    with pytest.raises(TuillmError, match=f"process {os.getpid()} on"):
+        hold(path, lambda: TuillmError(f"taken{holder_of(path)}"))
+    lock.release()
+    path.write_text("process 12 on \x1b[31mred")
+    assert holder_of(path) == "" == holder_of(tmp_path / "nothing")

@@ -270,6 +270,9 @@ class TrainConfig(BaseModel):
         "the memory asks for it",
         group="run",
     )
+    profile: int = setting(
+        0, "steps to profile near the beginning: a table and a trace", group="run", ge=0, le=100
+    )
     nproc: int = setting(
         1, "processes that train together, on this machine: one a GPU", group="run", ge=1, le=1024
     )

@@ -289,13 +289,13 @@ def _completeness(old: Path) -> tuple[bool, int]:
 
 
 def hold(path: Path, refusal: Callable[[], TuillmError], wait: float = 0.0) -> Lock:
-    """Take the lock of a file, or the one that this process was started with.
+    """Take the lock of a file, or the one that this process was started with, and sign it.
 
     Raises what `refusal` returns when somebody else goes on holding it for `wait` seconds, and
     TuillmError when the disk refuses.
     """
     try:
-        return inherited(path) or take(path, wait)
+        return (inherited(path) or take(path, wait)).signed()
     except Taken:
         raise refusal() from None
     except OSError as error:

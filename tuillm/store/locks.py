@@ -7,14 +7,19 @@ know no locks keep nobody out: `take` holds nothing there, and `is_held` answers
 
 import fcntl
 import os
+import re
+import socket
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 # a look at a lock holds it for some microseconds, in which its taker must not give up
 _GRACE = 0.3
 _POLL = 0.01
+_LONGEST = 300
+_SIGNED = re.compile(r"process \d+ on [\w.-]+")
 _VARIABLE = "TUILLM_LOCK"
 
 
@@ -33,6 +38,15 @@ class Lock:
         if self.fd is not None:
             os.close(self.fd)  # an explicit LOCK_UN would take it from that process, too
             self.fd = None
+
+    def signed(self) -> Self:
+        """Write into the file who holds it, for whoever finds it held; return the lock."""
+        if self.fd is not None:
+            told = f"process {os.getpid()} on {socket.gethostname()}\n".encode()
+            with suppress(OSError):
+                os.pwrite(self.fd, told, 0)
+                os.ftruncate(self.fd, len(told))
+        return self
 
     @property
     def handed_on(self) -> dict[str, str]:
@@ -67,6 +81,16 @@ def take(path: Path, wait: float = 0.0) -> Lock:
         if time.monotonic() >= end:
             raise Taken(str(path))
         time.sleep(_POLL)
+
+
+def holder_of(path: Path) -> str:
+    """Return who has signed a lock, as words to add to a sentence, or ""."""
+    try:
+        with path.open("rb") as file:
+            told = file.read(_LONGEST).decode("utf-8", "replace").strip()
+    except OSError:
+        return ""
+    return f": {told}" if _SIGNED.fullmatch(told) else ""
 
 
 def take_new(fd: int, path: Path) -> bool:

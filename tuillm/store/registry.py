@@ -33,7 +33,7 @@ from tuillm.store.files import (
     write_json,
 )
 from tuillm.store.hub.hub_names import SHORT_NAMES, is_hub_name
-from tuillm.store.locks import is_held
+from tuillm.store.locks import holder_of, is_held
 from tuillm.store.paths import data_dir, ensure_dir, models_dir
 from tuillm.store.temp_files import clear_leftovers, hidden_by_replacement, sync_folder
 from tuillm.store.usage import refuse_if_used, using
@@ -237,8 +237,12 @@ def refuse_if_taken(name: str, hint: str = "choose another name") -> None:
 def registry_lock() -> Iterator[None]:
     """Hold the one lock that guards changes of the registry; raises TuillmError after 30 s."""
     ensure_dir(models_dir())
-    locked = TuillmError("the registry is locked by another tuillm", "try again")
-    with hold(data_dir() / _LOCK, lambda: locked, wait=30):
+    path = data_dir() / _LOCK
+
+    def refusal() -> TuillmError:
+        return TuillmError(f"another tuillm is changing the registry{holder_of(path)}", "try again")
+
+    with hold(path, refusal, wait=30):
         for name in hidden_by_replacement(models_dir()):
             recover_folder(models_dir() / name)
         clear_leftovers(models_dir(), before=True)

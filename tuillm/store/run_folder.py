@@ -39,7 +39,7 @@ from tuillm.store.files import (
     write_json,
 )
 from tuillm.store.jsonl import MetricsRow, latest_steps, read_metrics, read_rows
-from tuillm.store.locks import Lock
+from tuillm.store.locks import Lock, holder_of
 from tuillm.store.paths import ensure_dir, runs_dir
 from tuillm.store.run_status import ACTIVE, Status
 from tuillm.store.temp_files import clear_leftovers, temporary_folder
@@ -122,7 +122,8 @@ class Run:
         return hold(
             self.lock,
             lambda: TuillmError(
-                f"run {self.id!r} has a worker already", f"watch it: tuillm runs attach {self.id}"
+                f"run {self.id!r} has a worker already{holder_of(self.lock)}",
+                f"watch it: tuillm runs attach {self.id}",
             ),
             wait=2,
         )  # one that has just ended

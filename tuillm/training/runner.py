@@ -26,6 +26,7 @@ from tuillm.training.publish import publish_run
 from tuillm.training.run_record import RunRecord
 from tuillm.training.signals import stop_signals
 from tuillm.training.steering import Steering
+from tuillm.training.step_profiler import profiled
 from tuillm.training.suspension import watch_suspension
 from tuillm.training.waiting import Waiting
 from tuillm.units import duration
@@ -187,7 +188,12 @@ class Runner:
                 self._roll_back(error)
 
     def _take_steps(self) -> State:
+        with profiled(self._trainer.config.profile, self._run.path, self._say) as after_step:
+            return self._take_steps_until(after_step)
+
+    def _take_steps_until(self, after_step: Callable[[], None]) -> State:
         for metrics in self._trainer.steps(self._stop_wanted):
+            after_step()
             self._note(metrics)
             self._steering.read()
             if not self._extend() and metrics.last:
