@@ -33,6 +33,9 @@ _changed = click.option(
     help="Go on though the text is another one: the tokenizer stays, losses are measured anew.",
 )
 
+_UNSAID = ("pid", "process_started", "notes")
+_OF_RANKS = ("ranks", "nodes", "slowest_rank", "slowest_share")
+
 
 @click.group("runs", cls=NearestGroup, invoke_without_command=True)
 @_json
@@ -65,8 +68,10 @@ def show(run_id: str, as_json: bool) -> None:
     values = {"run": run.id, "path": str(run.path)} | {
         key: value
         for key, value in status.model_dump(mode="json").items()
-        if value not in (None, [], "") and key not in ("pid", "process_started", "notes")
+        if value not in (None, [], "") and key not in _UNSAID
     }
+    if status.ranks < 2:
+        values = {key: value for key, value in values.items() if key not in _OF_RANKS}
     values |= {
         "created": age(status.created),
         "heartbeat": age(status.heartbeat),

@@ -68,7 +68,7 @@ def _going_on(run: Run) -> str:
 def _follow(run: Run, view: RunView, presses: list[float]) -> Status | None:
     """Poll the folder until the run ends; return its last status, or None when left alone."""
     metrics_at = samples_at = 0
-    stopping = False
+    stopping, told = False, None
     while True:
         status = run.status()  # read before the rows: what it tells of is then in them
         rows, metrics_at = read_metrics(run.metrics, metrics_at)
@@ -76,6 +76,10 @@ def _follow(run: Run, view: RunView, presses: list[float]) -> Status | None:
         view.news(status, rows, samples)
         if status.state not in ACTIVE:
             return status
+        trouble = status.error if status.state == "paused" else None
+        if trouble and trouble != told:
+            view.say(f"paused: {trouble}; {status.hint or ''}".removesuffix("; "))
+        told = trouble
         if len(presses) > 1:
             if stopping:
                 run.request("resume")

@@ -29,6 +29,6 @@ def require_space(path: Path, needed: int) -> None:
     if free is None or free >= needed + _BESIDES:
         return
     full = disk_error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), path)
-    error = DiskError(f"{full.message}: it takes {size(needed)}, {size(free)} are free", full.hint)
+    error = DiskError(f"{full.message}: it takes {size(needed + _BESIDES)}, {size(free)} are free", full.hint)
     error.may_pass = True
     raise error

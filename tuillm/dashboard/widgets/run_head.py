@@ -24,6 +24,8 @@ class RunHead(Static):
         first.append(f"  {state_words(status.state)}", style=colors.get(role, ""))
         if status.doing:
             first.append(f"   {status.doing}", style=muted)
+        if status.state == "paused" and status.error:
+            first.append(f"   {status.error}", style=colors.get("error", ""))
         if status.parameters:
             first.append(
                 f"   {count(status.parameters)} parameters · "
