@@ -29,6 +29,7 @@ def require_space(path: Path, needed: int) -> None:
     if free is None or free >= needed + _BESIDES:
         return
     full = disk_error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), path)
-    error = DiskError(f"{full.message}: it takes {size(needed + _BESIDES)}, {size(free)} are free", full.hint)
+    room = f"it takes {size(needed + _BESIDES)}, {size(free)} are free"
+    error = DiskError(f"{full.message}: {room}", full.hint)
     error.may_pass = True
     raise error

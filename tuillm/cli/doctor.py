@@ -1,0 +1,154 @@
+"""`tuillm doctor`: what a report of a fault needs, and what crashes have left to be mended.
+
+Shows versions, the machine, the terminal and the state of the data directory, without a person's
+own paths and names, so that it may be pasted anywhere.
+"""
+
+import locale
+import os
+import platform
+import shutil
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import click
+import psutil
+
+from tuillm import __version__
+from tuillm.cli.output import print_json, refuse_unless_confirmed, say
+from tuillm.errors import TuillmError
+from tuillm.store.health import Finding, findings
+from tuillm.store.paths import cache_dir, data_dir, models_dir, runs_dir
+from tuillm.units import size
+
+_PACKAGES = (
+    *("torch", "tiktoken", "tokenizers", "safetensors", "transformers", "textual"),
+    *("prompt-toolkit", "huggingface-hub", "numpy", "pydantic", "datasets", "gguf"),
+)
+_VARIABLES = ("TERM", "COLORTERM", "TERM_PROGRAM", "NO_COLOR", "TMUX", "SSH_TTY", "WSL_DISTRO_NAME")
+_OURS = ("TUILLM_", "OMP_", "MKL_", "CUDA_", "ONEDNN_", "HF_HUB_OFFLINE")
+
+
+@click.command("doctor")
+@click.option("--mend", is_flag=True, help="Put right what can be, without losing anything.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def doctor_command(mend: bool, as_json: bool, yes: bool) -> None:
+    """Show versions, machine, terminal and the health of the data directory.
+
+    Paths are told without your home directory: paste it into an issue as it is.
+    """
+    found = findings()
+    parts = {
+        "versions": _versions(),
+        "machine": _machine(),
+        "terminal": _terminal(),
+        "data": _data(),
+    }
+    if as_json:
+        shown: dict[str, object] = {
+            title: {name: _anonymous(value) for name, value in part.items()}
+            for title, part in parts.items()
+        }
+        told = [
+            {"what": _anonymous(each.what), "command": _anonymous(each.command)} for each in found
+        ]
+        print_json(shown | {"findings": told})
+    else:
+        for title, values in parts.items():
+            say(title)
+            for name, value in values.items():
+                say(f"  {name:<18} {_anonymous(value)}")
+        _tell(found)
+    if mend:
+        _mend(found, yes)
+
+
+def _tell(found: list[Finding]) -> None:
+    say("findings" if found else "findings           none: all is well")
+    for each in found:
+        what_next = "tuillm doctor --mend" if each.mend else each.command
+        say(f"  {_anonymous(each.what)}" + (f"  ({_anonymous(what_next)})" if what_next else ""))
+
+
+def _mend(found: list[Finding], yes: bool) -> None:
+    can = [each for each in found if each.mend]
+    if not can:
+        say("nothing to mend", aside=True)
+        return
+    refuse_unless_confirmed(f"Mend {len(can)} of {len(found)}?", yes)
+    for each in can:
+        assert each.mend is not None
+        try:
+            each.mend()
+        except TuillmError as error:
+            say(f"not mended: {_anonymous(str(error))}", aside=True)
+        else:
+            say(f"mended: {_anonymous(each.what)}", aside=True)
+
+
+def _versions() -> dict[str, str]:
+    found = {"tuillm": __version__, "python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "-"
+    return found
+
+
+def _machine() -> dict[str, str]:
+    memory = psutil.virtual_memory()
+    return {
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": f"{psutil.cpu_count(logical=False) or '?'}, {os.cpu_count()} threads",
+        "memory": f"{size(memory.total)}, {size(memory.available)} free",
+        "gpu": "nvidia driver" if Path("/proc/driver/nvidia/version").exists() else "-",
+        **{name: os.environ[name] for name in sorted(os.environ) if name.startswith(_OURS)},
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor() or "-"
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    flags = {word for line in lines if line.startswith("flags") for word in line.split()}
+    known = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags]
+    return " ".join([names[0] if names else platform.processor(), *known])
+
+
+def _terminal() -> dict[str, str]:
+    columns, lines = shutil.get_terminal_size()
+    return {
+        "size": f"{columns}x{lines}",
+        "is a terminal": "yes" if sys.stdout.isatty() else "no",
+        "encoding": f"{sys.stdout.encoding}, {locale.getlocale()[0]}",
+        **{name: os.environ[name] for name in _VARIABLES if name in os.environ},
+    }
+
+
+def _data() -> dict[str, str]:
+    folder = next(path for path in (data_dir(), *data_dir().parents) if path.exists())
+    return {
+        "data directory": str(data_dir()),
+        "cache": str(cache_dir()),
+        "free": size(shutil.disk_usage(folder).free),
+        "models": str(_count(models_dir())),
+        "runs": str(_count(runs_dir())),
+    }
+
+
+def _count(folder: Path) -> int:
+    if not folder.is_dir():
+        return 0
+    return sum(not path.name.startswith(".") for path in folder.iterdir())
+
+
+def _anonymous(text: str) -> str:
+    """Return a text without the home directory and the person's name in paths."""
+    home = str(Path.home())
+    return text.replace(home, "~") if home not in ("/", "") else text
