@@ -103,6 +103,7 @@ VISITS = {
         ["--to", EVIL, "--", NAMED[1], "OUT"],
     ],
     "rm": [*(["--", name] for name in [*NAMED, *MISSING]), *(["-y", "--", n] for n in NAMED)],
+    "doctor": [[], ["--json"], ["--mend"], ["--mend", "--yes"], [EVIL]],
     "presets": [[], ["--json"], ["nano"], ["nano", "--json"], *([name] for name in MISSING)],
     "runs": [
         [],

@@ -8,7 +8,9 @@
     log.txt         what the worker printed
     control         requests, one JSON object a line
     lock            held by the worker as long as it lives
-    last/ best/     checkpoints
+    last/ best/     checkpoints, and step-N/ those that are kept beside them
+    profile.txt     where the time of a step goes, and trace.json the same for perfetto
+    reserve         given back when the disk is full, so that the status can be written
 
 Knows files and processes; knows nothing of torch, and draws nothing.
 """
