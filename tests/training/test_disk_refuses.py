@@ -150,6 +150,24 @@ def test_who_asks_for_a_stop_does_not_wait_for_the_disk(book, monkeypatch):
     assert get_model("book").card.steps == 5
 
 
+def test_a_stop_that_cannot_be_saved_publishes_what_was(book, monkeypatch):
+    """What was measured at the stop is of weights that are on no disk."""
+    run, disk = new_run(book, eval_interval=5), Disk(monkeypatch, errno.ENOSPC, "last")
+    disk.broken = False
+
+    def tell(metrics):
+        if metrics.step == 8:
+            run.request("stop")
+            disk.broken = True
+
+    monkeypatch.setattr(CheckpointSaver, "due", False)
+    with run.take(), pytest.raises(DiskError):
+        Runner(Trainer(config=run.config), run, tell=tell).run()
+    model, status = get_model("book"), run.status()
+    assert model.card.steps == status.best_step == 5 and model.card.val_loss == status.val_loss
+    assert weights(model.path) == weights(run.best)
+
+
 def test_lines_wait_for_the_disk_and_training_does_not(book, monkeypatch):
     """Metrics and samples that could not be written come in order when they can."""
     run = new_run(book)

@@ -149,6 +149,15 @@ def test_saved_by_two_it_is_resumed_by_another_number(book, nproc, shard):
     same(run, alone(settings))
 
 
+@pytest.mark.parametrize("shard", [False, True], ids=["ddp", "fsdp"])
+def test_a_text_that_is_measured_before_the_first_step(tmp_path, book_text, shard):
+    """How much of a long held-out text is evaluated: by all ranks where they have to."""
+    text = tmp_path / "long.txt"
+    text.write_text(book_text * 4, encoding="utf-8")
+    run = start_run(config(text, nproc=2, shard=shard, sample_tokens=120, name="long"))
+    assert ended(run).state == "finished", run.log.read_text()
+
+
 def others(run):
     """The process numbers of the ranks but the first, and of the first."""
     first = run.status().pid

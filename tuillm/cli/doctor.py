@@ -1,7 +1,7 @@
 """`tuillm doctor`: what a report of a fault needs, and what crashes have left to be mended.
 
-Shows versions, the machine, the terminal and the state of the data directory, without a person's
-own paths and names, so that it may be pasted anywhere.
+Shows versions, the machine, the terminal and the state of the data directory, with `~` for the
+person's home directory. What is found names models and runs.
 """
 
 import locale
@@ -21,6 +21,7 @@ from tuillm.errors import TuillmError
 from tuillm.store.health import Finding, findings
 from tuillm.store.paths import cache_dir, data_dir, models_dir, runs_dir
 from tuillm.units import size
+from tuillm.urls import hide_secrets
 
 _PACKAGES = (
     *("torch", "tiktoken", "tokenizers", "safetensors", "transformers", "textual"),
@@ -149,6 +150,6 @@ def _count(folder: Path) -> int:
 
 
 def _anonymous(text: str) -> str:
-    """Return a text without the home directory and the person's name in paths."""
-    home = str(Path.home())
+    """Return a text with `~` for the home directory, and without secrets of addresses."""
+    home, text = str(Path.home()), hide_secrets(text)
     return text.replace(home, "~") if home not in ("/", "") else text

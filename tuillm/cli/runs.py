@@ -133,7 +133,7 @@ def resume(run_id: str, corpus: tuple[str, ...], changed_text: bool, nproc: int 
 
     run = run_folder.get_run(run_id)
     if run.status().state in ACTIVE:
-        _refuse_text(run, corpus, changed_text)
+        _refuse_text(run, corpus, changed_text, nproc)
         run.request("resume")
         say(f"asked {run_id} to go on")
         return
@@ -209,10 +209,12 @@ def _row(run: Run) -> tuple[str, ...]:
     )
 
 
-def _refuse_text(run: Run, corpus: tuple[str, ...], changed_text: bool) -> None:
-    """Raise TuillmError for a text that is named for a run that has it in its memory."""
-    if corpus or changed_text:
-        option = "--corpus" if corpus else "--changed-text"
+def _refuse_text(
+    run: Run, corpus: tuple[str, ...], changed_text: bool, nproc: int | None = None
+) -> None:
+    """Raise TuillmError for a text, or processes, that are named for a run that has its own."""
+    if corpus or changed_text or nproc:
+        option = "--corpus" if corpus else "--changed-text" if changed_text else "--nproc"
         raise TuillmError(
             f"{option} is for a run that has ended, and {run.id!r} is going",
             f"tuillm runs stop {run.id}",

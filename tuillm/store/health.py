@@ -39,9 +39,8 @@ def _half_written() -> Iterator[Finding]:
         hidden = hidden_by_replacement(folder) if folder.is_dir() else []
         left = [path for path in leftovers(folder) if not _holds(path, hidden)]
         if left:
-            count = f"{len(left)} file{'s' if len(left) > 1 else ''} or folders"
             yield Finding(
-                f"{count} that a crash left half made in {folder}",
+                f"{len(left)} left half made by a crash in {folder}",
                 mend=lambda folder=folder: clear_leftovers(folder),  # type: ignore[misc]
             )
 

@@ -171,12 +171,21 @@ def sampled_seconds(trainer: "Trainer") -> float:
 
 def _step_seconds(trainer: "Trainer") -> float:
     """Return the seconds of a step, but for the optimizer's share: of a pass forward and back."""
-    batches, optimizer, model = trainer.setup.batches, trainer.setup.optimizer, trainer.model
+    batches, optimizer, model = (
+        trainer.setup.batches,
+        trainer.setup.optimizer,
+        trainer.setup.learner,
+    )
     epoch, position = batches.epoch, batches.position
     was_training = model.training
+
+    def compute() -> None:
+        trainer.ranks.tell("compute")
+        trainer.setup.gradients.pass_alone()
+
     with torch.random.fork_rng():
         model.train()
-        seconds = duration(trainer.setup.gradients.pass_alone)
+        seconds = duration(compute)
         model.train(was_training)
         optimizer.zero_grad()
     batches.seek(epoch, position)

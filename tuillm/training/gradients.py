@@ -5,6 +5,7 @@ Knows the model, its batches and its optimizer's gradients; takes no step.
 
 import math
 import time
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,10 +16,11 @@ from tuillm.model import GPT
 from tuillm.model.chunked_loss import IGNORED
 from tuillm.training.batches import Batches
 from tuillm.training.distributed.ranks import Ranks
-from tuillm.training.distributed.sharded_model import hold_gradients
-from tuillm.training.distributed.sharded_optimizer import ShardedOptimizer
 from tuillm.training.hardware import autocast, is_out_of_memory
 from tuillm.training.optimizer import Optimizer
+
+if TYPE_CHECKING:
+    from tuillm.training.distributed.sharded_optimizer import ShardedOptimizer
 
 
 class Gradients:
@@ -33,7 +35,7 @@ class Gradients:
         config: TrainConfig,
         model: GPT,
         batches: Batches,
-        optimizer: Optimizer | ShardedOptimizer,
+        optimizer: "Optimizer | ShardedOptimizer",
         device: torch.device,
         dtype: torch.dtype,
         ranks: Ranks,
@@ -62,12 +64,16 @@ class Gradients:
             self._halve()
             torch.set_rng_state(random)
         if self._ranks.together:
+            float(loss)  # what a GPU was asked to do is done only now
             self.slowest = self._ranks.slowest(time.perf_counter() - begun)
         self._ranks.sum(loss, *self._optimizer.grads)
         return loss
 
     def pass_alone(self) -> float:
-        """Compute one batch without the other ranks, which changes nothing; return its loss."""
+        """Compute one batch, which changes nothing; return its loss, or that of this rank's part.
+
+        Where weights are spread over the ranks, all of them have to.
+        """
         batches = self._next(1)
         while (loss := self._try(batches, alone=True)) is None:
             self._halve()
@@ -93,7 +99,7 @@ class Gradients:
         parts = [part for batch in batches for part in self._parts(*batch)]
         for number, (part, share) in enumerate(parts, start=1):
             if self._sharded:
-                hold_gradients(self._model, number < len(parts))
+                self._hold_gradients(number < len(parts))
             with autocast(self._device, self._dtype):
                 loss = self._model.loss(*part) * share / len(batches)
             # sharded gradients are averaged over the ranks, and are to be summed
@@ -125,6 +131,11 @@ class Gradients:
         nothing = (idx[:1], torch.full_like(targets[:1], IGNORED))
         counted += [(nothing, 0)] * (most - len(counted))
         return [(part, count / whole) for part, count in counted]
+
+    def _hold_gradients(self, hold: bool) -> None:
+        from tuillm.training.distributed.sharded_model import hold_gradients
+
+        hold_gradients(self._model, hold)
 
     def _halve(self) -> None:
         if self.micro_batch == 1:

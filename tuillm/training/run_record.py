@@ -33,15 +33,16 @@ class RunRecord:
         return self._run.path / "reserve"
 
     def note(self, **update: object) -> None:
-        """Change the status, to be written with the next one."""
-        self.status = Status.model_validate(self.status.model_dump() | update)
+        """Change the status, to be written with the next one; it is checked only then."""
+        self.status = self.status.model_copy(update=update)
 
     def write(self, *, must: bool = False, **update: object) -> None:
         """Write the status. With `must`, and all lines that wait, or it raises DiskError.
 
         Raises TuillmError when the folder is gone: nothing makes it again.
         """
-        self.note(**update, heartbeat=time.time())
+        update["heartbeat"] = time.time()
+        self.status = Status.model_validate(self.status.model_dump() | update)
         refuse_if_gone(self._run)
         try:
             self._write_status()

@@ -18,14 +18,15 @@ from tuillm.store.run_status import State
 from tuillm.store.workers.processes import this_process
 from tuillm.training.checkpoint import load_checkpoint
 from tuillm.training.checkpoint_saver import CheckpointSaver
+from tuillm.training.control_requests import ControlRequests
 from tuillm.training.distributed.ranks import may_restart
+from tuillm.training.evaluate import Evaluation
 from tuillm.training.guards import Diverged
 from tuillm.training.metrics import StepMetrics
 from tuillm.training.preparation import Preparing
 from tuillm.training.publish import publish_run
 from tuillm.training.run_record import RunRecord
 from tuillm.training.signals import stop_signals
-from tuillm.training.steering import Steering
 from tuillm.training.step_profiler import profiled
 from tuillm.training.suspension import watch_suspension
 from tuillm.training.waiting import Waiting
@@ -61,25 +62,21 @@ class Runner:
         self._changed_text = changed_text
         self._say, self._tell = say, tell
         self._published = before.model
-        fresh = {
-            "state": "preparing",
-            "pid": me.pid,
-            "process_started": me.started,
-            "error": None,
-            "hint": None,
-        }
+        fresh = {"state": "preparing", "pid": me.pid, "process_started": me.started}
+        fresh |= {"error": None, "hint": None}
         self._record = RunRecord(run, before.model_copy(update=fresh))
         self._saver = CheckpointSaver(trainer, run)
-        self._steering = Steering(run, say, self._answer)
-        self._waiting = Waiting(trainer, self._record, self._steering, say)
-        self._best_is_last = False  # measured at a stop, it is the best model, and in no `best`
+        self._requests = ControlRequests(run, say, self._answer)
+        self._waiting = Waiting(trainer, self._record, self._requests, say)
+        self._at_stop: Evaluation | None = None  # of a stopped run whose last model is its best
+        self._best_is_last = False
         self._tick = Preparing(
-            run, lambda: self._steering.stops > 0, lambda words: self._write(doing=words)
+            run, lambda: self._requests.stops > 0, lambda words: self._write(doing=words)
         )
 
     def stop(self) -> None:
         """Ask for an end at the next step boundary, as a `stop` in the control file does."""
-        self._steering.stop()
+        self._requests.stop()
 
     def run(self) -> Model:
         """Train, save, publish; return the model. A failure is written down and raised."""
@@ -121,9 +118,12 @@ class Runner:
         self._begin()
         while True:
             state = self._train()
-            self._waiting.patiently(self._saver.save_last)
-            model = self._waiting.patiently(self._publish)
-            self._steering.read()
+            self._waiting.retry_on_disk_error(self._saver.save_last)
+            if self._at_stop:  # only now `last` holds the model that was measured
+                self._record.note(**vars(self._at_stop), best_step=self._trainer.step)
+                self._best_is_last = True
+            model = self._waiting.retry_on_disk_error(self._publish)
+            self._requests.read()
             # an extension may have been asked for while the model was published
             if state != "finished" or not self._extend():
                 break
@@ -132,7 +132,7 @@ class Runner:
             f"{state} at step {status.step:,}; published {model.name!r} with the "
             f"weights of step {status.best_step or status.step:,}"
         )
-        self._waiting.patiently(
+        self._waiting.retry_on_disk_error(
             lambda: self._write(must=True, state=state, model=model.name, eta=None)
         )
         return model
@@ -155,7 +155,7 @@ class Runner:
                     self._publish()
                 remove_folder(self._run.best)
         self._describe()
-        self._steering.read()
+        self._requests.read()
         self._extend()
         self._trainer.measure_before(self._stop_wanted)
         if before := self._trainer.before:
@@ -195,11 +195,11 @@ class Runner:
         for metrics in self._trainer.steps(self._stop_wanted):
             after_step()
             self._note(metrics)
-            self._steering.read()
+            self._requests.read()
             if not self._extend() and metrics.last:
                 break
             self._wait_while_paused()
-            if self._steering.stops:
+            if self._requests.stops:
                 self._evaluate_at_stop(metrics)
                 return "stopped"
         return "finished"
@@ -216,7 +216,7 @@ class Runner:
             f"rates of {trainer.guard.lr_scale:g} of what was set"
         )
         self._mark_resumed()
-        self._waiting.patiently(self._saver.save_last)
+        self._waiting.retry_on_disk_error(self._saver.save_last)
         self._write(notes=tuple(trainer.notes), step=trainer.step)
 
     def _mark_resumed(self) -> None:
@@ -249,29 +249,29 @@ class Runner:
         if metrics.sample is not None:
             record.append(self._run.samples, {"step": metrics.step, "text": metrics.sample})
         if metrics.best:
-            self._waiting.patiently(self._saver.save_best)
+            self._waiting.retry_on_disk_error(self._saver.save_best)
         record.note(**metrics.status())
         if slowest := self._trainer.setup.gradients.slowest:
             record.note(slowest_rank=slowest[0], slowest_share=slowest[1])
         looked = metrics.val_loss is not None
         if looked:
             self._say(metrics.line())
-            self._waiting.patiently(self._saver.save_numbered)
+            self._waiting.retry_on_disk_error(self._saver.save_numbered)
         if looked or time.monotonic() - record.written > _STATUS_EVERY:
             self._write(notes=tuple(self._trainer.notes))
         if self._saver.due and not self._trainer.guard.suspicious:
-            self._waiting.patiently(self._saver.save_last)
+            self._waiting.retry_on_disk_error(self._saver.save_last)
 
     def _extend(self) -> bool:
         """Extend the run by the steps asked for, if any; it needs a step to measure on the clock.
 
         A checkpoint is saved at once, so that whoever resumes the run finds it extended.
         """
-        if not self._steering.more_steps or not self._trainer.step:
+        if not self._requests.more_steps or not self._trainer.step:
             return False
-        self._trainer.extend(self._steering.more_steps)
-        self._steering.more_steps = 0
-        self._waiting.patiently(self._saver.save_last)
+        self._trainer.extend(self._requests.more_steps)
+        self._requests.more_steps = 0
+        self._waiting.retry_on_disk_error(self._saver.save_last)
         self._write(
             notes=tuple(self._trainer.notes),
             progress=self._trainer.progress,
@@ -281,12 +281,12 @@ class Runner:
 
     def _wait_while_paused(self) -> None:
         """Wait here until a request lets the run go on, or ends it."""
-        if not self._steering.paused or self._steering.stops:
+        if not self._requests.paused or self._requests.stops:
             return
         with self._trainer.clock.stopped():
-            self._waiting.patiently(self._saver.save_last)
+            self._waiting.retry_on_disk_error(self._saver.save_last)
             self._write(state="paused", eta=None)
-            while self._steering.paused and not self._steering.stops:
+            while self._requests.paused and not self._requests.stops:
                 self._waiting.nap()
                 self._extend()
             self._write(state="running")
@@ -300,8 +300,8 @@ class Runner:
             self._record.append(self._run.samples, {"step": self._trainer.step, "text": text})
 
     def _stop_wanted(self) -> bool:
-        self._steering.read()
-        return self._steering.stops > 0
+        self._requests.read()
+        return self._requests.stops > 0
 
     def _evaluate_at_stop(self, metrics: StepMetrics) -> None:
         """Measure where the run stops: what it has learned since its last evaluation may be best.
@@ -313,10 +313,9 @@ class Runner:
             return
         best = self._trainer.evaluations.best
         # who asks twice does not want to wait, but a model of which nothing is known is no use
-        evaluation = self._trainer.evaluate(lambda: best is not None and self._steering.stops > 1)
+        evaluation = self._trainer.evaluate(lambda: best is not None and self._requests.stops > 1)
         if evaluation is not None and (best is None or evaluation.val_loss < best.val_loss):
-            self._record.note(**vars(evaluation), best_step=self._trainer.step)
-            self._best_is_last = True
+            self._at_stop = evaluation
 
     def _publish(self) -> Model:
         model, self._record.status = publish_run(
@@ -340,10 +339,9 @@ class Runner:
         return ""
 
     def _write(self, *, must: bool = False, **update: object) -> None:
-        if (
-            not self._steering.more_steps
-        ):  # else an extension was asked for that is not in a checkpoint yet
-            update["control_read"] = self._steering.offset
+        # an extension that is in no checkpoint yet is to be read again by who resumes the run
+        if not self._requests.more_steps:
+            update["control_read"] = self._requests.offset
         if update.get("state", "preparing") != "preparing":
             update["doing"] = ""
         self._record.write(must=must, **update)

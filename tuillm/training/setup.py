@@ -6,6 +6,7 @@ notes say what was decided for the person.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,13 +24,14 @@ from tuillm.text.read_options import ReadOptions
 from tuillm.text.split import split_store
 from tuillm.training.batches import Batches
 from tuillm.training.distributed.ranks import Ranks
-from tuillm.training.distributed.sharded_model import gather_weights, shard_model, spread_weights
-from tuillm.training.distributed.sharded_optimizer import ShardedOptimizer
 from tuillm.training.gradients import Gradients
 from tuillm.training.hardware import choose_train_dtype, eval_dtype, matmul_flops, use_bf16_shadow
 from tuillm.training.init_model import build_model, context_of, fit
 from tuillm.training.optimizer import Optimizer
 from tuillm.training.schedule import with_epochs
+
+if TYPE_CHECKING:
+    from tuillm.training.distributed.sharded_optimizer import ShardedOptimizer
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Setup:
     learner: GPT
     window: int
     tokens_per_step: int
-    optimizer: Optimizer | ShardedOptimizer
+    optimizer: "Optimizer | ShardedOptimizer"
     batches: Batches
     gradients: Gradients
     sampler: Sampler
@@ -78,12 +80,16 @@ class Setup:
     def collect(self, ranks: Ranks) -> None:
         """Put the model together from what the ranks have of it, where it is spread over them."""
         if self.learner is not self.model:
+            from tuillm.training.distributed.sharded_model import gather_weights
+
             ranks.tell("collect")
             gather_weights(self.learner, self.model)
 
     def spread(self, ranks: Ranks) -> None:
         """Let the learner take its part of the model, where it has only one."""
         if self.learner is not self.model:
+            from tuillm.training.distributed.sharded_model import spread_weights
+
             spread_weights(self.model, self.learner, ranks)
 
 
@@ -142,9 +148,13 @@ def set_up(
 
 def _learner(
     model: GPT, config: TrainConfig, device: torch.device, dtype: torch.dtype, ranks: Ranks
-) -> tuple[GPT, Optimizer | ShardedOptimizer]:
+) -> "tuple[GPT, Optimizer | ShardedOptimizer]":
     """Return what learns, and its optimizer: the model, moved to the device, or a part of it."""
     if config.shard and ranks.together:
+        # FSDP takes most of a second to import, which only who shards waits for
+        from tuillm.training.distributed.sharded_model import shard_model
+        from tuillm.training.distributed.sharded_optimizer import ShardedOptimizer
+
         learner = shard_model(model, ranks, device)
         return learner, ShardedOptimizer(learner, config, ranks, dtype)
     pack_frozen(model.to(device), dtype)

@@ -24,8 +24,8 @@ from tuillm.text.progress_tick import Tick, unwatched
 from tuillm.text.stdin_pipes import keep_pipes
 from tuillm.training.auto_settings import eval_tokens_note
 from tuillm.training.compute import compute_evaluation, compute_step
+from tuillm.training.distributed.prepare_ranks import prepare_together
 from tuillm.training.distributed.ranks import Ranks
-from tuillm.training.distributed.together import prepare_together
 from tuillm.training.draw_sample import draw_sample
 from tuillm.training.eval_schedule import Evaluations, choose_eval_tokens
 from tuillm.training.evaluate import Evaluation, StopCheck, never

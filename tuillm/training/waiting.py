@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from tuillm.errors import DiskError
+from tuillm.training.control_requests import ControlRequests
 from tuillm.training.run_record import RunRecord
-from tuillm.training.steering import Steering
 
 if TYPE_CHECKING:
     from tuillm.training.trainer import Trainer
@@ -26,19 +26,23 @@ class Waiting:
     """Lets a run wait, listen and show that it lives."""
 
     def __init__(
-        self, trainer: "Trainer", record: RunRecord, steering: Steering, say: Callable[[str], None]
+        self,
+        trainer: "Trainer",
+        record: RunRecord,
+        requested: ControlRequests,
+        say: Callable[[str], None],
     ) -> None:
         self._trainer, self._record = trainer, record
-        self._steering, self._say = steering, say
+        self._requests, self._say = requested, say
 
     def nap(self) -> None:
         """Wait for a tenth of a second."""
         time.sleep(_POLL)
-        self._steering.read()
+        self._requests.read()
         if time.monotonic() - self._record.written > _STATUS_EVERY:
             self._record.write()
 
-    def patiently(self, action: Callable[[], T]) -> T:
+    def retry_on_disk_error(self, action: Callable[[], T]) -> T:
         """Do what writes to the disk; where that refuses and may take it later, wait for it.
 
         The run is paused meanwhile and says why. Raises DiskError where that would be in vain, or
@@ -50,7 +54,7 @@ class Waiting:
                 done = action()
                 break
             except DiskError as error:
-                if not error.may_pass or self._steering.stops:
+                if not error.may_pass or self._requests.stops:
                     raise
                 if not wait:
                     self._say(f"paused: {error.message}; {_HINT}")
@@ -64,8 +68,8 @@ class Waiting:
 
     def _wait_for_disk(self, seconds: float) -> None:
         """Wait so long, or until a stop or a resume is asked for."""
-        end, steering = time.monotonic() + seconds, self._steering
-        resumes = steering.resumes
+        end, requested = time.monotonic() + seconds, self._requests
+        resumes = requested.resumes
         with self._trainer.clock.stopped():
-            while time.monotonic() < end and not steering.stops and steering.resumes == resumes:
+            while time.monotonic() < end and not requested.stops and requested.resumes == resumes:
                 self.nap()

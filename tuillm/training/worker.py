@@ -22,7 +22,7 @@ from tuillm.store.run_folder import Run
 from tuillm.store.run_status import ACTIVE
 from tuillm.store.temp_files import clear_leftovers
 from tuillm.store.workers.processes import LAUNCHED
-from tuillm.training.distributed.follow import follow
+from tuillm.training.distributed.other_ranks import follow
 from tuillm.training.distributed.ranks import Ranks, restarts
 from tuillm.training.hardware import tune_process
 from tuillm.training.runner import Runner

@@ -36,6 +36,9 @@ def _compute(trainer: Trainer, told: JsonObject) -> None:
         setup.collect(ranks)
     elif told["do"] == "state":
         setup.optimizer.state()
+    elif told["do"] == "compute":
+        setup.learner.train()
+        setup.gradients.pass_alone()
     elif told["do"] == "step":
         setup.seek(told["epoch"], told["position"], told["micro_batch"])
         setup.learner.train()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from tuillm.store.run_folder import ControlRequest, Run, requests
 
 
-class Steering:
+class ControlRequests:
     """Takes requests down as they come: `stops` counts those for an end, `more_steps` adds up.
 
     `ask` is called for an evaluation and a sample, which come at once.
