@@ -230,6 +230,27 @@ def test_by_torchrun_as_on_a_cluster(book):
     same(run, alone(settings))
 
 
+def test_a_stopped_run_goes_on_under_torchrun(book):
+    """The stop that ended it is not done once more, nor an extension."""
+    settings = config(book, max_steps=400, name="cluster")
+    run = start_run(settings)
+    until(run, lambda: run.status().step >= 10)
+    run.request("extend", 5)
+    until(run, lambda: run.status().extended_steps == 5)
+    run.request("stop")
+    assert ended(run).state in ("stopped", "finished")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [*command, "-m", "tuillm.training.worker", str(run.path), "--resume"],
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
+    assert done.returncode == 0, done.stderr
+    status = run.status()
+    assert (status.state, status.step, status.extended_steps) == ("finished", 405, 5)
+
+
 def test_more_processes_than_sequences_are_refused(book):
     """Before anything is started."""
     with pytest.raises(UsageError, match="nproc 9 is more than the sequences of a step"):

@@ -14,9 +14,12 @@ class ControlRequests:
     `ask` is called for an evaluation and a sample, which come at once.
     """
 
-    def __init__(self, run: Run, say: Callable[[str], None], ask: Callable[[str], None]) -> None:
+    def __init__(
+        self, run: Run, say: Callable[[str], None], ask: Callable[[str], None], offset: int
+    ) -> None:
+        """`offset` is up to which byte of the control file an earlier process did as asked."""
         self._run, self._say, self._ask = run, say, ask
-        self.offset = 0  # in bytes, up to where the control file was read
+        self.offset = offset  # in bytes, up to where the control file was read
         self.stops = self.more_steps = self.resumes = 0
         self.paused = False
 

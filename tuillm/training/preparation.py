@@ -20,13 +20,17 @@ class Preparing:
     `stopped`. Other requests wait until there is a model.
     """
 
-    def __init__(self, run: Run, stopped: Callable[[], bool], tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, run: Run, stopped: Callable[[], bool], tell: Callable[[str], None], offset: int = 0
+    ) -> None:
+        """`offset` is up to which byte of the control file an earlier process did as asked."""
+        self._offset = offset
         self._run, self._stopped, self._tell = run, stopped, tell
         self._told = time.monotonic()
         self._progress = ProgressWords()
 
     def __call__(self, stage: str, share: float) -> None:
-        found, _ = requests(self._run, 0)
+        found, _ = requests(self._run, self._offset)
         asked = [each.request for each in found if each.request in ("stop", "resume")]
         if self._stopped() or asked[-1:] == ["stop"]:
             raise Interrupted(

@@ -66,12 +66,15 @@ class Runner:
         fresh |= {"error": None, "hint": None}
         self._record = RunRecord(run, before.model_copy(update=fresh))
         self._saver = CheckpointSaver(trainer, run)
-        self._requests = ControlRequests(run, say, self._answer)
+        self._requests = ControlRequests(run, say, self._answer, before.control_read)
         self._waiting = Waiting(trainer, self._record, self._requests, say)
         self._at_stop: Evaluation | None = None  # of a stopped run whose last model is its best
         self._best_is_last = False
         self._tick = Preparing(
-            run, lambda: self._requests.stops > 0, lambda words: self._write(doing=words)
+            run,
+            lambda: self._requests.stops > 0,
+            lambda words: self._write(doing=words),
+            before.control_read,
         )
 
     def stop(self) -> None:
