@@ -31,10 +31,22 @@ ALLOWED = {
     # how what is counted of a text is told; the record of it is with `store`'s workers
     "text_report": {"errors", "units", "store"},
     "text": {"errors", "units", "config", "store"},
+    # what a run is logged to reads the files of its folder alone
+    "loggers": {"errors", "store"},
     "model": {"errors", "units", "config"},
     # Sampler takes a name of the registry, so generation may ask the store for its folder
     "generation": {"errors", "config", "store", "text", "model"},
-    "training": {"errors", "units", "config", "store", "text", "model", "generation"},
+    # it refuses a logger that is not installed, and starts the process that logs
+    "training": {
+        "errors",
+        "units",
+        "config",
+        "store",
+        "text",
+        "model",
+        "generation",
+        "loggers.available",
+    },
     "chat": {
         "errors",
         "units",
@@ -59,6 +71,7 @@ ALLOWED = {
         "terminal",
         "plotting",
         "text_report",
+        "loggers",
         "training.resume",
         "training.start_checks",
     },
@@ -68,6 +81,7 @@ ALLOWED = {
         "store",
         "text",
         "text_report",
+        "loggers",
         "model",
         "generation",
         "training",

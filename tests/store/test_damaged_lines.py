@@ -14,7 +14,8 @@ from tuillm.dashboard.metrics_history import History, MetricsReader
 from tuillm.errors import UsageError
 from tuillm.plotting import number
 from tuillm.store.jsonl import Sample, read_metrics
-from tuillm.store.run_folder import ControlRequest, create_run, metric_rows, requests, steps_of
+from tuillm.store.run_control import ControlRequest, requests, steps_of
+from tuillm.store.run_folder import create_run, metric_rows
 from tuillm.store.workers.processes import this_process
 from tuillm.units import count, duration, figure
 
@@ -74,10 +75,10 @@ def test_no_line_of_control_stops_the_reader(run):
     lines += [b'{"request": "extend", "steps": %s}' % value for value in ODD]
     run.control.write_bytes(b"\n".join([*lines, b""]))
     run.request("extend", steps=10**9)
-    assert requests(run, 0)[0] == [ControlRequest("extend", 10**9)]
+    assert requests(run.control, 0)[0] == [ControlRequest("extend", 10**9)]
     run.control.unlink()
     run.control.mkdir()
-    assert requests(run, 0)[0] == []
+    assert requests(run.control, 0)[0] == []
 
 
 @pytest.mark.parametrize(

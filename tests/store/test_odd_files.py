@@ -13,7 +13,8 @@ from tuillm.errors import DiskError, TuillmError
 from tuillm.store.export_folder import export_model
 from tuillm.store.files import append_json, make_private
 from tuillm.store.jsonl import read_rows, read_tail
-from tuillm.store.run_folder import get_run, waiting_extension
+from tuillm.store.run_control import waiting_extension
+from tuillm.store.run_folder import get_run
 from tuillm.store.sessions import list_sessions
 from tuillm.store.workers.launch import resume_run
 
@@ -97,11 +98,11 @@ def test_an_extension_is_asked_for_once(home):
     for _ in range(2):
         with pytest.raises(TuillmError, match="no regular file"):
             resume_run(run, extend=5)
-        assert waiting_extension(run, run.status().control_read) == 0
+        assert waiting_extension(run.control, run.status().control_read) == 0
     run.request("extend", 3)  # what an earlier worker did not come to stays asked for
     with pytest.raises(TuillmError, match="no regular file"):
         resume_run(run, extend=5)
-    assert waiting_extension(run, run.status().control_read) == 3
+    assert waiting_extension(run.control, run.status().control_read) == 3
 
 
 def test_no_model_is_exported_into_the_registry(home):

@@ -10,8 +10,8 @@ import pytest
 from tuillm.config import build_train
 from tuillm.errors import TuillmError, UsageError
 from tuillm.store.files import append_json, write_text
+from tuillm.store.run_control import ControlRequest, requests
 from tuillm.store.run_folder import (
-    ControlRequest,
     active_run_for,
     create_run,
     get_run,
@@ -19,7 +19,6 @@ from tuillm.store.run_folder import (
     metric_rows,
     model_name,
     remove_run,
-    requests,
 )
 from tuillm.store.workers import processes
 from tuillm.store.workers.launch import resume_run
@@ -215,14 +214,14 @@ def test_a_run_is_not_removed_while_its_process_lives(other_process):
 def test_requests_arrive_in_order_and_once():
     """A reader that keeps its offset sees each request once, in the order asked."""
     run = new_run()
-    assert requests(run, 0) == ([], 0)
+    assert requests(run.control, 0) == ([], 0)
     for request in ("pause", "sample"):
         run.request(request)
-    found, offset = requests(run, 0)
+    found, offset = requests(run.control, 0)
     assert found == [ControlRequest("pause"), ControlRequest("sample")]
     run.request("extend", steps=5)
-    assert requests(run, offset)[0] == [ControlRequest("extend", 5)]
-    assert requests(run, requests(run, offset)[1])[0] == []
+    assert requests(run.control, offset)[0] == [ControlRequest("extend", 5)]
+    assert requests(run.control, requests(run.control, offset)[1])[0] == []
 
 
 def test_a_damaged_request_hides_no_other():
@@ -241,7 +240,7 @@ def test_a_damaged_request_hides_no_other():
         lines.append(f'{{"request": "extend"{steps}}}')
     run.control.write_text("\n".join([*lines, ""]))
     run.request("eval")
-    assert requests(run, 0)[0] == [ControlRequest("eval")]
+    assert requests(run.control, 0)[0] == [ControlRequest("eval")]
 
 
 @pytest.mark.parametrize("steps", [0, -3, 2.5, True, "7"])

@@ -17,7 +17,7 @@ from tuillm.model import GPT
 from tuillm.store.registry import get_model, shape_of
 from tuillm.store.workers.forecast_process import Forecast
 from tuillm.training.forecast.process import forecast, look, probe
-from tuillm.training.forecast.throughput import plan
+from tuillm.training.forecast.run_time import plan
 from tuillm.training.forecast.warnings import cautions
 
 pytestmark = pytest.mark.slow

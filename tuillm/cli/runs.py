@@ -1,7 +1,10 @@
 """`tuillm runs`: list, watch and steer the run folders."""
 
+from typing import cast
+
 import click
 
+from tuillm.cli import logger_output
 from tuillm.cli.output import (
     print_facts,
     print_json,
@@ -12,8 +15,10 @@ from tuillm.cli.output import (
 )
 from tuillm.cli.suggest import NearestGroup
 from tuillm.config import TrainConfig, settings_of
+from tuillm.config.check_setting import check_setting
 from tuillm.errors import TuillmError
 from tuillm.store import run_folder
+from tuillm.store.run_control import steps_of
 from tuillm.store.run_folder import Run
 from tuillm.store.run_status import ACTIVE, RESUMABLE
 from tuillm.units import age, count, duration, figure, percent
@@ -33,6 +38,7 @@ _changed = click.option(
     help="Go on though the text is another one: the tokenizer stays, losses are measured anew.",
 )
 
+_TO = "tensorboard, wandb, trackio or csv; several divided by commas."
 _UNSAID = ("pid", "process_started", "notes")
 _OF_RANKS = ("ranks", "nodes", "slowest_rank", "slowest_share")
 
@@ -79,6 +85,7 @@ def show(run_id: str, as_json: bool) -> None:
         "eta": duration(status.eta),
     }
     values |= {"progress": percent(status.progress)}
+    values |= logger_output.facts(run)
     values |= {f"note {number}": note for number, note in enumerate(status.notes, 1)}
     print_facts(values)
     say()
@@ -154,7 +161,7 @@ def extend(run_id: str, wanted: str, corpus: tuple[str, ...], changed_text: bool
     """
     from tuillm.training import resume as resuming
 
-    steps = run_folder.steps_of(wanted)
+    steps = steps_of(wanted)
     run = run_folder.get_run(run_id)
     state = run.status().state
     if state in ACTIVE:
@@ -168,6 +175,15 @@ def extend(run_id: str, wanted: str, corpus: tuple[str, ...], changed_text: bool
         f"{run_id} goes on from step {step:,} for {steps:,} steps more than it had; "
         f"watch it: tuillm runs attach {run_id}"
     )
+
+
+@runs_command.command("log")
+@_id
+@click.option("--to", "names", multiple=True, required=True, metavar="NAME", help=_TO)
+def log(run_id: str, names: tuple[str, ...]) -> None:
+    """Log a run to other tools: one that has ended whole, one that is going from now on."""
+    wanted = cast(tuple[str, ...], check_setting(TrainConfig, "log_to", names))
+    logger_output.log(run_folder.get_run(run_id), wanted)
 
 
 @runs_command.command("rm")

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Protocol
 
 from tuillm.cli.compare_hint import comparing
+from tuillm.cli.logger_output import tell_loggers
 from tuillm.cli.output import complain, print_json_line, say
 from tuillm.errors import TuillmError
 from tuillm.store.jsonl import MetricsRow, Sample, read_metrics, read_samples
@@ -139,6 +140,7 @@ def _tell_end(run: Run, status: Status, quiet: bool) -> str | None:
             f"{figure(status.bits_per_byte)} bits/byte{before}"
         )
         say(f"The model is {status.model!r}. Talk to it: tuillm chat {status.model}")
+        tell_loggers(run)
         if command := comparing(run, status):
             say(f"Before and after, side by side: {command}")
     return status.model

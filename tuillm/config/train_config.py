@@ -5,25 +5,15 @@ Holds values and their limits only; what `auto` becomes is decided where the cor
 """
 
 import os
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator, model_validator
 
 from tuillm.config.fields import setting
+from tuillm.config.name_lists import LoggerName, LoraTarget, typed_loggers, typed_targets
 
 # more steps than any run takes, so that arithmetic with them stays arithmetic
 MOST_STEPS = 1_000_000_000
-# the linear layers of a block, by the names that PEFT knows them by
-LoraTarget = Literal["c_attn", "attn.c_proj", "c_fc", "mlp.c_proj"]
-
-
-def _targets(value: object) -> object:
-    """Names may be divided by commas; `all` stands for every layer there is."""
-    given = (value,) if isinstance(value, str) else value
-    if not isinstance(given, list | tuple) or not all(isinstance(each, str) for each in given):
-        return value
-    names = [name.strip() for each in given for name in each.split(",")]
-    return get_args(LoraTarget) if "all" in names else tuple(dict.fromkeys(names))
 
 
 class TrainConfig(BaseModel):
@@ -164,7 +154,7 @@ class TrainConfig(BaseModel):
         gt=0,
         le=10_000,
     )
-    lora_targets: Annotated[tuple[LoraTarget, ...], BeforeValidator(_targets)] = setting(
+    lora_targets: Annotated[tuple[LoraTarget, ...], BeforeValidator(typed_targets)] = setting(
         ("c_attn",),
         "layers that get adapters, divided by commas; all: every one of these",
         group="fine-tuning",
@@ -269,6 +259,9 @@ class TrainConfig(BaseModel):
         "compute blocks again for the backward pass: less memory, more time; auto: where "
         "the memory asks for it",
         group="run",
+    )
+    log_to: Annotated[tuple[LoggerName, ...], BeforeValidator(typed_loggers)] = setting(
+        (), "tools that the run is logged to as well, divided by commas", group="run", unset="none"
     )
     profile: int = setting(
         0, "steps to profile near the beginning: a table and a trace", group="run", ge=0, le=100

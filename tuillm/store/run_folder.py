@@ -10,6 +10,8 @@
     lock            held by the worker as long as it lives
     last/ best/     checkpoints, and step-N/ those that are kept beside them
     profile.txt     where the time of a step goes, and trace.json the same for perfetto
+    forecast.json   what was known before the first step, where the run is logged to other tools
+    loggers/        how far each of those is, NAME.json
     reserve         given back when the disk is full, so that the status can be written
 
 Knows files and processes; knows nothing of torch, and draws nothing.
@@ -22,17 +24,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeGuard, cast, get_args
 
 from pydantic import ValidationError
 
 from tuillm.config import TrainConfig
-from tuillm.config.train_config import MOST_STEPS
-from tuillm.errors import TuillmError, UsageError, brief, did_you_mean
+from tuillm.errors import TuillmError, brief, did_you_mean
 from tuillm.formats.json_text import JsonObject
 from tuillm.store.entry_names import check_name, name_from
 from tuillm.store.files import (
-    append_json,
     disk_error,
     first_free_name,
     hold,
@@ -40,9 +39,10 @@ from tuillm.store.files import (
     remove_folder,
     write_json,
 )
-from tuillm.store.jsonl import MetricsRow, latest_steps, read_metrics, read_rows
+from tuillm.store.jsonl import MetricsRow, latest_steps, read_metrics
 from tuillm.store.locks import Lock, holder_of
 from tuillm.store.paths import ensure_dir, runs_dir
+from tuillm.store.run_control import Request, ask
 from tuillm.store.run_status import ACTIVE, Status
 from tuillm.store.temp_files import clear_leftovers, temporary_folder
 from tuillm.store.workers.processes import ProcessId, owner_lives
@@ -50,15 +50,6 @@ from tuillm.urls import stored_url
 from tuillm.user_paths import user_path
 
 TRAINER = "trainer.json"  # in a checkpoint, how far it is
-Request = Literal["pause", "resume", "stop", "eval", "sample", "extend"]
-
-
-@dataclass(frozen=True)
-class ControlRequest:
-    """One line of `control`: a request, and for `extend` the number of steps."""
-
-    request: Request
-    steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -143,10 +134,7 @@ class Run:
 
         `extend` asks for `steps` more; raises UsageError when these are less than one.
         """
-        if request == "extend":
-            check_extension(steps)
-        number = {"steps": steps} if request == "extend" else {}
-        append_json(self.path / "control", {"request": request, **number, "time": time.time()})
+        ask(self.control, request, steps)
 
     @property
     def lock(self) -> Path:
@@ -170,6 +158,11 @@ class Run:
     def samples(self) -> Path:
         """One JSON object an evaluation: step and text."""
         return self.path / "samples.jsonl"
+
+    @property
+    def forecast(self) -> Path:
+        """What was known of the run before its first step."""
+        return self.path / "forecast.json"
 
     @property
     def log(self) -> Path:
@@ -268,58 +261,9 @@ def active_run_for(name: str) -> Run | None:
     return None
 
 
-def requests(run: Run, offset: int) -> tuple[list[ControlRequest], int]:
-    """Return what `control` asks for from byte `offset` on, and the new offset.
-
-    Lines that ask for nothing there is are passed over.
-    """
-    rows, offset = read_rows(run.control, offset)
-    return [asked for row in rows if (asked := _asked(row))], offset
-
-
-def waiting_extension(run: Run, offset: int) -> int:
-    """Return by how many steps `control` asks to extend from byte `offset` on, all in all."""
-    return sum(asked.steps for asked in requests(run, offset)[0] if asked.request == "extend")
-
-
-def steps_of(text: str) -> int:
-    """Return the number of steps that a person has typed; raises UsageError for anything else."""
-    digits = text.strip().replace(",", "")
-    if not (
-        digits.isascii() and digits.isdigit() and len(digits) < 20 and 0 < int(digits) <= MOST_STEPS
-    ):
-        raise UsageError(
-            f"{brief(text)} is no number of steps", f"a whole number from 1 to {MOST_STEPS:,}"
-        )
-    return int(digits)
-
-
-def check_extension(steps: int) -> int:
-    """Return the steps that a run is to take in addition; raises UsageError for what is none."""
-    if not _is_extension(steps):
-        raise UsageError(
-            f"a run cannot be extended by {brief(steps)} steps", f"allowed: 1 to {MOST_STEPS:,}"
-        )
-    return steps
-
-
 def metric_rows(run: Run) -> Iterator[MetricsRow]:
     """Yield a run's metrics by step; what a resume took up again counts as it was then."""
     return latest_steps(read_metrics(run.metrics)[0])
-
-
-def _asked(row: JsonObject) -> ControlRequest | None:
-    request = cast(Request, row.get("request"))
-    steps = row.get("steps")
-    if request not in get_args(Request):
-        return None
-    if request != "extend":
-        return ControlRequest(request)
-    return ControlRequest(request, steps) if _is_extension(steps) else None
-
-
-def _is_extension(steps: object) -> TypeGuard[int]:
-    return type(steps) is int and 0 < steps <= MOST_STEPS
 
 
 def _with_absolute_paths(config: TrainConfig) -> TrainConfig:

@@ -5,7 +5,8 @@ Knows requests; does none of them.
 
 from collections.abc import Callable
 
-from tuillm.store.run_folder import ControlRequest, Run, requests
+from tuillm.store.run_control import ControlRequest, requests
+from tuillm.store.run_folder import Run
 
 
 class ControlRequests:
@@ -29,7 +30,7 @@ class ControlRequests:
 
     def read(self) -> None:
         """Take down what has come into the control file."""
-        found, self.offset = requests(self._run, self.offset)
+        found, self.offset = requests(self._run.control, self.offset)
         for asked in found:
             self._take(asked)
 

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 
 from tuillm.errors import Interrupted
-from tuillm.store.run_folder import Run, requests
+from tuillm.store.run_control import requests
+from tuillm.store.run_folder import Run
 from tuillm.text.progress_tick import ProgressWords
 
 _TELL_EVERY = 0.5
@@ -30,7 +31,7 @@ class Preparing:
         self._progress = ProgressWords()
 
     def __call__(self, stage: str, share: float) -> None:
-        found, _ = requests(self._run, self._offset)
+        found, _ = requests(self._run.control, self._offset)
         asked = [each.request for each in found if each.request in ("stop", "resume")]
         if self._stopped() or asked[-1:] == ["stop"]:
             raise Interrupted(

@@ -27,6 +27,7 @@ from tuillm.training.preparation import Preparing
 from tuillm.training.publish import publish_run
 from tuillm.training.run_record import RunRecord
 from tuillm.training.signals import stop_signals
+from tuillm.training.start_loggers import start_loggers
 from tuillm.training.step_profiler import profiled
 from tuillm.training.suspension import watch_suspension
 from tuillm.training.waiting import Waiting
@@ -158,6 +159,7 @@ class Runner:
                     self._publish()
                 remove_folder(self._run.best)
         self._describe()
+        start_loggers(self._trainer.setup, self._run)
         self._requests.read()
         self._extend()
         self._trainer.measure_before(self._stop_wanted)
@@ -228,13 +230,12 @@ class Runner:
 
     def _describe(self) -> None:
         """Write down what preparing has found out."""
-        trainer = self._trainer
-        held_out = len(trainer.tokens.val) if trainer.tokens.val is not trainer.tokens.train else 0
+        trainer, tokens = self._trainer, self._trainer.tokens
         self._write(
             state="running",
             notes=tuple(trainer.notes),
-            train_tokens=len(trainer.tokens.train),
-            val_tokens=held_out,
+            train_tokens=len(tokens.train),
+            val_tokens=0 if tokens.val is tokens.train else len(tokens.val),
             parameters=trainer.model.parameter_count,
             ranks=trainer.ranks.size,
             nodes=trainer.ranks.nodes,
@@ -256,8 +257,7 @@ class Runner:
         record.note(**metrics.status())
         if slowest := self._trainer.setup.gradients.slowest:
             record.note(slowest_rank=slowest[0], slowest_share=slowest[1])
-        looked = metrics.val_loss is not None
-        if looked:
+        if looked := metrics.val_loss is not None:
             self._say(metrics.line())
             self._waiting.retry_on_disk_error(self._saver.save_numbered)
         if looked or time.monotonic() - record.written > _STATUS_EVERY:

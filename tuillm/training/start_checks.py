@@ -8,6 +8,7 @@ from itertools import filterfalse
 
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError, UsageError
+from tuillm.loggers.available import refuse_missing_loggers
 from tuillm.store.paths import ensure_dir, models_dir, runs_dir
 from tuillm.store.registry import find_model, refuse_if_taken
 from tuillm.store.run_folder import active_run_for, model_name
@@ -46,6 +47,7 @@ def validate_start(config: TrainConfig, *, replace: bool = False, hint: str = _T
     if config.init_from is not None:
         find_model(config.init_from)
     refuse_missing_device(config.device)
+    refuse_missing_loggers(config.log_to)
 
 
 def validate_text(config: TrainConfig) -> None:

@@ -12,7 +12,8 @@ from tuillm.dashboard.open_chat import open_chat
 from tuillm.dashboard.screens.base import BaseScreen
 from tuillm.dashboard.screens.dialogs import Ask, Confirm
 from tuillm.errors import TuillmError
-from tuillm.store.run_folder import Request, Run, remove_run, steps_of
+from tuillm.store.run_control import Request, steps_of
+from tuillm.store.run_folder import Run, remove_run
 from tuillm.store.run_status import ACTIVE, RESUMABLE
 from tuillm.store.snapshot import RunEntry
 

@@ -5,6 +5,7 @@ from rich.text import Text
 from tuillm.config import PRESETS, TrainConfig, settings_of
 from tuillm.dashboard.widgets.details import Details, Part
 from tuillm.dashboard.widgets.fact_table import Fact, facts, heading
+from tuillm.loggers.feed import progress_of
 from tuillm.store.jsonl import newest_sample
 from tuillm.store.run_status import RESUMABLE, Status
 from tuillm.store.snapshot import RunEntry
@@ -29,7 +30,7 @@ class RunDetails(Details[RunEntry]):
             hint = status.hint or ("R takes it up again" if status.state in RESUMABLE else "")
             text = f"{status.error}\n{hint}\n"
             parts.append(Text(text, style=colors["error"]))
-        parts += [heading(entry.id, colors), facts(_progress(status), colors)]
+        parts += [heading(entry.id, colors), facts(_progress(status) + _loggers(entry), colors)]
         if status.notes:
             notes = "".join(f"· {note}\n" for note in status.notes)
             parts.append(Text(notes, style=colors.get("muted", "")))
@@ -51,6 +52,17 @@ def chosen_settings(config: TrainConfig) -> list[Fact]:
         if setting.name not in ("corpus", "preset") and value != usual:
             rows.append((setting.name, setting.words(value)))
     return rows
+
+
+def _loggers(entry: RunEntry) -> list[Fact]:
+    """Where the run is logged to as well, or why it is not."""
+    names = entry.config.log_to if entry.config else ()
+    known = progress_of(entry.run)
+    return [
+        (name, known[name].error or known[name].where)
+        for name in dict.fromkeys((*names, *known))
+        if name in known
+    ]
 
 
 def _progress(status: Status) -> list[Fact]:

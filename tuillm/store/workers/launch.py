@@ -14,7 +14,8 @@ from tuillm.store.defer_signals import uninterrupted
 from tuillm.store.files import read_json, recover_folder, remove_folder
 from tuillm.store.jsonl import is_step
 from tuillm.store.locks import Lock
-from tuillm.store.run_folder import Run, check_extension, create_run, remove_run, waiting_extension
+from tuillm.store.run_control import check_extension, waiting_extension
+from tuillm.store.run_folder import Run, create_run, remove_run
 from tuillm.store.run_status import ACTIVE, RESUMABLE, Status
 from tuillm.store.workers.processes import LAUNCHED, module_command, start_detached, this_process
 from tuillm.urls import ADDRESSES, has_secrets, is_url, stored_url
@@ -98,7 +99,7 @@ def resume_run(
         if not is_step(step):
             raise TuillmError(f"checkpoint {run.last} is damaged: its step is {brief(step)}")
         me = this_process()
-        waiting = waiting_extension(run, status.control_read)
+        waiting = waiting_extension(run.control, status.control_read)
         _ask_anew(run, extend + waiting)
         fresh = {
             "state": "preparing",

@@ -51,13 +51,7 @@ def look(config: TrainConfig, seen_first: Forecast | None = None) -> Forecast:
     tokens = None
     if not any(map(is_remote, missing)):
         corpus = read_corpus(config.corpus, options=ReadOptions.of(config))
-        seen = replace(
-            seen,
-            bytes=corpus.bytes,
-            characters=corpus.characters,
-            documents=len(corpus.store),
-            notes=corpus.notes,
-        )
+        seen = _with_corpus(seen, corpus)
         if seen_first:
             begun = completed(seen_first.preview, corpus, ReadOptions.of(config))
             seen = replace(seen, preview=begun)
@@ -73,6 +67,12 @@ def look(config: TrainConfig, seen_first: Forecast | None = None) -> Forecast:
         skipped=_download_words(missing) or memory_caution(config, seen),
         warnings=cautions(config, seen),
     )
+
+
+def of_run(config: TrainConfig, corpus: Corpus, tokens: TokenFiles) -> Forecast:
+    """Return what is known of a run that has read its text, before its first step."""
+    seen = _with_tokens(_with_corpus(_machine(), corpus), config, tokens)
+    return with_data_needs(config, _with_needs(seen, config, tokens))
 
 
 def shape_for(config: TrainConfig, vocab_size: int, window: int, dropout: float) -> GPTConfig:
@@ -121,6 +121,16 @@ def _machine() -> Forecast:
     folder: Path = next(path for path in (data_dir(), *data_dir().parents) if path.exists())
     return Forecast(
         memory_available=psutil.virtual_memory().available, disk_free=shutil.disk_usage(folder).free
+    )
+
+
+def _with_corpus(seen: Forecast, corpus: Corpus) -> Forecast:
+    return replace(
+        seen,
+        bytes=corpus.bytes,
+        characters=corpus.characters,
+        documents=len(corpus.store),
+        notes=corpus.notes,
     )
 
 

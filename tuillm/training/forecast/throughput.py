@@ -11,19 +11,16 @@ from typing import TYPE_CHECKING
 from tuillm.config import TrainConfig
 from tuillm.store.workers.forecast_process import Forecast
 from tuillm.training.auto_settings import eval_token_count, eval_tokens_note, sample_token_count
-from tuillm.training.forecast.data_needs import with_data_needs
+from tuillm.training.forecast.run_time import estimated_step, with_speed
 from tuillm.training.forecast.static import shape_for
 from tuillm.training.forecast.warnings import cautions, memory_caution
 from tuillm.training.memory_plan import RECOMPUTED, plan_memory
-from tuillm.training.schedule import EVALUATIONS, with_epochs
 
 if TYPE_CHECKING:
     from tuillm.training.trainer import Trainer
 
 _SECONDS = 1.2
 _SLOW = 2.5
-# of what a bare matrix product reaches; measured on models of 2 to 120 million parameters
-_EFFICIENCY = 0.4
 
 
 def probe(config: TrainConfig, seen: Forecast) -> Forecast:
@@ -42,7 +39,7 @@ def probe(config: TrainConfig, seen: Forecast) -> Forecast:
         seen = _on_cuda(config, seen)
         if seen.skipped:
             return seen
-    expected = _flops_per_step(config, seen) / (_EFFICIENCY * matmul_flops(device, dtype))
+    expected = estimated_step(config, seen, matmul_flops(device, dtype))
     if expected / config.grad_accum_steps > _SLOW:
         return with_speed(config, replace(seen, estimated=True), expected, 0.0)
     try:
@@ -52,43 +49,6 @@ def probe(config: TrainConfig, seen: Forecast) -> Forecast:
         return replace(seen, skipped=reason, warnings=(*seen.warnings, reason))
     seen = replace(seen, notes=(*seen.notes, note) if note else seen.notes)
     return with_speed(config, seen, step, pause)
-
-
-def with_speed(config: TrainConfig, seen: Forecast, step: float, pause: float) -> Forecast:
-    """Return `seen` with what follows from the seconds of a step and of an evaluation."""
-    per_step = seen.tokens_per_step or 0
-    if per_step and seen.train_tokens:
-        config = with_epochs(config, seen.train_tokens, per_step)
-    steps, seconds = plan(config, step, pause)
-    known = replace(
-        seen,
-        step_seconds=step,
-        tokens_per_sec=per_step / step,
-        steps=steps,
-        seconds=seconds,
-        epochs=steps / seen.steps_per_epoch if seen.steps_per_epoch else None,
-    )
-    known = with_data_needs(config, known)
-    return replace(known, warnings=cautions(config, known))
-
-
-def plan(config: TrainConfig, step: float, pause: float) -> tuple[int, float]:
-    """Return how many steps a run takes (patience apart) and in how many seconds.
-
-    `step` is the seconds of one step, `pause` those of an evaluation with its sample.
-    """
-    every, most = config.eval_interval, config.max_steps
-    if config.minutes:
-        clock = 60 * config.minutes
-        if every:
-            by_clock = clock / (step + pause / every)
-        else:
-            by_clock = (clock - EVALUATIONS * pause) / step
-        if most is None or by_clock < most:
-            return max(1, int(by_clock)), clock
-    steps = most or 1
-    pauses = -(-steps // every) if every else EVALUATIONS
-    return steps, steps * step + pauses * pause
 
 
 def step_seconds(trainer: "Trainer", seconds: float) -> float:
@@ -135,12 +95,6 @@ def _on_cuda(config: TrainConfig, seen: Forecast) -> Forecast:
         notes=(*notes, there.note) if there.note else notes,
     )
     return replace(seen, skipped=memory_caution(config, seen), warnings=cautions(config, seen))
-
-
-def _flops_per_step(config: TrainConfig, seen: Forecast) -> int:
-    window = seen.block_size or 1
-    shape = shape_for(config, seen.vocab_size or 0, window, seen.dropout or 0.0)
-    return shape.flops_per_token(window, config.lora) * (seen.tokens_per_step or 1)
 
 
 def _measure(config: TrainConfig, expected: float) -> tuple[float, float, str]:

@@ -1,0 +1,29 @@
+"""Settings that take several names of a fixed set: which there are, and how they may be typed.
+
+Knows the names; does not know what they stand for.
+"""
+
+from typing import Literal, get_args
+
+# the linear layers of a block, by the names that PEFT knows them by
+LoraTarget = Literal["c_attn", "attn.c_proj", "c_fc", "mlp.c_proj"]
+LoggerName = Literal["tensorboard", "wandb", "trackio", "csv"]
+
+
+def typed_loggers(value: object) -> object:
+    """Return the names in a value; `none` stands for no logger."""
+    return () if value in ("none", "", ("none",), ["none"]) else _names(value)
+
+
+def typed_targets(value: object) -> object:
+    """Return the names in a value; `all` stands for every layer there is."""
+    names = _names(value)
+    return get_args(LoraTarget) if isinstance(names, tuple) and "all" in names else names
+
+
+def _names(value: object) -> object:
+    """Names may be divided by commas; what is no text stays as it is, to be refused."""
+    given = (value,) if isinstance(value, str) else value
+    if not isinstance(given, list | tuple) or not all(isinstance(each, str) for each in given):
+        return value
+    return tuple(dict.fromkeys(name.strip() for each in given for name in each.split(",")))
