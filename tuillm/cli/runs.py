@@ -39,7 +39,7 @@ _changed = click.option(
 )
 
 _TO = "tensorboard, wandb, trackio or csv; several divided by commas."
-_UNSAID = ("pid", "process_started", "notes")
+_UNSAID = ("pid", "process_started", "notes", "queue_place")
 _OF_RANKS = ("ranks", "nodes", "slowest_rank", "slowest_share")
 
 
@@ -120,7 +120,12 @@ def stop(run_id: str) -> None:
 @_id
 def pause(run_id: str) -> None:
     """Pause a run after its current step."""
-    _active(run_id).request("pause")
+    run = _active(run_id)
+    if run.status().state == "queued":
+        raise TuillmError(
+            f"run {run_id!r} has not begun: it is queued", f"tuillm runs queue {run_id} last"
+        )
+    run.request("pause")
     say(f"asked {run_id} to pause; go on with: tuillm runs resume {run_id}")
 
 
@@ -134,17 +139,23 @@ def pause(run_id: str) -> None:
     metavar="N",
     help="Processes that train together from now on.",
 )
-def resume(run_id: str, corpus: tuple[str, ...], changed_text: bool, nproc: int | None) -> None:
-    """Let a paused run go on, or take an ended one up again with the text it began with."""
+@click.option("--queue", is_flag=True, help="Begin when no other run is going.")
+def resume(
+    run_id: str, corpus: tuple[str, ...], changed_text: bool, nproc: int | None, queue: bool
+) -> None:
+    """Let a paused run go on, or take an ended one up again with the text it began with.
+
+    One that is queued starts at once.
+    """
     from tuillm.training import resume as resuming
 
     run = run_folder.get_run(run_id)
     if run.status().state in ACTIVE:
-        _refuse_text(run, corpus, changed_text, nproc)
+        _refuse_text(run, corpus, changed_text, nproc, queue)
         run.request("resume")
         say(f"asked {run_id} to go on")
         return
-    step = resuming.resume(run, corpus=corpus, changed_text=changed_text, nproc=nproc)
+    step = resuming.resume(run, corpus=corpus, changed_text=changed_text, nproc=nproc, queue=queue)
     begin = f"goes on from step {step:,}" if step else "left no checkpoint and begins anew"
     say(f"{run_id} {begin}; watch it: tuillm runs attach {run_id}")
 
@@ -175,6 +186,16 @@ def extend(run_id: str, wanted: str, corpus: tuple[str, ...], changed_text: bool
         f"{run_id} goes on from step {step:,} for {steps:,} steps more than it had; "
         f"watch it: tuillm runs attach {run_id}"
     )
+
+
+@runs_command.command("queue")
+@click.argument("run_id", metavar="[ID", required=False)
+@click.argument("move", metavar="first|last|up|down]", required=False)
+def queue(run_id: str | None, move: str | None) -> None:
+    """Show the runs that wait for their turn, or let one of them start earlier or later."""
+    from tuillm.cli import queue_output
+
+    queue_output.show() if run_id is None else queue_output.move(run_id, move)
 
 
 @runs_command.command("log")
@@ -226,11 +247,15 @@ def _row(run: Run) -> tuple[str, ...]:
 
 
 def _refuse_text(
-    run: Run, corpus: tuple[str, ...], changed_text: bool, nproc: int | None = None
+    run: Run,
+    corpus: tuple[str, ...],
+    changed_text: bool,
+    nproc: int | None = None,
+    queue: bool = False,
 ) -> None:
-    """Raise TuillmError for a text, or processes, that are named for a run that has its own."""
-    if corpus or changed_text or nproc:
-        option = "--corpus" if corpus else "--changed-text" if changed_text else "--nproc"
+    """Raise TuillmError for what can only be chosen for a run that is not going."""
+    given = {"--corpus": corpus, "--changed-text": changed_text, "--nproc": nproc}
+    for option in (option for option, value in (given | {"--queue": queue}).items() if value):
         raise TuillmError(
             f"{option} is for a run that has ended, and {run.id!r} is going",
             f"tuillm runs stop {run.id}",

@@ -8,6 +8,7 @@ from tuillm.cli.options import TrainingCommand, setting_options, typed
 from tuillm.cli.output import safe_console, say
 from tuillm.config import PRESETS, TrainConfig, build_train, read_toml
 from tuillm.errors import TuillmError
+from tuillm.store.run_folder import Run
 from tuillm.urls import public_url
 
 _PRESETS = "\n".join(f"  {name:<12} {preset.help}" for name, preset in PRESETS.items())
@@ -23,6 +24,7 @@ _PRESETS = "\n".join(f"  {name:<12} {preset.help}" for name, preset in PRESETS.i
 @click.option("--config", "config_file", metavar="FILE", help="Settings from a TOML file.")
 @click.option("--replace", is_flag=True, help="Publish over a model of the same name.")
 @click.option("--detach", is_flag=True, help="Start in the background and return at once.")
+@click.option("--queue", is_flag=True, help="Start in the background when no other run is going.")
 @click.option("--forecast", is_flag=True, help="Say what the run would take; start nothing.")
 @click.option("--json-lines", is_flag=True, help="Print every step as JSON, for programs.")
 @setting_options(TrainConfig, leave_out=("corpus",))
@@ -31,6 +33,7 @@ def train_command(
     config_file: str | None,
     replace: bool,
     detach: bool,
+    queue: bool,
     forecast: bool,
     json_lines: bool,
     **settings: object,
@@ -50,26 +53,41 @@ def train_command(
 
         show_forecast(config, json_lines=json_lines)
     else:
-        start(config, replace=replace, detach=detach, json_lines=json_lines)
+        detach = detach or queue
+        start(config, replace=replace, detach=detach, queue=queue, json_lines=json_lines)
 
 
 def start(
-    config: TrainConfig, *, replace: bool = False, detach: bool = False, json_lines: bool = False
+    config: TrainConfig,
+    *,
+    replace: bool = False,
+    detach: bool = False,
+    queue: bool = False,
+    json_lines: bool = False,
 ) -> str | None:
     """Check the text and the name, start a run and watch it; return the published name."""
     check(config, replace=replace)
     from tuillm.cli.watch import watch
     from tuillm.store.workers.launch import forget_vain_start, start_run
 
-    run = start_run(config, replace=replace)
+    run = start_run(config, replace=replace, queue=queue)
     if detach:
-        say(f"run {run.id} started in the background; watch it: tuillm runs attach {run.id}")
+        how = _queued(run) if queue else "started in the background"
+        say(f"run {run.id} {how}; watch it: tuillm runs attach {run.id}")
         return None
     try:
         return watch(run, json_lines=json_lines)
     except TuillmError:
         forget_vain_start(run)
         raise
+
+
+def _queued(run: Run) -> str:
+    """What a run in the queue waits for, in words."""
+    from tuillm.store.run_queue import waits_for
+
+    other, place = waits_for(run)
+    return f"waits for {other.id}, number {place} in the queue" if other else "starts now"
 
 
 def check(config: TrainConfig, *, replace: bool) -> None:

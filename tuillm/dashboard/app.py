@@ -159,9 +159,10 @@ class Dashboard(App[None]):
         config: "TrainConfig",
         *,
         replace: bool = False,
+        queue: bool = False,
         then: Callable[[], None] = lambda: None,
     ) -> None:
-        """Start a run, do `then`, and go to see the run; an error is told in a toast."""
+        """Start a run, or queue it, do `then`, and go to see it; an error is told in a toast."""
         from tuillm.store.workers.launch import start_run
         from tuillm.training.start_checks import validate_start, validate_text
 
@@ -170,8 +171,9 @@ class Dashboard(App[None]):
         def begin() -> str:
             validate_start(config, replace=replace)
             validate_text(config)
-            started.append(start_run(config, replace=replace))
-            return f"run {started[0].id} has started; it goes on without the dashboard"
+            started.append(start_run(config, replace=replace, queue=queue))
+            how = "is queued; it starts" if queue else "has started; it goes on"
+            return f"run {started[0].id} {how} without the dashboard"
 
         def see() -> None:
             then()

@@ -43,7 +43,7 @@ from tuillm.store.jsonl import MetricsRow, latest_steps, read_metrics
 from tuillm.store.locks import Lock, holder_of
 from tuillm.store.paths import ensure_dir, runs_dir
 from tuillm.store.run_control import Request, ask
-from tuillm.store.run_status import ACTIVE, Status
+from tuillm.store.run_status import ACTIVE, State, Status
 from tuillm.store.temp_files import clear_leftovers, temporary_folder
 from tuillm.store.workers.processes import ProcessId, owner_lives
 from tuillm.urls import stored_url
@@ -194,8 +194,8 @@ def model_name(config: TrainConfig) -> str:
     return check_name(config.name) if config.name else name_from("".join(config.corpus[:1]))
 
 
-def create_run(config: TrainConfig, process: ProcessId) -> Run:
-    """Make a new run folder `NAME-1`, `NAME-2`... in state `preparing`, owned by `process`.
+def create_run(config: TrainConfig, process: ProcessId, state: State = "preparing") -> Run:
+    """Make a new run folder `NAME-1`, `NAME-2`... in this state, owned by `process`.
 
     Its paths are absolute from then on: a run may be taken up again from any directory. Its
     addresses are without their secrets: what was fetched with them is found in the cache.
@@ -209,6 +209,7 @@ def create_run(config: TrainConfig, process: ProcessId) -> Run:
             write_json(staging / "run.json", config.model_dump(mode="json"))
             Run(name, staging).write_status(
                 Status(
+                    state=state,
                     pid=process.pid,
                     process_started=process.started,
                     created=time.time(),

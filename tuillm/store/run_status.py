@@ -11,9 +11,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from tuillm.errors import printable
 from tuillm.urls import hide_secrets
 
-State = Literal["preparing", "running", "paused", "finished", "stopped", "failed", "lost"]
+State = Literal["queued", "preparing", "running", "paused", "finished", "stopped", "failed", "lost"]
 
-ACTIVE: tuple[State, ...] = ("preparing", "running", "paused")
+ACTIVE: tuple[State, ...] = ("queued", "preparing", "running", "paused")
 RESUMABLE: tuple[State, ...] = ("stopped", "failed", "lost")
 # what a front end may print and calculate with, whatever stands in the file
 _Count = Annotated[int, Field(ge=0, le=2**53)]
@@ -34,7 +34,8 @@ class Status(BaseModel):
 
     `val_loss` and `bits_per_byte` are the best so far, `best_step` when that was; `notes`
     are sentences about what was decided for the person; `model` is the published name. `doing`
-    says what a run in `preparing` is busy with, and how far it is.
+    says what a run in `preparing` is busy with, and how far it is; in `queued` what it waits for.
+    `queue_place` is 1 for the queued run that starts next.
     `before_loss` and `before_bits_per_byte` are those of the model that the run started from.
     `ranks` are the processes that train together, on so many `nodes`; `slowest_rank` takes
     `slowest_share` times as long as they do on average.
@@ -46,6 +47,7 @@ class Status(BaseModel):
 
     state: State = "preparing"
     doing: str = ""
+    queue_place: _Count = 0
     pid: _Count = 0
     process_started: float = 0.0
     created: float = 0.0

@@ -28,11 +28,13 @@ def resume(
     corpus: tuple[str, ...] = (),
     changed_text: bool = False,
     nproc: int | None = None,
+    queue: bool = False,
 ) -> int:
     """Start a worker that takes an ended run up again; return the step it goes on from.
 
     Its text is read first: where it was, or where `corpus` says it is now, which the run remembers.
-    With `changed_text` it may be another one. `extend` and `nproc` are as in `launch.resume_run`.
+    With `changed_text` it may be another one. `extend`, `nproc` and `queue` are as in
+    `launch.resume_run`.
     Raises TuillmError when the run cannot go on, or when its text is not there or has changed.
     """
     refuse_to_resume(run, extend)
@@ -52,7 +54,7 @@ def resume(
         _refuse_another(run, text, verb, corpus)
     if corpus:
         run.move_corpus(moved)
-    return resume_run(run, extend=extend, changed_text=changed_text, nproc=nproc)
+    return resume_run(run, extend=extend, changed_text=changed_text, nproc=nproc, queue=queue)
 
 
 def text_of(run: Run) -> str:

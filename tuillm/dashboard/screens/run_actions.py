@@ -14,6 +14,7 @@ from tuillm.dashboard.screens.dialogs import Ask, Confirm
 from tuillm.errors import TuillmError
 from tuillm.store.run_control import Request, steps_of
 from tuillm.store.run_folder import Run, remove_run
+from tuillm.store.run_queue import Move, move_in_queue
 from tuillm.store.run_status import ACTIVE, RESUMABLE
 from tuillm.store.snapshot import RunEntry
 
@@ -26,6 +27,8 @@ _WORDS = {
     "resume": "Resume",
     "remove": "Delete",
 }
+# of a run that waits for its turn
+_QUEUED_WORDS = {"resume": "Start now", "stop": "Leave the queue"}
 
 
 class RunActionsScreen(BaseScreen):
@@ -38,6 +41,8 @@ class RunActionsScreen(BaseScreen):
         Binding("e", "ask('eval')", "Evaluate now", id="run.eval", show=False),
         Binding("a", "ask('sample')", "Sample now", id="run.sample", show=False),
         Binding("E", "extend", "Extend by some steps", id="run.extend", show=False),
+        Binding("K,shift+up", "queue('up')", "Earlier in the queue", id="run.earlier", show=False),
+        Binding("J,shift+down", "queue('down')", "Later in the queue", id="run.later", show=False),
         Binding("d,delete", "remove", "Delete the run", id="run.remove", show=False),
         Binding("c", "chat", "Chat with its model", id="run.chat", show=False),
     ]
@@ -51,13 +56,15 @@ class RunActionsScreen(BaseScreen):
     def active_bindings(self) -> dict[str, ActiveBinding]:
         """The keys that work here; those at the bottom fit the state of the run."""
         offered = self._offered()
+        entry = self.target if self.is_mounted else None
+        words = _WORDS | (_QUEUED_WORDS if entry and entry.status.state == "queued" else {})
 
         def shown(found: ActiveBinding) -> ActiveBinding:
             binding = found.binding
             if binding.action not in _WORDS or found.node is not self:
                 return found
             if binding.action in offered:
-                binding = replace(binding, show=True, description=_WORDS[binding.action])
+                binding = replace(binding, show=True, description=words[binding.action])
             else:
                 binding = replace(binding, show=False)
             return found._replace(binding=binding)
@@ -69,6 +76,8 @@ class RunActionsScreen(BaseScreen):
         entry = self.target if self.is_mounted else None
         if entry is None:
             return ()
+        if entry.status.state == "queued":
+            return "resume", "stop"
         if entry.status.state in ACTIVE:
             return "pause", "stop"
         return (
@@ -79,7 +88,10 @@ class RunActionsScreen(BaseScreen):
     def action_pause(self) -> None:
         """Pause what runs, and let go on what is paused."""
         entry = self._active("pause")
-        if entry and entry.status.state == "paused":
+        if entry and entry.status.state == "queued":
+            hint = "R starts it now, J lets it start later, x takes it out of the queue"
+            self.dashboard.show_error(TuillmError(f"{entry.id} has not begun: it is queued", hint))
+        elif entry and entry.status.state == "paused":
             self._ask_run(entry.run, "resume")
         elif entry:
             self._ask_run(entry.run, "pause")
@@ -93,9 +105,9 @@ class RunActionsScreen(BaseScreen):
             self._ask_run(entry.run, request)
 
     def action_resume(self) -> None:
-        """Take an ended run up again where its last checkpoint is."""
+        """Take an ended run up again where its last checkpoint is; start a queued one."""
         entry = self.target
-        if entry and entry.status.state == "paused":
+        if entry and entry.status.state in ("paused", "queued"):
             self._ask_run(entry.run, "resume")
         elif entry and entry.status.state not in RESUMABLE:
             state = entry.status.state
@@ -106,6 +118,12 @@ class RunActionsScreen(BaseScreen):
         elif entry:
             run = entry.run
             self.dashboard.run_in_thread(lambda: _resume(run))
+
+    def action_queue(self, move: Move) -> None:
+        """Let a queued run start earlier or later."""
+        if entry := self.target:
+            run = entry.run
+            self.dashboard.run_in_thread(lambda: _moved(run, move))
 
     def action_extend(self) -> None:
         entry = self.target
@@ -186,6 +204,10 @@ def _resume(run: Run, extend: int = 0) -> str:
     if not step:
         return f"{run.id} left no checkpoint and begins anew"
     return f"{run.id} goes on from step {step:,}"
+
+
+def _moved(run: Run, move: Move) -> str:
+    return f"{run.id} is number {move_in_queue(run, move)} in the queue"
 
 
 def _extend_active(run: Run, steps: int) -> str:

@@ -19,8 +19,8 @@ COLUMNS = [
     Column[RunEntry](
         "state",
         "state",
-        lambda e: state_words(e.status.state),
-        lambda e: e.status.state,
+        lambda e: state_words(e.status.state, e.status.queue_place),
+        lambda e: (e.status.state, e.status.queue_place),
         rank=10,
         role=lambda e: STATE_ROLES[e.status.state],
     ),

@@ -19,6 +19,7 @@ from tuillm.dashboard.screens.dialogs import Confirm
 from tuillm.dashboard.widgets.forecast_panel import ForecastPanel
 from tuillm.dashboard.widgets.form import TrainForm
 from tuillm.errors import TuillmError
+from tuillm.store.run_status import ACTIVE
 from tuillm.store.workers.forecast_process import Forecast, ForecastProcess
 from tuillm.training.start_checks import missing_text, taken_name
 from tuillm.user_paths import current_folder
@@ -39,6 +40,7 @@ class TrainScreen(BaseScreen):
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+r", "start", "Start", id="train.start", priority=True),
+        Binding("ctrl+y", "queue", "Queue", id="train.queue", priority=True),
         Binding("ctrl+o", "pick", "Pick a text", id="train.pick", priority=True),
         Binding("ctrl+a", "advanced", "All settings", id="train.advanced", priority=True),
         Binding("ctrl+e", "explore", "Explore", id="train.explore", priority=True),
@@ -59,7 +61,11 @@ class TrainScreen(BaseScreen):
             with Vertical(id="list"):
                 yield TrainForm()
                 yield Static(id="problem", markup=False)
-                yield Button("Start training (Ctrl-R)", variant="primary", compact=True, id="start")
+                with Horizontal(id="buttons"):
+                    start = "Start training (Ctrl-R)"
+                    yield Button(start, variant="primary", compact=True, id="start")
+                    queue = "Start after the others (Ctrl-Y)"
+                    yield Button(queue, compact=True, id="queue")
             yield ForecastPanel()
 
     def on_mount(self) -> None:
@@ -71,6 +77,10 @@ class TrainScreen(BaseScreen):
     def models_changed(self) -> None:
         names = [model.name for model in self.dashboard.models if not model.problem]
         self.query_one(TrainForm).offer_models(names)
+
+    def runs_changed(self) -> None:
+        self.query_one("#queue").display = self._others_go()
+        self.refresh_bindings()
 
     def start_from(self, model: str) -> None:
         """Set the form to start from a model, '' from scratch."""
@@ -171,7 +181,22 @@ class TrainScreen(BaseScreen):
     def _pressed(self) -> None:
         self.action_start()
 
-    def action_start(self) -> None:
+    @on(Button.Pressed, "#queue")
+    def _queue_pressed(self) -> None:
+        self.action_queue()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A run is queued behind others, so that there have to be some."""
+        return self._others_go() if action == "queue" else True
+
+    def _others_go(self) -> bool:
+        return any(entry.status.state in ACTIVE for entry in self.dashboard.runs)
+
+    def action_queue(self) -> None:
+        """Start the run when no other is going."""
+        self.action_start(queue=True)
+
+    def action_start(self, queue: bool = False) -> None:
         """Start the run; over a model of the same name only when the person says so."""
         try:
             config = self.query_one(TrainForm).config()
@@ -188,14 +213,14 @@ class TrainScreen(BaseScreen):
             question = f"A model named {name!r} is there already. Train a new one in its place?"
             self.app.push_screen(
                 Confirm("Replace it?", question, "Replace"),
-                lambda yes: self._begin(config, True) if yes else None,
+                lambda yes: self._begin(config, True, queue) if yes else None,
             )
         else:
-            self._begin(config, False)
+            self._begin(config, False, queue)
 
-    def _begin(self, config: TrainConfig, replace: bool) -> None:
+    def _begin(self, config: TrainConfig, replace: bool, queue: bool) -> None:
         self._cancel()
-        self.dashboard.start(config, replace=replace, then=self.action_clear)
+        self.dashboard.start(config, replace=replace, queue=queue, then=self.action_clear)
 
     def action_pick(self) -> None:
         from tuillm.dashboard.screens.file_picker import FilesScreen

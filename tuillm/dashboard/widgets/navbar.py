@@ -51,12 +51,12 @@ class NavBar(Static):
         going = [entry for entry in runs if entry.status.state in ACTIVE]
         if not going:
             return Content()
-        entry = going[0]
+        entry = next((each for each in going if each.status.state != "queued"), going[0])
         status = entry.status
         if status.state == "paused":
             text = f"‖ {entry.id} paused"
-        elif status.state == "preparing":
-            text = f"● {entry.id} preparing"
+        elif status.state in ("preparing", "queued"):
+            text = f"● {entry.id} {status.state}"
         else:
             left = f" · {duration(status.eta)} left" if status.eta else ""
             text = f"● {entry.id} {percent(status.progress)}{left}"

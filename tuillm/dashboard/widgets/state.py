@@ -3,6 +3,7 @@
 from tuillm.store.run_status import State
 
 STATE_ROLES: dict[State, str] = {
+    "queued": "muted",
     "preparing": "warning",
     "running": "success",
     "paused": "warning",
@@ -12,6 +13,7 @@ STATE_ROLES: dict[State, str] = {
     "lost": "error",
 }
 _SIGNS: dict[State, str] = {
+    "queued": "…",
     "preparing": "◌",
     "running": "●",
     "paused": "‖",
@@ -22,6 +24,7 @@ _SIGNS: dict[State, str] = {
 }
 
 
-def state_words(state: State) -> str:
-    """A state with its sign: '● running'."""
-    return f"{_SIGNS[state]} {state}"
+def state_words(state: State, place: int = 0) -> str:
+    """A state with its sign: '● running'; of a queued run with its place, '… queued 2'."""
+    number = f" {place}" if state == "queued" and place else ""
+    return f"{_SIGNS[state]} {state}{number}"

@@ -21,15 +21,17 @@ from tuillm.store.workers.processes import LAUNCHED, module_command, start_detac
 from tuillm.urls import ADDRESSES, has_secrets, is_url, stored_url
 
 _WORKER = "tuillm.training.worker"
+_QUEUE = "tuillm.store.workers.queue_process"
 _ELASTIC = "torch.distributed.run"
 # how often all processes of a run are started again when one of them has died
 _RESTARTS = 3
 
 
-def start_run(config: TrainConfig, *, replace: bool = False) -> Run:
+def start_run(config: TrainConfig, *, replace: bool = False, queue: bool = False) -> Run:
     """Create a run folder and start its worker; returns at once.
 
-    `replace` lets the run publish over a model of the same name.
+    `replace` lets the run publish over a model of the same name; with `queue` it begins when no
+    other run is going.
     """
     secret = {
         stored_url(source): source
@@ -39,10 +41,10 @@ def start_run(config: TrainConfig, *, replace: bool = False) -> Run:
     # handed on, never written down: what is not in the cache yet has to be fetched with them
     environment = {ADDRESSES: json.dumps(secret)} if secret else {}
     with uninterrupted():
-        run = create_run(config, this_process())
+        run = create_run(config, this_process(), "queued" if queue else "preparing")
         try:
             with run.take() as lock:
-                _spawn(run, ["--replace"] if replace else [], lock, environment)
+                _spawn(run, ["--replace"] if replace else [], lock, environment, queue=queue)
         except (TuillmError, OSError):
             remove_folder(run.path)
             raise
@@ -73,7 +75,12 @@ def forget_vain_start(run: Run) -> None:
 
 
 def resume_run(
-    run: Run, *, extend: int = 0, changed_text: bool = False, nproc: int | None = None
+    run: Run,
+    *,
+    extend: int = 0,
+    changed_text: bool = False,
+    nproc: int | None = None,
+    queue: bool = False,
 ) -> int:
     """Start a new worker that takes an ended run up again; return the step it goes on from.
 
@@ -81,8 +88,8 @@ def resume_run(
     anew. With `extend` the run takes that many steps more, which a finished one can do as well;
     and those that the last worker was asked for and died before it could take them; with
     `changed_text` it may learn another text than before, with `nproc` in another number of
-    processes. Whoever may, calls
-    `training.resume`, which looks at the text first. Raises as `refuse_to_resume`, and TuillmError
+    processes, with `queue` when no other run is going. Whoever may, calls `training.resume`, which
+    looks at the text first. Raises as `refuse_to_resume`, and TuillmError
     when there is no checkpoint, or a damaged one. Of several calls at once one starts a worker.
     """
     refuse_to_resume(run, extend)
@@ -102,7 +109,7 @@ def resume_run(
         waiting = waiting_extension(run.control, status.control_read)
         _ask_anew(run, extend + waiting)
         fresh = {
-            "state": "preparing",
+            "state": "queued" if queue else "preparing",
             "pid": me.pid,
             "process_started": me.started,
             "error": None,
@@ -110,7 +117,8 @@ def resume_run(
         }
         run.write_status(status.model_copy(update=fresh))
         try:
-            _spawn(run, options + (["--resume"] if checkpoint.exists() else []), lock, nproc=nproc)
+            options += ["--resume"] if checkpoint.exists() else []
+            _spawn(run, options, lock, nproc=nproc, queue=queue)
         except (TuillmError, OSError):
             _ask_anew(run, waiting)  # whoever asks again must not get twice as many
             run.write_status(status.model_copy(update={"control_read": 0}))
@@ -141,8 +149,9 @@ def _spawn(
     lock: Lock,
     environment: dict[str, str] | None = None,
     nproc: int | None = None,
+    queue: bool = False,
 ) -> None:
-    """Start a worker that holds the run's lock from its first moment on."""
+    """Start a worker that holds the run's lock from its first moment on; in a queue it waits."""
     module, arguments = _WORKER, [str(run.path), *options]
     if (nproc := nproc or run.config.nproc) > 1:
         # the agent holds the lock; each of its processes is started as any of ours
@@ -151,8 +160,10 @@ def _spawn(
         module, arguments = _ELASTIC, [*launcher, "--no-python", *command]
         threads = max((os.cpu_count() or 1) // nproc, 1)
         environment = {LAUNCHED: "1", "OMP_NUM_THREADS": str(threads)} | (environment or {})
+    if queue:
+        module, arguments = _QUEUE, [str(run.path), *module_command(module, *arguments)]
     owner = start_detached(module, arguments, run.log, lock=lock, environment=environment)
-    if lock.fd is None and (status := run.recorded()).state == "preparing":
+    if lock.fd is None and (status := run.recorded()).state in ("queued", "preparing"):
         # without a lock the worker is known by its number, which it writes down only later
         run.write_status(
             status.model_copy(update={"pid": owner.pid, "process_started": owner.started})
