@@ -22,7 +22,7 @@ from tuillm.formats.json_text import JsonObject
 from tuillm.model.gpt import GPT
 from tuillm.model.lora import merged_state
 from tuillm.model.mmap_safetensors import map_tensor, map_tensors
-from tuillm.model.save_safetensors import save_tensors
+from tuillm.model.save_safetensors import DeferredTensor, save_tensors
 
 _LINEAR = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 _NORM = ("ln_1", "ln_2")
@@ -134,27 +134,36 @@ def _config_json(config: GPTConfig, eot: int | None) -> JsonObject:
     }
 
 
-def _to_hf(model: GPT) -> dict[str, Tensor]:
-    state = {name: value.detach().float().cpu() for name, value in merged_state(model).items()}
-    out: dict[str, Tensor] = {}
-    for name, value in state.items():
+def _to_hf(model: GPT) -> dict[str, DeferredTensor]:
+    """The tensors by their names there, each made when it is written."""
+    out: dict[str, DeferredTensor] = {}
+    for name, value in merged_state(model).items():
         if name == "lm_head.weight":
             if not model.config.tie_weights:
-                out[name] = value.contiguous()
+                out[name] = _deferred(value, turned=False)
             continue
-        turned = name.removesuffix(".weight").endswith(_LINEAR) and value.dim() == 2
-        out["transformer." + name] = (value.t() if turned else value).contiguous()
-    if not model.config.bias:
-        out |= _zero_biases(model.config)
-    return out
+        turned = name.removesuffix(".weight").endswith(_LINEAR) and len(value.shape) == 2
+        out["transformer." + name] = _deferred(value, turned)
+    return out if model.config.bias else out | _zero_biases(model.config)
 
 
-def _zero_biases(config: GPTConfig) -> dict[str, Tensor]:
+def _deferred(value: Tensor | DeferredTensor, turned: bool) -> DeferredTensor:
+    def make() -> Tensor:
+        made = value.make() if isinstance(value, DeferredTensor) else value.detach()
+        return made.t() if turned else made
+
+    shape = tuple(value.shape)
+    return DeferredTensor(shape[::-1] if turned else shape, torch.float32, make)
+
+
+def _zero_biases(config: GPTConfig) -> dict[str, DeferredTensor]:
     C = config.n_embd
     widths = {"attn.c_attn": 3 * C, "mlp.c_fc": 4 * C}
     names = [f"h.{layer}.{part}" for layer in range(config.n_layer) for part in _LINEAR + _NORM]
     return {
-        f"transformer.{name}.bias": torch.zeros(widths.get(name.split(".", 2)[-1], C))
+        f"transformer.{name}.bias": _deferred(
+            torch.zeros(widths.get(name.split(".", 2)[-1], C)), turned=False
+        )
         for name in [*names, "ln_f"]
     }
 

@@ -40,8 +40,7 @@ def save_checkpoint(trainer: "Trainer", folder: Path) -> None:
     tensors, numbers = trainer.state()
     with new_folder(folder) as staging:
         _write_model(trainer, staging)
-        cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        save_tensors(cpu, staging / TENSORS)
+        save_tensors(tensors, staging / TENSORS)
         write_json(staging / NUMBERS, numbers)
 
 
