@@ -156,7 +156,11 @@ def test_slow_networks_are_told():
     assert seen.communication_seconds == pytest.approx(
         2 * 7 / 8 * 4 * seen.parameters / (0.8 * 1.25e9)
     )
-    assert any("ranks wait longer" in each for each in seen.warnings)
+    assert any("raise --grad-accum-steps" in each for each in seen.warnings)
+    sharded = forecast("rtx4090", nodes=4, nproc=2, batch_size=16, shard=True)
+    assert sharded.warnings == (
+        "ranks wait longer for each other than they compute: raise --batch-size",
+    )
 
 
 def test_what_does_not_fit_has_a_way_out():

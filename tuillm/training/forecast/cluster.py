@@ -226,10 +226,9 @@ def _warnings(
             "wait for the others in each pass"
         )
     if known.communication_seconds > known.compute_seconds:
-        found.append(
-            "ranks wait longer for each other than they compute: raise --grad-accum-steps"
-            + ("" if known.shard else " or --batch-size")
-        )
+        # gathered weights travel in each pass, summed gradients once a step
+        way = "raise --batch-size" if known.shard else "raise --grad-accum-steps or --batch-size"
+        found.append(f"ranks wait longer for each other than they compute: {way}")
     return found
 
 
