@@ -41,6 +41,12 @@ VISITS = {
         ["TEXT", "--from", NAMED[0]],
         ["http://x\x1b[31337m.invalid/b"],
         [f"--{EVIL}"],
+        ["TEXT", "--device-kind", EVIL],
+        ["TEXT", "--forecast", "--device-kind", EVIL],
+        ["--forecast", "--device-kind", "h100", "--tokens", EVIL],
+        ["--forecast", "--device-kind", "h100", "--nnodes", EVIL, "--tokens", "9B"],
+        ["--forecast", "--device-kind", "h100", "--tokens", "9B", "--preset", "gpt2"],
+        [f"no {EVIL}", "--forecast", "--device-kind", "h100"],
     ],
     "prepare": [
         *([name] for name in MISSING),

@@ -141,6 +141,34 @@ class Number(_Numbers):
         raise UsageError(f"{flag} cannot be {shown(value, number=True)}", f"allowed: {allowed}")
 
 
+class Count(_Numbers):
+    """A whole number that may be written short: 9B, 1.5M, 300k; refused in one line."""
+
+    name = "count"
+    _UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
+    _MOST = 10**15
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Return the number; raises UsageError for what is none, or not from 2 to 1000T."""
+        text = str(value).strip().lower()
+        digits = text.rstrip("kmbt")
+        unit = self._UNITS.get(text[len(digits) :])
+        try:
+            if unit and digits.replace(".", "", 1).isdecimal() and digits.isascii():
+                number = round(float(digits) * unit)
+                if 2 <= number <= self._MOST:
+                    return number
+        except (ValueError, OverflowError):
+            pass
+        flag = max(param.opts, key=len) if param else self.name
+        raise UsageError(
+            f"{flag} cannot be {shown(value, number=True)}",
+            "allowed: 2 to 1000T, with K, M, B or T for thousands to trillions, such as 9B",
+        )
+
+
 class _Escaped(_Texts):
     """A text in which \\n is a line end."""
 

@@ -4,7 +4,8 @@ import sys
 
 import click
 
-from tuillm.cli.options import TrainingCommand, setting_options, typed
+from tuillm.cli.cluster_forecast import refuse_without_forecast, show_cluster_forecast
+from tuillm.cli.options import Count, Number, TrainingCommand, setting_options, typed
 from tuillm.cli.output import safe_console, say
 from tuillm.config import PRESETS, TrainConfig, build_train, read_toml
 from tuillm.errors import TuillmError
@@ -26,6 +27,23 @@ _PRESETS = "\n".join(f"  {name:<12} {preset.help}" for name, preset in PRESETS.i
 @click.option("--detach", is_flag=True, help="Start in the background and return at once.")
 @click.option("--queue", is_flag=True, help="Start in the background when no other run is going.")
 @click.option("--forecast", is_flag=True, help="Say what the run would take; start nothing.")
+@click.option(
+    "--device-kind",
+    metavar="KIND",
+    help="With --forecast: on GPUs that are not here, such as a100, h100 or rtx4090.",
+)
+@click.option(
+    "--nnodes",
+    type=Number(int, 1, 10_000),
+    metavar="N",
+    help="With --device-kind: machines, each with --nproc GPUs [1].",
+)
+@click.option(
+    "--tokens",
+    type=Count(),
+    metavar="N",
+    help="With --device-kind, in place of TEXT: how many tokens it has, such as 9B.",
+)
 @click.option("--json-lines", is_flag=True, help="Print every step as JSON, for programs.")
 @setting_options(TrainConfig, leave_out=("corpus",))
 def train_command(
@@ -35,6 +53,9 @@ def train_command(
     detach: bool,
     queue: bool,
     forecast: bool,
+    device_kind: str | None,
+    nnodes: int | None,
+    tokens: int | None,
     json_lines: bool,
     **settings: object,
 ) -> None:
@@ -45,10 +66,13 @@ def train_command(
     """
     from tuillm.store.registry import shape_of
 
+    refuse_without_forecast(forecast, device_kind, nnodes, tokens)
     file = read_toml(config_file) if config_file is not None else {}
     config = build_train(typed(settings | {"corpus": corpus}), file, shape_of)
     config = _without_pipes(config)
-    if forecast:
+    if device_kind is not None:
+        show_cluster_forecast(config, device_kind, nnodes, tokens, json_lines=json_lines)
+    elif forecast:
         from tuillm.cli.forecast import show_forecast
 
         show_forecast(config, json_lines=json_lines)
