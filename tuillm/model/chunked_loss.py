@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from tuillm.config.gpt_config import LOGITS_AT_ONCE
 from tuillm.model.linear import Linear
 
-# logits computed at once where none are kept, and of these, those turned at once
-_BLOCK, _CACHED = 13_000_000, 1_600_000
-
+# logits computed at once where none are kept
+_BLOCK = 13_000_000
+# of these, those turned at once: what the processor's cache holds; a GPU wants large operations
+_TURNED, _TURNED_ON_GPU = 1_600_000, 64_000_000
 
 # the target of a token that is not to be predicted, as PyTorch has it
 IGNORED = -100
@@ -80,7 +81,8 @@ class _HeadLoss(torch.autograd.Function):
 def _turn(logits: Tensor, targets: Tensor, learning: bool) -> Tensor:
     """Return the summed loss of logits [N, V]; with `learning` they become their own gradient."""
     total = torch.zeros((), device=logits.device)
-    rows = max(1, _CACHED // logits.shape[1])
+    most = _TURNED if logits.device.type == "cpu" else _TURNED_ON_GPU
+    rows = max(1, most // logits.shape[1])
     for part, wanted in zip(logits.split(rows), targets.split(rows), strict=True):
         at = wanted[:, None]
         if not learning:
