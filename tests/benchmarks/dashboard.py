@@ -28,9 +28,9 @@ from terminal import Terminal  # noqa: E402
 
 from tuillm.config import build_train  # noqa: E402
 from tuillm.store.files import write_json  # noqa: E402
+from tuillm.store.process_id import ProcessId  # noqa: E402
 from tuillm.store.run_folder import Run  # noqa: E402
 from tuillm.store.run_status import Status  # noqa: E402
-from tuillm.store.workers.processes import ProcessId  # noqa: E402
 
 ROUNDS = 9
 # adds twenty rows a second to a metrics file until it is killed

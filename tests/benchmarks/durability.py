@@ -23,8 +23,8 @@ def main():
     typed = parser.parse_args()
     os.environ["TUILLM_HOME"] = tempfile.mkdtemp()
     from tuillm import Trainer
+    from tuillm.store.process_id import this_process
     from tuillm.store.run_folder import create_run
-    from tuillm.store.workers.processes import this_process
     from tuillm.training.hardware import tune_process
     from tuillm.training.runner import Runner
 

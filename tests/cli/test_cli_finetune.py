@@ -8,10 +8,10 @@ from cli.test_cli_verbs import one_line, tuillm
 
 from tuillm.cli.compare_hint import comparing
 from tuillm.config import build_train
+from tuillm.store.process_id import this_process
 from tuillm.store.registry import shape_of
 from tuillm.store.run_folder import create_run
 from tuillm.store.run_status import Status
-from tuillm.store.workers.processes import this_process
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import pytest
 from cli.test_cli_verbs import leftovers, one_line, tuillm
 
 from tuillm.store.files import append_json
+from tuillm.store.process_id import this_process
 from tuillm.store.run_folder import create_run
 from tuillm.store.run_status import Status
-from tuillm.store.workers.processes import this_process
 
 
 @pytest.fixture

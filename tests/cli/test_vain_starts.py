@@ -10,9 +10,9 @@ from tuillm import Trainer
 from tuillm.config import build_train
 from tuillm.errors import TuillmError, UsageError
 from tuillm.store.files import write_text
+from tuillm.store.process_id import this_process
 from tuillm.store.run_folder import create_run
 from tuillm.store.workers.launch import forget_vain_start
-from tuillm.store.workers.processes import this_process
 from tuillm.training.start_checks import validate_start
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has cuda")

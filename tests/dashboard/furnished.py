@@ -16,9 +16,9 @@ from typing import Any
 from tuillm.config import build_train
 from tuillm.config.hf_config import gpt2_shape, gpt2_tensors
 from tuillm.store.files import write_json
+from tuillm.store.process_id import this_process
 from tuillm.store.run_folder import Run
 from tuillm.store.run_status import Status
-from tuillm.store.workers.processes import this_process
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 # so that no age changes its number while somebody looks

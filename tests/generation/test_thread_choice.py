@@ -8,8 +8,8 @@ import torch
 
 from tuillm.config import TrainConfig
 from tuillm.generation import thread_count as threads
+from tuillm.store.process_id import ProcessId, this_process
 from tuillm.store.run_folder import create_run
-from tuillm.store.workers.processes import ProcessId, this_process
 from tuillm.store.workers.training_activity import Activity
 
 LARGE, SMALL = 124_000_000, 900_000

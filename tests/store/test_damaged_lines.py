@@ -14,9 +14,9 @@ from tuillm.dashboard.metrics_history import History, MetricsReader
 from tuillm.errors import UsageError
 from tuillm.plotting import number
 from tuillm.store.jsonl import Sample, read_metrics
+from tuillm.store.process_id import this_process
 from tuillm.store.run_control import ControlRequest, requests, steps_of
 from tuillm.store.run_folder import create_run, metric_rows
-from tuillm.store.workers.processes import this_process
 from tuillm.units import count, duration, figure
 
 NESTED = b'{"a":' * 1000 + b"1" + b"}" * 1000

@@ -12,11 +12,11 @@ from tuillm.config import build_train
 from tuillm.errors import TuillmError
 from tuillm.store.files import write_json
 from tuillm.store.hub.pull_folder import Pull, PullStatus
+from tuillm.store.process_id import this_process
 from tuillm.store.run_folder import create_run, remove_run
 from tuillm.store.snapshot import RunsSnapshot
 from tuillm.store.usage import users_of
 from tuillm.store.workers.launch import start_run
-from tuillm.store.workers.processes import this_process
 
 HOLDING = """
 import sys

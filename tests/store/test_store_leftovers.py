@@ -11,12 +11,12 @@ from tuillm.config import build_train
 from tuillm.errors import TuillmError
 from tuillm.store.files import new_folder, recover_folder, write_text
 from tuillm.store.hub.pull_folder import Pull, pull_lock
+from tuillm.store.process_id import this_process
 from tuillm.store.registry import list_models
 from tuillm.store.run_folder import create_run, list_runs
 from tuillm.store.temp_files import clear_leftovers, leftovers
 from tuillm.store.usage import users_of
 from tuillm.store.user_profiles import save_profile
-from tuillm.store.workers.processes import this_process
 
 
 def names(folder):

@@ -2,17 +2,21 @@
 
 import errno
 import fcntl
+import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 
 import pytest
+from conditions import until
 
 from tuillm.errors import TuillmError
 from tuillm.store.files import hold
 from tuillm.store.locks import Lock, Taken, holder_of, inherited, is_held, take, take_abandoned
+from tuillm.store.run_folder import get_run
 from tuillm.store.workers.processes import start_detached
 
 
@@ -121,18 +125,116 @@ def test_what_is_abandoned_is_held_while_it_is_cleared(tmp_path):
     assert take_abandoned(tmp_path / "nothing") is None
 
 
-def test_a_disk_without_locks_keeps_nobody_out(tmp_path, monkeypatch):
-    """There nothing is held, nothing can be said, and everything goes on."""
+@pytest.fixture
+def no_locks(monkeypatch):
+    """A disk that knows no locks."""
 
     def refuse(fd, how):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
+
+
+def test_a_disk_without_locks_has_claims(tmp_path, no_locks):
+    """A file beside it, which one process makes and removes, keeps others out."""
     path = tmp_path / "lock"
-    with take(path) as one, take(path) as two:
-        assert (one.fd, two.fd, is_held(path)) == (None, None, None)
-    assert take_abandoned(path) is None
-    assert Lock(None).handed_on == {}
+    assert is_held(path) is None
+    with take(path) as lock:
+        assert lock.fd is None and is_held(path)
+        with pytest.raises(Taken):
+            take(path)
+    assert is_held(path) is None and not list(tmp_path.glob("*claim*"))
+    take(path).release()
+    assert take_abandoned(path) is None and Lock(None).handed_on == {}
+
+
+@pytest.mark.parametrize("told", ["", "{", "[1]", '{"pid": "x"}', "\0" * 2000])
+def test_a_claim_that_cannot_be_read_counts(tmp_path, no_locks, told):
+    """It may be in the making: nobody is robbed of it."""
+    path = tmp_path / "lock"
+    path.touch()
+    path.with_name("lock.claim").write_text(told)
+    assert is_held(path)
+    with pytest.raises(Taken):
+        take(path)
+
+
+def test_claims_of_the_dead_and_of_other_machines(tmp_path, no_locks):
+    """Who has died on this machine holds nothing; of another machine nobody knows."""
+    path = tmp_path / "lock"
+    path.touch()
+    claim = path.with_name("lock.claim")
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    gone = {"host": socket.gethostname(), "pid": dead.pid, "started": 1.0}
+    claim.write_text(json.dumps(gone))
+    assert is_held(path) is False
+    with take(path):
+        assert is_held(path)
+    claim.write_text(json.dumps(gone | {"host": "another"}))
+    assert is_held(path)
+    with pytest.raises(Taken):
+        take(path)
+
+
+def test_a_claim_is_handed_to_a_process(tmp_path, no_locks):
+    """It is signed anew by the process that was started, and dies with it."""
+    path = tmp_path / "lock"
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from tuillm.store.locks import inherited\n"
+        "lock = inherited(Path(sys.argv[1]))\n"
+        "print(lock.claim.name, flush=True); sys.stdin.read()"
+    )
+    with take(path) as lock:
+        child = subprocess.Popen(
+            [sys.executable, "-c", code, path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | lock.handed_on,
+        )
+    assert is_held(path)
+    assert child.stdout.readline() == "lock.claim\n"
+    assert json.loads(path.with_name("lock.claim").read_text())["pid"] == child.pid
+    assert is_held(path)
+    child.communicate(timeout=20)
+    assert is_held(path) is False
+    take(path).release()
+
+
+@pytest.mark.slow
+def test_a_run_on_a_disk_without_locks_has_one_worker(tmp_path, book, home):
+    """Started, watched, refused to a second one, and killed: as with locks."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import fcntl, errno\n"
+        "def refuse(fd, how): raise OSError(errno.ENOLCK, 'No locks available')\n"
+        "fcntl.flock = refuse\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+
+    def tuillm(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "tuillm", *arguments],
+            capture_output=True,
+            text=True,
+            env=environment,
+            timeout=100,
+            check=False,
+        )
+
+    words = ["--preset", "nano", "--tokenizer", "char", "--max-steps", "1000000", "--detach"]
+    assert tuillm("train", str(book), *words).returncode == 0
+    run = get_run("book-1")
+    until(lambda: json.loads(tuillm("runs", "show", run.id, "--json").stdout)["step"] > 0)
+    again = tuillm("runs", "resume", run.id)
+    assert "asked book-1 to go on" in again.stdout
+    os.kill(run.recorded().pid, signal.SIGKILL)
+    until(lambda: "lost" in tuillm("runs").stdout)
+    assert tuillm("runs", "resume", run.id).returncode == 0
+    until(lambda: json.loads(tuillm("runs", "show", run.id, "--json").stdout)["state"] == "running")
+    assert tuillm("runs", "stop", run.id).returncode == 0
+    until(lambda: "stopped" in tuillm("runs").stdout)
 
 
 def test_a_lock_says_who_holds_it(tmp_path):

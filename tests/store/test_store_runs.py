@@ -10,6 +10,7 @@ import pytest
 from tuillm.config import build_train
 from tuillm.errors import TuillmError, UsageError
 from tuillm.store.files import append_json, write_text
+from tuillm.store.process_id import ProcessId, this_process
 from tuillm.store.run_control import ControlRequest, requests
 from tuillm.store.run_folder import (
     active_run_for,
@@ -22,7 +23,6 @@ from tuillm.store.run_folder import (
 )
 from tuillm.store.workers import processes
 from tuillm.store.workers.launch import resume_run
-from tuillm.store.workers.processes import ProcessId, this_process
 
 
 def new_run(process=None, **settings):

@@ -12,11 +12,11 @@ import pytest
 from tuillm.config import build_train
 from tuillm.store import snapshot
 from tuillm.store.files import write_json
+from tuillm.store.process_id import this_process
 from tuillm.store.registry import read_model_entry, remove_model, rename_model
 from tuillm.store.run_folder import Run, create_run, remove_run
 from tuillm.store.run_status import Status
 from tuillm.store.snapshot import ModelsSnapshot, RunsSnapshot
-from tuillm.store.workers.processes import this_process
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import pytest
 
 from tuillm.errors import TuillmError
 from tuillm.store.files import write_json
+from tuillm.store.process_id import ProcessId, this_process
 from tuillm.store.registry import copy_model, list_models, remove_model, rename_model
 from tuillm.store.usage import users_of, using
-from tuillm.store.workers.processes import ProcessId, this_process
 
 CHAT = """
 import os

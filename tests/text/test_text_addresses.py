@@ -22,6 +22,7 @@ from tuillm.errors import TuillmError
 from tuillm.store.entry_names import name_from
 from tuillm.store.hub.api import check_settings
 from tuillm.store.paths import cache_dir
+from tuillm.store.process_id import this_process
 from tuillm.store.registry import get_model
 from tuillm.store.run_folder import create_run, list_runs, model_name
 from tuillm.store.run_status import ACTIVE
@@ -234,7 +235,7 @@ def test_a_worker_fetches_with_the_secrets_that_it_is_not_to_write_down(server, 
 def test_a_run_goes_on_from_the_cache_and_says_when_it_was_emptied(server, home):
     """Nothing is asked for again; without the copy, the words say what is missing."""
     download(server.url("book.txt"))
-    run = create_run(small(server.url("book.txt")), processes.this_process())
+    run = create_run(small(server.url("book.txt")), this_process())
     run.write_status(run.status().model_copy(update={"state": "failed"}))
     resume_run(run)
     assert wait_for_end(run).state == "finished", run.log.read_text()
@@ -265,7 +266,7 @@ def test_names_and_stored_forms(server):
 
 def test_older_runs_are_shown_without_what_they_stored(server, home):
     """A run.json of an earlier version holds the address; it goes on working and is not shown."""
-    run = create_run(small("http://h/book.txt"), processes.this_process())
+    run = create_run(small("http://h/book.txt"), this_process())
     stored = json.loads((run.path / "run.json").read_text())
     stored["corpus"] = [server.url("book.txt")]
     (run.path / "run.json").write_text(json.dumps(stored))

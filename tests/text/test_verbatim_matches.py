@@ -11,9 +11,9 @@ from tuillm.config import build_train
 from tuillm.errors import TuillmError
 from tuillm.store.files import write_json
 from tuillm.store.paths import demo_book
+from tuillm.store.process_id import this_process
 from tuillm.store.registry import get_model
 from tuillm.store.run_folder import create_run
-from tuillm.store.workers.processes import this_process
 from tuillm.text.corpus import read_corpus
 from tuillm.text.split import split_store
 from tuillm.text.training_text import corpus_of

@@ -18,9 +18,9 @@ from tuillm.config import build_train
 from tuillm.model import read_model
 from tuillm.store.files import read_json
 from tuillm.store.paths import data_dir
+from tuillm.store.process_id import this_process
 from tuillm.store.registry import copy_model, get_model, list_models, remove_model, rename_model
 from tuillm.store.run_folder import Run, create_run, list_runs, remove_run
-from tuillm.store.workers.processes import this_process
 from tuillm.training.checkpoint import load_checkpoint
 from tuillm.training.checkpoint_saver import CheckpointSaver
 from tuillm.training.publish import publish_run

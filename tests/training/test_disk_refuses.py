@@ -16,9 +16,9 @@ from tuillm.config import build_train
 from tuillm.errors import DiskError, TuillmError
 from tuillm.store.disk_space import free_bytes, require_space
 from tuillm.store.files import read_json
+from tuillm.store.process_id import this_process
 from tuillm.store.registry import get_model, list_models
 from tuillm.store.run_folder import create_run, metric_rows
-from tuillm.store.workers.processes import this_process
 from tuillm.training.checkpoint_saver import CheckpointSaver
 from tuillm.training.runner import Runner
 

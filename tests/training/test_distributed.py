@@ -19,12 +19,12 @@ from tuillm.config import build_train
 from tuillm.config.train_config import TrainConfig
 from tuillm.errors import UsageError
 from tuillm.store.jsonl import read_rows
+from tuillm.store.process_id import this_process
 from tuillm.store.registry import get_model, shape_of
 from tuillm.store.run_folder import create_run, metric_rows
 from tuillm.store.run_status import ACTIVE
 from tuillm.store.workers import processes
 from tuillm.store.workers.launch import resume_run, start_run
-from tuillm.store.workers.processes import this_process
 from tuillm.training.runner import Runner
 
 pytestmark = pytest.mark.slow

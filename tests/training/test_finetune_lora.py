@@ -13,10 +13,10 @@ from tuillm import Sampler, Trainer
 from tuillm.config import build_train
 from tuillm.errors import TuillmError, UsageError
 from tuillm.model import read_model
+from tuillm.store.process_id import this_process
 from tuillm.store.registry import copy_model, find_model, get_model, remove_model, shape_of
 from tuillm.store.run_folder import create_run, get_run, metric_rows
 from tuillm.store.workers.launch import resume_run
-from tuillm.store.workers.processes import this_process
 from tuillm.training.runner import Runner
 
 QUICK: dict[str, Any] = dict(

@@ -6,9 +6,9 @@ import sys
 import pytest
 
 from tuillm.config import build_train
+from tuillm.store.process_id import this_process
 from tuillm.store.registry import get_model, list_models
 from tuillm.store.run_folder import create_run
-from tuillm.store.workers.processes import this_process
 
 # a process that may write no file longer than a checkpoint's largest: the model fits, the
 # trainer's state, which is longer, does not

@@ -11,10 +11,10 @@ from training.test_worker_process import no_worker_left, wait_for_end  # noqa: F
 from tuillm import Trainer
 from tuillm.config import build_train
 from tuillm.errors import TuillmError
+from tuillm.store.process_id import this_process
 from tuillm.store.registry import get_model, shape_of
 from tuillm.store.run_folder import Run, create_run, metric_rows
 from tuillm.store.workers.launch import resume_run
-from tuillm.store.workers.processes import this_process
 from tuillm.text import load_tokenizer
 from tuillm.text.training_text import corpus_of
 from tuillm.training.resume import resume, text_of

@@ -1,5 +1,7 @@
 """`Trainer.run()` in a person's own Python: it tells how far it is on stderr, or keeps quiet."""
 
+import fcntl
+import os
 import subprocess
 import sys
 
@@ -57,6 +59,26 @@ def test_a_run_without_anyone_to_tell_goes_on(book, ending):
         timeout=120,
     )
     assert "done book" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_reader_that_never_reads_does_not_hold_up_training(book):
+    """A pipe that is full takes nothing more, and the run comes to its end all the same."""
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
+    os.write(write, bytes(4096))  # not a byte of room is left
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", CODE.format(how=""), str(book)],
+            stdout=subprocess.PIPE,
+            stderr=write,
+            text=True,
+            timeout=120,
+        )
+    finally:
+        os.close(write)
+        os.close(read)
+    assert (done.returncode, done.stdout) == (0, "done book\n")
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from tuillm.config import build_train
+from tuillm.store.process_id import this_process
 from tuillm.store.registry import list_models
 from tuillm.store.workers import processes
 from tuillm.store.workers.launch import resume_run, start_run
@@ -98,7 +99,7 @@ def test_a_stop_before_the_first_step_is_told(book):
     """`tuillm train` and `runs attach` say that there is no model, and how to go on."""
     from tuillm.store.run_folder import create_run
 
-    run = create_run(build_train({"corpus": book, "preset": "nano"}), processes.this_process())
+    run = create_run(build_train({"corpus": book, "preset": "nano"}), this_process())
     run.request("stop")
     run.request("sample")
     done = subprocess.run(

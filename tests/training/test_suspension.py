@@ -10,11 +10,11 @@ import pytest
 
 from tuillm import Trainer
 from tuillm.config import build_train
+from tuillm.store.process_id import this_process
 from tuillm.store.run_folder import create_run, metric_rows
 from tuillm.store.run_status import ACTIVE
 from tuillm.store.workers import processes
 from tuillm.store.workers.launch import start_run
-from tuillm.store.workers.processes import this_process
 from tuillm.training.metrics import Stopwatch
 from tuillm.training.runner import Runner
 from tuillm.training.suspension import SuspensionWatch

@@ -13,11 +13,11 @@ from tuillm.config import build_train
 from tuillm.errors import TuillmError, UsageError
 from tuillm.model import GPT, GPTConfig, read_model, write_model
 from tuillm.store.paths import demo_book
+from tuillm.store.process_id import this_process
 from tuillm.store.registry import find_model, get_model, list_models, remove_model, shape_of
 from tuillm.store.run_folder import create_run, get_run, metric_rows
 from tuillm.store.usage import using
 from tuillm.store.workers.launch import resume_run
-from tuillm.store.workers.processes import this_process
 from tuillm.text import load_tokenizer, make_tokenizer
 from tuillm.training.evaluate import evaluate, never
 from tuillm.training.runner import Runner

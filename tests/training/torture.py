@@ -20,9 +20,9 @@ from tuillm.config import build_train
 from tuillm.model import read_model
 from tuillm.store.files import read_json, recover_folder
 from tuillm.store.jsonl import latest_steps, read_metrics
+from tuillm.store.process_id import this_process
 from tuillm.store.registry import get_model, list_models, remove_model
 from tuillm.store.run_folder import create_run
-from tuillm.store.workers.processes import this_process
 from tuillm.training import worker
 from tuillm.training.checkpoint_saver import CheckpointSaver
 from tuillm.training.runner import Runner

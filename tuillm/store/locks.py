@@ -1,8 +1,8 @@
 """Locks that tell who lives: held by an open file, let go by the system when its process ends.
 
 A lock is `flock` of a file or a folder. Whoever starts a process can hand it a lock it holds, so
-that there is no moment in between. Knows files; does not know what a lock stands for. Disks that
-know no locks keep nobody out: `take` holds nothing there, and `is_held` answers None.
+that there is no moment in between. Disks that know no locks have a file beside it in its place, see
+`claims`. Knows files; does not know what a lock stands for.
 """
 
 import fcntl
@@ -15,12 +15,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from tuillm.store.claims import claim, give_up, is_claimed, take_over
+
 # a look at a lock holds it for some microseconds, in which its taker must not give up
 _GRACE = 0.3
 _POLL = 0.01
 _LONGEST = 300
 _SIGNED = re.compile(r"process \d+ on [\w.-]+")
-_VARIABLE = "TUILLM_LOCK"
+_VARIABLE, _CLAIM = "TUILLM_LOCK", "TUILLM_CLAIM"
 
 
 class Taken(Exception):
@@ -28,16 +30,23 @@ class Taken(Exception):
 
 
 class Lock:
-    """What is held until `release`, or until the process ends; `fd` is None where nothing is."""
+    """What is held until `release`, or until the process ends.
 
-    def __init__(self, fd: int | None) -> None:
-        self.fd = fd
+    That is an open file, `fd`, or a `claim` where the disk knows no locks; both are None where
+    nothing is held.
+    """
+
+    def __init__(self, fd: int | None, claim: Path | None = None) -> None:
+        self.fd, self.claim = fd, claim
 
     def release(self) -> None:
         """Let go of it; a process it was handed to goes on holding it."""
         if self.fd is not None:
             os.close(self.fd)  # an explicit LOCK_UN would take it from that process, too
             self.fd = None
+        if self.claim is not None:
+            give_up(self.claim)
+            self.claim = None
 
     def signed(self) -> Self:
         """Write into the file who holds it, for whoever finds it held; return the lock."""
@@ -50,7 +59,13 @@ class Lock:
 
     @property
     def handed_on(self) -> dict[str, str]:
-        """What the environment of a process says that gets the lock by `pass_fds`."""
+        """What the environment of a process says that gets the lock by `pass_fds`.
+
+        A claim is that process's from now on, unless it does not take it over.
+        """
+        if self.claim is not None:
+            claim, self.claim = self.claim, None
+            return {_CLAIM: str(claim)}
         return {} if self.fd is None else {_VARIABLE: str(self.fd)}
 
     def __enter__(self) -> Self:
@@ -76,8 +91,8 @@ def take(path: Path, wait: float = 0.0) -> Lock:
             lock.release()
             raise
         lock.release()
-        if held is None:
-            return lock
+        if held is None and (claimed := claim(path)):
+            return Lock(None, claimed)
         if time.monotonic() >= end:
             raise Taken(str(path))
         time.sleep(_POLL)
@@ -117,7 +132,8 @@ def take_abandoned(path: Path) -> Lock | None:
 def is_held(path: Path) -> bool | None:
     """Whether somebody holds the lock of `path`; None where that cannot be said.
 
-    That is where nothing is there, where it cannot be read, and on disks that know no locks.
+    That is where nothing is there, where it cannot be read, and on disks that know no locks where
+    nobody has claimed it.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not hold us up
@@ -125,13 +141,15 @@ def is_held(path: Path) -> bool | None:
         return None
     try:
         free = _lock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return None if free is None else not free
+        return is_claimed(path) if free is None else not free
     finally:
         os.close(fd)
 
 
 def inherited(path: Path, environment: Mapping[str, str] = os.environ) -> Lock | None:
     """Return the lock of `path` that this process was started with, if it was."""
+    if environment.get(_CLAIM, "").startswith(str(path)) and is_claimed(path) is not None:
+        return Lock(None, take_over(path))
     told = environment.get(_VARIABLE, "")
     fd = int(told) if told.isascii() and told.isdigit() else -1
     try:

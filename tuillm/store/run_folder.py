@@ -42,10 +42,11 @@ from tuillm.store.files import (
 from tuillm.store.jsonl import MetricsRow, latest_steps, read_metrics
 from tuillm.store.locks import Lock, holder_of
 from tuillm.store.paths import ensure_dir, runs_dir
+from tuillm.store.process_id import ProcessId
 from tuillm.store.run_control import Request, ask
 from tuillm.store.run_status import ACTIVE, State, Status
 from tuillm.store.temp_files import clear_leftovers, temporary_folder
-from tuillm.store.workers.processes import ProcessId, owner_lives
+from tuillm.store.workers.processes import owner_lives
 from tuillm.urls import stored_url
 from tuillm.user_paths import user_path
 

@@ -16,8 +16,9 @@ from tuillm.formats.json_text import to_json
 from tuillm.store.defer_signals import uninterrupted
 from tuillm.store.files import disk_error, read_json
 from tuillm.store.paths import data_dir, ensure_dir, models_dir
+from tuillm.store.process_id import ProcessId, this_process
 from tuillm.store.temp_files import clear_leftovers, temporary_file
-from tuillm.store.workers.processes import ProcessId, owner_lives, this_process
+from tuillm.store.workers.processes import owner_lives
 
 _warned: set[Path] = set()
 

@@ -6,9 +6,9 @@ Knows the runner and how progress is told on stderr.
 from typing import TYPE_CHECKING
 
 from tuillm.errors import UsageError
+from tuillm.store.process_id import this_process
 from tuillm.store.registry import Model
 from tuillm.store.run_folder import create_run
-from tuillm.store.workers.processes import this_process
 from tuillm.training.runner import Runner
 from tuillm.training.start_checks import validate_start
 from tuillm.training.stderr_progress import progress

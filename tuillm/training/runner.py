@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from tuillm.errors import DiskError, Interrupted, TuillmError
 from tuillm.store.files import recover_folder, remove_folder
+from tuillm.store.process_id import this_process
 from tuillm.store.registry import Model
 from tuillm.store.run_folder import Run
 from tuillm.store.run_status import State
-from tuillm.store.workers.processes import this_process
 from tuillm.training.checkpoint import load_checkpoint
 from tuillm.training.checkpoint_saver import CheckpointSaver
 from tuillm.training.control_requests import ControlRequests

@@ -1,13 +1,18 @@
 """How far a run is, for whoever trains in their own Python: on stderr, and only there.
 
-On a terminal one line is written over and over; elsewhere what happens gets a line each. Knows
-what a step measures; knows no run folder.
+On a terminal one line is written over and over; elsewhere what happens gets a line each. A reader
+that is slow, or reads nothing, does not hold up training: what it has no room for waits, and of a
+lot the oldest is left out. Knows what a step measures; knows no run folder.
 """
 
+import io
+import select
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import TextIO
 
 from tuillm.errors import printable
 from tuillm.training.metrics import StepMetrics
@@ -15,6 +20,8 @@ from tuillm.units import count, duration
 
 _EVERY = 0.25  # seconds between two pictures of the line
 _CLEAR = "\r\x1b[K"
+# where a pipe has room at all, it takes that many bytes at once
+_LONGEST, _MOST_WAITING = 4000, 1000
 
 
 class Progress:
@@ -25,10 +32,11 @@ class Progress:
         self._wanted = not quiet and sys.stderr is not None and not sys.stderr.closed
         self._terminal = self._wanted and sys.stderr.isatty()
         self._drawn = 0.0
+        self._waiting: deque[str] = deque(maxlen=_MOST_WAITING)
 
     def say(self, line: str) -> None:
         """Tell in a line what has happened."""
-        self._write(printable(line).replace("\n", " ") + "\n")
+        self._write(printable(line).replace("\n", " ")[: _LONGEST // 4] + "\n")
 
     def step(self, metrics: StepMetrics) -> None:
         """Tell how far the run is, a few times a second."""
@@ -49,9 +57,21 @@ class Progress:
     def _write(self, text: str) -> None:
         if not self._wanted:
             return
+        self._waiting.append(((_CLEAR if self._terminal else "") + text)[:_LONGEST])
         with suppress(OSError, ValueError):  # whoever looked on has gone; the run goes on
-            sys.stderr.write((_CLEAR if self._terminal else "") + text)
-            sys.stderr.flush()
+            while self._waiting and _has_room(sys.stderr):
+                sys.stderr.write(self._waiting.popleft())
+                sys.stderr.flush()
+
+
+def _has_room(stream: TextIO) -> bool:
+    """Whether a line can be written without waiting for whoever reads it."""
+    try:
+        looked = select.poll()
+        looked.register(stream.fileno(), select.POLLOUT)
+        return bool(looked.poll(0))
+    except (OSError, io.UnsupportedOperation, AttributeError):  # no file, as in a notebook
+        return True
 
 
 @contextmanager

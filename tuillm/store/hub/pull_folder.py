@@ -30,9 +30,10 @@ from tuillm.store.hub.hub_names import Source
 from tuillm.store.jsonl import read_rows
 from tuillm.store.locks import Lock
 from tuillm.store.paths import ensure_dir, pulls_dir
+from tuillm.store.process_id import ProcessId, this_process
 from tuillm.store.registry import WEIGHTS
 from tuillm.store.temp_files import clear_leftovers
-from tuillm.store.workers.processes import ProcessId, owner_lives, start_detached, this_process
+from tuillm.store.workers.processes import owner_lives, start_detached
 
 PullState = Literal["fetching", "verifying", "finished", "cancelled", "failed", "lost"]
 PULLING: tuple[PullState, ...] = ("fetching", "verifying")

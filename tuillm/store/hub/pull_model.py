@@ -38,6 +38,7 @@ from tuillm.store.hub.pull_folder import (
     refuse_other_source,
 )
 from tuillm.store.paths import ensure_dir, models_dir
+from tuillm.store.process_id import this_process
 from tuillm.store.registry import (
     WEIGHTS,
     Model,
@@ -49,7 +50,6 @@ from tuillm.store.registry import (
 )
 from tuillm.store.retry import retry_with_backoff
 from tuillm.store.usage import refuse_if_used
-from tuillm.store.workers.processes import this_process
 from tuillm.units import size
 
 # looked at and written this often, in seconds

@@ -14,10 +14,11 @@ from tuillm.store.defer_signals import uninterrupted
 from tuillm.store.files import read_json, recover_folder, remove_folder
 from tuillm.store.jsonl import is_step
 from tuillm.store.locks import Lock
+from tuillm.store.process_id import this_process
 from tuillm.store.run_control import check_extension, waiting_extension
 from tuillm.store.run_folder import Run, create_run, remove_run
 from tuillm.store.run_status import ACTIVE, RESUMABLE, Status
-from tuillm.store.workers.processes import LAUNCHED, module_command, start_detached, this_process
+from tuillm.store.workers.processes import LAUNCHED, module_command, start_detached
 from tuillm.urls import ADDRESSES, has_secrets, is_url, stored_url
 
 _WORKER = "tuillm.training.worker"

@@ -1,8 +1,7 @@
 """Who is alive: whoever holds the lock of what it works on.
 
-A process is its number *and* its start time, since numbers come again; but a start time changes
-with the clock, so that this counts only where there is no lock. Also starts processes that outlive
-this one, and says how a process of ours is started.
+Where there is no lock a process is known by its number and its start time. Also starts processes
+that outlive this one, and says how a process of ours is started.
 """
 
 import os
@@ -11,7 +10,6 @@ import sys
 import sysconfig
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -19,38 +17,12 @@ import psutil
 from tuillm.formats.bounded_read import open_regular
 from tuillm.store.files import disk_error
 from tuillm.store.locks import Lock, is_held
+from tuillm.store.process_id import ProcessId
 
 # in the environment of processes whose starter holds the lock of what they work on
 LAUNCHED = "TUILLM_LAUNCHED"
 _LOWEST = 19
 _started: list[subprocess.Popen[bytes]] = []
-
-
-@dataclass(frozen=True)
-class ProcessId:
-    """One process of this machine, told apart from a later one with the same number."""
-
-    pid: int
-    started: float
-
-    @property
-    def alive(self) -> bool:
-        """Whether this very process is still running (a zombie is not)."""
-        try:
-            process = psutil.Process(self.pid)
-            if process.status() == psutil.STATUS_ZOMBIE:
-                return False
-            # start times are rounded to clock ticks on some systems
-            return abs(process.create_time() - self.started) < 1.0
-        except (psutil.NoSuchProcess, ValueError):  # a damaged file may say any number
-            return False
-        except psutil.AccessDenied:
-            return True
-
-
-def this_process() -> ProcessId:
-    """The process that runs this code."""
-    return ProcessId(os.getpid(), psutil.Process().create_time())
 
 
 def lower_priority(pid: int) -> None:

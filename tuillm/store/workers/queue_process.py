@@ -13,10 +13,10 @@ from pathlib import Path
 from types import FrameType
 
 from tuillm.errors import TuillmError
+from tuillm.store.process_id import this_process
 from tuillm.store.run_control import requests
 from tuillm.store.run_folder import Run
 from tuillm.store.run_queue import starting, waits_for
-from tuillm.store.workers.processes import this_process
 
 _POLL = 0.5
 _HEARTBEAT = 5.0
