@@ -7,13 +7,19 @@ from dataclasses import dataclass
 
 # logits that are computed at once, where all of a text's would fill the memory: 32 MB in float32
 LOGITS_AT_ONCE = 8_000_000
+# rows of a model's width, of which a block makes eleven: 130 MB in float32
+_WIDTHS_AT_ONCE = 3_000_000
 # parameters from which on a model is large: its weights no longer stay in a processor's caches
 LARGE_MODEL = 30_000_000
 
 
-def windows_at_once(window: int, vocab_size: int) -> int:
-    """How many windows without gradients are computed side by side; 1 at least."""
-    return max(1, LOGITS_AT_ONCE // (window * vocab_size))
+def windows_at_once(window: int, vocab_size: int, width: int) -> int:
+    """How many windows without gradients are computed side by side; 1 at least.
+
+    Neither their logits, of `vocab_size` entries a token, nor what a block of so wide a model makes
+    of them takes much more than a hundred megabytes.
+    """
+    return max(1, min(LOGITS_AT_ONCE // vocab_size, _WIDTHS_AT_ONCE // width) // window)
 
 
 @dataclass(frozen=True)

@@ -188,7 +188,7 @@ def _windows(ids: list[int], start: int, block_size: int, n_keep: int) -> Iterat
 def _logprobs_of(sampler: Sampler, windows: list[_Window]) -> list[float]:
     """Return the log probability of each target of windows of one length, in order."""
     model, length = sampler.model, len(windows[0].row)
-    at_once = windows_at_once(length, model.config.vocab_size)
+    at_once = windows_at_once(length, model.config.vocab_size, model.config.n_embd)
     device, found = model.wte.weight.device, []
     for first in range(0, len(windows), at_once):
         batch = windows[first : first + at_once]

@@ -3,15 +3,13 @@
 Pure functions of numbers, so that a forecast needs neither torch nor a model.
 """
 
-import math
-
 from tuillm.config import TrainConfig
 from tuillm.config.gpt_config import LOGITS_AT_ONCE, GPTConfig, windows_at_once
 from tuillm.training.schedule import EVAL_SHARE, EVALUATIONS
 
 # below this many training tokens, drop that share
 _DROPOUTS = ((60_000, 0.3), (150_000, 0.2), (300_000, 0.1))
-_PROGRAM = 400_000_000  # Python, torch and the kernels it compiles, measured
+_PROGRAM = 290_000_000  # Python, torch and the kernels it compiles, measured
 _FILES = 20_000_000
 # what goes into a layer and comes out of it, in n_embd
 _SIDES = {"c_attn": (1, 3), "attn.c_proj": (1, 1), "c_fc": (1, 4), "mlp.c_proj": (4, 1)}
@@ -108,12 +106,6 @@ def adapter_parameters(shape: GPTConfig, config: TrainConfig) -> int:
     return shape.n_layer * config.lora_rank * width
 
 
-def adapted_parameters(shape: GPTConfig, config: TrainConfig) -> int:
-    """The number of weights that a run with LoRA has adapters beside."""
-    area = sum(math.prod(_SIDES[name]) for name in config.lora_targets)
-    return shape.n_layer * area * shape.n_embd**2
-
-
 def memory_needed(
     shape: GPTConfig,
     config: TrainConfig,
@@ -130,9 +122,9 @@ def memory_needed(
     H heads, L blocks, V entries:
       program      a constant: Python, torch, kernels
       text         the text twice: as it is, and while it is hashed
-      weights      10 P: as drawn, as moved into the optimizer's buffer (the allocator keeps the
-                   first), and in bfloat16; 6 P where they are read from a mapped file; with LoRA
-                   4 P, two packed copies in bfloat16 or the mapped ones
+      weights      8 P: as drawn, as moved into the optimizer's buffer (the allocator keeps the
+                   first); 4 P where they are read from a mapped file; 2 P more in bfloat16; with
+                   LoRA 4 P, two packed copies in bfloat16 or the mapped ones
       gradients    4 A
       optimizer    8 A: AdamW's two moments; Muon's momentum and the work on a third of the rest
       activations  B T (L (64 C, and 20 H T with dropout) + 12 C) in float32, in bfloat16
@@ -140,29 +132,27 @@ def memory_needed(
                    that are computed again keep 4 C each, and one of them all of it
       logits       12 B T V: logits, their softmax and its gradient; 4 B T V where they are many,
                    and next to nothing under a head that does not learn
-      evaluation   60 C for each token measured at once, and its logits
-      checkpoint   4 P: the weights as they lie in the file; with LoRA those with adapters, since
-                   the others are written from the mapped file (4 P more if it is not float32)
-    They add up because glibc gives back little of what one phase has used. Measured peaks of
-    whole processes, from `tiny` to GPT-2's shape, were 0.6 to 1.0 times the sum, pages of a mapped
-    file left out: the system takes them back as it likes.
+      evaluation   44 C for each token measured at once, and 8 for each of its logits: what that
+                   is more than activations and logits, whose memory it uses again
+    Checkpoints are written tensor by tensor. Pages of mapped files are left out: the system takes
+    them back as it likes. `tests/benchmarks/forecast_truth.py` holds it against whole processes.
     """
     C, V = shape.n_embd, shape.vocab_size
     tokens = config.batch_size * window
-    measured = min(val_tokens, window * windows_at_once(window, V))
+    measured = min(val_tokens, window * windows_at_once(window, V, C))
     learning = adapter_parameters(shape, config) if config.lora else parameters
     block, kept = _block_bytes(shape, config, window), shape.n_layer
     blocks = kept * 4 * C + block if recompute else kept * block
+    activations, logits = tokens * (blocks + 12 * C), _logits_bytes(tokens, V, config.lora)
     return {
         "program": _PROGRAM,
         "text": 2 * text_bytes,
-        "weights": parameters * (4 if config.lora else 6 if config.init_from else 10),
+        "weights": parameters * _weight_bytes(config),
         "gradients": 4 * learning,
         "optimizer": 8 * learning,
-        "activations": tokens * (blocks + 12 * C),
-        "logits": _logits_bytes(tokens, V, config.lora),
-        "evaluation": measured * 60 * C + _logits_bytes(measured, V, True),
-        "checkpoint": 4 * (adapted_parameters(shape, config) if config.lora else parameters),
+        "activations": activations,
+        "logits": logits,
+        "evaluation": max(0, measured * (44 * C + 8 * V) - activations - logits),
     }
 
 
@@ -176,6 +166,12 @@ def disk_needed(parameters: int, learning: int | None = None) -> int:
     if learning is None:
         return 36 * parameters + _FILES
     return 28 * parameters + 24 * learning + _FILES
+
+
+def _weight_bytes(config: TrainConfig) -> int:
+    if config.lora:
+        return 4
+    return (4 if config.init_from else 8) + (0 if config.dtype == "float32" else 2)
 
 
 def _logits_bytes(tokens: int, entries: int, frozen: bool) -> int:

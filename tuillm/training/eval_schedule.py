@@ -157,7 +157,7 @@ def choose_eval_tokens(trainer: "Trainer") -> tuple[int, int]:
 def token_seconds(trainer: "Trainer") -> float:
     """Return the seconds that an evaluation takes for a token, measured on one batch."""
     width, val = trainer.model.config.block_size, trainer.tokens.val
-    at_once = windows_at_once(width, trainer.tokenizer.n_vocab)
+    at_once = windows_at_once(width, trainer.tokenizer.n_vocab, trainer.model.config.n_embd)
     part = val[: max(min(at_once * width, _TIMED) // width, 1) * width + 1]
     return duration(
         lambda: evaluate(trainer.model, part, 1, trainer.tokenizer, dtype=trainer.setup.eval_dtype)

@@ -77,7 +77,7 @@ def evaluate(
     was_training, device = model.training, model.wte.weight.device
     model.eval()
     length, width = len(tokens) - 1, model.config.block_size
-    at_once = windows_at_once(width, model.config.vocab_size)
+    at_once = windows_at_once(width, model.config.vocab_size, model.config.n_embd)
     starts = spread(length, width, most)
     if starts is None:
         pieces = cover(length, width, min(stride or width, width), at_once)

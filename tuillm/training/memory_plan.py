@@ -15,7 +15,7 @@ from tuillm.units import size
 
 RECOMPUTED = "memory is short: blocks are computed again for the backward pass (grad_checkpoint)"
 # the lowest peak that was measured, as a share of the estimate
-_SURELY = 0.6
+_SURELY = 0.8
 # the share of the free memory that a run may take
 _ROOM = 0.95
 
@@ -72,7 +72,7 @@ def check_fits(config: TrainConfig, plan: MemoryPlan, total: int) -> None:
     # what learns, its gradients and what the optimizer keeps of them, all of a size, and half of
     # that once more in bfloat16
     copies = (4 if config.optimizer == "adamw" else 3) + (config.dtype != "float32") / 2
-    surely = plan.parts["program"] + copies * plan.parts["gradients"] + plan.parts["checkpoint"]
+    surely = plan.parts["program"] + copies * plan.parts["gradients"]
     if max(surely, _SURELY * plan.needed) > total:
         raise TuillmError(
             f"{what_needs(config)} needs about {size(plan.needed)} of memory, this machine has "

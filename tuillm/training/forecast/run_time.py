@@ -18,7 +18,7 @@ _EFFICIENCY = 0.4
 
 def estimated_step(config: TrainConfig, seen: Forecast, flops: float) -> float:
     """Return the seconds of a step, from the operations a second of bare matrix products."""
-    return _flops_per_step(config, seen) / (_EFFICIENCY * flops)
+    return flops_per_step(config, seen) / (_EFFICIENCY * flops)
 
 
 def with_speed(config: TrainConfig, seen: Forecast, step: float, pause: float) -> Forecast:
@@ -58,7 +58,8 @@ def plan(config: TrainConfig, step: float, pause: float) -> tuple[int, float]:
     return steps, steps * step + pauses * pause
 
 
-def _flops_per_step(config: TrainConfig, seen: Forecast) -> int:
+def flops_per_step(config: TrainConfig, seen: Forecast) -> int:
+    """Return the operations of a step, as `GPTConfig.flops_per_token` counts them."""
     window = seen.block_size or 1
     shape = shape_for(config, seen.vocab_size or 0, window, seen.dropout or 0.0)
     return shape.flops_per_token(window, config.lora) * (seen.tokens_per_step or 1)
