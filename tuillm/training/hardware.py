@@ -8,9 +8,10 @@ import torch
 
 from tuillm.config.gpt_config import LARGE_MODEL
 from tuillm.model.malloc import allow_tuning, keep_freed_memory
-from tuillm.model.precision import has_fast_bfloat16
+from tuillm.model.precision import gpu_has_bfloat16, has_fast_bfloat16
 
-_SIDE = 768
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_SIDE, _SLOW = 768, 0.2
 # what PyTorch says where an allocation on the processor fails; on a GPU it has an exception
 _REFUSED = ("can't allocate memory", "not enough memory", "out of memory")
 
@@ -26,12 +27,15 @@ def tune_process() -> None:
 
 
 def choose_train_dtype(wanted: str, device: torch.device) -> torch.dtype:
-    """Return the precision of matrix products in training; weights stay in float32."""
+    """Return the precision of matrix products in training; weights stay in float32.
+
+    `auto` is bfloat16 where the hardware has it, on other CUDA devices float16, else float32.
+    """
     if wanted != "auto":
-        return torch.bfloat16 if wanted == "bfloat16" else torch.float32
-    if device.type == "cpu":
-        return torch.bfloat16 if has_fast_bfloat16() else torch.float32
-    fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return _DTYPES[wanted]
+    if device.type == "cuda":
+        return torch.bfloat16 if gpu_has_bfloat16(device) else torch.float16
+    fast = device.type == "cpu" and has_fast_bfloat16()
     return torch.bfloat16 if fast else torch.float32
 
 
@@ -47,8 +51,13 @@ def use_bf16_shadow(device: torch.device, dtype: torch.dtype, parameters: int) -
     return device.type == "cpu" and dtype == torch.bfloat16 and parameters >= LARGE_MODEL
 
 
-def eval_dtype(dtype: torch.dtype, parameters: int) -> torch.dtype:
-    """The precision to evaluate and sample in: float32, for large models that of training."""
+def eval_dtype(dtype: torch.dtype, parameters: int, device: torch.device) -> torch.dtype:
+    """The precision to evaluate and sample in: float32, for large models that of training.
+
+    Never float16 on a CPU, which has no units for it.
+    """
+    if device.type == "cpu" and dtype == torch.float16:
+        return torch.float32
     return dtype if parameters >= LARGE_MODEL else torch.float32
 
 
@@ -71,6 +80,8 @@ def matmul_flops(device: torch.device, dtype: torch.dtype) -> float:
         if device.type != "cpu":
             torch.zeros(1, device=device).item()  # wait for the device
         best = min(best, time.perf_counter() - begin)
+        if best > _SLOW:  # one is enough
+            break
     return 2 * side**3 / best
 
 

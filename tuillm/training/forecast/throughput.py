@@ -150,7 +150,8 @@ def _measure(config: TrainConfig, expected: float) -> tuple[float, float, str]:
 
     # of a long step of many equal passes, one pass tells enough
     passes = config.grad_accum_steps if expected < _SECONDS else 1
-    trainer = Trainer(config=config.model_copy(update={"grad_accum_steps": passes}))
+    eagerly = {"grad_accum_steps": passes, "compile": "off"}
+    trainer = Trainer(config=config.model_copy(update=eagerly))
     each = step_seconds(trainer, _SECONDS) / passes
     step, token = each * config.grad_accum_steps, token_seconds(trainer)
     held_out, model = len(trainer.tokens.val) - 1, trainer.model
