@@ -13,7 +13,9 @@ from training.test_distributed import config, ended, same, until
 from training.test_guards import REFUSALS, holds
 
 from tuillm import Trainer
+from tuillm.config.gpt_config import GPTConfig
 from tuillm.errors import TuillmError, UsageError
+from tuillm.model import GPT
 from tuillm.store.run_folder import create_run, list_runs, metric_rows
 from tuillm.store.workers.launch import resume_run, start_run
 from tuillm.store.workers.processes import this_process
@@ -141,6 +143,26 @@ def test_a_batch_in_parts_is_compiled_once_for_each_size(book):
 
 
 @pytest.mark.slow
+def test_there_is_an_end_of_compiling(book):
+    """Parts of ever other sizes are computed eagerly in the end, with the same gradients."""
+    settings = QUICK | dict(n_layer=1, n_embd=8, n_head=1, block_size=8, batch_size=12)
+    found = []
+    for how in ("off", "on"):
+        trainer = Trainer(book, **settings, compile=how)
+        trainer.prepare()
+        trainer.setup.learner.train()
+        losses = []
+        with torch._dynamo.config.patch(recompile_limit=3):  # which is 8
+            for size in (6, 12, 5, 7, 8):
+                trainer.setup.gradients.micro_batch = size
+                losses.append(trainer.take_step(1.0)[0])
+        found.append(losses)
+    blocks = trainer.setup.gradients.blocks
+    assert found[1] == pytest.approx(found[0], abs=1e-4)
+    assert blocks.graphs == 3 and blocks.on and not blocks.failure
+
+
+@pytest.mark.slow
 def test_two_processes_are_compiled(book):
     """Each computes its part by compiled code; the losses are those of one that is eager."""
     settings = config(book, nproc=2, compile="on", device="cpu", max_steps=12, dropout=0.0)
@@ -261,7 +283,7 @@ class Bench:
     """Compiling, told how long steps take on a machine that compiles for 30 seconds."""
 
     def __init__(self, wanted="auto", device="cpu", excluded=""):
-        self.blocks = CompiledBlocks(torch.nn.Module())
+        self.blocks = CompiledBlocks(GPT(GPTConfig(8, 8, 1, 1, 8)))
         self.compiling = Compiling(wanted, device, self.blocks, excluded)
 
     def steps(self, count, eager, compiled, left):

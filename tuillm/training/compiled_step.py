@@ -2,12 +2,13 @@
 
 All blocks are of one shape and one program, so that one of them is compiled for all (regional
 compilation), and the time does not grow with their number. The embedding, the head and its loss
-stay eager, as do evaluations. Knows a model; does not know whether compiling pays.
+stay eager, as do evaluations. Each size of a part of a batch is compiled once; after eight of them,
+PyTorch's limit, others are computed eagerly. Knows a model; does not know whether compiling pays.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -15,11 +16,7 @@ from torch import Tensor
 
 from tuillm.model import GPT
 from tuillm.model.gpt import Block, compute_block
-from tuillm.store.paths import cache_dir
 
-# shapes that may be compiled: two parts of a batch, each time the memory has it halved; beyond
-# that PyTorch computes eagerly
-_MOST = 16
 _LONGEST = 160
 
 
@@ -49,9 +46,9 @@ class CompiledBlocks:
 
     def _function(self) -> Callable[[Block, Tensor], Tensor]:
         if self._compiled is None:
-            os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_dir() / "torchinductor"))
-            torch._dynamo.config.recompile_limit = _MOST
-            self._compiled = torch.compile(compute_block, dynamic=False, backend=self._backend)
+            # PyTorch counts what it compiles of a code object, of which each run has its own
+            own = FunctionType(compute_block.__code__.replace(), compute_block.__globals__)
+            self._compiled = torch.compile(own, dynamic=False, backend=self._backend)
         return self._compiled
 
     def _backend(self, graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Any:

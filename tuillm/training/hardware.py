@@ -1,5 +1,6 @@
 """What this machine trains best with, and how fast it multiplies. Knows no model."""
 
+import os
 import time
 from contextlib import AbstractContextManager, nullcontext
 
@@ -9,6 +10,7 @@ import torch
 from tuillm.config.gpt_config import LARGE_MODEL
 from tuillm.model.malloc import allow_tuning, keep_freed_memory
 from tuillm.model.precision import gpu_has_bfloat16, has_fast_bfloat16
+from tuillm.store.paths import cache_dir
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _SIDE, _SLOW = 768, 0.2
@@ -19,8 +21,10 @@ _REFUSED = ("can't allocate memory", "not enough memory", "out of memory")
 def tune_process() -> None:
     """Set what makes training faster and is a whole process's: a worker does, a library never.
 
-    Denormal numbers count as zero, and freed memory is kept for the next step.
+    Denormal numbers count as zero, freed memory is kept for the next step, and compiled code lies
+    in our cache.
     """
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_dir() / "torchinductor"))
     torch.set_flush_denormal(True)
     allow_tuning()
     keep_freed_memory()
