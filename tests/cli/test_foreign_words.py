@@ -51,7 +51,7 @@ TRAIN = {
     "--decay_lr": "--schedule",
     "--warmup_iters": "--warmup-steps",
     "--backend": NO,
-    "--compile": NO,
+    "--torch_compile": "--compile",
     "--log_interval": NO,
     "--start": "-p of tuillm generate",
     # Hugging Face
@@ -114,7 +114,7 @@ GENERATE = {
     # nanoGPT's sample.py
     "--start": "--prompt",
     "--out_dir": "--name of tuillm train",
-    "--compile": NO,
+    "--compile": "--compile of tuillm train",
     "--max_iters": "--max-steps of tuillm train",
     # Hugging Face
     "--max_length": "--max-new-tokens",
@@ -302,7 +302,7 @@ def test_a_prompt_behind_the_name_is_told_where_it_goes():
         ("out_dir", "name"),
         ("dataset", "corpus"),
         ("lr", "learning_rate"),
-        ("compile", NO),
+        ("torch_compile", "compile"),
         ("num_epochs", "epochs"),
         ("max_iters", "max_steps"),
         ("temperature", "Sampler"),

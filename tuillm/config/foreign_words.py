@@ -76,6 +76,7 @@ OURS = {
     "fp16 bf16 tf32 fp32 half amp float16 bfloat16 float32 precision mixed_precision torch_dtype "
     "load_in_8bit load_in_4bit quantize quantization quant bits int8 int4 q8_0 q4_0 outtype "
     "data_type": "dtype",
+    "torch_compile jit use_compile no_compile compile_model": "compile",
     # how a reply is drawn
     "temp": "temperature",
     "topk": "top_k",
@@ -100,7 +101,6 @@ OURS = {
 
 # why something is not to be had, and what there is instead
 NOT_HERE = {
-    "compile torch_compile jit use_compile": "nothing is compiled before a run",
     "eval_iters eval_batches limit_val_batches per_device_eval_batch_size eval_batch_size "
     "val_max_steps": "evaluations always look at the same held-out tokens",
     "eval_only do_eval do_predict": "tuillm eval MODEL TEXT measures a model",

@@ -278,8 +278,17 @@ class TrainConfig(BaseModel):
     device: Literal["auto", "cpu", "cuda", "mps"] = setting(
         "auto", "where to train; auto takes the fastest there is", group="run"
     )
-    dtype: Literal["auto", "float32", "bfloat16"] = setting(
-        "auto", "precision of matrix products; auto takes bfloat16 where it is fast", group="run"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting(
+        "auto",
+        "precision of matrix products; auto takes bfloat16 where it is fast, and on CUDA devices "
+        "without it float16, with loss scaling",
+        group="run",
+    )
+    compile: Literal["auto", "on", "off"] = setting(
+        "auto",
+        "compute blocks by torch.compile; auto tries it in long runs, and keeps to it where steps "
+        "become faster",
+        group="run",
     )
 
     @field_validator("corpus", mode="before")

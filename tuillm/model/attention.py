@@ -106,7 +106,9 @@ class _ProductAttention(torch.autograd.Function):
 def _scores(q: Tensor, k: Tensor) -> Tensor:
     """q k^T / sqrt(D) [N, t, S] of the last t positions of S; -inf where they may not look."""
     t, D = q.shape[1:]
-    scale, mask = 1 / math.sqrt(D), _causal_mask(t, q.dtype)
+    scale = 1 / math.sqrt(D)
+    make_mask = _causal_mask.__wrapped__ if torch.compiler.is_compiling() else _causal_mask
+    mask = make_mask(t, q.dtype)
     if t == k.shape[1]:  # all in one pass
         return torch.baddbmm(mask, q, k.transpose(1, 2), alpha=scale)
     scores = _product(scale, q, k.transpose(1, 2))

@@ -8,6 +8,8 @@ Shapes: B batch, T positions, C = n_embd, H = n_head, D = C / H, V = vocab_size.
 """
 
 import math
+from collections.abc import Callable
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +35,8 @@ class GPT(nn.Module):
         super().__init__()
         self.config = config
         self.recompute = False
+        # what computes a block in training: this, or its compiled form
+        self.compute_block: Callable[[Block, Tensor], Tensor] = compute_block
         self.wte = Embedding(config.vocab_size, config.n_embd)
         self.wpe = Embedding(config.block_size, config.n_embd)
         self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
@@ -70,12 +74,14 @@ class GPT(nn.Module):
         x: Tensor = self.wte(idx) + self.wpe.weight[start:end]  # [B, T, C]
         if self.training and self.config.dropout:
             x = drop(x, self.config.dropout)
-        again = self.recompute and self.training and torch.is_grad_enabled()
+        learning = self.training and torch.is_grad_enabled()
         for layer, block in enumerate(self.h):
-            if again:
-                x = checkpoint(block, x, None, layer, use_reentrant=False)
-            else:
+            if not learning or cache is not None:
                 x = block(x, cache, layer)
+            elif self.recompute:
+                x = checkpoint(self.compute_block, block, x, use_reentrant=False)
+            else:
+                x = self.compute_block(cast(Block, block), x)
         if cache is not None:
             cache.length = end
         return x
@@ -127,6 +133,12 @@ class Block(nn.Module):
         x = x + self.attn(self.ln_1(x), cache, layer)
         y: Tensor = x + self.mlp(self.ln_2(x))
         return y
+
+
+def compute_block(block: Block, x: Tensor) -> Tensor:
+    """What a block makes of x [B, T, C] without a cache: one program for all blocks."""
+    y: Tensor = block(x, None, 0)
+    return y
 
 
 class Attention(nn.Module):

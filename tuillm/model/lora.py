@@ -55,6 +55,11 @@ def pack_frozen(model: GPT, dtype: torch.dtype) -> None:
             layer.pack(dtype)
 
 
+def is_packed(model: GPT) -> bool:
+    """Whether frozen weights of a model are packed."""
+    return any(isinstance(layer, FrozenLinear) and layer.packed for layer in model.modules())
+
+
 def adapted(model: GPT) -> dict[str, "LoRALinear"]:
     """Return the layers of a model that have adapters, by name; none for other models."""
     return {name: layer for name, layer in model.named_modules() if isinstance(layer, LoRALinear)}
@@ -166,7 +171,11 @@ class FrozenLinear(Linear):
         """x [..., in] -> [..., out], in autocast's precision where that is on."""
         if torch.is_autocast_enabled(kind := x.device.type):
             x = x.to(torch.get_autocast_dtype(kind))
-        y: Tensor = _Frozen.apply(x.flatten(0, -2), *self.factors(x.dtype), self)
+        a, b = self.factors(x.dtype)
+        if torch.compiler.is_compiling():  # what _Frozen does by hand, a compiler finds itself
+            found = super().product(x)
+            return found if a is None or b is None else found + F.linear(F.linear(x, a), b)
+        y: Tensor = _Frozen.apply(x.flatten(0, -2), a, b, self)
         return y.view(*x.shape[:-1], -1)
 
     def factors(self, dtype: torch.dtype) -> tuple[Tensor | None, Tensor | None]:

@@ -46,7 +46,7 @@ def choose_dtype(
     if device.type == "cpu":
         fast = parameters >= LARGE_MODEL and has_fast_bfloat16()
     else:
-        fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        fast = gpu_has_bfloat16(device)
     best = torch.bfloat16 if fast else torch.float32
     free = _free_memory(device) if free is None else free
     need = int(parameters * best.itemsize * _SPARE)
@@ -64,6 +64,11 @@ def _free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return psutil.virtual_memory().available
+
+
+def gpu_has_bfloat16(device: torch.device) -> bool:
+    """Whether a GPU multiplies bfloat16 matrices in hardware; older ones only pretend to."""
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 @cache

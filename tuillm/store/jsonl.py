@@ -39,6 +39,8 @@ class MetricsRow(TypedDict, total=False):
     val_loss: float
     bits_per_byte: float
     micro_batch: int
+    loss_scale: float
+    skipped: bool
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,19 @@ from tuillm.training.setup import Setup
 def compute_step(setup: Setup, ranks: Ranks, step: int, factor: float) -> tuple[float, float]:
     """Take the step after `step` steps at `factor` times the peak rates; return loss and norm.
 
+    The gradients are in their own scale before they are clipped, and all ranks have the same ones
+    by then, so that all of them skip a step whose gradients overflowed in float16.
+
     Several ranks have random numbers of their own, which follow from the seed and the step.
     """
     if ranks.together:
         torch.manual_seed(hash((setup.config.seed, step, ranks.rank)) % 2**63)
+    scaling, optimizer = setup.gradients.scaling, setup.optimizer
     loss = setup.gradients.accumulate()
-    norm = setup.optimizer.step(factor)
+    if scaling.scale is not None:
+        optimizer.scale_grads(1 / scaling.scale)
+    norm = optimizer.step(factor)
+    scaling.update(norm)
     return float(loss), norm
 
 

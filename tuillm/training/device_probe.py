@@ -1,6 +1,7 @@
-"""`python -m tuillm.training.device_probe NAME`: whether this machine has a device.
+"""`python -m tuillm.training.device_probe NAME`: whether this machine has a device, and which.
 
-Exit code 0 where it does; else that of UsageError, with its message and hint as JSON on stdout.
+Exit code 0 where it does, with the device that `auto` stands for as JSON on stdout; else that of
+UsageError, with its message and hint.
 """
 
 import sys
@@ -13,10 +14,11 @@ from tuillm.model import choose_device
 def main(name: str) -> int:
     """Look for the device; return the exit code."""
     try:
-        choose_device(name)
+        device = choose_device(name)
     except UsageError as error:
         print(to_json({"error": error.message, "hint": error.hint}))
         return error.exit_code
+    print(to_json({"device": device.type}))
     return 0
 
 

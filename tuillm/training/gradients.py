@@ -1,6 +1,7 @@
 """Forward and backward over the windows of one optimizer step, in parts that the memory holds.
 
-Knows the model, its batches and its optimizer's gradients; takes no step.
+Knows the model, its batches and its optimizer's gradients, and in what scale and by what code they
+are computed; takes no step.
 """
 
 import math
@@ -15,8 +16,10 @@ from tuillm.errors import TuillmError
 from tuillm.model import GPT
 from tuillm.model.chunked_loss import IGNORED
 from tuillm.training.batches import Batches
+from tuillm.training.compiled_step import CompiledBlocks
 from tuillm.training.distributed.ranks import Ranks
 from tuillm.training.hardware import autocast, is_out_of_memory
+from tuillm.training.loss_scaling import LossScaling
 from tuillm.training.optimizer import Optimizer
 
 if TYPE_CHECKING:
@@ -44,6 +47,7 @@ class Gradients:
         self._batches, self._optimizer = batches, optimizer
         self._device, self._dtype = device, dtype
         self._sharded = config.shard and ranks.together
+        self.blocks, self.scaling = CompiledBlocks(model), LossScaling(dtype == torch.float16)
         self.micro_batch = config.batch_size
         self.slowest: tuple[int, float] | None = None  # the rank, and its share of the mean
 
@@ -59,13 +63,15 @@ class Gradients:
         even a single window fits into the memory.
         """
         batches, begun = self._next(self._config.grad_accum_steps), time.perf_counter()
-        random = torch.get_rng_state()
+        random, compiled = torch.get_rng_state(), self.blocks.on
         while (loss := self._try(batches)) is None:
             self._halve()
             torch.set_rng_state(random)
         if self._ranks.together:
             float(loss)  # what a GPU was asked to do is done only now
             self.slowest = self._ranks.slowest(time.perf_counter() - begun)
+        if compiled and not self._ranks.all_agree(self.blocks.on):
+            self.blocks.fail()
         self._ranks.sum(loss, *self._optimizer.grads)
         return loss
 
@@ -84,17 +90,32 @@ class Gradients:
 
     def _try(self, batches: list[tuple[Tensor, Tensor]], *, alone: bool = False) -> Tensor | None:
         """Return the loss, or None where the memory ran out, in whichever rank."""
-        self._optimizer.zero_grad()
         loss = None
         try:
-            loss = self._pass_all(batches)
+            loss = (self._pass_all if alone else self._pass_compiled)(batches)
         except (RuntimeError, MemoryError) as error:
             if self._sharded or not is_out_of_memory(error):
                 raise
         # only here no traceback holds what was computed any more
         return loss if alone or self._ranks.all_agree(loss is not None) else None
 
+    def _pass_compiled(self, batches: list[tuple[Tensor, Tensor]]) -> Tensor:
+        """Compute by compiled code where that is on, and eagerly where it fails."""
+        if not self.blocks.on:
+            return self._pass_all(batches)
+        random = torch.get_rng_state()
+        try:
+            with self.blocks.used():
+                return self._pass_all(batches)
+        except Exception as error:  # whatever a compiler may raise
+            if is_out_of_memory(error):
+                raise
+            self.blocks.fail(error)
+        torch.set_rng_state(random)
+        return self._pass_all(batches)
+
     def _pass_all(self, batches: list[tuple[Tensor, Tensor]]) -> Tensor:
+        self._optimizer.zero_grad()
         total = torch.zeros((), device=self._device)
         parts = [part for batch in batches for part in self._parts(*batch)]
         for number, (part, share) in enumerate(parts, start=1):
@@ -103,7 +124,8 @@ class Gradients:
             with autocast(self._device, self._dtype):
                 loss = self._model.loss(*part) * share / len(batches)
             # sharded gradients are averaged over the ranks, and are to be summed
-            (loss * self._ranks.size if self._sharded else loss).backward()
+            whole = loss * self._ranks.size if self._sharded else loss
+            self.scaling.scaled(whole).backward()
             total += loss.detach()
         return total
 

@@ -19,8 +19,10 @@ class StepMetrics:
     Losses in nats per token, `bits_per_byte` in bits per UTF-8 byte, `elapsed` and `eta` in
     seconds without pauses, `mfu` as share of this machine's measured matrix speed, `epoch`
     and `progress` as fractions; `micro_batch` is how many windows are computed at once where the
-    memory does not hold a whole batch. Evaluations fill `val_loss`, `bits_per_byte` and `sample`;
-    `best` marks the lowest loss so far; `last` the final step and why it is.
+    memory does not hold a whole batch. In float16 `loss_scale` is the scale that the step had, and
+    `skipped` is true where the gradients overflowed at it, so that no weight changed. Evaluations
+    fill `val_loss`, `bits_per_byte` and `sample`; `best` marks the lowest loss so far; `last` the
+    final step and why it is.
     """
 
     step: int
@@ -36,6 +38,8 @@ class StepMetrics:
     val_loss: float | None = None
     bits_per_byte: float | None = None
     micro_batch: int | None = None
+    loss_scale: float | None = None
+    skipped: bool | None = None
     sample: str | None = None
     best: bool = False
     last: str = ""

@@ -119,12 +119,22 @@ class Optimizer:
         """All parameters that learn, flat."""
         return [group.values for group in self._all]
 
+    @property
+    def shadowed(self) -> bool:
+        """Whether weights are kept in bfloat16, too."""
+        return bool(self._shadowed)
+
     def zero_grad(self) -> None:
         """Set all gradients to zero, in place: they stay views of their buffers."""
         for group in self._all:
             group.zero()
         for layer in self._shadowed:
             layer.stale = True
+
+    def scale_grads(self, factor: float) -> None:
+        """Multiply all gradients by the inverse of the scale that the loss had."""
+        for group in self._all:
+            group.grads.mul_(factor)
 
     def step(self, factor: float) -> float:
         """Take one step at `factor` times the peak rates; return the gradients' norm.

@@ -45,6 +45,10 @@ class RunNotes:
             else "",
         )
 
+    def compiled(self, words: str) -> None:
+        """Say whether steps are compiled, where that was tried."""
+        self._set("compiled", words)
+
     def rolled_back(self, rollbacks: int, lr_scale: float, why: str = "") -> None:
         """Say how often the run went back to a checkpoint, and what it changed; 0 says nothing."""
         times = "once" if rollbacks == 1 else f"{rollbacks} times"

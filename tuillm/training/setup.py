@@ -14,7 +14,7 @@ import torch
 from tuillm.config import TrainConfig
 from tuillm.generation import Sampler
 from tuillm.model import GPT, choose_device
-from tuillm.model.lora import pack_frozen
+from tuillm.model.lora import is_packed, pack_frozen
 from tuillm.store.chat_template import jinja_mode
 from tuillm.store.registry import find_model
 from tuillm.text import Corpus, TokenFiles, load_tokenizer, read_corpus, tokenize
@@ -23,6 +23,8 @@ from tuillm.text.progress_tick import Tick
 from tuillm.text.read_options import ReadOptions
 from tuillm.text.split import split_store
 from tuillm.training.batches import Batches
+from tuillm.training.compiler_check import refuse_missing_compiler
+from tuillm.training.compiling import Compiling
 from tuillm.training.distributed.ranks import Ranks
 from tuillm.training.gradients import Gradients
 from tuillm.training.hardware import choose_train_dtype, eval_dtype, matmul_flops, use_bf16_shadow
@@ -59,6 +61,7 @@ class Setup:
     optimizer: "Optimizer | ShardedOptimizer"
     batches: Batches
     gradients: Gradients
+    compiling: Compiling
     sampler: Sampler
     starts_at_eot: bool
     flops: float
@@ -68,14 +71,19 @@ class Setup:
 
     @property
     def position(self) -> dict[str, int]:
-        """Where in the data the next step begins, and how many windows it computes at once."""
-        here, micro_batch = self.batches, self.gradients.micro_batch
-        return {"epoch": here.epoch, "position": here.position, "micro_batch": micro_batch}
+        """Where in the data the next step begins, and how it is computed."""
+        here, gradients = self.batches, self.gradients
+        return {
+            "epoch": here.epoch,
+            "position": here.position,
+            "micro_batch": gradients.micro_batch,
+            "compiled": gradients.blocks.on,
+        }
 
-    def seek(self, epoch: int, position: int, micro_batch: int) -> None:
+    def seek(self, epoch: int, position: int, micro_batch: int, compiled: bool) -> None:
         """Go to where another rank's `position` is."""
         self.batches.seek(epoch, position)
-        self.gradients.micro_batch = micro_batch
+        self.gradients.micro_batch, self.gradients.blocks.on = micro_batch, compiled
 
     def collect(self, ranks: Ranks) -> None:
         """Put the model together from what the ranks have of it, where it is spread over them."""
@@ -107,6 +115,8 @@ def set_up(
     torch.manual_seed(config.seed)
     device = choose_device(config.device)
     dtype = choose_train_dtype(config.dtype, device)
+    if config.compile == "on" and checkpoint is None:
+        refuse_missing_compiler(device.type)
     corpus = read_corpus(config.corpus, options=ReadOptions.of(config, checkpoint), tick=tick)
     parent, context = None, None
     if config.init_from is not None:
@@ -122,12 +132,14 @@ def set_up(
     # several documents, or one that is learned to its end, are begun behind an end of text
     starts_at_eot = eot is not None and (config.val_fraction == 0 or len(corpus.store) > 1)
     batches = Batches(tokens.train, window, config.batch_size, config.seed, eot, tokens.train_mask)
+    gradients = Gradients(config, learner, batches, optimizer, device, dtype, ranks)
+    cannot = _why_eager(config, model, optimizer, ranks)
     per_step = config.batch_size * config.grad_accum_steps * window
     return Setup(
         config=with_epochs(config, len(tokens.train), per_step),
         device=device,
         dtype=dtype,
-        eval_dtype=eval_dtype(dtype, model.parameter_count),
+        eval_dtype=eval_dtype(dtype, model.parameter_count, device),
         corpus=corpus,
         tokens=tokens,
         model=model,
@@ -136,7 +148,8 @@ def set_up(
         tokens_per_step=per_step,
         optimizer=optimizer,
         batches=batches,
-        gradients=Gradients(config, learner, batches, optimizer, device, dtype, ranks),
+        gradients=gradients,
+        compiling=Compiling(config.compile, device.type, gradients.blocks, cannot),
         sampler=Sampler.of(model, tokens.tokenizer, at_eot=starts_at_eot),
         starts_at_eot=starts_at_eot,
         flops=matmul_flops(device, dtype),
@@ -159,8 +172,21 @@ def _learner(
         return learner, ShardedOptimizer(learner, config, ranks, dtype)
     pack_frozen(model.to(device), dtype)
     shadow = use_bf16_shadow(device, dtype, model.parameter_count) and not config.lora
-    shadow = shadow and not ranks.together
+    shadow = shadow and not ranks.together and config.compile != "on"
     return model, Optimizer(model, config, bf16_shadow=shadow, dtype=dtype, ranks=ranks)
+
+
+def _why_eager(
+    config: TrainConfig, model: GPT, optimizer: "Optimizer | ShardedOptimizer", ranks: Ranks
+) -> str:
+    """Say why the steps of a model cannot be compiled, or ""."""
+    if config.shard and ranks.together:
+        return "weights that are spread over processes (shard) are computed eagerly"
+    if not model.h:
+        return "the model has no blocks"
+    if optimizer.shadowed or is_packed(model):
+        return "on this processor matrices lie ready in bfloat16, which is used eagerly"
+    return ""
 
 
 def _sample_prompt(config: TrainConfig, corpus: Corpus, tokens: TokenFiles) -> str | list[int]:

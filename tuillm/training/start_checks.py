@@ -13,10 +13,11 @@ from tuillm.store.paths import ensure_dir, models_dir, runs_dir
 from tuillm.store.registry import find_model, refuse_if_taken
 from tuillm.store.run_folder import active_run_for, model_name
 from tuillm.store.usage import refuse_if_used
-from tuillm.store.workers.device_check import refuse_missing_device
+from tuillm.store.workers.device_check import refuse_missing_device, which_device
 from tuillm.text.corpus import read_corpus
 from tuillm.text.read_options import ReadOptions
 from tuillm.text.web_cache import is_cached
+from tuillm.training.compiler_check import refuse_missing_compiler
 from tuillm.urls import is_dataset, is_remote, is_url
 from tuillm.user_paths import path_problem, user_path
 
@@ -26,7 +27,8 @@ _TAKEN = "another name: --name NAME; in its place: --replace"
 def validate_start(config: TrainConfig, *, replace: bool = False, hint: str = _TAKEN) -> None:
     """Raise TuillmError for a run that cannot end well: no text, a name taken, a disk refusing.
 
-    So does a model to start from that is unknown or damaged, and a device that is not there.
+    So does a model to start from that is unknown or damaged, a device that is not there, and a
+    compiler that is not, where the run is to be compiled.
     `hint` says what to do about a taken name. The text itself is `validate_text`'s.
     """
     if not config.corpus:
@@ -48,6 +50,8 @@ def validate_start(config: TrainConfig, *, replace: bool = False, hint: str = _T
         find_model(config.init_from)
     refuse_missing_device(config.device)
     refuse_missing_loggers(config.log_to)
+    if config.compile == "on":
+        refuse_missing_compiler(which_device(config.device))
 
 
 def validate_text(config: TrainConfig) -> None:

@@ -31,6 +31,7 @@ from tuillm.training.eval_schedule import Evaluations, choose_eval_tokens
 from tuillm.training.evaluate import Evaluation, StopCheck, never
 from tuillm.training.guards import Diverged, LossGuard
 from tuillm.training.init_model import copy_weights
+from tuillm.training.measure_step import measure_step
 from tuillm.training.metrics import StepMetrics, Stopwatch
 from tuillm.training.resume import CHANGED
 from tuillm.training.run_notes import RunNotes
@@ -160,8 +161,12 @@ class Trainer(metaclass=Answering):
             factor = self._training_progress.lr_factor(self.step, self.progress)
             loss, norm = self.take_step(factor)
             seconds = self.clock.seconds - started
-            self.guard.check(self.step, loss, norm)
-            metrics = self._measure(loss, norm, factor, seconds, interrupted)
+            # gradients that overflowed in float16 have only lowered the scale
+            skipped = self.setup.gradients.scaling.skipped
+            self.guard.check(self.step, loss, 0.0 if skipped else norm)
+            metrics = measure_step(self, loss, norm, factor, seconds, interrupted)
+            self.setup.compiling.after_step(seconds, metrics.eta)
+            self._notes.compiled(self.setup.compiling.words)
             yield metrics
             # unless the run was extended just now; a clock that has run out since the step was
             # measured leaves one more, which is evaluated
@@ -238,7 +243,11 @@ class Trainer(metaclass=Answering):
     @property
     def progress(self) -> float:
         """How much of the run is over, 0 to 1."""
-        return self._training_progress.progress(self.step, self.clock.seconds)
+        return self.progress_after(self.clock.seconds)
+
+    def progress_after(self, elapsed: float) -> float:
+        """How much of the run is over after so many seconds and the steps taken, 0 to 1."""
+        return self._training_progress.progress(self.step, elapsed)
 
     def evaluate(self, interrupted: StopCheck = never) -> Evaluation | None:
         """Return the loss of the held-out text now, or None when `interrupted` said so.
@@ -271,6 +280,8 @@ class Trainer(metaclass=Answering):
             "corpus_sha256": self.setup.corpus.sha256,
             "before": vars(self.before) if self.before else None,
             "micro_batch": self.setup.gradients.micro_batch,
+            **self.setup.gradients.scaling.state(),
+            **self.setup.compiling.state(),
             **self.guard.state(),
             **self.evaluations.state(),
             **self._training_progress.state(),
@@ -301,6 +312,9 @@ class Trainer(metaclass=Answering):
         micro_batch = int(numbers.get("micro_batch", self.config.batch_size))
         self.setup.gradients.micro_batch = min(max(micro_batch, 1), self.config.batch_size)
         self._notes.micro_batch(micro_batch, self.config.batch_size)
+        self.setup.gradients.scaling.load_state(numbers)
+        self.setup.compiling.load_state(numbers)
+        self._notes.compiled(self.setup.compiling.words)
 
     def change_text(self) -> None:
         """Say that the text is another one than that of the checkpoint that was loaded.
@@ -311,39 +325,6 @@ class Trainer(metaclass=Answering):
         self.guard.forget()
         self._set_before(None)
         self._notes.add([CHANGED])
-
-    def _measure(
-        self, loss: float, norm: float, factor: float, seconds: float, interrupted: StopCheck
-    ) -> StepMetrics:
-        """Evaluate if it is time, and gather what the step has to report."""
-        over = self.progress >= 1
-        evaluation, sample, gained = None, None, False
-        if looking := over or self.evaluations.due(self.step, self.progress):
-            self.evaluations.want(False)
-            evaluation = self.evaluate(interrupted)
-            gained = evaluation is not None and self.evaluations.note(evaluation, self.step)
-            sample = self.sample(None if over else self.evaluations.sample_tokens)
-        tokens, elapsed = self.setup.tokens_per_step, self.clock.seconds
-        progress = self._training_progress.progress(self.step, elapsed)
-        over = over or (looking and progress >= 1)
-        return StepMetrics(
-            step=self.step,
-            train_loss=loss,
-            lr=self.config.learning_rate * factor * self.guard.lr_scale,
-            grad_norm=norm,
-            tokens_per_sec=tokens / seconds,
-            mfu=tokens / seconds * self.setup.flops_per_token / self.setup.flops / self.ranks.size,
-            elapsed=elapsed,
-            progress=progress,
-            eta=elapsed * (1 - progress) / progress if progress > 0 else None,
-            epoch=self.step * tokens / len(self.tokens.train),
-            val_loss=evaluation.val_loss if evaluation else None,
-            bits_per_byte=evaluation.bits_per_byte if evaluation else None,
-            micro_batch=self.setup.gradients.reduced,
-            sample=sample,
-            best=gained,
-            last="finished" if over else "patience" if self.evaluations.patience_exhausted else "",
-        )
 
     def _set_before(self, evaluation: Evaluation | None) -> None:
         self.before = evaluation

@@ -31,7 +31,26 @@ class GuardState(TypedDict):
     recent_losses: NotRequired[list[float]]
 
 
-class TrainerState(EvaluationsState, ProgressState, GuardState):
+class ScalingState(TypedDict):
+    """The scale of the loss in float16, and the steps since it was last changed."""
+
+    loss_scale: NotRequired[float]
+    good_steps: NotRequired[int]
+
+
+class CompilingState(TypedDict):
+    """What compiling was measured to be worth, where that was decided: see training.compiling.
+
+    `compiled` is whether steps are computed so, `times` how many times as fast that is, and
+    `compile_seconds` what it took.
+    """
+
+    compiled: NotRequired[bool]
+    times: NotRequired[float]
+    compile_seconds: NotRequired[float]
+
+
+class TrainerState(EvaluationsState, ProgressState, GuardState, ScalingState, CompilingState):
     """All numbers from which a trainer goes on; `elapsed` in seconds, `epoch` with `position`.
 
     `micro_batch` is how many windows are computed at once, which older checkpoints do not know.

@@ -17,8 +17,18 @@ def refuse_missing_device(device: str) -> None:
 
     Raises TuillmError where that cannot be found out.
     """
-    if device in ("auto", "cpu"):
-        return
+    if device not in ("auto", "cpu"):
+        which_device(device)
+
+
+def which_device(device: str) -> str:
+    """Return the device (cpu, cuda, mps) that a name stands for, which may be `auto`.
+
+    Raises UsageError when this machine has no such device, TuillmError where that cannot be found
+    out.
+    """
+    if device == "cpu":
+        return device
     done = subprocess.run(
         module_command(_MODULE, device),
         env=module_environment(),
@@ -29,6 +39,7 @@ def refuse_missing_device(device: str) -> None:
         errors="replace",
         check=False,
     )
+    found = read_answer(done.stdout.splitlines(keepends=True), "the look at the device")
     if done.returncode:
-        found = read_answer(done.stdout.splitlines(keepends=True), "the look at the device")
         raise UsageError(str(found.get("error")), str(found.get("hint", "")))
+    return str(found.get("device"))

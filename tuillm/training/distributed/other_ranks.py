@@ -40,6 +40,6 @@ def _compute(trainer: Trainer, told: JsonObject) -> None:
         setup.learner.train()
         setup.gradients.pass_alone()
     elif told["do"] == "step":
-        setup.seek(told["epoch"], told["position"], told["micro_batch"])
+        setup.seek(told["epoch"], told["position"], told["micro_batch"], told["compiled"])
         setup.learner.train()
         compute_step(setup, ranks, told["step"], told["factor"])

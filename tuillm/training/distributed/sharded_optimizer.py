@@ -64,6 +64,11 @@ class ShardedOptimizer:
         return []
 
     @property
+    def shadowed(self) -> bool:
+        """Whether weights are kept in bfloat16, too: never."""
+        return False
+
+    @property
     def state_bytes(self) -> int:
         """What `state` takes, in bytes."""
         return 8 * sum(p.numel() for group, _ in self._groups for p in group) + 4 * sum(
@@ -72,9 +77,13 @@ class ShardedOptimizer:
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
-        groups = [group for group, _ in self._groups] + [group for group, *_ in self._muons]
-        for parameter in chain(*groups):
+        for parameter in self._parameters:
             parameter.grad = None
+
+    def scale_grads(self, factor: float) -> None:
+        """Multiply what this rank has of the gradients by the inverse of the loss's scale."""
+        for grad in grads_of(self._parameters):
+            grad.mul_(factor)
 
     @torch.no_grad()
     def step(self, factor: float) -> float:
@@ -133,6 +142,11 @@ class ShardedOptimizer:
 
     def refresh(self) -> None:
         """Nothing to bring up to date."""
+
+    @property
+    def _parameters(self) -> list[nn.Parameter]:
+        groups = [group for group, _ in self._groups] + [group for group, *_ in self._muons]
+        return list(chain(*groups))
 
     @property
     def _device(self) -> torch.device:

@@ -134,7 +134,7 @@ def _measure(
     from tuillm.training.eval_schedule import sampled_seconds, token_seconds
     from tuillm.training.trainer import Trainer
 
-    part = {"batch_size": windows, "block_size": length, "grad_accum_steps": 1}
+    part = {"batch_size": windows, "block_size": length, "grad_accum_steps": 1, "compile": "off"}
     trainer = Trainer(config=config.model_copy(update=part))
     gradients, update = parts_of_a_step(trainer, _SECONDS)
     setup = trainer.setup
