@@ -203,8 +203,8 @@ def test_what_has_no_blocks_is_computed_eagerly(book):
 
 @pytest.mark.slow
 def test_auto_without_a_compiler_goes_on_eagerly(book, no_compiler):
-    """A run of twenty minutes asks for one, and says that there is none."""
-    run = start_run(config(book, max_steps=None, minutes=20, device="cpu"))
+    """A run of two hours asks for one, and says that there is none."""
+    run = start_run(config(book, max_steps=None, minutes=120, device="cpu"))
     until(run, lambda: NO_COMPILER in run.status().notes)
     step = run.status().step
     until(run, lambda: run.status().step > step + 5)
@@ -215,7 +215,7 @@ def test_auto_without_a_compiler_goes_on_eagerly(book, no_compiler):
 @pytest.mark.slow
 def test_auto_with_a_compiler_that_fails_goes_on_eagerly(book, broken_compiler):
     """The step in which it failed is computed eagerly, and counts."""
-    run = start_run(config(book, max_steps=None, minutes=20, device="cpu", eval_interval=5))
+    run = start_run(config(book, max_steps=None, minutes=120, device="cpu", eval_interval=5))
     noted = lambda: [n for n in run.status().notes if n.startswith("not compiled: ")]  # noqa: E731
     until(run, noted)
     step = run.status().step
@@ -229,7 +229,7 @@ def test_auto_with_a_compiler_that_fails_goes_on_eagerly(book, broken_compiler):
 @pytest.mark.slow
 def test_auto_measures_and_decides(book, tmp_path):
     """It says what came of it, keeps that in the checkpoint, and does not ask again."""
-    trainer = Trainer(book, **QUICK | dict(max_steps=None, minutes=20.0, eval_interval=10**6))
+    trainer = Trainer(book, **QUICK | dict(max_steps=None, minutes=120.0, eval_interval=10**6))
     for metrics in trainer.steps():
         if found := [note for note in trainer.notes if "compiled: " in note]:
             break
@@ -308,16 +308,16 @@ class Bench:
 )
 def test_it_is_kept_where_steps_become_faster(eager, compiled, words):
     """After steps of both kinds; of slow ones fewer."""
-    bench = Bench().steps(60, eager, compiled, left=3600.0)
+    bench = Bench().steps(60, eager, compiled, left=7200.0)
     assert bench.compiling.words.startswith(words)
     assert bench.blocks.on == words.startswith("compiled")
     other = Bench()
     other.compiling.load_state(bench.compiling.state())
     assert other.compiling.words == bench.compiling.words and other.blocks.on == bench.blocks.on
-    assert other.steps(60, eager, compiled, 3600.0).blocks.on == bench.blocks.on
+    assert other.steps(60, eager, compiled, 7200.0).blocks.on == bench.blocks.on
 
 
-@pytest.mark.parametrize("device, least", [("cpu", 600), ("cuda", 120)])
+@pytest.mark.parametrize("device, least", [("cpu", 3600), ("cuda", 120)])
 def test_it_is_not_tried_where_the_time_left_cannot_repay_it(monkeypatch, device, least):
     """Nor where nobody knows how much is left; a run that is extended is asked again."""
     monkeypatch.setattr("tuillm.training.compiling.missing_compiler", lambda device: "")
@@ -357,12 +357,12 @@ def test_a_failure_ends_a_run_that_was_to_be_compiled():
     """And no other."""
     for wanted in ("on", "auto"):
         bench = Bench(wanted)
-        bench.steps(20, 0.1, 0.1, 3600.0)
+        bench.steps(20, 0.1, 0.1, 7200.0)
         bench.blocks.fail(RuntimeError("no room\nfor more"))
         if wanted == "auto":
-            bench.steps(20, 0.1, 0.1, 3600.0)
+            bench.steps(20, 0.1, 0.1, 7200.0)
             assert bench.compiling.words == "not compiled: RuntimeError: no room"
             assert not bench.blocks.on
             continue
         with pytest.raises(TuillmError, match="could not be compiled: RuntimeError: no room"):
-            bench.compiling.after_step(0.1, 3600.0)
+            bench.compiling.after_step(0.1, 7200.0)
