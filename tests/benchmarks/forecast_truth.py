@@ -3,8 +3,8 @@
     python tests/benchmarks/forecast_truth.py TEXT [--settings tiny,small,...] [--seconds 40]
 
 Each setting is forecast as `tuillm train --forecast` does, then trained by a real worker for as
-many steps as take about so many seconds. Memory is the peak of the worker's anonymous pages: pages
-of mapped files the system takes back as it likes. Time is that of training, by the run's own clock.
+many steps as take about so many seconds. Memory is the peak of the worker's own pages and of mapped
+weights. Time is that of training, by the run's own clock.
 """
 
 import argparse
@@ -41,14 +41,23 @@ BASE: dict[str, object] = {
 }
 
 
-def anonymous(pid):
-    """The anonymous memory of a process in bytes, 0 where it has ended."""
+def resident(pid):
+    """The memory of a process in bytes: what is its own, and mapped weights; 0 where it has ended.
+
+    Pages of programs and libraries are left out: the system takes them back as it likes.
+    """
+    total, weights = 0, False
     try:
-        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+        lines = Path(f"/proc/{pid}/smaps").read_text(encoding="utf-8").splitlines()
     except OSError:
         return 0
-    lines = [line for line in status.splitlines() if line.startswith("RssAnon")]
-    return 1024 * int(lines[0].split()[1]) if lines else 0
+    for line in lines:
+        head = line.split(None, 1)[0]
+        if not head.endswith(":"):
+            weights = line.endswith(".safetensors")
+        elif head == "Anonymous:" or (weights and head == "Rss:"):
+            total += 1024 * int(line.split()[1])
+    return total
 
 
 def trained(config):
@@ -61,8 +70,8 @@ def trained(config):
     def watch():
         nonlocal peak
         while run.status().state in ("preparing", "running"):
-            peak = max(peak, anonymous(run.recorded().pid if pid == os.getpid() else pid))
-            time.sleep(0.02)
+            peak = max(peak, resident(run.recorded().pid if pid == os.getpid() else pid))
+            time.sleep(0.05)
 
     watching = threading.Thread(target=watch)
     watching.start()

@@ -175,7 +175,7 @@ def test_one_of_two_killed_all_start_again(book, which):
     (second,), first = others(run)
     os.kill(first if which == "first" else second, signal.SIGKILL)
     until(run, lambda: run.status().pid != first and run.status().state == "running")
-    assert "resumed at step" in run.log.read_text()
+    until(run, lambda: "resumed at step" in run.log.read_text())
     assert ended(run).state == "finished"
     other = start_run(settings.model_copy(update={"name": "undisturbed"}))
     assert ended(other).state == "finished"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 # logits that are computed at once, where all of a text's would fill the memory: 32 MB in float32
 LOGITS_AT_ONCE = 8_000_000
-# rows of a model's width, of which a block makes eleven: 130 MB in float32
+# rows of a model's width, of which a block makes five: 60 MB in float32
 _WIDTHS_AT_ONCE = 3_000_000
 # parameters from which on a model is large: its weights no longer stay in a processor's caches
 LARGE_MODEL = 30_000_000

@@ -9,7 +9,7 @@ from tuillm.training.schedule import EVAL_SHARE, EVALUATIONS
 
 # below this many training tokens, drop that share
 _DROPOUTS = ((60_000, 0.3), (150_000, 0.2), (300_000, 0.1))
-_PROGRAM = 290_000_000  # Python, torch and the kernels it compiles, measured
+_PROGRAM = 270_000_000  # Python, torch and the kernels it compiles, measured
 _FILES = 20_000_000
 # what goes into a layer and comes out of it, in n_embd
 _SIDES = {"c_attn": (1, 3), "attn.c_proj": (1, 1), "c_fc": (1, 4), "mlp.c_proj": (4, 1)}
@@ -132,7 +132,7 @@ def memory_needed(
                    that are computed again keep 4 C each, and one of them all of it
       logits       12 B T V: logits, their softmax and its gradient; 4 B T V where they are many,
                    and next to nothing under a head that does not learn
-      evaluation   44 C for each token measured at once, and 8 for each of its logits: what that
+      evaluation   20 C for each token measured at once, and 8 for each of its logits: what that
                    is more than activations and logits, whose memory it uses again
     Checkpoints are written tensor by tensor. Pages of mapped files are left out: the system takes
     them back as it likes. `tests/benchmarks/forecast_truth.py` holds it against whole processes.
@@ -152,7 +152,7 @@ def memory_needed(
         "optimizer": 8 * learning,
         "activations": activations,
         "logits": logits,
-        "evaluation": max(0, measured * (44 * C + 8 * V) - activations - logits),
+        "evaluation": max(0, measured * (20 * C + 8 * V) - activations - logits),
     }
 
 

@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from tuillm.formats.json_text import JsonObject
+from tuillm.training.distributed.meeting import meet
 
 # what rank 0 tells, as JSON, in bytes; an order has a handful of numbers
 _LONGEST = 1024
@@ -39,17 +40,16 @@ class Ranks:
 
         Gradients travel by NCCL between GPUs, else by gloo; orders always by gloo.
         """
-        size = int(os.environ.get("WORLD_SIZE", "1"))
-        if size == 1:
+        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
             return cls()
-        dist.init_process_group(
-            "cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo", timeout=_PATIENCE
-        )
+        backend = "cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo"
+        store, rank, size = meet(_PATIENCE)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_PATIENCE)
         local = int(os.environ.get("LOCAL_RANK", "0"))
         if device_type == "cuda":
             torch.cuda.set_device(local)
         nodes = size // max(int(os.environ.get("LOCAL_WORLD_SIZE", size)), 1)
-        return cls(dist.get_rank(), size, local, max(nodes, 1))
+        return cls(rank, size, local, max(nodes, 1))
 
     @property
     def together(self) -> bool:
