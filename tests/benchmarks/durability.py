@@ -1,6 +1,7 @@
 """What checkpoints, metrics and guards cost: a run with its folder beside the bare trainer.
 
     python tests/benchmarks/durability.py [--preset tiny] [--seconds 20] [--rounds 5]
+        [--set batch_size=1]
 
 Both take turns in one process on the same text; the time of a step is that of the whole run, saving
 included, divided by its steps.
@@ -20,7 +21,9 @@ def main():
     parser.add_argument("--preset", default="tiny")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     typed = parser.parse_args()
+    settings = dict(each.split("=", 1) for each in typed.set)
     os.environ["TUILLM_HOME"] = tempfile.mkdtemp()
     from tuillm import Trainer
     from tuillm.store.process_id import this_process
@@ -38,6 +41,7 @@ def main():
             minutes=typed.seconds / 60,
             sample_tokens=0,
             eval_interval=1_000_000,
+            **settings,
         )
         made.prepare()
         made.measure_before()

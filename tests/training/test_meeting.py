@@ -1,10 +1,16 @@
 """Ranks meet those of their own start, whatever earlier ones have left in the store."""
 
 from concurrent.futures import ThreadPoolExecutor
-
-import torch.distributed as dist
+from importlib import import_module
+from typing import Any
 
 from tuillm.training.distributed.meeting import _follow, _lead
+
+
+def a_store():
+    """A store that only this process knows."""
+    torch: Any = import_module("torch.distributed")  # which has it only where it is built
+    return torch.HashStore()
 
 
 def meeting(store, size, order):
@@ -19,7 +25,7 @@ def meeting(store, size, order):
 
 def test_each_start_has_a_name_of_its_own():
     """All ranks agree on it, also when hellos and welcomes of earlier starts are still there."""
-    store, names = dist.HashStore(), []
+    store, names = a_store(), []
     for order in ((0, 1, 2), (2, 1, 0), (1, 0, 2)) * 5:
         (name,) = meeting(store, 3, order)
         names.append(name)
@@ -28,7 +34,7 @@ def test_each_start_has_a_name_of_its_own():
 
 def test_ranks_that_died_at_the_door_are_not_waited_for():
     """One that had said hello only, and a first one that had welcomed others."""
-    store = dist.HashStore()
+    store = a_store()
     store.set("hello/1", "of the dead")
     store.set("welcome", '{"name": "gone", "known": ["of the dead", "and of another"]}')
     (name,) = meeting(store, 2, (1, 0))
@@ -37,4 +43,4 @@ def test_ranks_that_died_at_the_door_are_not_waited_for():
 
 def test_one_alone_waits_for_nobody():
     """There is no other rank."""
-    assert len(meeting(dist.HashStore(), 1, (0,))) == 1
+    assert len(meeting(a_store(), 1, (0,))) == 1

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from tuillm.training.trainer import Trainer
 
 _SAVE_EVERY = 5.0
+# seconds of work for each second of saving
+_WORK = 25
+# bytes a second that a disk is taken to write until the first checkpoint tells
+_ASSUMED = 5e8
 
 
 class CheckpointSaver:
@@ -39,8 +43,9 @@ class CheckpointSaver:
 
     @property
     def due(self) -> bool:
-        """Whether it is time to save `last` again: a twentieth of the time at most goes into it."""
-        return time.monotonic() - self._saved > max(_SAVE_EVERY, 20 * self._cost)
+        """Whether it is time to save `last` again, which takes 1/25 of the time at most."""
+        cost = self._cost or checkpoint_bytes(self._trainer) / _ASSUMED
+        return time.monotonic() - self._saved > max(_SAVE_EVERY, _WORK * cost)
 
     def save_last(self) -> None:
         """Save the state to go on from."""

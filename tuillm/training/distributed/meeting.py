@@ -9,12 +9,11 @@ torch.distributed's stores; knows nothing of training.
 import json
 import time
 import uuid
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-import torch.distributed as dist
-from torch.distributed.rendezvous import rendezvous
+from torch.distributed import rendezvous
+from torch.distributed.distributed_c10d import PrefixStore
 
 _POLL = 0.02
 
@@ -24,13 +23,9 @@ def meet(timeout: timedelta) -> tuple[Any, int, int]:
 
     Who is who stands in the environment, as torchrun or Slurm has set it.
     """
-    store, rank, size = next(iter(_rendezvous(timeout)))
+    store, rank, size = next(iter(rendezvous("env://", timeout=timeout)))
     name = _lead(store, size) if rank == 0 else _follow(store, rank)
-    return dist.PrefixStore(f"meeting/{name}", store), rank, size
-
-
-def _rendezvous(timeout: timedelta) -> Iterator[tuple[Any, int, int]]:
-    return rendezvous("env://", timeout=timeout)
+    return PrefixStore(f"meeting/{name}", store), rank, size
 
 
 def _lead(store: Any, size: int) -> str:
