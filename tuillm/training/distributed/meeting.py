@@ -12,8 +12,8 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
-from torch.distributed import rendezvous
 from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 _POLL = 0.02
 
