@@ -47,6 +47,8 @@ ALLOWED = {
         "generation",
         "loggers.available",
     },
+    # what a model decodes with, as a chat does, beside other programs
+    "bench": {"errors", "config", "store", "model", "generation", "convert.transformers_model"},
     "chat": {
         "errors",
         "units",
@@ -82,6 +84,7 @@ ALLOWED = {
         "text",
         "text_report",
         "loggers",
+        "bench",
         "model",
         "generation",
         "training",

@@ -111,6 +111,13 @@ VISITS = {
     "rm": [*(["--", name] for name in [*NAMED, *MISSING]), *(["-y", "--", n] for n in NAMED)],
     "doctor": [[], ["--json"], ["--mend"], ["--mend", "--yes"], [EVIL]],
     "presets": [[], ["--json"], ["nano"], ["nano", "--json"], *([name] for name in MISSING)],
+    "bench": [
+        [EVIL],
+        *(["--no-peers", "--", name] for name in MISSING),
+        ["--dtype", EVIL],
+        ["--threads", EVIL],
+        ["--rounds", EVIL],
+    ],
     "runs": [
         [],
         ["--json"],

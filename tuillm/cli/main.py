@@ -43,6 +43,7 @@ COMMANDS = {
     "rm": "Remove models.",
     "runs": "List, watch and steer training runs (also: ps).",
     "presets": "List the recipes for training, or one with its values.",
+    "bench": "Measure this machine, and how fast tuillm is on it.",
     "doctor": "Show versions, machine and health, for a report; mend what a crash left.",
 }
 _MODULES = dict.fromkeys(("list", "show", "rename", "cp", "rm"), "models")

@@ -4,8 +4,6 @@ The only module that loads transformers; the folder is opened as it lies, by its
 and nothing is fetched. Knows models and tokenizers; prints nothing.
 """
 
-import os
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import cycle, islice
@@ -15,6 +13,7 @@ from typing import Any
 import torch
 
 from tuillm.config import SamplingConfig
+from tuillm.convert.transformers_model import open_model
 from tuillm.errors import one_line
 from tuillm.generation import Sampler
 from tuillm.generation.context import common_prefix
@@ -70,17 +69,11 @@ def verify(name: str) -> Iterator[Check]:
 
 
 def _opened(folder: Path) -> tuple[Any, Any]:
-    """Return model and tokenizer as transformers opens them, quietly and offline."""
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-        from transformers.utils import logging
+    """Return model and tokenizer as transformers opens them."""
+    model = open_model(folder)
+    from transformers import AutoTokenizer
 
-        logging.disable_progress_bar()
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-        return model, AutoTokenizer.from_pretrained(folder)
+    return model, AutoTokenizer.from_pretrained(folder)
 
 
 def _parameters(ours: GPT, theirs: Any) -> Check:

@@ -1,0 +1,93 @@
+"""What this machine can do at best: read memory, and multiply matrices in each precision.
+
+Knows no model. Decoding a token reads every weight once, so that memory bandwidth limits it;
+prefill and training multiply matrices.
+"""
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import torch
+
+# far more than any cache holds
+_BYTES = 400_000_000
+_SIDE = 1024
+_TRIES = 5
+
+
+@dataclass(frozen=True)
+class Machine:
+    """`bandwidth` in bytes a second by number of threads, `matmul` in operations by precision."""
+
+    processor: str
+    threads: int
+    memory: int
+    torch: str
+    capability: str
+    bandwidth: dict[int, float]
+    matmul: dict[str, float]
+
+    @property
+    def fingerprint(self) -> str:
+        """What results have to have in common to be compared."""
+        return f"{self.processor}, {self.threads} threads, torch {self.torch} {self.capability}"
+
+
+def measure_machine() -> Machine:
+    """Measure in some seconds; the number of threads is as before when it returns."""
+    most = torch.get_num_threads()
+    try:
+        bandwidth = {count: _bandwidth(count) for count in sorted({1, most})}
+    finally:
+        torch.set_num_threads(most)
+    kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    return Machine(
+        processor=processor_name(),
+        threads=most,
+        memory=psutil.virtual_memory().total,
+        torch=torch.__version__,
+        capability=torch.backends.cpu.get_cpu_capability(),
+        bandwidth=bandwidth,
+        matmul={name: _matmul(kind) for name, kind in kinds.items()},
+    )
+
+
+def processor_name() -> str:
+    """What the processor calls itself."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine() or os.name
+
+
+def _bandwidth(threads: int) -> float:
+    """Bytes a second that a product of a large matrix and a vector reads, or a sum."""
+    torch.set_num_threads(threads)
+    columns = 4096
+    matrix = torch.ones(_BYTES // (4 * columns), columns)
+    vector = torch.ones(columns)
+    ways: list[Callable[[], object]] = [lambda: matrix.mv(vector), matrix.sum]
+    return matrix.nbytes / min(map(_fastest, ways))
+
+
+def _matmul(kind: torch.dtype) -> float:
+    """Operations a second of a square product."""
+    a, b = (torch.randn(_SIDE, _SIDE).to(kind) for _ in range(2))
+    return float(2 * _SIDE**3 / _fastest(lambda: a @ b))
+
+
+def _fastest(work: Callable[[], object]) -> float:
+    times = []
+    for _ in range(_TRIES):
+        begin = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - begin)
+    return min(times)
