@@ -88,6 +88,12 @@ def test_by_the_command_line(home):
     assert "before: " in second.stdout and "of limit" in second.stdout
 
 
+def test_a_context_that_is_too_short_is_refused(model):
+    """Prompt and reply have to fit: who slides its window does other work than who cannot."""
+    done = tuillm("bench", model, "--tokens", "900", "--no-peers")
+    assert done.returncode != 0 and "context is too short" in done.stderr
+
+
 def test_what_there_is_none_of_is_refused():
     """In a line that says what there is."""
     for words, said in (

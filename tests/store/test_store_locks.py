@@ -10,12 +10,14 @@ import subprocess
 import sys
 import threading
 
+import psutil
 import pytest
 from conditions import until
 
 from tuillm.errors import TuillmError
 from tuillm.store.files import hold
 from tuillm.store.locks import Lock, Taken, holder_of, inherited, is_held, take, take_abandoned
+from tuillm.store.process_id import ProcessId
 from tuillm.store.run_folder import get_run
 from tuillm.store.workers.processes import start_detached
 
@@ -150,13 +152,16 @@ def test_a_disk_without_locks_has_claims(tmp_path, no_locks):
 
 @pytest.mark.parametrize("told", ["", "{", "[1]", '{"pid": "x"}', "\0" * 2000])
 def test_a_claim_that_cannot_be_read_counts(tmp_path, no_locks, told):
-    """It may be in the making: nobody is robbed of it."""
-    path = tmp_path / "lock"
+    """It may be in the making: nobody is robbed of it, until that has taken too long."""
+    path, claim = tmp_path / "lock", tmp_path / "lock.claim"
     path.touch()
-    path.with_name("lock.claim").write_text(told)
+    claim.write_text(told)
     assert is_held(path)
     with pytest.raises(Taken):
         take(path)
+    os.utime(claim, (1, 1))
+    assert is_held(path) is False
+    take(path).release()
 
 
 def test_claims_of_the_dead_and_of_other_machines(tmp_path, no_locks):
@@ -194,6 +199,7 @@ def test_a_claim_is_handed_to_a_process(tmp_path, no_locks):
             text=True,
             env=os.environ | lock.handed_on,
         )
+        lock.hand_over(ProcessId(child.pid, psutil.Process(child.pid).create_time()))
     assert is_held(path)
     assert child.stdout.readline() == "lock.claim\n"
     assert json.loads(path.with_name("lock.claim").read_text())["pid"] == child.pid
@@ -223,8 +229,12 @@ def test_a_run_on_a_disk_without_locks_has_one_worker(tmp_path, book, home):
             check=False,
         )
 
-    words = ["--preset", "nano", "--tokenizer", "char", "--max-steps", "1000000", "--detach"]
-    assert tuillm("train", str(book), *words).returncode == 0
+    words = ["--preset", "nano", "--tokenizer", "char", "--max-steps", "1000000"]
+    assert tuillm("train", str(book), *words, "--detach").returncode == 0
+    assert tuillm("train", str(book), *words, "--queue", "--name", "next").returncode == 0
+    shown = json.loads(tuillm("runs", "--json").stdout)
+    assert [each["state"] for each in shown][1] == "queued"
+    assert tuillm("runs", "stop", "next-1").returncode == 0
     run = get_run("book-1")
     until(lambda: json.loads(tuillm("runs", "show", run.id, "--json").stdout)["step"] > 0)
     again = tuillm("runs", "resume", run.id)

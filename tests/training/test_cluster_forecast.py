@@ -180,9 +180,9 @@ def test_the_run_is_as_long_as_its_settings():
     assert passes.days == pytest.approx(passes.seconds / 86_400)
 
 
-def test_a_card_without_bfloat16_trains_in_float32():
+def test_a_card_without_bfloat16_trains_in_float16():
     """Unless told to."""
-    assert forecast("v100").dtype == "float32" and forecast("a100").dtype == "bfloat16"
+    assert forecast("v100").dtype == "float16" and forecast("a100").dtype == "bfloat16"
     assert forecast("a100", dtype="float32").step_seconds > 2 * forecast("a100").step_seconds
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -18,6 +19,7 @@ from tuillm.config import build_train
 from tuillm.errors import UsageError
 from tuillm.loggers.feed import log_run, progress_of
 from tuillm.store.jsonl import read_samples
+from tuillm.store.locks import take
 from tuillm.store.run_folder import get_run, metric_rows
 from tuillm.store.run_status import ACTIVE
 
@@ -119,7 +121,8 @@ def test_wandb_works_offline_and_without_an_account(run, monkeypatch):
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     told = log_run(run, ("wandb",), nothing)["wandb"]
-    assert not told.error and told.hint == f"wandb sync {told.where}"
+    assert not told.error
+    assert told.hint == f"wandb sync {os.path.dirname(told.where)}/offline-run-*"
     (path,) = (run.path / "wandb").glob("offline-run-*/*.wandb")
     steps = []
     for record in wandb_records(path.read_bytes()):
@@ -164,6 +167,39 @@ def test_a_second_time_adds_only_what_is_new(run):
     (run.path / "csv").rmdir()
     log_run(run, ("csv",), nothing)
     assert (run.path / "csv" / "metrics.csv").read_bytes() == first
+
+
+@pytest.mark.parametrize("again", [1, 3])
+def test_steps_that_come_again_replace_the_former(run, again):
+    """With a mark or without one, as of a run that died before its first checkpoint."""
+    log_run(run, ("csv",), nothing)
+    with run.metrics.open("a") as file:
+        for step in (again, again + 1):
+            file.write(json.dumps({"step": step, "train_loss": 9.0, "elapsed": 1.0}) + "\n")
+    with run.samples.open("a") as file:
+        file.write(json.dumps({"step": again + 1, "text": "anew"}) + "\n")
+    log_run(run, ("csv",), nothing)
+    told = csv_rows(run, "metrics.csv")
+    assert [int(t["step"]) for t in told] == list(range(1, again + 2))
+    assert [t["train_loss"] for t in told[-2:]] == ["9.0", "9.0"]
+    texts = csv_rows(run, "samples.csv")
+    assert texts[-1]["text"] == "anew" and len({t["step"] for t in texts}) == len(texts)
+
+
+def test_two_at_once_do_not_log_the_same(run):
+    """The second one says so, and leaves the record of the first as it is."""
+    before = log_run(run, ("csv",), nothing)["csv"]
+    with take(run.path / "loggers" / "csv.lock"):
+        told = log_run(run, ("csv",), nothing, wait=0.0)["csv"]
+    assert told.error == "another process is logging it"
+    assert progress_of(run)["csv"] == before
+
+
+def test_a_run_that_was_removed_is_not_made_again(run):
+    """Nor is anything of it."""
+    shutil.rmtree(run.path)
+    assert log_run(run, ("csv",), nothing) == {}
+    assert not run.path.exists()
 
 
 def test_while_it_trains_through_a_kill_and_a_resume(book):

@@ -160,6 +160,18 @@ def test_only_one_of_many_begins(begin):
     assert sorted(run.status().state for run in runs)[:3] == ["queued"] * 3
 
 
+def test_what_is_queued_again_comes_last(begin):
+    """Whatever place it had before, and however old it is."""
+    begin("one", queue=False)
+    two, three = begin("two"), begin("three")
+    waiting(two, three)
+    move_in_queue(three, "first")
+    end(three)
+    until(lambda: not three.has_worker(three.status()))
+    assert resume_run(three, queue=True) == 0
+    assert ids(queued_runs()) == ["two-1", "three-1"]
+
+
 @pytest.mark.slow
 def test_a_signal_takes_it_out_in_order(begin):
     """SIGTERM, as of a machine that is shut down."""

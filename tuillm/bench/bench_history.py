@@ -35,7 +35,7 @@ def last_like(result: JsonObject) -> JsonObject | None:
     same = (
         row
         for row in reversed(rows)
-        if row.get("fingerprint") == result["fingerprint"] and row.get("model") == result["model"]
+        if all(row.get(key) == result[key] for key in ("fingerprint", "model", "tokens"))
     )
     return next(same, None)
 

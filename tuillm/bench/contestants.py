@@ -1,4 +1,4 @@
-"""The programs that decode in a race: tuillm in each precision, transformers, llama.cpp.
+"""The programs that decode in a race: tuillm in each precision, and transformers.
 
 Each is made from the same model folder. Other programs take part where they are installed.
 """

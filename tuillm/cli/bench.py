@@ -3,7 +3,7 @@
 import tempfile
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import click
 
@@ -59,6 +59,7 @@ def bench_command(
         counts = _threads(threads, machine.threads)
         if not named:
             random_folder(Path(folder))
+        _refuse_short(Path(folder), tokens)
         running = list(contestants(Path(folder), dtypes, counts, peers))
         bandwidth = _bandwidths(machine, counts)
         speeds = race(running, tokens, rounds, bandwidth, lambda share: tick("decoding", share))
@@ -90,6 +91,19 @@ def _threads(given: str | None, most: int) -> tuple[int, ...]:
     return tuple(map(int, parts))
 
 
+def _refuse_short(folder: Path, tokens: int) -> None:
+    """Raise UsageError where prompt and reply do not fit the context of a model."""
+    from tuillm.bench.decode_speed import PROMPT
+    from tuillm.model import read_config
+
+    room = read_config(folder).block_size - len(PROMPT) - 1
+    if tokens > room:
+        raise UsageError(
+            f"--tokens cannot be {tokens}: the model's context is too short",
+            f"allowed: 1 to {room}" if room > 0 else "take a model with a longer context",
+        )
+
+
 def _bandwidths(machine: "Machine", counts: tuple[int, ...]) -> dict[int, float]:
     """The bandwidth by threads; of numbers that were not measured that of the next higher."""
     known = machine.bandwidth
@@ -114,7 +128,9 @@ def _show(
     rows = [(*_row(each), _change(each, before)) for each in speeds]
     print_table((*heads, "before"), rows, right="threads median slow fast before")
     if before:
-        say(f"before: {age(cast(float, before.get('time', 0.0)))}, on this machine")
+        when = before.get("time")
+        said = age(when) if isinstance(when, int | float) else "at another time"
+        say(f"before: {said}, on this machine")
 
 
 def _row(speed: "Speed") -> tuple[str, ...]:
@@ -132,7 +148,8 @@ def _row(speed: "Speed") -> tuple[str, ...]:
 
 def _change(speed: "Speed", before: JsonObject | None) -> str:
     """What the same program did the last time, in tokens a second."""
-    for row in before.get("decode", []) if before else []:
+    rows = before.get("decode") if before else None
+    for row in rows if isinstance(rows, list) else []:
         same = isinstance(row, dict) and all(
             row.get(key) == getattr(speed, key) for key in ("program", "dtype", "threads")
         )

@@ -16,7 +16,7 @@ from tuillm.cli.output import (
 from tuillm.cli.suggest import NearestGroup
 from tuillm.config import TrainConfig, settings_of
 from tuillm.config.check_setting import check_setting
-from tuillm.errors import TuillmError
+from tuillm.errors import TuillmError, UsageError
 from tuillm.store import run_folder
 from tuillm.store.run_control import steps_of
 from tuillm.store.run_folder import Run
@@ -204,6 +204,8 @@ def queue(run_id: str | None, move: str | None) -> None:
 def log(run_id: str, names: tuple[str, ...]) -> None:
     """Log a run to other tools: one that has ended whole, one that is going from now on."""
     wanted = cast(tuple[str, ...], check_setting(TrainConfig, "log_to", names))
+    if not wanted:
+        raise UsageError("no logger was named", _TO)
     logger_output.log(run_folder.get_run(run_id), wanted)
 
 

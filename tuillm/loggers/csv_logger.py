@@ -15,7 +15,7 @@ from tuillm.store.files import write_text
 from tuillm.store.jsonl import FIGURES, MetricsRow, Sample
 from tuillm.store.paths import ensure_dir
 
-_COLUMNS = ("step", *FIGURES, "micro_batch")
+_COLUMNS = ("step", *FIGURES, "micro_batch", "loss_scale")
 
 
 class CsvLogger:

@@ -15,7 +15,7 @@ from tuillm.errors import TuillmError, one_line, printable
 from tuillm.loggers.available import open_logger
 from tuillm.loggers.logger import LoggedRun, Logger, Progress
 from tuillm.store.files import read_json, write_json
-from tuillm.store.jsonl import MetricsRow, Sample, latest_steps, read_metrics, read_samples
+from tuillm.store.jsonl import MetricsRow, Sample, latest_steps, read_metrics, read_samples, rewind
 from tuillm.store.locks import Lock, Taken, take
 from tuillm.store.paths import ensure_dir
 from tuillm.store.run_folder import Run
@@ -35,6 +35,8 @@ def log_run(
     A run that is over is logged whole. A logger that fails ends alone: `error` of its progress
     says why, and `tell` is told. Raises nothing but for a run that is not there.
     """
+    if not (run.path / "run.json").exists():  # it was removed, and is not to be made again
+        return {}
     feeds = [_Feed(run, name, tell) for name in names]
     try:
         for feed in feeds:
@@ -71,18 +73,19 @@ class _Feed:
         self._logger: Logger | None = None
         self._lock = Lock(None)
         self._samples: list[Sample] = []
-        self.progress = Progress()
+        self.progress = self._saved = Progress()
 
     def open(self, wait: float) -> None:
         """Open the logger where it stopped, or at the beginning."""
         try:
             folder = ensure_dir(_folder(self._run))
             self._lock = take(folder / f"{self.name}.lock", wait)
-            self.progress = self._known()
+            self.progress = self._saved = self._known()
             self._logger = open_logger(self.name, _logged(self._run), self.progress.step)
             self._save(where=self._logger.where, hint=self._logger.hint, error="")
-        except Taken:
-            self._fail(TuillmError("another process is logging it"))
+        except Taken:  # what stands in the record is that process's
+            self.progress = Progress(error="another process is logging it")
+            self._tell(f"{self.name}: {self.progress.error}")
         except Exception as error:
             self._fail(error)
 
@@ -97,7 +100,9 @@ class _Feed:
                 return
             if not self.progress.metrics_at:  # nothing is sent that is to be taken back
                 rows = list(latest_steps(rows))
-            self._samples += samples
+            for sample in samples:
+                rewind(self._samples, sample.step, lambda known: known.step)
+                self._samples.append(sample)
             for row in rows:
                 self._log(self._logger, row)
             self._log_samples(self._logger, self.progress.step)
@@ -128,6 +133,8 @@ class _Feed:
             self.progress = self.progress.model_copy(update={"step": row["resumed"]})
             logger.rewind(row["resumed"])
             return
+        if row["step"] <= self.progress.step:  # the run began anew
+            logger.rewind(row["step"] - 1)
         self._log_samples(logger, row["step"] - 1)
         logger.step(row)
         self.progress = self.progress.model_copy(update={"step": row["step"]})
@@ -147,16 +154,23 @@ class _Feed:
         return Progress() if gone else known
 
     def _save(self, **update: object) -> None:
-        self.progress = self.progress.model_copy(update=update)
+        self.progress = self._saved = self.progress.model_copy(update=update)
+        _refuse_if_removed(self._run)
         write_json(_folder(self._run) / f"{self.name}.json", self.progress.model_dump())
 
     def _fail(self, error: Exception) -> None:
         what = error.message if isinstance(error, TuillmError) else f"{error}"
         words = printable(hide_secrets(one_line(what or type(error).__name__)))
-        self._logger = None
+        self._logger, self.progress = None, self._saved
         self._tell(f"{self.name}: {words}")
         with suppress(TuillmError):
             self._save(error=words, ended=time.time())
+
+
+def _refuse_if_removed(run: Run) -> None:
+    """Raise TuillmError when a run's folder is gone: nothing makes it again."""
+    if not run.path.is_dir():
+        raise TuillmError(f"the folder of run {run.id!r} was removed")
 
 
 def _logged(run: Run) -> LoggedRun:

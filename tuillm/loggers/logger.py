@@ -18,6 +18,7 @@ NAMES = {
     "lr": "train/lr",
     "grad_norm": "train/grad_norm",
     "micro_batch": "train/micro_batch",
+    "loss_scale": "train/loss_scale",
     "val_loss": "val/loss",
     "bits_per_byte": "val/bits_per_byte",
     "tokens_per_sec": "speed/tokens_per_sec",

@@ -42,7 +42,8 @@ class WandbLogger:
             self.where = str(self._run.url)
         else:
             self.where = os.path.dirname(self._run.dir)
-            self.hint = f"wandb sync {self.where}"
+            # each process that goes on with the run offline has a folder of its own
+            self.hint = f"wandb sync {os.path.dirname(self.where)}/offline-run-*"
 
     def step(self, row: MetricsRow) -> None:
         """Log the figures, unless that step was logged."""

@@ -15,7 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from tuillm.store.claims import claim, give_up, is_claimed, take_over
+from tuillm.store.claims import claim, give_up, is_claimed, sign
+from tuillm.store.process_id import ProcessId, this_process
 
 # a look at a lock holds it for some microseconds, in which its taker must not give up
 _GRACE = 0.3
@@ -59,14 +60,16 @@ class Lock:
 
     @property
     def handed_on(self) -> dict[str, str]:
-        """What the environment of a process says that gets the lock by `pass_fds`.
-
-        A claim is that process's from now on, unless it does not take it over.
-        """
+        """What the environment of a process says that gets the lock by `pass_fds`."""
         if self.claim is not None:
-            claim, self.claim = self.claim, None
-            return {_CLAIM: str(claim)}
+            return {_CLAIM: str(self.claim)}
         return {} if self.fd is None else {_VARIABLE: str(self.fd)}
+
+    def hand_over(self, process: ProcessId) -> None:
+        """Let a claim be that of a process just started, which an open file is by itself."""
+        if self.claim is not None:
+            sign(self.claim, process)
+            self.claim = None
 
     def __enter__(self) -> Self:
         return self
@@ -149,7 +152,7 @@ def is_held(path: Path) -> bool | None:
 def inherited(path: Path, environment: Mapping[str, str] = os.environ) -> Lock | None:
     """Return the lock of `path` that this process was started with, if it was."""
     if environment.get(_CLAIM, "").startswith(str(path)) and is_claimed(path) is not None:
-        return Lock(None, take_over(path))
+        return Lock(None, sign(Path(environment[_CLAIM]), this_process()))
     told = environment.get(_VARIABLE, "")
     fd = int(told) if told.isascii() and told.isdigit() else -1
     try:

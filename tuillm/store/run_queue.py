@@ -20,6 +20,10 @@ Move = Literal["up", "down", "first", "last"]
 _WAIT = 10.0
 
 
+class QueueBusy(TuillmError):
+    """Another process goes on changing the queue."""
+
+
 def queued_runs() -> list[Run]:
     """Return the runs that wait for their turn, the next one first."""
     waiting = [run for run in list_runs() if run.status().state == "queued"]
@@ -66,11 +70,18 @@ def move_in_queue(run: Run, move: Move) -> int:
     return place + 1
 
 
+def queue_last(run: Run) -> None:
+    """Give a run that is queued now the last place, whatever place it had before."""
+    with starting():
+        others = [other.id for other in queued_runs() if other.id != run.id]
+        write_json(_file(), {"order": [*others, run.id]})
+
+
 @contextmanager
 def starting() -> Iterator[None]:
     """Be the only one that starts a queued run, or changes the order, in the block."""
     ensure_dir(runs_dir())
-    busy = TuillmError("the queue is being changed by another process", "try again")
+    busy = QueueBusy("the queue is being changed by another process", "try again")
     with hold(runs_dir() / "queue.lock", lambda: busy, wait=_WAIT):
         yield
 

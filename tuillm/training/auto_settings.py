@@ -189,5 +189,5 @@ def _block_bytes(shape: GPTConfig, config: TrainConfig, window: int) -> int:
     dropped = bool(shape.dropout)
     float32 = (64 + 8 * dropped) * C + 20 * scores * dropped
     bfloat16 = (36 + 4 * dropped) * C + 2 * scores * (1 + dropped)
-    by_dtype = {"float32": float32, "bfloat16": bfloat16}
+    by_dtype = {"float32": float32, "bfloat16": bfloat16, "float16": bfloat16}
     return by_dtype.get(config.dtype, max(float32, bfloat16))

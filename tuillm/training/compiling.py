@@ -66,7 +66,7 @@ class Compiling:
 
     def load_state(self, numbers: CompilingState) -> None:
         """Go on from a checkpoint: compute as before, where this machine has a compiler."""
-        if self._wanted != "auto" or "compiled" not in numbers:
+        if self._wanted != "auto" or "compiled" not in numbers or self._blocks.failure:
             return
         self._trying, self._over = False, True
         self._decided = {

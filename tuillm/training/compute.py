@@ -20,13 +20,19 @@ def compute_step(setup: Setup, ranks: Ranks, step: int, factor: float) -> tuple[
     """
     if ranks.together:
         torch.manual_seed(hash((setup.config.seed, step, ranks.rank)) % 2**63)
-    scaling, optimizer = setup.gradients.scaling, setup.optimizer
     loss = setup.gradients.accumulate()
+    norm = update_weights(setup, factor)
+    return float(loss), norm
+
+
+def update_weights(setup: Setup, factor: float) -> float:
+    """Let the optimizer step with the gradients there are; return their norm."""
+    scaling, optimizer = setup.gradients.scaling, setup.optimizer
     if scaling.scale is not None:
         optimizer.scale_grads(1 / scaling.scale)
     norm = optimizer.step(factor)
     scaling.update(norm)
-    return float(loss), norm
+    return norm
 
 
 def compute_evaluation(

@@ -62,7 +62,12 @@ class LossScaling:
         return {"loss_scale": self._scale, "good_steps": self._good_steps}
 
     def load_state(self, numbers: ScalingState) -> None:
-        """Go on from a checkpoint; one that was not in float16 has none of it."""
+        """Go on from a checkpoint; one that was not in float16 has none of it.
+
+        Raises ValueError for a scale that is none.
+        """
         if self._enabled:
             self._scale = float(numbers.get("loss_scale", _FIRST))
+            if not (math.isfinite(self._scale) and self._scale > 0):
+                raise ValueError(f"its loss scale is {self._scale:g}")
             self._good_steps = int(numbers.get("good_steps", 0))

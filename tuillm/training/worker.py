@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tuillm.errors import TuillmError, printable
 from tuillm.model import choose_device
-from tuillm.store.locks import Lock, inherited
+from tuillm.store.locks import Lock
 from tuillm.store.paths import cache_dir, config_dir, data_dir
 from tuillm.store.run_folder import Run
 from tuillm.store.run_status import ACTIVE
@@ -39,10 +39,7 @@ def main(arguments: list[str]) -> int:
     if os.environ.get("RANK", "0") != "0":
         return _follow(run)
     try:
-        launched = os.environ.get(
-            LAUNCHED
-        )  # whose starter holds the lock, or has handed on a claim
-        lock = (inherited(run.lock) or Lock(None)) if launched else run.take()
+        lock = Lock(None) if os.environ.get(LAUNCHED) else run.take()
     except TuillmError as error:  # another works in the folder
         _say(f"failed: {error}")
         return error.exit_code

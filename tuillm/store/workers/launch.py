@@ -17,6 +17,7 @@ from tuillm.store.locks import Lock
 from tuillm.store.process_id import this_process
 from tuillm.store.run_control import check_extension, waiting_extension
 from tuillm.store.run_folder import Run, create_run, remove_run
+from tuillm.store.run_queue import queue_last
 from tuillm.store.run_status import ACTIVE, RESUMABLE, Status
 from tuillm.store.workers.processes import LAUNCHED, module_command, start_detached
 from tuillm.urls import ADDRESSES, has_secrets, is_url, stored_url
@@ -162,6 +163,7 @@ def _spawn(
         threads = max((os.cpu_count() or 1) // nproc, 1)
         environment = {LAUNCHED: "1", "OMP_NUM_THREADS": str(threads)} | (environment or {})
     if queue:
+        queue_last(run)
         module, arguments = _QUEUE, [str(run.path), *module_command(module, *arguments)]
     owner = start_detached(module, arguments, run.log, lock=lock, environment=environment)
     if lock.fd is None and (status := run.recorded()).state in ("queued", "preparing"):

@@ -113,6 +113,8 @@ def start_detached(
     # those that have ended are asked, or they would stay as zombies
     _started[:] = [other for other in _started if other.poll() is None] + [process]
     try:
-        return ProcessId(process.pid, psutil.Process(process.pid).create_time())
+        owner = ProcessId(process.pid, psutil.Process(process.pid).create_time())
     except psutil.NoSuchProcess:  # it has ended already
-        return ProcessId(process.pid, 0.0)
+        owner = ProcessId(process.pid, 0.0)
+    lock.hand_over(owner)
+    return owner

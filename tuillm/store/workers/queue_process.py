@@ -9,14 +9,15 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-from tuillm.errors import TuillmError
+from tuillm.errors import DiskError, TuillmError
 from tuillm.store.process_id import this_process
 from tuillm.store.run_control import requests
 from tuillm.store.run_folder import Run
-from tuillm.store.run_queue import starting, waits_for
+from tuillm.store.run_queue import QueueBusy, starting, waits_for
 
 _POLL = 0.5
 _HEARTBEAT = 5.0
@@ -38,8 +39,9 @@ def main(arguments: list[str]) -> int:
     except _Stopped:
         _write(run, state="stopped", doing="", queue_place=0)
         return 0
-    except OSError as error:
-        _write(run, state="failed", doing="", error=f"the worker cannot be started: {error}")
+    except (OSError, TuillmError) as error:
+        what = f"the worker cannot be started: {error}"
+        _write(run, state="failed", doing="", queue_place=0, error=what)
         return 1
 
 
@@ -47,17 +49,21 @@ def _wait(run: Run) -> None:
     """Return when it is the run's turn; its status says `preparing` then."""
     offset, written = run.recorded().control_read, 0.0
     told: dict[str, object] = {}
+    at_once = False
     while True:
         asked, offset = requests(run.control, offset)
         wanted = {each.request for each in asked}
         if "stop" in wanted:
             raise _Stopped
-        place = _start(run, at_once="resume" in wanted)
-        if not place:
-            return
-        if place != told or time.monotonic() - written > _HEARTBEAT:
-            _write(run, **place)
-            told, written = place, time.monotonic()
+        at_once = at_once or "resume" in wanted
+        # a disk that refuses, or another who changes the queue: at the next look
+        with suppress(DiskError, QueueBusy):
+            place = _start(run, at_once)
+            if not place:
+                return
+            if place != told or time.monotonic() - written > _HEARTBEAT:
+                _write(run, **place)
+                told, written = place, time.monotonic()
         time.sleep(_POLL)
 
 

@@ -49,13 +49,14 @@ class DeviceKind:
     source: str
 
     def peak(self, dtype: str) -> float:
-        """Operations per second of products in `bfloat16` or `float32`."""
-        return (self.bfloat16 if dtype == "bfloat16" else self.float32) or self.float32
+        """Operations per second of products in `bfloat16`, `float16` or `float32`."""
+        known = {"bfloat16": self.bfloat16, "float16": self.float16}
+        return known.get(dtype) or self.float32
 
     @property
     def dtype(self) -> str:
-        """The precision that `auto` means: bfloat16 where there are units for it."""
-        return "bfloat16" if self.bfloat16 else "float32"
+        """The precision that `auto` means: bfloat16 where there are units for it, else float16."""
+        return "bfloat16" if self.bfloat16 else "float16"
 
 
 def _kind(

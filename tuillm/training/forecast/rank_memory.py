@@ -112,7 +112,7 @@ def rank_memory(
     gathered     sharded: the weights outside the blocks and two blocks, whole, in float32, and
                  two blocks' gradients; with several passes a step the gradients of all, which
                  FSDP2 keeps whole until it adds them up over the ranks
-    casts        bfloat16 copies of the matrices, which autocast keeps until the backward pass
+    casts        16-bit copies of the matrices, which autocast keeps until the backward pass
     activations, logits    of `batch.windows` at once
     muon         where its work on the largest matrices is more than these last three, the rest
     """
@@ -144,7 +144,7 @@ def _pass_bytes(
         shape, seen, batch.window, 0, 0, shape.parameter_count, recompute=recompute
     )
     casts = 0
-    if dtype == "bfloat16":
+    if dtype != "float32":
         matrices = sum(each.count for each in parameter_shapes(shape) if each.matrix)
         casts = _BFLOAT16 * (matrices - shape.block_size * shape.n_embd)
     return {"casts": casts, "activations": parts["activations"], "logits": parts["logits"]}
