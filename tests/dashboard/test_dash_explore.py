@@ -65,7 +65,7 @@ async def test_a_text_is_explored_from_the_form(app, pilot, questions, monkeypat
         assert part in text, part
     dimmed, learned = color_of(app, "<|user|>"), color_of(app, "<|endoftext|>")
     assert dimmed == app.theme_variables["text-disabled"] != learned
-    assert not screen._process.running
+    await until(pilot, lambda: not screen._process.running)
 
     await pilot.press("w")
     line = (await opened(pilot, Ask)).query_one(Input)

@@ -17,7 +17,7 @@ SHAPE = dict(vocab_size=50, block_size=16, n_layer=2, n_head=2, n_embd=64)
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Let the loss of a small vocabulary take the way of a large one, in several pieces."""
-    for name, value in (("LOGITS_AT_ONCE", 1), ("_BLOCK", 700), ("_CACHED", 250)):
+    for name, value in (("LOGITS_AT_ONCE", 1), ("_BLOCK", 700), ("_TURNED", 250)):
         monkeypatch.setattr(head_module, name, value)
 
 
