@@ -41,11 +41,21 @@ BASE: dict[str, object] = {
 }
 
 
-def resident(pid):
-    """The memory of a process in bytes: what is its own, and mapped weights; 0 where it has ended.
+def own(pid):
+    """The memory of a process in bytes that is its own; 0 where it has ended.
 
     Pages of programs and libraries are left out: the system takes them back as it likes.
     """
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    except OSError:
+        return 0
+    lines = [line for line in status.splitlines() if line.startswith("RssAnon")]
+    return 1024 * int(lines[0].split()[1]) if lines else 0
+
+
+def mapped_weights(pid):
+    """The pages of mapped weights in memory, in bytes; to look at them holds the process up."""
     total, weights = 0, False
     try:
         lines = Path(f"/proc/{pid}/smaps").read_text(encoding="utf-8").splitlines()
@@ -55,7 +65,7 @@ def resident(pid):
         head = line.split(None, 1)[0]
         if not head.endswith(":"):
             weights = line.endswith(".safetensors")
-        elif head == "Anonymous:" or (weights and head == "Rss:"):
+        elif weights and head == "Rss:":
             total += 1024 * int(line.split()[1])
     return total
 
@@ -65,18 +75,22 @@ def trained(config):
     from tuillm.store.workers.launch import start_run
 
     run = start_run(config, replace=True)
-    peak, pid = 0, run.recorded().pid
+    peak, mapped, pid = 0, 0, run.recorded().pid
 
     def watch():
-        nonlocal peak
+        nonlocal peak, mapped
+        looked = time.monotonic()
         while run.status().state in ("preparing", "running"):
-            peak = max(peak, resident(run.recorded().pid if pid == os.getpid() else pid))
+            worker = run.recorded().pid if pid == os.getpid() else pid
+            peak = max(peak, own(worker))
+            if time.monotonic() - looked > 5:
+                looked, mapped = time.monotonic(), max(mapped, mapped_weights(worker))
             time.sleep(0.05)
 
     watching = threading.Thread(target=watch)
     watching.start()
     watching.join()
-    return peak, run.status()
+    return peak + mapped, run.status()
 
 
 def measure(name, text, seconds):
