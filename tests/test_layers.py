@@ -48,7 +48,15 @@ ALLOWED = {
         "loggers.available",
     },
     # what a model decodes with, as a chat does, beside other programs
-    "bench": {"errors", "config", "store", "model", "generation", "convert.transformers_model"},
+    "bench": {
+        "errors",
+        "config",
+        "store",
+        "model",
+        "generation",
+        "convert.transformers_model",
+        "training.hardware",
+    },
     "chat": {
         "errors",
         "units",

@@ -41,11 +41,10 @@ def seconds(command):
 
 def make_folder(folder):
     """Write a random model of GPT-2's shape with a byte-level tokenizer of 50,257 ids."""
-    from benchmarks.decoding import make_folder as write_weights
-
+    from tuillm.bench.programs import random_folder
     from tuillm.text import make_tokenizer
 
-    write_weights("gpt2", folder)
+    random_folder(Path(folder))
     tokenizer = make_tokenizer("bpe", ["a small text, only to have a tokenizer"], 300)
     spec = tokenizer.spec
     vocab = spec["model"]["vocab"]

@@ -1,29 +1,17 @@
 """tuillm bench: the machine, and programs that decode in turns, beside the memory's limit."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
+from commands import tuillm
 
-from tuillm.bench.contestants import contestants, random_folder
-from tuillm.bench.decode_speed import Contestant, race
+from tuillm.bench.decode_speed import Program, measure_in_turns
 from tuillm.bench.machine_speed import measure_machine
+from tuillm.bench.programs import programs_for, random_folder
 from tuillm.config.gpt_config import GPTConfig
 
 SMALL = GPTConfig(300, 64, 2, 2, 32, 0.0, True, True)
-
-
-def tuillm(*arguments):
-    """Run the command as a person does."""
-    return subprocess.run(
-        [sys.executable, "-m", "tuillm", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
 
 
 def test_they_take_turns_and_are_compared_round_by_round():
@@ -37,9 +25,9 @@ def test_they_take_turns_and_are_compared_round_by_round():
 
         return decode
 
-    ours = Contestant("tuillm", "float32", 1, 1000, after("ours", [0.1, 0.2, 0.4]))
-    theirs = Contestant("other", "float32", 1, 1000, after("theirs", [0.2, 0.4, 0.2]))
-    first, second = race([ours, theirs], 8, 3, {1: 100_000.0})
+    ours = Program("tuillm", "float32", 1, 1000, after("ours", [0.1, 0.2, 0.4]))
+    theirs = Program("other", "float32", 1, 1000, after("theirs", [0.2, 0.4, 0.2]))
+    first, second = measure_in_turns([ours, theirs], 8, 3, {1: 100_000.0})
     assert turns == ["ours", "theirs"] * 3
     assert (first.tokens_per_sec, first.of_limit, first.against) == pytest.approx((5, 0.05, None))
     assert second.against == pytest.approx(0.5) and first.slow < 5 < first.fast
@@ -53,7 +41,7 @@ def test_threads_are_as_before_in_the_end():
         raise RuntimeError("no")
 
     with pytest.raises(RuntimeError):
-        race([Contestant("tuillm", "float32", 1, 1, fail)], 1, 1, {1: 1.0})
+        measure_in_turns([Program("tuillm", "float32", 1, 1, fail)], 1, 1, {1: 1.0})
     assert torch.get_num_threads() == most
     machine = measure_machine()
     assert torch.get_num_threads() == most and machine.threads == most
@@ -63,7 +51,7 @@ def test_threads_are_as_before_in_the_end():
 
 def test_the_bytes_of_a_token_are_those_of_the_weights(tmp_path):
     """All but positions, of which a row is read; by the size of an item."""
-    found = list(contestants(random_folder(tmp_path, SMALL), ("float32", "bfloat16"), (1,), False))
+    found = list(programs_for(random_folder(tmp_path, SMALL), ("float32", "bfloat16"), (1,), False))
     weights = (tmp_path / "model.safetensors").stat().st_size
     assert [each.dtype for each in found] == ["float32", "bfloat16"]
     assert found[0].bytes_a_token == 2 * found[1].bytes_a_token

@@ -3,11 +3,11 @@
 import shutil
 
 import pytest
+from commands import end_workers
 from dashboard.furnished import furnish
 
 from tuillm.config import build_train
 from tuillm.store.run_folder import Run
-from tuillm.store.workers import processes
 from tuillm.store.workers.launch import start_run
 
 
@@ -29,10 +29,7 @@ def small_workers():
 def no_worker_left():
     """Workers are gone when a test is over, those of a failed test too."""
     yield
-    for worker in processes._started:
-        worker.kill()
-        worker.wait()
-    processes._started.clear()
+    end_workers()
 
 
 @pytest.fixture

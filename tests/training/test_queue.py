@@ -2,11 +2,10 @@
 
 import os
 import signal
-import subprocess
-import sys
 
 import psutil
 import pytest
+from commands import end_workers, tuillm
 from conditions import until
 
 from tuillm.config import build_train
@@ -14,7 +13,6 @@ from tuillm.errors import TuillmError
 from tuillm.store.run_folder import get_run, list_runs, remove_run
 from tuillm.store.run_queue import move_in_queue, queued_runs, waits_for
 from tuillm.store.run_status import ACTIVE
-from tuillm.store.workers import processes
 from tuillm.store.workers.launch import resume_run, start_run
 
 
@@ -23,10 +21,7 @@ def none_left(home, monkeypatch):
     """Nothing is left waiting; and tests do not wait behind all else on the machine."""
     monkeypatch.setenv("TUILLM_NICE", "0")
     yield
-    for worker in processes._started:
-        worker.kill()
-        worker.wait()
-    processes._started.clear()
+    end_workers()
 
 
 @pytest.fixture
@@ -64,7 +59,7 @@ def test_one_after_the_other(begin):
     others = [begin(name, max_steps=4, eval_interval=2) for name in ("two", "three")]
     waiting(*others)
     assert ids(queued_runs()) == ["two-1", "three-1"]
-    assert others[1].status().queue_place == 2
+    assert others[1].status().queue_position == 2
     until(lambda: first.status().state == "running" and first.status().step > 0)
     assert [run.status().state for run in others] == ["queued", "queued"]
     end(first)
@@ -80,7 +75,7 @@ def test_the_first_of_an_empty_queue_begins_at_once(begin):
     """There is nothing to wait for."""
     run = begin("alone", max_steps=4)
     until(lambda: run.status().state == "finished", tell=run.status)
-    assert run.status().queue_place == 0 and not run.status().doing
+    assert run.status().queue_position == 0 and not run.status().doing
 
 
 def test_the_waiting_process_becomes_the_worker(begin):
@@ -108,7 +103,7 @@ def test_the_order_can_be_changed(begin):
     assert move_in_queue(runs[1], "up") == 2
     assert ids(queued_runs()) == ["two-1", "three-1", "four-1"]
     assert move_in_queue(runs[0], "last") == 3 == move_in_queue(runs[0], "down")
-    until(lambda: runs[0].status().queue_place == 3)
+    until(lambda: runs[0].status().queue_position == 3)
     with pytest.raises(TuillmError, match="not queued"):
         move_in_queue(first, "up")
     end(first)
@@ -161,7 +156,7 @@ def test_only_one_of_many_begins(begin):
 
 
 def test_what_is_queued_again_comes_last(begin):
-    """Whatever place it had before, and however old it is."""
+    """Whatever position it had before, and however old it is."""
     begin("one", queue=False)
     two, three = begin("two"), begin("three")
     waiting(two, three)
@@ -186,15 +181,6 @@ def test_a_signal_takes_it_out_in_order(begin):
 def test_by_the_command_line(begin, book):
     """train --queue returns at once, runs queue shows and moves; nothing is paused yet."""
     begin("one", queue=False)
-
-    def tuillm(*arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "tuillm", *arguments],
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
 
     for name in ("two", "three"):
         done = tuillm("train", str(book), "--preset", "nano", "--name", name, "--queue")

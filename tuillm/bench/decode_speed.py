@@ -1,6 +1,6 @@
 """How fast tokens come, one at a time with a cache: tuillm and other programs in turns.
 
-Knows what a contestant is; each decodes greedily from the same prompt, and its prefill is left out.
+Knows what a program is; each decodes greedily from the same prompt, and its prefill is left out.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +14,7 @@ PROMPT = list(range(100, 116))
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Program:
     """A program in one precision: `seconds_a_token(tokens)` decodes so many tokens.
 
     `bytes_a_token` is what it has to read of weights for each, by which memory limits it.
@@ -45,8 +45,8 @@ class Speed:
     against: float | None = None
 
 
-def race(
-    contestants: Sequence[Contestant],
+def measure_in_turns(
+    programs: Sequence[Program],
     tokens: int,
     rounds: int,
     bandwidth: dict[int, float],
@@ -57,10 +57,10 @@ def race(
     `bandwidth` is in bytes a second by number of threads. `tell` is told how far they are, 0 to 1.
     """
     most = torch.get_num_threads()
-    rates: list[list[float]] = [[] for _ in contestants]
+    rates: list[list[float]] = [[] for _ in programs]
     try:
         for number in range(rounds):
-            for index, each in enumerate(contestants):
+            for index, each in enumerate(programs):
                 torch.set_num_threads(each.threads)
                 rates[index].append(1 / each.seconds_a_token(tokens))
             tell((number + 1) / rounds)
@@ -68,19 +68,19 @@ def race(
         torch.set_num_threads(most)
     ours = {
         (each.dtype, each.threads): rates[index]
-        for index, each in enumerate(contestants)
+        for index, each in enumerate(programs)
         if each.program == "tuillm"
     }
-    return list(_speeds(contestants, rates, ours, bandwidth))
+    return list(_speeds(programs, rates, ours, bandwidth))
 
 
 def _speeds(
-    contestants: Sequence[Contestant],
+    programs: Sequence[Program],
     rates: list[list[float]],
     ours: dict[tuple[str, int], list[float]],
     bandwidth: dict[int, float],
 ) -> Iterator[Speed]:
-    for each, mine in zip(contestants, rates, strict=True):
+    for each, mine in zip(programs, rates, strict=True):
         limit = bandwidth[each.threads] / each.bytes_a_token
         base = ours.get((each.dtype, each.threads))
         against = None

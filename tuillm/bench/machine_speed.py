@@ -4,19 +4,19 @@ Knows no model. Decoding a token reads every weight once, so that memory bandwid
 prefill and training multiply matrices.
 """
 
-import os
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 import torch
 
+from tuillm.store.processor import processor_name
+from tuillm.training.hardware import matmul_flops
+
+_CPU = torch.device("cpu")
 # far more than any cache holds
 _BYTES = 400_000_000
-_SIDE = 1024
 _TRIES = 5
 
 
@@ -53,19 +53,8 @@ def measure_machine() -> Machine:
         torch=torch.__version__,
         capability=torch.backends.cpu.get_cpu_capability(),
         bandwidth=bandwidth,
-        matmul={name: _matmul(kind) for name, kind in kinds.items()},
+        matmul={name: matmul_flops(_CPU, kind) for name, kind in kinds.items()},
     )
-
-
-def processor_name() -> str:
-    """What the processor calls itself."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine() or os.name
 
 
 def _bandwidth(threads: int) -> float:
@@ -76,12 +65,6 @@ def _bandwidth(threads: int) -> float:
     vector = torch.ones(columns)
     ways: list[Callable[[], object]] = [lambda: matrix.mv(vector), matrix.sum]
     return matrix.nbytes / min(map(_fastest, ways))
-
-
-def _matmul(kind: torch.dtype) -> float:
-    """Operations a second of a square product."""
-    a, b = (torch.randn(_SIDE, _SIDE).to(kind) for _ in range(2))
-    return float(2 * _SIDE**3 / _fastest(lambda: a @ b))
 
 
 def _fastest(work: Callable[[], object]) -> float:

@@ -46,30 +46,32 @@ def bench_command(
     dtypes = _dtypes(dtype)
     from tuillm.bench.bench_history import as_json as result_of
     from tuillm.bench.bench_history import keep, last_like
-    from tuillm.bench.contestants import contestants, random_folder
-    from tuillm.bench.decode_speed import race
+    from tuillm.bench.decode_speed import measure_in_turns
     from tuillm.bench.machine_speed import measure_machine
+    from tuillm.bench.programs import programs_for, random_folder
     from tuillm.store.run_checkpoints import resolve_model
 
     named = resolve_model(model) if model else None
-    place = nullcontext(named.path) if named else tempfile.TemporaryDirectory()
-    with place as folder, ProgressLine() as tick:
+    source = nullcontext(named.path) if named else tempfile.TemporaryDirectory()
+    with source as folder, ProgressLine() as tick:
         tick("measuring memory and matrices", 0.0)
         machine = measure_machine()
         counts = _threads(threads, machine.threads)
         if not named:
             random_folder(Path(folder))
         _refuse_short(Path(folder), tokens)
-        running = list(contestants(Path(folder), dtypes, counts, peers))
+        programs = list(programs_for(Path(folder), dtypes, counts, peers))
         bandwidth = _bandwidths(machine, counts)
-        speeds = race(running, tokens, rounds, bandwidth, lambda share: tick("decoding", share))
+        speeds = measure_in_turns(
+            programs, tokens, rounds, bandwidth, lambda share: tick("decoding", share)
+        )
     result = result_of(machine, named.name if named else "gpt2's shape", tokens, speeds)
     before = last_like(result)
-    keep(result)
     if as_json:
         print_json(result)
     else:
         _show(machine, result, speeds, before)
+    keep(result)
 
 
 def _dtypes(given: str | None) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from tuillm.cli.output import print_json, refuse_unless_confirmed, say
 from tuillm.errors import TuillmError
 from tuillm.store.health import Finding, findings
 from tuillm.store.paths import cache_dir, data_dir, models_dir, runs_dir
+from tuillm.store.processor import instruction_sets, processor_name
 from tuillm.units import size
 from tuillm.urls import hide_secrets
 
@@ -103,23 +104,12 @@ def _machine() -> dict[str, str]:
     memory = psutil.virtual_memory()
     return {
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": " ".join([processor_name(), *instruction_sets()]),
         "cores": f"{psutil.cpu_count(logical=False) or '?'}, {os.cpu_count()} threads",
         "memory": f"{size(memory.total)}, {size(memory.available)} free",
         "gpu": "nvidia driver" if Path("/proc/driver/nvidia/version").exists() else "-",
         **{name: os.environ[name] for name in sorted(os.environ) if name.startswith(_OURS)},
     }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return platform.processor() or "-"
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    flags = {word for line in lines if line.startswith("flags") for word in line.split()}
-    known = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags]
-    return " ".join([names[0] if names else platform.processor(), *known])
 
 
 def _terminal() -> dict[str, str]:

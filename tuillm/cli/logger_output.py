@@ -11,8 +11,8 @@ from pathlib import Path
 from tuillm.cli.output import complain, say
 from tuillm.errors import TuillmError
 from tuillm.loggers.available import refuse_missing_loggers, start_logging
-from tuillm.loggers.feed import log_run, progress_of
-from tuillm.loggers.logger import Progress
+from tuillm.loggers.log_run import log_run, progress_of
+from tuillm.loggers.logger import LoggerProgress
 from tuillm.store.run_folder import Run
 from tuillm.store.run_status import ACTIVE
 
@@ -45,7 +45,7 @@ def tell_loggers(run: Run) -> None:
     """Wait a little until the loggers of a run that has ended are done; say where they wrote."""
     names, over = run.config.log_to, run.status().heartbeat
     end = time.monotonic() + _PATIENCE
-    known: dict[str, Progress] = {}
+    known: dict[str, LoggerProgress] = {}
     while time.monotonic() < end:
         known = progress_of(run)
         if all(name in known and known[name].ended >= over for name in names):
@@ -64,7 +64,7 @@ def facts(run: Run) -> dict[str, str]:
     }
 
 
-def _tell(told: Mapping[str, Progress]) -> None:
+def _tell(told: Mapping[str, LoggerProgress]) -> None:
     for name, each in told.items():
         if each.error:
             complain(f"not logged to {name}: {each.error}")

@@ -16,9 +16,9 @@ def show() -> None:
         say("No run is queued. Queue one: tuillm train BOOK.txt --queue")
         return
     rows = []
-    for place, run in enumerate(runs, 1):
+    for position, run in enumerate(runs, 1):
         status = run.status()
-        rows.append((str(place), run.id, status.doing, age(status.created)))
+        rows.append((str(position), run.id, status.doing, age(status.created)))
     print_table(("", "run", "waits for", "queued"), rows)
 
 
@@ -27,5 +27,5 @@ def move(run_id: str, move: str | None) -> None:
     if move not in get_args(Move):
         given = f"{brief(move)} is no move in the queue" if move else "no move was named"
         raise UsageError(given, f"tuillm runs queue {brief(run_id)} first, last, up or down")
-    place = move_in_queue(get_run(run_id), cast(Move, move))
-    say(f"{run_id} is number {place} in the queue")
+    position = move_in_queue(get_run(run_id), cast(Move, move))
+    say(f"{run_id} is number {position} in the queue")

@@ -39,7 +39,7 @@ _changed = click.option(
 )
 
 _TO = "tensorboard, wandb, trackio or csv; several divided by commas."
-_UNSAID = ("pid", "process_started", "notes", "queue_place")
+_UNSAID = ("pid", "process_started", "notes", "queue_position")
 _OF_RANKS = ("ranks", "nodes", "slowest_rank", "slowest_share")
 
 

@@ -1,6 +1,7 @@
 """`tuillm train`: checks what was typed, starts a worker, and watches its run folder."""
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,8 +10,10 @@ from tuillm.cli.options import Count, Number, TrainingCommand, setting_options, 
 from tuillm.cli.output import safe_console, say
 from tuillm.config import PRESETS, TrainConfig, build_train, read_toml
 from tuillm.errors import TuillmError
-from tuillm.store.run_folder import Run
 from tuillm.urls import public_url
+
+if TYPE_CHECKING:
+    from tuillm.store.run_folder import Run
 
 _PRESETS = "\n".join(f"  {name:<12} {preset.help}" for name, preset in PRESETS.items())
 
@@ -106,12 +109,12 @@ def start(
         raise
 
 
-def _queued(run: Run) -> str:
+def _queued(run: "Run") -> str:
     """What a run in the queue waits for, in words."""
     from tuillm.store.run_queue import waits_for
 
-    other, place = waits_for(run)
-    return f"waits for {other.id}, number {place} in the queue" if other else "starts now"
+    other, position = waits_for(run)
+    return f"waits for {other.id}, number {position} in the queue" if other else "starts now"
 
 
 def check(config: TrainConfig, *, replace: bool) -> None:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from tuillm.errors import TuillmError, printable
-from tuillm.loggers.feed import log_run
+from tuillm.loggers.log_run import log_run
 from tuillm.store.run_folder import Run
 
 

@@ -44,7 +44,7 @@ class LoggedRun:
     going: bool = False
 
 
-class Progress(BaseModel):
+class LoggerProgress(BaseModel):
     """How far a logger is: bytes of `metrics.jsonl` and of `samples.jsonl`, and the last step.
 
     `where` is the file, folder or address at which a person finds it; `hint` what to type next;
@@ -91,5 +91,5 @@ def scalars(row: MetricsRow) -> dict[str, float]:
 
 
 def run_key(run: LoggedRun) -> str:
-    """A name of the run that no run of another machine or folder has."""
+    """A name of the run with when it began, which hardly another run of any machine shares."""
     return f"{run.id}-{int(run.created):x}"

@@ -71,4 +71,4 @@ class WandbLogger:
 def _has_account() -> bool:
     import wandb
 
-    return bool(wandb.login(prompt=False))  # type: ignore[call-arg, unused-ignore]
+    return bool(wandb.login(prompt=False, verify=False))  # type: ignore[call-arg, unused-ignore]

@@ -22,7 +22,7 @@ from tuillm.formats.json_text import JsonObject
 from tuillm.model.gpt import GPT
 from tuillm.model.lora import merged_state
 from tuillm.model.mmap_safetensors import map_tensor, map_tensors
-from tuillm.model.save_safetensors import DeferredTensor, save_tensors
+from tuillm.model.save_safetensors import LazyTensor, save_tensors
 
 _LINEAR = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 _NORM = ("ln_1", "ln_2")
@@ -134,9 +134,9 @@ def _config_json(config: GPTConfig, eot: int | None) -> JsonObject:
     }
 
 
-def _to_hf(model: GPT) -> dict[str, DeferredTensor]:
+def _to_hf(model: GPT) -> dict[str, LazyTensor]:
     """The tensors by their names there, each made when it is written."""
-    out: dict[str, DeferredTensor] = {}
+    out: dict[str, LazyTensor] = {}
     for name, value in merged_state(model).items():
         if name == "lm_head.weight":
             if not model.config.tie_weights:
@@ -147,16 +147,16 @@ def _to_hf(model: GPT) -> dict[str, DeferredTensor]:
     return out if model.config.bias else out | _zero_biases(model.config)
 
 
-def _deferred(value: Tensor | DeferredTensor, turned: bool) -> DeferredTensor:
+def _deferred(value: Tensor | LazyTensor, turned: bool) -> LazyTensor:
     def make() -> Tensor:
-        made = value.make() if isinstance(value, DeferredTensor) else value.detach()
+        made = value.make() if isinstance(value, LazyTensor) else value.detach()
         return made.t() if turned else made
 
     shape = tuple(value.shape)
-    return DeferredTensor(shape[::-1] if turned else shape, torch.float32, make)
+    return LazyTensor(shape[::-1] if turned else shape, torch.float32, make)
 
 
-def _zero_biases(config: GPTConfig) -> dict[str, DeferredTensor]:
+def _zero_biases(config: GPTConfig) -> dict[str, LazyTensor]:
     C = config.n_embd
     widths = {"attn.c_attn": 3 * C, "mlp.c_fc": 4 * C}
     names = [f"h.{layer}.{part}" for layer in range(config.n_layer) for part in _LINEAR + _NORM]

@@ -21,7 +21,7 @@ from tuillm.formats.json_text import JsonObject
 from tuillm.model.gpt import GPT
 from tuillm.model.linear import Linear
 from tuillm.model.packing import PackedLinear
-from tuillm.model.save_safetensors import DeferredTensor, save_tensors
+from tuillm.model.save_safetensors import LazyTensor, save_tensors
 
 _MARK = ".lora_"
 _BASE = ".base"
@@ -65,17 +65,17 @@ def adapted(model: GPT) -> dict[str, "LoRALinear"]:
     return {name: layer for name, layer in model.named_modules() if isinstance(layer, LoRALinear)}
 
 
-def merged_state(model: GPT) -> dict[str, Tensor | DeferredTensor]:
+def merged_state(model: GPT) -> dict[str, Tensor | LazyTensor]:
     """Return a model's state dict with its adapters, if it has any, added to the weights.
 
     The sums are made one by one, when they are asked for.
     """
-    state: dict[str, Tensor | DeferredTensor] = {
+    state: dict[str, Tensor | LazyTensor] = {
         name: value for name, value in model.state_dict().items() if _MARK not in name
     }
     for name, layer in adapted(model).items():
         shape = tuple(layer.weight.shape)
-        state[f"{name}.weight"] = DeferredTensor(shape, torch.float32, layer.merged)
+        state[f"{name}.weight"] = LazyTensor(shape, torch.float32, layer.merged)
     return state
 
 

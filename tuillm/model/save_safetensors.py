@@ -31,7 +31,7 @@ _ALIGNMENT = 8
 
 
 @dataclass(frozen=True)
-class DeferredTensor:
+class LazyTensor:
     """A tensor that is made when it is written: its shape, its type, and how."""
 
     shape: tuple[int, ...]
@@ -40,9 +40,7 @@ class DeferredTensor:
 
 
 def save_tensors(
-    tensors: Mapping[str, Tensor | DeferredTensor],
-    path: Path,
-    metadata: dict[str, str] | None = None,
+    tensors: Mapping[str, Tensor | LazyTensor], path: Path, metadata: dict[str, str] | None = None
 ) -> None:
     """Write a safetensors file; raises OSError as the disk does.
 
@@ -73,13 +71,13 @@ def save_tensors(
         raise OSError(error.errno, error.strerror, str(path)) from None
 
 
-def _size(tensor: Tensor | DeferredTensor) -> int:
+def _size(tensor: Tensor | LazyTensor) -> int:
     return torch.Size(tensor.shape).numel() * tensor.dtype.itemsize
 
 
-def _bytes(tensor: Tensor | DeferredTensor) -> memoryview:
+def _bytes(tensor: Tensor | LazyTensor) -> memoryview:
     """The values of a tensor, as they lie in memory where they may."""
-    made = tensor.make() if isinstance(tensor, DeferredTensor) else tensor
+    made = tensor.make() if isinstance(tensor, LazyTensor) else tensor
     flat = made.detach().to(tensor.dtype).cpu().contiguous().reshape(-1)
     if made.shape != torch.Size(tensor.shape):
         raise ValueError(f"a tensor of {list(made.shape)} was to be {list(tensor.shape)}")

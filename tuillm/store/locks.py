@@ -1,8 +1,8 @@
 """Locks that tell who lives: held by an open file, let go by the system when its process ends.
 
 A lock is `flock` of a file or a folder. Whoever starts a process can hand it a lock it holds, so
-that there is no moment in between. Disks that know no locks have a file beside it in its place, see
-`claims`. Knows files; does not know what a lock stands for.
+that there is no moment in between. Disks that know no `flock` have lock files, see `lock_files`.
+Knows files; does not know what a lock stands for.
 """
 
 import fcntl
@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from tuillm.store.claims import claim, give_up, is_claimed, sign
+from tuillm.store.lock_files import acquire, is_locked, release, sign
 from tuillm.store.process_id import ProcessId, this_process
 
 # a look at a lock holds it for some microseconds, in which its taker must not give up
@@ -23,7 +23,7 @@ _GRACE = 0.3
 _POLL = 0.01
 _LONGEST = 300
 _SIGNED = re.compile(r"process \d+ on [\w.-]+")
-_VARIABLE, _CLAIM = "TUILLM_LOCK", "TUILLM_CLAIM"
+_VARIABLE, _LOCK_FILE = "TUILLM_LOCK", "TUILLM_LOCK_FILE"
 
 
 class Taken(Exception):
@@ -33,21 +33,21 @@ class Taken(Exception):
 class Lock:
     """What is held until `release`, or until the process ends.
 
-    That is an open file, `fd`, or a `claim` where the disk knows no locks; both are None where
-    nothing is held.
+    That is an open file, `fd`, or a `lock_file` where the disk knows no `flock`; both are None
+    where nothing is held.
     """
 
-    def __init__(self, fd: int | None, claim: Path | None = None) -> None:
-        self.fd, self.claim = fd, claim
+    def __init__(self, fd: int | None, lock_file: Path | None = None) -> None:
+        self.fd, self.lock_file = fd, lock_file
 
     def release(self) -> None:
         """Let go of it; a process it was handed to goes on holding it."""
         if self.fd is not None:
             os.close(self.fd)  # an explicit LOCK_UN would take it from that process, too
             self.fd = None
-        if self.claim is not None:
-            give_up(self.claim)
-            self.claim = None
+        if self.lock_file is not None:
+            release(self.lock_file)
+            self.lock_file = None
 
     def signed(self) -> Self:
         """Write into the file who holds it, for whoever finds it held; return the lock."""
@@ -61,15 +61,15 @@ class Lock:
     @property
     def handed_on(self) -> dict[str, str]:
         """What the environment of a process says that gets the lock by `pass_fds`."""
-        if self.claim is not None:
-            return {_CLAIM: str(self.claim)}
+        if self.lock_file is not None:
+            return {_LOCK_FILE: str(self.lock_file)}
         return {} if self.fd is None else {_VARIABLE: str(self.fd)}
 
     def hand_over(self, process: ProcessId) -> None:
-        """Let a claim be that of a process just started, which an open file is by itself."""
-        if self.claim is not None:
-            sign(self.claim, process)
-            self.claim = None
+        """Make a process just started the owner of a lock file; an open file it has already."""
+        if self.lock_file is not None:
+            sign(self.lock_file, process)
+            self.lock_file = None
 
     def __enter__(self) -> Self:
         return self
@@ -94,8 +94,8 @@ def take(path: Path, wait: float = 0.0) -> Lock:
             lock.release()
             raise
         lock.release()
-        if held is None and (claimed := claim(path)):
-            return Lock(None, claimed)
+        if held is None and (lock_file := acquire(path)):
+            return Lock(None, lock_file)
         if time.monotonic() >= end:
             raise Taken(str(path))
         time.sleep(_POLL)
@@ -135,8 +135,8 @@ def take_abandoned(path: Path) -> Lock | None:
 def is_held(path: Path) -> bool | None:
     """Whether somebody holds the lock of `path`; None where that cannot be said.
 
-    That is where nothing is there, where it cannot be read, and on disks that know no locks where
-    nobody has claimed it.
+    That is where nothing is there, where it cannot be read, and on disks that know no `flock`
+    where it has no lock file.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not hold us up
@@ -144,15 +144,15 @@ def is_held(path: Path) -> bool | None:
         return None
     try:
         free = _lock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return is_claimed(path) if free is None else not free
+        return is_locked(path) if free is None else not free
     finally:
         os.close(fd)
 
 
 def inherited(path: Path, environment: Mapping[str, str] = os.environ) -> Lock | None:
     """Return the lock of `path` that this process was started with, if it was."""
-    if environment.get(_CLAIM, "").startswith(str(path)) and is_claimed(path) is not None:
-        return Lock(None, sign(Path(environment[_CLAIM]), this_process()))
+    if environment.get(_LOCK_FILE, "").startswith(str(path)) and is_locked(path) is not None:
+        return Lock(None, sign(Path(environment[_LOCK_FILE]), this_process()))
     told = environment.get(_VARIABLE, "")
     fd = int(told) if told.isascii() and told.isdigit() else -1
     try:

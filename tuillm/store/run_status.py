@@ -35,7 +35,7 @@ class Status(BaseModel):
     `val_loss` and `bits_per_byte` are the best so far, `best_step` when that was; `notes`
     are sentences about what was decided for the person; `model` is the published name. `doing`
     says what a run in `preparing` is busy with, and how far it is; in `queued` what it waits for.
-    `queue_place` is 1 for the queued run that starts next.
+    `queue_position` is 1 for the queued run that starts next.
     `before_loss` and `before_bits_per_byte` are those of the model that the run started from.
     `ranks` are the processes that train together, on so many `nodes`; `slowest_rank` takes
     `slowest_share` times as long as they do on average.
@@ -47,7 +47,7 @@ class Status(BaseModel):
 
     state: State = "preparing"
     doing: str = ""
-    queue_place: _Count = 0
+    queue_position: _Count = 0
     pid: _Count = 0
     process_started: float = 0.0
     created: float = 0.0

@@ -159,7 +159,7 @@ class Runner:
                     self._publish()
                 remove_folder(self._run.best)
         self._describe()
-        start_loggers(self._trainer.setup, self._run)
+        start_loggers(self._trainer.setup, self._run, self._say)
         self._requests.read()
         self._extend()
         self._trainer.measure_before(self._stop_wanted)

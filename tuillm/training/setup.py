@@ -23,8 +23,8 @@ from tuillm.text.progress_tick import Tick
 from tuillm.text.read_options import ReadOptions
 from tuillm.text.split import split_store
 from tuillm.training.batches import Batches
+from tuillm.training.compile_choice import CompileChoice
 from tuillm.training.compiler_check import refuse_missing_compiler
-from tuillm.training.compiling import Compiling
 from tuillm.training.distributed.ranks import Ranks
 from tuillm.training.gradients import Gradients
 from tuillm.training.hardware import choose_train_dtype, eval_dtype, matmul_flops, use_bf16_shadow
@@ -61,7 +61,7 @@ class Setup:
     optimizer: "Optimizer | ShardedOptimizer"
     batches: Batches
     gradients: Gradients
-    compiling: Compiling
+    compile_choice: CompileChoice
     sampler: Sampler
     starts_at_eot: bool
     flops: float
@@ -149,7 +149,7 @@ def set_up(
         optimizer=optimizer,
         batches=batches,
         gradients=gradients,
-        compiling=Compiling(config.compile, device.type, gradients.blocks, cannot),
+        compile_choice=CompileChoice(config.compile, device.type, gradients.blocks, cannot),
         sampler=Sampler.of(model, tokens.tokenizer, at_eot=starts_at_eot),
         starts_at_eot=starts_at_eot,
         flops=matmul_flops(device, dtype),
@@ -185,7 +185,7 @@ def _why_eager(
     if not model.h:
         return "the model has no blocks"
     if optimizer.shadowed or is_packed(model):
-        return "on this processor matrices lie ready in bfloat16, which is used eagerly"
+        return "matrices are packed, or kept in bfloat16, for this processor, which is not compiled"
     return ""
 
 

@@ -3,7 +3,7 @@
 Knows the run folder and the setup; knows no logger.
 """
 
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import asdict, replace
 
 from tuillm.errors import TuillmError
@@ -15,19 +15,20 @@ from tuillm.training.forecast.static import of_run
 from tuillm.training.setup import Setup
 
 
-def start_loggers(setup: Setup, run: Run) -> None:
+def start_loggers(setup: Setup, run: Run, say: Callable[[str], None]) -> None:
     """Log the run to what its settings name, from now on, in a process of its own.
 
-    Neither a full disk nor a library that is missing by now holds up training.
+    Where that cannot be started, training goes on and `say` is told.
     """
     names = setup.config.log_to
     if not names:
         return
-    with suppress(TuillmError):
+    try:
         if not run.forecast.exists():
             write_json(run.forecast, _forecast(setup))
-    with suppress(TuillmError, OSError):
         start_logging(run, names)
+    except (TuillmError, OSError) as error:
+        say(f"not logged to {', '.join(names)}: {error}")
 
 
 def _forecast(setup: Setup) -> dict[str, object]:

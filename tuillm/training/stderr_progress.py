@@ -22,6 +22,8 @@ _EVERY = 0.25  # seconds between two pictures of the line
 _CLEAR = "\r\x1b[K"
 # where a pipe has room at all, it takes that many bytes at once
 _LONGEST, _MOST_WAITING = 4000, 1000
+# seconds that a reader has for the last lines, each time it makes room
+_LAST = 2.0
 
 
 class Progress:
@@ -51,25 +53,25 @@ class Progress:
 
     def close(self) -> None:
         """Take the line away."""
-        if self._terminal:
-            self._write("")
+        self._write("", wait=_LAST)
 
-    def _write(self, text: str) -> None:
+    def _write(self, text: str, wait: float = 0.0) -> None:
+        """Write what waits and this, as far as there is room within `wait` seconds for each."""
         if not self._wanted:
             return
         self._waiting.append(((_CLEAR if self._terminal else "") + text)[:_LONGEST])
         with suppress(OSError, ValueError):  # whoever looked on has gone; the run goes on
-            while self._waiting and _has_room(sys.stderr):
+            while self._waiting and _has_room(sys.stderr, wait):
                 sys.stderr.write(self._waiting.popleft())
                 sys.stderr.flush()
 
 
-def _has_room(stream: TextIO) -> bool:
-    """Whether a line can be written without waiting for whoever reads it."""
+def _has_room(stream: TextIO, wait: float) -> bool:
+    """Whether a line can be written at once, or after so many seconds."""
     try:
         looked = select.poll()
         looked.register(stream.fileno(), select.POLLOUT)
-        return bool(looked.poll(0))
+        return bool(looked.poll(1000 * wait))
     except (OSError, io.UnsupportedOperation, AttributeError):  # no file, as in a notebook
         return True
 

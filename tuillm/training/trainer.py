@@ -165,8 +165,8 @@ class Trainer(metaclass=Answering):
             skipped = self.setup.gradients.scaling.skipped
             self.guard.check(self.step, loss, 0.0 if skipped else norm)
             metrics = measure_step(self, loss, norm, factor, seconds, interrupted)
-            self.setup.compiling.after_step(seconds, metrics.eta)
-            self._notes.compiled(self.setup.compiling.words)
+            self.setup.compile_choice.after_step(seconds, metrics.eta)
+            self._notes.compiled(self.setup.compile_choice.words)
             yield metrics
             # unless the run was extended just now; a clock that has run out since the step was
             # measured leaves one more, which is evaluated
@@ -281,7 +281,7 @@ class Trainer(metaclass=Answering):
             "before": vars(self.before) if self.before else None,
             "micro_batch": self.setup.gradients.micro_batch,
             **self.setup.gradients.scaling.state(),
-            **self.setup.compiling.state(),
+            **self.setup.compile_choice.state(),
             **self.guard.state(),
             **self.evaluations.state(),
             **self._training_progress.state(),
@@ -313,8 +313,8 @@ class Trainer(metaclass=Answering):
         self.setup.gradients.micro_batch = min(max(micro_batch, 1), self.config.batch_size)
         self._notes.micro_batch(micro_batch, self.config.batch_size)
         self.setup.gradients.scaling.load_state(numbers)
-        self.setup.compiling.load_state(numbers)
-        self._notes.compiled(self.setup.compiling.words)
+        self.setup.compile_choice.load_state(numbers)
+        self._notes.compiled(self.setup.compile_choice.words)
 
     def change_text(self) -> None:
         """Say that the text is another one than that of the checkpoint that was loaded.

@@ -39,7 +39,7 @@ class ScalingState(TypedDict):
 
 
 class CompilingState(TypedDict):
-    """What compiling was measured to be worth, where that was decided: see training.compiling.
+    """What compiling was measured to be worth, where that was decided: see training.compile_choice.
 
     `compiled` is whether steps are computed so, `times` how many times as fast that is, and
     `compile_seconds` what it took.

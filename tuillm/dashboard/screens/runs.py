@@ -19,8 +19,8 @@ COLUMNS = [
     Column[RunEntry](
         "state",
         "state",
-        lambda e: state_words(e.status.state, e.status.queue_place),
-        lambda e: (e.status.state, e.status.queue_place),
+        lambda e: state_words(e.status.state, e.status.queue_position),
+        lambda e: (e.status.state, e.status.queue_position),
         rank=10,
         role=lambda e: STATE_ROLES[e.status.state],
     ),

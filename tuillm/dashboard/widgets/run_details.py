@@ -5,7 +5,7 @@ from rich.text import Text
 from tuillm.config import PRESETS, TrainConfig, settings_of
 from tuillm.dashboard.widgets.details import Details, Part
 from tuillm.dashboard.widgets.fact_table import Fact, facts, heading
-from tuillm.loggers.feed import progress_of
+from tuillm.loggers.log_run import progress_of
 from tuillm.store.jsonl import newest_sample
 from tuillm.store.run_status import RESUMABLE, Status
 from tuillm.store.snapshot import RunEntry

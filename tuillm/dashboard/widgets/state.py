@@ -24,7 +24,7 @@ _SIGNS: dict[State, str] = {
 }
 
 
-def state_words(state: State, place: int = 0) -> str:
-    """A state with its sign: '● running'; of a queued run with its place, '… queued 2'."""
-    number = f" {place}" if state == "queued" and place else ""
+def state_words(state: State, position: int = 0) -> str:
+    """A state with its sign: '● running'; of a queued run with its position, '… queued 2'."""
+    number = f" {position}" if state == "queued" and position else ""
     return f"{_SIGNS[state]} {state}{number}"

@@ -18,6 +18,7 @@ from tuillm.store.process_id import this_process
 from tuillm.store.run_control import requests
 from tuillm.store.run_folder import Run
 from tuillm.store.run_queue import QueueBusy, starting, waits_for
+from tuillm.store.snapshot import RunsSnapshot
 
 _POLL = 0.5
 _HEARTBEAT = 5.0
@@ -37,17 +38,17 @@ def main(arguments: list[str]) -> int:
         _wait(run)
         os.execv(arguments[1], arguments[1:])
     except _Stopped:
-        _write(run, state="stopped", doing="", queue_place=0)
+        _write(run, state="stopped", doing="", queue_position=0)
         return 0
     except (OSError, TuillmError) as error:
         what = f"the worker cannot be started: {error}"
-        _write(run, state="failed", doing="", queue_place=0, error=what)
+        _write(run, state="failed", doing="", queue_position=0, error=what)
         return 1
 
 
 def _wait(run: Run) -> None:
     """Return when it is the run's turn; its status says `preparing` then."""
-    offset, written = run.recorded().control_read, 0.0
+    snapshot, offset, written = RunsSnapshot(), run.recorded().control_read, 0.0
     told: dict[str, object] = {}
     at_once = False
     while True:
@@ -58,24 +59,24 @@ def _wait(run: Run) -> None:
         at_once = at_once or "resume" in wanted
         # a disk that refuses, or another who changes the queue: at the next look
         with suppress(DiskError, QueueBusy):
-            place = _start(run, at_once)
-            if not place:
+            position = _start(run, snapshot, at_once)
+            if not position:
                 return
-            if place != told or time.monotonic() - written > _HEARTBEAT:
-                _write(run, **place)
-                told, written = place, time.monotonic()
+            if position != told or time.monotonic() - written > _HEARTBEAT:
+                _write(run, **position)
+                told, written = position, time.monotonic()
         time.sleep(_POLL)
 
 
-def _start(run: Run, at_once: bool) -> dict[str, object]:
+def _start(run: Run, snapshot: RunsSnapshot, at_once: bool) -> dict[str, object]:
     """Say in the status that the run starts, if it may; else return what to say of its wait."""
     with starting():
-        other, place = waits_for(run)
+        other, position = waits_for(run, snapshot)
         if other is None or at_once:
-            _write(run, state="preparing", doing="", queue_place=0)
+            _write(run, state="preparing", doing="", queue_position=0)
             return {}
-    behind = f", number {place} in the queue" if place > 1 else ""
-    return {"doing": f"waits for {other.id}{behind}", "queue_place": place}
+    behind = f", number {position} in the queue" if position > 1 else ""
+    return {"doing": f"waits for {other.id}{behind}", "queue_position": position}
 
 
 def _write(run: Run, **update: object) -> None:

@@ -16,7 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from tuillm.formats.json_text import JsonObject
-from tuillm.training.distributed.meeting import meet
+from tuillm.training.distributed.rendezvous import rendezvous
 
 # what rank 0 tells, as JSON, in bytes; an order has a handful of numbers
 _LONGEST = 1024
@@ -43,7 +43,7 @@ class Ranks:
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
             return cls()
         backend = "cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo"
-        store, rank, size = meet(_PATIENCE)
+        store, rank, size = rendezvous(_PATIENCE)
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_PATIENCE)
         local = int(os.environ.get("LOCAL_RANK", "0"))
         if device_type == "cuda":

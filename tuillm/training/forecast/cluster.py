@@ -14,12 +14,13 @@ from tuillm.formats.json_text import JsonObject
 from tuillm.text.tokenizer import GPT2_ENTRIES
 from tuillm.training.auto_settings import window_for
 from tuillm.training.forecast.device_kinds import DeviceKind
-from tuillm.training.forecast.link_traffic import step_traffic, travel_seconds
+from tuillm.training.forecast.link_traffic import step_traffic, transfer_seconds
 from tuillm.training.forecast.rank_memory import ROOM, Batch, rank_memory
 from tuillm.training.forecast.run_time import plan
-from tuillm.training.forecast.scaling_law import expected_loss, worth_of
+from tuillm.training.forecast.scaling_law import effective_tokens, expected_loss
 from tuillm.training.forecast.static import look, shape_for
 from tuillm.training.forecast.step_time import (
+    COMPILED_BLOCKS,
     EAGER,
     Implementation,
     optimizer_seconds,
@@ -108,20 +109,23 @@ def forecast_shape(
     tokens: int,
     *,
     window: int | None = None,
-    how: Implementation = EAGER,
+    how: Implementation | None = None,
 ) -> ClusterForecast:
     """Return the forecast for a model of a shape that is trained on `tokens` tokens.
 
-    `how` is the implementation that is timed; memory and traffic are always tuillm's own.
+    `how` is the implementation that is timed, None for tuillm's own: its blocks are compiled unless
+    they are sharded or `compile` is off. Memory and traffic are always tuillm's.
     """
     ranks = nodes * config.nproc
+    if how is None:
+        eager = config.compile == "off" or (config.shard and ranks > 1)
+        how = EAGER if eager else COMPILED_BLOCKS
     batch = Batch.of(config, ranks, window or shape.block_size)
     dtype = kind.dtype if config.dtype == "auto" else config.dtype
     memory, recompute = _memory(shape, config, batch, dtype, kind)
     traffic = step_traffic(shape, config, batch)
-    during, after = (
-        travel_seconds(sum(part.values()), kind, nodes) for part in (traffic.during, traffic.after)
-    )
+    during = transfer_seconds(sum(traffic.during.values()), kind, nodes)
+    after = transfer_seconds(sum(traffic.after.values()), kind, nodes)
     computed = batch.passes * pass_seconds(shape, kind, batch, dtype, how, recompute=recompute)
     computed += optimizer_seconds(
         shape, kind, config.optimizer, ranks, dtype, shard=config.shard and ranks > 1
@@ -161,7 +165,7 @@ def forecast_shape(
         seconds=seconds,
         days=seconds / 86_400,
         epochs=read / tokens,
-        expected_loss=expected_loss(shape.parameter_count, worth_of(read, tokens)),
+        expected_loss=expected_loss(shape.parameter_count, effective_tokens(read, tokens)),
     )
     return replace(known, warnings=tuple(_warnings(config, known, batch, kind)))
 
@@ -219,7 +223,7 @@ def _warnings(
     """What a person should think about, each a sentence."""
     found = []
     if known.memory_needed > kind.memory:
-        found.append(f"this does not fit into the memory of a GPU: {_way_out(known)}")
+        found.append(f"this does not fit into the memory of a GPU: {_memory_advice(known)}")
     if config.batch_size % batch.ranks:
         found.append(
             f"batch_size {config.batch_size} is no multiple of {batch.ranks} ranks: some of them "
@@ -232,7 +236,7 @@ def _warnings(
     return found
 
 
-def _way_out(known: ClusterForecast) -> str:
+def _memory_advice(known: ClusterForecast) -> str:
     """What would fit, in words."""
     of_pass = sum(known.memory[part] for part in ("casts", "activations", "logits"))
     if known.windows > 1 and known.memory_needed - of_pass < known.memory_available:

@@ -70,7 +70,7 @@ def step_traffic(shape: GPTConfig, config: TrainConfig, batch: Batch) -> Traffic
     return Traffic(during, after)
 
 
-def travel_seconds(sent: float, kind: DeviceKind, nodes: int) -> float:
+def transfer_seconds(sent: float, kind: DeviceKind, nodes: int) -> float:
     """Return how long bytes of a ring take: the slower of the links and of the nodes' network."""
     seconds = sent / (LINK_SHARE * kind.link)
     return max(seconds, sent / (LINK_SHARE * kind.network)) if nodes > 1 else seconds

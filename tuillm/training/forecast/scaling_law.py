@@ -20,7 +20,7 @@ def expected_loss(parameters: float, tokens: float) -> float:
     return loss
 
 
-def worth_of(tokens: float, unique: float) -> float:
+def effective_tokens(tokens: float, unique: float) -> float:
     """Return how many different tokens teach as much as `tokens` read out of only `unique`."""
     if tokens <= unique:
         return tokens

@@ -1,4 +1,4 @@
-"""Feeds loggers from a run's files: what is there, then what comes, until the run is over.
+"""Logs a run to tools from its files: what is there, then what comes, until the run is over.
 
 How far each of them is stands in `loggers/NAME.json` of the run folder, so that a later process
 goes on there. Knows run folders and what a logger is; knows no tool by itself.
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from tuillm.errors import TuillmError, one_line, printable
 from tuillm.loggers.available import open_logger
-from tuillm.loggers.logger import LoggedRun, Logger, Progress
+from tuillm.loggers.logger import LoggedRun, Logger, LoggerProgress
 from tuillm.store.files import read_json, write_json
 from tuillm.store.jsonl import MetricsRow, Sample, latest_steps, read_metrics, read_samples, rewind
 from tuillm.store.locks import Lock, Taken, take
@@ -29,7 +29,7 @@ _WAIT = 60.0
 
 def log_run(
     run: Run, names: tuple[str, ...], tell: Callable[[str], None], wait: float = _WAIT
-) -> dict[str, Progress]:
+) -> dict[str, LoggerProgress]:
     """Log a run to each of the tools named until it is over; return how far each came.
 
     A run that is over is logged whole. A logger that fails ends alone: `error` of its progress
@@ -37,26 +37,26 @@ def log_run(
     """
     if not (run.path / "run.json").exists():  # it was removed, and is not to be made again
         return {}
-    feeds = [_Feed(run, name, tell) for name in names]
+    followers = [_Follower(run, name, tell) for name in names]
     try:
-        for feed in feeds:
-            feed.open(wait)
+        for follower in followers:
+            follower.open(wait)
         while True:
             state = run.status().state  # read before the rows: what it tells of is in them
-            for feed in feeds:
-                feed.read()
+            for follower in followers:
+                follower.read()
             if state not in ACTIVE:
                 break
             time.sleep(_POLL)
-        for feed in feeds:
-            feed.finish(state)
+        for follower in followers:
+            follower.finish(state)
     finally:
-        for feed in feeds:
-            feed.release()
-    return {feed.name: feed.progress for feed in feeds}
+        for follower in followers:
+            follower.release()
+    return {follower.name: follower.progress for follower in followers}
 
 
-def progress_of(run: Run) -> dict[str, Progress]:
+def progress_of(run: Run) -> dict[str, LoggerProgress]:
     """Return how far each logger of a run is, by its name."""
     found = {}
     for path in sorted(_folder(run).glob("*.json")):
@@ -65,7 +65,7 @@ def progress_of(run: Run) -> dict[str, Progress]:
     return found
 
 
-class _Feed:
+class _Follower:
     """One logger of a run, and how far it is."""
 
     def __init__(self, run: Run, name: str, tell: Callable[[str], None]) -> None:
@@ -73,7 +73,7 @@ class _Feed:
         self._logger: Logger | None = None
         self._lock = Lock(None)
         self._samples: list[Sample] = []
-        self.progress = self._saved = Progress()
+        self.progress = self._saved = LoggerProgress()
 
     def open(self, wait: float) -> None:
         """Open the logger where it stopped, or at the beginning."""
@@ -83,9 +83,8 @@ class _Feed:
             self.progress = self._saved = self._known()
             self._logger = open_logger(self.name, _logged(self._run), self.progress.step)
             self._save(where=self._logger.where, hint=self._logger.hint, error="")
-        except Taken:  # what stands in the record is that process's
-            self.progress = Progress(error="another process is logging it")
-            self._tell(f"{self.name}: {self.progress.error}")
+        except Taken:  # the record is that process's, and so is the logging
+            self.progress = LoggerProgress(error="another process is logging it")
         except Exception as error:
             self._fail(error)
 
@@ -144,14 +143,14 @@ class _Feed:
         while self._samples and self._samples[0].step <= until:
             logger.sample(self._samples.pop(0))
 
-    def _known(self) -> Progress:
+    def _known(self) -> LoggerProgress:
         """How far an earlier process came, unless what it wrote is gone."""
         try:
             known = _progress(_folder(self._run) / f"{self.name}.json")
         except (TuillmError, ValidationError):
-            return Progress()
+            return LoggerProgress()
         gone = known.where.startswith("/") and not Path(known.where).exists()
-        return Progress() if gone else known
+        return LoggerProgress() if gone else known
 
     def _save(self, **update: object) -> None:
         self.progress = self._saved = self.progress.model_copy(update=update)
@@ -183,8 +182,8 @@ def _logged(run: Run) -> LoggedRun:
     return LoggedRun(run.id, run.path, status.created, settings, forecast, status.state in ACTIVE)
 
 
-def _progress(path: Path) -> Progress:
-    return Progress.model_validate(read_json(path))
+def _progress(path: Path) -> LoggerProgress:
+    return LoggerProgress.model_validate(read_json(path))
 
 
 def _folder(run: Run) -> Path:

@@ -1,4 +1,4 @@
-"""The programs that decode in a race: tuillm in each precision, and transformers.
+"""The programs whose decoding is measured: tuillm in each precision, and transformers.
 
 Each is made from the same model folder. Other programs take part where they are installed.
 """
@@ -10,11 +10,11 @@ from pathlib import Path
 
 import torch
 
-from tuillm.bench.decode_speed import PROMPT, Contestant
+from tuillm.bench.decode_speed import PROMPT, Program
 from tuillm.config.gpt_config import GPTConfig
 from tuillm.convert.transformers_model import open_model
 from tuillm.generation.context import Context
-from tuillm.model import GPT, pack, read_model, write_model
+from tuillm.model import GPT, pack, read_config, read_model, write_model
 from tuillm.model.packing import can_int8
 
 GPT2_SHAPE = GPTConfig(50_257, 1024, 12, 12, 768, 0.0, True, True)
@@ -32,31 +32,28 @@ def random_folder(folder: Path, shape: GPTConfig = GPT2_SHAPE) -> Path:
     return folder
 
 
-def contestants(
+def programs_for(
     folder: Path, dtypes: tuple[str, ...], threads: tuple[int, ...], peers: bool
-) -> Iterator[Contestant]:
+) -> Iterator[Program]:
     """Yield tuillm in each precision on so many threads, then other programs as they are there."""
+    read = _parameters_read(read_config(folder))
     for dtype in dtypes:
         if dtype == "int8" and not can_int8():
             continue
-        model = pack(read_model(folder), getattr(torch, dtype))
+        ours = _Ours(pack(read_model(folder), getattr(torch, dtype)))
         for count in threads:
-            yield Contestant("tuillm", dtype, count, _bytes(model, dtype), _Ours(model))
+            yield Program("tuillm", dtype, count, read * _ITEM_BYTES[dtype], ours)
     if peers and find_spec("transformers"):
         for dtype in (each for each in dtypes if each != "int8"):
             theirs = _Transformers(folder, dtype)
             for count in threads:
-                size = _bytes(read_model(folder), dtype)
-                yield Contestant("transformers", dtype, count, size, theirs)
+                yield Program("transformers", dtype, count, read * _ITEM_BYTES[dtype], theirs)
 
 
-def _bytes(model: GPT, dtype: str) -> int:
-    """What is read of weights for a token: all but the table of positions, and the head once."""
-    config = model.config
+def _parameters_read(config: GPTConfig) -> int:
+    """What is read for a token: all weights but the tables of positions and, untied, of tokens."""
     read = config.parameter_count - config.block_size * config.n_embd
-    if not config.tie_weights:
-        read -= config.vocab_size * config.n_embd
-    return read * _ITEM_BYTES[dtype]
+    return read if config.tie_weights else read - config.vocab_size * config.n_embd
 
 
 class _Ours:
@@ -76,26 +73,38 @@ class _Ours:
 
 
 class _Transformers:
-    """transformers' `generate` on the same folder; prefill is left out by difference."""
+    """transformers' `generate` on the same folder, timed from the first token on."""
 
     def __init__(self, folder: Path, dtype: str) -> None:
         self._model = open_model(folder, getattr(torch, dtype))
 
     def __call__(self, tokens: int) -> float:
-        return (self._seconds(tokens + 1) - self._seconds(1)) / tokens
-
-    def _seconds(self, count: int) -> float:
-        prompt = _prompt(self._model.config.vocab_size)
-        begin = time.perf_counter()
+        prompt, arrivals = _prompt(self._model.config.vocab_size), _Arrivals()
         self._model.generate(
             torch.tensor([prompt]),
-            max_new_tokens=count,
-            min_new_tokens=count,
+            max_new_tokens=tokens + 1,
+            min_new_tokens=tokens + 1,
             do_sample=False,
             pad_token_id=0,
             eos_token_id=None,
+            streamer=arrivals,
         )
-        return time.perf_counter() - begin
+        first, last = arrivals.times[1], arrivals.times[-1]  # before them comes the prompt
+        return (last - first) / tokens
+
+
+class _Arrivals:
+    """A streamer, as transformers has them, that notes when each token came."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def put(self, value: object) -> None:
+        """Note the time of the prompt, or of a token."""
+        self.times.append(time.perf_counter())
+
+    def end(self) -> None:
+        """There is nothing to close."""
 
 
 def _prompt(entries: int) -> list[int]:

@@ -1,8 +1,9 @@
-"""Who holds a lock where the disk knows none: a file beside it, made by one process alone.
+"""Lock files, for disks that know no `flock`: a file beside the lock, created by one process alone.
 
-It says which process of which machine made it. One of this machine that has died leaves a claim
-that counts for nothing; of another machine nobody can know, so that it counts until it is removed.
-Knows files and processes.
+It holds the owner's host, process id and start time. A lock file whose owner has died on this host
+is stale and is removed; of another host nobody can know, so that it counts until a person removes
+it. (filelock's soft locks are the same, but cannot be handed to a process that was started.) Knows
+files and processes.
 """
 
 import json
@@ -15,17 +16,17 @@ from pathlib import Path
 from tuillm.store.process_id import ProcessId, this_process
 
 _LONGEST = 1000
-# seconds after which a claim that says nothing was left by a crash
+# seconds after which a lock file without an owner was left by a crash
 _IN_THE_MAKING = 30.0
 
 
-def claim(path: Path) -> Path | None:
-    """Claim the lock of a file; return the claim, None where somebody else has it.
+def acquire(path: Path) -> Path | None:
+    """Create the lock file of a lock; return it, None where somebody else has it.
 
     Raises OSError when the disk refuses.
     """
     file = _file(path)
-    if is_claimed(path) is False and not _clear(file):
+    if is_locked(path) is False and not _remove_stale(file):
         return None
     try:
         fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -41,21 +42,21 @@ def claim(path: Path) -> Path | None:
 
 
 def sign(file: Path, process: ProcessId) -> Path:
-    """Let a claim that this process, or the one that started it, has made be that of a process."""
+    """Make another process the owner of a lock file; only its owner may do so."""
     temporary = file.with_name(f"{file.name}.{os.getpid()}")
     temporary.write_bytes(_signature(process))
     os.replace(temporary, file)
     return file
 
 
-def give_up(file: Path) -> None:
-    """Remove a claim if it is this process's."""
-    if _signed(file) == (socket.gethostname(), this_process().pid):
+def release(file: Path) -> None:
+    """Remove a lock file if it is this process's."""
+    if _owner(file) == (socket.gethostname(), this_process().pid):
         file.unlink(missing_ok=True)
 
 
-def is_claimed(path: Path) -> bool | None:
-    """Whether somebody who may be alive claims the lock of a file; None where nobody ever did."""
+def is_locked(path: Path) -> bool | None:
+    """Whether a lock has a lock file whose owner may be alive; None where it has none."""
     file = _file(path)
     try:
         told = json.loads(file.read_bytes()[:_LONGEST])
@@ -74,15 +75,15 @@ def _is_new(file: Path) -> bool:
         return False
 
 
-def _clear(file: Path) -> bool:
-    """Remove a claim of the dead; return whether it was that, and not one made in this moment."""
+def _remove_stale(file: Path) -> bool:
+    """Remove a stale lock file; return False where another process has replaced it meanwhile."""
     moved = file.with_name(f"{file.name}.{os.getpid()}.stale")
     try:
-        dead = file.read_bytes()
+        stale = file.read_bytes()
         os.rename(file, moved)
-        if moved.read_bytes() == dead:
+        if moved.read_bytes() == stale:
             return True
-        with suppress(OSError):  # another has cleared it and made its own: back with it
+        with suppress(OSError):  # another has removed it and created its own: put it back
             os.link(moved, file)
         return False
     except OSError:
@@ -91,7 +92,7 @@ def _clear(file: Path) -> bool:
         moved.unlink(missing_ok=True)
 
 
-def _signed(file: Path) -> tuple[object, object]:
+def _owner(file: Path) -> tuple[object, object]:
     try:
         told = json.loads(file.read_bytes()[:_LONGEST])
         return told["host"], told["pid"]
@@ -106,4 +107,4 @@ def _signature(process: ProcessId) -> bytes:
 
 
 def _file(path: Path) -> Path:
-    return path.with_name(f"{path.name}.claim")
+    return path.with_name(f"{path.name}.owner")

@@ -21,7 +21,7 @@ _FEWEST, _MOST, _SECONDS, _WARM = 3, 10, 20.0, 2
 _GAIN = 0.97
 
 
-class Compiling:
+class CompileChoice:
     """Decides before each step whether it is compiled.
 
     With `auto` eager steps are timed first; then compiled and eager ones in turn, so that what
