@@ -35,8 +35,8 @@ def test_each_start_has_an_id_of_its_own():
 def test_ranks_that_died_in_the_rendezvous_are_not_waited_for():
     """One that had written its nonce only, and a rank 0 that had offered an id to others."""
     store = a_store()
-    store.set("nonce/1", "of the dead")
-    store.set("offer", '{"id": "stale", "nonces": ["of the dead", "of another"]}')
+    store.set("nonce/1", "of a dead process")
+    store.set("offer", '{"id": "stale", "nonces": ["of a dead process", "of another"]}')
     (start_id,) = start(store, 2, (1, 0))
     assert start_id != "stale"
 
