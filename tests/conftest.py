@@ -36,12 +36,25 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.slow)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def native_library(pytestconfig):
+    """The native forward pass, compiled once for all runs of the tests; None without a compiler."""
+    from tuillm.native.compile_process import compile_once
+    from tuillm.native.compiled import library
+
+    folder = str(pytestconfig.cache.mkdir("native"))
+    os.environ.setdefault("TUILLM_NATIVE_FOLDER", folder)
+    compile_once(wait=120)
+    return library()
+
+
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
+def home(tmp_path, monkeypatch, native_library):
     """An empty data directory; nothing of the person's own is seen or touched."""
     folder = tmp_path / "home"
     monkeypatch.setenv("TUILLM_HOME", str(folder))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("TUILLM_MEASURE", "0")  # no test's kernel depends on the time of day
     monkeypatch.setenv("TUILLM_NICE", "0")  # workers that tests wait for give way to nobody
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path / "no-tiktoken-cache"))
     yield folder

@@ -33,7 +33,19 @@ ALLOWED = {
     "text": {"errors", "units", "config", "store"},
     # what a run is logged to reads the files of its folder alone
     "loggers": {"errors", "store"},
-    "model": {"errors", "units", "config"},
+    # C code, compiled on this machine; nothing of PyTorch
+    "native": {"errors", "store.files", "store.locks", "store.paths", "store.processor"},
+    # which kernel is fastest here is remembered in the cache
+    "model": {
+        "errors",
+        "units",
+        "config",
+        "native",
+        "store.files",
+        "store.locks",
+        "store.paths",
+        "store.processor",
+    },
     # Sampler takes a name of the registry, so generation may ask the store for its folder
     "generation": {"errors", "config", "store", "text", "model"},
     # it refuses a logger that is not installed, and starts the process that logs
@@ -107,6 +119,7 @@ ALLOWED = {
 }
 # modules that are started as processes of their own by a layer that may not import them
 STARTED = {
+    ("native", "model.check_native"),
     ("store", "training.worker"),
     ("store", "training.forecast.process"),
     ("store", "training.device_probe"),

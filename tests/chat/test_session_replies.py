@@ -13,6 +13,7 @@ from tuillm.config import build_sampling
 from tuillm.errors import UsageError
 from tuillm.generation.context_window import slide
 from tuillm.generation.sampling import draw
+from tuillm.model import GPT
 from tuillm.store.chat_template import ChatMode
 
 BLOCK = 32
@@ -167,6 +168,7 @@ def test_interrupted_inside_the_model(talker, config, calls):
         if left[0] == 0:
             raise KeyboardInterrupt
 
+    assert isinstance(session.sampler.model, GPT)
     hook = session.sampler.model.h[1].register_forward_pre_hook(interrupt)
     for one in (session, undisturbed):
         one.say("hello")

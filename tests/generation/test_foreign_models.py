@@ -14,15 +14,18 @@ from tuillm.config.sampling_config import MOST_SAMPLES
 from tuillm.convert.import_model import import_model
 from tuillm.errors import TuillmError, UsageError
 from tuillm.generation.scoring import alternatives, label_of, score, summarise
+from tuillm.model import GPT
 from tuillm.text import load_tokenizer
 from tuillm.text.new_tokenizer import tokenizer_of_characters
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_a_reply_ends_at_the_models_own_end(tmp_path, number):
+def test_a_reply_ends_at_the_models_own_end(tmp_path, number, monkeypatch):
     """Each of the ids that a model's files name ends a reply, and none of them is shown."""
     folder, last = foreign(tmp_path / "model", ends=(1, 2))
+    monkeypatch.setenv("TUILLM_NATIVE", "0")
     sampler = Sampler(folder, dtype="float32")
+    assert isinstance(sampler.model, GPT)
     sampler.model.lm_head = torch.nn.Linear(32, 310)
     with torch.no_grad():
         sampler.model.lm_head.bias[last + number] = 1000

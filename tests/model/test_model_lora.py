@@ -135,7 +135,7 @@ def test_what_a_merged_model_no_longer_tells_brings_it_back_exactly(scrambled, t
 def test_bfloat16_stays_near_float32(scrambled, packs, monkeypatch):
     """Packed or not, products in bfloat16 give float32's loss and gradients within its rounding."""
     if not packs:
-        monkeypatch.setattr("tuillm.model.packing._can_pack", lambda dtype: False)
+        monkeypatch.setattr("tuillm.model.linear_kernels.can_pack", lambda dtype: False)
     _, model = make(scrambled, n_embd=64)
     model.train().loss(*batch()).backward()
     exact = [layer.lora_B.grad.clone() for layer in adapted(model).values()]

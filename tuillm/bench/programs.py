@@ -14,8 +14,8 @@ from tuillm.bench.decode_speed import PROMPT, Program
 from tuillm.config.gpt_config import GPTConfig
 from tuillm.convert.transformers_model import open_model
 from tuillm.generation.context import Context
-from tuillm.model import GPT, pack, read_config, read_model, write_model
-from tuillm.model.packing import can_int8
+from tuillm.model import GPT, Decoder, pack, read_config, read_model, write_model
+from tuillm.model.kernels import can_decode_int8
 
 GPT2_SHAPE = GPTConfig(50_257, 1024, 12, 12, 768, 0.0, True, True)
 _ITEM_BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
@@ -38,7 +38,7 @@ def programs_for(
     """Yield tuillm in each precision on so many threads, then other programs as they are there."""
     read = _parameters_read(read_config(folder))
     for dtype in dtypes:
-        if dtype == "int8" and not can_int8():
+        if dtype == "int8" and not can_decode_int8():
             continue
         ours = _Ours(pack(read_model(folder), getattr(torch, dtype)))
         for count in threads:
@@ -59,7 +59,7 @@ def _parameters_read(config: GPTConfig) -> int:
 class _Ours:
     """A packed model that decodes as a chat does."""
 
-    def __init__(self, model: GPT) -> None:
+    def __init__(self, model: Decoder) -> None:
         self._model = model
 
     def __call__(self, tokens: int) -> float:

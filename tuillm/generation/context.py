@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tuillm.errors import TuillmError
 from tuillm.generation.context_window import fit, slide
-from tuillm.model import GPT, KVCache
+from tuillm.model import Decoder, KVCache
 
 # replies that grow side by side: so many at most, in so many bytes, with those of a logit and
 # what is made of it on the way to a token
@@ -21,19 +21,18 @@ _MOST_ROWS, _ROOM, _LOGIT_BYTES = 256, 1 << 30, 40
 class Context:
     """The window of one conversation with a model, or of `batch` replies to one prompt."""
 
-    def __init__(self, model: GPT) -> None:
+    def __init__(self, model: Decoder) -> None:
         self._model = model
         config = model.config
-        weight = model.wte.weight
         self._shape = dict(
             n_layer=config.n_layer,
             n_head=config.n_head,
             head_dim=config.n_embd // config.n_head,
             block_size=config.block_size,
         )
-        dtype = torch.float32 if weight.device.type == "cpu" else weight.dtype
+        dtype = torch.float32 if model.device.type == "cpu" else model.dtype
         try:
-            self._cache = KVCache(**self._shape, dtype=dtype, device=weight.device)
+            self._cache = KVCache(**self._shape, dtype=dtype, device=model.device)
         except RuntimeError:  # the system gives no such memory
             raise TuillmError(
                 f"there is no memory for a context of {config.block_size:,} tokens "

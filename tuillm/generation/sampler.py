@@ -24,7 +24,7 @@ from tuillm.generation.questions import answer_to
 from tuillm.generation.sampling import not_finite, sample
 from tuillm.generation.thread_count import settle
 from tuillm.generation.token_healing import Reading, read_prompt
-from tuillm.model import GPT, choose_device, choose_dtype, pack, read_model
+from tuillm.model import Decoder, choose_device, choose_dtype, pack, read_model
 from tuillm.store.registry import Model
 from tuillm.store.run_checkpoints import resolve_model
 from tuillm.text import Tokenizer, load_tokenizer
@@ -94,10 +94,10 @@ class Sampler(metaclass=Answering):
         self.dtype = kind
 
     @classmethod
-    def of(cls, model: GPT, tokenizer: Tokenizer, *, at_eot: bool = False) -> Self:
+    def of(cls, model: Decoder, tokenizer: Tokenizer, *, at_eot: bool = False) -> Self:
         """Return a sampler of a model in memory, used as it is; `at_eot` as in its card."""
         self = cls.__new__(cls)
-        self.name, self.path, self.dtype = "", None, model.wte.weight.dtype
+        self.name, self.path, self.dtype = "", None, model.dtype
         self.entry = None
         self._set_up(model, tokenizer, at_eot=at_eot)
         self.why_dtype = ""
@@ -109,7 +109,7 @@ class Sampler(metaclass=Answering):
         name = str(self.dtype).removeprefix("torch.")
         return f"{name}: {self.why_dtype}" if self.why_dtype else name
 
-    def _set_up(self, model: GPT, tokenizer: Tokenizer, *, at_eot: bool) -> None:
+    def _set_up(self, model: Decoder, tokenizer: Tokenizer, *, at_eot: bool) -> None:
         self.model = model
         self.tokenizer = tokenizer
         # what an empty prompt is: a newline, or the end of text behind which the book begins
@@ -119,7 +119,7 @@ class Sampler(metaclass=Answering):
             self.start = [tokenizer.eot]
         self.context = Context(model)
         unused = tokenizer.unused(model.config.vocab_size)  # rows that pad the table
-        self._unused = torch.tensor(unused, device=model.wte.weight.device) if unused else None
+        self._unused = torch.tensor(unused, device=model.device) if unused else None
         self._turn = 0
 
     @staticmethod

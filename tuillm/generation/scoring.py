@@ -135,7 +135,7 @@ def alternatives(
     actual = ids[index] if index < len(ids) else None
     # any id will do behind the window: it is not read
     (window,) = _windows([*ids[:index], 0], index, sampler.model.config.block_size, n_keep)
-    idx = torch.tensor([window.row], device=sampler.model.wte.weight.device)
+    idx = torch.tensor([window.row], device=sampler.model.device)
     probs = sampler.model(idx, last=1)[0, -1].float().softmax(-1)  # [V]
     if not bool(probs.isfinite().all()):
         raise not_finite(sampler.name)
@@ -189,7 +189,7 @@ def _logprobs_of(sampler: Sampler, windows: list[_Window]) -> list[float]:
     """Return the log probability of each target of windows of one length, in order."""
     model, length = sampler.model, len(windows[0].row)
     at_once = windows_at_once(length, model.config.vocab_size, model.config.n_embd)
-    device, found = model.wte.weight.device, []
+    device, found = model.device, []
     for first in range(0, len(windows), at_once):
         batch = windows[first : first + at_once]
         logits = model(torch.tensor([window.row for window in batch], device=device))  # [B, T, V]

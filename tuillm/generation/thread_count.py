@@ -10,7 +10,7 @@ import os
 
 import torch
 
-from tuillm.model import GPT
+from tuillm.model import Decoder
 from tuillm.model.malloc import allow_tuning
 from tuillm.store.workers.training_activity import Activity
 
@@ -32,9 +32,9 @@ def adapt() -> None:
     allow_tuning()
 
 
-def settle(model: GPT) -> None:
+def settle(model: Decoder) -> None:
     """Choose the threads for a reply of a model; called in the thread that computes it."""
-    if _most is not None and _most > 1 and model.wte.weight.device.type == "cpu":
+    if _most is not None and _most > 1 and model.device.type == "cpu":
         threads = choose(model.config.parameter_count, _most)
         if threads != torch.get_num_threads():
             torch.set_num_threads(threads)

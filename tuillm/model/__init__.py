@@ -7,11 +7,12 @@ from tuillm.config.gpt_config import GPTConfig
 from tuillm.model.gpt import GPT
 from tuillm.model.hf_folder import read_config, read_model, write_model
 from tuillm.model.kv_cache import KVCache
-from tuillm.model.packing import pack
+from tuillm.model.packing import Decoder, pack
 from tuillm.model.precision import choose_device, choose_dtype
 
 __all__ = [
     "GPT",
+    "Decoder",
     "GPTConfig",
     "KVCache",
     "choose_device",

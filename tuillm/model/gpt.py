@@ -35,6 +35,7 @@ class GPT(nn.Module):
         super().__init__()
         self.config = config
         self.recompute = False
+        self.kernel = ""  # which of `kernels` it was packed for
         # what computes a block in training: this, or its compiled form
         self.compute_block: Callable[[Block, Tensor], Tensor] = compute_block
         self.wte = Embedding(config.vocab_size, config.n_embd)
@@ -85,6 +86,16 @@ class GPT(nn.Module):
         if cache is not None:
             cache.length = end
         return x
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is computed."""
+        return self.wte.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of its embedding, and of its weights unless they were packed."""
+        return self.wte.weight.dtype
 
     @property
     def parameter_count(self) -> int:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from tuillm.formats.json_text import JsonObject
 from tuillm.model.gpt import GPT
 from tuillm.model.linear import Linear
-from tuillm.model.packing import PackedLinear
+from tuillm.model.linear_kernels import PackedLinear
 from tuillm.model.save_safetensors import LazyTensor, save_tensors
 
 _MARK = ".lora_"

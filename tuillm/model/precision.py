@@ -7,7 +7,7 @@ import torch
 
 from tuillm.config.gpt_config import LARGE_MODEL
 from tuillm.errors import UsageError
-from tuillm.model.packing import can_int8
+from tuillm.model.kernels import can_decode_int8
 from tuillm.units import size
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.int8}
@@ -53,7 +53,7 @@ def choose_dtype(
     if need <= free:
         return best, ""
     smaller = [torch.bfloat16] if best == torch.float32 and has_fast_bfloat16() else []
-    smaller += [torch.int8] if device.type == "cpu" and can_int8() else []
+    smaller += [torch.int8] if device.type == "cpu" and can_decode_int8() else []
     fitting = [kind for kind in smaller if parameters * kind.itemsize * _SPARE <= free]
     kind = (fitting or smaller[-1:] or [best])[0]
     name = str(best).removeprefix("torch.")

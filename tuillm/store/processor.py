@@ -18,6 +18,12 @@ def instruction_sets() -> list[str]:
     return [name for name in _KNOWN if name in flags]
 
 
+def processor_key() -> str:
+    """What code that was compiled for this very processor depends on: its name, kind and flags."""
+    flags = next((line for line in _lines() if line.startswith(("flags", "Features"))), "")
+    return f"{processor_name()} {platform.machine()} {flags}"
+
+
 def _lines() -> list[str]:
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")

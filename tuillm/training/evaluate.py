@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from tuillm.config.gpt_config import windows_at_once
-from tuillm.model import GPT
+from tuillm.model import Decoder
 from tuillm.model.chunked_loss import IGNORED
 from tuillm.text import Tokenizer
 from tuillm.training.distributed.ranks import Ranks
@@ -49,7 +49,7 @@ class Piece:
 
 @torch.no_grad()
 def evaluate(
-    model: GPT,
+    model: Decoder,
     tokens: np.ndarray,
     text_bytes: int,
     tokenizer: Tokenizer,
@@ -74,7 +74,7 @@ def evaluate(
     None when `interrupted` says so between two batches. Of several `ranks` each looks at a part,
     all of them to the end.
     """
-    was_training, device = model.training, model.wte.weight.device
+    was_training, device = model.training, model.device
     model.eval()
     length, width = len(tokens) - 1, model.config.block_size
     at_once = windows_at_once(width, model.config.vocab_size, model.config.n_embd)
@@ -146,7 +146,7 @@ def _shared(pieces: list[Piece], ranks: Ranks) -> list[tuple[Piece, bool]]:
 
 
 def _summed_loss(
-    model: GPT, idx: torch.Tensor, targets: torch.Tensor, dtype: torch.dtype
+    model: Decoder, idx: torch.Tensor, targets: torch.Tensor, dtype: torch.dtype
 ) -> tuple[float, int]:
     """Return the loss of all targets that count, added up, and their number.
 

@@ -1,0 +1,218 @@
+"""Every kernel computes transformers' logits; the fastest is chosen, remembered and kept."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tuillm.errors import UsageError
+from tuillm.model import GPT, GPTConfig, KVCache, pack, write_model
+from tuillm.model.kernel_choice import Timing, choose_kernel, remember, remembered
+from tuillm.model.kernels import KERNELS, kernels_for
+from tuillm.model.measure_kernels import measure_kernels, thread_counts
+
+SHAPE = GPTConfig(300, 48, 2, 4, 128, 0.0, True, True)
+SHAPES = {
+    "as gpt2": SHAPE,
+    "no bias, untied": replace(SHAPE, bias=False, tie_weights=False),
+    "exact gelu": replace(SHAPE, exact_gelu=True),
+    "bigram": replace(SHAPE, n_layer=0, tie_weights=False),
+    "odd": GPTConfig(131, 48, 3, 2, 96, 0.0, True, True),
+    "narrow heads": GPTConfig(131, 48, 1, 5, 80, 0.0, True, True),
+}
+# of the spread of the logits: as precise as float32, as bfloat16, as eight bits
+CLOSE = {"float32": 1e-4, "bfloat16": 0.06, "int8": 0.25}
+
+
+def scrambled(config):
+    """A model far from its beginning, with some large values among its activations."""
+    model = GPT(config).eval()
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for values in model.parameters():
+            values.normal_(0, 0.1 if values.dim() == 2 else 0.5, generator=generator)
+    return model
+
+
+def cache_for(config, batch=1):
+    """An empty KV cache."""
+    return KVCache(
+        n_layer=config.n_layer,
+        n_head=config.n_head,
+        head_dim=config.n_embd // config.n_head,
+        block_size=config.block_size,
+        batch=batch,
+    )
+
+
+@pytest.fixture(
+    params=sorted({(k.name, dtype) for k in KERNELS for dtype in k.dtypes}), ids="-".join
+)
+def kernel(request):
+    """A kernel and a precision that can be had here."""
+    name, dtype = request.param
+    if name not in [each.name for each in kernels_for(SHAPE, dtype)]:
+        pytest.skip(f"{name} cannot be had here")
+    return request.param
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@torch.inference_mode()
+def test_a_kernel_computes_the_models_logits(kernel, name):
+    """Without a cache, in parts with one, one token at a time, side by side, the last few alone."""
+    config, (kind, dtype) = SHAPES[name], kernel
+    exact, packed = (scrambled(config), pack(scrambled(config), getattr(torch, dtype), kernel=kind))
+    idx = torch.randint(0, config.vocab_size, (3, 40), generator=torch.Generator().manual_seed(2))
+    want = exact(idx)
+
+    def off(logits, wanted):
+        return float((logits - wanted).abs().max() / want.std())
+
+    whole = packed(idx)
+    assert off(whole, want) < CLOSE[dtype]
+    cache = cache_for(config, 3)
+    parts = [packed(idx[:, :17], cache), packed(idx[:, 17:20], cache)]
+    parts += [packed(idx[:, at : at + 1], cache) for at in range(20, 40)]
+    assert off(torch.cat(parts, 1), want) < CLOSE[dtype]
+    assert cache.length == 40
+    assert off(packed(idx[:1], last=2), want[:1, -2:]) < CLOSE[dtype]
+    cache.truncate(10)
+    assert off(packed(idx[:, 10:14], cache, last=3), want[:, 11:14]) < CLOSE[dtype]
+
+
+@torch.inference_mode()
+def test_float32_is_transformers_on_every_kernel(transformers, tmp_path):
+    """The same folder in transformers gives logits within 1e-4 of their spread."""
+    model = scrambled(SHAPE)
+    write_model(model, tmp_path, None)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path).eval()
+    idx = torch.randint(0, 300, (2, 48), generator=torch.Generator().manual_seed(3))
+    want = theirs(idx).logits
+    for kernel in kernels_for(SHAPE, "float32"):
+        found = pack(scrambled(SHAPE), torch.float32, kernel=kernel.name)(idx)
+        assert float((found - want).abs().max() / want.std()) < 1e-4, kernel.name
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("dtype", CLOSE)
+def test_native_logits_do_not_depend_on_the_threads(native_library, dtype):
+    """To the last bit: on one thread, on two, on more than there are processors."""
+    if native_library is None:
+        pytest.skip("no C compiler")
+    packed = pack(scrambled(SHAPE), getattr(torch, dtype), kernel="native")
+    idx, most, found = torch.arange(40)[None], torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            cache = cache_for(SHAPE)
+            steps = [packed(idx[:, :9], cache)]
+            steps += [packed(idx[:, at : at + 1], cache) for at in range(9, 40)]
+            found.append(torch.cat(steps, 1))
+    finally:
+        torch.set_num_threads(most)
+    assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
+
+
+@torch.inference_mode()
+def test_native_long_prompts_are_read_in_parts(native_library):
+    """A prompt longer than what one call reads gives the logits of one that is not."""
+    if native_library is None:
+        pytest.skip("no C compiler")
+    config = replace(SHAPE, block_size=1200)
+    exact, packed = scrambled(config), pack(scrambled(config), torch.float32, kernel="native")
+    idx = torch.randint(0, 300, (1, 1150), generator=torch.Generator().manual_seed(4))
+    want = exact(idx)
+    for last in (0, 1, 600):
+        found, cache = packed(idx, last=last), cache_for(config)
+        assert float((found - want[:, -last:]).abs().max() / want.std()) < 1e-4
+        assert torch.equal(packed(idx, cache, last), found) and cache.length == 1150
+    with pytest.raises(ValueError, match="block_size"):
+        packed(idx, cache)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("dtype", CLOSE)
+def test_native_tells_of_numbers_that_are_none(native_library, dtype):
+    """A weight that is no number gives logits that are none."""
+    if native_library is None:
+        pytest.skip("no C compiler")
+    model = scrambled(SHAPE)
+    model.h[1].mlp.c_fc.weight[7, 3] = torch.nan
+    packed = pack(model, getattr(torch, dtype), kernel="native")
+    assert not packed(torch.arange(5)[None]).isfinite().all()
+
+
+def test_shapes_that_the_library_does_not_know_have_other_kernels():
+    """Heads of 12 values are computed by PyTorch."""
+    names = [each.name for each in kernels_for(replace(SHAPE, n_embd=48), "float32")]
+    assert "native" not in names and names
+
+
+def test_the_fastest_is_remembered_and_a_little_faster_changes_nothing(home):
+    """The first choice is the fastest; another replaces it where it is clearly faster."""
+    assert remembered(SHAPE, "float32") is None
+    first = [Timing("plain", 1, 0.010, 1000), Timing("packed", 2, 0.011, 1000)]
+    assert remember(SHAPE, "float32", first).kernel == "plain"
+    found = choose_kernel(SHAPE, "float32")
+    assert found is not None and found.name == "plain"
+    close = [Timing("plain", 1, 0.0100, 1000), Timing("in_out", 2, 0.0095, 1000)]
+    assert remember(SHAPE, "float32", close).kernel == "plain"
+    far = [Timing("plain", 1, 0.010, 1000), Timing("in_out", 2, 0.005, 1000)]
+    choice = remember(SHAPE, "float32", far)
+    assert (choice.kernel, choice.threads, choice.before) == ("in_out", 2, "plain")
+    assert remembered(SHAPE, "float32") == choice
+    assert remembered(replace(SHAPE, n_embd=256), "float32") is None
+    assert remembered(SHAPE, "bfloat16") is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"x": 1}'])
+def test_a_damaged_file_of_choices_is_as_none(home, text):
+    """It is in the cache: measured again, never an error."""
+    first = [Timing("plain", 1, 0.010, 1000)]
+    remember(SHAPE, "float32", first)
+    (home / "cache" / "kernels.json").write_text(text)
+    assert remembered(SHAPE, "float32") is None
+    assert choose_kernel(SHAPE, "float32") is not None
+    assert remember(SHAPE, "float32", first).kernel == "plain"
+
+
+def test_a_kernel_can_be_named(home, monkeypatch):
+    """By TUILLM_KERNEL; one that does not work here is refused with those that do."""
+    monkeypatch.setenv("TUILLM_KERNEL", "in_out")
+    assert pack(scrambled(SHAPE), torch.float32).kernel == "in_out"
+    with pytest.raises(UsageError) as caught:
+        choose_kernel(SHAPE, "int8")
+    assert "in_out" in caught.value.message and "int8_" in caught.value.hint
+
+
+def test_measuring_times_all_kernels_and_remembers(home, monkeypatch):
+    """The process times each kernel on each number of threads, and the choice is among them."""
+    given = json.dumps(SHAPE.__dict__)
+    command = [sys.executable, "-m", "tuillm.model.measure_kernels", given, "float32"]
+    subprocess.run(command, check=True, timeout=120, env=os.environ | {"OMP_NUM_THREADS": "2"})
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    from tuillm.model import kernel_choice
+
+    kernel_choice._fingerprint.cache_clear()
+    try:
+        choice = remembered(SHAPE, "float32")
+    finally:
+        kernel_choice._fingerprint.cache_clear()
+    assert choice is not None
+    names = {each.name for each in kernels_for(SHAPE, "float32")}
+    assert {each.kernel for each in choice.timings} == names
+    assert {each.threads for each in choice.timings} == {1, 2}
+    assert all(each.seconds > 0 for each in choice.timings)
+
+
+def test_measuring_leaves_the_threads_as_they_were():
+    """Also where weights are larger than the caches."""
+    most = torch.get_num_threads()
+    large = GPTConfig(4000, 64, 8, 4, 256, 0.0, True, True)
+    timings = measure_kernels(large, "bfloat16", (1,), rounds=1)
+    assert torch.get_num_threads() == most and timings
+    assert thread_counts(6) == (1, 2, 4, 6) and thread_counts(1) == (1,)

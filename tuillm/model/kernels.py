@@ -1,0 +1,123 @@
+"""The kernels a model can decode with on a CPU, declared: where each works, and how exact it is.
+
+A kernel computes the products of one token with all weights. Knows which there are; measures
+nothing and remembers nothing.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from tuillm.config.gpt_config import GPTConfig
+from tuillm.model.linear_kernels import (
+    InOutLinear,
+    Int8Linear,
+    Int8WeightLinear,
+    PackedLinear,
+    PlainLinear,
+    can_int8,
+    can_int8_weight,
+    can_pack,
+)
+from tuillm.model.native_gpt import supports
+from tuillm.native.compiled import library
+
+Make = Callable[[nn.Linear, torch.dtype], nn.Module]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A way to decode in some precisions.
+
+    `make` packs a layer; None: all layers are computed at once by the native library. `isa` is
+    what oneDNN is held to (ONEDNN_MAX_CPU_ISA) before it is first used. `works` tells whether it
+    can be had here in a precision.
+    """
+
+    name: str
+    dtypes: tuple[str, ...]
+    needs: str
+    exactness: str
+    works: Callable[[str], bool]
+    make: Make | None = None
+    isa: str = ""
+
+
+def _always(dtype: str) -> bool:
+    return True
+
+
+def _packs(dtype: str) -> bool:
+    return can_pack(getattr(torch, dtype))
+
+
+def _has_amx() -> bool:
+    capability = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(capability.get("amx_bf16"))
+
+
+_FLOATS = ("float32", "bfloat16")
+NATIVE = "native"
+KERNELS = (
+    Kernel(
+        NATIVE,
+        (*_FLOATS, "int8"),
+        "a C compiler, once",
+        "inputs in float32; for int8 rounded to 8 bits by 64 values",
+        lambda dtype: library() is not None,
+    ),
+    Kernel("packed", _FLOATS, "oneDNN", "inputs as precise as weights", _packs, PackedLinear),
+    Kernel(
+        "packed_no_amx",
+        ("bfloat16",),
+        "oneDNN, a CPU with AMX",
+        "inputs as precise as weights",
+        lambda dtype: _packs(dtype) and _has_amx(),
+        PackedLinear,
+        "AVX512_CORE_BF16",
+    ),
+    Kernel("plain", _FLOATS, "nothing", "inputs as precise as weights", _always, PlainLinear),
+    Kernel("in_out", _FLOATS, "nothing", "inputs as precise as weights", _always, InOutLinear),
+    Kernel(
+        "int8_dynamic",
+        ("int8",),
+        "PyTorch's quantized products",
+        "inputs rounded to 8 bits by the largest of all",
+        lambda dtype: can_int8(),
+        Int8Linear,
+    ),
+    Kernel(
+        "int8_weight_only",
+        ("int8",),
+        "PyTorch's int8 x bfloat16 product",
+        "inputs in bfloat16",
+        lambda dtype: can_int8_weight(),
+        Int8WeightLinear,
+    ),
+)
+BY_NAME = {kernel.name: kernel for kernel in KERNELS}
+
+
+def kernels_for(config: GPTConfig, dtype: str) -> list[Kernel]:
+    """Return those that work here for a model of this shape, the likely fastest first."""
+    return [
+        kernel
+        for kernel in KERNELS
+        if dtype in kernel.dtypes
+        and (kernel.make is not None or supports(config))
+        and kernel.works(dtype)
+    ]
+
+
+def can_decode_int8() -> bool:
+    """Whether there is a kernel for int8 here."""
+    return library() is not None or can_int8() or can_int8_weight()
+
+
+def hold_isa(kernel: Kernel) -> None:
+    """Hold oneDNN to what a kernel wants; it looks once in a process, when it is first used."""
+    if kernel.isa:
+        os.environ.setdefault("ONEDNN_MAX_CPU_ISA", kernel.isa)

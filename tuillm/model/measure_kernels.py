@@ -1,0 +1,153 @@
+"""`python -m tuillm.model.measure_kernels CONFIG DTYPE`: times the kernels, remembers the fastest.
+
+A model of the true width is decoded with each kernel in turn, on one thread and on more, with what
+the caches hold thrown out before each step where the real model is larger than they are. Knows
+kernels and shapes; knows no model folder.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import asdict, replace
+from statistics import median
+
+import torch
+
+from tuillm.config.gpt_config import GPTConfig
+from tuillm.model.gpt import GPT
+from tuillm.model.kernel_choice import Timing, remember
+from tuillm.model.kernels import Kernel, kernels_for
+from tuillm.model.kv_cache import KVCache
+from tuillm.model.packing import Decoder, pack
+from tuillm.native.compile_process import compile_once
+
+# weights of the model that is measured, in layers and in the head: enough of each
+_LAYER_WEIGHTS, _HEAD_WEIGHTS = 14_000_000, 6_000_000
+# weights of a model that the caches may hold from step to step
+_IN_CACHE = 2_000_000
+_FLUSH = 16_000_000  # floats that are read to throw the weights out
+_ROUNDS, _POSITIONS = 5, 32
+_ITEM_BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
+
+
+def measure_kernels(
+    config: GPTConfig, dtype: str, threads: tuple[int, ...], rounds: int = _ROUNDS
+) -> list[Timing]:
+    """Return the median time of a step with each kernel on each number of threads.
+
+    All of them take turns. The number of threads is as before when it returns.
+    """
+    most = torch.get_num_threads()
+    # what holds oneDNN to other instructions needs a process of its own
+    kernels = kernels_for(config, dtype)
+    alone = [kernel for kernel in kernels if kernel.isa and not _is_held(kernel)]
+    here = [kernel for kernel in kernels if kernel not in alone]
+    large = config.parameter_count > _IN_CACHE
+    shape = _shape(config) if large else config
+    models = [_model(shape, dtype, kernel) for kernel in here]
+    found: dict[tuple[str, int], list[float]] = {}
+    flush = torch.ones(_FLUSH) if large else None
+    try:
+        for _ in range(rounds):
+            for kernel, model in zip(here, models, strict=True):
+                for count in threads:
+                    torch.set_num_threads(count)
+                    times = found.setdefault((kernel.name, count), [])
+                    times.append(_step(model, flush))
+    finally:
+        torch.set_num_threads(most)
+    read = weights_read(shape) * _ITEM_BYTES[dtype]
+    timings = [Timing(name, count, median(times), read) for (name, count), times in found.items()]
+    return timings + [each for kernel in alone for each in _in_a_process(config, dtype, kernel)]
+
+
+def weights_read(config: GPTConfig) -> int:
+    """How many weights a step reads: all but the table of positions and, untied, of tokens."""
+    read = config.parameter_count - config.block_size * config.n_embd
+    return read if config.tie_weights else read - config.vocab_size * config.n_embd
+
+
+def thread_counts(most: int) -> tuple[int, ...]:
+    """The numbers of threads that are tried: 1, 2, 4, ... and all."""
+    counts = {1, most} | {1 << power for power in range(most.bit_length()) if 1 << power < most}
+    return tuple(sorted(counts))
+
+
+def _shape(config: GPTConfig) -> GPTConfig:
+    C = config.n_embd
+    return replace(
+        config,
+        n_layer=max(1, min(config.n_layer, round(_LAYER_WEIGHTS / (12 * C * C)))),
+        vocab_size=max(1, min(config.vocab_size, _HEAD_WEIGHTS // C)),
+        block_size=min(config.block_size, _POSITIONS),
+        dropout=0.0,
+    )
+
+
+def _model(shape: GPTConfig, dtype: str, kernel: Kernel) -> Decoder:
+    model = GPT(shape)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for values in model.parameters():
+            values.uniform_(-0.02, 0.02, generator=generator)
+    return pack(model, getattr(torch, dtype), kernel=kernel.name)
+
+
+@torch.inference_mode()
+def _step(model: Decoder, flush: torch.Tensor | None) -> float:
+    """Seconds of a step; of several where the weights stay in the caches anyway."""
+    config, steps = model.config, 1 if flush is not None else 5
+    cache = KVCache(
+        n_layer=config.n_layer,
+        n_head=config.n_head,
+        head_dim=config.n_embd // config.n_head,
+        block_size=min(config.block_size, _POSITIONS),
+    )
+    token = torch.zeros(1, 1, dtype=torch.int64)
+    model(token, cache, last=1)  # the threads are awake
+    if flush is not None:
+        flush.sum()
+    begin = time.perf_counter()
+    for _ in range(steps):
+        cache.truncate(1)
+        model(token, cache, last=1)
+    return (time.perf_counter() - begin) / steps
+
+
+def _is_held(kernel: Kernel) -> bool:
+    return os.environ.get("ONEDNN_MAX_CPU_ISA") == kernel.isa
+
+
+def _in_a_process(config: GPTConfig, dtype: str, kernel: Kernel) -> list[Timing]:
+    command = [sys.executable, "-m", __spec__.name if __spec__ else __name__]
+    given = [json.dumps(asdict(config)), dtype, kernel.name]
+    done = subprocess.run(
+        command + given,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"ONEDNN_MAX_CPU_ISA": kernel.isa},
+    )
+    if done.returncode:
+        return []
+    return [Timing(**row) for row in json.loads(done.stdout)]
+
+
+def main() -> None:
+    """Compile the native library if it is missing, measure, remember; or print for one kernel."""
+    config, dtype = GPTConfig(**json.loads(sys.argv[1])), sys.argv[2]
+    threads = thread_counts(torch.get_num_threads())
+    if len(sys.argv) > 3:
+        timings = measure_kernels(config, dtype, threads)
+        print(json.dumps([asdict(each) for each in timings if each.kernel == sys.argv[3]]))
+        return
+    with suppress(OSError, AttributeError):
+        os.nice(5)
+    compile_once(wait=120.0)
+    remember(config, dtype, measure_kernels(config, dtype, threads))
+
+
+if __name__ == "__main__":
+    main()

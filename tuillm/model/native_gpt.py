@@ -1,0 +1,161 @@
+"""A GPT that is computed by the native library: called like `GPT`, for decoding alone.
+
+Knows how the library is called; how the weights lie is the business of `native_layout`.
+"""
+
+import ctypes
+import mmap
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tuillm.config.gpt_config import GPTConfig
+from tuillm.model.chunked_loss import IGNORED
+from tuillm.model.gpt import GPT
+from tuillm.model.kv_cache import KVCache
+from tuillm.model.native_layout import Layout, rounded
+from tuillm.native.library import GROUP, KINDS, LANES, Cache, Layer, Library, Matrix, Model, Norm
+
+_AT_ONCE = 512  # tokens of a call: work memory stays small, Ctrl-C is heard in between
+
+
+def supports(config: GPTConfig) -> bool:
+    """Whether the library computes models of this shape: heads of a multiple of 16 values."""
+    return config.n_embd % config.n_head == 0 and config.n_embd // config.n_head % LANES == 0
+
+
+class NativeGPT:
+    """`model(idx [B, T], cache) -> logits [B, T, V]` in float32; see `GPT.forward`.
+
+    Takes its weights from a block of memory in the order of `Layout`.
+    """
+
+    def __init__(self, library: Library, layout: Layout, memory: Tensor) -> None:
+        self.config = layout.config
+        self.dtype = torch.int8 if layout.dtype == "int8" else getattr(torch, layout.dtype)
+        self.device = torch.device("cpu")
+        self.kernel = "native"
+        self.training = False
+        self._library, self._memory = library, memory
+        self._tensors = layout.tensors(memory)
+        self._model = _structure(self.config, layout.dtype, self._tensors)
+
+    @classmethod
+    def of(cls, library: Library, model: GPT, dtype: str) -> "NativeGPT":
+        """Return a model with the weights of another, packed in `dtype`."""
+        layout = Layout(model.config, dtype)
+        memory = huge_memory(layout.size)
+        with torch.no_grad():
+            layout.fill(memory, model)
+        return cls(library, layout, memory)
+
+    def __call__(self, idx: Tensor, cache: KVCache | None = None, last: int = 0) -> Tensor:
+        """Return logits [B, T, V], or of the `last` positions alone, as `GPT.forward` does."""
+        B, T = idx.shape
+        last = last or T
+        cache = cache or self._cache_for(B, T)
+        if cache.length + T > self.config.block_size:
+            raise ValueError(
+                f"{cache.length + T} positions, but block_size is {self.config.block_size}"
+            )
+        idx = idx.contiguous()
+        step = max(1, _AT_ONCE // B)
+        if T <= step:
+            return self._forward(idx, cache, last)
+        found = [
+            self._forward(part.contiguous(), cache, min(part.shape[1], max(0, last - left)))
+            for part, left in _parts(idx, step)
+        ]
+        return torch.cat(found, 1)
+
+    def loss(self, idx: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean cross-entropy in nats per token, as `GPT.loss` does."""
+        logits = self(idx, last=targets.shape[1])
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
+
+    def eval(self) -> "NativeGPT":
+        """Return itself: it does not train."""
+        return self
+
+    def train(self, mode: bool = True) -> "NativeGPT":
+        """Return itself; raises ValueError for True, since it cannot train."""
+        if mode:
+            raise ValueError("a packed model cannot train")
+        return self
+
+    def _forward(self, idx: Tensor, cache: KVCache, last: int) -> Tensor:
+        B, T = idx.shape
+        _, _, rows, _, room, _ = cache.store.shape
+        assert rows == B
+        logits = torch.empty(B, last, self.config.vocab_size)
+        given = Cache(cache.store.data_ptr(), B, room, cache.length)
+        self._library.forward(
+            self._model, given, T, last, idx.data_ptr(), logits.data_ptr(), torch.get_num_threads()
+        )
+        cache.length += T
+        return logits
+
+    def _cache_for(self, batch: int, length: int) -> KVCache:
+        config = self.config
+        return KVCache(
+            n_layer=config.n_layer,
+            n_head=config.n_head,
+            head_dim=config.n_embd // config.n_head,
+            block_size=length,
+            batch=batch,
+        )
+
+
+def huge_memory(size: int) -> Tensor:
+    """Return [size] of bytes, in huge pages where the system has them."""
+    memory = mmap.mmap(-1, rounded(size, 1 << 21))
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return torch.frombuffer(memory, dtype=torch.uint8, count=size)
+
+
+def _parts(idx: Tensor, step: int) -> list[tuple[Tensor, int]]:
+    """Ids in parts of `step` positions, each with how many come behind it."""
+    T = idx.shape[1]
+    return [(idx[:, at : at + step], max(0, T - at - step)) for at in range(0, T, step)]
+
+
+def _structure(config: GPTConfig, dtype: str, tensors: dict[str, Tensor]) -> Model:
+    def address(name: str) -> int | None:
+        return tensors[name].data_ptr() if name in tensors else None
+
+    def matrix(name: str, rows: int, columns: int) -> Matrix:
+        scales, bias = address(f"{name}.scales"), address(f"{name}.bias")
+        return Matrix(KINDS[dtype], rows, rounded(columns, GROUP), address(name), scales, bias)
+
+    def norm(name: str) -> Norm:
+        return Norm(address(name), address(f"{name}.bias"))
+
+    C = config.n_embd
+    layers = (Layer * max(1, config.n_layer))()
+    for number in range(config.n_layer):
+        at = f"h.{number}"
+        layers[number] = Layer(
+            norm(f"{at}.ln_1"),
+            matrix(f"{at}.attn.c_attn", 3 * C, C),
+            matrix(f"{at}.attn.c_proj", C, C),
+            norm(f"{at}.ln_2"),
+            matrix(f"{at}.mlp.c_fc", 4 * C, C),
+            matrix(f"{at}.mlp.c_proj", C, 4 * C),
+        )
+    embedding = matrix("wte", config.vocab_size, C)
+    head = embedding if config.tie_weights else matrix("lm_head", config.vocab_size, C)
+    return Model(
+        config.n_layer,
+        config.n_head,
+        C,
+        config.vocab_size,
+        config.exact_gelu,
+        config.norm_eps,
+        layers,
+        ctypes.pointer(embedding),
+        address("wpe"),
+        norm("ln_f"),
+        ctypes.pointer(head),
+    )

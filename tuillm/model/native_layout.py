@@ -1,0 +1,128 @@
+"""How a model's weights lie in one block of memory for the native forward pass.
+
+The same bytes whether they were just packed or are mapped from a file. Knows neither the library
+that reads them nor where the memory comes from.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from tuillm.config.gpt_config import GPTConfig
+from tuillm.model.gpt import GPT
+from tuillm.native.library import GROUP, LANES
+
+_ALIGNED = 4096  # bytes between the beginnings of parts
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.uint8}
+_TOGETHER = {"float32": 1, "bfloat16": 2, "int8": 4}  # columns of a row side by side
+
+
+@dataclass(frozen=True)
+class Part:
+    """A tensor within the memory, by the name of the parameter it was made of."""
+
+    name: str
+    offset: int
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+
+class Layout:
+    """Where each part lies for a model of this shape in this precision: `size` bytes in all."""
+
+    def __init__(self, config: GPTConfig, dtype: str) -> None:
+        self.config, self.dtype = config, dtype
+        self.parts: dict[str, Part] = {}
+        self.size = 0
+        C = config.n_embd
+        tables = [("wte", config.vocab_size, C)]
+        if not config.tie_weights:
+            tables.append(("lm_head", config.vocab_size, C))
+        for name, rows, columns in tables:
+            self._add_matrix(name, rows, columns)
+        self._add("wpe", (config.block_size, C))
+        for layer in range(config.n_layer):
+            for name, rows, columns in (
+                ("attn.c_attn", 3 * C, C),
+                ("attn.c_proj", C, C),
+                ("mlp.c_fc", 4 * C, C),
+                ("mlp.c_proj", C, 4 * C),
+            ):
+                self._add_matrix(f"h.{layer}.{name}", rows, columns)
+                if config.bias:
+                    self._add(f"h.{layer}.{name}.bias", (rounded(rows, LANES),))
+            self._add_norm(f"h.{layer}.ln_1")
+            self._add_norm(f"h.{layer}.ln_2")
+        self._add_norm("ln_f")
+
+    def tensors(self, memory: Tensor) -> dict[str, Tensor]:
+        """Return the parts of a block of memory [size] of bytes, as views of it."""
+        return {name: _view(memory, part) for name, part in self.parts.items()}
+
+    def fill(self, memory: Tensor, model: GPT) -> None:
+        """Pack a model's weights into a block of memory [size] of bytes."""
+        to = self.tensors(memory)
+        for name, module in _modules(model, self.config.tie_weights):
+            weight = module.get_parameter("weight").detach()
+            if isinstance(module, nn.LayerNorm) or name == "wpe":
+                to[name].copy_(weight)
+            else:
+                self._pack(weight, to[name], to.get(f"{name}.scales"))
+            bias = getattr(module, "bias", None)
+            if bias is not None:
+                to[f"{name}.bias"].zero_()[: len(bias)] = bias.detach()
+
+    def _add(self, name: str, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> None:
+        self.parts[name] = Part(name, self.size, shape, dtype)
+        self.size += rounded(prod(shape) * dtype.itemsize, _ALIGNED)
+
+    def _add_matrix(self, name: str, rows: int, columns: int) -> None:
+        together = _TOGETHER[self.dtype]
+        blocks = rounded(rows, LANES) // LANES
+        shape = (blocks, rounded(columns, GROUP) // together, LANES, together)
+        self._add(name, shape, _DTYPES[self.dtype])
+        if self.dtype == "int8":
+            self._add(f"{name}.scales", (blocks * LANES,))
+
+    def _add_norm(self, name: str) -> None:
+        self._add(name, (self.config.n_embd,))
+        if self.config.bias:
+            self._add(f"{name}.bias", (self.config.n_embd,))
+
+    def _pack(self, weight: Tensor, to: Tensor, scales: Tensor | None) -> None:
+        """Lay a weight [out, in] out in blocks of rows; int8 with a scale for each row."""
+        rows, columns = weight.shape
+        together = to.shape[3]
+        at_once = max(1, 2_000_000 // (columns * LANES))  # blocks: what is in between stays small
+        for start in range(0, len(to), at_once):
+            blocks = to[start : start + at_once]
+            part = weight[start * LANES : (start + len(blocks)) * LANES].float()
+            if scales is not None:
+                scale = (part.abs().amax(1) / 127).clamp_(min=1e-12)
+                scales[start * LANES : start * LANES + len(part)] = scale
+                part = part.div(scale[:, None]).round_().add_(128)
+            zero = 0 if scales is None else 128
+            missing = len(blocks) * LANES - len(part), to.shape[1] * together - columns
+            if any(missing):
+                part = nn.functional.pad(part, (0, missing[1], 0, missing[0]), value=zero)
+            blocks.copy_(part.view(len(blocks), LANES, -1, together).transpose(1, 2))
+
+
+def rounded(value: int, multiple: int) -> int:
+    """The next multiple that is not less."""
+    return -(-value // multiple) * multiple
+
+
+def _view(memory: Tensor, part: Part) -> Tensor:
+    size = prod(part.shape) * part.dtype.itemsize
+    return memory[part.offset : part.offset + size].view(part.dtype).view(part.shape)
+
+
+def _modules(model: GPT, tied: bool) -> Iterator[tuple[str, nn.Module]]:
+    for name, module in model.named_modules():
+        weighted = "weight" in module._parameters
+        if weighted and not (tied and name == "lm_head"):
+            yield name, module

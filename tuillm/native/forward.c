@@ -1,0 +1,543 @@
+/* The forward pass of a GPT-2 for decoding: all layers in one call, on threads of its own.
+ *
+ * A step reads every weight once, so it is as fast as memory: weights lie in blocks of 16 rows,
+ * read from front to back. Matrices are float32, bfloat16 or 8 bits with a scale a row; what is
+ * computed with them is float32, but for 8 bits, whose input is rounded to 8 bits too, with a
+ * scale for every 64 values. Each value is computed by one thread in one order: results do not
+ * depend on the number of threads. Knows no tokenizer, no file and no sampling.
+ *
+ * Shapes: n tokens in all (batch x new ones), C width, H heads, D = C / H, V vocabulary.
+ */
+#define _GNU_SOURCE
+#include <math.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#define LANES 16 /* rows of a block */
+#define GROUP 64 /* values of an input that share a scale; columns are padded to it */
+#if defined(__AVX512F__)
+#define TILE 8 /* tokens that are computed with a block of weights at once */
+#define PAIR 2 /* blocks at once, for so many tokens */
+#else
+#define TILE 4
+#define PAIR 1
+#endif
+#define INLINE static inline __attribute__((always_inline))
+#define PADDED(n) (((n) + GROUP - 1) / GROUP * GROUP)
+
+typedef float vec __attribute__((vector_size(64)));
+typedef int32_t ivec __attribute__((vector_size(64)));
+typedef int8_t bytes __attribute__((vector_size(16)));
+typedef float loose __attribute__((vector_size(64), aligned(4)));
+
+enum { FLOAT32, BFLOAT16, INT8 };
+
+typedef struct {
+    int32_t kind, rows, cols; /* cols padded to GROUP */
+    void *data;               /* blocks of LANES rows; as `native_gpt` lays them out */
+    float *scales;            /* [rows] for INT8 */
+    float *bias;              /* [rows] or NULL */
+} Matrix;
+typedef struct { float *gain, *bias; } Norm;
+typedef struct { Norm ln_1; Matrix c_attn, c_proj; Norm ln_2; Matrix c_fc, c_out; } Layer;
+typedef struct {
+    int32_t n_layer, n_head, width, vocab, exact_gelu;
+    float eps;
+    Layer *layers;
+    Matrix *embedding; /* rows of tokens */
+    float *positions;  /* [block_size, C] */
+    Norm ln_f;
+    Matrix *head;
+} Model;
+typedef struct {
+    float *store; /* [n_layer, 2, batch, H, room, D] */
+    int32_t batch, room, length;
+} Cache;
+
+/* ---- threads: they spin at a barrier for a moment, then yield; between calls they sleep ---- */
+
+typedef struct Call Call;
+static void forward(Call *call);
+
+static struct {
+    pthread_mutex_t turn, lock; /* one call at a time; what `wake` belongs to */
+    pthread_cond_t wake;
+    pid_t process;
+    int made, wanted;
+    Call *call;
+    atomic_ulong round; /* number of the call << 8 | threads that it wants */
+    atomic_uint phase;
+    atomic_int arrived, finished, next[2];
+    unsigned long seen[256]; /* the round at which each thread was made */
+} pool = {.turn = PTHREAD_MUTEX_INITIALIZER,
+          .lock = PTHREAD_MUTEX_INITIALIZER,
+          .wake = PTHREAD_COND_INITIALIZER};
+
+INLINE void relax(int tries) {
+    if (tries > 500) {
+        sched_yield();
+        return;
+    }
+#if defined(__x86_64__)
+    _mm_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* Wait until all threads are here. The tasks of the next stage begin at 0. */
+static void barrier(void) {
+    unsigned phase = atomic_load(&pool.phase);
+    if (atomic_fetch_add(&pool.arrived, 1) + 1 == pool.wanted) {
+        atomic_store(&pool.arrived, 0);
+        atomic_store(&pool.next[(phase + 1) & 1], 0);
+        atomic_store(&pool.phase, phase + 1);
+        return;
+    }
+    for (int tries = 0; atomic_load(&pool.phase) == phase; tries++) relax(tries);
+}
+
+/* The number of the next task of this stage, for whichever thread asks first. */
+INLINE int task(void) { return atomic_fetch_add(&pool.next[atomic_load(&pool.phase) & 1], 1); }
+
+static void *serve(void *given) {
+    int number = (int)(intptr_t)given;
+    for (unsigned long seen = pool.seen[number];;) {
+        for (int tries = 0; tries < 500 && atomic_load(&pool.round) == seen; tries++) relax(0);
+        pthread_mutex_lock(&pool.lock);
+        while (atomic_load(&pool.round) == seen) pthread_cond_wait(&pool.wake, &pool.lock);
+        pthread_mutex_unlock(&pool.lock);
+        seen = atomic_load(&pool.round);
+        if (number < (int)(seen & 255)) {
+            forward(pool.call);
+            atomic_fetch_add(&pool.finished, 1);
+        }
+    }
+    return NULL;
+}
+
+static void run_on(int threads, Call *call) {
+    if (pool.process != getpid()) { /* after a fork there are no threads */
+        pool.process = getpid();
+        pool.made = 0;
+    }
+    for (threads = threads > 255 ? 255 : threads; pool.made < threads - 1; pool.made++) {
+        pthread_t thread;
+        intptr_t number = pool.made + 1;
+        pool.seen[number] = atomic_load(&pool.round);
+        if (pthread_create(&thread, NULL, serve, (void *)number)) break;
+        pthread_detach(thread);
+    }
+    pool.wanted = threads <= pool.made + 1 ? threads : pool.made + 1;
+    pool.call = call;
+    atomic_store(&pool.finished, 0);
+    atomic_store(&pool.next[atomic_load(&pool.phase) & 1], 0);
+    if (pool.wanted > 1) {
+        unsigned long number = (atomic_load(&pool.round) >> 8) + 1;
+        pthread_mutex_lock(&pool.lock);
+        atomic_store(&pool.round, number << 8 | (unsigned)pool.wanted);
+        pthread_cond_broadcast(&pool.wake);
+        pthread_mutex_unlock(&pool.lock);
+    }
+    forward(call);
+    for (int tries = 0; atomic_load(&pool.finished) < pool.wanted - 1; tries++) relax(tries);
+}
+
+/* ---- products: a block of rows with up to TILE tokens, x [token, columns] ---- */
+
+typedef struct {
+    const float *x;      /* [n, stride], padded with zeros */
+    const int8_t *small; /* [n, stride], x in 8 bits */
+    const float *scales; /* [n, stride / GROUP], the scales of `small` */
+    const float *sums;   /* [n], 128 times the sum of x as rounded */
+    int stride;
+} Input;
+
+/* sums[b * tokens + t] = the 16 rows of block b (of `blocks`, `apart` from each other) times token t.
+ * `w` holds floats, or pairs of bfloat16. Even and odd columns are added up apart for few tokens:
+ * no addition waits for the one before. */
+INLINE void block_float(const uint32_t *w, size_t apart, int cols, const Input *in, int first,
+                        const int half, const int blocks, const int tokens, vec *sums) {
+    const int chains = tokens <= 2 ? 2 : 1;
+    const float *x = in->x + (size_t)first * in->stride;
+    vec sum[2 * TILE * 2], even[2], odd[2];
+    for (int i = 0; i < blocks * tokens * chains; i++) sum[i] = (vec){0};
+    for (int k = 0; k < cols; k += 2, w += half ? LANES : 2 * LANES) {
+        for (int b = 0; b < blocks; b++) {
+            const ivec *at = (const ivec *)(w + b * apart);
+            __builtin_prefetch(at + 48, 0, 3);
+            even[b] = half ? (vec)(at[0] << 16) : (vec)at[0];
+            odd[b] = half ? (vec)(at[0] & (int32_t)0xffff0000) : (vec)at[1];
+        }
+        for (int t = 0; t < tokens; t++)
+            for (int b = 0; b < blocks; b++) {
+                vec *to = sum + (b * tokens + t) * chains;
+                to[0] += even[b] * x[(size_t)t * in->stride + k];
+                to[chains - 1] += odd[b] * x[(size_t)t * in->stride + k + 1];
+            }
+    }
+    for (int i = 0; i < blocks * tokens; i++)
+        sums[i] = chains == 2 ? sum[2 * i] + sum[2 * i + 1] : sum[i];
+}
+
+/* For each row the sum of four products of a byte of weights (0 to 255) and one of x (-127 to 127). */
+INLINE ivec add_products(ivec sum, ivec weights, const int8_t *x) {
+    int32_t four;
+    memcpy(&four, x, 4);
+#if defined(__AVX512VNNI__)
+    return (ivec)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)weights, _mm512_set1_epi32(four));
+#elif defined(__AVXVNNI__)
+    union { ivec all; __m256i parts[2]; } s = {sum}, w = {weights};
+    for (int i = 0; i < 2; i++)
+        s.parts[i] = _mm256_dpbusd_avx_epi32(s.parts[i], w.parts[i], _mm256_set1_epi32(four));
+    return s.all;
+#elif defined(__AVX2__)
+    /* bytes by pairs as 16 bits: even ones, then odd ones, since pairs of products overflow them */
+    union { ivec all; __m256i parts[2]; } s = {sum}, w = {weights};
+    __m256i low = _mm256_set1_epi32((uint16_t)x[0] | (uint32_t)(uint16_t)x[2] << 16);
+    __m256i high = _mm256_set1_epi32((uint16_t)x[1] | (uint32_t)(uint16_t)x[3] << 16);
+    __m256i mask = _mm256_set1_epi16(255);
+    for (int i = 0; i < 2; i++) {
+        __m256i even = _mm256_madd_epi16(_mm256_and_si256(w.parts[i], mask), low);
+        __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(w.parts[i], 8), high);
+        s.parts[i] = _mm256_add_epi32(s.parts[i], _mm256_add_epi32(even, odd));
+    }
+    return s.all;
+#else
+    for (int j = 0; j < 4; j++) sum += ((weights >> 8 * j) & 255) * (int32_t)x[j];
+    return sum;
+#endif
+}
+
+INLINE void block_int8(const uint32_t *w, size_t apart, int cols, const Input *in, int first,
+                       const int blocks, const int tokens, vec *sums) {
+    const int chains = tokens == 1 ? 2 : 1;
+    for (int i = 0; i < blocks * tokens; i++) sums[i] = (vec){0};
+    for (int group = 0; group < cols / GROUP; group++) {
+        ivec sum[2 * TILE * 2];
+        for (int i = 0; i < blocks * tokens * chains; i++) sum[i] = (ivec){0};
+        for (int k = 0; k < GROUP / 4; k++, w += LANES) {
+            for (int b = 0; b < blocks; b++) __builtin_prefetch(w + b * apart + LANES * 48, 0, 3);
+            for (int t = 0; t < tokens; t++) {
+                const int8_t *x = in->small + (size_t)(first + t) * in->stride + group * GROUP;
+                for (int b = 0; b < blocks; b++) {
+                    ivec *to = &sum[(b * tokens + t) * chains + k % chains];
+                    *to = add_products(*to, *(const ivec *)(w + b * apart), x + 4 * k);
+                }
+            }
+        }
+        for (int t = 0; t < tokens; t++)
+            for (int b = 0; b < blocks; b++) {
+                int i = b * tokens + t;
+                ivec all = chains == 2 ? sum[2 * i] + sum[2 * i + 1] : sum[i];
+                float scale = in->scales[(size_t)(first + t) * (in->stride / GROUP) + group];
+                sums[i] += __builtin_convertvector(all, vec) * scale;
+            }
+    }
+    for (int i = 0; i < blocks * tokens; i++) sums[i] -= in->sums[first + i % tokens];
+}
+
+INLINE vec pick(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
+
+INLINE vec exponential(vec x) { /* e^x to one unit in the last place, x between -87 and 88 */
+    const vec least = (vec){0} - 87;
+    x = pick(x > least, x, least);
+    x = pick(x < -least, x, -least);
+    vec n = (x * 1.44269504f + 12582912.0f) - 12582912.0f; /* rounded: 1.5 * 2^23 */
+    vec r = x - n * 0.693359375f + n * 2.12194440e-4f;
+    vec e = r * (1.0f / 5040) + 1.0f / 720;
+    e = ((((e * r + 1.0f / 120) * r + 1.0f / 24) * r + 1.0f / 6) * r + 0.5f) * r * r + r + 1.0f;
+    return (vec)((ivec)e + (__builtin_convertvector(n, ivec) << 23));
+}
+
+INLINE vec gelu(vec x, int exact) {
+    if (exact)
+        for (int i = 0; i < LANES; i++) x[i] *= 0.5f + 0.5f * erff(x[i] * 0.70710678f);
+    else
+        x /= exponential(x * -1.59576912f * (x * x * 0.044715f + 1.0f)) + 1.0f;
+    return x;
+}
+
+enum { STORE, ADD, TANH_GELU, EXACT_GELU };
+typedef struct {
+    float *y;
+    int stride, what;
+} Output;
+
+INLINE void finish(const Matrix *m, int row, vec sum, Output to, int token) {
+    float *y = to.y + (size_t)token * to.stride + row;
+    int kept = m->rows - row < LANES ? m->rows - row : LANES;
+    if (m->kind == INT8) sum *= *(const vec *)(m->scales + row);
+    if (m->bias) sum += *(const vec *)(m->bias + row);
+    if (to.what >= TANH_GELU) sum = gelu(sum, to.what == EXACT_GELU);
+    if (kept < LANES) {
+        for (int i = 0; i < kept; i++) y[i] = to.what == ADD ? y[i] + sum[i] : sum[i];
+        return;
+    }
+    if (to.what == ADD) sum += *(const loose *)y;
+    *(loose *)y = sum;
+}
+
+INLINE void tile(const Matrix *m, int number, const Input *in, int first, const int blocks,
+                 const int tokens, Output to) {
+    vec sums[2 * TILE];
+    size_t apart = (size_t)LANES * m->cols / (m->kind == FLOAT32 ? 1 : m->kind == BFLOAT16 ? 2 : 4);
+    const uint32_t *w = (uint32_t *)m->data + number * apart;
+    if (m->kind == FLOAT32) block_float(w, apart, m->cols, in, first, 0, blocks, tokens, sums);
+    else if (m->kind == BFLOAT16) block_float(w, apart, m->cols, in, first, 1, blocks, tokens, sums);
+    else block_int8(w, apart, m->cols, in, first, blocks, tokens, sums);
+    for (int i = 0; i < blocks * tokens; i++)
+        finish(m, (number + i / tokens) * LANES, sums[i], to, first + i % tokens);
+}
+
+/* A stage: y [n, rows] = x W^T + b, a few blocks of rows a task. */
+static void product(const Matrix *m, const Input *in, int n, Output to) {
+    int blocks = (m->rows + LANES - 1) / LANES;
+    int step = blocks / (pool.wanted * 8) > 2 ? blocks / (pool.wanted * 8) / 2 * 2 : 2;
+    for (int start; (start = task() * step) < blocks;) {
+        int end = start + step < blocks ? start + step : blocks;
+        for (int number = start; number < end; number += PAIR) {
+            int first = 0, two = PAIR == 2 && number + 1 < end;
+            for (; first + TILE <= n; first += TILE) {
+                if (two) tile(m, number, in, first, 2, TILE, to);
+                else tile(m, number, in, first, 1, TILE, to);
+            }
+            for (int b = number; b < end && b < number + PAIR; b++) {
+                int t = first;
+                if (TILE > 4 && n - t >= 4) tile(m, b, in, t, 1, 4, to), t += 4;
+                if (n - t >= 2) tile(m, b, in, t, 1, 2, to), t += 2;
+                if (n - t >= 1) tile(m, b, in, t, 1, 1, to);
+            }
+        }
+    }
+}
+
+/* ---- what is between the products ---- */
+
+INLINE float total(vec v) {
+#if defined(__AVX512F__)
+    return _mm512_reduce_add_ps((__m512)v);
+#else
+    for (int width = LANES / 2; width; width /= 2)
+        for (int i = 0; i < width; i++) v[i] += v[i + width];
+    return v[0];
+#endif
+}
+
+/* The sum of x[i] * y[i], n a multiple of LANES. */
+INLINE float dot(const float *x, const float *y, int n) {
+    vec sum = {0};
+    for (int i = 0; i < n; i += LANES) sum += *(const loose *)(x + i) * *(const loose *)(y + i);
+    return total(sum);
+}
+
+static void layer_norm(const float *x, const Norm *norm, float eps, int n, float *y) {
+    vec sum = {0};
+    for (int i = 0; i < n; i += LANES) sum += *(const vec *)(x + i);
+    float mean = total(sum) / n;
+    for (int i = 0; i < n; i++) y[i] = x[i] - mean;
+    float scale = 1 / sqrtf(dot(y, y, n) / n + eps);
+    for (int i = 0; i < n; i++) y[i] = y[i] * scale * norm->gain[i] + (norm->bias ? norm->bias[i] : 0);
+}
+
+/* Round a token's values to 8 bits, with a scale for each GROUP; no number gives a scale that is none. */
+static void quantize(const float *x, int stride, int8_t *small, float *scales, float *sum) {
+    *sum = 0;
+    for (int group = 0; group < stride / GROUP; group++, x += GROUP, small += GROUP) {
+        vec most = {0}, zero = {0}, sums = {0};
+        for (int i = 0; i < GROUP; i += LANES) {
+            vec value = *(const vec *)(x + i), size = (vec)((ivec)value & 0x7fffffff);
+            most = pick(size > most, size, most);
+            zero += value * 0.0f;
+        }
+        for (int i = 1; i < LANES; i++) most[0] = most[i] > most[0] ? most[i] : most[0];
+        float to = most[0] > 0 ? 127 / most[0] : 0, scale = most[0] / 127 + total(zero);
+        for (int i = 0; i < GROUP; i += LANES) {
+            vec value = (*(const vec *)(x + i) * to + 12582912.0f) - 12582912.0f; /* rounded */
+            sums += value;
+            *(bytes *)(small + i) = __builtin_convertvector(__builtin_convertvector(value, ivec), bytes);
+        }
+        scales[group] = scale;
+        *sum += 128 * scale * total(sums);
+    }
+}
+
+/* One query over `length` keys and values [length, D]: y [D]. `weights` [length + LANES] is work. */
+INLINE void attend(const float *q, const float *keys, const float *values, int length, const int D,
+                   float *weights, float *y) {
+    float scale = 1 / sqrtf(D), most = -INFINITY;
+    for (int p = 0; p < length; p++) {
+        weights[p] = dot(q, keys + (size_t)p * D, D) * scale;
+        most = weights[p] > most ? weights[p] : most;
+    }
+    vec sums = {0}, sum[D / LANES];
+    for (int p = length; p < length + LANES; p++) weights[p] = -INFINITY; /* e to that is 1e-38 */
+    for (int p = 0; p < length; p += LANES) {
+        vec e = exponential(*(const loose *)(weights + p) - most);
+        *(loose *)(weights + p) = e;
+        sums += e;
+    }
+    for (int i = 0; i < D / LANES; i++) sum[i] = (vec){0};
+    for (int p = 0; p < length; p++)
+        for (int i = 0; i < D / LANES; i++)
+            sum[i] += *(const loose *)(values + (size_t)p * D + i * LANES) * weights[p];
+    for (int i = 0; i < D / LANES; i++) *(loose *)(y + i * LANES) = sum[i] / total(sums);
+}
+
+/* ---- the forward pass ---- */
+
+struct Call {
+    const Model *model;
+    Cache *cache;
+    int new, last, n; /* new tokens of a row; those whose logits are wanted; tokens in all */
+    const int64_t *ids;
+    float *logits;
+    float *x, *a, *qkv, *f, *scales, *sums, *weights; /* work */
+    int8_t *small;
+    atomic_int slot;
+};
+
+/* One head of one row: keys and values into the cache, then each new query over what is there. */
+static void head_of_row(const Call *call, int layer, int row, int head, float *weights) {
+    const Model *m = call->model;
+    const Cache *cache = call->cache;
+    int C = m->width, D = C / m->n_head, start = cache->length;
+    size_t one = (size_t)cache->room * D, all = one * cache->batch * m->n_head;
+    float *keys = cache->store + 2 * layer * all + ((size_t)row * m->n_head + head) * one;
+    float *values = keys + all;
+    const float *qkv = call->qkv + (size_t)row * call->new * 3 * C + head * D;
+    for (int i = 0; i < call->new; i++) {
+        memcpy(keys + (size_t)(start + i) * D, qkv + (size_t)i * 3 * C + C, D * sizeof *keys);
+        memcpy(values + (size_t)(start + i) * D, qkv + (size_t)i * 3 * C + 2 * C, D * sizeof *keys);
+    }
+    for (int i = 0; i < call->new; i++) {
+        const float *q = qkv + (size_t)i * 3 * C;
+        float *y = call->a + (size_t)(row * call->new + i) * PADDED(C) + head * D;
+        int length = start + i + 1;
+        switch (D) {
+        case 32: attend(q, keys, values, length, 32, weights, y); break;
+        case 64: attend(q, keys, values, length, 64, weights, y); break;
+        case 128: attend(q, keys, values, length, 128, weights, y); break;
+        default: attend(q, keys, values, length, D, weights, y);
+        }
+    }
+}
+
+/* Stage: what goes into a product, normed or not, in 8 bits too where the weights are. */
+static Input input(const Call *call, const Matrix *m, float *from, const Norm *norm, int n) {
+    int C = call->model->width;
+    Input in = {norm ? call->a : from, call->small, call->scales, call->sums, m->cols};
+    if (!norm && m->kind != INT8) return in;
+    for (int t; (t = task()) < n;) {
+        float *x = (float *)in.x + (size_t)t * in.stride;
+        if (norm) layer_norm(from + (size_t)t * PADDED(C), norm, call->model->eps, C, x);
+        if (m->kind == INT8)
+            quantize(x, in.stride, call->small + (size_t)t * in.stride,
+                     call->scales + (size_t)t * (in.stride / GROUP), call->sums + t);
+    }
+    barrier();
+    return in;
+}
+
+static void multiply(const Call *call, const Matrix *m, float *from, const Norm *norm, int n,
+                     Output to) {
+    Input in = input(call, m, from, norm, n);
+    product(m, &in, n, to);
+    barrier();
+}
+
+/* The row of a token in the table of embeddings, and that of its position. */
+static void embed(const Call *call, int token) {
+    const Model *m = call->model;
+    const Matrix *table = m->embedding;
+    int64_t id = call->ids[token], lane = id % LANES;
+    size_t at = (size_t)(id / LANES) * LANES * table->cols;
+    float *x = call->x + (size_t)token * PADDED(m->width);
+    const float *positions =
+        m->positions + (size_t)(call->cache->length + token % call->new) * m->width;
+    for (int k = 0; k < m->width; k++) {
+        uint32_t bits = 0;
+        if (table->kind == FLOAT32) x[k] = ((float *)table->data)[at + k * LANES + lane];
+        else if (table->kind == BFLOAT16) {
+            bits = (uint32_t)((uint16_t *)table->data)[at + (k / 2 * LANES + lane) * 2 + k % 2] << 16;
+            memcpy(&x[k], &bits, 4);
+        } else {
+            bits = ((uint8_t *)table->data)[at + (k / 4 * LANES + lane) * 4 + k % 4];
+            x[k] = ((int)bits - 128) * table->scales[id];
+        }
+        x[k] += positions[k];
+    }
+}
+
+static void forward(Call *call) {
+    const Model *m = call->model;
+    int C = m->width, P = PADDED(C), n = call->n, rows = call->cache->batch;
+    float *weights = call->weights
+                     + (size_t)atomic_fetch_add(&call->slot, 1) * (call->cache->room + LANES);
+    for (int t; (t = task()) < n;) embed(call, t);
+    barrier();
+    for (int l = 0; l < m->n_layer; l++) {
+        const Layer *layer = &m->layers[l];
+        Output stream = {call->x, P, ADD};
+        Output hidden = {call->f, layer->c_out.cols, m->exact_gelu ? EXACT_GELU : TANH_GELU};
+        multiply(call, &layer->c_attn, call->x, &layer->ln_1, n, (Output){call->qkv, 3 * C, STORE});
+        for (int i; (i = task()) < rows * m->n_head;)
+            head_of_row(call, l, i / m->n_head, i % m->n_head, weights);
+        barrier();
+        multiply(call, &layer->c_proj, call->a, NULL, n, stream);
+        multiply(call, &layer->c_fc, call->x, &layer->ln_2, n, hidden);
+        multiply(call, &layer->c_out, call->f, NULL, n, stream);
+    }
+    int last = call->last, new = call->new;
+    if (!last) return;
+    if (last < new) { /* those whose logits are wanted, side by side */
+        for (int i; (i = task()) < 1;)
+            for (int t = 0; t < rows * last; t++)
+                memmove(call->x + (size_t)t * P,
+                        call->x + (size_t)(t / last * new + new - last + t % last) * P,
+                        C * sizeof(float));
+        barrier();
+    }
+    multiply(call, m->head, call->x, &m->ln_f, rows * last, (Output){call->logits, m->vocab, STORE});
+}
+
+/* Let the parts of the work lie in `memory`, if there is any; returns the bytes that they take. */
+static size_t lay_out(Call *call, char *memory, int threads) {
+    size_t n = call->n, C = call->model->width, wide = PADDED(4 * C), used = 0;
+    size_t attention = (size_t)threads * (call->cache->room + LANES);
+    float **parts[] = {&call->x, &call->a, &call->qkv, &call->f, (float **)&call->small,
+                       &call->scales, &call->sums, &call->weights};
+    size_t counts[] = {n * PADDED(C), n * PADDED(C), n * 3 * C, n * wide, n * wide / 4,
+                       n * wide / GROUP, n, attention};
+    for (int i = 0; i < 8; i++) {
+        if (memory) *parts[i] = (float *)(memory + used);
+        used += (counts[i] * sizeof(float) + 63) / 64 * 64;
+    }
+    return used;
+}
+
+/* Read `new` ids of each of the cache's rows [batch, new] behind its first `length` positions;
+ * write the logits of the last few of each: [batch, last, V]. Returns 0, or -1 without memory. */
+int tuillm_forward(const Model *model, Cache *cache, int new, int last, const int64_t *ids,
+                   float *logits, int threads) {
+    Call call = {.model = model, .cache = cache, .new = new, .last = last,
+                 .n = new * cache->batch, .ids = ids, .logits = logits};
+    size_t bytes = lay_out(&call, NULL, threads);
+    char *memory = aligned_alloc(64, bytes);
+    if (!memory) return -1;
+    if (model->width % GROUP) memset(memory, 0, bytes); /* what pads the columns */
+    lay_out(&call, memory, threads);
+    pthread_mutex_lock(&pool.turn);
+    run_on(threads, &call);
+    pthread_mutex_unlock(&pool.turn);
+    free(memory);
+    return 0;
+}

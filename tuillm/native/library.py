@@ -1,0 +1,95 @@
+"""The compiled library as Python calls it: the structures and the one function of `forward.c`.
+
+All pointers are addresses of memory that the caller keeps alive. Knows no tensors.
+"""
+
+import ctypes
+from ctypes import POINTER, Structure, byref, c_float, c_int32, c_void_p
+from pathlib import Path
+
+KINDS = {"float32": 0, "bfloat16": 1, "int8": 2}
+LANES = 16  # rows of a block of weights
+GROUP = 64  # columns are padded to a multiple of it
+
+
+class Matrix(Structure):
+    """A weight [rows, cols], cols padded to GROUP, in blocks of LANES rows; its scales and bias."""
+
+    _fields_ = [
+        ("kind", c_int32),
+        ("rows", c_int32),
+        ("cols", c_int32),
+        ("data", c_void_p),
+        ("scales", c_void_p),
+        ("bias", c_void_p),
+    ]
+
+
+class Norm(Structure):
+    """A LayerNorm's gain and bias [C]; the bias may be None."""
+
+    _fields_ = [("gain", c_void_p), ("bias", c_void_p)]
+
+
+class Layer(Structure):
+    """A block: attention, then the perceptron of two layers."""
+
+    _fields_ = [
+        ("ln_1", Norm),
+        ("c_attn", Matrix),
+        ("c_proj", Matrix),
+        ("ln_2", Norm),
+        ("c_fc", Matrix),
+        ("c_out", Matrix),
+    ]
+
+
+class Model(Structure):
+    """A whole model; `embedding` and `head` may be the same matrix."""
+
+    _fields_ = [
+        ("n_layer", c_int32),
+        ("n_head", c_int32),
+        ("width", c_int32),
+        ("vocab", c_int32),
+        ("exact_gelu", c_int32),
+        ("eps", c_float),
+        ("layers", POINTER(Layer)),
+        ("embedding", POINTER(Matrix)),
+        ("positions", c_void_p),
+        ("ln_f", Norm),
+        ("head", POINTER(Matrix)),
+    ]
+
+
+class Cache(Structure):
+    """A KV cache [n_layer, 2, batch, H, room, D] in float32, of which `length` is filled."""
+
+    _fields_ = [("store", c_void_p), ("batch", c_int32), ("room", c_int32), ("length", c_int32)]
+
+
+class Library:
+    """The functions of the compiled file."""
+
+    def __init__(self, path: Path) -> None:
+        """Load it; raises OSError where it cannot be."""
+        self._forward = ctypes.CDLL(str(path)).tuillm_forward
+        self._forward.argtypes = (
+            *(POINTER(Model), POINTER(Cache)),
+            *(c_int32, c_int32, c_void_p, c_void_p, c_int32),
+        )
+        self._forward.restype = c_int32
+
+    def forward(
+        self, model: Model, cache: Cache, new: int, last: int, ids: int, logits: int, threads: int
+    ) -> None:
+        """Read `new` ids of each row; write the logits of the `last` of them.
+
+        `ids` is the address of int64 [batch, new], `logits` that of float32 [batch, last, V].
+        Raises MemoryError.
+        """
+        if self._forward(byref(model), byref(cache), new, last, ids, logits, threads):
+            raise MemoryError("no memory for a forward pass")
+
+
+__all__ = ["GROUP", "KINDS", "LANES", "Cache", "Layer", "Library", "Matrix", "Model", "Norm"]
