@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tuillm.errors import UsageError
-from tuillm.model import GPT, GPTConfig, choose_device, choose_dtype, pack, packing, precision
+from tuillm.model import GPT, GPTConfig, choose_device, choose_dtype, kernels, pack, precision
 from tuillm.model.linear_kernels import Int8Linear
 
 IDX = torch.randint(50, (2, 24), generator=torch.Generator().manual_seed(2))
@@ -41,7 +41,8 @@ def test_packed_bfloat16_is_close(scrambled):
 @torch.no_grad()
 def test_without_the_packing_operators(scrambled, monkeypatch, dtype, error):
     """Where PyTorch lacks the private operators, plain products give the same."""
-    monkeypatch.setattr(packing, "_can_pack", lambda dtype: False)
+    monkeypatch.setenv("TUILLM_NATIVE", "0")
+    monkeypatch.setattr(kernels, "can_pack", lambda dtype: False)
     plain, other = pair(scrambled, True)
     assert (pack(other, dtype)(IDX) - plain(IDX)).abs().max() < error
 
@@ -60,9 +61,12 @@ def test_precision_by_name(wanted, parameters, expected):
     assert choose_dtype(wanted, torch.device("cpu"), parameters) == (expected, "")
 
 
-def test_auto_precision_of_large_models():
-    """Auto halves the bytes of a large model exactly where the CPU computes in bfloat16."""
-    fast = precision.has_fast_bfloat16()
+def test_auto_precision_of_large_models(native_library, monkeypatch):
+    """Auto halves the bytes of a large model exactly where bfloat16 is faster than float32."""
+    fast, native = precision.has_fast_bfloat16(), native_library is not None
+    found, _ = choose_dtype("auto", torch.device("cpu"), 124_000_000, free=10**10)
+    assert found == (torch.bfloat16 if fast or native else torch.float32)
+    monkeypatch.setenv("TUILLM_NATIVE", "0")
     found, _ = choose_dtype("auto", torch.device("cpu"), 124_000_000, free=10**10)
     assert found == (torch.bfloat16 if fast else torch.float32)
 

@@ -4,9 +4,11 @@ Knows tensors and shapes; knows neither text nor training nor the registry.
 """
 
 from tuillm.config.gpt_config import GPTConfig
+from tuillm.model.decoder import load_decoder
 from tuillm.model.gpt import GPT
 from tuillm.model.hf_folder import read_config, read_model, write_model
 from tuillm.model.kv_cache import KVCache
+from tuillm.model.native_gpt import NativeGPT
 from tuillm.model.packing import Decoder, pack
 from tuillm.model.precision import choose_device, choose_dtype
 
@@ -15,8 +17,10 @@ __all__ = [
     "Decoder",
     "GPTConfig",
     "KVCache",
+    "NativeGPT",
     "choose_device",
     "choose_dtype",
+    "load_decoder",
     "pack",
     "read_config",
     "read_model",

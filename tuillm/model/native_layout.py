@@ -5,6 +5,7 @@ that reads them nor where the memory comes from.
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import prod
 
@@ -15,8 +16,12 @@ from tuillm.config.gpt_config import GPTConfig
 from tuillm.model.gpt import GPT
 from tuillm.native.library import GROUP, LANES
 
+# of files that are kept: another order of the parts is another version
+LAYOUT_VERSION = 1
 _ALIGNED = 4096  # bytes between the beginnings of parts
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.uint8}
+_UNITS = {torch.float32: torch.float32, torch.bfloat16: torch.int32, torch.uint8: torch.int32}
+_AT_ONCE = 200_000  # weights, less than a megabyte of them
 _TOGETHER = {"float32": 1, "bfloat16": 2, "int8": 4}  # columns of a row side by side
 
 
@@ -63,9 +68,15 @@ class Layout:
         return {name: _view(memory, part) for name, part in self.parts.items()}
 
     def fill(self, memory: Tensor, model: GPT) -> None:
-        """Pack a model's weights into a block of memory [size] of bytes."""
-        to = self.tensors(memory)
-        for name, module in _modules(model, self.config.tie_weights):
+        """Pack a model's weights into a block of memory [size] of bytes.
+
+        Each matrix on one thread, several of them at a time: their blocks are too small to be
+        divided.
+        """
+        to, most = self.tensors(memory), torch.get_num_threads()
+
+        def fill_one(named: tuple[str, nn.Module]) -> None:
+            name, module = named
             weight = module.get_parameter("weight").detach()
             if isinstance(module, nn.LayerNorm) or name == "wpe":
                 to[name].copy_(weight)
@@ -74,6 +85,16 @@ class Layout:
             bias = getattr(module, "bias", None)
             if bias is not None:
                 to[f"{name}.bias"].zero_()[: len(bias)] = bias.detach()
+
+        def fill_quietly(named: tuple[str, nn.Module]) -> None:
+            with torch.inference_mode():  # which holds for one thread
+                fill_one(named)
+
+        try:
+            with ThreadPoolExecutor(most, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                list(pool.map(fill_quietly, _modules(model, self.config.tie_weights)))
+        finally:
+            torch.set_num_threads(most)
 
     def _add(self, name: str, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> None:
         self.parts[name] = Part(name, self.size, shape, dtype)
@@ -95,20 +116,23 @@ class Layout:
     def _pack(self, weight: Tensor, to: Tensor, scales: Tensor | None) -> None:
         """Lay a weight [out, in] out in blocks of rows; int8 with a scale for each row."""
         rows, columns = weight.shape
-        together = to.shape[3]
-        at_once = max(1, 2_000_000 // (columns * LANES))  # blocks: what is in between stays small
-        for start in range(0, len(to), at_once):
-            blocks = to[start : start + at_once]
-            part = weight[start * LANES : (start + len(blocks)) * LANES].float()
+        padded = to.shape[1] * to.shape[3]
+        at_once = max(1, _AT_ONCE // (padded * LANES)) * LANES  # rows: what is in between is small
+        work = torch.zeros(at_once, padded)
+        for start in range(0, rows, at_once):
+            part = work[: rows - start]
+            part[:, :columns] = weight[start : start + at_once]
+            blocks = to[start // LANES : (start + at_once) // LANES]
+            if len(part) < len(blocks) * LANES:  # the last block has rows that are none
+                part = work[: len(blocks) * LANES]
+                part[rows - start :] = 0
             if scales is not None:
-                scale = (part.abs().amax(1) / 127).clamp_(min=1e-12)
-                scales[start * LANES : start * LANES + len(part)] = scale
-                part = part.div(scale[:, None]).round_().add_(128)
-            zero = 0 if scales is None else 128
-            missing = len(blocks) * LANES - len(part), to.shape[1] * together - columns
-            if any(missing):
-                part = nn.functional.pad(part, (0, missing[1], 0, missing[0]), value=zero)
-            blocks.copy_(part.view(len(blocks), LANES, -1, together).transpose(1, 2))
+                scale = (torch.maximum(part.amax(1), -part.amin(1)) / 127).clamp_(min=1e-12)
+                scales[start : start + len(part)] = scale
+                part.div_(scale[:, None]).round_().add_(128)
+            # columns side by side move as one
+            units = part.to(to.dtype).view(_UNITS[to.dtype]).view(len(blocks), LANES, -1)
+            blocks.view(units.dtype).view(len(blocks), -1, LANES).copy_(units.transpose(1, 2))
 
 
 def rounded(value: int, multiple: int) -> int:

@@ -8,6 +8,7 @@ import torch
 from tuillm.config.gpt_config import LARGE_MODEL
 from tuillm.errors import UsageError
 from tuillm.model.kernels import can_decode_int8
+from tuillm.native.compiled import library
 from tuillm.units import size
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.int8}
@@ -34,17 +35,17 @@ def choose_dtype(
 ) -> tuple[torch.dtype, str]:
     """Return the decoding precision of a name, and in words why `auto` took it.
 
-    `auto` is bfloat16 where that is faster: on CPUs where they have bfloat16 units and the model
-    is too large for their caches. Where the weights would not fit into `free` bytes of memory
-    (by default what there is), it is the first of bfloat16 and int8 that does. Raises UsageError
-    for an unknown name.
+    `auto` is bfloat16 where that is faster: on CPUs where they have bfloat16 units or the native
+    library is there, and the model is too large for their caches. Where the weights would not fit
+    into `free` bytes of memory (by default what there is), it is the first of bfloat16 and int8
+    that does. Raises UsageError for an unknown name.
     """
     if wanted in _DTYPES:
         return _DTYPES[wanted], ""
     if wanted != "auto":
         raise UsageError(f"dtype cannot be {wanted!r}", "allowed: auto, " + ", ".join(_DTYPES))
     if device.type == "cpu":
-        fast = parameters >= LARGE_MODEL and has_fast_bfloat16()
+        fast = parameters >= LARGE_MODEL and (library() is not None or has_fast_bfloat16())
     else:
         fast = gpu_has_bfloat16(device)
     best = torch.bfloat16 if fast else torch.float32
@@ -52,7 +53,8 @@ def choose_dtype(
     need = int(parameters * best.itemsize * _SPARE)
     if need <= free:
         return best, ""
-    smaller = [torch.bfloat16] if best == torch.float32 and has_fast_bfloat16() else []
+    halves = best == torch.float32 and (library() is not None or has_fast_bfloat16())
+    smaller = [torch.bfloat16] if halves else []
     smaller += [torch.int8] if device.type == "cpu" and can_decode_int8() else []
     fitting = [kind for kind in smaller if parameters * kind.itemsize * _SPARE <= free]
     kind = (fitting or smaller[-1:] or [best])[0]

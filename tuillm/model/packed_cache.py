@@ -1,0 +1,127 @@
+"""Packed weights kept in the cache, so that a large model is packed once and mapped afterwards.
+
+A file is the memory of a native model as it is, behind a page that says whose it is: of which
+weights, in which precision and layout. It can be deleted at any time: the weights are packed
+again. Knows nothing of how weights are packed.
+"""
+
+import hashlib
+import json
+import mmap
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+from torch import Tensor
+
+from tuillm.config.gpt_config import GPTConfig
+from tuillm.errors import TuillmError
+from tuillm.formats.bounded_read import MB
+from tuillm.model.gpt import GPT
+from tuillm.model.native_layout import LAYOUT_VERSION, Layout
+from tuillm.store.files import new_file
+from tuillm.store.paths import cache_dir, ensure_dir
+
+# bytes of packed weights below which packing takes no time to speak of
+_WORTH_KEEPING = 64 * MB
+_PAGE = 4096
+# of the disk: what all packed weights together may take, and the most
+_SHARE, _MOST = 0.2, 32_000 * MB
+_SAMPLES = 64
+
+
+def packed_weights(weights: Path, dtype: str) -> tuple[Layout, Tensor] | None:
+    """Return the memory of packed weights, mapped; None where they were not kept, or are damaged.
+
+    `weights` is the model's safetensors file. What was read stays in memory only as long as
+    nothing else needs it.
+    """
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        path = _file(weights, dtype)
+        with path.open("rb") as file:
+            config = GPTConfig(**json.loads(file.read(_PAGE))["config"])
+            layout = Layout(config, dtype)
+            if os.fstat(file.fileno()).st_size == _PAGE + layout.size:
+                os.utime(path)  # the last to be evicted
+                return layout, _mapped(file, mmap.ACCESS_COPY, layout.size)
+    return None
+
+
+def pack_into_cache(weights: Path, model: GPT, dtype: str) -> tuple[Layout, Tensor] | None:
+    """Pack a model into a mapped file of the cache; None where it is not worth it, or no room.
+
+    What has not been used for longest makes room.
+    """
+    layout = Layout(model.config, dtype)
+    if layout.size < _WORTH_KEEPING:
+        return None
+    with suppress(OSError, TuillmError):
+        path = _file(weights, dtype)
+        if not _make_room(ensure_dir(path.parent), layout.size):
+            return None
+        head = json.dumps({"config": asdict(model.config), "dtype": dtype}).encode()
+        with new_file(path) as made, made.open("r+b") as file:
+            file.write(head.ljust(_PAGE))
+            file.flush()
+            # all of it now: a full disk is an error here, and the end of the process later
+            os.posix_fallocate(file.fileno(), 0, _PAGE + layout.size)
+            memory = _mapped(file, mmap.ACCESS_WRITE, layout.size)
+            with torch.no_grad():
+                layout.fill(memory, model)
+        return layout, memory
+    return None
+
+
+def packed_files() -> list[Path]:
+    """The files of the cache, those first that have not been used for longest."""
+    try:
+        paths = list((cache_dir() / "packed").glob("*.bin"))
+        return sorted(paths, key=lambda path: path.stat().st_mtime)
+    except OSError:
+        return []
+
+
+def _file(weights: Path, dtype: str) -> Path:
+    return cache_dir() / "packed" / f"{_identity(weights)}-{dtype}-{LAYOUT_VERSION}.bin"
+
+
+def _identity(weights: Path) -> str:
+    """Tells a file from any other by its size, time and samples of what it holds.
+
+    All of it would take longer to read than the packed weights.
+    """
+    found = os.stat(weights)
+    key = hashlib.sha256(f"{found.st_size} {found.st_mtime_ns}".encode())
+    with weights.open("rb") as file:
+        for at in _spread(found.st_size):
+            file.seek(at)
+            key.update(file.read(_PAGE))
+    return key.hexdigest()[:24]
+
+
+def _spread(size: int) -> Iterator[int]:
+    step = max(_PAGE, size // _SAMPLES)
+    yield from range(0, size, step)
+
+
+def _mapped(file: BinaryIO, access: int, size: int) -> Tensor:
+    memory = mmap.mmap(file.fileno(), _PAGE + size, access=access)
+    return torch.frombuffer(memory, dtype=torch.uint8, count=size, offset=_PAGE)
+
+
+def _make_room(folder: Path, size: int) -> bool:
+    """Delete what was not used for longest until `size` bytes more are within the bounds."""
+    files = packed_files()
+    sizes = [path.stat().st_size for path in files]
+    disk = os.statvfs(folder)
+    bound = min(_MOST, int(_SHARE * (disk.f_bavail * disk.f_frsize + sum(sizes))))
+    if size > bound:
+        return False
+    while files and sum(sizes) + size > bound:
+        files.pop(0).unlink(missing_ok=True)
+        sizes.pop(0)
+    return True
