@@ -35,16 +35,26 @@ def adapt() -> None:
 def settle(model: Decoder) -> None:
     """Choose the threads for a reply of a model; called in the thread that computes it."""
     if _most is not None and _most > 1 and model.device.type == "cpu":
-        threads = choose(model.config.parameter_count, _most)
+        threads = choose(model.config.parameter_count, _most, model.threads)
         if threads != torch.get_num_threads():
             torch.set_num_threads(threads)
 
 
-def choose(parameters: int, most: int) -> int:
-    """Return how many of `most` threads suit a model: all, or one beside other work."""
-    if parameters <= _SMALL or _activity.training() or _crowded():
+def choose(parameters: int, most: int, measured: int | None = None) -> int:
+    """Return how many of `most` threads suit a model: one beside other work.
+
+    On an idle machine as many as were `measured` to be fastest, else all but for small models.
+    """
+    if not is_alone():
         return 1
-    return most
+    if measured:
+        return min(measured, most)
+    return 1 if parameters <= _SMALL else most
+
+
+def is_alone() -> bool:
+    """Whether nothing else computes on this machine's processors."""
+    return not _activity.training() and not _crowded()
 
 
 def _crowded() -> bool:

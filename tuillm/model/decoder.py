@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 
 from tuillm.model.hf_folder import read_config, read_model
-from tuillm.model.kernel_choice import choose_kernel
+from tuillm.model.kernel_choice import choose_kernel, remembered
 from tuillm.model.native_gpt import NativeGPT
-from tuillm.model.packed_cache import pack_into_cache, packed_weights
+from tuillm.model.packed_cache import is_worth_keeping, pack_into_cache, packed_weights
 from tuillm.model.packing import Decoder, pack
 from tuillm.native.compiled import library
 
@@ -20,17 +20,24 @@ def load_decoder(folder: Path, dtype: torch.dtype, device: torch.device) -> Deco
 
     Raises TuillmError for a damaged folder and UsageError for a precision that is not to be had.
     """
-    on_cpu, name = device.type == "cpu", str(dtype).removeprefix("torch.")
-    native = library() if on_cpu else None
-    if native is not None:
-        kernel = choose_kernel(read_config(folder), name)
-        if kernel is not None and kernel.make is None:
-            weights = folder / "model.safetensors"
-            kept = packed_weights(weights, name)
-            if kept is None:
-                model = read_model(folder, head_apart=True)
-                kept = pack_into_cache(weights, model, name)
-                if kept is None:
-                    return pack(model, dtype, device, kernel.name)
-            return NativeGPT(native, *kept)
-    return pack(read_model(folder, head_apart=on_cpu), dtype, device)
+    if device.type != "cpu":
+        return pack(read_model(folder), dtype, device)
+    name = str(dtype).removeprefix("torch.")
+    model = _kept(folder, name) or pack(read_model(folder, head_apart=True), dtype, device)
+    known = remembered(model.config, name)
+    if known and known.kernel == model.kernel:
+        model.threads = known.threads
+    return model
+
+
+def _kept(folder: Path, dtype: str) -> NativeGPT | None:
+    """The model with packed weights from the cache, or packed into it; None: not worth keeping."""
+    native = library()
+    kernel = choose_kernel(read_config(folder), dtype) if native else None
+    if native is None or kernel is None or kernel.make is not None:
+        return None
+    weights = folder / "model.safetensors"
+    kept = packed_weights(weights, dtype)
+    if kept is None and is_worth_keeping(weights):
+        kept = pack_into_cache(weights, read_model(folder, head_apart=True), dtype)
+    return NativeGPT(native, *kept) if kept else None

@@ -35,7 +35,10 @@ class GPT(nn.Module):
         super().__init__()
         self.config = config
         self.recompute = False
-        self.kernel = ""  # which of `kernels` it was packed for
+        # which of `kernels` it was packed for, in which precision, and on how many threads it is
+        # fastest; "" and None: not known
+        self.kernel, self.packed_dtype = "", ""
+        self.threads: int | None = None
         # what computes a block in training: this, or its compiled form
         self.compute_block: Callable[[Block, Tensor], Tensor] = compute_block
         self.wte = Embedding(config.vocab_size, config.n_embd)

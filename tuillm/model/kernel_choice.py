@@ -28,6 +28,7 @@ from tuillm.store.locks import Taken, take
 from tuillm.store.paths import cache_dir, ensure_dir
 from tuillm.store.processor import processor_key
 
+ITEM_BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
 # a kernel has to be so much faster to replace the one in use, which gives other digits
 _WORTH_A_CHANGE = 0.9
 # seconds between two measurements of the same
@@ -115,6 +116,20 @@ def remember(config: GPTConfig, dtype: str, timings: list[Timing]) -> Choice:
         section[_shape_class(config, dtype)] = asdict(choice)
         write_json(_file(), file)
     return choice
+
+
+def expected_speed(config: GPTConfig, dtype: str) -> float | None:
+    """Tokens a second by what was measured, on the best number of threads; None: not measured."""
+    known = remembered(config, dtype)
+    if known is None:
+        return None
+    return known.bytes_per_sec / (weights_read(config) * ITEM_BYTES[dtype])
+
+
+def weights_read(config: GPTConfig) -> int:
+    """How many weights a step reads: all but the table of positions and, untied, of tokens."""
+    read = config.parameter_count - config.block_size * config.n_embd
+    return read if config.tie_weights else read - config.vocab_size * config.n_embd
 
 
 def start_measuring(config: GPTConfig, dtype: str) -> bool:

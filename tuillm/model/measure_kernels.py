@@ -18,7 +18,7 @@ import torch
 
 from tuillm.config.gpt_config import GPTConfig
 from tuillm.model.gpt import GPT
-from tuillm.model.kernel_choice import Timing, remember
+from tuillm.model.kernel_choice import ITEM_BYTES, Timing, remember, weights_read
 from tuillm.model.kernels import Kernel, kernels_for
 from tuillm.model.kv_cache import KVCache
 from tuillm.model.packing import Decoder, pack
@@ -30,7 +30,6 @@ _LAYER_WEIGHTS, _HEAD_WEIGHTS = 14_000_000, 6_000_000
 _IN_CACHE = 2_000_000
 _FLUSH = 16_000_000  # floats that are read to throw the weights out
 _ROUNDS, _POSITIONS = 5, 32
-_ITEM_BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
 
 
 def measure_kernels(
@@ -59,15 +58,9 @@ def measure_kernels(
                     times.append(_step(model, flush))
     finally:
         torch.set_num_threads(most)
-    read = weights_read(shape) * _ITEM_BYTES[dtype]
+    read = weights_read(shape) * ITEM_BYTES[dtype]
     timings = [Timing(name, count, median(times), read) for (name, count), times in found.items()]
     return timings + [each for kernel in alone for each in _in_a_process(config, dtype, kernel)]
-
-
-def weights_read(config: GPTConfig) -> int:
-    """How many weights a step reads: all but the table of positions and, untied, of tokens."""
-    read = config.parameter_count - config.block_size * config.n_embd
-    return read if config.tie_weights else read - config.vocab_size * config.n_embd
 
 
 def thread_counts(most: int) -> tuple[int, ...]:

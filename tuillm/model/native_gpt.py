@@ -35,7 +35,8 @@ class NativeGPT:
         self.config = layout.config
         self.dtype = torch.int8 if layout.dtype == "int8" else getattr(torch, layout.dtype)
         self.device = torch.device("cpu")
-        self.kernel = "native"
+        self.kernel, self.packed_dtype = "native", layout.dtype
+        self.threads: int | None = None
         self.training = False
         self._library, self._memory = library, memory
         self._tensors = layout.tensors(memory)

@@ -26,8 +26,8 @@ from tuillm.model.native_layout import LAYOUT_VERSION, Layout
 from tuillm.store.files import new_file
 from tuillm.store.paths import cache_dir, ensure_dir
 
-# bytes of packed weights below which packing takes no time to speak of
-_WORTH_KEEPING = 64 * MB
+# bytes of a model's file below which packing takes no time to speak of
+_WORTH_KEEPING = 128 * MB
 _PAGE = 4096
 # of the disk: what all packed weights together may take, and the most
 _SHARE, _MOST = 0.2, 32_000 * MB
@@ -51,14 +51,17 @@ def packed_weights(weights: Path, dtype: str) -> tuple[Layout, Tensor] | None:
     return None
 
 
+def is_worth_keeping(weights: Path) -> bool:
+    """Whether a model is so large that packing it takes a while."""
+    return os.stat(weights).st_size >= _WORTH_KEEPING
+
+
 def pack_into_cache(weights: Path, model: GPT, dtype: str) -> tuple[Layout, Tensor] | None:
-    """Pack a model into a mapped file of the cache; None where it is not worth it, or no room.
+    """Pack a model into a mapped file of the cache; None where there is no room for it.
 
     What has not been used for longest makes room.
     """
     layout = Layout(model.config, dtype)
-    if layout.size < _WORTH_KEEPING:
-        return None
     with suppress(OSError, TuillmError):
         path = _file(weights, dtype)
         if not _make_room(ensure_dir(path.parent), layout.size):

@@ -48,7 +48,7 @@ def pack(
         chosen = next(each for each in kernels_for(model.config, name) if each.make is not None)
     hold_isa(chosen)
     _replace_layers(model, chosen, dtype)
-    model.kernel = chosen.name
+    model.kernel, model.packed_dtype = chosen.name, name
     return model
 
 

@@ -1,0 +1,53 @@
+"""When the kernels of this machine are measured: a new shape was loaded, or decoding is slow.
+
+Only in tuillm's own programs, which allow it; the measuring is a process of its own. A choice that
+changes is taken up by the next load, never within a conversation. Knows decoders; no text.
+"""
+
+from tuillm.model import Decoder
+from tuillm.model.kernel_choice import expected_speed, start_measuring
+
+# of the speed that was measured, below which replies are slow; and how many in a row
+_SLOW, _IN_A_ROW = 0.5, 3
+_TOKENS = 16  # of a reply, to be judged by
+
+_allowed = False
+_slow_replies = 0
+
+
+def allow() -> None:
+    """From now on let this process have the kernels measured in the background."""
+    global _allowed
+    _allowed = True
+
+
+def loaded(model: Decoder) -> None:
+    """A model was made ready on a CPU: measure its shape if that was never done."""
+    if (
+        _allowed
+        and model.device.type == "cpu"
+        and expected_speed(model.config, _dtype(model)) is None
+    ):
+        start_measuring(model.config, _dtype(model))
+
+
+def decoded(model: Decoder, tokens: int, seconds: float, alone: bool) -> bool:
+    """A reply of so many tokens took so many seconds to compute, `alone` on the machine or not.
+
+    Measures again after some that were far slower than what was measured; returns whether it did.
+    """
+    global _slow_replies
+    if not (_allowed and alone and tokens >= _TOKENS and model.device.type == "cpu"):
+        return False
+    expected = expected_speed(model.config, _dtype(model))
+    slow = expected is not None and tokens / seconds < _SLOW * expected
+    _slow_replies = _slow_replies + 1 if slow else 0
+    if _slow_replies < _IN_A_ROW:
+        return False
+    _slow_replies = 0
+    return start_measuring(model.config, _dtype(model))
+
+
+def _dtype(model: Decoder) -> str:
+    """The precision of its kernel: that of a packed model is not its embedding's."""
+    return model.packed_dtype
