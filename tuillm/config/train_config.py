@@ -291,6 +291,12 @@ class TrainConfig(BaseModel):
         group="run",
     )
 
+    priority: Literal["low", "normal"] = setting(
+        "low",
+        "low gives way to other programs, and waits while tuillm draws a reply; normal does neither",
+        group="run",
+    )
+
     @field_validator("corpus", mode="before")
     @classmethod
     def _one_or_several(cls, value: object) -> object:

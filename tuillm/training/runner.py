@@ -79,7 +79,7 @@ class Runner:
         )
 
     def stop(self) -> None:
-        """Ask for an end at the next step boundary, as a `stop` in the control file does."""
+        """Ask for an end at the next step, as a `stop` in the control file does."""
         self._requests.stop()
 
     def run(self) -> Model:
@@ -204,6 +204,7 @@ class Runner:
             if not self._extend() and metrics.last:
                 break
             self._wait_while_paused()
+            self._waiting.while_replying()
             if self._requests.stops:
                 self._evaluate_at_stop(metrics)
                 return "stopped"
@@ -225,8 +226,7 @@ class Runner:
         self._write(notes=tuple(trainer.notes), step=trainer.step)
 
     def _mark_resumed(self) -> None:
-        row = {"resumed": self._trainer.step, "time": time.time()}
-        self._record.append(self._run.metrics, row)
+        self._record.append(self._run.metrics, {"resumed": self._trainer.step, "time": time.time()})
 
     def _describe(self) -> None:
         """Write down what preparing has found out."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from tuillm.errors import DiskError
+from tuillm.store.workers.reply_activity import replying
 from tuillm.training.control_requests import ControlRequests
 from tuillm.training.run_record import RunRecord
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _POLL = 0.1
+# between two looks whether a reply is still being drawn
+_GLANCE = 0.02
 _STATUS_EVERY = 2.0
 # seconds between two tries where a disk refuses: the first, and the longest
 _RETRY, _LONGEST_RETRY = 1.0, 30.0
@@ -35,12 +38,25 @@ class Waiting:
         self._trainer, self._record = trainer, record
         self._requests, self._say = requested, say
 
-    def nap(self) -> None:
-        """Wait for a tenth of a second."""
-        time.sleep(_POLL)
+    def nap(self, seconds: float = _POLL) -> None:
+        """Wait for a tenth of a second, or as long as is said."""
+        time.sleep(seconds)
         self._requests.read()
         if time.monotonic() - self._record.written > _STATUS_EVERY:
             self._record.write()
+
+    def while_replying(self) -> None:
+        """Wait while a reply is drawn on this machine, unless the run has another priority.
+
+        The time is not the run's. Ends at once where a request came: the next step answers it.
+        """
+        if self._trainer.config.priority != "low" or self._trainer.setup.device.type != "cpu":
+            return
+        offset = self._requests.offset
+        if replying():
+            with self._trainer.clock.stopped():
+                while replying() and self._requests.offset == offset:
+                    self.nap(_GLANCE)
 
     def retry_on_disk_error(self, action: Callable[[], T]) -> T:
         """Do what writes to the disk; where that refuses and may take it later, wait for it.

@@ -165,7 +165,10 @@ def _spawn(
     if queue:
         queue_last(run)
         module, arguments = _QUEUE, [str(run.path), *module_command(module, *arguments)]
-    owner = start_detached(module, arguments, run.log, lock=lock, environment=environment)
+    low = run.config.priority == "low"
+    owner = start_detached(
+        module, arguments, run.log, lock=lock, environment=environment, low_priority=low
+    )
     if lock.fd is None and (status := run.recorded()).state in ("queued", "preparing"):
         # without a lock the worker is known by its number, which it writes down only later
         run.write_status(

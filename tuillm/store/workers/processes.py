@@ -87,11 +87,12 @@ def start_detached(
     *,
     lock: Lock | None = None,
     environment: Mapping[str, str] | None = None,
+    low_priority: bool = True,
 ) -> ProcessId:
     """Start `python -m MODULE ARGUMENTS...`, its output going to the end of the file `log`.
 
     It gets a session of its own, so that Ctrl-C in the terminal that started it never reaches it,
-    the lowest priority, and holds `lock` from its first moment on, as `locks.inherited` finds it.
+    the lowest priority unless told otherwise, and holds `lock` from its first moment on, as `locks.inherited` finds it.
     `environment` is added to this process's own.
     """
     lock = lock or Lock(None)
@@ -109,7 +110,8 @@ def start_detached(
             start_new_session=True,
             pass_fds=[] if lock.fd is None else [lock.fd],
         )
-    lower_priority(process.pid)
+    if low_priority:
+        lower_priority(process.pid)
     # those that have ended are asked, or they would stay as zombies
     _started[:] = [other for other in _started if other.poll() is None] + [process]
     try:

@@ -1,0 +1,78 @@
+"""Whether replies are being drawn on this machine: each says so by a file that it keeps fresh.
+
+Training waits between two steps meanwhile: the chat comes first. A file that was not touched for a
+while is of a reply that waits for a person, or of a process that is gone. Knows no torch.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+
+from tuillm.store.paths import data_dir
+
+# seconds between two touches at most, and after which nothing is drawn any more
+_EVERY, _OVER = 0.25, 1.5
+_numbers = count()
+
+
+class Drawing:
+    """One reply that is being drawn."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file, self._touched = file, 0.0
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Say that it is still going on; to be called at each token."""
+        now = time.monotonic()
+        if self._file is not None and now - self._touched >= _EVERY:
+            self._touched = now
+            with suppress(OSError):
+                self._file.touch()
+
+    def end(self) -> None:
+        """Say that it is over."""
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.unlink(missing_ok=True)
+
+
+@contextmanager
+def drawing() -> Iterator[Drawing]:
+    """Say that a reply is being drawn until the block is left; a disk that refuses is no matter."""
+    file: Path | None = _folder() / f"{os.getpid()}-{next(_numbers)}"
+    try:
+        _folder().mkdir(parents=True, exist_ok=True)
+    except OSError:
+        file = None
+    reply = Drawing(file)
+    try:
+        yield reply
+    finally:
+        reply.end()
+
+
+def replying() -> bool:
+    """Whether a reply is being drawn now, by any process of this data directory."""
+    try:
+        entries = list(os.scandir(_folder()))
+    except OSError:
+        return False
+    return any(_is_fresh(entry) for entry in entries)
+
+
+def _is_fresh(entry: os.DirEntry[str]) -> bool:
+    with suppress(OSError):
+        age = time.time() - entry.stat().st_mtime
+        if -_OVER <= age <= _OVER:
+            return True
+        if age > 3600:  # left by a process that was killed
+            os.unlink(entry.path)
+    return False
+
+
+def _folder() -> Path:
+    return data_dir() / "replying"
