@@ -5,12 +5,20 @@ import threading
 import time
 
 import pytest
+from commands import end_workers
 from conditions import until
 
 from tuillm.config import build_train
 from tuillm.store.jsonl import read_rows
 from tuillm.store.workers.launch import start_run
 from tuillm.store.workers.reply_activity import drawing, replying
+
+
+@pytest.fixture(autouse=True)
+def workers():
+    """No worker outlives its test."""
+    yield
+    end_workers()
 
 
 @pytest.fixture
@@ -32,11 +40,8 @@ def reply():
 
 def start(book, **settings):
     """Start a long run of a tiny model; return it when it takes steps."""
-    config = build_train(
-        dict(corpus=str(book), preset="nano", minutes=10, max_steps=None, sample_tokens=0)
-        | settings
-    )
-    run = start_run(config)
+    given = dict(corpus=str(book), preset="nano", minutes=10, max_steps=None, sample_tokens=0)
+    run = start_run(build_train(given | settings))
     until(lambda: len(steps(run)) > 2)
     return run
 

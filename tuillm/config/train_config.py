@@ -293,7 +293,7 @@ class TrainConfig(BaseModel):
 
     priority: Literal["low", "normal"] = setting(
         "low",
-        "low gives way to other programs, and waits while tuillm draws a reply; normal does neither",
+        "low gives way to other programs, and waits while a reply is drawn; normal does neither",
         group="run",
     )
 

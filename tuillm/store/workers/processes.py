@@ -92,8 +92,8 @@ def start_detached(
     """Start `python -m MODULE ARGUMENTS...`, its output going to the end of the file `log`.
 
     It gets a session of its own, so that Ctrl-C in the terminal that started it never reaches it,
-    the lowest priority unless told otherwise, and holds `lock` from its first moment on, as `locks.inherited` finds it.
-    `environment` is added to this process's own.
+    the lowest priority unless told otherwise, and holds `lock` from its first moment on, as
+    `locks.inherited` finds it. `environment` is added to this process's own.
     """
     lock = lock or Lock(None)
     try:
