@@ -19,11 +19,13 @@ from tuillm.config.suggestions import Answering
 from tuillm.errors import UsageError, brief
 from tuillm.generation.context import Context
 from tuillm.generation.detokenizer import TextStream
+from tuillm.generation.draft_model import load_draft_model
 from tuillm.generation.draft_tokens import ConversationLookup, Drafter
 from tuillm.generation.growing_reply import GrowingReply, ReplyState, Token, skip
 from tuillm.generation.questions import answer_to
 from tuillm.generation.sampling import not_finite, sample
 from tuillm.generation.speculative import Speculation
+from tuillm.generation.suffix_index import BookLookup, open_index
 from tuillm.generation.thread_count import settle
 from tuillm.generation.token_healing import Reading, read_prompt
 from tuillm.model import GPT, choose_device, choose_dtype, pack, read_model
@@ -40,13 +42,18 @@ class Sampler(metaclass=Answering):
     """A loaded model and its tokenizer: `Sampler("book").generate("Once upon a time")`."""
 
     def __init__(
-        self, name_or_path: str | os.PathLike[str], device: str = "auto", dtype: str = "auto"
+        self,
+        name_or_path: str | os.PathLike[str],
+        device: str = "auto",
+        dtype: str = "auto",
+        draft: str | os.PathLike[str] | None = None,
     ) -> None:
         """Load a model of the registry by name, or any GPT-2-shaped Hugging Face folder.
 
         `dtype` is auto, float32, bfloat16 or int8; `why_dtype` says in words why auto took a
-        smaller one than is usual, or "". Raises TuillmError for an unknown or damaged model and
-        UsageError for a device or precision that is not there.
+        smaller one than is usual, or "". `draft` is a smaller model with the same tokenizer, which
+        makes replies faster and changes none. Raises TuillmError for an unknown or damaged model
+        and UsageError for a device or precision that is not there, or a model that cannot draft.
         """
         found = resolve_model(name_or_path)
         computing_on = choose_device(device)
@@ -58,7 +65,11 @@ class Sampler(metaclass=Answering):
         self.path: Path | None = found.path
         self.entry: Model | None = found
         self.dtype = kind
+        larger = model.config.parameter_count
+        drafting = draft and load_draft_model(draft, tokenizer, larger, computing_on, dtype)
         self._set_up(pack(model, kind, computing_on), tokenizer, at_eot=found.card.starts_at_eot)
+        if drafting:
+            self.speculation.drafters.append(drafting)
 
     @classmethod
     def of(cls, model: GPT, tokenizer: Tokenizer, *, at_eot: bool = False) -> Self:
@@ -86,6 +97,9 @@ class Sampler(metaclass=Answering):
             self.start = [tokenizer.eot]
         self.context = Context(model)
         drafters: list[Drafter] = [ConversationLookup()]
+        corpus = self.entry.card.corpus_sha256 if self.entry else None
+        if corpus and (index := open_index(corpus, tokenizer.sha256)):
+            drafters.append(BookLookup(index))
         exact = self.dtype == torch.float32
         self.speculation = Speculation(self.context, drafters, exact=exact)
         unused = tokenizer.unused(model.config.vocab_size)  # rows that pad the table

@@ -47,6 +47,11 @@ class Speculation:
         self.drafted = self.accepted = 0
         self.begin()
 
+    @property
+    def words(self) -> str:
+        """How many tokens were drafted and accepted, in words."""
+        return f"{self.drafted:,} tokens drafted, {self.accepted:,} of them accepted"
+
     def begin(self) -> None:
         """Expect another reply, or one that others than `advance` have gone on with."""
         self._draft: _Draft | None = None
@@ -65,13 +70,12 @@ class Speculation:
                 self._draft.right += 1
             return context.advance([token], n_keep)
         self._settle()
-        begun = time.perf_counter()
         draft = self._choose() if self._pace.ready else None
         if draft is not None and not self._may_draft(config):
             if self._exact is None and context.length + 1 < context.block_size:
                 return self._try_out(token, draft.ids[0])
             draft = None
-        return self._step(token, n_keep, draft, time.perf_counter() - begun)
+        return self._step(token, n_keep, draft)
 
     def _hear(self, token: int) -> None:
         if not self._listening:
@@ -96,9 +100,7 @@ class Speculation:
         best.ids = list(takewhile(lambda token: token < entries, ids))
         return best if best.ids else None
 
-    def _step(
-        self, token: int, n_keep: int, draft: _Draft | None, drafting: float
-    ) -> tuple[Tensor, int]:
+    def _step(self, token: int, n_keep: int, draft: _Draft | None) -> tuple[Tensor, int]:
         """Compute an id and its draft, and note how long that took."""
         context = self._context
         full = context.length == context.block_size
@@ -109,7 +111,8 @@ class Speculation:
         seconds = time.perf_counter() - begun
         size = context.ahead
         if draft is not None and size:
-            draft.size, draft.seconds = size, seconds + drafting
+            draft.size = size
+            draft.seconds = seconds + size * self.drafters[draft.kind].seconds
             self._draft = draft
             self.drafted += size
             self._pace.verified(1 + size, seconds)
