@@ -93,8 +93,11 @@ class Pace:
         return self._chances[key]
 
     def _cost(self, size: int) -> float:
-        """The seconds of a step; of a size that was never tried what smaller ones suggest."""
-        nearest = max(known for known in self._seconds if known <= size)
+        """The seconds of a step: what larger ones took at most, or what smaller ones suggest."""
+        larger = [seconds for known, seconds in self._seconds.items() if known >= size]
+        if larger:
+            return min(larger)
+        nearest = max(self._seconds)
         return self._seconds[nearest] * (1 + _EACH_MORE * (size - nearest))
 
     def _note(self, size: int, seconds: float) -> None:

@@ -70,11 +70,12 @@ class Speculation:
                 self._draft.right += 1
             return context.advance([token], n_keep)
         self._settle()
-        draft = self._choose() if self._pace.ready else None
-        if draft is not None and not self._may_draft(config):
-            if self._exact is None and context.length + 1 < context.block_size:
-                return self._try_out(token, draft.ids[0])
-            draft = None
+        allowed = self._may_draft(config)
+        if not self._pace.ready or allowed is False or context.length + 1 >= context.block_size:
+            return self._step(token, n_keep, None)
+        draft = self._choose()
+        if draft is not None and allowed is None:
+            return self._try_out(token, draft.ids[0])
         return self._step(token, n_keep, draft)
 
     def _hear(self, token: int) -> None:
@@ -126,10 +127,10 @@ class Speculation:
         if draft is not None:
             self._pace.settled(draft.kind, draft.match, draft.size, draft.right, draft.seconds)
 
-    def _may_draft(self, config: SamplingConfig) -> bool:
-        """Whether the text may depend on how many positions were computed at once."""
+    def _may_draft(self, config: SamplingConfig) -> bool | None:
+        """Whether the text that is promised stays the same with drafts; None: not known yet."""
         promised = config.greedy or config.seed is not None
-        return config.lookup == "on" or bool(self._exact) or not promised
+        return self._exact if promised and config.lookup != "on" else True
 
     def _try_out(self, token: int, guess: int) -> tuple[Tensor, int]:
         """Append an id, and find out if two positions at once give the logits of one by one."""
