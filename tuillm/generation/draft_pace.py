@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 SIZES = (2, 4, 8, 16)  # tokens of a step with a draft
 _ALLOWANCE = 0.01  # of the time, for drafts that may be in vain
-_MOST_CREDIT = 4.0  # steps of one token
+_MOST_CREDIT = 2.0  # steps of one token
 _WORTH = 1.05  # how much faster than plain decoding a draft must promise to be
 _BLEND, _SPIKE = 0.2, 2.0
 # before anything is measured: each further token of a step, and the chance of a short and of a
@@ -41,14 +41,14 @@ class Pace:
 
     def __init__(self) -> None:
         self._seconds: dict[int, float] = {}
-        self._begun: set[int] = set()
+        self._once: set[int] = set()  # sizes of a single measurement, with what sets them up
         self._chances: dict[tuple[int, int], _Chance] = {}
         self._credit = 1.0  # in steps of one token
 
     @property
     def ready(self) -> bool:
         """Whether a step of one token was measured, and a draft may be made at all."""
-        return 1 in self._seconds and self._credit > 0
+        return 1 in self._seconds and 1 not in self._once and self._credit > 0
 
     def choose(self, kind: int, match: int, seconds: float) -> tuple[int, float]:
         """Return of how many tokens a step should be, 1 for no draft, and how much faster it is.
@@ -57,7 +57,10 @@ class Pace:
         """
         chance, one = self._chance(kind, match).value, self._seconds[1]
         best, most = 1, _WORTH
+        tried = max(self._seconds)
         for size in SIZES:
+            if size > 2 * tried:  # first the shorter ones
+                break
             steps = (self._cost(size) + (size - 1) * seconds) / one
             gain = _expected(chance, size) / steps
             if gain > most:
@@ -101,11 +104,13 @@ class Pace:
         return self._seconds[nearest] * (1 + _EACH_MORE * (size - nearest))
 
     def _note(self, size: int, seconds: float) -> None:
-        if size not in self._begun:  # the first of its size sets up what it needs
-            self._begun.add(size)
-            return
         known = self._seconds.get(size)
-        if known is not None:
+        if known is None:
+            self._once.add(size)
+            seconds = min(seconds, _SPIKE * self._cost(size)) if self._seconds else seconds
+        elif size in self._once:
+            self._once.remove(size)
+        else:
             seconds = known + _BLEND * (min(seconds, _SPIKE * known) - known)
         self._seconds[size] = seconds
 

@@ -22,6 +22,7 @@ MOST_TOKENS = 10_000_000  # of a longer book no model here knows much by heart
 _FILE = "suffixes.bin"
 _DEPTH = 32  # ids by which suffixes are ordered
 _LENGTHS = (4, 8, 16, 32)  # of the last ids that are looked for
+_PATIENCE, _SELDOM = 8, 4  # searches in vain, after which only each fourth id is searched for
 
 
 class SuffixIndex:
@@ -70,11 +71,12 @@ class BookLookup:
         self._index = index
         self._recent: list[int] = []
         self._at, self._matched, self._searched = -1, 0, False
+        self._in_vain = 0  # ids in a row that the book has not
 
     def begin(self, ids: list[int]) -> None:
         """Hear a conversation: its last ids are enough."""
         self._recent = ids[-_DEPTH:]
-        self._at, self._searched = -1, False
+        self._at, self._searched, self._in_vain = -1, False, 0
 
     def push(self, token: int) -> None:
         """Hear the next id; where the book has it, too, the place is followed."""
@@ -82,29 +84,36 @@ class BookLookup:
         if len(self._recent) > 8 * _DEPTH:
             del self._recent[:-_DEPTH]
         ids = self._index.ids
-        if 0 <= self._at < len(ids) and ids[self._at] == token:
+        if 0 <= self._at < len(ids) - 1 and ids[self._at] == token:
             self._at, self._matched = self._at + 1, self._matched + 1
         else:
             self._at, self._searched = -1, False
 
     def match(self) -> int:
-        """Return how many of the last ids the book has before what `take` returns, 0 or 4 up."""
+        """Return how many of the last ids the book has before what `take` returns, 0 or 4 up.
+
+        In a text that is not of the book a passage of it is found up to four ids later.
+        """
         if self._at < 0 and not self._searched:
-            self._search()
-        return self._matched if 0 <= self._at < len(self._index.ids) else 0
+            self._searched = True
+            if self._in_vain < _PATIENCE or self._in_vain % _SELDOM == 0:
+                self._search()
+            self._in_vain = 0 if self._at >= 0 else self._in_vain + 1
+        return self._matched if self._at >= 0 else 0
 
     def take(self, count: int) -> list[int]:
         """Return what follows in the book."""
         return self._index.ids[self._at : self._at + count].tolist()
 
     def _search(self) -> None:
-        self._searched = True
         recent, end = self._recent, len(self._recent)
         for length in _LENGTHS:
             if length > end:
                 return
             count, place = self._index.find(recent[-length:])
             if not count:
+                return
+            if place + length == len(self._index.ids):  # nothing follows the book
                 return
             self._at = place + length
             self._matched = shared_ending(self._index.ids, self._at, recent, end)
