@@ -84,8 +84,10 @@ class Pace:
     def settled(self, kind: int, match: int, drafted: int, right: int, seconds: float) -> None:
         """Note what came of a draft, after `seconds` for it and its step."""
         self._chance(kind, match).note(right, int(right < drafted))
-        usual = self._cost(min(1 + drafted, SIZES[-1]))  # a step that was held up tells nothing
-        gain = 1 + right - min(seconds, _SPIKE * usual) / self._seconds[1]
+        # a step that was held up tells nothing, nor one that sets up what its size needs
+        usual = self._cost(min(1 + drafted, SIZES[-1]))
+        usual *= 1 if 1 + drafted in self._once else _SPIKE
+        gain = 1 + right - min(seconds, usual) / self._seconds[1]
         self._credit = min(self._credit + gain, _MOST_CREDIT)
 
     def _chance(self, kind: int, match: int) -> _Chance:

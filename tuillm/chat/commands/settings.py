@@ -20,6 +20,7 @@ _BESIDE = {
     "model": "/model NAME",
     "dtype": "--dtype of tuillm chat NAME",
     "device": "--device of tuillm chat NAME",
+    "draft": "--draft of tuillm chat NAME",
 }
 
 
