@@ -31,9 +31,19 @@ class Chat:
     """The state of a chat. `keep` says whether conversations are written down."""
 
     def __init__(
-        self, model: Model, config: SamplingConfig, device: str, dtype: str, *, keep: bool = True
+        self,
+        model: Model,
+        config: SamplingConfig,
+        device: str,
+        dtype: str,
+        *,
+        drafting: Model | None = None,
+        keep: bool = True,
     ) -> None:
-        """Open a chat with a model, which is loaded once `loader` is started."""
+        """Open a chat with a model, which is loaded once `loader` is started.
+
+        So is the smaller one that drafts for it, if there is one.
+        """
         self.screen = Screen()
         self.config = config
         self.keep = keep
@@ -46,7 +56,8 @@ class Chat:
         self._told_of: Sampler | None = None  # how precisely it computes
         self.model = model
         self.mode: ChatMode = mode_of(model)
-        self.loader = Loader(model, device, dtype)
+        self.drafting = drafting
+        self.loader = Loader(model, device, dtype, drafting)
         self._mark_use()
 
     def close(self) -> None:
@@ -110,12 +121,12 @@ class Chat:
         from tuillm.chat.conversation.serialize import encode_anew
         from tuillm.chat.conversation.session import Session
 
-        before, old = self._session, (self.model, self.loader, self.mode)
+        before, old = self._session, (self.model, self.loader, self.mode, self.drafting)
         self._take(model)
         try:
             sampler = self.sampler
         except BaseException as error:  # Ctrl-C, too
-            self.model, self.loader, self.mode = old
+            self.model, self.loader, self.mode, self.drafting = old
             self._mark_use()
             if isinstance(error, Stopped):
                 raise Stopped(f"stopped: {self.model.name} stays") from None
@@ -129,12 +140,14 @@ class Chat:
 
     def _take(self, model: Model) -> None:
         self.model, self.mode = model, mode_of(model)
+        self.drafting = None  # its tokens are those of the model before
         self.loader = Loader(model, *self.device_dtype)
         self._mark_use()
 
     def _mark_use(self) -> None:
         self._in_use.close()
-        self._in_use.enter_context(using(self.model.path, "chat"))
+        for model in filter(None, (self.model, self.drafting)):
+            self._in_use.enter_context(using(model.path, "chat"))
 
     # settings
 

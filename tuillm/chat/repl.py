@@ -58,18 +58,19 @@ class Repl:
         device: str,
         dtype: str,
         *,
+        drafting: Model | None = None,
         keep: bool = True,
         go_on: "bool | SessionHead" = False,
         vi: bool = False,
     ) -> None:
         """Get ready to talk; raises UsageError when there is no terminal.
 
-        `keep` writes history and conversations down; `go_on` takes up a conversation, or the
-        latest one.
+        `drafting` is a smaller model that drafts. `keep` writes history and conversations down;
+        `go_on` takes up a conversation, or the latest one.
         """
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise UsageError("the chat needs a terminal", f"tuillm generate {model.name} -p TEXT")
-        self.chat = Chat(model, config, device, dtype, keep=keep)
+        self.chat = Chat(model, config, device, dtype, drafting=drafting, keep=keep)
         self._go_on, self._keep = go_on, keep
         self._next: Next | None = None
         self._prefill = ""

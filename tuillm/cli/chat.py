@@ -1,13 +1,14 @@
 """`tuillm chat`: opens the REPL on a model; with a pipe on either side it is a filter."""
 
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import click
 
 from tuillm.cli.generate import read_prompt
 from tuillm.cli.offer_checkpoint import check_trained, offer_checkpoint
-from tuillm.cli.options import GroupedCommand, device_options, setting_options, typed
+from tuillm.cli.options import GroupedCommand, device_options, draft_option, setting_options, typed
 from tuillm.cli.output import say
 from tuillm.cli.pull import offer_pull
 from tuillm.cli.reply_output import filter_options, write_reply
@@ -23,6 +24,7 @@ _LATEST = "\0"  # no name of a conversation
 @click.command("chat", cls=GroupedCommand)
 @click.argument("name", required=False)
 @filter_options
+@draft_option
 @device_options()
 @click.option(
     "--continue",
@@ -39,6 +41,7 @@ def chat_command(
     name: str | None,
     stats: bool,
     as_json: bool,
+    draft: str | None,
     device: str,
     dtype: str,
     go_on: str | None,
@@ -64,7 +67,7 @@ def chat_command(
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         if go_on:
             raise UsageError("--continue is for a terminal", "in a pipe each message stands alone")
-        _filter(name, config, device, dtype, stats, as_json)
+        _filter(name, config, device, dtype, draft, stats, as_json)
     elif stats or as_json:
         option = "--json" if as_json else "--stats"
         raise UsageError(f"{option} is for pipes", f"echo TEXT | tuillm chat {name} {option}")
@@ -73,7 +76,16 @@ def chat_command(
 
         name = offer_checkpoint(name)
         name = name if checkpoint_path(name) else offer_pull(name)
-        open_chat(name, config, device, dtype, keep=not no_history, go_on=_which(go_on), vi=vi)
+        open_chat(
+            name,
+            config,
+            device,
+            dtype,
+            draft=draft,
+            keep=not no_history,
+            go_on=_which(go_on),
+            vi=vi,
+        )
 
 
 def open_chat(
@@ -82,20 +94,32 @@ def open_chat(
     device: str = "auto",
     dtype: str = "auto",
     *,
+    draft: str | None = None,
     keep: bool = True,
     go_on: "bool | SessionHead" = False,
     vi: bool = False,
 ) -> None:
     """Open the chat; returns when the person leaves it.
 
-    `keep` writes history and conversations down; `go_on` takes up a conversation, or the latest.
+    `draft` is a smaller model that drafts. `keep` writes history and conversations down; `go_on`
+    takes up a conversation, or the latest.
     """
     from tuillm.store.run_checkpoints import resolve_model
 
     model = resolve_model(name)  # a wrong name is told before anything is loaded
+    drafting = None if draft is None else resolve_model(draft)
     from tuillm.chat.repl import Repl
 
-    Repl(model, config or SamplingConfig(), device, dtype, keep=keep, go_on=go_on, vi=vi).run()
+    Repl(
+        model,
+        config or SamplingConfig(),
+        device,
+        dtype,
+        drafting=drafting,
+        keep=keep,
+        go_on=go_on,
+        vi=vi,
+    ).run()
 
 
 def _which(go_on: str | None) -> "bool | SessionHead":
@@ -106,7 +130,13 @@ def _which(go_on: str | None) -> "bool | SessionHead":
 
 
 def _filter(
-    name: str, config: SamplingConfig, device: str, dtype: str, stats: bool, as_json: bool
+    name: str,
+    config: SamplingConfig,
+    device: str,
+    dtype: str,
+    draft: str | None,
+    stats: bool,
+    as_json: bool,
 ) -> None:
     """Reply once to what stdin says."""
     from tuillm.store.chat_template import mode_of
@@ -118,12 +148,15 @@ def _filter(
     if sys.stdin.isatty():
         say("type your message, Ctrl-D ends it", aside=True)
     message = read_prompt("-")  # without its last line end: that is the chat's Enter
-    with using(model.path, "chat"):
+    with ExitStack() as used:
+        used.enter_context(using(model.path, "chat"))
+        if draft is not None:
+            used.enter_context(using(resolve_model(draft).path, "chat"))
         from tuillm.generation import Sampler
         from tuillm.generation.questions import as_turn
         from tuillm.generation.thread_count import adapt
 
         adapt()
-        sampler = Sampler(model.path, device=device, dtype=dtype)
+        sampler = Sampler(model.path, device=device, dtype=dtype, draft=draft)
         prompt, config = as_turn(mode_of(model), message, config, sampler.tokenizer)
         write_reply(sampler, prompt, config, as_json=as_json, stats=stats)

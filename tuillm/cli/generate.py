@@ -2,11 +2,19 @@
 
 import re
 import sys
+from contextlib import ExitStack
 from errno import EBADF
 
 import click
 
-from tuillm.cli.options import GroupedCommand, Number, device_options, setting_options, typed
+from tuillm.cli.options import (
+    GroupedCommand,
+    Number,
+    device_options,
+    draft_option,
+    setting_options,
+    typed,
+)
 from tuillm.cli.reply_output import filter_options, write_reply
 from tuillm.config import SamplingConfig, build_sampling
 from tuillm.config.sampling_config import DEFAULT_PROMPT
@@ -47,6 +55,7 @@ keep_newline_option = click.option(
 )
 @click.option("--echo/--no-echo", default=True, help="Print the prompt before the text [yes].")
 @filter_options
+@draft_option
 @device_options()
 @setting_options(SamplingConfig, short={"max_new_tokens": "-n"})
 def generate_command(
@@ -58,6 +67,7 @@ def generate_command(
     echo: bool,
     stats: bool,
     as_json: bool,
+    draft: str | None,
     device: str,
     dtype: str,
     **settings: object,
@@ -83,13 +93,16 @@ def generate_command(
             f"{name!r} continues text and has no chat template to ask it in",
             f"tuillm generate {name} -p TEXT",
         )
-    with using(model.path, "generate"):
+    with ExitStack() as used:
+        used.enter_context(using(model.path, "generate"))
+        if draft is not None:
+            used.enter_context(using(resolve_model(draft).path, "generate"))
         from tuillm.generation import Sampler
         from tuillm.generation.questions import as_turn
         from tuillm.generation.thread_count import adapt
 
         adapt()
-        sampler = Sampler(name, device=device, dtype=dtype)
+        sampler = Sampler(name, device=device, dtype=dtype, draft=draft)
         if asked:
             text, config = as_turn(mode, asked, config, sampler.tokenizer)
             echo = False

@@ -58,6 +58,16 @@ def device_options(dtype: str = "auto") -> Callable[[Command], Command]:
     return decorate
 
 
+def draft_option(function: Command) -> Command:
+    """Add --draft to a command that writes replies."""
+    return click.option(
+        "--draft",
+        metavar="MODEL",
+        help="A smaller model with the same tokenizer, which proposes tokens: faster, the same "
+        "text.",
+    )(function)
+
+
 def typed(values: dict[str, object]) -> dict[str, object]:
     """Return only the settings that were typed."""
     return {name: value for name, value in values.items() if value is not None and value != ()}

@@ -71,7 +71,8 @@ def write_reply(
         text = prompt or DEFAULT_PROMPT
         read = len(sampler.tokenizer.encode(text) if isinstance(text, str) else text)
         dtype = str(sampler.dtype).removeprefix("torch.")
-        say(f"{figures.line()} prompt_tokens={read} dtype={dtype}", aside=True)
+        drafts = f"drafted={sampler.speculation.drafted} accepted={sampler.speculation.accepted}"
+        say(f"{figures.line()} prompt_tokens={read} dtype={dtype} {drafts}", aside=True)
 
 
 def _write_text(tokens: Iterable["Token"], echo: str) -> None:

@@ -187,8 +187,11 @@ NOT_HERE = {
     "stream no_stream streamer": "text is always shown as it comes",
     "escape no_escape": r"\n in a stop string is a line end",
     "prompt_cache prompt_cache_all": "tuillm chat NAME --continue takes a conversation up",
-    "draft draft_model model_draft assistant_model speculative num_assistant_tokens":
-        "there is no second model that drafts",
+    "draft_model model_draft assistant_model md hf_repo_draft speculative_model":
+        "tuillm generate NAME --draft MODEL, or tuillm chat",
+    "speculative num_assistant_tokens draft_max draft_min draft_n num_speculative_tokens "
+    "prompt_lookup_num_tokens prompt_lookup lookup_cache_static lookup_cache_dynamic ngram":
+        "--lookup auto finds out by itself how many tokens to draft",
     "port host listen address api serve url base_url endpoint ssl":
         "there is no server: tuillm export MODEL DIR --to ollama, or --to gguf for llama.cpp",
     "out output output_file out_file o":

@@ -1,5 +1,7 @@
 """SamplingConfig: how the next token is chosen and when a reply ends."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from tuillm.config.fields import setting
@@ -69,6 +71,13 @@ class SamplingConfig(BaseModel):
     )
     seed: int | None = setting(
         None, "fixes the draw; auto: a new one each time", group="reply", ge=0, lt=2**63
+    )
+
+    lookup: Literal["auto", "on", "off"] = setting(
+        "auto",
+        "compute several tokens at once where the text so far, or the book, tells what may come: "
+        "auto where the text stays the same, on also where bfloat16 and int8 round otherwise",
+        group="reply",
     )
 
     @property

@@ -127,7 +127,7 @@ def _greedy(ours: Sampler, theirs: Any, ids: list[int]) -> Check:
     room = min(_GREEDY, len(ids) - len(prompt))
     if room < 1:
         return Check("greedy text", True, "no room for any in so short a context")
-    config = SamplingConfig(temperature=0, max_new_tokens=room)
+    config = SamplingConfig(temperature=0, max_new_tokens=room, lookup="off")
     found = [token.id for token in ours.stream(prompt, config)]
     batch = torch.tensor([prompt])
     out = theirs.generate(

@@ -1,7 +1,8 @@
 """What a model has read so far: ids and their keys and values, kept in step.
 
-The list of ids is the truth; the cache holds exactly them (after `advance`). A prompt that
-begins like what was read before costs only the rest. Knows no sampling and no text.
+The list of ids is the truth; the cache holds exactly them (after `advance`), or some more that
+were computed ahead, as a guess of what comes next. A prompt that begins like what was read before
+costs only the rest. Knows no sampling and no text.
 """
 
 from collections.abc import Sequence
@@ -40,6 +41,8 @@ class Context:
             ) from None
         self.rows: list[list[int]] = [[]]
         self.prefilled = 0
+        # what was computed ahead: ids, the next one last, and the logits [1, V] behind each
+        self._ahead: list[tuple[int, Tensor]] = []
 
     @property
     def length(self) -> int:
@@ -52,6 +55,11 @@ class Context:
         return self._model.config.block_size
 
     @property
+    def vocab_size(self) -> int:
+        """How many ids there are."""
+        return self._model.config.vocab_size
+
+    @property
     def rows_at_once(self) -> int:
         """How many replies can grow side by side in a memory of fair size."""
         config = self._model.config
@@ -62,9 +70,10 @@ class Context:
         """Make the window that of a prompt; return logits [1, V] and how many ids were dropped.
 
         Keys and values of the longest common beginning are reused; `prefilled` counts the ids
-        that had to be computed. A vocabulary of few characters may spell nothing of a prompt:
-        then it is read as the first id.
+        that had to be computed, of a draft those that came true. A vocabulary of few characters
+        may spell nothing of a prompt: then it is read as the first id.
         """
+        self._ahead = []
         ids = ids or [0]
         window = fit(ids, self.block_size, n_keep)
         old = self.rows[0] if len(self.rows) == 1 else []
@@ -78,14 +87,30 @@ class Context:
 
     def widen(self, batch: int) -> None:
         """Go on with `batch` replies that all begin with what was read."""
+        self.drop_ahead()
         self._cache = self._cache.expanded(batch)
         self.rows = [list(self.rows[0]) for _ in range(batch)]
 
-    def advance(self, tokens: list[int], n_keep: int = 0) -> tuple[Tensor, int]:
-        """Append one id to each row; return logits [B, V] and how many ids had to be dropped."""
+    def advance(
+        self, tokens: list[int], n_keep: int = 0, draft: Sequence[int] = ()
+    ) -> tuple[Tensor, int]:
+        """Append one id to each row; return logits [B, V] and how many ids had to be dropped.
+
+        A `draft`, of a single row, are ids that may come next: their logits are computed at the
+        same time, and as long as the calls that follow append just these ids, they cost nothing.
+        """
+        if self.expects(tokens):
+            token, logits = self._ahead.pop()
+            self.rows[0].append(token)
+            self.prefilled += 1
+            return logits, 0
+        self.drop_ahead()
         if self.length < self.block_size:
+            guess = list(draft[: self.block_size - self.length - 1])
             for row, token in zip(self.rows, tokens, strict=True):
                 row.append(token)
+            if guess:
+                return self._look_ahead(tokens[0], guess), 0
             return self._forward([[token] for token in tokens]), 0
         before = self.length
         self.rows = [
@@ -95,10 +120,35 @@ class Context:
         self._cache.truncate(0)
         return self._forward(self.rows), before + 1 - self.length
 
+    def expects(self, tokens: list[int]) -> bool:
+        """Whether the logits behind these ids, one a row, are computed already."""
+        return bool(self._ahead) and tokens == [self._ahead[-1][0]]
+
+    @property
+    def ahead(self) -> int:
+        """How many ids are computed ahead."""
+        return len(self._ahead)
+
+    def drop_ahead(self) -> None:
+        """Forget what was computed ahead: the cache holds the ids of `rows` alone."""
+        if self._ahead:
+            self._ahead = []
+            self._cache.truncate(self.length)
+
     def truncate(self, length: int) -> None:
         """Forget all positions from `length` on."""
+        self._ahead = []
         self.rows = [row[:length] for row in self.rows]
         self._cache.truncate(length)
+
+    def _look_ahead(self, token: int, draft: list[int]) -> Tensor:
+        """Compute the newest id and a draft of what follows; return the logits of the former."""
+        self.prefilled += 1
+        idx = torch.tensor([[token, *draft]], device=self._cache.store.device)
+        logits: Tensor = self._model(idx, self._cache, last=idx.shape[1])
+        first, *rest = logits.float().unbind(1)  # each [1, V]
+        self._ahead = list(zip(draft, rest, strict=True))[::-1]
+        return first
 
     def _forward(self, ids: list[list[int]]) -> Tensor:
         self.prefilled += len(ids[0])

@@ -7,7 +7,6 @@ import math
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, overload
 
@@ -20,8 +19,13 @@ from tuillm.config.suggestions import Answering
 from tuillm.errors import UsageError, brief
 from tuillm.generation.context import Context
 from tuillm.generation.detokenizer import TextStream
+from tuillm.generation.draft_model import load_draft_model
+from tuillm.generation.draft_tokens import ConversationLookup, Drafter
+from tuillm.generation.growing_reply import GrowingReply, ReplyState, Token, skip
 from tuillm.generation.questions import answer_to
 from tuillm.generation.sampling import not_finite, sample
+from tuillm.generation.speculative import Speculation
+from tuillm.generation.suffix_index import BookLookup, open_index
 from tuillm.generation.thread_count import settle
 from tuillm.generation.token_healing import Reading, read_prompt
 from tuillm.model import Decoder, choose_device, choose_dtype, pack, read_model
@@ -29,57 +33,27 @@ from tuillm.store.registry import Model
 from tuillm.store.run_checkpoints import resolve_model
 from tuillm.text import Tokenizer, load_tokenizer
 
+__all__ = ["ReplyState", "Sampler", "Settings", "Token"]
+
 Settings = Callable[[], SamplingConfig]
-
-
-@dataclass(frozen=True)
-class Token:
-    """One step of a reply.
-
-    `text` is what may be shown now; it can be empty while a character or a possible stop
-    string is incomplete. `logprob` is the model's own log probability (nats) of the id, before
-    temperature and cuts. `dropped` ids fell out of the context before this one. The last token
-    of a reply has a `finish`: a stop string, the length, or the model's end-of-text token.
-    """
-
-    text: str
-    id: int
-    logprob: float
-    index: int
-    row: int = 0
-    dropped: int = 0
-    finish: Literal["", "stop", "length", "end"] = ""
-
-
-@dataclass(frozen=True)
-class ReplyState:
-    """How a reply goes on that was begun before, or begins with a given token; see `go_on`.
-
-    `text` has been fed the tokens there are: `index` of them, for which `seed` gave `drawn`
-    numbers. `reading`, if not None, is what is read before the next token, whose id it may give;
-    `logits` [1, V] are those behind it, where the context has just read it.
-    """
-
-    text: TextStream
-    seed: int
-    n_keep: int = 0
-    index: int = 0
-    drawn: int = 0
-    reading: Reading | None = None
-    logits: Tensor | None = None
 
 
 class Sampler(metaclass=Answering):
     """A loaded model and its tokenizer: `Sampler("book").generate("Once upon a time")`."""
 
     def __init__(
-        self, name_or_path: str | os.PathLike[str], device: str = "auto", dtype: str = "auto"
+        self,
+        name_or_path: str | os.PathLike[str],
+        device: str = "auto",
+        dtype: str = "auto",
+        draft: str | os.PathLike[str] | None = None,
     ) -> None:
         """Load a model of the registry by name, or any GPT-2-shaped Hugging Face folder.
 
         `dtype` is auto, float32, bfloat16 or int8; `why_dtype` says in words why auto took a
-        smaller one than is usual, or "". Raises TuillmError for an unknown or damaged model and
-        UsageError for a device or precision that is not there.
+        smaller one than is usual, or "". `draft` is a smaller model with the same tokenizer, which
+        makes replies faster and changes none. Raises TuillmError for an unknown or damaged model
+        and UsageError for a device or precision that is not there, or a model that cannot draft.
         """
         found = resolve_model(name_or_path)
         computing_on = choose_device(device)
@@ -88,10 +62,14 @@ class Sampler(metaclass=Answering):
         tokenizer.refuse_beyond(model.config.vocab_size, found.path)
         kind, self.why_dtype = choose_dtype(dtype, computing_on, model.config.parameter_count)
         self.name = found.name
-        self._set_up(pack(model, kind, computing_on), tokenizer, at_eot=found.card.starts_at_eot)
         self.path: Path | None = found.path
         self.entry: Model | None = found
         self.dtype = kind
+        larger = model.config.parameter_count
+        drafting = draft and load_draft_model(draft, tokenizer, larger, computing_on, dtype)
+        self._set_up(pack(model, kind, computing_on), tokenizer, at_eot=found.card.starts_at_eot)
+        if drafting:
+            self.speculation.drafters.append(drafting)
 
     @classmethod
     def of(cls, model: Decoder, tokenizer: Tokenizer, *, at_eot: bool = False) -> Self:
@@ -118,6 +96,12 @@ class Sampler(metaclass=Answering):
         if at_eot and tokenizer.eot is not None:
             self.start = [tokenizer.eot]
         self.context = Context(model)
+        drafters: list[Drafter] = [ConversationLookup()]
+        corpus = self.entry.card.corpus_sha256 if self.entry else None
+        if corpus and (index := open_index(corpus, tokenizer.sha256)):
+            drafters.append(BookLookup(index))
+        exact = self.dtype == torch.float32
+        self.speculation = Speculation(self.context, drafters, exact=exact)
         unused = tokenizer.unused(model.config.vocab_size)  # rows that pad the table
         self._unused = torch.tensor(unused, device=model.device) if unused else None
         self._turn = 0
@@ -195,7 +179,7 @@ class Sampler(metaclass=Answering):
             for row in range(0, num_samples, at_once):
                 seeds = range(first + row, first + min(row + at_once, num_samples))
                 replies = [
-                    _Reply(
+                    GrowingReply(
                         self.tokenizer, ReplyState(TextStream(self.tokenizer, config.stop), seed)
                     )
                     for seed in seeds
@@ -217,7 +201,7 @@ class Sampler(metaclass=Answering):
 
         `settings` is asked before each token, as in `stream`; what is fixed stands in `beginning`.
         """
-        reply = _Reply(self.tokenizer, beginning)
+        reply = GrowingReply(self.tokenizer, beginning)
 
         def read() -> tuple[Reading, Tensor, int]:
             reading, logits = beginning.reading or Reading(ids), beginning.logits
@@ -241,7 +225,7 @@ class Sampler(metaclass=Answering):
     def _stream(
         self,
         settings: Settings,
-        replies: "list[_Reply]",
+        replies: list[GrowingReply],
         n_keep: int,
         read: Callable[[], tuple[Reading, Tensor, int]],
         first_row: int = 0,
@@ -254,26 +238,35 @@ class Sampler(metaclass=Answering):
         if count > 1:
             context.widen(count)
             logits = logits.expand(count, -1)
+        self.speculation.begin()
         given, as_bytes = reading.last, None if reading.last is None else reading.extra
-        while True:
-            config = settings()
-            tokens, logprobs = self._draw(logits, config, generators, given)
-            for row, reply in enumerate(replies):
-                if not reply.finished:
-                    yield reply.step(
-                        tokens[row],
-                        logprobs[row],
-                        first_row + row,
-                        dropped,
-                        as_bytes,
-                        config.max_new_tokens,
-                    )
-            if all(reply.finished for reply in replies):
-                return
-            if turn != self._turn:
-                raise RuntimeError("this reply has ended: the sampler went on with another one")
-            given = as_bytes = None
-            logits, dropped = context.advance(tokens, n_keep)
+        try:
+            while True:
+                config = settings()
+                tokens, logprobs = self._draw(logits, config, generators, given)
+                for row, reply in enumerate(replies):
+                    if not reply.finished:
+                        yield reply.step(
+                            tokens[row],
+                            logprobs[row],
+                            first_row + row,
+                            dropped,
+                            as_bytes,
+                            config.max_new_tokens,
+                        )
+                if all(reply.finished for reply in replies):
+                    return
+                if turn != self._turn:
+                    raise RuntimeError("this reply has ended: the sampler went on with another one")
+                given = as_bytes = None
+                logits, dropped = (
+                    self.speculation.advance(tokens[0], n_keep, config)
+                    if count == 1
+                    else context.advance(tokens, n_keep)
+                )
+        finally:  # closed at any token, the context holds what was yielded and no draft
+            if turn == self._turn:
+                context.drop_ahead()
 
     def _draw(
         self,
@@ -298,52 +291,12 @@ class Sampler(metaclass=Answering):
             )
             drawn = sample(allowed, config, ids, generators)
             if config.greedy:
-                _skip(generators, 1)
+                skip(generators, 1)
         chosen = logits.gather(1, drawn[:, None])[:, 0]
         logprobs: list[float] = (chosen - logits.logsumexp(-1)).tolist()
         if not all(map(math.isfinite, logprobs)):
             raise not_finite(self.name)
         return drawn.tolist(), logprobs
-
-
-class _Reply:
-    """The state of one reply while it grows."""
-
-    def __init__(self, tokenizer: Tokenizer, beginning: ReplyState) -> None:
-        self._text = beginning.text
-        self._index = beginning.index
-        self._ends = tokenizer.ends
-        self.generator = torch.Generator().manual_seed(beginning.seed)
-        _skip([self.generator], beginning.drawn)
-        self.finished = False
-
-    def step(
-        self,
-        token: int,
-        logprob: float,
-        row: int,
-        dropped: int,
-        as_bytes: bytes | None,
-        longest: int,
-    ) -> Token:
-        """Return the next Token; `as_bytes` are its bytes where not all of them are new."""
-        finish: Literal["", "stop", "length", "end"] = ""
-        text = self._text.push(token) if as_bytes is None else self._text.push_bytes(as_bytes)
-        index, self._index = self._index, self._index + 1
-        if self._text.stopped:
-            finish = "stop"
-        elif token in self._ends or self._index >= longest:
-            finish = "end" if token in self._ends else "length"
-            text += self._text.finish()
-            finish = "stop" if self._text.stopped else finish
-        self.finished = bool(finish)
-        return Token(text, token, logprob, index, row, dropped, finish)
-
-
-def _skip(generators: list[torch.Generator], count: int) -> None:
-    """Use up the numbers of `count` draws a row."""
-    for generator in generators:
-        torch.rand(count, generator=generator, dtype=torch.float64)
 
 
 def _always(config: SamplingConfig) -> Settings:

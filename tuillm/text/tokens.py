@@ -194,6 +194,8 @@ def _fill(
     write_json(
         folder / "meta.json",
         {
+            "corpus": corpus.sha256,
+            "tokenizer": tokenizer.sha256,
             "dtype": train.dtype.name,
             "val_bytes": _measured_bytes(corpus, tokenizer, measured, folder, len(val) >= 2),
             "left_out": lacking[0],

@@ -12,7 +12,7 @@ def draw_sample(setup: Setup, length: int, seed: int) -> str:
     """Return `length` tokens of text that continue the run's prompt, "" for none."""
     if not length:
         return ""
-    config = SamplingConfig(max_new_tokens=length, seed=seed)
+    config = SamplingConfig(max_new_tokens=length, seed=seed, lookup="off")
     was_training = setup.model.training  # it may be asked for in the middle of an evaluation
     setup.model.eval()
     setup.sampler.context.truncate(0)

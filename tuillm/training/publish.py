@@ -1,15 +1,18 @@
 """Puts what a run has learned into the registry: under which name, with which card.
 
-Knows the run folder, the trainer's figures and the registry; does not know when it is time.
+Beside the tokens it leaves the index of them that a reply's drafts are looked up in. Knows the run
+folder, the trainer's figures and the registry; does not know when it is time.
 """
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuillm import __version__
 from tuillm.config import TrainConfig
-from tuillm.errors import TuillmError, printable
+from tuillm.errors import DiskError, TuillmError, printable
+from tuillm.generation.suffix_index import index_folder
 from tuillm.store.card import ModelCard
 from tuillm.store.registry import Model, free_name, get_model, list_models, publish
 from tuillm.store.run_folder import Run, model_name
@@ -48,6 +51,8 @@ def publish_run(
             name, over = _name_to_publish(trainer, run, published, replace)
             if (name, over) == before:  # nobody took the name in the meantime
                 raise
+    with suppress(DiskError):  # drafts need it, and the model does not
+        index_folder(trainer.setup.tokens.folder, trainer.setup.tokens.train)
     return get_model(name), _noted(status, name, published or model_name(trainer.config))
 
 

@@ -20,6 +20,7 @@ _BESIDE = {
     "model": "/model NAME",
     "dtype": "--dtype of tuillm chat NAME",
     "device": "--device of tuillm chat NAME",
+    "draft": "--draft of tuillm chat NAME",
 }
 
 
@@ -73,7 +74,8 @@ def show(chat: Chat, rest: str) -> None:
         ),
         ("mode", chat.mode.name),
     ]
-    about += [("precision", chat.sampler.precision)] if chat.open else []
+    if chat.open:
+        about += [("precision", chat.sampler.precision), ("drafts", chat.sampler.speculation.words)]
     rows = [
         (setting.name, _words(setting, config), setting.help)
         for setting in settings_of(SamplingConfig)
@@ -129,7 +131,10 @@ def model(chat: Chat, rest: str) -> None:
     """`/model NAME`: the text so far stays, another model goes on with it."""
     if not rest:
         raise UsageError("/model wants the name of a model", "tuillm list shows them")
+    drafted = chat.drafting
     chat.use_model(resolve_model(rest))
+    if drafted is not None:
+        chat.screen.note(f"{drafted.name} does not draft for it: tuillm chat NAME --draft MODEL")
     chat.screen.note(describe_mode(chat))
 
 

@@ -204,7 +204,9 @@ class Session:
     def _draft(self, node: Node) -> Node:
         """Give a reply that now begins the settings and the seed it will have."""
         stop = dict.fromkeys(self.config.stop + self.mode.stop)
-        node.settings = self.config.model_dump(mode="json", exclude={"seed"}) | {"stop": [*stop]}
+        node.settings = self.config.model_dump(mode="json", exclude={"seed", "lookup"}) | {
+            "stop": [*stop]
+        }
         used = {child.seed for child in self.tree.children(node.parent)}
         seed = secrets.randbits(48) if self.config.seed is None else self.config.seed
         while seed in used:

@@ -1,0 +1,144 @@
+"""Speculative decoding (Leviathan et al. 2023): several tokens are computed in one step.
+
+A draft says which ids may come; the model computes them all at once; each is drawn as it always
+is, and the first that is drawn otherwise ends the draft. So the ids are those of plain decoding,
+with the same numbers of the same generators, whatever a draft says. Knows a Context and what
+drafts; draws nothing and knows no text.
+"""
+
+import time
+from dataclasses import dataclass
+from itertools import takewhile
+
+import torch
+from torch import Tensor
+
+from tuillm.config import SamplingConfig
+from tuillm.generation.context import Context
+from tuillm.generation.draft_pace import Pace
+from tuillm.generation.draft_tokens import Drafter
+
+
+@dataclass
+class _Draft:
+    """A draft: which drafter it is of, how long its match, its ids, and what became of it."""
+
+    kind: int
+    match: int
+    ids: list[int]
+    size: int = 0  # ids that were computed
+    right: int = 0
+    seconds: float = 0.0
+
+
+class Speculation:
+    """Goes on with a Context's only row, with drafts where they pay.
+
+    `drafted` and `accepted` count the tokens of drafts and those that came true. `exact` says that
+    several positions at once are computed as precisely as one by one; in fewer bits than float32
+    that is tried out before drafts are made where the same text is promised.
+    """
+
+    def __init__(self, context: Context, drafters: list[Drafter], *, exact: bool) -> None:
+        self._context = context
+        self.drafters = drafters
+        self._pace = Pace()
+        self._exact: bool | None = exact or None
+        self.drafted = self.accepted = 0
+        self.begin()
+
+    @property
+    def words(self) -> str:
+        """How many tokens were drafted and accepted, in words."""
+        return f"{self.drafted:,} tokens drafted, {self.accepted:,} of them accepted"
+
+    def begin(self) -> None:
+        """Expect another reply, or one that others than `advance` have gone on with."""
+        self._draft: _Draft | None = None
+        self._listening = False
+
+    def advance(self, token: int, n_keep: int, config: SamplingConfig) -> tuple[Tensor, int]:
+        """Append an id as `Context.advance` does, and return the same."""
+        context = self._context
+        if config.lookup == "off":
+            self.begin()
+            return context.advance([token], n_keep)
+        self._hear(token)
+        if context.expects([token]):
+            self.accepted += 1
+            if self._draft is not None:
+                self._draft.right += 1
+            return context.advance([token], n_keep)
+        self._settle()
+        allowed = self._may_draft(config)
+        if not self._pace.ready or allowed is False or context.length + 1 >= context.block_size:
+            return self._step(token, n_keep, None)
+        draft = self._choose()
+        if draft is not None and allowed is None:
+            return self._try_out(token, draft.ids[0])
+        return self._step(token, n_keep, draft)
+
+    def _hear(self, token: int) -> None:
+        if not self._listening:
+            self._listening = True
+            for drafter in self.drafters:
+                drafter.begin(self._context.rows[0])
+        for drafter in self.drafters:
+            drafter.push(token)
+
+    def _choose(self) -> _Draft | None:
+        """Return the draft that promises most, None where none pays."""
+        best, size, most = None, 1, 0.0
+        for kind, drafter in enumerate(self.drafters):
+            if match := drafter.match():
+                found, gain = self._pace.choose(kind, match, drafter.seconds)
+                if found > 1 and gain > most:
+                    best, size, most = _Draft(kind, match, []), found, gain
+        if best is None:
+            return None
+        entries = self._context.vocab_size
+        ids = self.drafters[best.kind].take(size - 1)
+        best.ids = list(takewhile(lambda token: token < entries, ids))
+        return best if best.ids else None
+
+    def _step(self, token: int, n_keep: int, draft: _Draft | None) -> tuple[Tensor, int]:
+        """Compute an id and its draft, and note how long that took."""
+        context = self._context
+        full = context.length == context.block_size
+        begun = time.perf_counter()
+        logits, dropped = context.advance([token], n_keep, draft.ids if draft else ())
+        if logits.device.type != "cpu":
+            logits[0, 0].item()  # waits until it is computed
+        seconds = time.perf_counter() - begun
+        size = context.ahead
+        if draft is not None and size:
+            draft.size = size
+            draft.seconds = seconds + size * self.drafters[draft.kind].seconds
+            self._draft = draft
+            self.drafted += size
+            self._pace.verified(1 + size, seconds)
+        elif not full:  # else all of the context was computed again
+            self._pace.plain(seconds)
+        return logits, dropped
+
+    def _settle(self) -> None:
+        """Note what came of the latest draft."""
+        draft, self._draft = self._draft, None
+        if draft is not None:
+            self._pace.settled(draft.kind, draft.match, draft.size, draft.right, draft.seconds)
+
+    def _may_draft(self, config: SamplingConfig) -> bool | None:
+        """Whether the text that is promised stays the same with drafts; None: not known yet."""
+        promised = config.greedy or config.seed is not None
+        return self._exact if promised and config.lookup != "on" else True
+
+    def _try_out(self, token: int, guess: int) -> tuple[Tensor, int]:
+        """Append an id, and find out if two positions at once give the logits of one by one."""
+        context = self._context
+        length = context.length
+        both = context.advance([token], draft=[guess])[0], context.advance([guess])[0]
+        context.truncate(length)
+        first, second = context.advance([token])[0], context.advance([guess])[0]
+        context.truncate(length + 1)
+        self._exact = torch.equal(both[0], first) and torch.equal(both[1], second)
+        return first, 0
