@@ -11,7 +11,7 @@ import torch
 
 from tuillm.errors import UsageError
 from tuillm.generation.context import Context
-from tuillm.model import GPT, choose_dtype, pack, read_model
+from tuillm.model import Decoder, choose_dtype, load_decoder, read_config
 from tuillm.store.run_checkpoints import resolve_model
 from tuillm.text import Tokenizer, load_tokenizer
 
@@ -23,7 +23,7 @@ _BLEND = 0.2
 class DraftModel:
     """A small model that drafts; a `Drafter`. What it has not heard is read at the next draft."""
 
-    def __init__(self, model: GPT) -> None:
+    def __init__(self, model: Decoder) -> None:
         self._context = Context(model)
         self._entries = model.config.vocab_size
         self._ids: list[int] = []
@@ -83,9 +83,9 @@ def load_draft_model(
     allowed = "--draft takes a smaller model with the same tokenizer, as gpt2 is for gpt2-large"
     if not _same_ids(theirs, tokenizer):
         raise UsageError(f"{found.name!r} cannot draft: it has another tokenizer", allowed)
-    model = read_model(found.path, head_apart=device.type == "cpu")
-    theirs.refuse_beyond(model.config.vocab_size, found.path)
-    count = model.config.parameter_count
+    config = read_config(found.path)
+    theirs.refuse_beyond(config.vocab_size, found.path)
+    count = config.parameter_count
     if count >= larger:
         raise UsageError(
             f"{found.name!r} cannot draft: it has {count:,} parameters, and the model that it "
@@ -93,7 +93,7 @@ def load_draft_model(
             allowed,
         )
     kind, _ = choose_dtype(dtype, device, count)
-    return DraftModel(pack(model, kind, device))
+    return DraftModel(load_decoder(found.path, kind, device))
 
 
 def _same_ids(one: Tokenizer, other: Tokenizer) -> bool:

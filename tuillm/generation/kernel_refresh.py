@@ -4,6 +4,8 @@ Only in tuillm's own programs, which allow it; the measuring is a process of its
 changes is taken up by the next load, never within a conversation. Knows decoders; no text.
 """
 
+from collections.abc import Callable
+
 from tuillm.model import Decoder
 from tuillm.model.kernel_choice import expected_speed, start_measuring
 
@@ -31,13 +33,13 @@ def loaded(model: Decoder) -> None:
         start_measuring(model.config, _dtype(model))
 
 
-def decoded(model: Decoder, tokens: int, seconds: float, alone: bool) -> bool:
-    """A reply of so many tokens took so many seconds to compute, `alone` on the machine or not.
+def decoded(model: Decoder, tokens: int, seconds: float, alone: Callable[[], bool]) -> bool:
+    """A reply of so many tokens took so many seconds to compute, with the machine `alone` or not.
 
     Measures again after some that were far slower than what was measured; returns whether it did.
     """
     global _slow_replies
-    if not (_allowed and alone and tokens >= _TOKENS and model.device.type == "cpu"):
+    if not (_allowed and tokens >= _TOKENS and model.device.type == "cpu" and alone()):
         return False
     expected = expected_speed(model.config, _dtype(model))
     slow = expected is not None and tokens / seconds < _SLOW * expected

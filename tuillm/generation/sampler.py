@@ -17,18 +17,19 @@ from tuillm.config import SamplingConfig, build_sampling, settings_table
 from tuillm.config.sampling_config import DEFAULT_PROMPT, MOST_SAMPLES
 from tuillm.config.suggestions import Answering
 from tuillm.errors import UsageError, brief
+from tuillm.generation import kernel_refresh
 from tuillm.generation.context import Context
 from tuillm.generation.detokenizer import TextStream
 from tuillm.generation.draft_model import load_draft_model
 from tuillm.generation.draft_tokens import ConversationLookup, Drafter
 from tuillm.generation.growing_reply import GrowingReply, ReplyState, Token, skip
 from tuillm.generation.questions import answer_to
+from tuillm.generation.reply_work import reply_work
 from tuillm.generation.sampling import not_finite, sample
 from tuillm.generation.speculative import Speculation
 from tuillm.generation.suffix_index import BookLookup, open_index
-from tuillm.generation.thread_count import settle
 from tuillm.generation.token_healing import Reading, read_prompt
-from tuillm.model import Decoder, choose_device, choose_dtype, pack, read_model
+from tuillm.model import Decoder, choose_device, choose_dtype, load_decoder, read_config
 from tuillm.store.registry import Model
 from tuillm.store.run_checkpoints import resolve_model
 from tuillm.text import Tokenizer, load_tokenizer
@@ -57,17 +58,18 @@ class Sampler(metaclass=Answering):
         """
         found = resolve_model(name_or_path)
         computing_on = choose_device(device)
-        model = read_model(found.path, head_apart=computing_on.type == "cpu")
-        tokenizer = load_tokenizer(found.path)
-        tokenizer.refuse_beyond(model.config.vocab_size, found.path)
-        kind, self.why_dtype = choose_dtype(dtype, computing_on, model.config.parameter_count)
+        config, tokenizer = read_config(found.path), load_tokenizer(found.path)
+        tokenizer.refuse_beyond(config.vocab_size, found.path)
+        larger = config.parameter_count
+        kind, self.why_dtype = choose_dtype(dtype, computing_on, larger)
         self.name = found.name
         self.path: Path | None = found.path
         self.entry: Model | None = found
         self.dtype = kind
-        larger = model.config.parameter_count
         drafting = draft and load_draft_model(draft, tokenizer, larger, computing_on, dtype)
-        self._set_up(pack(model, kind, computing_on), tokenizer, at_eot=found.card.starts_at_eot)
+        model = load_decoder(found.path, kind, computing_on)
+        kernel_refresh.loaded(model)
+        self._set_up(model, tokenizer, at_eot=found.card.starts_at_eot)
         if drafting:
             self.speculation.drafters.append(drafting)
 
@@ -100,7 +102,8 @@ class Sampler(metaclass=Answering):
         corpus = self.entry.card.corpus_sha256 if self.entry else None
         if corpus and (index := open_index(corpus, tokenizer.sha256)):
             drafters.append(BookLookup(index))
-        exact = self.dtype == torch.float32
+        # the native library computes several positions to the last bit as one by one
+        exact = self.dtype == torch.float32 or model.kernel == "native"
         self.speculation = Speculation(self.context, drafters, exact=exact)
         unused = tokenizer.unused(model.config.vocab_size)  # rows that pad the table
         self._unused = torch.tensor(unused, device=model.device) if unused else None
@@ -230,43 +233,44 @@ class Sampler(metaclass=Answering):
         read: Callable[[], tuple[Reading, Tensor, int]],
         first_row: int = 0,
     ) -> Iterator[Token]:
-        settle(self.model)
         self._turn += 1
         turn, context, count = self._turn, self.context, len(replies)
         generators = [reply.generator for reply in replies]
-        reading, logits, dropped = read()
-        if count > 1:
-            context.widen(count)
-            logits = logits.expand(count, -1)
-        self.speculation.begin()
-        given, as_bytes = reading.last, None if reading.last is None else reading.extra
-        try:
-            while True:
-                config = settings()
-                tokens, logprobs = self._draw(logits, config, generators, given)
-                for row, reply in enumerate(replies):
-                    if not reply.finished:
-                        yield reply.step(
-                            tokens[row],
-                            logprobs[row],
-                            first_row + row,
-                            dropped,
-                            as_bytes,
-                            config.max_new_tokens,
+        with reply_work(self.model) as work:
+            reading, logits, dropped = read()
+            if count > 1:
+                context.widen(count)
+                logits = logits.expand(count, -1)
+            self.speculation.begin()
+            given, as_bytes = reading.last, None if reading.last is None else reading.extra
+            try:
+                while True:
+                    config = settings()
+                    tokens, logprobs = self._draw(logits, config, generators, given)
+                    for row, reply in enumerate(replies):
+                        if not reply.finished:
+                            yield reply.step(
+                                tokens[row],
+                                logprobs[row],
+                                first_row + row,
+                                dropped,
+                                as_bytes,
+                                config.max_new_tokens,
+                            )
+                    if all(reply.finished for reply in replies):
+                        return
+                    if turn != self._turn:
+                        raise RuntimeError("this reply has ended: the sampler went on with another")
+                    given = as_bytes = None
+                    with work.step():
+                        logits, dropped = (
+                            self.speculation.advance(tokens[0], n_keep, config)
+                            if count == 1
+                            else context.advance(tokens, n_keep)
                         )
-                if all(reply.finished for reply in replies):
-                    return
-                if turn != self._turn:
-                    raise RuntimeError("this reply has ended: the sampler went on with another one")
-                given = as_bytes = None
-                logits, dropped = (
-                    self.speculation.advance(tokens[0], n_keep, config)
-                    if count == 1
-                    else context.advance(tokens, n_keep)
-                )
-        finally:  # closed at any token, the context holds what was yielded and no draft
-            if turn == self._turn:
-                context.drop_ahead()
+            finally:  # closed at any token, the context holds what was yielded and no draft
+                if turn == self._turn:
+                    context.drop_ahead()
 
     def _draw(
         self,

@@ -10,6 +10,7 @@ import os
 
 import torch
 
+from tuillm.generation import kernel_refresh
 from tuillm.model import Decoder
 from tuillm.model.malloc import allow_tuning
 from tuillm.store.workers.training_activity import Activity
@@ -30,6 +31,12 @@ def adapt() -> None:
     if _most is None:
         _most = torch.get_num_threads()
     allow_tuning()
+    kernel_refresh.allow()
+
+
+def is_ours() -> bool:
+    """Whether this process is a program of ours: `adapt` was called."""
+    return _most is not None
 
 
 def settle(model: Decoder) -> None:

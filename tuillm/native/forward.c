@@ -23,13 +23,14 @@
 
 #define LANES 16 /* rows of a block */
 #define GROUP 64 /* values of an input that share a scale; columns are padded to it */
+#define BLOCKS 4 /* blocks of rows that are computed at once, most for few tokens */
+#define TILE 8   /* tokens that are computed at once, most for few blocks */
 #if defined(__AVX512F__)
-#define TILE 8 /* tokens that are computed with a block of weights at once */
-#define PAIR 2 /* blocks at once, for so many tokens */
+#define SUMS 16 /* of blocks x tokens, as many as there are registers for */
 #else
-#define TILE 4
-#define PAIR 1
+#define SUMS 4
 #endif
+#define AHEAD 48 /* lines of 64 bytes that are fetched ahead */
 #define INLINE static inline __attribute__((always_inline))
 #define PADDED(n) (((n) + GROUP - 1) / GROUP * GROUP)
 
@@ -162,30 +163,28 @@ typedef struct {
 } Input;
 
 /* sums[b * tokens + t] = the 16 rows of block b (of `blocks`, `apart` from each other) times token t.
- * `w` holds floats, or pairs of bfloat16. Even and odd columns are added up apart for few tokens:
- * no addition waits for the one before. */
+ * `w` holds floats, or pairs of bfloat16. Each row is added up in one order, column after column,
+ * for any number of tokens; blocks are computed side by side, so that none waits for an addition. */
 INLINE void block_float(const uint32_t *w, size_t apart, int cols, const Input *in, int first,
                         const int half, const int blocks, const int tokens, vec *sums) {
-    const int chains = tokens <= 2 ? 2 : 1;
     const float *x = in->x + (size_t)first * in->stride;
-    vec sum[2 * TILE * 2], even[2], odd[2];
-    for (int i = 0; i < blocks * tokens * chains; i++) sum[i] = (vec){0};
+    vec sum[SUMS], even[BLOCKS], odd[BLOCKS];
+    for (int i = 0; i < blocks * tokens; i++) sum[i] = (vec){0};
     for (int k = 0; k < cols; k += 2, w += half ? LANES : 2 * LANES) {
         for (int b = 0; b < blocks; b++) {
             const ivec *at = (const ivec *)(w + b * apart);
-            __builtin_prefetch(at + 48, 0, 3);
+            __builtin_prefetch(at + AHEAD, 0, 3);
+            if (!half) __builtin_prefetch(at + AHEAD + 1, 0, 3);
             even[b] = half ? (vec)(at[0] << 16) : (vec)at[0];
             odd[b] = half ? (vec)(at[0] & (int32_t)0xffff0000) : (vec)at[1];
         }
-        for (int t = 0; t < tokens; t++)
-            for (int b = 0; b < blocks; b++) {
-                vec *to = sum + (b * tokens + t) * chains;
-                to[0] += even[b] * x[(size_t)t * in->stride + k];
-                to[chains - 1] += odd[b] * x[(size_t)t * in->stride + k + 1];
-            }
+        for (int t = 0; t < tokens; t++) {
+            float one = x[(size_t)t * in->stride + k], two = x[(size_t)t * in->stride + k + 1];
+            for (int b = 0; b < blocks; b++) sum[b * tokens + t] += even[b] * one;
+            for (int b = 0; b < blocks; b++) sum[b * tokens + t] += odd[b] * two;
+        }
     }
-    for (int i = 0; i < blocks * tokens; i++)
-        sums[i] = chains == 2 ? sum[2 * i] + sum[2 * i + 1] : sum[i];
+    for (int i = 0; i < blocks * tokens; i++) sums[i] = sum[i];
 }
 
 /* For each row the sum of four products of a byte of weights (0 to 255) and one of x (-127 to 127). */
@@ -219,30 +218,29 @@ INLINE ivec add_products(ivec sum, ivec weights, const int8_t *x) {
 
 INLINE void block_int8(const uint32_t *w, size_t apart, int cols, const Input *in, int first,
                        const int blocks, const int tokens, vec *sums) {
-    const int chains = tokens == 1 ? 2 : 1;
-    for (int i = 0; i < blocks * tokens; i++) sums[i] = (vec){0};
+    vec sum[SUMS];
+    for (int i = 0; i < blocks * tokens; i++) sum[i] = (vec){0};
     for (int group = 0; group < cols / GROUP; group++) {
-        ivec sum[2 * TILE * 2];
-        for (int i = 0; i < blocks * tokens * chains; i++) sum[i] = (ivec){0};
+        ivec part[SUMS];
+        for (int i = 0; i < blocks * tokens; i++) part[i] = (ivec){0};
         for (int k = 0; k < GROUP / 4; k++, w += LANES) {
-            for (int b = 0; b < blocks; b++) __builtin_prefetch(w + b * apart + LANES * 48, 0, 3);
+            for (int b = 0; b < blocks; b++)
+                __builtin_prefetch(w + b * apart + LANES * AHEAD, 0, 3);
             for (int t = 0; t < tokens; t++) {
                 const int8_t *x = in->small + (size_t)(first + t) * in->stride + group * GROUP;
                 for (int b = 0; b < blocks; b++) {
-                    ivec *to = &sum[(b * tokens + t) * chains + k % chains];
+                    ivec *to = &part[b * tokens + t];
                     *to = add_products(*to, *(const ivec *)(w + b * apart), x + 4 * k);
                 }
             }
         }
-        for (int t = 0; t < tokens; t++)
-            for (int b = 0; b < blocks; b++) {
-                int i = b * tokens + t;
-                ivec all = chains == 2 ? sum[2 * i] + sum[2 * i + 1] : sum[i];
-                float scale = in->scales[(size_t)(first + t) * (in->stride / GROUP) + group];
-                sums[i] += __builtin_convertvector(all, vec) * scale;
-            }
+        for (int i = 0; i < blocks * tokens; i++) {
+            int token = first + i % tokens;
+            float scale = in->scales[(size_t)token * (in->stride / GROUP) + group];
+            sum[i] += __builtin_convertvector(part[i], vec) * scale;
+        }
     }
-    for (int i = 0; i < blocks * tokens; i++) sums[i] -= in->sums[first + i % tokens];
+    for (int i = 0; i < blocks * tokens; i++) sums[i] = sum[i] - in->sums[first + i % tokens];
 }
 
 INLINE vec pick(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
@@ -288,7 +286,7 @@ INLINE void finish(const Matrix *m, int row, vec sum, Output to, int token) {
 
 INLINE void tile(const Matrix *m, int number, const Input *in, int first, const int blocks,
                  const int tokens, Output to) {
-    vec sums[2 * TILE];
+    vec sums[SUMS];
     size_t apart = (size_t)LANES * m->cols / (m->kind == FLOAT32 ? 1 : m->kind == BFLOAT16 ? 2 : 4);
     const uint32_t *w = (uint32_t *)m->data + number * apart;
     if (m->kind == FLOAT32) block_float(w, apart, m->cols, in, first, 0, blocks, tokens, sums);
@@ -298,26 +296,26 @@ INLINE void tile(const Matrix *m, int number, const Input *in, int first, const 
         finish(m, (number + i / tokens) * LANES, sums[i], to, first + i % tokens);
 }
 
+/* As many blocks at once as there are registers for, then the last one by one. */
+INLINE void tiles(const Matrix *m, int start, int end, const Input *in, int first, const int tokens,
+                  Output to) {
+    const int most = SUMS / tokens < BLOCKS ? SUMS / tokens : BLOCKS;
+    for (; start + most <= end; start += most) tile(m, start, in, first, most, tokens, to);
+    for (; most > 1 && start < end; start++) tile(m, start, in, first, 1, tokens, to);
+}
+
 /* A stage: y [n, rows] = x W^T + b, a few blocks of rows a task. */
 static void product(const Matrix *m, const Input *in, int n, Output to) {
     int blocks = (m->rows + LANES - 1) / LANES;
-    int step = blocks / (pool.wanted * 8) > 2 ? blocks / (pool.wanted * 8) / 2 * 2 : 2;
-    for (int start; (start = task() * step) < blocks;) {
-        int end = start + step < blocks ? start + step : blocks;
-        for (int number = start; number < end; number += PAIR) {
-            int first = 0, two = PAIR == 2 && number + 1 < end;
-            for (; first + TILE <= n; first += TILE) {
-                if (two) tile(m, number, in, first, 2, TILE, to);
-                else tile(m, number, in, first, 1, TILE, to);
-            }
-            for (int b = number; b < end && b < number + PAIR; b++) {
-                int t = first;
-                if (TILE > 4 && n - t >= 4) tile(m, b, in, t, 1, 4, to), t += 4;
-                if (n - t >= 2) tile(m, b, in, t, 1, 2, to), t += 2;
-                if (n - t >= 1) tile(m, b, in, t, 1, 1, to);
-            }
+    int share = blocks / (pool.wanted * 8) / BLOCKS, step = (share ? share : 1) * BLOCKS;
+    for (int start; (start = task() * step) < blocks;)
+        for (int number = start; number < blocks && number < start + step; number += BLOCKS) {
+            int end = number + BLOCKS < blocks ? number + BLOCKS : blocks, t = 0;
+            for (; SUMS >= TILE && t + TILE <= n; t += TILE) tiles(m, number, end, in, t, TILE, to);
+            for (; t + 4 <= n; t += 4) tiles(m, number, end, in, t, 4, to);
+            for (; t + 2 <= n; t += 2) tiles(m, number, end, in, t, 2, to);
+            if (t < n) tiles(m, number, end, in, t, 1, to);
         }
-    }
 }
 
 /* ---- what is between the products ---- */

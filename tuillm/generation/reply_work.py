@@ -1,0 +1,44 @@
+"""The work of one reply: on how many threads, before what else on this machine, how fast.
+
+In tuillm's own programs training waits while a reply is drawn, and kernels are measured again
+where replies are far slower than they were. A library changes nothing of a process that is not
+ours. Knows models and seconds; knows no text.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+from tuillm.generation import kernel_refresh
+from tuillm.generation.thread_count import is_alone, is_ours, settle
+from tuillm.model import Decoder
+from tuillm.store.workers.reply_activity import Drawing, drawing
+
+
+class ReplyWork:
+    """What was computed for a reply so far: `tokens` in `seconds`, without the prompt."""
+
+    def __init__(self, drawn: Drawing | None) -> None:
+        self._drawn = drawn
+        self.tokens, self.seconds = 0, 0.0
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """The model computes the next token in the block."""
+        if self._drawn is not None:
+            self._drawn.go_on()
+        begun = time.perf_counter()
+        yield
+        self.seconds += time.perf_counter() - begun
+        self.tokens += 1
+
+
+@contextmanager
+def reply_work(model: Decoder) -> Iterator[ReplyWork]:
+    """Prepare for a reply of a model, in the thread that computes it; look back when it is over."""
+    settle(model)
+    with drawing() if is_ours() else nullcontext() as drawn:
+        work = ReplyWork(drawn)
+        yield work
+    if work.tokens:
+        kernel_refresh.decoded(model, work.tokens, work.seconds, is_alone)
