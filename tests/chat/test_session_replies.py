@@ -32,9 +32,21 @@ def run(tokens, count=None):
     return found
 
 
+class Near(float):
+    """A log probability, whose last digits depend on how many tokens were computed at once."""
+
+    __hash__ = float.__hash__
+
+    def __eq__(self, other):
+        return isinstance(other, float) and abs(self - other) < 5e-4
+
+
 def record(session):
     """All that a session holds, but for the times."""
-    nodes = [asdict(node) | {"created": 0} for node in session.tree.nodes.values()]
+    nodes = [
+        asdict(node) | {"created": 0, "logprobs": list(map(Near, node.logprobs))}
+        for node in session.tree.nodes.values()
+    ]
     return nodes, session.tree.head, session.text
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ SEEDED = ("-p", "abc", "-n", "60", "--seed", "7", "--stats")
 def write_talker(folder, letters, n_layer):
     """Write a random model that says letters, fluent in the same way whatever its depth."""
     tokenizer = make_tokenizer("char", [letters])
-    shape = dict(block_size=128, n_head=2, n_embd=32, bias=True, tie_weights=False)
+    shape: dict[str, Any] = dict(block_size=128, n_head=2, n_embd=32, bias=True, tie_weights=False)
     model = GPT(GPTConfig(vocab_size=tokenizer.n_vocab, n_layer=n_layer, **shape))
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -88,7 +89,9 @@ def test_a_run_leaves_the_index_of_its_book(tmp_path):
     from tuillm.generation.suffix_index import BookLookup
 
     (tmp_path / "line.txt").write_text(LINE * 60)
-    shape = dict(preset="nano", tokenizer="bpe", vocab_size=320, val_fraction=0.0, max_steps=120)
+    shape: dict[str, Any] = dict(
+        preset="nano", tokenizer="bpe", vocab_size=320, val_fraction=0.0, max_steps=120
+    )
     Trainer(corpus=str(tmp_path / "line.txt"), name="line", **shape).run()
     drafters = Sampler("line").speculation.drafters
     assert any(isinstance(drafter, BookLookup) for drafter in drafters)

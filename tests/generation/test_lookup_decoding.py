@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from drafting import Foretold, drafting
+from generation.drafting import Foretold, drafting
 
 from tuillm.config import SamplingConfig
 from tuillm.generation.draft_model import DraftModel
