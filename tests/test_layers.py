@@ -47,15 +47,19 @@ ALLOWED = {
         "generation",
         "loggers.available",
     },
-    # what a model decodes with, as a chat does, beside other programs
+    # all that is measured, as a chat, a training run and `tuillm prepare` do it, and the formats
+    # in which other programs get the same model
     "bench": {
         "errors",
         "config",
         "store",
+        "text",
         "model",
         "generation",
+        "training",
         "convert.transformers_model",
-        "training.hardware",
+        "convert.gguf",
+        "convert.gguf_vocab",
     },
     "chat": {
         "errors",

@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from tuillm.bench.programs import GPT2_SHAPE, random_folder
 
 from tuillm.bench.decode_speed import PROMPT
-from tuillm.bench.programs import GPT2_SHAPE, random_folder
 from tuillm.generation.context import Context
 from tuillm.model import pack, read_model
 

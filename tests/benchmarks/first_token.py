@@ -42,6 +42,7 @@ def seconds(command):
 def make_folder(folder):
     """Write a random model of GPT-2's shape with a byte-level tokenizer of 50,257 ids."""
     from tuillm.bench.programs import random_folder
+
     from tuillm.text import make_tokenizer
 
     random_folder(Path(folder))

@@ -5,10 +5,10 @@ import json
 import pytest
 import torch
 from commands import tuillm
+from tuillm.bench.programs import programs_for, random_folder
 
 from tuillm.bench.decode_speed import Program, measure_in_turns
 from tuillm.bench.machine_speed import measure_machine
-from tuillm.bench.programs import programs_for, random_folder
 from tuillm.config.gpt_config import GPTConfig
 
 SMALL = GPTConfig(300, 64, 2, 2, 32, 0.0, True, True)
