@@ -78,8 +78,8 @@ def kept_runs() -> list[BenchRun]:
     for row in read_rows(data_dir() / _NAME)[0]:
         results = measurements_of(row)
         if results and is_number(row.get("time")):
-            texts = (str(row.get(key, "")) for key in ("fingerprint", "model"))
-            runs.append(BenchRun(float(row["time"]), *texts, tuple(results)))
+            machine, model = str(row.get("fingerprint", "")), str(row.get("model", ""))
+            runs.append(BenchRun(float(row["time"]), machine, model, tuple(results)))
     return runs
 
 

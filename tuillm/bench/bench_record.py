@@ -6,6 +6,7 @@ Knows names and numbers; measures nothing and loads no torch, so that the dashbo
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any, TypeGuard
 
 from tuillm.formats.json_text import JsonObject
 
@@ -22,6 +23,7 @@ OURS = "tuillm"
 # where less is better; every other unit is a rate
 TIMES = ("s",)
 _TEXTS = ("measure", "program", "case", "unit")
+_LARGEST = 1e15
 _NUMBERS = ("threads", "value", "slow", "fast")
 
 Key = tuple[str, str, str, int]
@@ -69,16 +71,16 @@ def measurements_of(row: JsonObject) -> list[Measurement]:
 def _measurement(row: object) -> Measurement | None:
     if not isinstance(row, Mapping):
         return None
-    known = {each.name: row.get(each.name) for each in fields(Measurement)}
+    known: dict[str, Any] = {each.name: row.get(each.name) for each in fields(Measurement)}
     texts = all(isinstance(known[name], str) for name in _TEXTS)
     if not texts or not all(is_number(known[name]) for name in _NUMBERS):
         return None
     for name in ("of_limit", "against"):
         known[name] = known[name] if is_number(known[name]) else None
-    return Measurement(**known | {"threads": int(known["threads"])})  # type: ignore[arg-type]
+    return Measurement(**known | {"threads": int(known["threads"])})
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether a value of a file is a number that can be calculated with, 0 or more."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value) and 0 <= value < 1e15  # type: ignore[operator]
+    return number and math.isfinite(value) and 0 <= value < _LARGEST

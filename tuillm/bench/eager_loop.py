@@ -40,7 +40,7 @@ class EagerLoop:
         with torch.autocast("cpu", self._dtype) if reduced else nullcontext():
             logits = self._model(idx)
             loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)

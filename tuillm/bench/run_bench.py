@@ -44,7 +44,7 @@ class Wanted:
     dtypes: tuple[str, ...]
     threads: tuple[int, ...]
     tokens: int
-    rounds: int
+    rounds: int | None
     peers: bool
 
 

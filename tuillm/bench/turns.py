@@ -3,6 +3,7 @@
 Knows what a program is; does not know what it measures.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median, quantiles
@@ -10,6 +11,9 @@ from statistics import median, quantiles
 import torch
 
 from tuillm.bench.bench_record import OURS, TIMES, Measurement
+
+# rounds where no number was asked for, and the seconds that they may take
+_LEAST, _MOST, _SECONDS = 3, 7, 30.0
 
 
 @dataclass(frozen=True)
@@ -30,20 +34,27 @@ class Program:
 
 
 def take_turns(
-    programs: Sequence[Program], rounds: int, tell: Callable[[float], None] = lambda share: None
+    programs: Sequence[Program],
+    rounds: int | None,
+    tell: Callable[[float], None] = lambda share: None,
 ) -> list[Measurement]:
     """Let all of them work in turns, `rounds` times; return what each came to, in their order.
 
+    Without a number there are three rounds, and up to seven while they take half a minute in all.
     `tell` is told how far they are, 0 to 1.
     """
     most = torch.get_num_threads()
     values: list[list[float]] = [[] for _ in programs]
     try:
-        for number in range(rounds):
+        begin = time.monotonic()
+        for number in range(rounds or _MOST):
+            passed = time.monotonic() - begin
+            if not rounds and number >= _LEAST and passed / number * (number + 1) > _SECONDS:
+                break
             for index, each in enumerate(programs):
                 torch.set_num_threads(each.threads)
                 values[index].append(each.once())
-                tell((number + (index + 1) / len(programs)) / rounds)
+                tell((number + (index + 1) / len(programs)) / (rounds or _MOST))
     finally:
         torch.set_num_threads(most)
     return list(_measurements(programs, values))

@@ -32,8 +32,8 @@ _BOOK = "bundled book"
 )
 @click.option("--dtype", metavar="NAMES", help="Precisions, divided by commas [all].")
 @click.option("--threads", metavar="NUMBERS", help="Threads, divided by commas [all there are].")
-@click.option("--tokens", type=Number(int, 1, 1000), default=64, help="Tokens of a round [64].")
-@click.option("--rounds", type=Number(int, 1, 1000), default=5, help="Rounds, taken in turns [5].")
+@click.option("--tokens", type=Number(int, 1, 1000), default=32, help="Tokens of a round [32].")
+@click.option("--rounds", type=Number(int, 1, 1000), help="Rounds, taken in turns [3 to 7].")
 @click.option("--peers/--no-peers", default=True, help="Other programs, where installed [yes].")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def bench_command(
@@ -44,7 +44,7 @@ def bench_command(
     dtype: str | None,
     threads: str | None,
     tokens: int,
-    rounds: int,
+    rounds: int | None,
     peers: bool,
     as_json: bool,
 ) -> None:
