@@ -82,5 +82,6 @@ def _measurement(row: object) -> Measurement | None:
 
 def is_number(value: object) -> TypeGuard[float]:
     """Whether a value of a file is a number that can be calculated with, 0 or more."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value) and 0 <= value < _LARGEST
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value) and 0 <= value < _LARGEST
