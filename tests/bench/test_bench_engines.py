@@ -108,9 +108,8 @@ def test_the_operations_of_a_prompt_are_those_that_are_computed():
 def test_llama_bench_is_asked_and_read(folder, binary, tmp_path):
     """Decoding asks for -n and no prompt, prefill the other way round; threads are torch's."""
     words = tmp_path / "words"
-    path = binary(
-        f"open({str(words)!r}, 'a').write(' '.join(sys.argv[1:]) + chr(10))\nprint('''{DOCUMENTED}''')"
-    )
+    note = f"open({str(words)!r}, 'a').write(' '.join(sys.argv[1:]) + chr(10))"
+    path = binary(f"{note}\nprint('''{DOCUMENTED}''')")
     engine = LlamaBench(str(path), folder / "m.gguf", "int8")
     torch_threads = torch.get_num_threads()
     assert engine.decode(8) == 1 / 125

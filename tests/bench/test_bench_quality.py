@@ -19,7 +19,7 @@ def model_of(noise):
     other = torch.Generator().manual_seed(1)
     for values in model.parameters():
         values.copy_(torch.randn(values.shape, generator=generator) * 0.4)
-        values += noise * torch.randn(values.shape, generator=other)
+        values.add_(torch.randn(values.shape, generator=other), alpha=noise)
     return model
 
 
