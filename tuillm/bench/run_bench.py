@@ -51,12 +51,7 @@ class Wanted:
 def run_bench(
     wanted: Wanted, machine: Machine, tick: Tick, note: Callable[[str], None]
 ) -> list[Measurement]:
-    """Measure; `tick` is told how far it is, `note` what takes no part.
-
-    Raises UsageError where prompt and reply do not fit the context of the model.
-    """
-    if "decode" in wanted.measures:
-        _refuse_short(wanted)
+    """Measure; `tick` is told how far it is, `note` what takes no part."""
     results: list[Measurement] = []
     with tempfile.TemporaryDirectory() as scratch:
         for measures, programs in _groups(wanted, machine, Path(scratch), note):
@@ -104,7 +99,10 @@ def _bandwidth(machine: Machine, threads: int) -> float:
     return known.get(threads) or known[min(each for each in known if each >= threads)]
 
 
-def _refuse_short(wanted: Wanted) -> None:
+def refuse_short(wanted: Wanted) -> None:
+    """Raise UsageError where prompt and reply do not fit the context of the model."""
+    if "decode" not in wanted.measures:
+        return
     room = read_config(wanted.folder).block_size - PROMPT - 1
     if wanted.tokens > room:
         raise UsageError(

@@ -1,7 +1,8 @@
 """`tuillm bench`: how fast this machine is, and tuillm beside its limits and other programs."""
 
 import tempfile
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -58,27 +59,24 @@ def bench_command(
     if quality and not model:
         raise UsageError("--quality needs a model", "tuillm bench MODEL --quality")
     text = _text_of(quality) if quality else ""
+    import torch
+
     from tuillm.bench.bench_history import as_json as result_of
     from tuillm.bench.bench_history import keep, values_before
-    from tuillm.bench.bench_model import random_folder
     from tuillm.bench.machine_speed import measure_machine
-    from tuillm.bench.run_bench import Wanted, run_bench, run_quality
+    from tuillm.bench.run_bench import Wanted, refuse_short, run_bench, run_quality
     from tuillm.cli.bench_output import print_bench
-    from tuillm.store.run_checkpoints import resolve_model
 
-    named = resolve_model(model) if model else None
-    source = nullcontext(named.path) if named else tempfile.TemporaryDirectory()
+    counts = _threads(threads, torch.get_num_threads())
     notes: list[str] = []
-    with source as place, ProgressLine() as tick:
+    with _model_folder(model, measures) as (folder, label), ProgressLine() as tick:
+        own = model is not None
+        wanted = Wanted(folder, own, measures, dtypes, counts, tokens, rounds, peers)
+        refuse_short(wanted)
         tick("measuring memory and matrices", 0.0)
         machine = measure_machine()
-        folder, counts = Path(place), _threads(threads, machine.threads)
-        if not named and {"decode", "prefill", "first-token"} & {*measures}:
-            random_folder(folder)
-        wanted = Wanted(folder, named is not None, measures, dtypes, counts, tokens, rounds, peers)
         results = run_bench(wanted, machine, tick, notes.append)
         compared = run_quality(folder, dtypes, text, tick) if text else []
-    label = named.name if named else "gpt2's shape"
     result = result_of(machine, label, tokens, results, compared)
     before, when = values_before(result)
     for words in notes:
@@ -88,6 +86,23 @@ def bench_command(
     else:
         print_bench(machine, label, tokens, results, compared, before, when)
     keep(result)
+
+
+@contextmanager
+def _model_folder(model: str | None, measures: tuple[str, ...]) -> Iterator[tuple[Path, str]]:
+    """Give the folder of a model and its name; a random one for as long as it is needed."""
+    if model is not None:
+        from tuillm.store.run_checkpoints import resolve_model
+
+        named = resolve_model(model)
+        yield named.path, named.name
+        return
+    from tuillm.bench.bench_model import random_folder
+
+    with tempfile.TemporaryDirectory() as place:
+        if {"decode", "prefill", "first-token"} & {*measures}:
+            random_folder(Path(place))
+        yield Path(place), "gpt2's shape"
 
 
 def _measures(what: str | None, everything: bool, quality: str | None) -> tuple[str, ...]:

@@ -90,6 +90,7 @@ class BenchmarksScreen(BaseScreen):
         head.append(when + (more if len(self._boards) > 1 else ""), colors["muted"])
         head.append(f"\n{one_line(board.fingerprint)}", colors["muted"])
         self.query_one("#bench-head", Static).update(head)
+        self.query_one(Chart).show(())
         self.query_one(BenchBars).show(board.newest)
 
     def _recolored(self, _: object) -> None:
