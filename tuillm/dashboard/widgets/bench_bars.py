@@ -68,8 +68,8 @@ class BenchBars(VerticalScroll, can_focus=True):
 
     def redraw(self) -> None:
         """Draw again, in the width and the colours of now."""
-        width = self.scrollable_content_region.width
-        if width:
+        width = self.scrollable_content_region.width - 1  # not up to the scrollbar
+        if width > 0:
             drawn = bar_lines(self._rows, width, self.app.theme_variables, self._index)
             self._places = [place for place, (_, row) in enumerate(drawn) if row is not None]
             self.query_one(Static).update(Text("\n").join(line for line, _ in drawn))
