@@ -59,15 +59,19 @@ ALLOWED = {
         "generation",
         "loggers.available",
     },
-    # what a model decodes with, as a chat does, beside other programs
+    # all that is measured, as a chat, a training run and `tuillm prepare` do it, and the formats
+    # in which other programs get the same model
     "bench": {
         "errors",
         "config",
         "store",
+        "text",
         "model",
         "generation",
+        "training",
         "convert.transformers_model",
-        "training.hardware",
+        "convert.gguf",
+        "convert.gguf_vocab",
     },
     "chat": {
         "errors",
@@ -96,6 +100,9 @@ ALLOWED = {
         "loggers",
         "training.resume",
         "training.start_checks",
+        # what was measured, read without measuring
+        "bench.bench_history",
+        "bench.bench_record",
     },
     "cli": {
         "errors",
@@ -272,7 +279,10 @@ async def visit():
         app = pilot.app
         while not app.has_snapshot:
             await pilot.pause(0.01)
-        await pilot.press("1", "2", "ctrl+l")
+        await pilot.press("1", "b")
+        while not app.screen.query("BenchBars") or not app.screen.has_class("-nothing"):
+            await pilot.pause(0.01)
+        await pilot.press("escape", "2", "ctrl+l")
         app.screen.query_one("#field-corpus Input").value = BOOK
         await pilot.press("ctrl+e")
         while not app.screen.query("ExplorePanel"):

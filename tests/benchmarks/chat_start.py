@@ -16,8 +16,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.first_token import make_folder
 from terminal import Terminal
+
+from tuillm.bench.bench_model import random_folder
 
 
 def chat_seconds(folder):
@@ -50,7 +51,7 @@ def empty_seconds():
 def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 9
     with tempfile.TemporaryDirectory() as place:
-        make_folder(place)
+        random_folder(Path(place))
         os.environ["TUILLM_HOME"] = place + "/home"
         chat_seconds(place)
         rows = [(*chat_seconds(place), empty_seconds()) for _ in range(rounds)]

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import torch
 
-from tuillm.bench.decode_speed import PROMPT
-from tuillm.bench.programs import GPT2_SHAPE, random_folder
+from tuillm.bench.bench_model import GPT2_SHAPE, PROMPT, prompt_of, random_folder
 from tuillm.generation.context import Context
 from tuillm.model import pack, read_model
 
@@ -52,6 +51,7 @@ def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     layers, heads, width = SHAPES[sys.argv[2] if len(sys.argv) > 2 else "gpt2"]
     shape = replace(GPT2_SHAPE, n_layer=layers, n_head=heads, n_embd=width)
+    prompt = prompt_of(PROMPT, shape.vocab_size)
     with tempfile.TemporaryDirectory() as temporary:
         folder = random_folder(Path(temporary), shape)
         for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
@@ -62,7 +62,7 @@ def main():
                 ("packed, last position only, no cache", mine, True),
             ):
                 pairs = [
-                    (with_cache(mine, PROMPT, 100), without_cache(model, PROMPT, 100, last))
+                    (with_cache(mine, prompt, 100), without_cache(model, prompt, 100, last))
                     for _ in range(rounds)
                 ]
                 a, b = (statistics.median(column) for column in zip(*pairs, strict=True))

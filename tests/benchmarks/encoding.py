@@ -9,54 +9,20 @@ machine that is not quiet, of processor time.
     python tests/benchmarks/encoding.py [ROUNDS] [MEGABYTES A ROUND] [FILE]
 """
 
-import json
 import os
-import random
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 
-from tokenizers import Tokenizer as Peer
-
-from tuillm.store.paths import demo_book
+from tuillm.bench.tokenizer_speed import documents_of, encode_to_file, made_text, peer_encoders
 from tuillm.text.corpus import Corpus
-from tuillm.text.encode_spans import Job, encode_spans
 from tuillm.text.new_tokenizer import make_tokenizer
-from tuillm.text.progress_tick import unwatched
-from tuillm.text.spans import Spans
 from tuillm.text.tokenizer import load_tokenizer
 
 GPT2 = Path(__file__).parents[3] / "shared" / "data" / "gpt2-bpe"
 LENGTHS = {"documents of 100 bytes": 100, "documents of 500 kB": 500_000}
 AT_ONCE = 1 << 22
-
-
-def made_text(size, seed):
-    """Sentences of the bundled book in random order, every twentieth word one that is nowhere."""
-    draw = random.Random(seed)
-    sentences = demo_book().read_text(encoding="utf-8").replace("\n\n", ". ").split(". ")
-    parts, length = [], 0
-    while length < size:
-        words = draw.choice(sentences).split(" ")
-        if draw.random() < 0.5:
-            letters = draw.choices("etaoinshrdlucmfwyp", k=draw.randint(3, 11))
-            words[draw.randrange(len(words))] = "".join(letters)
-        parts.append(" ".join(words) + ". ")
-        length += len(parts[-1])
-    return "".join(parts)
-
-
-def documents_of(text, size):
-    """Cut a text before blanks into documents of about `size` characters."""
-    found, begin = [], 0
-    while begin < len(text):
-        end = text.find(" ", begin + size)
-        end = len(text) if end < 0 else end
-        found.append(text[begin:end])
-        begin = end
-    return found
 
 
 def groups(documents):
@@ -82,13 +48,11 @@ class Stopwatch:
         return time.perf_counter() - self.begin[0], time.process_time() - self.begin[1]
 
 
-def ours(store, tokenizer):
+def ours(corpus, tokenizer):
     """Seconds for the file of ids, and its size in ids."""
-    with tempfile.TemporaryDirectory() as folder:
-        job = Job("train", Spans(store.ends, 0, store.bytes), opens=False)
-        taken = Stopwatch()
-        encode_spans(store, [job], tokenizer, Path(folder), unwatched)
-        return taken(), (Path(folder) / "train.bin").stat().st_size // 2 - len(store)
+    taken = Stopwatch()
+    count = encode_to_file(corpus, tokenizer) - len(corpus.store)
+    return taken(), count
 
 
 def theirs(documents, encode):
@@ -97,20 +61,6 @@ def theirs(documents, encode):
     for group in groups(documents):
         count += encode(group)
     return taken(), count
-
-
-def peers(tokenizer):
-    """The other libraries by name, each with a function that encodes and counts."""
-    threads = os.cpu_count() or 1
-    peer = Peer.from_str(json.dumps(tokenizer.spec))
-
-    def tiktoken_batch(group):
-        return sum(map(len, tokenizer.encoding.encode_ordinary_batch(group, num_threads=threads)))
-
-    def peer_batch(group):
-        return sum(map(len, peer.encode_batch(group)))
-
-    return {"tiktoken": tiktoken_batch, "tokenizers": peer_batch}
 
 
 def main():
@@ -127,14 +77,14 @@ def main():
         for kind, tokenizer in kinds.items():
             for length, cut in LENGTHS.items():
                 documents = documents_of(text, cut)
-                store = Corpus.of(documents).store
-                found = {"tuillm": ours(store, tokenizer)}
-                for name, encode in peers(tokenizer).items():
+                corpus = Corpus.of(documents)
+                found = {"tuillm": ours(corpus, tokenizer)}
+                for name, encode in peer_encoders(tokenizer, os.cpu_count() or 1).items():
                     found[name] = theirs(documents, encode)
                 assert len({count for _, count in found.values()}) == 1, found
                 for name, (taken, _) in found.items():
                     seconds.setdefault((kind, length), {}).setdefault(name, []).append(
-                        [each / store.bytes * 1e6 for each in taken]
+                        [each / corpus.bytes * 1e6 for each in taken]
                     )
     for what, by_name in seconds.items():
         print(", ".join(what))

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from tuillm.bench.programs import random_folder
+from tuillm.bench.bench_model import random_folder
 from tuillm.config import SamplingConfig
 from tuillm.generation import Sampler
 from tuillm.generation.context import Context

@@ -1,79 +1,65 @@
-"""tuillm bench: the machine, and programs that decode in turns, beside the memory's limit."""
+"""tuillm bench by the command line: what is measured, told, and kept for the next time."""
 
 import json
 
 import pytest
-import torch
 from commands import tuillm
 
-from tuillm.bench.decode_speed import Program, measure_in_turns
-from tuillm.bench.machine_speed import measure_machine
-from tuillm.bench.programs import programs_for, random_folder
-from tuillm.config.gpt_config import GPTConfig
-
-SMALL = GPTConfig(300, 64, 2, 2, 32, 0.0, True, True)
-
-
-def test_they_take_turns_and_are_compared_round_by_round():
-    """A median of ratios; the limit is what the bandwidth allows for the bytes of a token."""
-    turns = []
-
-    def after(name, seconds):
-        def decode(tokens):
-            turns.append(name)
-            return seconds.pop(0)
-
-        return decode
-
-    ours = Program("tuillm", "float32", 1, 1000, after("ours", [0.1, 0.2, 0.4]))
-    theirs = Program("other", "float32", 1, 1000, after("theirs", [0.2, 0.4, 0.2]))
-    first, second = measure_in_turns([ours, theirs], 8, 3, {1: 100_000.0})
-    assert turns == ["ours", "theirs"] * 3
-    assert (first.tokens_per_sec, first.of_limit, first.against) == pytest.approx((5, 0.05, None))
-    assert second.against == pytest.approx(0.5) and first.slow < 5 < first.fast
-
-
-def test_threads_are_as_before_in_the_end():
-    """Whoever measures with one thread gives the others back, also after an error."""
-    most = torch.get_num_threads()
-
-    def fail(tokens):
-        raise RuntimeError("no")
-
-    with pytest.raises(RuntimeError):
-        measure_in_turns([Program("tuillm", "float32", 1, 1, fail)], 1, 1, {1: 1.0})
-    assert torch.get_num_threads() == most
-    machine = measure_machine()
-    assert torch.get_num_threads() == most and machine.threads == most
-    assert set(machine.bandwidth) == {1, most} and min(machine.bandwidth.values()) > 1e8
-    assert min(machine.matmul.values()) > 1e8
-
-
-def test_the_bytes_of_a_token_are_those_of_the_weights(tmp_path):
-    """All but positions, of which a row is read; by the size of an item."""
-    found = list(programs_for(random_folder(tmp_path, SMALL), ("float32", "bfloat16"), (1,), False))
-    weights = (tmp_path / "model.safetensors").stat().st_size
-    assert [each.dtype for each in found] == ["float32", "bfloat16"]
-    assert found[0].bytes_a_token == 2 * found[1].bytes_a_token
-    assert weights - 64 * 32 * 4 - 8000 < found[0].bytes_a_token < weights - 64 * 32 * 4
-    assert all(each.seconds_a_token(2) > 0 for each in found)
+from tuillm.bench.bench_record import MEASURES
 
 
 @pytest.mark.slow
-def test_by_the_command_line(home):
+def test_decoding_of_gpt2s_shape(home):
     """JSON has all of it; a second run shows what the first one came to."""
     words = ["--tokens", "2", "--rounds", "2", "--dtype", "float32,bfloat16"]
     first = tuillm("bench", *words, "--json")
     assert first.returncode == 0, first.stderr
     told = json.loads(first.stdout)
-    programs = [(each["program"], each["dtype"]) for each in told["decode"]]
+    programs = [(each["program"], each["case"]) for each in told["results"]]
     kinds = ["float32", "bfloat16"]
-    assert programs == [(name, kind) for name in ("tuillm", "transformers") for kind in kinds]
-    assert (
-        told["machine"]["bandwidth"] and len((home / "bench.jsonl").read_text().splitlines()) == 1
-    )
+    expected = [(name, kind) for name in ("tuillm", "transformers") for kind in kinds]
+    assert programs[:4] == expected
+    assert {each["measure"] for each in told["results"]} == {"decode"}
+    assert told["machine"]["bandwidth"]
+    assert len((home / "bench.jsonl").read_text().splitlines()) == 1
     second = tuillm("bench", *words)
     assert "before: " in second.stdout and "of limit" in second.stdout
+    before = f"{told['results'][0]['value']:.1f}"
+    line = next(each for each in second.stdout.splitlines() if each.startswith("tuillm "))
+    assert line.endswith(before)
+
+
+@pytest.mark.slow
+def test_everything_of_a_model(model):
+    """Each measure has a row of ours, beside programs that are always there."""
+    done = tuillm("bench", model, "--all", "--rounds", "1", "--tokens", "4", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["results"]
+    ours = [each["measure"] for each in rows if each["program"] == "tuillm"]
+    assert sorted({*ours}) == sorted(MEASURES)
+    assert {"transformers", "tiktoken", "tokenizers", "PyTorch loop", "python"} <= {
+        each["program"] for each in rows
+    }
+    assert all(each["value"] > 0 for each in rows)
+    shown = tuillm("bench", model, "--what", "start-up,tokenizer", "--rounds", "1", "--tokens", "4")
+    tables = shown.stdout.split("\n\n")
+    assert [table.splitlines()[0].split(":")[0] for table in tables[1:3]] == [
+        "start-up of the process, to its end",
+        "encoding text into token ids",
+    ]
+    assert "before: " in shown.stdout
+
+
+def test_what_a_precision_costs(model, book):
+    """`--quality TEXT` compares each precision with float32 on a text of one's own."""
+    done = tuillm("bench", model, "--quality", book, "--dtype", "bfloat16", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    exact, short = told["quality"]
+    assert told["results"] == []
+    assert (exact["dtype"], exact["kl"], exact["top1"]) == ("float32", 0, 1)
+    assert short["dtype"] == "bfloat16" and 0 < short["kl"] < 0.1 and 0.9 < short["top1"] <= 1
+    assert short["tokens"] == exact["tokens"] > 1000
 
 
 def test_a_context_that_is_too_short_is_refused(model):
@@ -88,7 +74,12 @@ def test_what_there_is_none_of_is_refused():
         (["--dtype", "int4"], "float32, bfloat16, int8"),
         (["--threads", "0"], "allowed: 1 to"),
         (["--rounds", "0"], "1 <= whole number"),
+        (["--what", "speed"], "decode, prefill, first-token"),
+        (["--what", "decode", "--all"], "--all measures everything"),
+        (["--quality"], "tuillm bench MODEL --quality"),
         (["nobody"], "no model named 'nobody'"),
+        (["nobody", "--quality", "/no/text.txt"], "/no/text.txt"),
     ):
         done = tuillm("bench", *words)
-        assert done.returncode != 0 and said in done.stderr and "Traceback" not in done.stderr
+        assert done.returncode != 0 and said in done.stderr, (words, done.stderr)
+        assert "Traceback" not in done.stderr

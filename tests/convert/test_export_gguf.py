@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from gguf import GGMLQuantizationType, GGUFReader
+from gguf.quants import dequantize
 
 from tuillm.convert.export_model import export
 from tuillm.convert.gguf_vocab import vocabulary_of
@@ -189,6 +190,24 @@ def test_half_precision(grown, tmp_path, dtype, error):
         assert kind == (dtype.upper() if matrix else "F32")
         assert np.allclose(value, exact[name], rtol=error, atol=1e-6)
         assert matrix != np.array_equal(value, exact[name])
+
+
+def test_int8_in_blocks(grown, tmp_path):
+    """q8_0: matrices differ by half a step of their block's scale; a width in no blocks is told."""
+    grown(bias=True, n_embd=32)
+    exact = tensors(GGUFReader(export("mine", tmp_path / "a", "gguf").path))
+    reader = GGUFReader(export("mine", tmp_path / "b", "gguf", "q8_0").path)
+    for each in reader.tensors:
+        matrix = each.tensor_type.name == "Q8_0"
+        assert matrix == (
+            "weight" in each.name and "_norm" not in each.name and "pos" not in each.name
+        )
+        found = dequantize(each.data, each.tensor_type).reshape(exact[each.name].shape)
+        step = abs(exact[each.name]).max() / 127
+        assert abs(found - exact[each.name]).max() <= (0.51 * step + 1e-4 if matrix else 0)
+    grown("thin", n_embd=40)
+    with pytest.raises(TuillmError, match="32 numbers at once"):
+        export("thin", tmp_path / "c", "gguf", "q8_0")
 
 
 def test_untied_head(grown, tmp_path):

@@ -1,77 +1,121 @@
-"""`tuillm bench`: how fast this machine is, and tuillm beside its limit and other programs."""
+"""`tuillm bench`: how fast this machine is, and tuillm beside its limits and other programs."""
 
 import tempfile
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from tuillm.bench.bench_record import MEASURES
 from tuillm.cli.options import Number
-from tuillm.cli.output import ProgressLine, print_json, print_table, say
-from tuillm.errors import UsageError, brief
-from tuillm.formats.json_text import JsonObject
-from tuillm.units import age, count, size
-
-if TYPE_CHECKING:
-    from tuillm.bench.decode_speed import Speed
-    from tuillm.bench.machine_speed import Machine
+from tuillm.cli.output import ProgressLine, print_json, say
+from tuillm.errors import TuillmError, UsageError, brief, did_you_mean
 
 _DTYPES = ("float32", "bfloat16", "int8")
+_BOOK = "bundled book"
 
 
 @click.command("bench")
 @click.argument("model", required=False)
+@click.option(
+    "--what",
+    metavar="NAMES",
+    help=f"What to measure, divided by commas: {', '.join(MEASURES)} [decode].",
+)
+@click.option("--all", "everything", is_flag=True, help="Measure all of these; some minutes.")
+@click.option(
+    "--quality",
+    metavar="TEXT",
+    is_flag=False,
+    flag_value=_BOOK,
+    help="Instead: how far each precision is from float32 on a text file [the bundled book].",
+)
 @click.option("--dtype", metavar="NAMES", help="Precisions, divided by commas [all].")
 @click.option("--threads", metavar="NUMBERS", help="Threads, divided by commas [all there are].")
-@click.option("--tokens", type=Number(int, 1, 1000), default=64, help="Tokens of a round [64].")
-@click.option("--rounds", type=Number(int, 1, 1000), default=5, help="Rounds, taken in turns [5].")
+@click.option("--tokens", type=Number(int, 1, 1000), default=32, help="Tokens of a round [32].")
+@click.option("--rounds", type=Number(int, 1, 1000), help="Rounds, taken in turns [3 to 7].")
 @click.option("--peers/--no-peers", default=True, help="Other programs, where installed [yes].")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def bench_command(
     model: str | None,
+    what: str | None,
+    everything: bool,
+    quality: str | None,
     dtype: str | None,
     threads: str | None,
     tokens: int,
-    rounds: int,
+    rounds: int | None,
     peers: bool,
     as_json: bool,
 ) -> None:
-    """Measure this machine, and how fast tuillm decodes on it.
+    """Measure this machine, and how fast tuillm is on it.
 
     Without a MODEL it is GPT-2's shape, 124M parameters, with random weights. All programs take
-    turns; figures are medians. Decoding a token reads all weights once, so that the bandwidth of
-    the memory is its limit.
+    turns; figures are medians. --quality needs a MODEL before it, and measures no speed unless
+    --what or --all asks for that too.
     """
-    dtypes = _dtypes(dtype)
-    from tuillm.bench.bench_history import as_json as result_of
-    from tuillm.bench.bench_history import keep, last_like
-    from tuillm.bench.decode_speed import measure_in_turns
-    from tuillm.bench.machine_speed import measure_machine
-    from tuillm.bench.programs import programs_for, random_folder
-    from tuillm.store.run_checkpoints import resolve_model
+    dtypes, measures = _dtypes(dtype), _measures(what, everything, quality)
+    if quality and not model:
+        raise UsageError("--quality needs a model", "tuillm bench MODEL --quality")
+    text = _text_of(quality) if quality else ""
+    import torch
 
-    named = resolve_model(model) if model else None
-    source = nullcontext(named.path) if named else tempfile.TemporaryDirectory()
-    with source as folder, ProgressLine() as tick:
+    from tuillm.bench.bench_history import as_json as result_of
+    from tuillm.bench.bench_history import keep, values_before
+    from tuillm.bench.machine_speed import measure_machine
+    from tuillm.bench.run_bench import Wanted, refuse_short, run_bench, run_quality
+    from tuillm.cli.bench_output import print_bench
+
+    counts = _threads(threads, torch.get_num_threads())
+    notes: list[str] = []
+    with _model_folder(model, measures) as (folder, label), ProgressLine() as tick:
+        own = model is not None
+        wanted = Wanted(folder, own, measures, dtypes, counts, tokens, rounds, peers)
+        refuse_short(wanted)
         tick("measuring memory and matrices", 0.0)
         machine = measure_machine()
-        counts = _threads(threads, machine.threads)
-        if not named:
-            random_folder(Path(folder))
-        _refuse_short(Path(folder), tokens)
-        programs = list(programs_for(Path(folder), dtypes, counts, peers))
-        bandwidth = _bandwidths(machine, counts)
-        speeds = measure_in_turns(
-            programs, tokens, rounds, bandwidth, lambda share: tick("decoding", share)
-        )
-    result = result_of(machine, named.name if named else "gpt2's shape", tokens, speeds)
-    before = last_like(result)
+        results = run_bench(wanted, machine, tick, notes.append)
+        compared = run_quality(folder, dtypes, text, tick) if text else []
+    result = result_of(machine, label, tokens, results, compared)
+    before, when = values_before(result)
+    for words in notes:
+        say(words, aside=True)
     if as_json:
         print_json(result)
     else:
-        _show(machine, result, speeds, before)
+        print_bench(machine, label, tokens, results, compared, before, when)
     keep(result)
+
+
+@contextmanager
+def _model_folder(model: str | None, measures: tuple[str, ...]) -> Iterator[tuple[Path, str]]:
+    """Give the folder of a model and its name; a random one for as long as it is needed."""
+    if model is not None:
+        from tuillm.store.run_checkpoints import resolve_model
+
+        named = resolve_model(model)
+        yield named.path, named.name
+        return
+    from tuillm.bench.bench_model import random_folder
+
+    with tempfile.TemporaryDirectory() as place:
+        if {"decode", "prefill", "first-token"} & {*measures}:
+            random_folder(Path(place))
+        yield Path(place), "gpt2's shape"
+
+
+def _measures(what: str | None, everything: bool, quality: str | None) -> tuple[str, ...]:
+    if everything and what:
+        raise UsageError("--all measures everything", "leave out --what, or --all")
+    if not what:
+        return tuple(MEASURES) if everything else () if quality else ("decode",)
+    names = {each.strip() for each in what.split(",")}
+    for name in names:
+        if name not in MEASURES:
+            known = f"allowed: {', '.join(MEASURES)}"
+            raise UsageError(f"--what cannot be {brief(name)}", did_you_mean(name, MEASURES, known))
+    return tuple(each for each in MEASURES if each in names)
 
 
 def _dtypes(given: str | None) -> tuple[str, ...]:
@@ -93,68 +137,13 @@ def _threads(given: str | None, most: int) -> tuple[int, ...]:
     return tuple(map(int, parts))
 
 
-def _refuse_short(folder: Path, tokens: int) -> None:
-    """Raise UsageError where prompt and reply do not fit the context of a model."""
-    from tuillm.bench.decode_speed import PROMPT
-    from tuillm.model import read_config
+def _text_of(name: str) -> str:
+    """Read a text file as training would, the bundled book by its name."""
+    from tuillm.store.paths import demo_book
+    from tuillm.text import read_corpus
 
-    room = read_config(folder).block_size - len(PROMPT) - 1
-    if tokens > room:
-        raise UsageError(
-            f"--tokens cannot be {tokens}: the model's context is too short",
-            f"allowed: 1 to {room}" if room > 0 else "take a model with a longer context",
-        )
-
-
-def _bandwidths(machine: "Machine", counts: tuple[int, ...]) -> dict[int, float]:
-    """The bandwidth by threads; of numbers that were not measured that of the next higher."""
-    known = machine.bandwidth
-    return {
-        each: known.get(each) or known[min(other for other in known if other >= each)]
-        for each in counts
-    }
-
-
-def _show(
-    machine: "Machine", result: JsonObject, speeds: "list[Speed]", before: JsonObject | None
-) -> None:
-    say(f"{machine.processor}, {machine.threads} threads, {size(machine.memory)}")
-    say(f"torch {machine.torch}, {machine.capability}")
-    for threads, rate in machine.bandwidth.items():
-        say(f"memory    {size(rate)}/s read on {threads} thread{'s' if threads > 1 else ''}")
-    for dtype, rate in machine.matmul.items():
-        say(f"matrices  {count(rate)} operations/s in {dtype}")
-    say()
-    say(f"decoding {result['model']}, {result['tokens']} tokens a round, tokens per second")
-    heads = ("program", "precision", "threads", "median", "slow", "fast", "of limit", "of tuillm")
-    rows = [(*_row(each), _change(each, before)) for each in speeds]
-    print_table((*heads, "before"), rows, right="threads median slow fast before")
-    if before:
-        when = before.get("time")
-        said = age(when) if isinstance(when, int | float) else "at another time"
-        say(f"before: {said}, on this machine")
-
-
-def _row(speed: "Speed") -> tuple[str, ...]:
-    return (
-        speed.program,
-        speed.dtype,
-        str(speed.threads),
-        f"{speed.tokens_per_sec:.1f}",
-        f"{speed.slow:.1f}",
-        f"{speed.fast:.1f}",
-        f"{speed.of_limit:.2f}",
-        f"{speed.against:.2f}" if speed.against else "-",
-    )
-
-
-def _change(speed: "Speed", before: JsonObject | None) -> str:
-    """What the same program did the last time, in tokens a second."""
-    rows = before.get("decode") if before else None
-    for row in rows if isinstance(rows, list) else []:
-        same = isinstance(row, dict) and all(
-            row.get(key) == getattr(speed, key) for key in ("program", "dtype", "threads")
-        )
-        if same and isinstance(rate := row.get("tokens_per_sec"), int | float):
-            return f"{rate:.1f}"
-    return "-"
+    source = str(demo_book()) if name == _BOOK else name
+    text = read_corpus((source,)).text
+    if not text.strip():
+        raise TuillmError(f"there is no text in {source}", "name a file with some")
+    return text

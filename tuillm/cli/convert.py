@@ -55,7 +55,7 @@ def import_command(
     "(that file and a Modelfile).  [default: hf]",
 )
 @click.option(
-    "--dtype", metavar="TYPE", help="f32, f16 or bf16, for gguf and ollama.  [default: f32]"
+    "--dtype", metavar="TYPE", help="f32, f16, bf16 or q8_0, for gguf and ollama.  [default: f32]"
 )
 def export_command(name: str, folder: str, to: str, dtype: str | None) -> None:
     """Copy the model NAME out, to DIR.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from errno import ENOSPC
 from pathlib import Path
 
-from tuillm.convert.gguf import Vocabulary, check_for_gguf, padded, write_gguf
+from tuillm.convert.gguf import Vocabulary, bytes_of, check_for_gguf, padded, write_gguf
 from tuillm.convert.gguf_vocab import vocabulary_of
 from tuillm.convert.ollama import modelfile
 from tuillm.errors import TuillmError, UsageError, did_you_mean
@@ -36,7 +36,7 @@ def export(name: str, target: Path, to: str = "hf", dtype: str | None = None) ->
     """Write the model `name` to `target` as `to`: hf, gguf or ollama.
 
     hf and ollama make a new folder; gguf the file NAME.gguf in a folder, or the file itself where
-    the target is called so. `dtype` (f32, f16, bf16; None is f32) is for the last two. Raises
+    the target is called so. `dtype` (f32, f16, bf16, q8_0; None is f32) is for the last two. Raises
     TuillmError when the target is there already, for an unknown or damaged model, for one that
     the format cannot hold, and when the disk refuses; UsageError for another format or dtype.
     """
@@ -94,7 +94,7 @@ def _prepared(found: Model, dtype: str) -> tuple[GPT, Vocabulary]:
 
 def _refuse_if_full(path: Path, model: GPT, dtype: str) -> None:
     folder = next(parent for parent in path.absolute().parents if parent.exists())
-    needed = model.parameter_count * (4 if dtype == "f32" else 2)
+    needed = bytes_of(model.parameter_count, dtype)
     if folder.is_dir() and shutil.disk_usage(folder).free < needed:
         raise disk_error(OSError(ENOSPC, ""), path)
 

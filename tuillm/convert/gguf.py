@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from gguf import GGUFWriter
 
 NORMAL, CONTROL, ADDED, UNUSED, BYTE = 1, 3, 4, 5, 6  # kinds of tokens, by GGUF's numbers
-DTYPES = ("f32", "f16", "bf16")
+DTYPES = ("f32", "f16", "bf16", "q8_0")
+# numbers that share a scale in llama.cpp's int8, and the bytes they take together
+_BLOCK, _BLOCK_BYTES = 32, 34
 _MULTIPLE = 256  # llama.cpp rounds a context up to a multiple of these, and looks them all up
 _PARTS = {
     "ln_1": "attn_norm",
@@ -56,7 +58,7 @@ class Vocabulary:
 def write_gguf(
     model: GPT, vocabulary: Vocabulary, path: Path, name: str, dtype: str = "f32"
 ) -> None:
-    """Write a model as one GGUF file. `dtype` is that of the matrices: f32, f16 or bf16.
+    """Write a model as one GGUF file. `dtype` is that of the matrices: f32, f16, bf16 or q8_0.
 
     Where a model has no biases they are zeros; positions are padded to a multiple of 256 with
     the last one. A vocabulary of one entry more than the model has adds an end of text that is
@@ -74,9 +76,10 @@ def write_gguf(
     tensors = list(_tensors(model, more))
     for label, tensor in tensors:
         kind = short if _is_matrix(label) else exact
-        size = tensor.numel() * (4 if kind is exact else 2)
+        size = bytes_of(tensor.numel(), kind.name)
+        # the kind decides; of uint8 the writer would expect a shape in bytes
         writer.add_tensor_info(
-            label, tuple(tensor.shape), _stored(tensor[:0], kind.name).dtype, size, raw_dtype=kind
+            label, tuple(tensor.shape), np.dtype(np.float32), size, raw_dtype=kind
         )
     try:
         writer.write_header_to_file()
@@ -95,11 +98,24 @@ def check_for_gguf(model: GPT, dtype: str) -> None:
     """Raise TuillmError or UsageError for what cannot be written as GGUF."""
     if dtype not in DTYPES:
         raise UsageError(f"dtype cannot be {dtype!r}", "allowed: " + ", ".join(DTYPES))
+    if dtype == "q8_0" and model.config.n_embd % _BLOCK:
+        raise TuillmError(
+            f"q8_0 takes {_BLOCK} numbers at once, and the model's width is {model.config.n_embd}",
+            "allowed here: f32, f16, bf16",
+        )
     if not model.config.n_layer:
         raise TuillmError(
             "llama.cpp computes no model without layers, as bigram models are",
             "export it with --to hf",
         )
+
+
+def bytes_of(numbers: int, dtype: str) -> int:
+    """Return the bytes that so many numbers of a matrix take in a file of `dtype`."""
+    name = dtype.lower()
+    if name == "q8_0":
+        return numbers // _BLOCK * _BLOCK_BYTES
+    return numbers * (4 if name == "f32" else 2)
 
 
 def padded(block_size: int) -> int:
@@ -115,6 +131,7 @@ def _describe(writer: "GGUFWriter", model: GPT, name: str, dtype: str) -> None:
         "f32": LlamaFileType.ALL_F32,
         "f16": LlamaFileType.MOSTLY_F16,
         "bf16": LlamaFileType.MOSTLY_BF16,
+        "q8_0": LlamaFileType.MOSTLY_Q8_0,
     }
     writer.add_name(name)
     writer.add_file_type(kinds[dtype])
@@ -183,13 +200,21 @@ def _label(name: str) -> str:
 
 
 def _is_matrix(label: str) -> bool:
-    """Whether a tensor may be stored in half precision: llama.cpp adds the others up in f32."""
+    """Whether a tensor may be stored in fewer bits: llama.cpp adds the others up in f32."""
     return label.endswith(".weight") and "norm" not in label and label != "position_embd.weight"
 
 
 def _stored(tensor: Tensor, kind: str) -> NDArray[np.generic]:
     """Return a tensor as the numpy array whose bytes go into the file."""
     tensor = tensor.cpu().float()
+    if kind == "Q8_0":
+        from gguf import GGMLQuantizationType
+        from gguf.quants import quantize
+
+        blocks: NDArray[np.generic] = quantize(
+            tensor.contiguous().numpy(), GGMLQuantizationType.Q8_0
+        )
+        return blocks
     if kind == "BF16":  # numpy knows no bfloat16
         return tensor.bfloat16().contiguous().view(torch.int16).numpy()
     return (tensor.half() if kind == "F16" else tensor).contiguous().numpy()

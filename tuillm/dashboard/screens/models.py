@@ -152,6 +152,7 @@ class ModelsScreen(TableScreen["Model"]):
         Binding(
             "X", "stop_pull", "Stop a pull, or throw it away", id="models.stop_pull", show=False
         ),
+        Binding("b", "benchmarks", "Benchmarks of this machine", id="models.bench", show=False),
     ]
 
     def key(self, entry: "Model") -> str:
@@ -273,6 +274,11 @@ class ModelsScreen(TableScreen["Model"]):
         self.app.push_screen(
             Confirm(f"Delete {name}?", f"{size_words} in {model.path}", "Delete"), answered
         )
+
+    def action_benchmarks(self) -> None:
+        from tuillm.dashboard.screens.benchmarks import BenchmarksScreen
+
+        self.app.push_screen(BenchmarksScreen())
 
     def action_pull(self) -> None:
         """Ask for a name of the hub; one whose pull stands still is proposed."""
