@@ -9,6 +9,7 @@ from tuillm.bench.bench_history import keep, kept_runs, values_before
 from tuillm.bench.bench_record import Measurement, measurements_of
 from tuillm.bench.machine_speed import measure_machine
 from tuillm.bench.turns import Program, take_turns
+from tuillm.errors import TuillmError
 
 
 def program(name, values, turns, unit="tokens/s", limit=None):
@@ -61,6 +62,17 @@ def test_threads_are_as_before_in_the_end():
     with pytest.raises(RuntimeError):
         take_turns([Program("decode", "tuillm", "float32", 1, "tokens/s", fail)], 1)
     assert torch.get_num_threads() == most
+
+
+def test_another_program_that_fails_is_told_of():
+    """In a line that says which one it was, and how to go without it."""
+
+    def fail():
+        raise RuntimeError("out of\nluck")
+
+    theirs = Program("prefill", "other", "float32", 1, "tokens/s", fail)
+    with pytest.raises(TuillmError, match="other failed in prefill, float32: RuntimeError: out of"):
+        take_turns([theirs], 1)
 
 
 def test_the_machine_has_limits():

@@ -10,6 +10,7 @@ from textual.widgets._footer import FooterKey
 
 from tuillm.dashboard.keymap import all_bindings
 from tuillm.dashboard.palette import bindings_of
+from tuillm.dashboard.screens.benchmarks import BenchmarksScreen
 from tuillm.dashboard.screens.compare_runs import CompareRunsScreen
 from tuillm.dashboard.screens.dialogs import Ask, Confirm
 from tuillm.dashboard.screens.explore import ExploreScreen
@@ -32,7 +33,11 @@ SIZES = [(80, 24), (200, 60)]  # 120x40 is what most of the other tests have
 async def tour(app, pilot):
     """Go to every screen with models and runs on it, and yield each once it is drawn."""
     yield await opened(pilot, ModelsScreen)
-    await pilot.press("2")
+    await pilot.press("b")
+    bench = await opened(pilot, BenchmarksScreen)
+    await until(pilot, lambda: bench.has_class("-nothing"))
+    yield bench
+    await pilot.press("escape", "2")
     train = await opened(pilot, TrainScreen)
     yield train
     train.query_one("#field-corpus Input", Input).value = str(demo_book())

@@ -58,6 +58,8 @@ def run_bench(
             stage = " and ".join(measures)
             tick(f"loading: {stage}", 0.0)
             group = list(programs)
+            if not group:
+                note(f"{stage}: there is nothing to measure in {', '.join(wanted.dtypes)}")
             results += take_turns(group, wanted.rounds, partial(tick, stage))
     return results
 

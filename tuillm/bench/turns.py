@@ -11,6 +11,7 @@ from statistics import median, quantiles
 import torch
 
 from tuillm.bench.bench_record import OURS, TIMES, Measurement
+from tuillm.errors import TuillmError, one_line
 
 # rounds where no number was asked for, and the seconds that they may take
 _LEAST, _MOST, _SECONDS = 3, 7, 30.0
@@ -41,7 +42,7 @@ def take_turns(
     """Let all of them work in turns, `rounds` times; return what each came to, in their order.
 
     Without a number there are three rounds, and up to seven while they take half a minute in all.
-    `tell` is told how far they are, 0 to 1.
+    `tell` is told how far they are, 0 to 1. Raises TuillmError where another program fails.
     """
     most = torch.get_num_threads()
     values: list[list[float]] = [[] for _ in programs]
@@ -53,11 +54,26 @@ def take_turns(
                 break
             for index, each in enumerate(programs):
                 torch.set_num_threads(each.threads)
-                values[index].append(each.once())
+                values[index].append(_value(each))
                 tell((number + (index + 1) / len(programs)) / (rounds or _MOST))
     finally:
         torch.set_num_threads(most)
     return list(_measurements(programs, values))
+
+
+def _value(program: Program) -> float:
+    try:
+        return program.once()
+    except TuillmError:
+        raise
+    except Exception as error:
+        if program.program == OURS:
+            raise
+        words = one_line(f"{type(error).__name__}: {error}")
+        raise TuillmError(
+            f"{program.program} failed in {program.measure}, {program.case}: {words:.300}",
+            "tuillm bench --no-peers",
+        ) from error
 
 
 def _measurements(programs: Sequence[Program], values: list[list[float]]) -> Iterator[Measurement]:
