@@ -34,7 +34,14 @@ ALLOWED = {
     # what a run is logged to reads the files of its folder alone
     "loggers": {"errors", "store"},
     # C code, compiled on this machine; nothing of PyTorch
-    "native": {"errors", "store.files", "store.locks", "store.paths", "store.processor"},
+    "native": {
+        "errors",
+        "store.files",
+        "store.locks",
+        "store.paths",
+        "store.processor",
+        "store.workers.processes",
+    },
     # which kernel is fastest here is remembered in the cache
     "model": {
         "errors",
@@ -45,6 +52,7 @@ ALLOWED = {
         "store.locks",
         "store.paths",
         "store.processor",
+        "store.workers.processes",
     },
     # Sampler takes a name of the registry, so generation may ask the store for its folder
     "generation": {"errors", "config", "store", "text", "model"},

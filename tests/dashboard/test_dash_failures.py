@@ -19,8 +19,9 @@ from tuillm.store.workers import device_check, forecast_process
 
 PACKAGE = Path(tuillm.__file__).parent
 # who starts a process whose output it reads: all by the one reader, but for NVIDIA's tool
-READERS = {
-    "dashboard/process_usage.py",
+# those that read what other programs print
+OF_OTHERS = {"bench/llama_cpp.py", "bench/process_time.py", "dashboard/process_usage.py"}
+READERS = OF_OTHERS | {
     "store/workers/device_check.py",
     "store/workers/settings_process.py",
     "text/bpe_training.py",
@@ -208,5 +209,5 @@ def test_other_processes_are_read_by_one_module():
         ):
             found.add(str(path.relative_to(PACKAGE)))
     assert found - {"store/workers/processes.py"} == READERS  # its stdout is the run's log
-    for name in READERS - {"dashboard/process_usage.py"}:
+    for name in READERS - OF_OTHERS:
         assert "tuillm.store.workers.json_lines" in (PACKAGE / name).read_text()

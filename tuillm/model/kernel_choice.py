@@ -8,8 +8,6 @@ is. Knows the file of choices in the cache; `measure_kernels` fills it.
 import json
 import math
 import os
-import subprocess
-import sys
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -27,10 +25,12 @@ from tuillm.store.files import read_json, write_json
 from tuillm.store.locks import Taken, take
 from tuillm.store.paths import cache_dir, ensure_dir
 from tuillm.store.processor import processor_key
+from tuillm.store.workers.processes import start_detached
 
 ITEM_BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
 # a kernel has to be so much faster to replace the one in use, which gives other digits
 _WORTH_A_CHANGE = 0.9
+_PROCESS = "tuillm.model.measure_kernels"
 # seconds between two measurements of the same
 _NOT_BEFORE = 600.0
 
@@ -143,14 +143,8 @@ def start_measuring(config: GPTConfig, dtype: str) -> bool:
         known = remembered(config, dtype)
         if known and time.time() - known.measured < _NOT_BEFORE:
             return False
-        given = [json.dumps(asdict(config)), dtype]
-        subprocess.Popen(
-            [sys.executable, "-m", "tuillm.model.measure_kernels", *given],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        log = ensure_dir(cache_dir()) / "kernels.log"
+        start_detached(_PROCESS, [json.dumps(asdict(config)), dtype], log)
         return True
     except (OSError, TuillmError, Taken):
         return False

@@ -9,9 +9,11 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from dataclasses import asdict, replace
+from pathlib import Path
 from statistics import median
 
 import torch
@@ -23,6 +25,7 @@ from tuillm.model.kernels import Kernel, kernels_for
 from tuillm.model.kv_cache import KVCache
 from tuillm.model.packing import Decoder, pack
 from tuillm.native.compile_process import compile_once
+from tuillm.store.workers.processes import module_command, module_environment
 
 # weights of the model that is measured, in layers and in the head: enough of each
 _LAYER_WEIGHTS, _HEAD_WEIGHTS = 14_000_000, 6_000_000
@@ -115,29 +118,30 @@ def _is_held(kernel: Kernel) -> bool:
 
 
 def _in_a_process(config: GPTConfig, dtype: str, kernel: Kernel) -> list[Timing]:
-    command = [sys.executable, "-m", __spec__.name if __spec__ else __name__]
-    given = [json.dumps(asdict(config)), dtype, kernel.name]
-    done = subprocess.run(
-        command + given,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"ONEDNN_MAX_CPU_ISA": kernel.isa},
-    )
-    if done.returncode:
-        return []
-    return [Timing(**row) for row in json.loads(done.stdout)]
+    """Time a kernel that holds oneDNN to other instructions; nothing where that fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        answer = Path(folder) / "timings.json"
+        given = [json.dumps(asdict(config)), dtype, kernel.name, str(answer)]
+        subprocess.run(
+            module_command("tuillm.model.measure_kernels", *given),
+            env=module_environment() | {"ONEDNN_MAX_CPU_ISA": kernel.isa},
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+        with suppress(OSError, ValueError, TypeError):
+            return [Timing(**row) for row in json.loads(answer.read_text(encoding="utf-8"))]
+    return []
 
 
 def main() -> None:
-    """Compile the native library if it is missing, measure, remember; or print for one kernel."""
+    """Compile the native library if it is missing, measure, remember; or one kernel for a file."""
     config, dtype = GPTConfig(**json.loads(sys.argv[1])), sys.argv[2]
     threads = thread_counts(torch.get_num_threads())
     if len(sys.argv) > 3:
         timings = measure_kernels(config, dtype, threads)
-        print(json.dumps([asdict(each) for each in timings if each.kernel == sys.argv[3]]))
+        rows = [asdict(each) for each in timings if each.kernel == sys.argv[3]]
+        Path(sys.argv[4]).write_text(json.dumps(rows), encoding="utf-8")
         return
-    with suppress(OSError, AttributeError):
-        os.nice(5)
     compile_once(wait=120.0)
     remember(config, dtype, measure_kernels(config, dtype, threads))
 

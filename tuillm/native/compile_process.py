@@ -5,7 +5,6 @@ What cannot be compiled, or computes something else than PyTorch, is noted and n
 
 import os
 import subprocess
-import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -22,8 +21,10 @@ from tuillm.native.compiled import (
 from tuillm.store.files import write_text
 from tuillm.store.locks import Taken, take
 from tuillm.store.paths import ensure_dir
+from tuillm.store.workers.processes import module_command, module_environment
 
 _LONGEST = 300.0  # seconds
+_MOST = 100_000  # bytes of what the compiler says
 
 
 def compile_once(wait: float = 0.0) -> None:
@@ -61,17 +62,24 @@ def _compile(target: Path) -> str | None:
 
 def _check(made: Path) -> str | None:
     """In a process of its own: what is wrong could end it."""
-    return _run([sys.executable, "-m", "tuillm.model.check_native", str(made)], "its check")
+    return _run(module_command("tuillm.model.check_native", str(made)), "its check")
 
 
 def _run(command: list[str], what: str) -> str | None:
     try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_LONGEST
-        )
+        with tempfile.TemporaryFile() as told:
+            done = subprocess.run(
+                command,
+                env=module_environment(),
+                stdin=subprocess.DEVNULL,
+                stderr=told,
+                timeout=_LONGEST,
+                check=False,
+            )
+            told.seek(0)
+            lines = told.read(_MOST).decode("utf-8", "replace").strip().splitlines()
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"{what} did not run: {type(error).__name__}"
-    lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
     errors = [line for line in lines if "error" in line.lower()] or lines[-1:]
     return f"{what} failed: {(errors or [str(done.returncode)])[0]}" if done.returncode else None
 

@@ -8,8 +8,6 @@ import hashlib
 import os
 import shlex
 import shutil
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from tuillm.errors import TuillmError
 from tuillm.native.library import Library
 from tuillm.store.paths import cache_dir, ensure_dir
 from tuillm.store.processor import processor_key
+from tuillm.store.workers.processes import start_detached
 
 SOURCE = Path(__file__).with_name("forward.c")
 _FLAGS = "-O3 -march=native"
@@ -45,13 +44,7 @@ def start_compiling() -> bool:
         if not wanted() or target.exists() or failure() is not None or compiler() is None:
             return False
         ensure_dir(target.parent)
-        subprocess.Popen(
-            [sys.executable, "-m", "tuillm.native.compile_process"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        start_detached("tuillm.native.compile_process", [], target.with_suffix(".log"))
         return True
     except (OSError, TuillmError):
         return False
