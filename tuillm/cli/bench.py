@@ -31,6 +31,7 @@ _BOOK = "bundled book"
     flag_value=_BOOK,
     help="Instead: how far each precision is from float32 on a text file [the bundled book].",
 )
+@click.option("--kernels", is_flag=True, help="Instead: all kernels; the fastest is used from now on.")
 @click.option("--dtype", metavar="NAMES", help="Precisions, divided by commas [all].")
 @click.option("--threads", metavar="NUMBERS", help="Threads, divided by commas [all there are].")
 @click.option("--tokens", type=Number(int, 1, 1000), default=32, help="Tokens of a round [32].")
@@ -42,6 +43,7 @@ def bench_command(
     what: str | None,
     everything: bool,
     quality: str | None,
+    kernels: bool,
     dtype: str | None,
     threads: str | None,
     tokens: int,
@@ -52,10 +54,10 @@ def bench_command(
     """Measure this machine, and how fast tuillm is on it.
 
     Without a MODEL it is GPT-2's shape, 124M parameters, with random weights. All programs take
-    turns; figures are medians. --quality needs a MODEL before it, and measures no speed unless
-    --what or --all asks for that too.
+    turns; figures are medians. --quality needs a MODEL before it; --quality and --kernels measure
+    nothing else unless --what or --all asks for that too.
     """
-    dtypes, measures = _dtypes(dtype), _measures(what, everything, quality)
+    dtypes, measures = _dtypes(dtype), _measures(what, everything, bool(quality) or kernels)
     if quality and not model:
         raise UsageError("--quality needs a model", "tuillm bench MODEL --quality")
     text = _text_of(quality) if quality else ""
@@ -63,13 +65,14 @@ def bench_command(
 
     from tuillm.bench.bench_history import as_json as result_of
     from tuillm.bench.bench_history import keep, values_before
+    from tuillm.bench.kernel_table import kernel_table
     from tuillm.bench.machine_speed import measure_machine
     from tuillm.bench.run_bench import Wanted, refuse_short, run_bench, run_quality
     from tuillm.cli.bench_output import print_bench
 
     counts = _threads(threads, torch.get_num_threads())
     notes: list[str] = []
-    with _model_folder(model, measures) as (folder, label), ProgressLine() as tick:
+    with _model_folder(model, measures, kernels) as (folder, label), ProgressLine() as tick:
         own = model is not None
         wanted = Wanted(folder, own, measures, dtypes, counts, tokens, rounds, peers)
         refuse_short(wanted)
@@ -77,6 +80,7 @@ def bench_command(
         machine = measure_machine()
         results = run_bench(wanted, machine, tick, notes.append)
         compared = run_quality(folder, dtypes, text, tick) if text else []
+        table, _ = kernel_table(folder, dtypes, machine.bandwidth, tick) if kernels else ([], {})
     result = result_of(machine, label, tokens, results, compared)
     before, when = values_before(result)
     for words in notes:
@@ -89,7 +93,9 @@ def bench_command(
 
 
 @contextmanager
-def _model_folder(model: str | None, measures: tuple[str, ...]) -> Iterator[tuple[Path, str]]:
+def _model_folder(
+    model: str | None, measures: tuple[str, ...], kernels: bool
+) -> Iterator[tuple[Path, str]]:
     """Give the folder of a model and its name; a random one for as long as it is needed."""
     if model is not None:
         from tuillm.store.run_checkpoints import resolve_model
@@ -100,16 +106,16 @@ def _model_folder(model: str | None, measures: tuple[str, ...]) -> Iterator[tupl
     from tuillm.bench.bench_model import random_folder
 
     with tempfile.TemporaryDirectory() as place:
-        if {"decode", "prefill", "first-token"} & {*measures}:
+        if kernels or {"decode", "prefill", "first-token"} & {*measures}:
             random_folder(Path(place))
         yield Path(place), "gpt2's shape"
 
 
-def _measures(what: str | None, everything: bool, quality: str | None) -> tuple[str, ...]:
+def _measures(what: str | None, everything: bool, alone: bool) -> tuple[str, ...]:
     if everything and what:
         raise UsageError("--all measures everything", "leave out --what, or --all")
     if not what:
-        return tuple(MEASURES) if everything else () if quality else ("decode",)
+        return tuple(MEASURES) if everything else () if alone else ("decode",)
     names = {each.strip() for each in what.split(",")}
     for name in names:
         if name not in MEASURES:
