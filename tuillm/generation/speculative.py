@@ -141,14 +141,16 @@ class Speculation:
         """
         context, length = self._context, self._context.length
         guess = list(islice(cycle(ids), SIZES[-1] - 1))
-        at_once = [context.advance([token], draft=guess)[0]]
-        at_once += [context.advance([each])[0] for each in guess]
-        context.truncate(length)
-        first, _ = context.advance([token])
-        self._exact = torch.equal(at_once[0], first)
-        for each, logits in zip(guess, at_once[1:], strict=True):
-            self._exact = self._exact and torch.equal(logits, context.advance([each])[0])
-            if not self._exact:
-                break
-        context.truncate(length + 1)
-        return first, 0
+        try:
+            at_once = [context.advance([token], draft=guess)[0]]
+            at_once += [context.advance([each])[0] for each in guess]
+            context.truncate(length)
+            first, _ = context.advance([token])
+            self._exact = torch.equal(at_once[0], first)
+            for each, logits in zip(guess, at_once[1:], strict=True):
+                self._exact = self._exact and torch.equal(logits, context.advance([each])[0])
+                if not self._exact:
+                    break
+            return first, 0
+        finally:  # also when it is interrupted
+            context.truncate(length + 1)
