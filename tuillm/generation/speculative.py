@@ -8,14 +8,14 @@ drafts; draws nothing and knows no text.
 
 import time
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import cycle, islice, takewhile
 
 import torch
 from torch import Tensor
 
 from tuillm.config import SamplingConfig
 from tuillm.generation.context import Context
-from tuillm.generation.draft_pace import Pace
+from tuillm.generation.draft_pace import SIZES, Pace
 from tuillm.generation.draft_tokens import Drafter
 
 
@@ -75,7 +75,9 @@ class Speculation:
             return self._step(token, n_keep, None)
         draft = self._choose()
         if draft is not None and allowed is None:
-            return self._try_out(token, draft.ids[0])
+            if context.length + SIZES[-1] <= context.block_size:
+                return self._try_out(token, draft.ids)
+            draft = None
         return self._step(token, n_keep, draft)
 
     def _hear(self, token: int) -> None:
@@ -132,13 +134,23 @@ class Speculation:
         promised = config.greedy or config.seed is not None
         return self._exact if promised and config.lookup != "on" else True
 
-    def _try_out(self, token: int, guess: int) -> tuple[Tensor, int]:
-        """Append an id, and find out if two positions at once give the logits of one by one."""
-        context = self._context
-        length = context.length
-        both = context.advance([token], draft=[guess])[0], context.advance([guess])[0]
-        context.truncate(length)
-        first, second = context.advance([token])[0], context.advance([guess])[0]
-        context.truncate(length + 1)
-        self._exact = torch.equal(both[0], first) and torch.equal(both[1], second)
-        return first, 0
+    def _try_out(self, token: int, ids: list[int]) -> tuple[Tensor, int]:
+        """Append an id, and find out if positions at once have the logits of one by one.
+
+        The longest step is tried: what is rounded together may be more than two neighbours.
+        """
+        context, length = self._context, self._context.length
+        guess = list(islice(cycle(ids), SIZES[-1] - 1))
+        try:
+            at_once = [context.advance([token], draft=guess)[0]]
+            at_once += [context.advance([each])[0] for each in guess]
+            context.truncate(length)
+            first, _ = context.advance([token])
+            self._exact = torch.equal(at_once[0], first)
+            for each, logits in zip(guess, at_once[1:], strict=True):
+                self._exact = self._exact and torch.equal(logits, context.advance([each])[0])
+                if not self._exact:
+                    break
+            return first, 0
+        finally:  # also when it is interrupted
+            context.truncate(length + 1)

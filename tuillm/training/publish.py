@@ -51,7 +51,7 @@ def publish_run(
             name, over = _name_to_publish(trainer, run, published, replace)
             if (name, over) == before:  # nobody took the name in the meantime
                 raise
-    with suppress(DiskError):  # drafts need it, and the model does not
+    with suppress(DiskError, MemoryError):  # drafts need it, and the model does not
         index_folder(trainer.setup.tokens.folder, trainer.setup.tokens.train)
     return get_model(name), _noted(status, name, published or model_name(trainer.config))
 
