@@ -1,12 +1,11 @@
 """A chat while a training run goes on: tokens/s of three models, each alone and beside `tiny`.
 
-With the policy workers have the lowest priority and replies choose their threads by size and load;
-`before` is without: workers at the priority of the chat, replies on all threads. Rounds are
-interleaved: alone before, beside before, alone after, beside after, and again; the training is
-paused while a model is alone. Random weights of the tiny preset's shape (fp32) and of GPT-2's
-(bfloat16, int8). The ratio is to `alone before`; `training` is the run's own speed, to the median
-of what it does while nobody chats.
+The run waits between two steps while a reply is drawn, and has the lowest priority. Rounds are
+interleaved: alone (the run is paused), beside it, and again. Random weights of the tiny preset's
+shape (float32) and of GPT-2's (bfloat16, int8). `training` is the speed of the run while nobody
+chats, just before and just after, beside its speed without any chat.
     python tests/benchmarks/beside_training.py [--rounds N] [--seconds S] [--only NAME]
+        [--priority low|normal]
 """
 
 import argparse
@@ -38,7 +37,6 @@ MODELS: dict[str, Any] = {
     "GPT-2 bf16": (GPT2, "bfloat16"),
     "GPT-2 int8": (GPT2, "int8"),
 }
-WAYS = [(policy, beside) for policy in (False, True) for beside in (False, True)]
 
 
 class Words:
@@ -69,20 +67,18 @@ def sampler_of(shape, dtype):
 
 
 class Training:
-    """A paused `tiny` run without end at some priority; goes on in a `with` block."""
+    """A paused `tiny` run without end; goes on in a `with` block."""
 
-    def __init__(self, niceness):
-        os.environ["TUILLM_NICE"] = str(niceness)
-        config = build_train(
-            dict(
-                corpus=str(demo_book()),
-                preset="tiny",
-                minutes=10_000,
-                name=f"nice{niceness}",
-                sample_tokens=0,
-            )
+    def __init__(self, priority):
+        settings = dict(
+            corpus=str(demo_book()),
+            preset="tiny",
+            minutes=10_000,
+            max_steps=None,
+            sample_tokens=0,
+            priority=priority,
         )
-        self._run = start_run(config)
+        self._run = start_run(build_train(settings))
         self._wait("running")
         self._run.request("pause")
         self._wait("paused")
@@ -94,6 +90,13 @@ class Training:
         yield
         self._run.request("pause")
         self._wait("paused")
+
+    def speed(self, seconds):
+        """Steps a second while nobody chats."""
+        begin, steps = time.perf_counter(), self.steps()
+        while self.steps() < steps + 3 or time.perf_counter() < begin + seconds:
+            time.sleep(0.01)
+        return (self.steps() - steps) / (time.perf_counter() - begin)
 
     def steps(self):
         return len(read_rows(self._run.metrics)[0])
@@ -110,71 +113,50 @@ class Training:
 
 def speed(sampler, seconds):
     """Tokens a second of replies drawn for about so many seconds."""
-    config = SamplingConfig(seed=1, max_new_tokens=10_000)
+    config = SamplingConfig(seed=1, max_new_tokens=10_000, lookup="off")
     stream = sampler.stream([5], config)
-    for _ in range(3):
-        next(stream)
+    next(stream)
     count, begin = 0, time.perf_counter()
     while (passed := time.perf_counter() - begin) < seconds:
         next(stream)
         count += 1
+    stream.close()
     return count / passed
-
-
-def measure(sampler, policy, training, seconds, most):
-    """Tokens/s of the chat, and steps/s of the training beside it (0 alone)."""
-    threads._most = most if policy else None
-    torch.set_num_threads(most)
-    if training is None:
-        return speed(sampler, seconds), 0.0
-    with training.going():
-        begin, steps = time.perf_counter(), training.steps()
-        tokens = speed(sampler, seconds)
-        return tokens, (training.steps() - steps) / (time.perf_counter() - begin)
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--only", default="")
+    parser.add_argument("--priority", default="low")
     options = parser.parse_args()
-    most = torch.get_num_threads()
-    runs = {False: Training(0), True: Training(19)}
+    threads.adapt()
+    run = Training(options.priority)
     try:
-        quiet = {}
-        for policy, run in runs.items():
-            with run.going():
-                begin, steps = time.perf_counter(), run.steps()
-                while run.steps() < steps + 3 or time.perf_counter() < begin + options.seconds:
-                    time.sleep(0.01)
-                quiet[policy] = (run.steps() - steps) / (time.perf_counter() - begin)
-        print(f"{most} threads; tiny alone: {quiet[False]:.1f} steps/s", flush=True)
+        with run.going():
+            quiet = run.speed(options.seconds)
+        print(f"{torch.get_num_threads()} threads; tiny alone: {quiet:.1f} steps/s", flush=True)
         for name, (shape, dtype) in MODELS.items():
             if options.only not in name:
                 continue
             sampler = sampler_of(shape, dtype)
-            found = {way: [] for way in WAYS}
+            pairs, between = [], []
             for _ in range(options.rounds):
-                for policy, beside in WAYS:
-                    run = runs[policy] if beside else None
-                    found[policy, beside].append(
-                        measure(sampler, policy, run, options.seconds, most)
-                    )
-            alone = statistics.median(tokens for tokens, _ in found[False, False])
-            for (policy, beside), pairs in found.items():
-                tokens, steps = (statistics.median(column) for column in zip(*pairs, strict=True))
-                line = (
-                    f"{name:<11} {'after ' if policy else 'before'} "
-                    f"{'beside tiny' if beside else 'alone      '} {tokens:8.1f} tokens/s "
-                    f"{tokens / alone:5.2f}"
-                )
-                if beside:
-                    line += f"   training {steps:.1f} steps/s {steps / quiet[policy]:5.2f}"
-                print(line, flush=True)
+                alone = speed(sampler, options.seconds)
+                with run.going():
+                    between.append(run.speed(options.seconds) / quiet)
+                    pairs.append((alone, speed(sampler, options.seconds)))
+                    between.append(run.speed(options.seconds) / quiet)
+            alone, beside = (statistics.median(column) for column in zip(*pairs, strict=True))
+            ratio = statistics.median(after / before for before, after in pairs)
+            print(
+                f"{name:<11} alone {alone:8.1f} tokens/s, beside tiny {beside:8.1f}, "
+                f"ratio {ratio:.2f}; training between replies {statistics.median(between):.2f}",
+                flush=True,
+            )
     finally:
-        for run in runs.values():
-            run.stop()
+        run.stop()
         shutil.rmtree(os.environ["TUILLM_HOME"])
 
 

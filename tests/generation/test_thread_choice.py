@@ -84,15 +84,22 @@ before = torch.get_num_threads()
 from tuillm.generation.thread_count import adapt
 adapt()
 sampler.generate("The", max_new_tokens=3)
-print(before, torch.get_num_threads())
+print(before, torch.get_num_threads(), getattr(sampler.model, "run_threads", 0))
 """
 
 
 @pytest.mark.slow
-def test_a_library_changes_no_threads(model):
-    """`Sampler` in somebody's program leaves the threads alone; our programs adapt them."""
+@pytest.mark.parametrize("native", ["0", "1"])
+def test_a_library_changes_no_threads(model, native, native_library, monkeypatch):
+    """`Sampler` in somebody's program leaves the threads alone; our programs adapt them.
+
+    Those of the native library are its own.
+    """
+    if native == "1" and native_library is None:
+        pytest.skip("no C compiler")
+    monkeypatch.setenv("TUILLM_NATIVE", native)
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["2", "1"]
+    assert done.stdout.split() == (["2", "2", "1"] if native == "1" else ["2", "1", "0"])
 
 
 def test_more_threads_than_one_are_needed_to_choose(activity, monkeypatch, model):

@@ -31,7 +31,7 @@ _BOOK = "bundled book"
     flag_value=_BOOK,
     help="Instead: how far each precision is from float32 on a text file [the bundled book].",
 )
-@click.option("--kernels", is_flag=True, help="Instead: all kernels; the fastest is used from now on.")
+@click.option("--kernels", is_flag=True, help="Instead: time all kernels, take the fastest.")
 @click.option("--dtype", metavar="NAMES", help="Precisions, divided by commas [all].")
 @click.option("--threads", metavar="NUMBERS", help="Threads, divided by commas [all there are].")
 @click.option("--tokens", type=Number(int, 1, 1000), default=32, help="Tokens of a round [32].")

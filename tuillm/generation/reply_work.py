@@ -9,17 +9,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
+import torch
+
 from tuillm.generation import kernel_refresh
-from tuillm.generation.thread_count import is_alone, is_ours, settle
-from tuillm.model import Decoder
+from tuillm.generation.thread_count import choose_for, is_alone, is_ours
+from tuillm.model import Decoder, NativeGPT
 from tuillm.store.workers.reply_activity import Drawing, drawing
 
 
 class ReplyWork:
     """What was computed for a reply so far: `tokens` in `seconds`, without the prompt."""
 
-    def __init__(self, drawn: Drawing | None) -> None:
-        self._drawn = drawn
+    def __init__(self, model: Decoder, drawn: Drawing | None) -> None:
+        self._model, self._drawn = model, drawn
         self.tokens, self.seconds = 0, 0.0
 
     @contextmanager
@@ -28,17 +30,39 @@ class ReplyWork:
         if self._drawn is not None:
             self._drawn.go_on()
         begun = time.perf_counter()
-        yield
+        with self.computing():
+            yield
         self.seconds += time.perf_counter() - begun
         self.tokens += 1
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Something is computed in the block.
+
+        The native library has threads of its own: PyTorch's, which wait by spinning, would take
+        the processors from them.
+        """
+        before = torch.get_num_threads()
+        if not isinstance(self._model, NativeGPT) or before == 1:
+            yield
+            return
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
 
 @contextmanager
 def reply_work(model: Decoder) -> Iterator[ReplyWork]:
     """Prepare for a reply of a model, in the thread that computes it; look back when it is over."""
-    settle(model)
+    threads = choose_for(model)
+    if isinstance(model, NativeGPT):
+        model.run_threads = threads or torch.get_num_threads()
+    elif threads and threads != torch.get_num_threads():
+        torch.set_num_threads(threads)
     with drawing() if is_ours() else nullcontext() as drawn:
-        work = ReplyWork(drawn)
+        work = ReplyWork(model, drawn)
         yield work
     if work.tokens:
         kernel_refresh.decoded(model, work.tokens, work.seconds, is_alone)

@@ -237,7 +237,8 @@ class Sampler(metaclass=Answering):
         turn, context, count = self._turn, self.context, len(replies)
         generators = [reply.generator for reply in replies]
         with reply_work(self.model) as work:
-            reading, logits, dropped = read()
+            with work.computing():
+                reading, logits, dropped = read()
             if count > 1:
                 context.widen(count)
                 logits = logits.expand(count, -1)
@@ -246,7 +247,8 @@ class Sampler(metaclass=Answering):
             try:
                 while True:
                     config = settings()
-                    tokens, logprobs = self._draw(logits, config, generators, given)
+                    with work.computing():
+                        tokens, logprobs = self._draw(logits, config, generators, given)
                     for row, reply in enumerate(replies):
                         if not reply.finished:
                             yield reply.step(

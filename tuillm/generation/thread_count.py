@@ -39,12 +39,11 @@ def is_ours() -> bool:
     return _most is not None
 
 
-def settle(model: Decoder) -> None:
-    """Choose the threads for a reply of a model; called in the thread that computes it."""
-    if _most is not None and _most > 1 and model.device.type == "cpu":
-        threads = choose(model.config.parameter_count, _most, model.threads)
-        if threads != torch.get_num_threads():
-            torch.set_num_threads(threads)
+def choose_for(model: Decoder) -> int | None:
+    """Return on how many threads a reply of a model is computed; None: that is not ours to say."""
+    if _most is None or _most == 1 or model.device.type != "cpu":
+        return None
+    return choose(model.config.parameter_count, _most, model.threads)
 
 
 def choose(parameters: int, most: int, measured: int | None = None) -> int:

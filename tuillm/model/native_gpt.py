@@ -36,7 +36,9 @@ class NativeGPT:
         self.dtype = torch.int8 if layout.dtype == "int8" else getattr(torch, layout.dtype)
         self.device = torch.device("cpu")
         self.kernel, self.packed_dtype = "native", layout.dtype
+        # on how many threads it is fastest, and is computed; None: not known, those of PyTorch
         self.threads: int | None = None
+        self.run_threads: int | None = None
         self.training = False
         self._library, self._memory = library, memory
         self._tensors = layout.tensors(memory)
@@ -92,7 +94,13 @@ class NativeGPT:
         logits = torch.empty(B, last, self.config.vocab_size)
         given = Cache(cache.store.data_ptr(), B, room, cache.length)
         self._library.forward(
-            self._model, given, T, last, idx.data_ptr(), logits.data_ptr(), torch.get_num_threads()
+            self._model,
+            given,
+            T,
+            last,
+            idx.data_ptr(),
+            logits.data_ptr(),
+            self.run_threads or torch.get_num_threads(),
         )
         cache.length += T
         return logits
