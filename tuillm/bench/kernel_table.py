@@ -52,7 +52,7 @@ def kernel_table(
     config, rows, choices = read_config(folder), [], {}
     for number, dtype in enumerate(dtypes):
         tick(f"kernels in {dtype}", number / len(dtypes))
-        there = kernels_for(config, dtype)
+        there = kernels_for(dtype)
         if there:
             timings = measure_kernels(config, dtype, thread_counts(torch.get_num_threads()))
             choice = choices[dtype] = remember(config, dtype, timings)

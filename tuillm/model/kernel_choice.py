@@ -70,9 +70,9 @@ def choose_kernel(config: GPTConfig, dtype: str) -> Kernel | None:
         return _named(named, config, dtype)
     known = remembered(config, dtype)
     kernel = BY_NAME.get(known.kernel) if known else None
-    if kernel and kernel.works(dtype) and kernel in kernels_for(config, dtype):
+    if kernel and kernel.works(dtype) and kernel in kernels_for(dtype):
         return kernel
-    return next(iter(kernels_for(config, dtype)), None)
+    return next(iter(kernels_for(dtype)), None)
 
 
 def remembered(config: GPTConfig, dtype: str) -> Choice | None:
@@ -151,7 +151,7 @@ def start_measuring(config: GPTConfig, dtype: str) -> bool:
 
 
 def _named(name: str, config: GPTConfig, dtype: str) -> Kernel:
-    there = kernels_for(config, dtype)
+    there = kernels_for(dtype)
     for kernel in there:
         if kernel.name == name:
             return kernel

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from tuillm.config.gpt_config import GPTConfig
 from tuillm.model.linear_kernels import (
     InOutLinear,
     Int8Linear,
@@ -22,7 +21,6 @@ from tuillm.model.linear_kernels import (
     can_int8_weight,
     can_pack,
 )
-from tuillm.model.native_gpt import supports
 from tuillm.native.compiled import library
 
 Make = Callable[[nn.Linear, torch.dtype], nn.Module]
@@ -101,15 +99,9 @@ KERNELS = (
 BY_NAME = {kernel.name: kernel for kernel in KERNELS}
 
 
-def kernels_for(config: GPTConfig, dtype: str) -> list[Kernel]:
-    """Return those that work here for a model of this shape, the likely fastest first."""
-    return [
-        kernel
-        for kernel in KERNELS
-        if dtype in kernel.dtypes
-        and (kernel.make is not None or supports(config))
-        and kernel.works(dtype)
-    ]
+def kernels_for(dtype: str) -> list[Kernel]:
+    """Return those that work here in a precision, the likely fastest first."""
+    return [kernel for kernel in KERNELS if dtype in kernel.dtypes and kernel.works(dtype)]
 
 
 def can_decode_int8() -> bool:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+_INT8_COLUMNS = 32
 _AT_ONCE = 200_000  # weights, less than a megabyte of them: see `give_back_freed_memory`
 
 
@@ -98,7 +99,10 @@ class Int8WeightLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         flat = x.bfloat16().reshape(-1, x.shape[-1])
-        y = torch._weight_int8pack_mm(flat, self.weight, self.scales)
+        if flat.shape[1] % _INT8_COLUMNS:  # PyTorch 2.13 reads beyond the end of such rows
+            y = flat @ self.weight.bfloat16().t() * self.scales
+        else:
+            y = torch._weight_int8pack_mm(flat, self.weight, self.scales)
         y = y if self.bias is None else y + self.bias
         return y.view(*x.shape[:-1], -1)
 

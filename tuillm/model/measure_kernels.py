@@ -44,7 +44,7 @@ def measure_kernels(
     """
     most = torch.get_num_threads()
     # what holds oneDNN to other instructions needs a process of its own
-    kernels = kernels_for(config, dtype)
+    kernels = kernels_for(dtype)
     alone = [kernel for kernel in kernels if kernel.isa and not _is_held(kernel)]
     here = [kernel for kernel in kernels if kernel not in alone]
     large = config.parameter_count > _IN_CACHE

@@ -15,14 +15,9 @@ from tuillm.model.chunked_loss import IGNORED
 from tuillm.model.gpt import GPT
 from tuillm.model.kv_cache import KVCache
 from tuillm.model.native_layout import Layout, rounded
-from tuillm.native.library import GROUP, KINDS, LANES, Cache, Layer, Library, Matrix, Model, Norm
+from tuillm.native.library import GROUP, KINDS, Cache, Layer, Library, Matrix, Model, Norm
 
 _AT_ONCE = 512  # tokens of a call: work memory stays small, Ctrl-C is heard in between
-
-
-def supports(config: GPTConfig) -> bool:
-    """Whether the library computes models of this shape: heads of a multiple of 16 values."""
-    return config.n_embd % config.n_head == 0 and config.n_embd // config.n_head % LANES == 0
 
 
 class NativeGPT:

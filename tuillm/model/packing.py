@@ -45,7 +45,7 @@ def pack(
     if made is not None:
         return NativeGPT.of(made, model, name)
     if chosen.make is None:  # it was there a moment ago
-        chosen = next(each for each in kernels_for(model.config, name) if each.make is not None)
+        chosen = next(each for each in kernels_for(name) if each.make is not None)
     hold_isa(chosen)
     _replace_layers(model, chosen, dtype)
     model.kernel, model.packed_dtype = chosen.name, name

@@ -330,17 +330,19 @@ INLINE float total(vec v) {
 #endif
 }
 
-/* The sum of x[i] * y[i], n a multiple of LANES. */
-INLINE float dot(const float *x, const float *y, int n) {
+/* The sum of x[i] * y[i], or of x[i] without a y. */
+INLINE float dot(const float *x, const float *y, const int n) {
+    const int whole = n / LANES * LANES;
     vec sum = {0};
-    for (int i = 0; i < n; i += LANES) sum += *(const loose *)(x + i) * *(const loose *)(y + i);
-    return total(sum);
+    for (int i = 0; i < whole; i += LANES)
+        sum += y ? *(const loose *)(x + i) * *(const loose *)(y + i) : *(const loose *)(x + i);
+    float rest = total(sum);
+    for (int i = whole; i < n; i++) rest += y ? x[i] * y[i] : x[i];
+    return rest;
 }
 
 static void layer_norm(const float *x, const Norm *norm, float eps, int n, float *y) {
-    vec sum = {0};
-    for (int i = 0; i < n; i += LANES) sum += *(const vec *)(x + i);
-    float mean = total(sum) / n;
+    float mean = dot(x, NULL, n) / n;
     for (int i = 0; i < n; i++) y[i] = x[i] - mean;
     float scale = 1 / sqrtf(dot(y, y, n) / n + eps);
     for (int i = 0; i < n; i++) y[i] = y[i] * scale * norm->gain[i] + (norm->bias ? norm->bias[i] : 0);
@@ -376,18 +378,23 @@ INLINE void attend(const float *q, const float *keys, const float *values, int l
         weights[p] = dot(q, keys + (size_t)p * D, D) * scale;
         most = weights[p] > most ? weights[p] : most;
     }
-    vec sums = {0}, sum[D / LANES];
+    vec sums = {0}, sum[8];
     for (int p = length; p < length + LANES; p++) weights[p] = -INFINITY; /* e to that is 1e-38 */
     for (int p = 0; p < length; p += LANES) {
         vec e = exponential(*(const loose *)(weights + p) - most);
         *(loose *)(weights + p) = e;
         sums += e;
     }
-    for (int i = 0; i < D / LANES; i++) sum[i] = (vec){0};
-    for (int p = 0; p < length; p++)
-        for (int i = 0; i < D / LANES; i++)
-            sum[i] += *(const loose *)(values + (size_t)p * D + i * LANES) * weights[p];
-    for (int i = 0; i < D / LANES; i++) *(loose *)(y + i * LANES) = sum[i] / total(sums);
+    float by = 1 / total(sums);
+    const int parts = D % LANES || D / LANES > 8 ? 0 : D / LANES;
+    for (int i = 0; i < parts; i++) sum[i] = (vec){0};
+    if (!parts) memset(y, 0, D * sizeof *y);
+    for (int p = 0; p < length; p++) {
+        const float *value = values + (size_t)p * D;
+        for (int i = 0; i < parts; i++) sum[i] += *(const loose *)(value + i * LANES) * weights[p];
+        for (int i = parts * LANES; i < D; i++) y[i] += value[i] * weights[p] * by;
+    }
+    for (int i = 0; i < parts; i++) *(loose *)(y + i * LANES) = sum[i] * by;
 }
 
 /* ---- the forward pass ---- */
