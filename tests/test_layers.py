@@ -120,6 +120,7 @@ ALLOWED = {
         "text_report",
         "loggers",
         "bench",
+        "native",
         "model",
         "generation",
         "training",

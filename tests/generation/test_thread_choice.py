@@ -25,8 +25,9 @@ def activity(monkeypatch):
     return found
 
 
-def a_run(process=None, **status):
-    run = create_run(TrainConfig(corpus=("book.txt",), max_steps=5), process or this_process())
+def a_run(process=None, priority="normal", **status):
+    config = TrainConfig(corpus=("book.txt",), max_steps=5, priority=priority)
+    run = create_run(config, process or this_process())
     run.write_status(run.status().model_copy(update=status))
     return run
 
@@ -51,6 +52,12 @@ def test_beside_a_run_a_large_model_has_one_thread(activity, state, device, comp
     """Only a run that computes on the processor takes threads away."""
     a_run(state=state, device=device)
     assert threads.choose(LARGE, 8) == (1 if computing else 8)
+
+
+def test_a_run_that_gives_way_takes_no_threads(activity):
+    """A run of low priority waits while a reply is drawn."""
+    a_run(state="running", device="cpu", priority="low")
+    assert threads.choose(LARGE, 8) == 8
 
 
 def test_runs_are_looked_at_again(activity):

@@ -16,6 +16,7 @@ from tuillm.store.jsonl import read_rows
 from tuillm.store.paths import data_dir, ensure_dir
 
 if TYPE_CHECKING:
+    from tuillm.bench.kernel_table import KernelRow
     from tuillm.bench.machine_speed import Machine
     from tuillm.bench.precision_quality import Quality
 
@@ -36,6 +37,7 @@ def as_json(
     tokens: int,
     results: Sequence[Measurement],
     quality: "Sequence[Quality]" = (),
+    kernels: "Sequence[KernelRow]" = (),
 ) -> JsonObject:
     """Return one run of the benchmark as a JSON object."""
     return {
@@ -46,6 +48,7 @@ def as_json(
         "tokens": tokens,
         "results": [asdict(each) for each in results],
         "quality": [asdict(each) for each in quality],
+        "kernels": [asdict(each) for each in kernels],
     }
 
 

@@ -11,7 +11,7 @@ import torch
 
 from tuillm.config.gpt_config import GPTConfig
 from tuillm.model import GPT, pack, read_config
-from tuillm.model.kernel_choice import Choice, remember
+from tuillm.model.kernel_choice import remember
 from tuillm.model.kernels import KERNELS, Kernel, kernels_for
 from tuillm.model.measure_kernels import measure_kernels, thread_counts
 from tuillm.native.compile_process import compile_once
@@ -41,7 +41,7 @@ def kernel_table(
     dtypes: tuple[str, ...],
     bandwidth: Mapping[int, float],
     tick: Callable[[str, float], None],
-) -> tuple[list[KernelRow], dict[str, Choice]]:
+) -> list[KernelRow]:
     """Measure all kernels for the shape of a model folder; remember the fastest.
 
     `bandwidth` is in bytes a second by number of threads. Compiles the native library first,
@@ -49,13 +49,13 @@ def kernel_table(
     """
     tick("compiling the native library", 0.0)
     compile_once(wait=120.0)
-    config, rows, choices = read_config(folder), [], {}
+    config, rows = read_config(folder), []
     for number, dtype in enumerate(dtypes):
         tick(f"kernels in {dtype}", number / len(dtypes))
         there = kernels_for(dtype)
         if there:
             timings = measure_kernels(config, dtype, thread_counts(torch.get_num_threads()))
-            choice = choices[dtype] = remember(config, dtype, timings)
+            choice = remember(config, dtype, timings)
             errors = {kernel.name: _error(config, dtype, kernel) for kernel in there}
             rows += [
                 KernelRow(
@@ -75,7 +75,7 @@ def kernel_table(
             for kernel in KERNELS
             if dtype in kernel.dtypes and kernel not in there
         ]
-    return rows, choices
+    return rows
 
 
 def _limit(bandwidth: Mapping[int, float], threads: int) -> float:

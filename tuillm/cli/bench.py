@@ -68,7 +68,8 @@ def bench_command(
     from tuillm.bench.kernel_table import kernel_table
     from tuillm.bench.machine_speed import measure_machine
     from tuillm.bench.run_bench import Wanted, refuse_short, run_bench, run_quality
-    from tuillm.cli.bench_output import print_bench
+    from tuillm.cli.bench_output import print_bench, print_kernels
+    from tuillm.native.compiled import state
 
     counts = _threads(threads, torch.get_num_threads())
     notes: list[str] = []
@@ -80,8 +81,8 @@ def bench_command(
         machine = measure_machine()
         results = run_bench(wanted, machine, tick, notes.append)
         compared = run_quality(folder, dtypes, text, tick) if text else []
-        table, _ = kernel_table(folder, dtypes, machine.bandwidth, tick) if kernels else ([], {})
-    result = result_of(machine, label, tokens, results, compared)
+        table = kernel_table(folder, dtypes, machine.bandwidth, tick) if kernels else []
+    result = result_of(machine, label, tokens, results, compared, table)
     before, when = values_before(result)
     for words in notes:
         say(words, aside=True)
@@ -89,6 +90,8 @@ def bench_command(
         print_json(result)
     else:
         print_bench(machine, label, tokens, results, compared, before, when)
+        if table:
+            print_kernels(label, state(), table)
     keep(result)
 
 

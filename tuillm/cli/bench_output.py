@@ -8,6 +8,7 @@ from tuillm.cli.output import print_table, say
 from tuillm.units import age, count, size
 
 if TYPE_CHECKING:
+    from tuillm.bench.kernel_table import KernelRow
     from tuillm.bench.machine_speed import Machine
     from tuillm.bench.precision_quality import Quality
 
@@ -91,3 +92,27 @@ def _print_quality(model: str, quality: "Sequence[Quality]") -> None:
     right = "KL top-1 perplexity"
     print_table(("precision", "KL", "top-1", "perplexity"), rows, right=right)
     say("KL: nats per token between the distributions; top-1: where both find the same likeliest")
+
+
+def print_kernels(model: str, state: str, rows: "Sequence[KernelRow]") -> None:
+    """Print how fast each kernel is, which is used, and what others need to be had here."""
+    say()
+    say(f"kernels for models as wide as {model}, a step of some layers; native: {state}")
+    table = [
+        (
+            f"{each.kernel} *" if each.chosen else each.kernel,
+            each.dtype,
+            str(each.threads),
+            f"{each.seconds * 1000:.2f}",
+            f"{each.of_limit or 0:.2f}",
+            f"{each.error or 0:.1g}",
+        )
+        for each in rows
+        if each.seconds is not None
+    ]
+    heads = ("kernel", "precision", "threads", "ms", "of limit", "error")
+    print_table(heads, table, right="threads ms limit error")
+    for each in rows:
+        if each.seconds is None:
+            say(f"{each.kernel} in {each.dtype}: not here, needs {each.needs}")
+    say("* is used from now on; error: the largest of a logit, of their spread, from float32")

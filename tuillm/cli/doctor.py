@@ -18,6 +18,7 @@ import psutil
 from tuillm import __version__
 from tuillm.cli.output import print_json, refuse_unless_confirmed, say
 from tuillm.errors import TuillmError
+from tuillm.native.compiled import state as native_state
 from tuillm.store.health import Finding, findings
 from tuillm.store.paths import cache_dir, data_dir, models_dir, runs_dir
 from tuillm.store.processor import instruction_sets, processor_name
@@ -107,6 +108,7 @@ def _machine() -> dict[str, str]:
         "processor": " ".join([processor_name(), *instruction_sets()]),
         "cores": f"{psutil.cpu_count(logical=False) or '?'}, {os.cpu_count()} threads",
         "memory": f"{size(memory.total)}, {size(memory.available)} free",
+        "native library": native_state(),
         "gpu": "nvidia driver" if Path("/proc/driver/nvidia/version").exists() else "-",
         **{name: os.environ[name] for name in sorted(os.environ) if name.startswith(_OURS)},
     }

@@ -72,7 +72,8 @@ def write_reply(
         read = len(sampler.tokenizer.encode(text) if isinstance(text, str) else text)
         dtype = str(sampler.dtype).removeprefix("torch.")
         drafts = f"drafted={sampler.speculation.drafted} accepted={sampler.speculation.accepted}"
-        say(f"{figures.line()} prompt_tokens={read} dtype={dtype} {drafts}", aside=True)
+        kernel = f" kernel={sampler.kernel}" if sampler.kernel else ""
+        say(f"{figures.line()} prompt_tokens={read} dtype={dtype} {drafts}{kernel}", aside=True)
 
 
 def _write_text(tokens: Iterable["Token"], echo: str) -> None:

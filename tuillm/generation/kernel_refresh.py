@@ -5,9 +5,10 @@ changes is taken up by the next load, never within a conversation. Knows decoder
 """
 
 from collections.abc import Callable
+from datetime import date
 
 from tuillm.model import Decoder
-from tuillm.model.kernel_choice import expected_speed, start_measuring
+from tuillm.model.kernel_choice import expected_speed, remembered, start_measuring
 
 # of the speed that was measured, below which replies are slow; and how many in a row
 _SLOW, _IN_A_ROW = 0.5, 3
@@ -28,9 +29,19 @@ def loaded(model: Decoder) -> None:
     if (
         _allowed
         and model.device.type == "cpu"
-        and expected_speed(model.config, _dtype(model)) is None
+        and expected_speed(model.config, model.packed_dtype) is None
     ):
-        start_measuring(model.config, _dtype(model))
+        start_measuring(model.config, model.packed_dtype)
+
+
+def kernel_words(model: Decoder) -> str:
+    """Which kernel a model decodes with, and since when if it was another; "" on a GPU."""
+    if model.device.type != "cpu" or not model.kernel:
+        return ""
+    known = remembered(model.config, model.packed_dtype)
+    if known is None or known.kernel != model.kernel or not known.before:
+        return model.kernel
+    return f"{model.kernel} since {date.fromtimestamp(known.measured)}, {known.before} before"
 
 
 def decoded(model: Decoder, tokens: int, seconds: float, alone: Callable[[], bool]) -> bool:
@@ -41,15 +52,10 @@ def decoded(model: Decoder, tokens: int, seconds: float, alone: Callable[[], boo
     global _slow_replies
     if not (_allowed and tokens >= _TOKENS and model.device.type == "cpu" and alone()):
         return False
-    expected = expected_speed(model.config, _dtype(model))
+    expected = expected_speed(model.config, model.packed_dtype)
     slow = expected is not None and tokens / seconds < _SLOW * expected
     _slow_replies = _slow_replies + 1 if slow else 0
     if _slow_replies < _IN_A_ROW:
         return False
     _slow_replies = 0
-    return start_measuring(model.config, _dtype(model))
-
-
-def _dtype(model: Decoder) -> str:
-    """The precision of its kernel: that of a packed model is not its embedding's."""
-    return model.packed_dtype
+    return start_measuring(model.config, model.packed_dtype)

@@ -89,6 +89,11 @@ class Sampler(metaclass=Answering):
         name = str(self.dtype).removeprefix("torch.")
         return f"{name}: {self.why_dtype}" if self.why_dtype else name
 
+    @property
+    def kernel(self) -> str:
+        """Which kernel it decodes with on a CPU, in words; see `tuillm bench --kernels`."""
+        return kernel_refresh.kernel_words(self.model)
+
     def _set_up(self, model: Decoder, tokenizer: Tokenizer, *, at_eot: bool) -> None:
         self.model = model
         self.tokenizer = tokenizer

@@ -49,7 +49,7 @@ def measure_kernels(
     here = [kernel for kernel in kernels if kernel not in alone]
     large = config.parameter_count > _IN_CACHE
     shape = _shape(config) if large else config
-    models = [_model(shape, dtype, kernel) for kernel in here]
+    models = _models(shape, dtype, here)
     found: dict[tuple[str, int], list[float]] = {}
     flush = torch.ones(_FLUSH) if large else None
     try:
@@ -83,13 +83,23 @@ def _shape(config: GPTConfig) -> GPTConfig:
     )
 
 
-def _model(shape: GPTConfig, dtype: str, kernel: Kernel) -> Decoder:
-    model = GPT(shape)
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for values in model.parameters():
-            values.uniform_(-0.02, 0.02, generator=generator)
-    return pack(model, getattr(torch, dtype), kernel=kernel.name)
+def _models(shape: GPTConfig, dtype: str, kernels: list[Kernel]) -> list[Decoder]:
+    """One model of random weights, packed for each kernel."""
+    with torch.device("meta"):
+        names = GPT(shape).state_dict()
+    generator, models = torch.Generator().manual_seed(0), []
+    weights = {
+        name: torch.empty(value.shape).uniform_(-0.02, 0.02, generator=generator)
+        for name, value in names.items()
+        if name != "lm_head.weight" or not shape.tie_weights
+    }
+    weights.setdefault("lm_head.weight", weights["wte.weight"])
+    for kernel in kernels:
+        with torch.device("meta"):
+            model = GPT(shape)
+        model.load_state_dict(weights, assign=True)
+        models.append(pack(model, getattr(torch, dtype), kernel=kernel.name))
+    return models
 
 
 @torch.inference_mode()

@@ -75,7 +75,9 @@ def show(chat: Chat, rest: str) -> None:
         ("mode", chat.mode.name),
     ]
     if chat.open:
-        about += [("precision", chat.sampler.precision), ("drafts", chat.sampler.speculation.words)]
+        sampler = chat.sampler
+        about += [("precision", sampler.precision), ("drafts", sampler.speculation.words)]
+        about += [("kernel", sampler.kernel)] if sampler.kernel else []
     rows = [
         (setting.name, _words(setting, config), setting.help)
         for setting in settings_of(SamplingConfig)

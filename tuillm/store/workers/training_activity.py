@@ -8,6 +8,8 @@ import os
 import time
 from pathlib import Path
 
+from tuillm.errors import TuillmError
+from tuillm.store.files import read_json
 from tuillm.store.paths import runs_dir
 from tuillm.store.run_folder import Run
 
@@ -24,7 +26,10 @@ class Activity:
         self._computing = False
 
     def training(self) -> bool:
-        """Whether a run is computing now: one that lives, is not paused, and not on a GPU."""
+        """Whether a run computes now beside a reply: it lives, is not paused, and not on a GPU.
+
+        A run of low priority waits while a reply is drawn.
+        """
         if time.monotonic() - self._looked >= _EVERY:
             self._computing = self._look()
             self._looked = time.monotonic()
@@ -45,7 +50,15 @@ class Activity:
         if self._idle.get(folder) == written:
             return False
         status = Run(folder.name, folder).status()
-        if status.state in _COMPUTING and status.device in (None, "cpu"):
+        if status.state in _COMPUTING and status.device in (None, "cpu") and not _gives_way(folder):
             return True
         self._idle[folder] = written
+        return False
+
+
+def _gives_way(folder: Path) -> bool:
+    """Whether a run is of low priority; known without its settings' checks, which take a while."""
+    try:
+        return bool(read_json(folder / "run.json").get("priority", "low") == "low")
+    except TuillmError:
         return False
