@@ -1,11 +1,12 @@
 """The native library: compiled once in the background where it can be, done without elsewhere."""
 
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
-from commands import tuillm
+from commands import end_workers, tuillm
 from conditions import until
 
 from tuillm.native import compiled
@@ -46,6 +47,7 @@ def test_it_is_compiled_in_the_background(fresh, native_library):
         pytest.skip("no C compiler")
     assert compiled.library() is None and compiled.start_compiling()
     until(lambda: compiled.library() is not None, 120)
+    end_workers()
     assert isinstance(compiled.library(), Library)
     assert not compiled.start_compiling() and reads(fresh) == [".so"]
     assert compiled.state().startswith("compiled")
@@ -73,12 +75,11 @@ def test_a_library_that_is_wrong_is_never_used(compiler, fresh, tmp_path):
     source = tmp_path / "wrong.c"
     source.write_text("int tuillm_forward(void) { return *(volatile int *)0; }")
     real = compiled._COMPILERS
-    path = next((one for one in map(compiled.shutil.which, real) if one), None)
+    path = next((one for one in map(shutil.which, real) if one), None)
     if path is None:
         pytest.skip("no C compiler")
-    compiler(
-        f'for last; do [ "$last" = -o ] && at=1 && continue; [ "$at" ] && out=$last && at=; done; {path} -shared -fPIC {source} -o "$out"'
-    )
+    out = 'for word; do [ "$before" = -o ] && out=$word; before=$word; done'
+    compiler(f'{out}; {path} -shared -fPIC {source} -o "$out"')
     compile_once()
     assert reads(fresh) == [".failed"] and compiled.library() is None
     assert "its check failed" in compiled.state()

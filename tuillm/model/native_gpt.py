@@ -159,7 +159,7 @@ def _structure(config: GPTConfig, dtype: str, tensors: dict[str, Tensor]) -> Mod
         config.norm_eps,
         layers,
         ctypes.pointer(embedding),
+        ctypes.pointer(head),
         address("wpe"),
         norm("ln_f"),
-        ctypes.pointer(head),
     )

@@ -1,13 +1,10 @@
 /* The forward pass of a GPT-2 for decoding: all layers in one call, on threads of its own.
  *
- * A step reads every weight once, so it is as fast as memory: weights lie in blocks of 16 rows,
- * read from front to back. Matrices are float32, bfloat16 or 8 bits with a scale a row; what is
- * computed with them is float32, but for 8 bits, whose input is rounded to 8 bits too, with a
- * scale for every 64 values. Each value is computed by one thread in one order: results do not
- * depend on the number of threads. Knows no tokenizer, no file and no sampling.
- *
- * Shapes: n tokens in all (batch x new ones), C width, H heads, D = C / H, V vocabulary.
- */
+ * A step is as fast as memory is read: weights lie in blocks of 16 rows, from front to back. They
+ * are float32, bfloat16, or 8 bits with a scale a row; inputs are float32, for 8 bits rounded to 8
+ * bits with a scale for 64 values. Each value is computed by one thread in one order: results
+ * depend neither on the number of threads nor on how many tokens come at once. Shapes: n tokens
+ * in all (batch x new ones), C width, H heads, D = C / H, V vocabulary. */
 #define _GNU_SOURCE
 #include <math.h>
 #include <pthread.h>
@@ -19,6 +16,11 @@
 #include <unistd.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
+#define PAUSE _mm_pause()
+#elif defined(__aarch64__)
+#define PAUSE __asm__ volatile("yield")
+#else
+#define PAUSE (void)0
 #endif
 
 #define LANES 16 /* rows of a block */
@@ -30,7 +32,7 @@
 #else
 #define SUMS 4
 #endif
-#define AHEAD 48 /* lines of 64 bytes that are fetched ahead */
+#define AHEAD 48  /* lines of 64 bytes that are fetched ahead */
 #define INLINE static inline __attribute__((always_inline))
 #define PADDED(n) (((n) + GROUP - 1) / GROUP * GROUP)
 
@@ -39,13 +41,12 @@ typedef int32_t ivec __attribute__((vector_size(64)));
 typedef int8_t bytes __attribute__((vector_size(16)));
 typedef float loose __attribute__((vector_size(64), aligned(4)));
 
-enum { FLOAT32, BFLOAT16, INT8 };
+enum { FLOAT32, BFLOAT16, INT8 }; /* of 4 bytes, shifted right by the kind */
 
 typedef struct {
     int32_t kind, rows, cols; /* cols padded to GROUP */
-    void *data;               /* blocks of LANES rows; as `native_gpt` lays them out */
-    float *scales;            /* [rows] for INT8 */
-    float *bias;              /* [rows] or NULL */
+    void *data;               /* blocks of LANES rows, as `native_layout` lays them out */
+    float *scales, *bias;     /* [rows] for INT8; [rows] or NULL */
 } Matrix;
 typedef struct { float *gain, *bias; } Norm;
 typedef struct { Norm ln_1; Matrix c_attn, c_proj; Norm ln_2; Matrix c_fc, c_out; } Layer;
@@ -53,21 +54,15 @@ typedef struct {
     int32_t n_layer, n_head, width, vocab, exact_gelu;
     float eps;
     Layer *layers;
-    Matrix *embedding; /* rows of tokens */
-    float *positions;  /* [block_size, C] */
+    Matrix *embedding, *head;
+    float *positions; /* [block_size, C] */
     Norm ln_f;
-    Matrix *head;
 } Model;
-typedef struct {
-    float *store; /* [n_layer, 2, batch, H, room, D] */
-    int32_t batch, room, length;
-} Cache;
+typedef struct { float *store; int32_t batch, room, length; } Cache;
 
 /* ---- threads: they spin at a barrier for a moment, then yield; between calls they sleep ---- */
-
 typedef struct Call Call;
 static void forward(Call *call);
-
 static struct {
     pthread_mutex_t turn, lock; /* one call at a time; what `wake` belongs to */
     pthread_cond_t wake;
@@ -78,20 +73,11 @@ static struct {
     atomic_uint phase;
     atomic_int arrived, finished, next[2];
     unsigned long seen[256]; /* the round at which each thread was made */
-} pool = {.turn = PTHREAD_MUTEX_INITIALIZER,
-          .lock = PTHREAD_MUTEX_INITIALIZER,
-          .wake = PTHREAD_COND_INITIALIZER};
+} pool = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
 
 INLINE void relax(int tries) {
-    if (tries > 500) {
-        sched_yield();
-        return;
-    }
-#if defined(__x86_64__)
-    _mm_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
+    if (tries > 500) sched_yield();
+    else PAUSE;
 }
 
 /* Wait until all threads are here. The tasks of the next stage begin at 0. */
@@ -106,7 +92,7 @@ static void barrier(void) {
     for (int tries = 0; atomic_load(&pool.phase) == phase; tries++) relax(tries);
 }
 
-/* The number of the next task of this stage, for whichever thread asks first. */
+/* The next task of this stage, for whichever thread asks first. */
 INLINE int task(void) { return atomic_fetch_add(&pool.next[atomic_load(&pool.phase) & 1], 1); }
 
 static void *serve(void *given) {
@@ -117,19 +103,16 @@ static void *serve(void *given) {
         while (atomic_load(&pool.round) == seen) pthread_cond_wait(&pool.wake, &pool.lock);
         pthread_mutex_unlock(&pool.lock);
         seen = atomic_load(&pool.round);
-        if (number < (int)(seen & 255)) {
-            forward(pool.call);
-            atomic_fetch_add(&pool.finished, 1);
-        }
+        if (number >= (int)(seen & 255)) continue;
+        forward(pool.call);
+        atomic_fetch_add(&pool.finished, 1);
     }
     return NULL;
 }
 
 static void run_on(int threads, Call *call) {
-    if (pool.process != getpid()) { /* after a fork there are no threads */
-        pool.process = getpid();
-        pool.made = 0;
-    }
+    if (pool.process != getpid()) pool.made = 0; /* after a fork there are no threads */
+    pool.process = getpid();
     for (threads = threads > 255 ? 255 : threads; pool.made < threads - 1; pool.made++) {
         pthread_t thread;
         intptr_t number = pool.made + 1;
@@ -153,18 +136,16 @@ static void run_on(int threads, Call *call) {
 }
 
 /* ---- products: a block of rows with up to TILE tokens, x [token, columns] ---- */
-
-typedef struct {
-    const float *x;      /* [n, stride], padded with zeros */
-    const int8_t *small; /* [n, stride], x in 8 bits */
-    const float *scales; /* [n, stride / GROUP], the scales of `small` */
-    const float *sums;   /* [n], 128 times the sum of x as rounded */
+typedef struct {         /* of products, [n, stride], padded with zeros */
+    const float *x;      /* as it is */
+    const int8_t *small; /* rounded, with `scales` [n, stride / GROUP] and 128 x its `sums` [n] */
+    const float *scales, *sums;
     int stride;
 } Input;
 
-/* sums[b * tokens + t] = the 16 rows of block b (of `blocks`, `apart` from each other) times token t.
- * `w` holds floats, or pairs of bfloat16. Each row is added up in one order, column after column,
- * for any number of tokens; blocks are computed side by side, so that none waits for an addition. */
+/* sums[b * tokens + t] = the 16 rows of block b, `apart` from the next, times token t. `w` holds
+ * floats, or pairs of bfloat16. Each row is added up in one order, whatever the number of tokens;
+ * blocks are computed side by side, so that none waits for an addition. */
 INLINE void block_float(const uint32_t *w, size_t apart, int cols, const Input *in, int first,
                         const int half, const int blocks, const int tokens, vec *sums) {
     const float *x = in->x + (size_t)first * in->stride;
@@ -184,30 +165,27 @@ INLINE void block_float(const uint32_t *w, size_t apart, int cols, const Input *
             for (int b = 0; b < blocks; b++) sum[b * tokens + t] += odd[b] * two;
         }
     }
-    for (int i = 0; i < blocks * tokens; i++) sums[i] = sum[i];
+    memcpy(sums, sum, blocks * tokens * sizeof *sums);
 }
 
-/* For each row the sum of four products of a byte of weights (0 to 255) and one of x (-127 to 127). */
+/* For each row add four products of a byte of weights (0 to 255) and one of x (-127 to 127). */
 INLINE ivec add_products(ivec sum, ivec weights, const int8_t *x) {
     int32_t four;
     memcpy(&four, x, 4);
 #if defined(__AVX512VNNI__)
     return (ivec)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)weights, _mm512_set1_epi32(four));
-#elif defined(__AVXVNNI__)
-    union { ivec all; __m256i parts[2]; } s = {sum}, w = {weights};
-    for (int i = 0; i < 2; i++)
-        s.parts[i] = _mm256_dpbusd_avx_epi32(s.parts[i], w.parts[i], _mm256_set1_epi32(four));
-    return s.all;
 #elif defined(__AVX2__)
-    /* bytes by pairs as 16 bits: even ones, then odd ones, since pairs of products overflow them */
     union { ivec all; __m256i parts[2]; } s = {sum}, w = {weights};
-    __m256i low = _mm256_set1_epi32((uint16_t)x[0] | (uint32_t)(uint16_t)x[2] << 16);
-    __m256i high = _mm256_set1_epi32((uint16_t)x[1] | (uint32_t)(uint16_t)x[3] << 16);
-    __m256i mask = _mm256_set1_epi16(255);
     for (int i = 0; i < 2; i++) {
-        __m256i even = _mm256_madd_epi16(_mm256_and_si256(w.parts[i], mask), low);
-        __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(w.parts[i], 8), high);
+#if defined(__AVXVNNI__)
+        s.parts[i] = _mm256_dpbusd_avx_epi32(s.parts[i], w.parts[i], _mm256_set1_epi32(four));
+#else /* even bytes as 16 bits, then odd ones: two products of bytes would overflow them */
+        __m256i even = _mm256_and_si256(w.parts[i], _mm256_set1_epi16(255));
+        __m256i odd = _mm256_srli_epi16(w.parts[i], 8);
+        even = _mm256_madd_epi16(even, _mm256_set1_epi32((x[0] & 65535) | x[2] * 65536));
+        odd = _mm256_madd_epi16(odd, _mm256_set1_epi32((x[1] & 65535) | x[3] * 65536));
         s.parts[i] = _mm256_add_epi32(s.parts[i], _mm256_add_epi32(even, odd));
+#endif
     }
     return s.all;
 #else
@@ -257,41 +235,32 @@ INLINE vec exponential(vec x) { /* e^x to one unit in the last place, x between 
 }
 
 INLINE vec gelu(vec x, int exact) {
-    if (exact)
-        for (int i = 0; i < LANES; i++) x[i] *= 0.5f + 0.5f * erff(x[i] * 0.70710678f);
-    else
-        x /= exponential(x * -1.59576912f * (x * x * 0.044715f + 1.0f)) + 1.0f;
+    if (!exact) return x / (exponential(x * -1.59576912f * (x * x * 0.044715f + 1.0f)) + 1.0f);
+    for (int i = 0; i < LANES; i++) x[i] *= 0.5f + 0.5f * erff(x[i] * 0.70710678f);
     return x;
 }
 
 enum { STORE, ADD, TANH_GELU, EXACT_GELU };
-typedef struct {
-    float *y;
-    int stride, what;
-} Output;
+typedef struct { float *y; int stride, what; } Output;
 
 INLINE void finish(const Matrix *m, int row, vec sum, Output to, int token) {
     float *y = to.y + (size_t)token * to.stride + row;
-    int kept = m->rows - row < LANES ? m->rows - row : LANES;
     if (m->kind == INT8) sum *= *(const vec *)(m->scales + row);
     if (m->bias) sum += *(const vec *)(m->bias + row);
     if (to.what >= TANH_GELU) sum = gelu(sum, to.what == EXACT_GELU);
-    if (kept < LANES) {
-        for (int i = 0; i < kept; i++) y[i] = to.what == ADD ? y[i] + sum[i] : sum[i];
-        return;
-    }
-    if (to.what == ADD) sum += *(const loose *)y;
-    *(loose *)y = sum;
+    if (m->rows - row >= LANES) *(loose *)y = to.what == ADD ? *(loose *)y + sum : sum;
+    else
+        for (int i = 0; i < m->rows - row; i++) y[i] = to.what == ADD ? y[i] + sum[i] : sum[i];
 }
 
 INLINE void tile(const Matrix *m, int number, const Input *in, int first, const int blocks,
                  const int tokens, Output to) {
     vec sums[SUMS];
-    size_t apart = (size_t)LANES * m->cols / (m->kind == FLOAT32 ? 1 : m->kind == BFLOAT16 ? 2 : 4);
+    size_t apart = (size_t)LANES * m->cols >> m->kind; /* in words of 32 bits */
     const uint32_t *w = (uint32_t *)m->data + number * apart;
-    if (m->kind == FLOAT32) block_float(w, apart, m->cols, in, first, 0, blocks, tokens, sums);
-    else if (m->kind == BFLOAT16) block_float(w, apart, m->cols, in, first, 1, blocks, tokens, sums);
-    else block_int8(w, apart, m->cols, in, first, blocks, tokens, sums);
+    if (m->kind == INT8) block_int8(w, apart, m->cols, in, first, blocks, tokens, sums);
+    else if (m->kind == FLOAT32) block_float(w, apart, m->cols, in, first, 0, blocks, tokens, sums);
+    else block_float(w, apart, m->cols, in, first, 1, blocks, tokens, sums);
     for (int i = 0; i < blocks * tokens; i++)
         finish(m, (number + i / tokens) * LANES, sums[i], to, first + i % tokens);
 }
@@ -318,8 +287,6 @@ static void product(const Matrix *m, const Input *in, int n, Output to) {
         }
 }
 
-/* ---- what is between the products ---- */
-
 INLINE float total(vec v) {
 #if defined(__AVX512F__)
     return _mm512_reduce_add_ps((__m512)v);
@@ -345,10 +312,11 @@ static void layer_norm(const float *x, const Norm *norm, float eps, int n, float
     float mean = dot(x, NULL, n) / n;
     for (int i = 0; i < n; i++) y[i] = x[i] - mean;
     float scale = 1 / sqrtf(dot(y, y, n) / n + eps);
-    for (int i = 0; i < n; i++) y[i] = y[i] * scale * norm->gain[i] + (norm->bias ? norm->bias[i] : 0);
+    for (int i = 0; i < n; i++) y[i] *= scale * norm->gain[i];
+    for (int i = 0; norm->bias && i < n; i++) y[i] += norm->bias[i];
 }
 
-/* Round a token's values to 8 bits, with a scale for each GROUP; no number gives a scale that is none. */
+/* Round a token's values to 8 bits, with a scale for each GROUP, which is NaN if one of them is. */
 static void quantize(const float *x, int stride, int8_t *small, float *scales, float *sum) {
     *sum = 0;
     for (int group = 0; group < stride / GROUP; group++, x += GROUP, small += GROUP) {
@@ -363,14 +331,15 @@ static void quantize(const float *x, int stride, int8_t *small, float *scales, f
         for (int i = 0; i < GROUP; i += LANES) {
             vec value = (*(const vec *)(x + i) * to + 12582912.0f) - 12582912.0f; /* rounded */
             sums += value;
-            *(bytes *)(small + i) = __builtin_convertvector(__builtin_convertvector(value, ivec), bytes);
+            ivec whole = __builtin_convertvector(value, ivec);
+            *(bytes *)(small + i) = __builtin_convertvector(whole, bytes);
         }
         scales[group] = scale;
         *sum += 128 * scale * total(sums);
     }
 }
 
-/* One query over `length` keys and values [length, D]: y [D]. `weights` [length + LANES] is work. */
+/* One query over keys and values [length, D]: y [D]. `weights` [length + LANES] is work. */
 INLINE void attend(const float *q, const float *keys, const float *values, int length, const int D,
                    float *weights, float *y) {
     float scale = 1 / sqrtf(D), most = -INFINITY;
@@ -378,7 +347,7 @@ INLINE void attend(const float *q, const float *keys, const float *values, int l
         weights[p] = dot(q, keys + (size_t)p * D, D) * scale;
         most = weights[p] > most ? weights[p] : most;
     }
-    vec sums = {0}, sum[8];
+    vec sums = {0}, sum[8] = {{0}};
     for (int p = length; p < length + LANES; p++) weights[p] = -INFINITY; /* e to that is 1e-38 */
     for (int p = 0; p < length; p += LANES) {
         vec e = exponential(*(const loose *)(weights + p) - most);
@@ -387,7 +356,6 @@ INLINE void attend(const float *q, const float *keys, const float *values, int l
     }
     float by = 1 / total(sums);
     const int parts = D % LANES || D / LANES > 8 ? 0 : D / LANES;
-    for (int i = 0; i < parts; i++) sum[i] = (vec){0};
     if (!parts) memset(y, 0, D * sizeof *y);
     for (int p = 0; p < length; p++) {
         const float *value = values + (size_t)p * D;
@@ -396,8 +364,6 @@ INLINE void attend(const float *q, const float *keys, const float *values, int l
     }
     for (int i = 0; i < parts; i++) *(loose *)(y + i * LANES) = sum[i] * by;
 }
-
-/* ---- the forward pass ---- */
 
 struct Call {
     const Model *model;
@@ -426,35 +392,27 @@ static void head_of_row(const Call *call, int layer, int row, int head, float *w
     for (int i = 0; i < call->new; i++) {
         const float *q = qkv + (size_t)i * 3 * C;
         float *y = call->a + (size_t)(row * call->new + i) * PADDED(C) + head * D;
-        int length = start + i + 1;
-        switch (D) {
-        case 32: attend(q, keys, values, length, 32, weights, y); break;
-        case 64: attend(q, keys, values, length, 64, weights, y); break;
-        case 128: attend(q, keys, values, length, 128, weights, y); break;
-        default: attend(q, keys, values, length, D, weights, y);
-        }
+        const int length = start + i + 1;
+        if (D == 64) attend(q, keys, values, length, 64, weights, y); /* known: no loops */
+        else if (D == 32) attend(q, keys, values, length, 32, weights, y);
+        else if (D == 128) attend(q, keys, values, length, 128, weights, y);
+        else attend(q, keys, values, length, D, weights, y);
     }
 }
 
-/* Stage: what goes into a product, normed or not, in 8 bits too where the weights are. */
-static Input input(const Call *call, const Matrix *m, float *from, const Norm *norm, int n) {
+/* Two stages: the input, normed or not, in 8 bits where the weights are; then the product. */
+static void multiply(const Call *call, const Matrix *m, float *from, const Norm *norm, int n,
+                     Output to) {
     int C = call->model->width;
     Input in = {norm ? call->a : from, call->small, call->scales, call->sums, m->cols};
-    if (!norm && m->kind != INT8) return in;
-    for (int t; (t = task()) < n;) {
+    for (int t; (norm || m->kind == INT8) && (t = task()) < n;) {
         float *x = (float *)in.x + (size_t)t * in.stride;
         if (norm) layer_norm(from + (size_t)t * PADDED(C), norm, call->model->eps, C, x);
         if (m->kind == INT8)
             quantize(x, in.stride, call->small + (size_t)t * in.stride,
                      call->scales + (size_t)t * (in.stride / GROUP), call->sums + t);
     }
-    barrier();
-    return in;
-}
-
-static void multiply(const Call *call, const Matrix *m, float *from, const Norm *norm, int n,
-                     Output to) {
-    Input in = input(call, m, from, norm, n);
+    if (norm || m->kind == INT8) barrier();
     product(m, &in, n, to);
     barrier();
 }
@@ -472,7 +430,8 @@ static void embed(const Call *call, int token) {
         uint32_t bits = 0;
         if (table->kind == FLOAT32) x[k] = ((float *)table->data)[at + k * LANES + lane];
         else if (table->kind == BFLOAT16) {
-            bits = (uint32_t)((uint16_t *)table->data)[at + (k / 2 * LANES + lane) * 2 + k % 2] << 16;
+            bits = ((uint16_t *)table->data)[at + (k / 2 * LANES + lane) * 2 + k % 2];
+            bits <<= 16;
             memcpy(&x[k], &bits, 4);
         } else {
             bits = ((uint8_t *)table->data)[at + (k / 4 * LANES + lane) * 4 + k % 4];
@@ -485,15 +444,16 @@ static void embed(const Call *call, int token) {
 static void forward(Call *call) {
     const Model *m = call->model;
     int C = m->width, P = PADDED(C), n = call->n, rows = call->cache->batch;
-    float *weights = call->weights
-                     + (size_t)atomic_fetch_add(&call->slot, 1) * (call->cache->room + LANES);
+    int last = call->last, new = call->new, slot = atomic_fetch_add(&call->slot, 1);
+    float *weights = call->weights + (size_t)slot * (call->cache->room + LANES);
+    Output stream = {call->x, P, ADD}, qkv = {call->qkv, 3 * C, STORE};
+    Output logits = {call->logits, m->vocab, STORE};
+    Output hidden = {call->f, PADDED(4 * C), m->exact_gelu ? EXACT_GELU : TANH_GELU};
     for (int t; (t = task()) < n;) embed(call, t);
     barrier();
     for (int l = 0; l < m->n_layer; l++) {
         const Layer *layer = &m->layers[l];
-        Output stream = {call->x, P, ADD};
-        Output hidden = {call->f, layer->c_out.cols, m->exact_gelu ? EXACT_GELU : TANH_GELU};
-        multiply(call, &layer->c_attn, call->x, &layer->ln_1, n, (Output){call->qkv, 3 * C, STORE});
+        multiply(call, &layer->c_attn, call->x, &layer->ln_1, n, qkv);
         for (int i; (i = task()) < rows * m->n_head;)
             head_of_row(call, l, i / m->n_head, i % m->n_head, weights);
         barrier();
@@ -501,36 +461,28 @@ static void forward(Call *call) {
         multiply(call, &layer->c_fc, call->x, &layer->ln_2, n, hidden);
         multiply(call, &layer->c_out, call->f, NULL, n, stream);
     }
-    int last = call->last, new = call->new;
-    if (!last) return;
-    if (last < new) { /* those whose logits are wanted, side by side */
-        for (int i; (i = task()) < 1;)
-            for (int t = 0; t < rows * last; t++)
-                memmove(call->x + (size_t)t * P,
-                        call->x + (size_t)(t / last * new + new - last + t % last) * P,
-                        C * sizeof(float));
-        barrier();
-    }
-    multiply(call, m->head, call->x, &m->ln_f, rows * last, (Output){call->logits, m->vocab, STORE});
+    if (last && last < new && task() == 0) /* those whose logits are wanted, side by side */
+        for (int t = 0; t < rows * last; t++) {
+            size_t from = (size_t)(t / last * new + new - last + t % last) * P;
+            memmove(call->x + (size_t)t * P, call->x + from, C * sizeof(float));
+        }
+    barrier();
+    if (last) multiply(call, m->head, call->x, &m->ln_f, rows * last, logits);
 }
 
-/* Let the parts of the work lie in `memory`, if there is any; returns the bytes that they take. */
+/* Let the parts of the work lie one after the other in `memory`; returns the bytes they take. */
 static size_t lay_out(Call *call, char *memory, int threads) {
     size_t n = call->n, C = call->model->width, wide = PADDED(4 * C), used = 0;
-    size_t attention = (size_t)threads * (call->cache->room + LANES);
-    float **parts[] = {&call->x, &call->a, &call->qkv, &call->f, (float **)&call->small,
-                       &call->scales, &call->sums, &call->weights};
-    size_t counts[] = {n * PADDED(C), n * PADDED(C), n * 3 * C, n * wide, n * wide / 4,
-                       n * wide / GROUP, n, attention};
-    for (int i = 0; i < 8; i++) {
-        if (memory) *parts[i] = (float *)(memory + used);
-        used += (counts[i] * sizeof(float) + 63) / 64 * 64;
-    }
+#define PART(name, count) \
+    call->name = memory ? (void *)(memory + used) : NULL, used += ((count) * 4 + 63) / 64 * 64
+    PART(x, n * PADDED(C)), PART(a, n * PADDED(C)), PART(qkv, n * 3 * C), PART(f, n * wide);
+    PART(small, n * wide / 4), PART(scales, n * wide / GROUP), PART(sums, n);
+    PART(weights, (size_t)threads * (call->cache->room + LANES));
     return used;
 }
 
-/* Read `new` ids of each of the cache's rows [batch, new] behind its first `length` positions;
- * write the logits of the last few of each: [batch, last, V]. Returns 0, or -1 without memory. */
+/* Read ids [batch, new] behind the `length` positions of a cache [n_layer, 2, batch, H, room, D];
+ * write the logits of the last few of each row: [batch, last, V]. Returns -1 without memory. */
 int tuillm_forward(const Model *model, Cache *cache, int new, int last, const int64_t *ids,
                    float *logits, int threads) {
     Call call = {.model = model, .cache = cache, .new = new, .last = last,

@@ -56,9 +56,9 @@ class Model(Structure):
         ("eps", c_float),
         ("layers", POINTER(Layer)),
         ("embedding", POINTER(Matrix)),
+        ("head", POINTER(Matrix)),
         ("positions", c_void_p),
         ("ln_f", Norm),
-        ("head", POINTER(Matrix)),
     ]
 
 
