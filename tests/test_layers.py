@@ -75,6 +75,7 @@ ALLOWED = {
         "store",
         "text",
         "model",
+        "native",
         "generation",
         "training",
         "convert.transformers_model",
