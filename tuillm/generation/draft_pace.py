@@ -2,14 +2,14 @@
 
 Both are measured while a reply is computed. A step of T tokens, a draft of T - 1 behind the token
 that is certain, gives 1 + a + ... + a^(T-1) tokens where each is accepted with probability a
-(Leviathan et al. 2023, section 3.1). What drafts have cost in vain is kept below a hundredth of
-the time: only for so much are they tried again. Knows seconds and counts; knows no model.
+(Leviathan et al. 2023, section 3.1). What drafts have cost in vain is kept below half a
+hundredth of the time: only for so much are they tried again. Knows seconds and counts; knows no model.
 """
 
 from dataclasses import dataclass
 
 SIZES = (2, 4, 8, 16)  # tokens of a step with a draft
-_ALLOWANCE = 0.01  # of the time, for drafts that may be in vain
+_ALLOWANCE = 0.005  # of the time, for drafts that may be in vain
 _MOST_CREDIT = 2.0  # steps of one token
 _WORTH = 1.05  # how much faster than plain decoding a draft must promise to be
 _BLEND, _SPIKE = 0.2, 2.0

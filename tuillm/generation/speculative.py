@@ -18,6 +18,9 @@ from tuillm.generation.context import Context
 from tuillm.generation.draft_pace import SIZES, Pace
 from tuillm.generation.draft_tokens import Drafter
 
+# ids without a draft that came true after which drafts are looked for less, and how often then
+_PATIENCE, _SELDOM = 32, 4
+
 
 @dataclass
 class _Draft:
@@ -56,6 +59,7 @@ class Speculation:
         """Expect another reply, or one that others than `advance` have gone on with."""
         self._draft: _Draft | None = None
         self._listening = False
+        self._in_vain = 0  # ids in a row that no draft has foretold
 
     def advance(self, token: int, n_keep: int, config: SamplingConfig) -> tuple[Tensor, int]:
         """Append an id as `Context.advance` does, and return the same."""
@@ -66,6 +70,7 @@ class Speculation:
         self._hear(token)
         if context.expects([token]):
             self.accepted += 1
+            self._in_vain = 0
             if self._draft is not None:
                 self._draft.right += 1
             return context.advance([token], n_keep)
@@ -73,7 +78,7 @@ class Speculation:
         allowed = self._may_draft(config)
         if not self._pace.ready or allowed is False or context.length + 1 >= context.block_size:
             return self._step(token, n_keep, None)
-        draft = self._choose()
+        draft = self._choose() if self._is_worth_a_look() else None
         if draft is not None and allowed is None:
             if context.length + SIZES[-1] <= context.block_size:
                 return self._try_out(token, draft.ids)
@@ -87,6 +92,14 @@ class Speculation:
                 drafter.begin(self._context.rows[0])
         for drafter in self.drafters:
             drafter.push(token)
+
+    def _is_worth_a_look(self) -> bool:
+        """Whether to look for a draft: in text that none foretells, at every fourth id.
+
+        A look takes a hundredth of a step of a small model.
+        """
+        self._in_vain += 1
+        return self._in_vain < _PATIENCE or self._in_vain % _SELDOM == 0
 
     def _choose(self) -> _Draft | None:
         """Return the draft that promises most, None where none pays."""
