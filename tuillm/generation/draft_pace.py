@@ -3,7 +3,8 @@
 Both are measured while a reply is computed. A step of T tokens, a draft of T - 1 behind the token
 that is certain, gives 1 + a + ... + a^(T-1) tokens where each is accepted with probability a
 (Leviathan et al. 2023, section 3.1). What drafts have cost in vain is kept below half a
-hundredth of the time: only for so much are they tried again. Knows seconds and counts; knows no model.
+hundredth of the time: only for so much are they tried again. Knows seconds and counts; knows no
+model.
 """
 
 from dataclasses import dataclass

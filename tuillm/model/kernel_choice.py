@@ -19,7 +19,7 @@ import torch
 from tuillm.config.gpt_config import GPTConfig
 from tuillm.errors import TuillmError, UsageError, brief
 from tuillm.formats.json_text import JsonObject
-from tuillm.model.kernels import BY_NAME, Kernel, kernels_for
+from tuillm.model.kernels import BY_NAME, Kernel, kernels_for, working_kernels
 from tuillm.native.compiled import library_path, wanted
 from tuillm.store.files import read_json, write_json
 from tuillm.store.locks import Taken, take
@@ -70,9 +70,9 @@ def choose_kernel(config: GPTConfig, dtype: str) -> Kernel | None:
         return _named(named, config, dtype)
     known = remembered(config, dtype)
     kernel = BY_NAME.get(known.kernel) if known else None
-    if kernel and kernel.works(dtype) and kernel in kernels_for(dtype):
+    if kernel and dtype in kernel.dtypes and kernel.works(dtype):
         return kernel
-    return next(iter(kernels_for(dtype)), None)
+    return next(working_kernels(dtype), None)
 
 
 def remembered(config: GPTConfig, dtype: str) -> Choice | None:

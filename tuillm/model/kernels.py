@@ -5,7 +5,7 @@ nothing and remembers nothing.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -101,7 +101,12 @@ BY_NAME = {kernel.name: kernel for kernel in KERNELS}
 
 def kernels_for(dtype: str) -> list[Kernel]:
     """Return those that work here in a precision, the likely fastest first."""
-    return [kernel for kernel in KERNELS if dtype in kernel.dtypes and kernel.works(dtype)]
+    return list(working_kernels(dtype))
+
+
+def working_kernels(dtype: str) -> Iterator[Kernel]:
+    """Yield them one by one: whether one works is tried when it is its turn."""
+    return (kernel for kernel in KERNELS if dtype in kernel.dtypes and kernel.works(dtype))
 
 
 def can_decode_int8() -> bool:
