@@ -52,10 +52,12 @@ ALLOWED = {
         "store.locks",
         "store.paths",
         "store.processor",
+        "store.temp_files",
         "store.workers.processes",
+        "store.workers.reply_activity",
     },
     # Sampler takes a name of the registry, so generation may ask the store for its folder
-    "generation": {"errors", "config", "store", "text", "model"},
+    "generation": {"errors", "config", "store", "text", "model", "native"},
     # it refuses a logger that is not installed, and starts the process that logs
     "training": {
         "errors",

@@ -9,6 +9,7 @@ import json
 import pkgutil
 import shlex
 import shutil
+import time
 from dataclasses import replace
 
 import pytest
@@ -20,9 +21,11 @@ from textual.screen import Screen
 from textual.strip import Strip
 from textual.widgets import Input, Static
 
+from tuillm.bench.bench_history import keep
 from tuillm.config import build_train
 from tuillm.dashboard import screens
 from tuillm.dashboard.app import Dashboard
+from tuillm.dashboard.screens.benchmarks import BenchmarksScreen
 from tuillm.dashboard.screens.compare_runs import CompareRunsScreen
 from tuillm.dashboard.screens.dialogs import Ask, Confirm
 from tuillm.dashboard.screens.explore import ExploreScreen
@@ -47,6 +50,7 @@ WALKED = {
     RunScreen,
     CompareRunsScreen,
     ExploreScreen,
+    BenchmarksScreen,
     Ask,
     Confirm,
     FilesScreen,
@@ -229,6 +233,31 @@ async def test_an_exploration(app, pilot, hostile, tmp_path):
         assert harmless(app)
     await opened(pilot, Ask)
     await pilot.press("escape", "escape")
+
+
+@pytest.mark.slow
+@piloted(SMALL)
+async def test_the_benchmarks(app, pilot, hostile):
+    """A history whose names act on terminals, shown as bars and over time."""
+    row = dict(measure="decode", program=EVIL, case=f"[red]{EVIL}", threads=2, unit="tokens/s")
+    row |= dict(value=5.0, slow=4.0, fast=6.0, of_limit=0.5, against=None)
+    for days in (3, 2, 1):
+        keep(
+            dict(
+                time=time.time() - 86_400 * days,
+                fingerprint=EVIL,
+                model=f"{EVIL}[b]",
+                tokens=32,
+                results=[row, row | {"program": "tuillm"}],
+            )
+        )
+    await pilot.press("b")
+    await opened(pilot, BenchmarksScreen)
+    await until(pilot, lambda: harmless(app))
+    for key in ("j", "j", "k", "m", "tab", "tab"):
+        await pilot.press(key)
+        assert harmless(app)
+    await pilot.press("escape")
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -22,6 +23,7 @@ SHAPES = {
     "exact gelu": replace(SHAPE, exact_gelu=True),
     "bigram": replace(SHAPE, n_layer=0, tie_weights=False),
     "odd": GPTConfig(131, 48, 3, 2, 96, 0.0, True, True),
+    "padded columns": GPTConfig(1700, 48, 1, 2, 80, 0.0, True, True),
     "heads of 12": GPTConfig(131, 48, 2, 4, 48, 0.0, True, True),
     "heads of 144": GPTConfig(131, 48, 1, 1, 144, 0.0, True, True),
     "narrow": GPTConfig(131, 48, 1, 2, 10, 0.0, True, True),
@@ -149,6 +151,74 @@ def test_native_tells_of_numbers_that_are_none(native_library, dtype):
     assert not packed(torch.arange(5)[None]).isfinite().all()
 
 
+def test_native_refuses_what_would_read_other_memory(native_library):
+    """Ids that the vocabulary does not have, and caches without room, are errors as in PyTorch."""
+    if native_library is None:
+        pytest.skip("no C compiler")
+    packed = pack(scrambled(SHAPE), torch.float32, kernel="native")
+    for wrong in (-1, 300, 10**12):
+        with pytest.raises(IndexError):
+            packed(torch.tensor([[5, wrong]]))
+    few = cache_for(replace(SHAPE, block_size=8))
+    with pytest.raises(ValueError, match="no room"):
+        packed(torch.zeros(1, 9, dtype=torch.int64), few)
+    ids = torch.arange(5)[None]
+    assert torch.equal(packed(ids.to(torch.int32)), packed(ids))
+
+
+def test_native_values_near_zero_stay_numbers(native_library):
+    """A layer whose values are all but zero is rounded to 8 bits without dividing by nothing."""
+    if native_library is None:
+        pytest.skip("no C compiler")
+    model = scrambled(SHAPE)
+    with torch.no_grad():
+        model.h[0].mlp.c_fc.bias.fill_(-14.0)
+        model.h[0].mlp.c_fc.weight.mul_(0.01)
+    assert torch.isfinite(pack(model, torch.int8, kernel="native")(torch.arange(9)[None])).all()
+
+
+FORKED = """
+import os, sys, torch
+from tuillm.model import GPT, GPTConfig, pack
+torch.set_num_threads(3)
+model = GPT(GPTConfig(300, 48, 2, 4, 128, 0.0, True, True))
+for values in model.parameters():
+    torch.nn.init.normal_(values, 0, 0.1)
+model = pack(model, torch.float32, kernel="native")
+ids = torch.arange(9)[None]
+want = [model(ids) for _ in range(3)][0]
+child = os.fork()
+if child == 0:
+    os._exit(0 if all(torch.equal(model(ids), want) for _ in range(20)) else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) or not torch.equal(model(ids), want))
+"""
+
+
+def test_native_goes_on_in_a_forked_child(native_library):
+    """Its threads are made anew there."""
+    if native_library is None:
+        pytest.skip("no C compiler")
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED], timeout=60, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_native_is_called_from_several_threads(native_library):
+    """One call after the other, each with its own result."""
+    if native_library is None:
+        pytest.skip("no C compiler")
+    models = [pack(scrambled(SHAPE), torch.float32, kernel="native") for _ in range(2)]
+    ids = [torch.arange(start, start + 20)[None] for start in range(4)]
+    want = [models[0](each) for each in ids]
+
+    def call(number):
+        return all(torch.equal(models[number % 2](ids[number]), want[number]) for _ in range(30))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(call, range(4)))
+
+
 def test_the_fastest_is_remembered_and_a_little_faster_changes_nothing(home):
     """The first choice is the fastest; another replaces it where it is clearly faster."""
     assert remembered(SHAPE, "float32") is None
@@ -192,13 +262,7 @@ def test_measuring_times_all_kernels_and_remembers(home, monkeypatch):
     command = [sys.executable, "-m", "tuillm.model.measure_kernels", given, "float32"]
     subprocess.run(command, check=True, timeout=120, env=os.environ | {"OMP_NUM_THREADS": "2"})
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    from tuillm.model import kernel_choice
-
-    kernel_choice._fingerprint.cache_clear()
-    try:
-        choice = remembered(SHAPE, "float32")
-    finally:
-        kernel_choice._fingerprint.cache_clear()
+    choice = remembered(SHAPE, "float32")
     assert choice is not None
     names = {each.name for each in kernels_for("float32")}
     assert {each.kernel for each in choice.timings} == names

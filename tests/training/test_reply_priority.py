@@ -1,6 +1,7 @@
 """A reply that is drawn comes first: training waits between two steps, unless it is told not to."""
 
 import os
+import signal
 import threading
 import time
 
@@ -90,6 +91,17 @@ def test_a_run_that_waits_can_be_stopped(home, book, reply):
     end(run)
 
 
+def test_a_signal_ends_a_run_that_waits(home, book, reply):
+    """SIGTERM is answered while a reply is drawn, as at any other time."""
+    thread, _ = reply
+    run = start(book)
+    thread.start()
+    until(replying)
+    os.kill(run.status().pid, signal.SIGTERM)
+    until(lambda: run.status().state == "stopped", 20)
+    assert replying()
+
+
 def test_normal_priority_goes_on(home, book, reply):
     """`--priority normal` neither waits nor gives way."""
     thread, _ = reply
@@ -106,8 +118,8 @@ def test_what_was_killed_draws_no_more(home):
     """A reply whose file is not touched any more is over; very old ones are removed."""
     with drawing():
         assert replying()
-        (file,) = (home / "replying").iterdir()
-        os.utime(file, (time.time() - 5, time.time() - 5))
+        (file,) = (home / "replying").rglob("*-*")
+        os.utime(file, (time.time() - 60, time.time() - 60))
         assert not replying() and file.exists()
         os.utime(file, (1, 1))
         assert not replying() and not file.exists()

@@ -54,7 +54,7 @@ def load_engines(
     """
     for dtype in dtypes:
         if dtype == "int8" and not can_decode_int8():
-            note("int8 is left out: this PyTorch has no quantized products")
+            note("int8 is left out: neither a C compiler nor PyTorch has a kernel for it")
             continue
         yield _warm(_Ours(folder, dtype))
     if not peers:

@@ -4,17 +4,20 @@ Knows what `model.kernels` declares and `model.measure_kernels` measures; prints
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from tuillm.config.gpt_config import GPTConfig
+from tuillm.errors import TuillmError
 from tuillm.model import GPT, pack, read_config
-from tuillm.model.kernel_choice import remember
+from tuillm.model.kernel_choice import Choice, Timing, remember
 from tuillm.model.kernels import KERNELS, Kernel, kernels_for
 from tuillm.model.measure_kernels import measure_kernels, thread_counts
 from tuillm.native.compile_process import compile_once
+from tuillm.store.locks import Taken
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def kernel_table(
         there = kernels_for(dtype)
         if there:
             timings = measure_kernels(config, dtype, thread_counts(torch.get_num_threads()))
-            choice = remember(config, dtype, timings)
+            choice = _remembered(config, dtype, timings)
             errors = {kernel.name: _error(config, dtype, kernel) for kernel in there}
             rows += [
                 KernelRow(
@@ -76,6 +79,13 @@ def kernel_table(
             if dtype in kernel.dtypes and kernel not in there
         ]
     return rows
+
+
+def _remembered(config: GPTConfig, dtype: str, timings: list[Timing]) -> Timing | Choice:
+    """The choice that is kept; where the disk refuses the fastest, which is shown all the same."""
+    with suppress(TuillmError, OSError, Taken):
+        return remember(config, dtype, timings)
+    return min(timings, key=lambda each: each.seconds)
 
 
 def _limit(bandwidth: Mapping[int, float], threads: int) -> float:

@@ -7,8 +7,10 @@ changes is taken up by the next load, never within a conversation. Knows decoder
 from collections.abc import Callable
 from datetime import date
 
+from tuillm.config.gpt_config import LARGE_MODEL
 from tuillm.model import Decoder
 from tuillm.model.kernel_choice import expected_speed, remembered, start_measuring
+from tuillm.native.compiled import start_compiling
 
 # of the speed that was measured, below which replies are slow; and how many in a row
 _SLOW, _IN_A_ROW = 0.5, 3
@@ -25,13 +27,14 @@ def allow() -> None:
 
 
 def loaded(model: Decoder) -> None:
-    """A model was made ready on a CPU: measure its shape if that was never done."""
-    if (
-        _allowed
-        and model.device.type == "cpu"
-        and expected_speed(model.config, model.packed_dtype) is None
-    ):
-        start_measuring(model.config, model.packed_dtype)
+    """A model was made ready on a CPU: measure its shape if that was never done.
+
+    Where nothing is to be measured, the native library is compiled all the same.
+    """
+    if _allowed and model.device.type == "cpu":
+        known = expected_speed(model.config, model.packed_dtype) is not None
+        if known or not start_measuring(model.config, model.packed_dtype):
+            start_compiling()
 
 
 def kernel_words(model: Decoder) -> str:
@@ -50,8 +53,9 @@ def decoded(model: Decoder, tokens: int, seconds: float, alone: Callable[[], boo
     Measures again after some that were far slower than what was measured; returns whether it did.
     """
     global _slow_replies
-    if not (_allowed and tokens >= _TOKENS and model.device.type == "cpu" and alone()):
-        return False
+    on_cpu = model.device.type == "cpu" and model.config.parameter_count >= LARGE_MODEL
+    if not (_allowed and on_cpu and tokens >= _TOKENS and alone()):
+        return False  # of small models the most is not reading weights
     expected = expected_speed(model.config, model.packed_dtype)
     slow = expected is not None and tokens / seconds < _SLOW * expected
     _slow_replies = _slow_replies + 1 if slow else 0

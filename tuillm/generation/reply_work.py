@@ -25,15 +25,19 @@ class ReplyWork:
         self.tokens, self.seconds = 0, 0.0
 
     @contextmanager
-    def step(self) -> Iterator[None]:
-        """The model computes the next token in the block."""
+    def step(self, plain: bool = True) -> Iterator[None]:
+        """The model computes the next token in the block; only `plain` steps are judged by.
+
+        Those of several rows, and those that read a whole context again, take longer.
+        """
         if self._drawn is not None:
             self._drawn.go_on()
         begun = time.perf_counter()
         with self.computing():
             yield
-        self.seconds += time.perf_counter() - begun
-        self.tokens += 1
+        if plain:
+            self.seconds += time.perf_counter() - begun
+            self.tokens += 1
 
     @contextmanager
     def computing(self) -> Iterator[None]:
@@ -43,7 +47,7 @@ class ReplyWork:
         the processors from them.
         """
         before = torch.get_num_threads()
-        if not isinstance(self._model, NativeGPT) or before == 1:
+        if not is_ours() or not isinstance(self._model, NativeGPT) or before == 1:
             yield
             return
         torch.set_num_threads(1)
@@ -58,7 +62,7 @@ def reply_work(model: Decoder) -> Iterator[ReplyWork]:
     """Prepare for a reply of a model, in the thread that computes it; look back when it is over."""
     threads = choose_for(model)
     if isinstance(model, NativeGPT):
-        model.run_threads = threads or torch.get_num_threads()
+        model.run_threads = threads or model.run_threads
     elif threads and threads != torch.get_num_threads():
         torch.set_num_threads(threads)
     with drawing() if is_ours() else nullcontext() as drawn:

@@ -269,7 +269,7 @@ class Sampler(metaclass=Answering):
                     if turn != self._turn:
                         raise RuntimeError("this reply has ended: the sampler went on with another")
                     given = as_bytes = None
-                    with work.step():
+                    with work.step(count == 1 and context.length < context.block_size):
                         logits, dropped = (
                             self.speculation.advance(tokens[0], n_keep, config)
                             if count == 1

@@ -33,11 +33,11 @@ def load_decoder(folder: Path, dtype: torch.dtype, device: torch.device) -> Deco
 def _kept(folder: Path, dtype: str) -> NativeGPT | None:
     """The model with packed weights from the cache, or packed into it; None: not worth keeping."""
     native = library()
-    kernel = choose_kernel(read_config(folder), dtype) if native else None
+    config, weights = read_config(folder), folder / "model.safetensors"
+    kernel = choose_kernel(config, dtype) if native else None
     if native is None or kernel is None or kernel.make is not None:
         return None
-    weights = folder / "model.safetensors"
-    kept = packed_weights(weights, dtype)
+    kept = packed_weights(weights, config, dtype)
     if kept is None and is_worth_keeping(weights):
         kept = pack_into_cache(weights, read_model(folder, head_apart=True), dtype)
     return NativeGPT(native, *kept) if kept else None

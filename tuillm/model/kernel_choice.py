@@ -11,7 +11,6 @@ import os
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 
 import torch
@@ -20,7 +19,7 @@ from tuillm.config.gpt_config import GPTConfig
 from tuillm.errors import TuillmError, UsageError, brief
 from tuillm.formats.json_text import JsonObject
 from tuillm.model.kernels import BY_NAME, Kernel, kernels_for, working_kernels
-from tuillm.native.compiled import library_path, wanted
+from tuillm.native.compiled import library, library_path
 from tuillm.store.files import read_json, write_json
 from tuillm.store.locks import Taken, take
 from tuillm.store.paths import cache_dir, ensure_dir
@@ -111,8 +110,7 @@ def remember(config: GPTConfig, dtype: str, timings: list[Timing]) -> Choice:
             tuple(timings),
         )
         file = _read()
-        section = file.setdefault(_fingerprint(), {})
-        assert isinstance(section, dict)
+        section = file[_fingerprint()] = _section(file)
         section[_shape_class(config, dtype)] = asdict(choice)
         write_json(_file(), file)
     return choice
@@ -143,7 +141,10 @@ def start_measuring(config: GPTConfig, dtype: str) -> bool:
         known = remembered(config, dtype)
         if known and time.time() - known.measured < _NOT_BEFORE:
             return False
-        log = ensure_dir(cache_dir()) / "kernels.log"
+        log = ensure_dir(cache_dir() / "measuring") / f"{_shape_class(config, dtype)}.log"
+        if log.exists() and time.time() - log.stat().st_mtime < _NOT_BEFORE:
+            return False  # another process is at it, or it failed a moment ago
+        log.touch()
         start_detached(_PROCESS, [json.dumps(asdict(config)), dtype], log)
         return True
     except (OSError, TuillmError, Taken):
@@ -164,14 +165,13 @@ def _named(name: str, config: GPTConfig, dtype: str) -> Kernel:
 def _shape_class(config: GPTConfig, dtype: str) -> str:
     """Models of one width and about one size are as fast with the same kernel."""
     order = round(math.log10(max(1, config.parameter_count)))
-    return f"{dtype}, width {config.n_embd}, 10^{order} parameters"
+    return f"{dtype} width {config.n_embd} 1e{order} parameters"
 
 
-@cache
 def _fingerprint() -> str:
     """What a measurement depends on besides the shape."""
     capability = torch.backends.cpu.get_cpu_capability()
-    native = library_path().stem if wanted() else "no native"
+    native = library_path().stem if library() is not None else "no native"
     isa = os.environ.get("ONEDNN_MAX_CPU_ISA", "any isa")
     parts = [processor_key(), torch.__version__, capability, isa, native]
     return ", ".join([*parts, f"{torch.get_num_threads()} threads"])

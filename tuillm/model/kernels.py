@@ -6,6 +6,7 @@ nothing and remembers nothing.
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -59,6 +60,7 @@ def _has_amx() -> bool:
 
 _FLOATS = ("float32", "bfloat16")
 NATIVE = "native"
+_ISA = "ONEDNN_MAX_CPU_ISA"
 KERNELS = (
     Kernel(
         NATIVE,
@@ -114,7 +116,17 @@ def can_decode_int8() -> bool:
     return library() is not None or can_int8() or can_int8_weight()
 
 
-def hold_isa(kernel: Kernel) -> None:
-    """Hold oneDNN to what a kernel wants; it looks once in a process, when it is first used."""
-    if kernel.isa:
-        os.environ.setdefault("ONEDNN_MAX_CPU_ISA", kernel.isa)
+@contextmanager
+def held_isa(kernel: Kernel) -> Iterator[None]:
+    """Hold oneDNN to what a kernel wants: it looks once in a process, when it is first used.
+
+    Processes that are started later know nothing of it.
+    """
+    if not kernel.isa or _ISA in os.environ:
+        yield
+        return
+    os.environ[_ISA] = kernel.isa
+    try:
+        yield
+    finally:
+        del os.environ[_ISA]

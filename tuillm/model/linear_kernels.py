@@ -113,7 +113,8 @@ def can_pack(dtype: torch.dtype) -> bool:
     try:
         if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
             return False
-        x, weight = torch.randn(2, 32).to(dtype), torch.randn(48, 32).to(dtype)
+        with torch.random.fork_rng(devices=[]):
+            x, weight = torch.randn(2, 32).to(dtype), torch.randn(48, 32).to(dtype)
         y = torch.ops.mkldnn._linear_pointwise(x, _pack(weight), None, "none", [], "")
         return torch.allclose(y.float(), F.linear(x, weight).float(), atol=0.1, rtol=0.02)
     except (AttributeError, RuntimeError):
@@ -133,11 +134,9 @@ def can_int8_weight() -> bool:
 
 
 def _is_right(kind: type[nn.Module]) -> bool:
-    generator = torch.Generator().manual_seed(0)  # the person's own is left as it is
-    linear, x = nn.Linear(64, 64, bias=False), torch.randn(2, 64, generator=generator)
-    linear.weight.data.normal_(generator=generator)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):  # a program's own stays as it is
+            linear, x = nn.Linear(64, 64, bias=False), torch.randn(2, 64)
             y = kind(linear)(x).float()
             return torch.allclose(y, linear(x), atol=0.5, rtol=0.1)
     except (AttributeError, RuntimeError):

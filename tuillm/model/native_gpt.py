@@ -31,9 +31,9 @@ class NativeGPT:
         self.dtype = torch.int8 if layout.dtype == "int8" else getattr(torch, layout.dtype)
         self.device = torch.device("cpu")
         self.kernel, self.packed_dtype = "native", layout.dtype
-        # on how many threads it is fastest, and is computed; None: not known, those of PyTorch
+        # on how many threads it is fastest, None: not known; and on how many it is computed
         self.threads: int | None = None
-        self.run_threads: int | None = None
+        self.run_threads = torch.get_num_threads()
         self.training = False
         self._library, self._memory = library, memory
         self._tensors = layout.tensors(memory)
@@ -57,7 +57,7 @@ class NativeGPT:
             raise ValueError(
                 f"{cache.length + T} positions, but block_size is {self.config.block_size}"
             )
-        idx = idx.contiguous()
+        idx = idx.to(torch.int64).contiguous()
         step = max(1, _AT_ONCE // B)
         if T <= step:
             return self._forward(idx, cache, last)
@@ -85,17 +85,12 @@ class NativeGPT:
     def _forward(self, idx: Tensor, cache: KVCache, last: int) -> Tensor:
         B, T = idx.shape
         _, _, rows, _, room, _ = cache.store.shape
-        assert rows == B
+        if rows != B or cache.store.dtype != torch.float32 or cache.length + T > room:
+            raise ValueError(f"a cache of {rows} x {room} positions has no room for {B} x {T}")
         logits = torch.empty(B, last, self.config.vocab_size)
         given = Cache(cache.store.data_ptr(), B, room, cache.length)
         self._library.forward(
-            self._model,
-            given,
-            T,
-            last,
-            idx.data_ptr(),
-            logits.data_ptr(),
-            self.run_threads or torch.get_num_threads(),
+            self._model, given, T, last, idx.data_ptr(), logits.data_ptr(), self.run_threads
         )
         cache.length += T
         return logits
@@ -113,7 +108,8 @@ class NativeGPT:
 
 def huge_memory(size: int) -> Tensor:
     """Return [size] of bytes, in huge pages where the system has them."""
-    memory = mmap.mmap(-1, rounded(size, 1 << 21))
+    private = getattr(mmap, "MAP_PRIVATE", 0) | getattr(mmap, "MAP_ANONYMOUS", 0)
+    memory = mmap.mmap(-1, rounded(size, 1 << 21), flags=private)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         memory.madvise(mmap.MADV_HUGEPAGE)
     return torch.frombuffer(memory, dtype=torch.uint8, count=size)

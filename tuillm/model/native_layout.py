@@ -17,7 +17,7 @@ from tuillm.model.gpt import GPT
 from tuillm.native.library import GROUP, LANES
 
 # of files that are kept: another order of the parts is another version
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 _ALIGNED = 4096  # bytes between the beginnings of parts
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.uint8}
 _UNITS = {torch.float32: torch.float32, torch.bfloat16: torch.int32, torch.uint8: torch.int32}
@@ -118,18 +118,18 @@ class Layout:
         rows, columns = weight.shape
         padded = to.shape[1] * to.shape[3]
         at_once = max(1, _AT_ONCE // (padded * LANES)) * LANES  # rows: what is in between is small
-        work = torch.zeros(at_once, padded)
+        work = torch.empty(at_once, padded)
         for start in range(0, rows, at_once):
-            part = work[: rows - start]
-            part[:, :columns] = weight[start : start + at_once]
             blocks = to[start // LANES : (start + at_once) // LANES]
-            if len(part) < len(blocks) * LANES:  # the last block has rows that are none
-                part = work[: len(blocks) * LANES]
-                part[rows - start :] = 0
+            part = work[: len(blocks) * LANES].zero_()  # rows and columns that there are none of
+            given = part[: rows - start, :columns]
+            given.copy_(weight[start : start + at_once])
             if scales is not None:
-                scale = (torch.maximum(part.amax(1), -part.amin(1)) / 127).clamp_(min=1e-12)
-                scales[start : start + len(part)] = scale
-                part.div_(scale[:, None]).round_().add_(128)
+                scale = (torch.maximum(given.amax(1), -given.amin(1)) / 127).clamp_(min=1e-12)
+                scales[start : start + len(part)] = 0
+                scales[start : start + len(given)] = scale
+                given.div_(scale[:, None]).round_()
+                part.add_(128)
             # columns side by side move as one
             units = part.to(to.dtype).view(_UNITS[to.dtype]).view(len(blocks), LANES, -1)
             blocks.view(units.dtype).view(len(blocks), -1, LANES).copy_(units.transpose(1, 2))

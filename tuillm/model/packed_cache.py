@@ -9,9 +9,10 @@ import hashlib
 import json
 import mmap
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +26,7 @@ from tuillm.model.gpt import GPT
 from tuillm.model.native_layout import LAYOUT_VERSION, Layout
 from tuillm.store.files import new_file
 from tuillm.store.paths import cache_dir, ensure_dir
+from tuillm.store.temp_files import clear_leftovers
 
 # bytes of a model's file below which packing takes no time to speak of
 _WORTH_KEEPING = 128 * MB
@@ -34,17 +36,20 @@ _SHARE, _MOST = 0.2, 32_000 * MB
 _SAMPLES = 64
 
 
-def packed_weights(weights: Path, dtype: str) -> tuple[Layout, Tensor] | None:
+def packed_weights(weights: Path, wanted: GPTConfig, dtype: str) -> tuple[Layout, Tensor] | None:
     """Return the memory of packed weights, mapped; None where they were not kept, or are damaged.
 
-    `weights` is the model's safetensors file. What was read stays in memory only as long as
-    nothing else needs it.
+    `weights` is the model's safetensors file, `wanted` the shape in its config.json. What was read
+    stays in memory only as long as nothing else needs it.
     """
     with suppress(OSError, ValueError, TypeError, KeyError):
         path = _file(weights, dtype)
         with path.open("rb") as file:
             config = GPTConfig(**json.loads(file.read(_PAGE))["config"])
             layout = Layout(config, dtype)
+            # biases that are all zero are left out, whatever config.json says
+            if replace(config, bias=wanted.bias, dropout=wanted.dropout) != wanted:
+                return None
             if os.fstat(file.fileno()).st_size == _PAGE + layout.size:
                 os.utime(path)  # the last to be evicted
                 return layout, _mapped(file, mmap.ACCESS_COPY, layout.size)
@@ -53,7 +58,7 @@ def packed_weights(weights: Path, dtype: str) -> tuple[Layout, Tensor] | None:
 
 def is_worth_keeping(weights: Path) -> bool:
     """Whether a model is so large that packing it takes a while."""
-    return os.stat(weights).st_size >= _WORTH_KEEPING
+    return weights.is_file() and weights.stat().st_size >= _WORTH_KEEPING
 
 
 def pack_into_cache(weights: Path, model: GPT, dtype: str) -> tuple[Layout, Tensor] | None:
@@ -71,7 +76,7 @@ def pack_into_cache(weights: Path, model: GPT, dtype: str) -> tuple[Layout, Tens
             file.write(head.ljust(_PAGE))
             file.flush()
             # all of it now: a full disk is an error here, and the end of the process later
-            os.posix_fallocate(file.fileno(), 0, _PAGE + layout.size)
+            _allocate(file, _PAGE + layout.size)
             memory = _mapped(file, mmap.ACCESS_WRITE, layout.size)
             with torch.no_grad():
                 layout.fill(memory, model)
@@ -82,14 +87,30 @@ def pack_into_cache(weights: Path, model: GPT, dtype: str) -> tuple[Layout, Tens
 def packed_files() -> list[Path]:
     """The files of the cache, those first that have not been used for longest."""
     try:
-        paths = list((cache_dir() / "packed").glob("*.bin"))
+        paths = list(_folder().glob("*.bin"))
         return sorted(paths, key=lambda path: path.stat().st_mtime)
     except OSError:
         return []
 
 
+def _allocate(file: BinaryIO, size: int) -> None:
+    """Give a file its size on the disk; raises OSError where there is no room."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+        return
+    for start in range(_PAGE, size, MB):  # macOS
+        file.seek(start)
+        file.write(bytes(min(MB, size - start)))
+    file.flush()
+
+
+def _folder() -> Path:
+    """A machine has a folder of its own: what it maps, no other deletes."""
+    return cache_dir() / "packed" / socket.gethostname()
+
+
 def _file(weights: Path, dtype: str) -> Path:
-    return cache_dir() / "packed" / f"{_identity(weights)}-{dtype}-{LAYOUT_VERSION}.bin"
+    return _folder() / f"{_identity(weights)}-{dtype}-{LAYOUT_VERSION}.bin"
 
 
 def _identity(weights: Path) -> str:
@@ -118,6 +139,7 @@ def _mapped(file: BinaryIO, access: int, size: int) -> Tensor:
 
 def _make_room(folder: Path, size: int) -> bool:
     """Delete what was not used for longest until `size` bytes more are within the bounds."""
+    clear_leftovers(folder)
     files = packed_files()
     sizes = [path.stat().st_size for path in files]
     disk = os.statvfs(folder)

@@ -11,7 +11,7 @@ from torch import nn
 from tuillm.errors import UsageError
 from tuillm.model.gpt import GPT
 from tuillm.model.kernel_choice import choose_kernel
-from tuillm.model.kernels import BY_NAME, Kernel, hold_isa, kernels_for
+from tuillm.model.kernels import BY_NAME, Kernel, held_isa, kernels_for
 from tuillm.model.malloc import give_back_freed_memory, keep_freed_memory
 from tuillm.model.native_gpt import NativeGPT
 from tuillm.native.compiled import library
@@ -46,8 +46,8 @@ def pack(
         return NativeGPT.of(made, model, name)
     if chosen.make is None:  # it was there a moment ago
         chosen = next(each for each in kernels_for(name) if each.make is not None)
-    hold_isa(chosen)
-    _replace_layers(model, chosen, dtype)
+    with held_isa(chosen):
+        _replace_layers(model, chosen, dtype)
     model.kernel, model.packed_dtype = chosen.name, name
     return model
 

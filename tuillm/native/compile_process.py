@@ -35,51 +35,44 @@ def compile_once(wait: float = 0.0) -> None:
     if not wanted() or failure() is not None or library_path().exists():
         return
     ensure_dir(library_path().parent)
-    with suppress(Taken), take(library_path().with_suffix(".lock"), wait):
+    passing = (Taken, OSError, subprocess.TimeoutExpired)  # another time, perhaps
+    with suppress(*passing), take(library_path().with_suffix(".lock"), wait):
         if not library_path().exists() and (reason := compile_library()) is not None:
             write_text(failure_path(), reason + "\n")
 
 
 def compile_library() -> str | None:
-    """Make the library; return None, or in a line why there is none."""
-    target = library_path()
-    ensure_dir(target.parent)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+    """Make the library; return None, or in a line why it cannot be made here.
+
+    Raises OSError or TimeoutExpired for what another try may do better.
+    """
+    target, command = library_path(), compiler()
+    if command is None:
+        raise FileNotFoundError("no C compiler")
+    with tempfile.TemporaryDirectory(dir=ensure_dir(target.parent)) as folder:
         made = Path(folder) / target.name
-        reason = _compile(made) or _check(made)
+        given = ["-std=gnu11", *flags(), "-fPIC", "-shared", "-pthread"]
+        compiling = [*command, *given, str(SOURCE), "-o", str(made), "-lm"]
+        # what it computes is tried in a process of its own, which it could end
+        checking = module_command("tuillm.model.check_native", str(made))
+        reason = _run(compiling, "the C compiler") or _run(checking, "its check")
         if reason is None:
             os.replace(made, target)
     return reason
 
 
-def _compile(target: Path) -> str | None:
-    program = compiler()
-    if program is None:
-        return "no C compiler (cc, gcc or clang)"
-    given = ["-std=gnu11", *flags(), "-fPIC", "-shared", "-pthread"]
-    return _run([program, *given, str(SOURCE), "-o", str(target), "-lm"], "the C compiler")
-
-
-def _check(made: Path) -> str | None:
-    """In a process of its own: what is wrong could end it."""
-    return _run(module_command("tuillm.model.check_native", str(made)), "its check")
-
-
 def _run(command: list[str], what: str) -> str | None:
-    try:
-        with tempfile.TemporaryFile() as told:
-            done = subprocess.run(
-                command,
-                env=module_environment(),
-                stdin=subprocess.DEVNULL,
-                stderr=told,
-                timeout=_LONGEST,
-                check=False,
-            )
-            told.seek(0)
-            lines = told.read(_MOST).decode("utf-8", "replace").strip().splitlines()
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"{what} did not run: {type(error).__name__}"
+    with tempfile.TemporaryFile() as told:
+        done = subprocess.run(
+            command,
+            env=module_environment(),
+            stdin=subprocess.DEVNULL,
+            stderr=told,
+            timeout=_LONGEST,
+            check=False,
+        )
+        told.seek(0)
+        lines = told.read(_MOST).decode("utf-8", "replace").strip().splitlines()
     errors = [line for line in lines if "error" in line.lower()] or lines[-1:]
     return f"{what} failed: {(errors or [str(done.returncode)])[0]}" if done.returncode else None
 

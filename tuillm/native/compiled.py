@@ -62,10 +62,14 @@ def state() -> str:
     return "not compiled yet" if compiler() else "no C compiler (cc, gcc or clang)"
 
 
-def compiler() -> str | None:
-    """The C compiler: CC, or the first there is of cc, gcc and clang."""
-    names = [os.environ["CC"]] if os.environ.get("CC") else _COMPILERS
-    return next((path for name in names if (path := shutil.which(name))), None)
+def compiler() -> list[str] | None:
+    """The command of the C compiler: CC, or the first there is of cc, gcc and clang."""
+    given = shlex.split(os.environ.get("CC", ""))
+    commands = [given] if given else [[name] for name in _COMPILERS]
+    for name, *options in commands:
+        if path := shutil.which(name):
+            return [path, *options]
+    return None
 
 
 def flags() -> list[str]:

@@ -13,7 +13,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #define PAUSE _mm_pause()
@@ -66,7 +65,6 @@ static void forward(Call *call);
 static struct {
     pthread_mutex_t turn, lock; /* one call at a time; what `wake` belongs to */
     pthread_cond_t wake;
-    pid_t process;
     int made, wanted;
     Call *call;
     atomic_ulong round; /* number of the call << 8 | threads that it wants */
@@ -76,11 +74,10 @@ static struct {
 } pool = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
 
 INLINE void relax(int tries) {
-    if (tries > 500) sched_yield();
-    else PAUSE;
+    if (tries > 500) sched_yield(); else PAUSE;
 }
 
-/* Wait until all threads are here. The tasks of the next stage begin at 0. */
+/* Wait until all threads are here; tasks then begin at 0. */
 static void barrier(void) {
     unsigned phase = atomic_load(&pool.phase);
     if (atomic_fetch_add(&pool.arrived, 1) + 1 == pool.wanted) {
@@ -92,7 +89,6 @@ static void barrier(void) {
     for (int tries = 0; atomic_load(&pool.phase) == phase; tries++) relax(tries);
 }
 
-/* The next task of this stage, for whichever thread asks first. */
 INLINE int task(void) { return atomic_fetch_add(&pool.next[atomic_load(&pool.phase) & 1], 1); }
 
 static void *serve(void *given) {
@@ -110,9 +106,13 @@ static void *serve(void *given) {
     return NULL;
 }
 
+static void after_fork(void) { /* a child has no threads: nobody holds a lock, or waits */
+    pthread_mutex_init(&pool.turn, NULL), pthread_mutex_init(&pool.lock, NULL);
+    pthread_cond_init(&pool.wake, NULL), pool.made = 0, pool.arrived = 0;
+}
+__attribute__((constructor)) static void on_load(void) { pthread_atfork(NULL, NULL, after_fork); }
+
 static void run_on(int threads, Call *call) {
-    if (pool.process != getpid()) pool.made = 0; /* after a fork there are no threads */
-    pool.process = getpid();
     for (threads = threads > 255 ? 255 : threads; pool.made < threads - 1; pool.made++) {
         pthread_t thread;
         intptr_t number = pool.made + 1;
@@ -125,9 +125,8 @@ static void run_on(int threads, Call *call) {
     atomic_store(&pool.finished, 0);
     atomic_store(&pool.next[atomic_load(&pool.phase) & 1], 0);
     if (pool.wanted > 1) {
-        unsigned long number = (atomic_load(&pool.round) >> 8) + 1;
         pthread_mutex_lock(&pool.lock);
-        atomic_store(&pool.round, number << 8 | (unsigned)pool.wanted);
+        atomic_store(&pool.round, ((pool.round >> 8) + 1) << 8 | (unsigned)pool.wanted);
         pthread_cond_broadcast(&pool.wake);
         pthread_mutex_unlock(&pool.lock);
     }
@@ -275,8 +274,8 @@ INLINE void tiles(const Matrix *m, int start, int end, const Input *in, int firs
 
 /* A stage: y [n, rows] = x W^T + b, a few blocks of rows a task. */
 static void product(const Matrix *m, const Input *in, int n, Output to) {
-    int blocks = (m->rows + LANES - 1) / LANES;
-    int share = blocks / (pool.wanted * 8) / BLOCKS, step = (share ? share : 1) * BLOCKS;
+    int blocks = (m->rows + LANES - 1) / LANES, share = blocks / (pool.wanted * 8 * BLOCKS);
+    int step = (share ? share : 1) * BLOCKS;
     for (int start; (start = task() * step) < blocks;)
         for (int number = start; number < blocks && number < start + step; number += BLOCKS) {
             int end = number + BLOCKS < blocks ? number + BLOCKS : blocks, t = 0;
@@ -327,7 +326,7 @@ static void quantize(const float *x, int stride, int8_t *small, float *scales, f
             zero += value * 0.0f;
         }
         for (int i = 1; i < LANES; i++) most[0] = most[i] > most[0] ? most[i] : most[0];
-        float to = most[0] > 0 ? 127 / most[0] : 0, scale = most[0] / 127 + total(zero);
+        float to = most[0] > 1e-30f ? 127 / most[0] : 0, scale = most[0] / 127 + total(zero);
         for (int i = 0; i < GROUP; i += LANES) {
             vec value = (*(const vec *)(x + i) * to + 12582912.0f) - 12582912.0f; /* rounded */
             sums += value;
@@ -417,7 +416,6 @@ static void multiply(const Call *call, const Matrix *m, float *from, const Norm 
     barrier();
 }
 
-/* The row of a token in the table of embeddings, and that of its position. */
 static void embed(const Call *call, int token) {
     const Model *m = call->model;
     const Matrix *table = m->embedding;
@@ -482,11 +480,13 @@ static size_t lay_out(Call *call, char *memory, int threads) {
 }
 
 /* Read ids [batch, new] behind the `length` positions of a cache [n_layer, 2, batch, H, room, D];
- * write the logits of the last few of each row: [batch, last, V]. Returns -1 without memory. */
+ * write the last logits of each row [batch, last, V]. -1: no memory; -2: a wrong id. */
 int tuillm_forward(const Model *model, Cache *cache, int new, int last, const int64_t *ids,
                    float *logits, int threads) {
     Call call = {.model = model, .cache = cache, .new = new, .last = last,
                  .n = new * cache->batch, .ids = ids, .logits = logits};
+    for (int i = 0; i < call.n; i++)
+        if (ids[i] < 0 || ids[i] >= model->vocab) return -2;
     size_t bytes = lay_out(&call, NULL, threads);
     char *memory = aligned_alloc(64, bytes);
     if (!memory) return -1;

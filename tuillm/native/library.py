@@ -86,9 +86,12 @@ class Library:
         """Read `new` ids of each row; write the logits of the `last` of them.
 
         `ids` is the address of int64 [batch, new], `logits` that of float32 [batch, last, V].
-        Raises MemoryError.
+        Raises MemoryError, and IndexError for an id that the vocabulary does not have.
         """
-        if self._forward(byref(model), byref(cache), new, last, ids, logits, threads):
+        code = self._forward(byref(model), byref(cache), new, last, ids, logits, threads)
+        if code == -2:
+            raise IndexError(f"ids are 0 to {model.vocab - 1}")
+        if code:
             raise MemoryError("no memory for a forward pass")
 
 

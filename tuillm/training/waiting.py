@@ -55,7 +55,7 @@ class Waiting:
         offset = self._requests.offset
         if replying():
             with self._trainer.clock.stopped():
-                while replying() and self._requests.offset == offset:
+                while replying() and self._requests.offset == offset and not self._requests.stops:
                     self.nap(_GLANCE)
 
     def retry_on_disk_error(self, action: Callable[[], T]) -> T:

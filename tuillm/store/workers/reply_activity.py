@@ -5,6 +5,7 @@ while is of a reply that waits for a person, or of a process that is gone. Knows
 """
 
 import os
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,8 +14,9 @@ from pathlib import Path
 
 from tuillm.store.paths import data_dir
 
-# seconds between two touches at most, and after which nothing is drawn any more
-_EVERY, _OVER = 0.25, 1.5
+# seconds between two touches at most, and after which a reply has ended with its process, or waits
+# for a person: reading a long prompt takes a while, too
+_EVERY, _OVER = 0.25, 20.0
 _numbers = count()
 
 
@@ -32,6 +34,8 @@ class Drawing:
             self._touched = now
             with suppress(OSError):
                 self._file.touch()
+                times = time.time(), time.time()  # by this machine's clock, on any disk
+                os.utime(self._file, times)
 
     def end(self) -> None:
         """Say that it is over."""
@@ -75,4 +79,4 @@ def _is_fresh(entry: os.DirEntry[str]) -> bool:
 
 
 def _folder() -> Path:
-    return data_dir() / "replying"
+    return data_dir() / "replying" / socket.gethostname()

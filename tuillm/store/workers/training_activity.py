@@ -50,7 +50,11 @@ class Activity:
         if self._idle.get(folder) == written:
             return False
         status = Run(folder.name, folder).status()
-        if status.state in _COMPUTING and status.device in (None, "cpu") and not _gives_way(folder):
+        if (
+            status.state in _COMPUTING
+            and status.device in (None, "cpu")
+            and not (status.state == "running" and _gives_way(folder))
+        ):
             return True
         self._idle[folder] = written
         return False
