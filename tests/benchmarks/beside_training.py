@@ -1,6 +1,6 @@
 """A chat while a training run goes on: tokens/s of three models, each alone and beside `tiny`.
 
-The run waits between two steps while a reply is drawn, and has the lowest priority. Rounds are
+The run waits between two steps while a reply is generated, and has the lowest priority. Rounds are
 interleaved: alone (the run is paused), beside it, and again. Random weights of the tiny preset's
 shape (float32) and of GPT-2's (bfloat16, int8). `training` is the speed of the run while nobody
 chats, just before and just after, beside its speed without any chat.

@@ -55,7 +55,7 @@ def test_beside_a_run_a_large_model_has_one_thread(activity, state, device, comp
 
 
 def test_a_run_that_gives_way_takes_no_threads(activity):
-    """A run of low priority waits while a reply is drawn."""
+    """A run of low priority waits while a reply is generated."""
     a_run(state="running", device="cpu", priority="low")
     assert threads.choose(LARGE, 8) == 8
 

@@ -1,4 +1,4 @@
-"""A reply that is drawn comes first: training waits between two steps, unless it is told not to."""
+"""Replies come first: training waits between two steps, unless it is told not to."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from conditions import until
 from tuillm.config import build_train
 from tuillm.store.jsonl import read_rows
 from tuillm.store.workers.launch import start_run
-from tuillm.store.workers.reply_activity import drawing, replying
+from tuillm.store.workers.reply_activity import active_reply, replying
 
 
 @pytest.fixture(autouse=True)
@@ -24,11 +24,11 @@ def workers():
 
 @pytest.fixture
 def reply():
-    """Draw a reply until the test is over, or until it is ended."""
+    """Generate a reply until the test is over, or until it is ended."""
     over = threading.Event()
 
     def draw():
-        with drawing() as one:
+        with active_reply() as one:
             while not over.wait(0.05):
                 one.go_on()
 
@@ -58,7 +58,7 @@ def end(run):
     until(lambda: run.status().state == "stopped")
 
 
-def test_training_waits_while_a_reply_is_drawn(home, book, reply):
+def test_training_waits_while_a_reply_is_generated(home, book, reply):
     """And goes on afterwards, without the time in between."""
     thread, over = reply
     run = start(book)
@@ -83,7 +83,7 @@ def test_training_waits_while_a_reply_is_drawn(home, book, reply):
 
 
 def test_a_run_that_waits_can_be_stopped(home, book, reply):
-    """A request is answered while a reply is drawn."""
+    """A request is answered while a reply is generated."""
     thread, _ = reply
     run = start(book)
     thread.start()
@@ -92,7 +92,7 @@ def test_a_run_that_waits_can_be_stopped(home, book, reply):
 
 
 def test_a_signal_ends_a_run_that_waits(home, book, reply):
-    """SIGTERM is answered while a reply is drawn, as at any other time."""
+    """SIGTERM is answered while a reply is generated, as at any other time."""
     thread, _ = reply
     run = start(book)
     thread.start()
@@ -116,7 +116,7 @@ def test_normal_priority_goes_on(home, book, reply):
 
 def test_what_was_killed_draws_no_more(home):
     """A reply whose file is not touched any more is over; very old ones are removed."""
-    with drawing():
+    with active_reply():
         assert replying()
         (file,) = (home / "replying").rglob("*-*")
         os.utime(file, (time.time() - 60, time.time() - 60))
@@ -127,8 +127,8 @@ def test_what_was_killed_draws_no_more(home):
 
 
 def test_a_data_directory_that_cannot_be_written_is_no_matter(home):
-    """The reply is drawn all the same."""
+    """The reply is generated all the same."""
     home.write_text("in the way")
-    with drawing() as reply:
+    with active_reply() as reply:
         reply.go_on()
         assert not replying()

@@ -293,7 +293,7 @@ class TrainConfig(BaseModel):
 
     priority: Literal["low", "normal"] = setting(
         "low",
-        "low gives way to other programs, and waits while a reply is drawn; normal does neither",
+        "low gives way to other programs and waits while a reply is generated; normal does not",
         group="run",
     )
 

@@ -1,6 +1,6 @@
 """The work of one reply: on how many threads, before what else on this machine, how fast.
 
-In tuillm's own programs training waits while a reply is drawn, and kernels are measured again
+In tuillm's own programs training waits while a reply is generated, and kernels are measured again
 where replies are far slower than they were. A library changes nothing of a process that is not
 ours. Knows models and seconds; knows no text.
 """
@@ -14,14 +14,14 @@ import torch
 from tuillm.generation import kernel_refresh
 from tuillm.generation.thread_count import choose_for, is_alone, is_ours
 from tuillm.model import Decoder, NativeGPT
-from tuillm.store.workers.reply_activity import Drawing, drawing
+from tuillm.store.workers.reply_activity import ActiveReply, active_reply
 
 
 class ReplyWork:
     """What was computed for a reply so far: `tokens` in `seconds`, without the prompt."""
 
-    def __init__(self, model: Decoder, drawn: Drawing | None) -> None:
-        self._model, self._drawn = model, drawn
+    def __init__(self, model: Decoder, reply: ActiveReply | None) -> None:
+        self._model, self._reply = model, reply
         self.tokens, self.seconds = 0, 0.0
 
     @contextmanager
@@ -30,8 +30,8 @@ class ReplyWork:
 
         Those of several rows, and those that read a whole context again, take longer.
         """
-        if self._drawn is not None:
-            self._drawn.go_on()
+        if self._reply is not None:
+            self._reply.go_on()
         begun = time.perf_counter()
         with self.computing():
             yield
@@ -65,8 +65,8 @@ def reply_work(model: Decoder) -> Iterator[ReplyWork]:
         model.run_threads = threads or model.run_threads
     elif threads and threads != torch.get_num_threads():
         torch.set_num_threads(threads)
-    with drawing() if is_ours() else nullcontext() as drawn:
-        work = ReplyWork(model, drawn)
+    with active_reply() if is_ours() else nullcontext() as reply:
+        work = ReplyWork(model, reply)
         yield work
     if work.tokens:
         kernel_refresh.decoded(model, work.tokens, work.seconds, is_alone)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _POLL = 0.1
-# between two looks whether a reply is still being drawn
+# between two looks whether a reply is still being generated
 _GLANCE = 0.02
 _STATUS_EVERY = 2.0
 # seconds between two tries where a disk refuses: the first, and the longest
@@ -46,7 +46,7 @@ class Waiting:
             self._record.write()
 
     def while_replying(self) -> None:
-        """Wait while a reply is drawn on this machine, unless the run has another priority.
+        """Wait while a reply is generated on this machine, unless the run has another priority.
 
         The time is not the run's. Ends at once where a request came: the next step answers it.
         """

@@ -1,4 +1,4 @@
-"""Whether replies are being drawn on this machine: each says so by a file that it keeps fresh.
+"""Whether replies are being generated on this machine: each says so by a file that it keeps fresh.
 
 Training waits between two steps meanwhile: the chat comes first. A file that was not touched for a
 while is of a reply that waits for a person, or of a process that is gone. Knows no torch.
@@ -20,8 +20,8 @@ _EVERY, _OVER = 0.25, 20.0
 _numbers = count()
 
 
-class Drawing:
-    """One reply that is being drawn."""
+class ActiveReply:
+    """One reply that is being generated."""
 
     def __init__(self, file: Path | None) -> None:
         self._file, self._touched = file, 0.0
@@ -45,14 +45,14 @@ class Drawing:
 
 
 @contextmanager
-def drawing() -> Iterator[Drawing]:
-    """Say that a reply is being drawn until the block is left; a disk that refuses is no matter."""
+def active_reply() -> Iterator[ActiveReply]:
+    """Say that a reply is being generated until the block is left. A disk may refuse that."""
     file: Path | None = _folder() / f"{os.getpid()}-{next(_numbers)}"
     try:
         _folder().mkdir(parents=True, exist_ok=True)
     except OSError:
         file = None
-    reply = Drawing(file)
+    reply = ActiveReply(file)
     try:
         yield reply
     finally:
@@ -60,7 +60,7 @@ def drawing() -> Iterator[Drawing]:
 
 
 def replying() -> bool:
-    """Whether a reply is being drawn now, by any process of this data directory."""
+    """Whether a reply is being generated now, by any process of this data directory."""
     try:
         entries = list(os.scandir(_folder()))
     except OSError:

@@ -28,7 +28,7 @@ class Activity:
     def training(self) -> bool:
         """Whether a run computes now beside a reply: it lives, is not paused, and not on a GPU.
 
-        A run of low priority waits while a reply is drawn.
+        A run of low priority waits while a reply is generated.
         """
         if time.monotonic() - self._looked >= _EVERY:
             self._computing = self._look()
