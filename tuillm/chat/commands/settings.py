@@ -157,7 +157,8 @@ def _spoken(config: SamplingConfig) -> str:
 
 
 def _words(setting: Setting, config: SamplingConfig) -> str:
-    return setting.words(getattr(config, setting.name))
+    value = getattr(config, setting.name)
+    return value if isinstance(value, str) else setting.words(value)
 
 
 def _value(name: str, value: str) -> object:
