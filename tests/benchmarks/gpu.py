@@ -170,12 +170,12 @@ class StaticDecoder:
     @torch.inference_mode()
     def seconds(self, tokens):
         token = torch.zeros(1, 1, dtype=torch.int64, device=self.device)
-        places = torch.arange(self.config.block_size, device=self.device)
+        positions = torch.arange(self.config.block_size, device=self.device)
         wait(self.device)
         begin = time.perf_counter()
         for at in range(PROMPT, PROMPT + tokens):
-            position = places[at : at + 1][None]
-            token = self.step(token, position, (places <= at)[None, None, None]).clone()
+            position = positions[at : at + 1][None]
+            token = self.step(token, position, (positions <= at)[None, None, None]).clone()
         wait(self.device)
         return time.perf_counter() - begin
 
@@ -186,8 +186,8 @@ def decode(shape, device, dtype, rounds):
     big = torch.ones(100_000_000, device=device)
     rate = big.nbytes * timed(big.sum, 1, device)()
     limit = rate / (weights_read(shape) * kind.itemsize)
-    with tempfile.TemporaryDirectory() as place:
-        folder = random_folder(Path(place), shape)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = random_folder(Path(temporary), shape)
         ours = pack(read_model(folder), kind, device)
         static = StaticDecoder(read_model(folder).to(device, kind).eval(), device)
         theirs = open_model(folder, kind).to(device)

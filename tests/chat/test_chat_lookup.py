@@ -17,7 +17,7 @@ def test_drafts_are_shown_and_turned_off(home, request):
     request.addfinalizer(chat.close)
 
     def drafted():
-        found = re.search(r"([\d,]+) tokens drafted", chat.say("/show"))
+        found = re.search(r"of ([\d,]+) drafted tokens", chat.say("/show"))
         assert found
         return int(found[1].replace(",", ""))
 
@@ -25,7 +25,7 @@ def test_drafts_are_shown_and_turned_off(home, request):
     before = drafted()
     assert before > 0
     chat.say("/clear")
-    assert "lookup is 'off'" in chat.say("/set lookup off")
+    assert "lookup is off" in chat.say("/set lookup off")
     without = chat.say("abc")
     assert drafted() == before
     words = lambda said: said.split("60 tokens")[0].split()  # noqa: E731

@@ -21,7 +21,7 @@ class Always:
     verified = settled = plain
 
 
-class Foretold:
+class Predicted:
     """Drafts the ids of a text that is known, each of them wrong with a chance of `wrong`."""
 
     seconds = 0.0
@@ -53,5 +53,5 @@ class Foretold:
 def drafting(sampler, drafters, size=8):
     """Let a sampler draft by these alone, in every step."""
     sampler.speculation.drafters[:] = drafters
-    sampler.speculation._pace = Always(size)
+    sampler.speculation._length = Always(size)
     return sampler

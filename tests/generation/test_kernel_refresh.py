@@ -18,7 +18,7 @@ from tuillm.model.kernel_choice import Timing, expected_speed, remember, remembe
 def asked(monkeypatch):
     """What would be measured; a program of ours, on which nothing else goes on."""
     found = []
-    monkeypatch.setattr(kernel_refresh, "_allowed", True)
+    monkeypatch.setattr(kernel_refresh, "is_ours", lambda: True)
     monkeypatch.setattr(kernel_refresh, "_slow_replies", 0)
 
     def measure(config, dtype):
@@ -29,14 +29,14 @@ def asked(monkeypatch):
     return found
 
 
-def test_a_shape_is_measured_once(asked, model):
+def test_a_shape_is_measured_once(asked, model, monkeypatch):
     """When a model of it is loaded for the first time; not in somebody else's program."""
     loaded = Sampler(model, dtype="float32").model
     assert asked == ["float32"]
     remember(loaded.config, "float32", [Timing(loaded.kernel, 1, 0.001, 1000)])
     Sampler(model, dtype="float32")
     assert asked == ["float32"]
-    kernel_refresh._allowed = False
+    monkeypatch.setattr(kernel_refresh, "is_ours", lambda: False)
     Sampler(model, dtype="bfloat16")
     assert asked == ["float32"]
 
@@ -51,7 +51,8 @@ def test_slow_replies_are_measured_again(asked, model, monkeypatch):
     fast, slow = 100 / expected, 300 / expected  # seconds of 100 tokens
 
     def reply(seconds, alone=True, tokens=100):
-        return kernel_refresh.decoded(loaded, tokens, seconds, lambda: alone)
+        monkeypatch.setattr(kernel_refresh, "is_alone", lambda: alone)
+        return kernel_refresh.decoded(loaded, tokens, seconds)
 
     assert not any(reply(seconds) for seconds in (slow, slow, fast, slow, slow))
     assert not reply(slow, alone=False) and not reply(slow, tokens=3)
@@ -89,16 +90,16 @@ def test_a_change_of_kernel_is_told(home, model):
     assert sampler.kernel.startswith(f"{now} since ") and sampler.kernel.endswith(f"{other} before")
 
 
-def test_the_same_seed_gives_the_same_text_in_two_starts(model):
+@pytest.mark.everyday(1)
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32", "int8"])
+def test_the_same_seed_gives_the_same_text_in_two_starts(model, dtype):
     """With whatever kernel was chosen."""
-    for dtype in ("float32", "bfloat16", "int8"):
-        texts = {
-            tuillm("generate", model, "-n", 40, "--seed", 7, "--dtype", dtype).stdout
-            for _ in range(2)
-        }
-        assert len(texts) == 1
+    command = ("generate", model, "-n", 40, "--seed", 7, "--dtype", dtype)
+    first, again = (tuillm(*command).stdout for _ in range(2))
+    assert first == again and first.strip()
 
 
+@pytest.mark.slow
 def test_kernels_are_shown(home, model):
     """`tuillm bench --kernels` times all there are, names those that are not, and remembers."""
     done = tuillm("bench", model, "--kernels", "--dtype", "float32", "--json")

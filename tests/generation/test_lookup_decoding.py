@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from generation.drafting import Foretold, drafting
+from generation.drafting import Predicted, drafting
 
 from tuillm.config import SamplingConfig
 from tuillm.generation.draft_model import DraftModel
@@ -43,9 +43,9 @@ def test_the_tokens_are_those_of_plain_decoding(talker, config, size, block_size
         rows = [list(row) for row in sampler.context.rows]
         for drafters in (
             [ConversationLookup()],
-            [Foretold(ids)],
-            [Foretold(ids, wrong=0.3)],
-            [ConversationLookup(), Foretold(ids, wrong=1.0)],
+            [Predicted(ids)],
+            [Predicted(ids, wrong=0.3)],
+            [ConversationLookup(), Predicted(ids, wrong=1.0)],
         ):
             drafting(sampler, drafters, size)
             sampler.context.truncate(0)
@@ -60,7 +60,7 @@ def test_right_drafts_take_few_steps(talker):
     sampler = talker(block_size=256)
     plain = [token.id for token in sampler.stream("hello", lookup="off", seed=1)]
     ids = sampler.tokenizer.encode("hello") + plain
-    drafting(sampler, [Foretold(ids)], 8)
+    drafting(sampler, [Predicted(ids)], 8)
     calls = []
     sampler.context.truncate(0)
     sampler.model.register_forward_hook(lambda module, args, out: calls.append(args[0].shape[1]))
@@ -92,8 +92,8 @@ def test_the_distribution_is_the_models_own(talker):
     found, drafts, count = Counter(), list(expected), 1500
     drafting(sampler, [], 3)
     for seed in range(count):
-        foretold = prompt + [*drafts[seed % 27]]
-        sampler.speculation.drafters[:] = [Foretold(foretold, wrong=0.2, seed=seed)]
+        predicted = prompt + [*drafts[seed % 27]]
+        sampler.speculation.drafters[:] = [Predicted(predicted, wrong=0.2, seed=seed)]
         tokens = sampler.stream(prompt, config.model_copy(update={"seed": seed}))
         found[tuple(token.id for token in tokens)] += 1
     assert len(expected) == 27 and found.keys() <= expected.keys()
@@ -112,7 +112,7 @@ def test_a_stop_string_inside_a_draft(talker, cut):
     rows = [list(row) for row in sampler.context.rows]
     assert ended[-1].finish == "stop"
     ids = sampler.tokenizer.encode("hello") + [token.id for token in plain]
-    drafting(sampler, [Foretold(ids)], 16)
+    drafting(sampler, [Predicted(ids)], 16)
     assert same(sampler.stream("hello", seed=2, max_new_tokens=40, stop=stop), ended)
     assert sampler.context.rows == rows
     assert sampler.context._cache.length == sampler.context.length
@@ -125,7 +125,7 @@ def test_an_end_of_text_inside_a_draft(talker):
     end = plain[12].id
     length = next(token.index for token in plain if token.id == end) + 1
     ids = sampler.tokenizer.encode("hello") + [token.id for token in plain]
-    drafting(sampler, [Foretold(ids)], 16)
+    drafting(sampler, [Predicted(ids)], 16)
     sampler.tokenizer.ends = frozenset({end})
     found = list(sampler.stream("hello", seed=2, max_new_tokens=40))
     assert (len(found), found[-1].finish) == (length, "end")
@@ -133,25 +133,25 @@ def test_an_end_of_text_inside_a_draft(talker):
     assert sampler.context._cache.length == sampler.context.length
 
 
-@pytest.mark.parametrize("place", range(1, 19))
-def test_a_reply_closed_anywhere(talker, place):
+@pytest.mark.parametrize("position", range(1, 19))
+def test_a_reply_closed_anywhere(talker, position):
     """What was read is what was shown but for its last token; the next reply goes on from it."""
     sampler = talker(block_size=128)
     plain = list(sampler.stream("hello", lookup="off", seed=2, max_new_tokens=40))
     ids = sampler.tokenizer.encode("hello") + [token.id for token in plain]
-    drafting(sampler, [Foretold(ids)], 6)
+    drafting(sampler, [Predicted(ids)], 6)
     tokens = sampler.stream("hello", seed=2, max_new_tokens=40)
-    shown = [next(tokens) for _ in range(place)]
-    assert sampler.context.rows == [ids[: 5 + place - 1]]  # also before it is closed
+    shown = [next(tokens) for _ in range(position)]
+    assert sampler.context.rows == [ids[: 5 + position - 1]]  # also before it is closed
     tokens.close()
-    assert same(shown, plain[:place])
-    assert sampler.context.rows == [ids[: 5 + place - 1]]
+    assert same(shown, plain[:position])
+    assert sampler.context.rows == [ids[: 5 + position - 1]]
     assert sampler.context._cache.length == sampler.context.length
     before = sampler.context.prefilled
     with torch.inference_mode():
-        logits, _ = sampler.context.read(ids[: 5 + place])
+        logits, _ = sampler.context.read(ids[: 5 + position])
         assert sampler.context.prefilled - before == 1
-        alone = sampler.model(torch.tensor([ids[: 5 + place]]))[:, -1]
+        alone = sampler.model(torch.tensor([ids[: 5 + position]]))[:, -1]
     torch.testing.assert_close(logits, alone, atol=1e-4, rtol=1e-4)
 
 
@@ -178,7 +178,7 @@ def test_settings_that_change_in_the_middle(talker):
 
     plain = list(sampler.stream("hello", asks("off")))
     ids = sampler.tokenizer.encode("hello") + [token.id for token in plain]
-    drafting(sampler, [Foretold(ids, wrong=0.2), ConversationLookup()], 7)
+    drafting(sampler, [Predicted(ids, wrong=0.2), ConversationLookup()], 7)
     assert same(sampler.stream("hello", asks("auto")), plain)
     assert sampler.speculation.accepted > 20
 
@@ -189,7 +189,7 @@ def test_several_replies_and_other_turns(talker):
     plain = sampler.generate("hello", num_samples=3, lookup="off", seed=3, max_new_tokens=20)
     assert sampler.generate("hello", num_samples=3, seed=3, max_new_tokens=20) == plain
     assert sampler.speculation.drafted == 0
-    drafting(sampler, [Foretold(list(range(26)) * 4)], 6)
+    drafting(sampler, [Predicted(list(range(26)) * 4)], 6)
     first = sampler.stream("hello", seed=1)
     next(first)
     second = sampler.stream("there", seed=1, max_new_tokens=30)
@@ -227,7 +227,7 @@ def test_fewer_bits_are_tried_out_first(talker):
     settings = dict(seed=1, max_new_tokens=50)
     plain = list(sampler.stream("hello", lookup="off", **settings))
     ids = sampler.tokenizer.encode("hello") + [token.id for token in plain]
-    speculation = drafting(sampler, [Foretold(ids)], 4).speculation
+    speculation = drafting(sampler, [Predicted(ids)], 4).speculation
 
     def drafted(exact, **changes):
         before, speculation._exact = speculation.drafted, exact

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tuillm.config import build_train
-from tuillm.generation.draft_pace import SIZES, Pace
+from tuillm.generation.draft_length import SIZES, DraftLength
 from tuillm.generation.draft_tokens import ConversationLookup
 from tuillm.generation.suffix_index import (
     BookLookup,
@@ -35,7 +35,7 @@ def test_the_index_finds_what_a_search_finds(seed):
     dtype = np.uint8 if entries < 256 else chance.choice([np.uint16, np.uint32])
     order = sort_suffixes(np.array(ids, dtype))
     assert sorted(order.tolist()) == list(range(len(ids)))
-    starts = [ids[place : place + 32] for place in order]
+    starts = [ids[position : position + 32] for position in order]
     assert starts == sorted(starts)
     index = SuffixIndex(np.array(ids, dtype), order)
     for _ in range(60):
@@ -45,20 +45,20 @@ def test_the_index_finds_what_a_search_finds(seed):
         if chance.random() < 0.4:
             pattern[-1] = chance.randrange(entries + 1)
         size = len(pattern)
-        places = [at for at in range(len(ids)) if ids[at : at + size] == pattern]
-        count, place = index.find(pattern)
-        assert count == len(places) and (place in places if places else place == -1)
+        positions = [at for at in range(len(ids)) if ids[at : at + size] == pattern]
+        count, position = index.find(pattern)
+        assert count == len(positions) and (position in positions if positions else position == -1)
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_a_draft_of_the_book_is_what_follows_the_last_ids(seed):
-    """Whatever is heard: a draft stands in the book behind as many of the last ids as is told."""
+    """Whatever is seen: a draft stands in the book behind as many of the last ids as is told."""
     chance = random.Random(seed)
     ids, entries = random_ids(chance)
     book = np.array(ids, np.uint16)
     lookup = BookLookup(SuffixIndex(book, sort_suffixes(book)))
-    heard = [chance.randrange(entries) for _ in range(5)]
-    lookup.begin(heard)
+    seen = [chance.randrange(entries) for _ in range(5)]
+    lookup.begin(seen)
     for _ in range(200):
         if chance.random() < 0.1:
             start = chance.randrange(len(ids))
@@ -66,23 +66,23 @@ def test_a_draft_of_the_book_is_what_follows_the_last_ids(seed):
         else:
             more = [chance.randrange(entries)]
         for token in more:
-            heard.append(token)
+            seen.append(token)
             lookup.push(token)
-        known = any(ids[at : at + 4] == heard[-4:] for at in range(len(ids) - 4))
+        known = any(ids[at : at + 4] == seen[-4:] for at in range(len(ids) - 4))
         for _ in range(4):  # in a text that is not of the book it is searched seldom
             match, count = lookup.match(), chance.randint(1, 9)
             lookup._searched = False
         assert bool(match) or not known
         if match:
             draft, size = lookup.take(count), min(match, 32)
-            whole = heard[-size:] + draft
+            whole = seen[-size:] + draft
             assert draft and len(draft) <= count
             assert any(ids[at : at + len(whole)] == whole for at in range(len(ids)))
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_a_draft_of_the_conversation_is_what_followed_before(seed):
-    """A match is a place before this one with the same ids, and a draft what followed there."""
+    """A match is a position before this one with the same ids, and a draft what followed there."""
     chance = random.Random(seed)
     ids, _ = random_ids(chance)
     lookup = ConversationLookup()
@@ -90,8 +90,8 @@ def test_a_draft_of_the_conversation_is_what_followed_before(seed):
     lookup.begin(ids[:begun])
     for end in range(begun + 1, len(ids) + 1):
         lookup.push(ids[end - 1])
-        heard = ids[:end]
-        before = [at for at in range(3, end) if heard[at - 3 : at] == heard[-3:]]
+        seen = ids[:end]
+        before = [at for at in range(3, end) if seen[at - 3 : at] == seen[-3:]]
         match = lookup.match()
         assert bool(match) == bool(before)
         if match:
@@ -99,14 +99,14 @@ def test_a_draft_of_the_conversation_is_what_followed_before(seed):
             follows = [
                 at
                 for at in range(size, end)
-                if heard[at - size : at] == heard[-size:]
-                and (heard + draft)[at : at + 6] == draft  # what it drafts may follow itself
+                if seen[at - size : at] == seen[-size:]
+                and (seen + draft)[at : at + 6] == draft  # what it drafts may follow itself
             ]
             assert follows
 
 
 def test_a_conversation_goes_on_or_begins_anew():
-    """Of a conversation that goes on only the rest is heard; of another one nothing is left."""
+    """Of a conversation that goes on only the rest is seen; of another one nothing is left."""
     lookup = ConversationLookup()
     lookup.begin([1, 2, 3, 4, 5, 6])
     lookup.begin([1, 2, 3, 4, 5, 6, 1, 2, 3])
@@ -136,23 +136,23 @@ def run(pace, one, several, chance, steps, seed=0):
 
 @pytest.mark.parametrize("each", [0.02, 0.3, 1.0])
 @pytest.mark.parametrize("chance", [0.0, 0.1, 0.3])
-def test_drafts_in_vain_cost_next_to_nothing(each, chance):
+def test_drafts_rejected_cost_next_to_nothing(each, chance):
     """Where drafts are mostly wrong, or a step costs as much as its tokens, it is turned off."""
 
     def several(size):
         return 1 + each * (size - 1)
 
-    assert run(Pace(), 1.0, several, chance, 600) > 0.975
+    assert run(DraftLength(), 1.0, several, chance, 600) > 0.975
 
 
 def test_drafts_that_are_right_are_long():
     """Where drafts are right, and tokens beside others cheap, nearly all that can be is gained."""
-    assert run(Pace(), 1.0, lambda size: 1 + 0.03 * (size - 1), 0.98, 200) > 6
+    assert run(DraftLength(), 1.0, lambda size: 1 + 0.03 * (size - 1), 0.98, 200) > 6
 
 
 def test_it_is_tried_again():
     """After a long time in which drafts were wrong, those that are right are found out."""
-    pace = Pace()
+    pace = DraftLength()
     cost = lambda size: 1 + 0.05 * (size - 1)  # noqa: E731
     run(pace, 1.0, cost, 0.0, 1500)
     assert run(pace, 1.0, cost, 0.97, 300) > 2
@@ -161,7 +161,7 @@ def test_it_is_tried_again():
 
 def test_a_step_that_was_held_up_does_not_turn_it_off():
     """One measurement a hundred times too long is not believed."""
-    pace = Pace()
+    pace = DraftLength()
     cost = lambda size: 1 + 0.05 * (size - 1)  # noqa: E731
     run(pace, 1.0, cost, 0.97, 50)
     pace.verified(16, 100.0)

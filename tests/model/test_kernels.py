@@ -277,3 +277,48 @@ def test_measuring_leaves_the_threads_as_they_were():
     timings = measure_kernels(large, "bfloat16", (1,), rounds=1)
     assert torch.get_num_threads() == most and timings
     assert thread_counts(6) == (1, 2, 4, 6) and thread_counts(1) == (1,)
+
+
+@torch.inference_mode()
+def test_native_computes_on_pytorchs_threads_unless_a_reply_says_otherwise(
+    native_library, monkeypatch
+):
+    """So each number of threads is timed that is to be timed."""
+    if native_library is None:
+        pytest.skip("no C compiler")
+    packed = pack(scrambled(SHAPE), torch.float32, kernel="native")
+    used, forward, most = [], native_library.forward, torch.get_num_threads()
+
+    def counted(*given):
+        used.append(given[-1])
+        forward(*given)
+
+    monkeypatch.setattr(native_library, "forward", counted)
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            packed(torch.arange(5)[None])
+        packed.run_threads = 3
+        packed(torch.arange(5)[None])
+        assert used == [1, 2, 3]
+        used.clear()
+        measure_kernels(SHAPE, "float32", (1, 2), rounds=1)
+        assert set(used) == {1, 2}
+    finally:
+        torch.set_num_threads(most)
+
+
+@pytest.mark.parametrize(
+    "damage", [{"threads": "two"}, {"bytes_per_sec": 0}, {"kernel": ["x"]}, {"timings": 3}]
+)
+def test_a_damaged_choice_is_measured_again(home, damage):
+    """Whatever stands in the cache: it is never an error."""
+    remember(SHAPE, "float32", [Timing("plain", 1, 0.010, 1000)])
+    path = home / "cache" / "kernels.json"
+    file = json.loads(path.read_text())
+    for section in file.values():
+        for row in section.values():
+            row.update(damage)
+    path.write_text(json.dumps(file))
+    assert remembered(SHAPE, "float32") is None
+    assert choose_kernel(SHAPE, "float32") is not None

@@ -19,9 +19,8 @@ from tuillm.convert.transformers_model import open_model
 from tuillm.errors import one_line
 from tuillm.generation.context import Context
 from tuillm.model import Decoder, pack, read_config, read_model
+from tuillm.model.kernel_choice import ITEM_BYTES
 from tuillm.model.kernels import can_decode_int8
-
-_ITEM_BYTES: dict[str, float] = {"float32": 4, "bfloat16": 2, "int8": 1}
 
 
 class Engine(Protocol):
@@ -80,12 +79,12 @@ def _warm(engine: Engine) -> Engine:
 
 
 class _Ours:
-    """A packed model that reads and decodes as a chat does."""
+    """A packed model that reads and decodes through a Context, as replies are computed."""
 
     program = "tuillm"
 
     def __init__(self, folder: Path, dtype: str) -> None:
-        self.dtype, self.item_bytes = dtype, _ITEM_BYTES[dtype]
+        self.dtype, self.item_bytes = dtype, float(ITEM_BYTES[dtype])
         self._model: Decoder = pack(read_model(folder), getattr(torch, dtype))
         self._config: GPTConfig = self._model.config
 
@@ -117,7 +116,7 @@ class _Transformers:
     program = "transformers"
 
     def __init__(self, folder: Path, dtype: str) -> None:
-        self.dtype, self.item_bytes = dtype, _ITEM_BYTES[dtype]
+        self.dtype, self.item_bytes = dtype, float(ITEM_BYTES[dtype])
         self._model = open_model(folder, getattr(torch, dtype))
         self._entries = read_config(folder).vocab_size
 

@@ -3,18 +3,19 @@
 Knows what `model.kernels` declares and `model.measure_kernels` measures; prints nothing.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
+from tuillm.bench.machine_speed import Machine
 from tuillm.config.gpt_config import GPTConfig
 from tuillm.errors import TuillmError
 from tuillm.model import GPT, pack, read_config
 from tuillm.model.kernel_choice import Choice, Timing, remember
-from tuillm.model.kernels import KERNELS, Kernel, kernels_for
+from tuillm.model.kernels import BY_NAME, KERNELS, Kernel, kernels_for
 from tuillm.model.measure_kernels import measure_kernels, thread_counts
 from tuillm.native.compile_process import compile_once
 from tuillm.store.locks import Taken
@@ -22,7 +23,7 @@ from tuillm.store.locks import Taken
 
 @dataclass(frozen=True)
 class KernelRow:
-    """A kernel in a precision, on so many threads.
+    """A kernel in a precision, on so many threads; what it multiplies weights with.
 
     `seconds` is a step of a model of the shape's width, `of_limit` the share of the memory's
     bandwidth at which it reads weights, `error` the largest difference of a logit from float32, of
@@ -31,8 +32,9 @@ class KernelRow:
 
     kernel: str
     dtype: str
-    threads: int
+    inputs: str
     needs: str
+    threads: int = 0
     seconds: float | None = None
     of_limit: float | None = None
     error: float | None = None
@@ -40,45 +42,46 @@ class KernelRow:
 
 
 def kernel_table(
-    folder: Path,
-    dtypes: tuple[str, ...],
-    bandwidth: Mapping[int, float],
-    tick: Callable[[str, float], None],
+    folder: Path, dtypes: tuple[str, ...], machine: Machine, tick: Callable[[str, float], None]
 ) -> list[KernelRow]:
     """Measure all kernels for the shape of a model folder; remember the fastest.
 
-    `bandwidth` is in bytes a second by number of threads. Compiles the native library first,
-    if it is missing.
+    Compiles the native library first, if it is missing.
     """
     tick("compiling the native library", 0.0)
     compile_once(wait=120.0)
-    config, rows = read_config(folder), []
+    config = read_config(folder)
+    rows: list[KernelRow] = []
     for number, dtype in enumerate(dtypes):
         tick(f"kernels in {dtype}", number / len(dtypes))
         there = kernels_for(dtype)
-        if there:
-            timings = measure_kernels(config, dtype, thread_counts(torch.get_num_threads()))
-            choice = _remembered(config, dtype, timings)
-            errors = {kernel.name: _error(config, dtype, kernel) for kernel in there}
-            rows += [
-                KernelRow(
-                    each.kernel,
-                    dtype,
-                    each.threads,
-                    "",
-                    each.seconds,
-                    each.bytes / each.seconds / _limit(bandwidth, each.threads),
-                    errors[each.kernel],
-                    (each.kernel, each.threads) == (choice.kernel, choice.threads),
-                )
-                for each in timings
-            ]
+        rows += _measured(config, dtype, there, machine) if there else []
         rows += [
-            KernelRow(kernel.name, dtype, 0, kernel.needs)
+            KernelRow(kernel.name, dtype, kernel.inputs, kernel.needs)
             for kernel in KERNELS
             if dtype in kernel.dtypes and kernel not in there
         ]
     return rows
+
+
+def _measured(
+    config: GPTConfig, dtype: str, kernels: list[Kernel], machine: Machine
+) -> Iterator[KernelRow]:
+    timings = measure_kernels(config, dtype, thread_counts(machine.threads))
+    choice = _remembered(config, dtype, timings)
+    errors = {kernel.name: _error(config, dtype, kernel) for kernel in kernels}
+    for each in timings:
+        yield KernelRow(
+            each.kernel,
+            dtype,
+            BY_NAME[each.kernel].inputs,
+            "",
+            each.threads,
+            each.seconds,
+            each.bytes / each.seconds / machine.bandwidth_on(each.threads),
+            errors[each.kernel],
+            (each.kernel, each.threads) == (choice.kernel, choice.threads),
+        )
 
 
 def _remembered(config: GPTConfig, dtype: str, timings: list[Timing]) -> Timing | Choice:
@@ -86,11 +89,6 @@ def _remembered(config: GPTConfig, dtype: str, timings: list[Timing]) -> Timing 
     with suppress(TuillmError, OSError, Taken):
         return remember(config, dtype, timings)
     return min(timings, key=lambda each: each.seconds)
-
-
-def _limit(bandwidth: Mapping[int, float], threads: int) -> float:
-    higher = [count for count in bandwidth if count >= threads]
-    return bandwidth[min(higher)] if higher else max(bandwidth.values())
 
 
 @torch.inference_mode()

@@ -37,6 +37,11 @@ class Machine:
         """What results have to have in common to be compared."""
         return f"{self.processor}, {self.threads} threads, torch {self.torch} {self.capability}"
 
+    def bandwidth_on(self, threads: int) -> float:
+        """The bandwidth on so many threads; where it was not measured that of the next higher."""
+        higher = [count for count in self.bandwidth if count >= threads]
+        return self.bandwidth[min(higher, default=self.threads)]
+
 
 def measure_machine() -> Machine:
     """Measure in some seconds; the number of threads is as before when it returns."""

@@ -88,17 +88,11 @@ def _of_engines(
     config = read_config(wanted.folder)
     engines = list(load_engines(wanted.folder, wanted.dtypes, wanted.peers, scratch, note))
     if "decode" in wanted.measures:
-        bandwidth = {each: _bandwidth(machine, each) for each in wanted.threads}
+        bandwidth = {each: machine.bandwidth_on(each) for each in wanted.threads}
         yield from decode_programs(engines, config, wanted.tokens, bandwidth)
     if "prefill" in wanted.measures:
         counts = wanted.threads
         yield from prefill_programs(engines, config, counts, machine.matmul, machine.threads)
-
-
-def _bandwidth(machine: Machine, threads: int) -> float:
-    """The bandwidth on so many threads; where it was not measured that of the next higher."""
-    known = machine.bandwidth
-    return known.get(threads) or known[min(each for each in known if each >= threads)]
 
 
 def refuse_short(wanted: Wanted) -> None:

@@ -81,7 +81,7 @@ def bench_command(
         machine = measure_machine()
         results = run_bench(wanted, machine, tick, notes.append)
         compared = run_quality(folder, dtypes, text, tick) if text else []
-        table = kernel_table(folder, dtypes, machine.bandwidth, tick) if kernels else []
+        table = kernel_table(folder, dtypes, machine, tick) if kernels else []
     result = result_of(machine, label, tokens, results, compared, table)
     before, when = values_before(result)
     for words in notes:
@@ -108,10 +108,10 @@ def _model_folder(
         return
     from tuillm.bench.bench_model import random_folder
 
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as folder:
         if kernels or {"decode", "prefill", "first-token"} & {*measures}:
-            random_folder(Path(place))
-        yield Path(place), "gpt2's shape"
+            random_folder(Path(folder))
+        yield Path(folder), "gpt2's shape"
 
 
 def _measures(what: str | None, everything: bool, alone: bool) -> tuple[str, ...]:

@@ -70,7 +70,7 @@ class Context:
         """Make the window that of a prompt; return logits [1, V] and how many ids were dropped.
 
         Keys and values of the longest common beginning are reused; `prefilled` counts the ids
-        that had to be computed, of a draft those that came true. A vocabulary of few characters
+        that had to be computed, of a draft those that were accepted. A vocabulary of few characters
         may spell nothing of a prompt: then it is read as the first id.
         """
         self._ahead = []

@@ -11,7 +11,7 @@ import torch
 
 from tuillm.errors import UsageError
 from tuillm.generation.context import Context
-from tuillm.model import Decoder, choose_dtype, load_decoder, read_config
+from tuillm.model import Decoder, NativeGPT, choose_dtype, load_decoder, read_config
 from tuillm.store.run_checkpoints import resolve_model
 from tuillm.text import Tokenizer, load_tokenizer
 
@@ -21,7 +21,7 @@ _BLEND = 0.2
 
 
 class DraftModel:
-    """A small model that drafts; a `Drafter`. What it has not heard is read at the next draft."""
+    """A small model that drafts; a `Drafter`. What it has not seen is read at the next draft."""
 
     def __init__(self, model: Decoder) -> None:
         self._context = Context(model)
@@ -32,13 +32,13 @@ class DraftModel:
         self.seconds = 0.0
 
     def begin(self, ids: list[int]) -> None:
-        """Hear a conversation."""
+        """Take note of a conversation."""
         self._ids, self._start, self._known = [], 0, False
         for token in ids:
             self.push(token)
 
     def push(self, token: int) -> None:
-        """Hear the next id; those that only the other model has are read as the first."""
+        """Take note of the next id; those that only the other model has are read as the first."""
         self._ids.append(token if token < self._entries else 0)
 
     def match(self) -> int:
@@ -93,7 +93,10 @@ def load_draft_model(
             allowed,
         )
     kind, _ = choose_dtype(dtype, device, count)
-    return DraftModel(load_decoder(found.path, kind, device))
+    drafting = load_decoder(found.path, kind, device)
+    if isinstance(drafting, NativeGPT):  # PyTorch has one thread while a reply is computed
+        drafting.run_threads = drafting.threads or torch.get_num_threads()
+    return DraftModel(drafting)
 
 
 def _same_ids(one: Tokenizer, other: Tokenizer) -> bool:

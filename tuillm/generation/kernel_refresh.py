@@ -1,13 +1,13 @@
 """When the kernels of this machine are measured: a new shape was loaded, or decoding is slow.
 
-Only in tuillm's own programs, which allow it; the measuring is a process of its own. A choice that
+Only in tuillm's own programs; the measuring is a process of its own. A choice that
 changes is taken up by the next load, never within a conversation. Knows decoders; no text.
 """
 
-from collections.abc import Callable
 from datetime import date
 
 from tuillm.config.gpt_config import LARGE_MODEL
+from tuillm.generation.thread_count import is_alone, is_ours
 from tuillm.model import Decoder
 from tuillm.model.kernel_choice import expected_speed, remembered, start_measuring
 from tuillm.native.compiled import start_compiling
@@ -16,14 +16,7 @@ from tuillm.native.compiled import start_compiling
 _SLOW, _IN_A_ROW = 0.5, 3
 _TOKENS = 16  # of a reply, to be judged by
 
-_allowed = False
 _slow_replies = 0
-
-
-def allow() -> None:
-    """From now on let this process have the kernels measured in the background."""
-    global _allowed
-    _allowed = True
 
 
 def loaded(model: Decoder) -> None:
@@ -31,7 +24,7 @@ def loaded(model: Decoder) -> None:
 
     Where nothing is to be measured, the native library is compiled all the same.
     """
-    if _allowed and model.device.type == "cpu":
+    if is_ours() and model.device.type == "cpu":
         known = expected_speed(model.config, model.packed_dtype) is not None
         if known or not start_measuring(model.config, model.packed_dtype):
             start_compiling()
@@ -47,14 +40,15 @@ def kernel_words(model: Decoder) -> str:
     return f"{model.kernel} since {date.fromtimestamp(known.measured)}, {known.before} before"
 
 
-def decoded(model: Decoder, tokens: int, seconds: float, alone: Callable[[], bool]) -> bool:
-    """A reply of so many tokens took so many seconds to compute, with the machine `alone` or not.
+def decoded(model: Decoder, tokens: int, seconds: float) -> bool:
+    """A reply of so many tokens took so many seconds to compute.
 
-    Measures again after some that were far slower than what was measured; returns whether it did.
+    Measures again after some in a row that were far slower than what was measured, with nothing
+    else on the machine; returns whether it did.
     """
     global _slow_replies
     on_cpu = model.device.type == "cpu" and model.config.parameter_count >= LARGE_MODEL
-    if not (_allowed and on_cpu and tokens >= _TOKENS and alone()):
+    if not (is_ours() and on_cpu and tokens >= _TOKENS and is_alone()):
         return False  # of small models the most is not reading weights
     expected = expected_speed(model.config, model.packed_dtype)
     slow = expected is not None and tokens / seconds < _SLOW * expected

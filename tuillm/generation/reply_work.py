@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext
 import torch
 
 from tuillm.generation import kernel_refresh
-from tuillm.generation.thread_count import choose_for, is_alone, is_ours
+from tuillm.generation.thread_count import choose_for, is_ours
 from tuillm.model import Decoder, NativeGPT
 from tuillm.store.workers.reply_activity import ActiveReply, active_reply
 
@@ -62,11 +62,11 @@ def reply_work(model: Decoder) -> Iterator[ReplyWork]:
     """Prepare for a reply of a model, in the thread that computes it; look back when it is over."""
     threads = choose_for(model)
     if isinstance(model, NativeGPT):
-        model.run_threads = threads or model.run_threads
+        model.run_threads = threads
     elif threads and threads != torch.get_num_threads():
         torch.set_num_threads(threads)
     with active_reply() if is_ours() else nullcontext() as reply:
         work = ReplyWork(model, reply)
         yield work
     if work.tokens:
-        kernel_refresh.decoded(model, work.tokens, work.seconds, is_alone)
+        kernel_refresh.decoded(model, work.tokens, work.seconds)

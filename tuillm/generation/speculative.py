@@ -1,7 +1,7 @@
 """Speculative decoding (Leviathan et al. 2023): several tokens are computed in one step.
 
 A draft says which ids may come; the model computes them all at once; each is drawn as it always
-is, and the first that is drawn otherwise ends the draft. So the ids are those of plain decoding,
+is, and the first that is drawn differently ends the draft. So the ids are those of plain decoding,
 with the same numbers of the same generators, whatever a draft says. Knows a Context and what
 drafts; draws nothing and knows no text.
 """
@@ -15,10 +15,10 @@ from torch import Tensor
 
 from tuillm.config import SamplingConfig
 from tuillm.generation.context import Context
-from tuillm.generation.draft_pace import SIZES, Pace
+from tuillm.generation.draft_length import SIZES, DraftLength
 from tuillm.generation.draft_tokens import Drafter
 
-# ids without a draft that came true after which drafts are looked for less, and how often then
+# ids without an accepted draft after which drafts are looked for less, and how often then
 _PATIENCE, _SELDOM = 32, 4
 
 
@@ -37,15 +37,15 @@ class _Draft:
 class Speculation:
     """Goes on with a Context's only row, with drafts where they pay.
 
-    `drafted` and `accepted` count the tokens of drafts and those that came true. `exact` says that
-    several positions at once are computed as precisely as one by one; in fewer bits than float32
-    that is tried out before drafts are made where the same text is promised.
+    `drafted` and `accepted` count the tokens of drafts and those that were accepted. `exact` says
+    that several positions at once are computed as precisely as one by one; in fewer bits than
+    float32 that is tried out before drafts are made where the same text is promised.
     """
 
     def __init__(self, context: Context, drafters: list[Drafter], *, exact: bool) -> None:
         self._context = context
         self.drafters = drafters
-        self._pace = Pace()
+        self._length = DraftLength()
         self._exact: bool | None = exact or None
         self.drafted = self.accepted = 0
         self.begin()
@@ -53,13 +53,13 @@ class Speculation:
     @property
     def words(self) -> str:
         """How many tokens were drafted and accepted, in words."""
-        return f"{self.drafted:,} tokens drafted, {self.accepted:,} of them accepted"
+        return f"{self.accepted:,} of {self.drafted:,} drafted tokens accepted"
 
     def begin(self) -> None:
         """Expect another reply, or one that others than `advance` have gone on with."""
         self._draft: _Draft | None = None
-        self._listening = False
-        self._in_vain = 0  # ids in a row that no draft has foretold
+        self._observing = False
+        self._unpredicted = 0  # ids in a row that no draft has predicted
 
     def advance(self, token: int, n_keep: int, config: SamplingConfig) -> tuple[Tensor, int]:
         """Append an id as `Context.advance` does, and return the same."""
@@ -67,16 +67,16 @@ class Speculation:
         if config.lookup == "off":
             self.begin()
             return context.advance([token], n_keep)
-        self._hear(token)
+        self._observe(token)
         if context.expects([token]):
             self.accepted += 1
-            self._in_vain = 0
+            self._unpredicted = 0
             if self._draft is not None:
                 self._draft.right += 1
             return context.advance([token], n_keep)
         self._settle()
         allowed = self._may_draft(config)
-        if not self._pace.ready or allowed is False or context.length + 1 >= context.block_size:
+        if not self._length.ready or allowed is False or context.length + 1 >= context.block_size:
             return self._step(token, n_keep, None)
         draft = self._choose() if self._is_worth_a_look() else None
         if draft is not None and allowed is None:
@@ -85,28 +85,28 @@ class Speculation:
             draft = None
         return self._step(token, n_keep, draft)
 
-    def _hear(self, token: int) -> None:
-        if not self._listening:
-            self._listening = True
+    def _observe(self, token: int) -> None:
+        if not self._observing:
+            self._observing = True
             for drafter in self.drafters:
                 drafter.begin(self._context.rows[0])
         for drafter in self.drafters:
             drafter.push(token)
 
     def _is_worth_a_look(self) -> bool:
-        """Whether to look for a draft: in text that none foretells, at every fourth id.
+        """Whether to look for a draft: in text that none predicts, at every fourth id.
 
         A look takes a hundredth of a step of a small model.
         """
-        self._in_vain += 1
-        return self._in_vain < _PATIENCE or self._in_vain % _SELDOM == 0
+        self._unpredicted += 1
+        return self._unpredicted < _PATIENCE or self._unpredicted % _SELDOM == 0
 
     def _choose(self) -> _Draft | None:
-        """Return the draft that promises most, None where none pays."""
+        """Return the draft with the largest expected gain, None where none pays."""
         best, size, most = None, 1, 0.0
         for kind, drafter in enumerate(self.drafters):
             if match := drafter.match():
-                found, gain = self._pace.choose(kind, match, drafter.seconds)
+                found, gain = self._length.choose(kind, match, drafter.seconds)
                 if found > 1 and gain > most:
                     best, size, most = _Draft(kind, match, []), found, gain
         if best is None:
@@ -131,16 +131,16 @@ class Speculation:
             draft.seconds = seconds + size * self.drafters[draft.kind].seconds
             self._draft = draft
             self.drafted += size
-            self._pace.verified(1 + size, seconds)
+            self._length.verified(1 + size, seconds)
         elif not full:  # else all of the context was computed again
-            self._pace.plain(seconds)
+            self._length.plain(seconds)
         return logits, dropped
 
     def _settle(self) -> None:
         """Note what came of the latest draft."""
         draft, self._draft = self._draft, None
         if draft is not None:
-            self._pace.settled(draft.kind, draft.match, draft.size, draft.right, draft.seconds)
+            self._length.settled(draft.kind, draft.match, draft.size, draft.right, draft.seconds)
 
     def _may_draft(self, config: SamplingConfig) -> bool | None:
         """Whether the text that is promised stays the same with drafts; None: not known yet."""

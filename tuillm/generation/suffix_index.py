@@ -22,7 +22,8 @@ MOST_TOKENS = 10_000_000  # of a longer book no model here knows much by heart
 _FILE = "suffixes.bin"
 _DEPTH = 32  # ids by which suffixes are ordered
 _LENGTHS = (4, 8, 16, 32)  # of the last ids that are looked for
-_PATIENCE, _SELDOM = 8, 4  # searches in vain, after which only each fourth id is searched for
+# searches without a match after which only some ids are searched for, and each of how many
+_PATIENCE, _SELDOM = 8, 4
 
 
 class SuffixIndex:
@@ -33,7 +34,7 @@ class SuffixIndex:
         self.ids, self._order = ids.data, order.data
 
     def find(self, pattern: list[int]) -> tuple[int, int]:
-        """Return how often a pattern of 1 to 32 ids occurs, and one place where it does.
+        """Return how often a pattern of 1 to 32 ids occurs, and one position where it does.
 
         Of several it is the one in the middle of their order: what follows most of them, if there
         is such a thing, follows it.
@@ -50,16 +51,16 @@ class SuffixIndex:
         ids, order, size, high = self.ids, self._order, len(pattern), len(self._order)
         while low < high:
             middle = (low + high) // 2
-            place = order[middle]
-            if ids[place : place + size].tolist() < pattern:
+            position = order[middle]
+            if ids[position : position + size].tolist() < pattern:
                 low = middle + 1
             else:
                 high = middle
         return low
 
     def _at(self, index: int, size: int) -> list[int]:
-        place = self._order[index]
-        return self.ids[place : place + size].tolist()
+        position = self._order[index]
+        return self.ids[position : position + size].tolist()
 
 
 class BookLookup:
@@ -71,15 +72,15 @@ class BookLookup:
         self._index = index
         self._recent: list[int] = []
         self._at, self._matched, self._searched = -1, 0, False
-        self._in_vain = 0  # ids in a row that the book has not
+        self._missed = 0  # ids in a row that the book has not
 
     def begin(self, ids: list[int]) -> None:
-        """Hear a conversation: its last ids are enough."""
+        """Take note of a conversation: its last ids are enough."""
         self._recent = ids[-_DEPTH:]
-        self._at, self._searched, self._in_vain = -1, False, 0
+        self._at, self._searched, self._missed = -1, False, 0
 
     def push(self, token: int) -> None:
-        """Hear the next id; where the book has it, too, the place is followed."""
+        """Take note of the next id; where the book has it, too, the position is followed."""
         self._recent.append(token)
         if len(self._recent) > 8 * _DEPTH:
             del self._recent[:-_DEPTH]
@@ -96,9 +97,9 @@ class BookLookup:
         """
         if self._at < 0 and not self._searched:
             self._searched = True
-            if self._in_vain < _PATIENCE or self._in_vain % _SELDOM == 0:
+            if self._missed < _PATIENCE or self._missed % _SELDOM == 0:
                 self._search()
-            self._in_vain = 0 if self._at >= 0 else self._in_vain + 1
+            self._missed = 0 if self._at >= 0 else self._missed + 1
         return self._matched if self._at >= 0 else 0
 
     def take(self, count: int) -> list[int]:
@@ -110,19 +111,19 @@ class BookLookup:
         for length in _LENGTHS:
             if length > end:
                 return
-            count, place = self._index.find(recent[-length:])
+            count, position = self._index.find(recent[-length:])
             if not count:
                 return
-            if place + length == len(self._index.ids):  # nothing follows the book
+            if position + length == len(self._index.ids):  # nothing follows the book
                 return
-            self._at = place + length
+            self._at = position + length
             self._matched = shared_ending(self._index.ids, self._at, recent, end)
             if count == 1:
                 return
 
 
 def sort_suffixes(ids: "NDArray[np.unsignedinteger]") -> "NDArray[np.int32]":
-    """Return the suffixes of ids [N] in the order of their first 32 ids, as places [N].
+    """Return the suffixes of ids [N] in the order of their first 32 ids, as positions [N].
 
     By doubling the length that they are sorted by (Manber and Myers 1990): some 1 s and 50 MB for a
     million. A suffix that ends comes before one that goes on.

@@ -10,7 +10,6 @@ import os
 
 import torch
 
-from tuillm.generation import kernel_refresh
 from tuillm.model import Decoder
 from tuillm.model.malloc import allow_tuning
 from tuillm.store.workers.training_activity import Activity
@@ -31,7 +30,6 @@ def adapt() -> None:
     if _most is None:
         _most = torch.get_num_threads()
     allow_tuning()
-    kernel_refresh.allow()
 
 
 def is_ours() -> bool:

@@ -12,6 +12,7 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -66,9 +67,9 @@ def choose_kernel(config: GPTConfig, dtype: str) -> Kernel | None:
     """
     named = os.environ.get("TUILLM_KERNEL")
     if named:
-        return _named(named, config, dtype)
+        return _named(named, dtype)
     known = remembered(config, dtype)
-    kernel = BY_NAME.get(known.kernel) if known else None
+    kernel = BY_NAME[known.kernel] if known else None
     if kernel and dtype in kernel.dtypes and kernel.works(dtype):
         return kernel
     return next(working_kernels(dtype), None)
@@ -76,14 +77,12 @@ def choose_kernel(config: GPTConfig, dtype: str) -> Kernel | None:
 
 def remembered(config: GPTConfig, dtype: str) -> Choice | None:
     """Return what was chosen for this machine and a model of this shape, None if nothing yet."""
-    with suppress(TuillmError, OSError, TypeError, KeyError):
-        row = _section(_read())[_shape_class(config, dtype)]
-        if isinstance(row, dict):
-            rows = row.get("timings")
-            timings = tuple(
-                Timing(**each) for each in (rows if isinstance(rows, list) else ()) if each
-            )
-            return Choice(**{**row, "timings": timings})
+    row: Any = _section(_read()).get(_shape_class(config, dtype))
+    with suppress(TypeError, ValueError, KeyError, AttributeError):  # it is in the cache
+        choice = Choice(**(row | {"timings": tuple(Timing(**each) for each in row["timings"])}))
+        numbers = choice.threads, choice.bytes_per_sec, choice.measured
+        if choice.kernel in BY_NAME and all(0 < number < math.inf for number in numbers):
+            return choice
     return None
 
 
@@ -151,7 +150,7 @@ def start_measuring(config: GPTConfig, dtype: str) -> bool:
         return False
 
 
-def _named(name: str, config: GPTConfig, dtype: str) -> Kernel:
+def _named(name: str, dtype: str) -> Kernel:
     there = kernels_for(dtype)
     for kernel in there:
         if kernel.name == name:

@@ -31,15 +31,16 @@ Make = Callable[[nn.Linear, torch.dtype], nn.Module]
 class Kernel:
     """A way to decode in some precisions.
 
-    `make` packs a layer; None: all layers are computed at once by the native library. `isa` is
-    what oneDNN is held to (ONEDNN_MAX_CPU_ISA) before it is first used. `works` tells whether it
-    can be had here in a precision.
+    `needs` says what it needs to work here, `inputs` how precise what is multiplied with the
+    weights is. `make` packs a layer; None: all layers are computed at once by the native library.
+    `isa` is what oneDNN is held to (ONEDNN_MAX_CPU_ISA) before it is first used. `works` tells
+    whether it can be had here in a precision.
     """
 
     name: str
     dtypes: tuple[str, ...]
     needs: str
-    exactness: str
+    inputs: str
     works: Callable[[str], bool]
     make: Make | None = None
     isa: str = ""
@@ -59,33 +60,32 @@ def _has_amx() -> bool:
 
 
 _FLOATS = ("float32", "bfloat16")
-NATIVE = "native"
 _ISA = "ONEDNN_MAX_CPU_ISA"
 KERNELS = (
     Kernel(
-        NATIVE,
+        "native",
         (*_FLOATS, "int8"),
         "a C compiler, once",
-        "inputs in float32; for int8 rounded to 8 bits by 64 values",
+        "float32; for int8 rounded to 8 bits by 64 values",
         lambda dtype: library() is not None,
     ),
-    Kernel("packed", _FLOATS, "oneDNN", "inputs as precise as weights", _packs, PackedLinear),
+    Kernel("packed", _FLOATS, "oneDNN", "as precise as the weights", _packs, PackedLinear),
     Kernel(
         "packed_no_amx",
         ("bfloat16",),
         "oneDNN, a CPU with AMX",
-        "inputs as precise as weights",
+        "as precise as the weights",
         lambda dtype: _packs(dtype) and _has_amx(),
         PackedLinear,
         "AVX512_CORE_BF16",
     ),
-    Kernel("plain", _FLOATS, "nothing", "inputs as precise as weights", _always, PlainLinear),
-    Kernel("in_out", _FLOATS, "nothing", "inputs as precise as weights", _always, InOutLinear),
+    Kernel("plain", _FLOATS, "nothing", "as precise as the weights", _always, PlainLinear),
+    Kernel("in_out", _FLOATS, "nothing", "as precise as the weights", _always, InOutLinear),
     Kernel(
         "int8_dynamic",
         ("int8",),
         "PyTorch's quantized products",
-        "inputs rounded to 8 bits by the largest of all",
+        "rounded to 8 bits by the largest of all",
         lambda dtype: can_int8(),
         Int8Linear,
     ),
@@ -93,7 +93,7 @@ KERNELS = (
         "int8_weight_only",
         ("int8",),
         "PyTorch's int8 x bfloat16 product",
-        "inputs in bfloat16",
+        "bfloat16",
         lambda dtype: can_int8_weight(),
         Int8WeightLinear,
     ),

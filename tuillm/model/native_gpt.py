@@ -17,7 +17,7 @@ from tuillm.model.kv_cache import KVCache
 from tuillm.model.native_layout import Layout, rounded
 from tuillm.native.library import GROUP, KINDS, Cache, Layer, Library, Matrix, Model, Norm
 
-_AT_ONCE = 512  # tokens of a call: work memory stays small, Ctrl-C is heard in between
+_AT_ONCE = 512  # tokens of a call: work memory stays small, and Ctrl-C ends it in between
 
 
 class NativeGPT:
@@ -31,9 +31,10 @@ class NativeGPT:
         self.dtype = torch.int8 if layout.dtype == "int8" else getattr(torch, layout.dtype)
         self.device = torch.device("cpu")
         self.kernel, self.packed_dtype = "native", layout.dtype
-        # on how many threads it is fastest, None: not known; and on how many it is computed
+        # on how many threads it is fastest, None: not known; and on how many it is computed,
+        # None: on those of PyTorch
         self.threads: int | None = None
-        self.run_threads = torch.get_num_threads()
+        self.run_threads: int | None = None
         self.training = False
         self._library, self._memory = library, memory
         self._tensors = layout.tensors(memory)
@@ -89,8 +90,9 @@ class NativeGPT:
             raise ValueError(f"a cache of {rows} x {room} positions has no room for {B} x {T}")
         logits = torch.empty(B, last, self.config.vocab_size)
         given = Cache(cache.store.data_ptr(), B, room, cache.length)
+        threads = self.run_threads or torch.get_num_threads()
         self._library.forward(
-            self._model, given, T, last, idx.data_ptr(), logits.data_ptr(), self.run_threads
+            self._model, given, T, last, idx.data_ptr(), logits.data_ptr(), threads
         )
         cache.length += T
         return logits

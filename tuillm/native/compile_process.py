@@ -9,6 +9,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from tuillm.errors import TuillmError
 from tuillm.native.compiled import (
     SOURCE,
     compiler,
@@ -30,14 +31,15 @@ _MOST = 100_000  # bytes of what the compiler says
 def compile_once(wait: float = 0.0) -> None:
     """Make the library if it is wanted and was not tried; note why where it cannot be made.
 
-    Where another process is at it, wait for that so many seconds.
+    Where another process is at it, wait for that so many seconds. What another try may do better,
+    as a full disk, is left for then.
     """
-    if not wanted() or failure() is not None or library_path().exists():
+    path = library_path()
+    if not wanted() or failure() is not None or path.exists():
         return
-    ensure_dir(library_path().parent)
-    passing = (Taken, OSError, subprocess.TimeoutExpired)  # another time, perhaps
-    with suppress(*passing), take(library_path().with_suffix(".lock"), wait):
-        if not library_path().exists() and (reason := compile_library()) is not None:
+    passing = (Taken, OSError, TuillmError, subprocess.TimeoutExpired)
+    with suppress(*passing), take(ensure_dir(path.parent) / f"{path.stem}.lock", wait):
+        if not path.exists() and (reason := compile_library()) is not None:
             write_text(failure_path(), reason + "\n")
 
 
@@ -78,9 +80,7 @@ def _run(command: list[str], what: str) -> str | None:
 
 
 def main() -> None:
-    """Make the library, at low priority; note why where it cannot be."""
-    with suppress(OSError, AttributeError):
-        os.nice(10)
+    """Make the library."""
     compile_once()
 
 

@@ -1,6 +1,7 @@
 """What the processor of this machine is called, and which instructions it has. Loads no torch."""
 
 import platform
+from functools import cache
 from pathlib import Path
 
 _KNOWN = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
@@ -24,9 +25,10 @@ def processor_key() -> str:
     return f"{processor_name()} {platform.machine()} {flags}"
 
 
-def _lines() -> list[str]:
+@cache  # it takes milliseconds where there are many processors
+def _lines() -> tuple[str, ...]:
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return []
-    return text.splitlines()
+        return ()
+    return tuple(text.splitlines())

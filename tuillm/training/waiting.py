@@ -52,11 +52,17 @@ class Waiting:
         """
         if self._trainer.config.priority != "low" or self._trainer.setup.device.type != "cpu":
             return
-        offset = self._requests.offset
-        if replying():
-            with self._trainer.clock.stopped():
-                while replying() and self._requests.offset == offset and not self._requests.stops:
-                    self.nap(_GLANCE)
+        if not replying():
+            return
+        offset, begun, told = self._requests.offset, time.monotonic(), False
+        with self._trainer.clock.stopped():
+            while replying() and self._requests.offset == offset and not self._requests.stops:
+                self.nap(_GLANCE)
+                if not told and time.monotonic() - begun > _STATUS_EVERY:
+                    self._record.write(doing="waits while a reply is generated")
+                    told = True
+        if told:
+            self._record.write(doing="")
 
     def retry_on_disk_error(self, action: Callable[[], T]) -> T:
         """Do what writes to the disk; where that refuses and may take it later, wait for it.

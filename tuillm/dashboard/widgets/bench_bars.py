@@ -52,7 +52,7 @@ class BenchBars(VerticalScroll, can_focus=True):
         super().__init__()
         self._rows: list[Measurement] = []
         self._index = 0
-        self._places: list[int] = []
+        self._lines: list[int] = []
 
     def compose(self) -> ComposeResult:
         yield Static()
@@ -71,7 +71,7 @@ class BenchBars(VerticalScroll, can_focus=True):
         width = self.scrollable_content_region.width - 1  # not up to the scrollbar
         if width > 0:
             drawn = bar_lines(self._rows, width, self.app.theme_variables, self._index)
-            self._places = [place for place, (_, row) in enumerate(drawn) if row is not None]
+            self._lines = [line for line, (_, row) in enumerate(drawn) if row is not None]
             self.query_one(Static).update(Text("\n").join(line for line, _ in drawn))
 
     def on_resize(self, event: events.Resize) -> None:
@@ -91,9 +91,9 @@ class BenchBars(VerticalScroll, can_focus=True):
         if not self._rows:
             return
         self.post_message(self.Chosen(self._rows[self._index]))
-        place = self._places[self._index] if self._index < len(self._places) else 0
-        top = 0 if self._index == 0 else place  # with the heading above the first
-        self.scroll_to_region(Region(0, top, 1, place - top + 1), animate=False, force=True)
+        line = self._lines[self._index] if self._index < len(self._lines) else 0
+        top = 0 if self._index == 0 else line  # with the heading above the first
+        self.scroll_to_region(Region(0, top, 1, line - top + 1), animate=False, force=True)
 
 
 def bar_lines(
@@ -146,8 +146,8 @@ def _row(
         role = "primary" if each.program == OURS else "muted"
         text.append(bar, colors[role])
         if each.limit:
-            place = text.cell_len - room + min(round(each.limit / scale * room), room) - 1
-            text.plain = text.plain[:place] + _LIMIT + text.plain[place + 1 :]
-            text.stylize(colors["accent"], place, place + 1)
+            column = text.cell_len - room + min(round(each.limit / scale * room), room) - 1
+            text.plain = text.plain[:column] + _LIMIT + text.plain[column + 1 :]
+            text.stylize(colors["accent"], column, column + 1)
     text.truncate(width)
     return text

@@ -1,8 +1,8 @@
-"""How long a draft pays: what several tokens cost beside one, and how often they come true.
+"""How long a draft pays: what several tokens cost beside one, and how often they are accepted.
 
 Both are measured while a reply is computed. A step of T tokens, a draft of T - 1 behind the token
 that is certain, gives 1 + a + ... + a^(T-1) tokens where each is accepted with probability a
-(Leviathan et al. 2023, section 3.1). What drafts have cost in vain is kept below half a
+(Leviathan et al. 2023, section 3.1). What rejected drafts have cost is kept below half a
 hundredth of the time: only for so much are they tried again. Knows seconds and counts; knows no
 model.
 """
@@ -10,9 +10,9 @@ model.
 from dataclasses import dataclass
 
 SIZES = (2, 4, 8, 16)  # tokens of a step with a draft
-_ALLOWANCE = 0.005  # of the time, for drafts that may be in vain
+_ALLOWANCE = 0.005  # of the time, for drafts that may be rejected
 _MOST_CREDIT = 2.0  # steps of one token
-_WORTH = 1.05  # how much faster than plain decoding a draft must promise to be
+_WORTH = 1.05  # how much faster than plain decoding a draft must be expected to be
 _BLEND, _SPIKE = 0.2, 2.0
 # before anything is measured: each further token of a step, and the chance of a short and of a
 # long match to be right, as if it had been seen in so many
@@ -37,7 +37,7 @@ class _Chance:
         return min(self.right / self.seen, 0.995)
 
 
-class Pace:
+class DraftLength:
     """Chooses how many tokens a step computes. A kind of draft is any key, with a match length."""
 
     def __init__(self) -> None:
