@@ -103,6 +103,14 @@ def test_the_losses_are_those_of_one_process(book, nproc, optimizer, shard):
     assert status.ranks == nproc and get_model("book").card.steps == 30
 
 
+def test_average_and_token_dropout(book):
+    """Each process replaces the same tokens, and averages the same weights."""
+    settings = config(book, nproc=2, batch_size=6, ema=0.2, token_dropout=0.2)
+    run = start_run(settings)
+    assert ended(run).state == "finished", run.log.read_text()
+    same(run, alone(settings))
+
+
 @pytest.mark.parametrize("shard", [False, True], ids=["ddp", "fsdp"])
 def test_with_lora(book, model, shard):
     """Adapters alone are learned and summed."""

@@ -67,6 +67,7 @@ def test_other_seed_other_run(book):
         {"bias": True, "tie_weights": False},
         {"optimizer": "adamw", "positions": "none", "grad_accum_steps": 2},
         {"dtype": "auto"},
+        {"ema": 0.2, "token_dropout": 0.1},
     ],
     ids=str,
 )

@@ -146,7 +146,7 @@ def main(folder, dtype, kills, seed):
     torch.set_num_threads(1)
     draw = random.Random(seed)
     settings = dict(preset="nano", tokenizer="char", max_steps=24, sample_tokens=2, eval_interval=8)
-    settings |= dict(corpus=str(Path(folder) / "book.txt"), dtype=dtype, dropout=0.1)
+    settings |= dict(corpus=str(Path(folder) / "book.txt"), dtype=dtype, dropout=0.1, ema=0.1)
     made = create_run(build_train(settings | {"name": "undisturbed"}), this_process())
     assert end_of(made, draw, 0) == (0, 0)
     expected, total, inside, runs = content(made), 0, 0, 0

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator, mo
 
 from tuillm.config.fields import setting
 from tuillm.config.name_lists import LoggerName, LoraTarget, typed_loggers, typed_targets
+from tuillm.config.setting_conflicts import first_conflict
 
 # more steps than any run takes, so that arithmetic with them stays arithmetic
 MOST_STEPS = 1_000_000_000
@@ -131,6 +132,13 @@ class TrainConfig(BaseModel):
         ge=0,
         lt=1,
     )
+    token_dropout: float = setting(
+        0.0,
+        "share of the tokens read in training that are replaced by random ones",
+        group="model",
+        ge=0,
+        lt=1,
+    )
     bias: bool = setting(False, "biases in linear layers and norms, as GPT-2 has", group="model")
     tie_weights: bool = setting(
         True, "share one matrix between input embedding and output head", group="model"
@@ -159,6 +167,15 @@ class TrainConfig(BaseModel):
         "layers that get adapters, divided by commas; all: every one of these",
         group="fine-tuning",
         min_length=1,
+    )
+
+    teachers: int = setting(
+        0,
+        "models trained first, each from a seed of its own, whose averaged predictions the model "
+        "then learns: distillation",
+        group="optimizer",
+        ge=0,
+        le=16,
     )
 
     optimizer: Literal["muon", "adamw"] = setting(
@@ -204,6 +221,13 @@ class TrainConfig(BaseModel):
     beta1: float = setting(0.9, "adamw's memory of gradients", group="optimizer", ge=0, lt=1)
     beta2: float = setting(
         0.99, "adamw's memory of squared gradients", group="optimizer", ge=0, lt=1
+    )
+    ema: float = setting(
+        0.0,
+        "average the weights over so large a share of the steps so far; 0 does not",
+        group="optimizer",
+        ge=0,
+        le=0.5,
     )
     grad_clip: float = setting(
         1.0,
@@ -315,34 +339,6 @@ class TrainConfig(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.n_layer and self.n_embd % self.n_head:
-            raise ValueError(f"n_embd {self.n_embd} is not divisible by n_head {self.n_head}")
-        for name in ("learning_rate", "muon_lr"):
-            if getattr(self, name) < 1e-30:  # processors take it for zero
-                raise ValueError(f"{name} {getattr(self, name):g} is too small to learn anything")
-        if self.min_lr > self.learning_rate:
-            raise ValueError(
-                f"min_lr {self.min_lr:g} is above learning_rate {self.learning_rate:g}"
-            )
-        if self.max_steps is None and self.minutes is None and self.epochs is None:
-            raise ValueError("neither max_steps, minutes nor epochs is set; give one of them")
-        if self.max_steps and self.warmup_steps and self.warmup_steps > self.max_steps:
-            raise ValueError(
-                f"warmup_steps {self.warmup_steps} is more than max_steps {self.max_steps}"
-            )
-        if self.nproc > self.batch_size * self.grad_accum_steps:
-            raise ValueError(
-                f"nproc {self.nproc} is more than the sequences of a step, batch_size times "
-                f"grad_accum_steps: {self.batch_size * self.grad_accum_steps}"
-            )
-        if self.lora and self.init_from is None:
-            raise ValueError("lora needs a model to start from: --from MODEL")
-        if self.lora and self.optimizer != "adamw":
-            raise ValueError(f"optimizer {self.optimizer} cannot train lora's adapters: use adamw")
-        if self.lora and not self.n_layer:
-            raise ValueError("lora needs layers to adapt, and this model has none")
-        if self.vocab_size and self.tokenizer in ("char", "gpt2"):
-            raise ValueError(
-                f"vocab_size {self.vocab_size} applies to tokenizer bpe, not to {self.tokenizer}"
-            )
+        if conflict := first_conflict(self):
+            raise ValueError(conflict)
         return self

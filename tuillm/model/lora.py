@@ -84,8 +84,9 @@ def adapter_state(model: GPT) -> dict[str, Tensor]:
     state: dict[str, Tensor] = {}
     for name, layer in adapted(model).items():
         state |= {
-            f"{name}{_MARK}A": layer.lora_A,
-            f"{name}{_MARK}B": layer.lora_B,
+            # copied: they may be an average that is soon replaced
+            f"{name}{_MARK}A": layer.lora_A.detach().clone(),
+            f"{name}{_MARK}B": layer.lora_B.detach().clone(),
             # turned: that is how it lies in the file
             f"{name}{_BASE}": layer.weight.t(),
         }

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tuillm.model.chunked_loss import IGNORED
+from tuillm.training.token_dropout import TokenDropout
 
 _LOOKED_AT = 1 << 24
 
@@ -37,13 +38,15 @@ class Batches:
         seed: int,
         eot: int | None = None,
         mask: np.ndarray | None = None,
+        token_dropout: TokenDropout | None = None,
     ) -> None:
         """`tokens` is 1-D with more than block_size entries; behind each `eot` a document begins.
 
         Where the tokens begin and end with it, the first document follows the last one. `mask`
         tells which tokens are to be predicted; the targets of the others are IGNORED.
+        `token_dropout` changes what is read, not what is predicted.
         """
-        self._tokens, self._mask = tokens, mask
+        self._tokens, self._mask, self._token_dropout = tokens, mask, token_dropout
         self._batch_size = batch_size
         self._block_size = block_size
         self._span = np.arange(block_size + 1)
@@ -58,6 +61,7 @@ class Batches:
 
     def next(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Return the next batch; at the end of an epoch it goes on into the next one."""
+        begun = (self.epoch, self.position)
         taken = [self._take(self._batch_size)]
         while (missing := self._batch_size - sum(map(len, taken))) > 0:
             self.seek(self.epoch + 1, 0)
@@ -67,6 +71,8 @@ class Batches:
         idx, targets = windows[:, :-1], windows[:, 1:]
         if self._mask is not None:
             targets = np.where(self._mask[positions[:, 1:] % self._length], targets, IGNORED)
+        if self._token_dropout is not None:
+            idx = self._token_dropout.applied(idx, (self._seed, *begun, 1))
         return torch.from_numpy(idx).to(device), torch.from_numpy(targets).to(device)
 
     def seek(self, epoch: int, position: int) -> None:

@@ -31,15 +31,20 @@ ADAPTER = "adapter"
 def save_model(trainer: "Trainer", folder: Path) -> None:
     """Replace `folder` by a model folder of the trainer's model as it is now."""
     trainer.setup.collect(trainer.ranks)
-    with new_folder(folder) as staging:
+    with new_folder(folder) as staging, trainer.setup.average.used():
         _write_model(trainer, staging)
 
 
 def save_checkpoint(trainer: "Trainer", folder: Path) -> None:
-    """Replace `folder` by a model folder with the trainer's state beside it."""
+    """Replace `folder` by a model folder with the trainer's state beside it.
+
+    Where weights are averaged, the model is the average, and what training goes on from is in the
+    state.
+    """
     tensors, numbers = trainer.state()
     with new_folder(folder) as staging:
-        _write_model(trainer, staging)
+        with trainer.setup.average.used():
+            _write_model(trainer, staging)
         save_tensors(tensors, staging / TENSORS)
         write_json(staging / NUMBERS, numbers)
 
@@ -52,7 +57,8 @@ def model_bytes(trainer: "Trainer") -> int:
 
 def checkpoint_bytes(trainer: "Trainer") -> int:
     """Return about how many bytes `save_checkpoint` writes."""
-    return model_bytes(trainer) + trainer.setup.optimizer.state_bytes
+    setup = trainer.setup
+    return model_bytes(trainer) + setup.optimizer.state_bytes + setup.average.state_bytes
 
 
 def load_checkpoint(

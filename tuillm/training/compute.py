@@ -3,6 +3,8 @@
 Knows the parts of a run and the other ranks; decides nothing.
 """
 
+import math
+
 import torch
 
 from tuillm.training.distributed.ranks import Ranks
@@ -32,6 +34,8 @@ def update_weights(setup: Setup, factor: float) -> float:
         optimizer.scale_grads(1 / scaling.scale)
     norm = optimizer.step(factor)
     scaling.update(norm)
+    if math.isfinite(norm):
+        setup.average.update()
     return norm
 
 
@@ -43,15 +47,16 @@ def compute_evaluation(
     None when `interrupted` said so, which only a rank alone asks.
     """
     tokens = setup.tokens
-    return evaluate(
-        setup.learner,
-        tokens.val,
-        tokens.val_bytes,
-        tokens.tokenizer,
-        interrupted,
-        most=most,
-        dtype=setup.eval_dtype,
-        left_out=tokens.left_out_bytes,
-        mask=tokens.val_mask,
-        ranks=ranks,
-    )
+    with setup.average.used():
+        return evaluate(
+            setup.learner,
+            tokens.val,
+            tokens.val_bytes,
+            tokens.tokenizer,
+            interrupted,
+            most=most,
+            dtype=setup.eval_dtype,
+            left_out=tokens.left_out_bytes,
+            mask=tokens.val_mask,
+            ranks=ranks,
+        )

@@ -6,6 +6,7 @@ are computed; takes no step.
 
 import math
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,6 +18,7 @@ from tuillm.model import GPT
 from tuillm.model.chunked_loss import IGNORED
 from tuillm.training.batches import Batches
 from tuillm.training.compiled_step import CompiledBlocks
+from tuillm.training.distillation import Teachers
 from tuillm.training.distributed.ranks import Ranks
 from tuillm.training.hardware import autocast, is_out_of_memory
 from tuillm.training.loss_scaling import LossScaling
@@ -42,8 +44,11 @@ class Gradients:
         device: torch.device,
         dtype: torch.dtype,
         ranks: Ranks,
+        teachers: Teachers | None = None,
     ) -> None:
+        """With `teachers` the loss is how far the model is from them, and from the text."""
         self._config, self._model, self._ranks = config, model, ranks
+        self._loss = model.loss if teachers is None else partial(teachers.loss, model)
         self._batches, self._optimizer = batches, optimizer
         self._device, self._dtype = device, dtype
         self._sharded = config.shard and ranks.together
@@ -122,7 +127,7 @@ class Gradients:
             if self._sharded:
                 self._hold_gradients(number < len(parts))
             with autocast(self._device, self._dtype):
-                loss = self._model.loss(*part) * share / len(batches)
+                loss = self._loss(*part) * share / len(batches)
             # sharded gradients are averaged over the ranks, and are to be summed
             whole = loss * self._ranks.size if self._sharded else loss
             self.scaling.scaled(whole).backward()

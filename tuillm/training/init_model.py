@@ -49,7 +49,7 @@ def build_model(
         window, note = window_for(context or config.block_size, length)
         shape = _new_shape(config, tokens.tokenizer.vocab_size, context or window, dropout)
         _refuse_too_large(config, shape, window, tokens, device)
-        model = _new_model(config, shape)
+        model = new_model(config, shape)
     else:
         model = _taken_over(parent, tokens.tokenizer, dropout)
         longest = min(config.block_size, model.config.block_size)
@@ -96,6 +96,14 @@ def fit(
     return tuple(filter(None, (short, plan.note)))
 
 
+def new_model(config: TrainConfig, shape: GPTConfig) -> GPT:
+    """Return a model of a shape with the weights that the seed of the settings draws."""
+    model = GPT(shape)
+    model.init_weights(config.positions, torch.Generator().manual_seed(config.seed))
+    model.wpe.weight.requires_grad_(config.positions != "none")
+    return model
+
+
 def copy_weights(source: GPT, target: GPT) -> None:
     """Copy the weights of a model into another of the same shape; raises RuntimeError otherwise."""
     theirs = dict(source.named_parameters())
@@ -128,13 +136,6 @@ def _refuse_too_large(
     config = config.model_copy(update={"device": device.type})
     plan = plan_memory(config, shape, window, 0, len(tokens.val), shape.parameter_count, free)
     check_fits(config, plan, total)
-
-
-def _new_model(config: TrainConfig, shape: GPTConfig) -> GPT:
-    model = GPT(shape)
-    model.init_weights(config.positions, torch.Generator().manual_seed(config.seed))
-    model.wpe.weight.requires_grad_(config.positions != "none")
-    return model
 
 
 def _taken_over(folder: Path, tokenizer: Tokenizer, dropout: float) -> GPT:

@@ -27,7 +27,8 @@ def measure_step(
     setup, config, evaluations = trainer.setup, trainer.config, trainer.evaluations
     over = trainer.progress >= 1
     evaluation, sample, gained = None, None, False
-    if looking := over or evaluations.due(trainer.step, trainer.progress):
+    stage_over = trainer.stages.over(trainer.progress)  # what a teacher has come to is worth a look
+    if looking := over or evaluations.due(trainer.step, trainer.progress) or stage_over:
         evaluations.want(False)
         evaluation = trainer.evaluate(interrupted)
         gained = evaluation is not None and evaluations.note(evaluation, trainer.step)
@@ -46,7 +47,7 @@ def measure_step(
         elapsed=elapsed,
         progress=progress,
         eta=elapsed * (1 - progress) / progress if progress > 0 else None,
-        epoch=trainer.step * tokens / len(trainer.tokens.train),
+        epoch=(trainer.step - trainer.stages.first_step) * tokens / len(trainer.tokens.train),
         val_loss=evaluation.val_loss if evaluation else None,
         bits_per_byte=evaluation.bits_per_byte if evaluation else None,
         micro_batch=setup.gradients.reduced,

@@ -4,9 +4,9 @@ Knows how these depend on each other; takes no step. What they are is decided he
 notes say what was decided for the person.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,12 +25,15 @@ from tuillm.text.split import split_store
 from tuillm.training.batches import Batches
 from tuillm.training.compile_choice import CompileChoice
 from tuillm.training.compiler_check import refuse_missing_compiler
+from tuillm.training.distillation import Teachers
 from tuillm.training.distributed.ranks import Ranks
 from tuillm.training.gradients import Gradients
 from tuillm.training.hardware import choose_train_dtype, eval_dtype, matmul_flops, use_bf16_shadow
-from tuillm.training.init_model import build_model, context_of, fit
+from tuillm.training.init_model import build_model, context_of, fit, new_model
 from tuillm.training.optimizer import Optimizer
 from tuillm.training.schedule import with_epochs
+from tuillm.training.token_dropout import TokenDropout
+from tuillm.training.weight_average import WeightAverage
 
 if TYPE_CHECKING:
     from tuillm.training.distributed.sharded_optimizer import ShardedOptimizer
@@ -41,6 +44,7 @@ class Setup:
     """The parts of a run; `config` has its epochs turned into steps.
 
     `learner` is what computes and learns: the `model` itself, or what this rank has of it.
+    `average` is that of its weights, with which it is evaluated, saved and sampled from.
     `dtype` is the precision of products in training, `eval_dtype` that of evaluations and samples;
     `window` is how many tokens a training example has. `starts_at_eot` tells that texts begin
     behind the end-of-text token. `flops` is what this machine multiplies in a second, and
@@ -59,6 +63,7 @@ class Setup:
     window: int
     tokens_per_step: int
     optimizer: "Optimizer | ShardedOptimizer"
+    average: WeightAverage
     batches: Batches
     gradients: Gradients
     compile_choice: CompileChoice
@@ -127,35 +132,96 @@ def set_up(
     tokens = tokenize(corpus, config, load_tokenizer(source) if source else None, tick)
     initial = build_model(config, tokens, parent, device, context)
     fitted = fit(config, initial, tokens, corpus.bytes, device)
-    model, window, eot = initial.model, initial.window, tokens.tokenizer.eot
-    learner, optimizer = _learner(model, config, device, dtype, ranks)
     # several documents, or one that is learned to its end, are begun behind an end of text
-    starts_at_eot = eot is not None and (config.val_fraction == 0 or len(corpus.store) > 1)
-    batches = Batches(tokens.train, window, config.batch_size, config.seed, eot, tokens.train_mask)
-    gradients = Gradients(config, learner, batches, optimizer, device, dtype, ranks)
-    cannot = _why_eager(config, model, optimizer, ranks)
-    per_step = config.batch_size * config.grad_accum_steps * window
+    has_eot = tokens.tokenizer.eot is not None
+    starts_at_eot = has_eot and (config.val_fraction == 0 or len(corpus.store) > 1)
+    per_step = config.batch_size * config.grad_accum_steps * initial.window
+    basis = _Basis(config, device, dtype, tokens, initial.window, starts_at_eot, ranks)
     return Setup(
         config=with_epochs(config, len(tokens.train), per_step),
         device=device,
         dtype=dtype,
-        eval_dtype=eval_dtype(dtype, model.parameter_count, device),
+        eval_dtype=eval_dtype(dtype, initial.model.parameter_count, device),
         corpus=corpus,
         tokens=tokens,
+        window=initial.window,
+        tokens_per_step=per_step,
+        starts_at_eot=starts_at_eot,
+        flops=matmul_flops(device, dtype),
+        sample_prompt=_sample_prompt(config, corpus, tokens),
+        notes=(*corpus.notes, *tokens.notes, *initial.notes, *fitted),
+        **_learning_parts(basis, initial.model),
+    )
+
+
+def with_new_model(
+    setup: Setup, config: TrainConfig, ranks: Ranks, seed: int, teachers: Teachers | None
+) -> Setup:
+    """Return a setup of the same text whose model begins anew, from a seed of its own.
+
+    It learns from `teachers` where there are any. Seeds torch's generator. `config` is what the
+    run was begun with.
+    """
+    torch.manual_seed(seed)
+    config = config.model_copy(update={"seed": seed})
+    model = new_model(config, setup.model.config)
+    model.recompute = setup.model.recompute
+    basis = _Basis(
+        config,
+        setup.device,
+        setup.dtype,
+        setup.tokens,
+        setup.window,
+        setup.starts_at_eot,
+        ranks,
+        teachers,
+    )
+    return replace(setup, **_learning_parts(basis, model))
+
+
+@dataclass(frozen=True)
+class _Basis:
+    """What the parts of a setup that belong to one model are made from."""
+
+    config: TrainConfig
+    device: torch.device
+    dtype: torch.dtype
+    tokens: TokenFiles
+    window: int
+    starts_at_eot: bool
+    ranks: Ranks
+    teachers: Teachers | None = None
+
+
+def _learning_parts(basis: _Basis, model: GPT) -> dict[str, Any]:
+    """Return the parts of a setup that belong to one model: what computes and what learns."""
+    config, device, dtype, ranks = basis.config, basis.device, basis.dtype, basis.ranks
+    tokens, tokenizer, teachers = basis.tokens, basis.tokens.tokenizer, basis.teachers
+    learner, optimizer = _learner(model, config, device, dtype, ranks)
+    batches = Batches(
+        tokens.train,
+        basis.window,
+        config.batch_size,
+        config.seed,
+        tokenizer.eot,
+        tokens.train_mask,
+        TokenDropout(config.token_dropout, tokenizer.n_vocab, tokenizer.names),
+    )
+    gradients = Gradients(config, learner, batches, optimizer, device, dtype, ranks, teachers)
+    cannot = _why_eager(config, model, optimizer, ranks)
+    flops = model.config.flops_per_token(basis.window, config.lora)
+    if teachers is not None:  # each goes forward, a third of what a step takes
+        flops += len(teachers.models) * flops // 3
+    return dict(
         model=model,
         learner=learner,
-        window=window,
-        tokens_per_step=per_step,
         optimizer=optimizer,
+        average=WeightAverage(optimizer.values, config.ema, optimizer.refresh),
         batches=batches,
         gradients=gradients,
         compile_choice=CompileChoice(config.compile, device.type, gradients.blocks, cannot),
-        sampler=Sampler.of(model, tokens.tokenizer, at_eot=starts_at_eot),
-        starts_at_eot=starts_at_eot,
-        flops=matmul_flops(device, dtype),
-        flops_per_token=model.config.flops_per_token(window, config.lora),
-        sample_prompt=_sample_prompt(config, corpus, tokens),
-        notes=(*corpus.notes, *tokens.notes, *initial.notes, *fitted),
+        sampler=Sampler.of(model, tokenizer, at_eot=basis.starts_at_eot),
+        flops_per_token=flops,
     )
 
 

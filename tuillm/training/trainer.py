@@ -9,14 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-import torch
 from torch import Tensor
 
 from tuillm.config import TrainConfig, preset_values, settings_table
 from tuillm.config.suggestions import Answering
 from tuillm.errors import UsageError
 from tuillm.model import GPT
-from tuillm.model.lora import adapter_state, load_adapter_state
 from tuillm.store.registry import Model, shape_of
 from tuillm.text import TokenFiles, Tokenizer
 from tuillm.text.iterable_texts import Sources, Texts, config_for
@@ -24,19 +22,21 @@ from tuillm.text.progress_tick import Tick, unwatched
 from tuillm.text.stdin_pipes import keep_pipes
 from tuillm.training.auto_settings import eval_tokens_note
 from tuillm.training.compute import compute_evaluation, compute_step
+from tuillm.training.distillation import Teachers, copy_of
 from tuillm.training.distributed.prepare_ranks import prepare_together
 from tuillm.training.distributed.ranks import Ranks
 from tuillm.training.draw_sample import draw_sample
 from tuillm.training.eval_schedule import Evaluations, choose_eval_tokens
 from tuillm.training.evaluate import Evaluation, StopCheck, never
 from tuillm.training.guards import Diverged, LossGuard
-from tuillm.training.init_model import copy_weights
 from tuillm.training.measure_step import measure_step
 from tuillm.training.metrics import StepMetrics, Stopwatch
 from tuillm.training.resume import CHANGED
 from tuillm.training.run_notes import RunNotes
 from tuillm.training.schedule import TrainingProgress
-from tuillm.training.setup import Setup, set_up
+from tuillm.training.setup import Setup, set_up, with_new_model
+from tuillm.training.setup_state import load_setup_state, setup_state
+from tuillm.training.stages import Stages
 from tuillm.training.trainer_state import TrainerState
 
 
@@ -67,6 +67,8 @@ class Trainer(metaclass=Answering):
         self.clock = Stopwatch()
         self.evaluations = Evaluations(self.config)
         self.guard = LossGuard(self.config.max_rollbacks)
+        self.stages = Stages(self.config)
+        self._teachers: list[GPT] = []
         self._notes = RunNotes()
         self.ranks = ranks or Ranks()
         self._setup: Setup | None = None
@@ -108,7 +110,8 @@ class Trainer(metaclass=Answering):
 
     def restart(self) -> None:
         """Begin anew with the weights of the beginning, where there is no checkpoint to load."""
-        self._setup = None
+        self._setup, self._teachers = None, []
+        self.stages.enter(0, 0)
         self.prepare()
         self.step, self.evaluations = 0, self.evaluations.anew()
         self.guard.forget()
@@ -157,8 +160,10 @@ class Trainer(metaclass=Answering):
         self.setup.learner.train()
         over = self.progress >= 1  # a resumed run may have taken its last step already
         while not over:
+            if self.stages.over(self.progress):
+                self._next_stage()
             started = self.clock.seconds
-            factor = self._training_progress.lr_factor(self.step, self.progress)
+            factor = self._lr_factor()
             loss, norm = self.take_step(factor)
             seconds = self.clock.seconds - started
             # gradients that overflowed in float16 have only lowered the scale
@@ -173,6 +178,25 @@ class Trainer(metaclass=Answering):
             over = self.evaluations.patience_exhausted or (
                 bool(metrics.last) and self.progress >= 1
             )
+
+    def _lr_factor(self) -> float:
+        stages, progress = self.stages, self.stages.progress(self.progress)
+        return self._training_progress.lr_factor(self.step - stages.first_step, progress)
+
+    def _next_stage(self) -> None:
+        """Keep the model as a teacher, and begin with the next one."""
+        with self.setup.average.used():
+            self._teachers.append(copy_of(self.model))
+        self._enter_stage(self.stages.number + 1, self.step)
+        self.guard.forget()
+        self.setup.learner.train()
+
+    def _enter_stage(self, number: int, step: int) -> None:
+        self.stages.enter(number, step)
+        teachers = Teachers(self._teachers) if self.stages.learns_from_teachers else None
+        self._setup = with_new_model(
+            self.setup, self.config, self.ranks, self.stages.seed, teachers
+        )
 
     def take_step(self, factor: float) -> tuple[float, float]:
         """Run forward and backward over all micro-batches and step; return loss and gradient norm.
@@ -198,9 +222,11 @@ class Trainer(metaclass=Answering):
             raise error
         batches, best = self.setup.batches, self.evaluations.best_so_far
         skipped, elapsed = (batches.epoch, batches.position), self.clock.seconds
+        stage = self.stages.number
         rollbacks = self.guard.rollbacks + 1
         load()
-        self.setup.batches.seek(*skipped)
+        if self.stages.number == stage:
+            self.setup.batches.seek(*skipped)
         self.clock = Stopwatch(elapsed)
         self.evaluations.best_so_far = best
         self.guard.rollbacks = rollbacks
@@ -270,36 +296,29 @@ class Trainer(metaclass=Answering):
         """Return tensors and numbers from which `load_state` goes on exactly (model apart)."""
         self.setup.collect(self.ranks)
         self.ranks.tell("state")
-        tensors = self.setup.optimizer.state() | {"rng": torch.get_rng_state()}
-        tensors |= adapter_state(self.model)
+        tensors, kept = setup_state(self.setup)
         numbers: TrainerState = {
             "step": self.step,
             "elapsed": self.clock.seconds,
-            "epoch": self.setup.batches.epoch,
-            "position": self.setup.batches.position,
             "corpus_sha256": self.setup.corpus.sha256,
             "before": vars(self.before) if self.before else None,
-            "micro_batch": self.setup.gradients.micro_batch,
-            **self.setup.gradients.scaling.state(),
-            **self.setup.compile_choice.state(),
+            **kept,
             **self.guard.state(),
             **self.evaluations.state(),
+            **self.stages.state(),
             **self._training_progress.state(),
         }
-        return tensors, numbers
+        return tensors | Teachers(self._teachers).state(), numbers
 
     def load_state(self, model: GPT, tensors: dict[str, Tensor], numbers: TrainerState) -> None:
         """Go on from a checkpoint; raises KeyError or RuntimeError when it is of another model."""
         self.prepare()
         self.ranks.tell("load")
-        if self.config.lora:
-            load_adapter_state(self.model, tensors, self.setup.dtype)
-        else:
-            copy_weights(model, self.model)
-        torch.set_rng_state(tensors.pop("rng"))
-        self.setup.spread(self.ranks)
-        self.setup.optimizer.load_state(tensors)
-        self.setup.batches.seek(int(numbers["epoch"]), int(numbers["position"]))
+        if self.config.teachers:
+            count = int(numbers.get("stage", 0))
+            self._teachers = Teachers.load(tensors, self.model, count).models
+            self._enter_stage(count, int(numbers.get("stage_first_step", 0)))
+        load_setup_state(self.setup, self.ranks, model, tensors, numbers)
         self.step = int(numbers["step"])
         self.evaluations.load_state(numbers)
         self.clock = Stopwatch(float(numbers["elapsed"]))
@@ -309,11 +328,7 @@ class Trainer(metaclass=Answering):
         self._notes.course(self._training_progress.words)
         self.guard.load_state(numbers)
         self._notes.rolled_back(self.guard.rollbacks, self.guard.lr_scale)
-        micro_batch = int(numbers.get("micro_batch", self.config.batch_size))
-        self.setup.gradients.micro_batch = min(max(micro_batch, 1), self.config.batch_size)
-        self._notes.micro_batch(micro_batch, self.config.batch_size)
-        self.setup.gradients.scaling.load_state(numbers)
-        self.setup.compile_choice.load_state(numbers)
+        self._notes.micro_batch(self.setup.gradients.micro_batch, self.config.batch_size)
         self._notes.compiled(self.setup.compile_choice.words)
 
     def change_text(self) -> None:

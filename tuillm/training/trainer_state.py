@@ -50,18 +50,34 @@ class CompilingState(TypedDict):
     compile_seconds: NotRequired[float]
 
 
-class TrainerState(EvaluationsState, ProgressState, GuardState, ScalingState, CompilingState):
-    """All numbers from which a trainer goes on; `elapsed` in seconds, `epoch` with `position`.
+class StagesState(TypedDict):
+    """Which stage a run is in, and the step that it began after; older checkpoints have one."""
 
-    `micro_batch` is how many windows are computed at once, which older checkpoints do not know.
+    stage: NotRequired[int]
+    stage_first_step: NotRequired[int]
+
+
+class SetupState(ScalingState, CompilingState):
+    """Where in the data the next step begins, and how steps are computed.
+
+    `micro_batch` is how many windows are computed at once, `averaged_steps` how many steps are in
+    the average of the weights; older checkpoints know neither.
+    """
+
+    epoch: int
+    position: int
+    micro_batch: NotRequired[int]
+    averaged_steps: NotRequired[int]
+
+
+class TrainerState(SetupState, EvaluationsState, ProgressState, GuardState, StagesState):
+    """All numbers from which a trainer goes on; `elapsed` in seconds.
+
     `before` is the Evaluation of the model that a run started from. A file that is damaged may
     lack any of them.
     """
 
     step: int
     elapsed: float
-    epoch: int
-    position: int
     corpus_sha256: NotRequired[str | None]
     before: NotRequired[dict[str, float] | None]
-    micro_batch: NotRequired[int]
