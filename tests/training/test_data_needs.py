@@ -7,12 +7,13 @@ import pytest
 from tuillm.config import build_train
 from tuillm.store.workers.forecast_process import Forecast
 from tuillm.training.forecast.data_needs import overfits_after, with_data_needs
+from tuillm.training.forecast.run_time import with_speed
 from tuillm.training.forecast.static import look
 
 KNOWN = Forecast(
     train_tokens=1_000_000, val_tokens=100_000, parameters=1_000_000, dropout=0.0, epochs=3.0
 )
-TINY = build_train({"preset": "tiny"})
+TINY = build_train({"preset": "tiny", "token_dropout": 0.0})
 
 
 @pytest.mark.parametrize(
@@ -41,11 +42,31 @@ def test_only_what_is_learned_counts():
 def test_dropout_lets_a_text_be_seen_more_often():
     """Less so the more parameters there are for each token."""
     crowded = replace(KNOWN, parameters=30_000_000)
-    dropped = overfits_after(replace(crowded, dropout=0.3))
-    assert overfits_after(crowded) == 10
+    dropped = overfits_after(TINY, replace(crowded, dropout=0.3))
+    assert overfits_after(TINY, crowded) == 10
     assert dropped == 70
-    assert 10 < overfits_after(replace(crowded, dropout=0.3, parameters=10**8)) < dropped
-    assert overfits_after(replace(KNOWN, parameters=999_999)) is None
+    assert 10 < overfits_after(TINY, replace(crowded, dropout=0.3, parameters=10**8)) < dropped
+    assert overfits_after(TINY, replace(KNOWN, parameters=999_999)) is None
+    noisy = TINY.model_copy(update={"token_dropout": 0.1})
+    assert overfits_after(noisy, crowded) == 30
+
+
+@pytest.mark.parametrize(
+    "length", [{"minutes": 10.0}, {"max_steps": 1000, "minutes": None}], ids=str
+)
+def test_teachers_share_a_run(length):
+    """Steps that learn from them take longer; what a text is seen is seen by one of the models."""
+    seen = replace(KNOWN, tokens_per_step=1000, steps_per_epoch=10.0)
+    alone = build_train({"preset": "nano", "max_steps": None, "sample_tokens": 0} | length)
+    taught = alone.model_copy(update={"teachers": 3})
+    one, several = (with_speed(config, seen, 0.5, 0.0) for config in (alone, taught))
+    if alone.minutes:
+        assert one.steps == 1200 and several.seconds == one.seconds == 600
+        assert several.steps == 0.6 * 1200 + 0.4 * 1200 / 2  # each step takes twice as long
+        assert several.epochs == pytest.approx(0.4 * 1200 / 2 / 10)
+    else:
+        assert one.seconds == 500 and several.seconds == 600 * 0.5 + 400 * 1.0
+        assert several.epochs == pytest.approx(400 / 10)
 
 
 def test_nothing_is_judged_where_a_text_is_meant_to_be_learned_by_heart_or_a_model_goes_on():

@@ -103,9 +103,10 @@ def test_the_losses_are_those_of_one_process(book, nproc, optimizer, shard):
     assert status.ranks == nproc and get_model("book").card.steps == 30
 
 
-def test_average_and_token_dropout(book):
-    """Each process replaces the same tokens, and averages the same weights."""
-    settings = config(book, nproc=2, batch_size=6, ema=0.2, token_dropout=0.2)
+@pytest.mark.parametrize("shard", [False, True], ids=["ddp", "fsdp"])
+def test_average_and_token_dropout(book, shard):
+    """Each process replaces the same tokens, and averages the same weights, or its part of them."""
+    settings = config(book, nproc=2, batch_size=6, ema=0.2, token_dropout=0.2, shard=shard)
     run = start_run(settings)
     assert ended(run).state == "finished", run.log.read_text()
     same(run, alone(settings))
@@ -145,7 +146,7 @@ def test_answers_alone_weigh_what_they_weigh(tmp_path, shard):
 @pytest.mark.parametrize("shard", [False, True], ids=["ddp", "fsdp"])
 def test_saved_by_two_it_is_resumed_by_another_number(book, nproc, shard):
     """With the losses of a run that one process has trained throughout."""
-    settings = config(book, nproc=2, max_steps=60, shard=shard, name="moved")
+    settings = config(book, nproc=2, max_steps=60, shard=shard, name="moved", ema=0.1)
     run = start_run(settings)
     until(run, lambda: run.status().step >= 20)
     run.request("stop")

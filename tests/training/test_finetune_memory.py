@@ -108,10 +108,11 @@ def test_adapters_are_counted_without_a_model(targets):
 def test_the_forecast_knows_of_lora(model, book):
     """With LoRA a run needs less memory and disk, which is said before the start."""
     settings = {"corpus": str(book), "init_from": model, "max_steps": 5}
-    full = look(build_train(settings, shape_of=shape_of))
+    config = build_train(settings, shape_of=shape_of)
+    full = look(config)
     lora = look(build_train(settings | {"lora": True}, shape_of=shape_of))
     assert full.memory_with_lora == lora.memory_needed < full.memory_needed
-    assert lora.disk_needed < full.disk_needed == disk_needed(full.parameters)
+    assert lora.disk_needed < full.disk_needed == disk_needed(config, full.parameters)
     assert lora.memory_with_lora is None and not lora.recompute
     set_on = look(build_train(settings | {"grad_checkpoint": True}, shape_of=shape_of))
     assert set_on.recompute and set_on.memory["activations"] < full.memory["activations"]

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from tuillm import Trainer
-from tuillm.errors import UsageError
 from tuillm.model import read_model
 from tuillm.store.run_folder import get_run
 from tuillm.training.checkpoint import load_checkpoint, save_checkpoint, save_model
@@ -55,10 +54,11 @@ def test_blocks_in_each_other_put_back_what_was():
 
 
 def test_without_a_share_nothing_is_kept():
-    """A share of 0 costs neither memory nor a byte of a checkpoint."""
+    """A share of 0 costs nothing."""
     average = WeightAverage([torch.ones(4)], 0.0)
     average.update()
-    assert not average.state() and not average.state_bytes
+    with average.used():
+        assert not average.on and not average.in_use
 
 
 def test_what_is_measured_is_what_is_published(book):
@@ -115,9 +115,3 @@ def test_an_average_of_adapters(book, tmp_path):
     second = Trainer(book, **settings)
     load_checkpoint(second, tmp_path / "last")
     assert [metrics.train_loss for metrics in second.steps()] == found[3:]
-
-
-def test_shard_and_ema_are_refused_together(book):
-    """Spread weights are not averaged: one line says so."""
-    with pytest.raises(UsageError, match="set ema 0"):
-        Trainer(book, ema=0.1, shard=True)

@@ -38,8 +38,6 @@ def _of_processes(config: "TrainConfig") -> str:
             f"nproc {config.nproc} is more than the sequences of a step, batch_size times "
             f"grad_accum_steps: {windows}"
         )
-    if config.shard and config.ema:
-        return f"ema {config.ema:g} cannot average weights that are spread by shard: set ema 0"
     return ""
 
 

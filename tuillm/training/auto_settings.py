@@ -126,7 +126,9 @@ def memory_needed(
                    first); 4 P where they are read from a mapped file; 2 P more in bfloat16; with
                    LoRA 4 P, two packed copies in bfloat16 or the mapped ones
       gradients    4 A
-      optimizer    8 A: AdamW's two moments; Muon's momentum and the work on a third of the rest
+      optimizer    8 A: AdamW's two moments; Muon's momentum and the work on a third of the rest;
+                   4 A more where the weights are averaged
+      teachers     4 P each, and 8 B T V for their predictions
       activations  B T (L (64 C, and 20 H T with dropout) + 12 C) in float32, in bfloat16
                    B T (L (40 C + 4 H T) + 12 C); whichever is more where dtype is auto. Blocks
                    that are computed again keep 4 C each, and one of them all of it
@@ -149,23 +151,31 @@ def memory_needed(
         "text": 2 * text_bytes,
         "weights": parameters * _weight_bytes(config),
         "gradients": 4 * learning,
-        "optimizer": 8 * learning,
+        "optimizer": (12 if config.ema else 8) * learning,
+        "teachers": _teacher_bytes(config, parameters, tokens * V),
         "activations": activations,
         "logits": logits,
         "evaluation": max(0, measured * (20 * C + 8 * V) - activations - logits),
     }
 
 
-def disk_needed(parameters: int, learning: int | None = None) -> int:
+def disk_needed(config: TrainConfig, parameters: int, learning: int | None = None) -> int:
     """Estimate the bytes a run writes at most: two checkpoints, one while it replaces the other.
 
     4 per parameter in `best`, in its successor and in the published model; 12, with the
-    optimizer's moments, in `last` and in its successor. With `learning` only so many learn, and
-    `last` also holds the weights that their adapters change: at most 4 more per parameter.
+    optimizer's moments, in `last` and in its successor, and there 4 more for each teacher, and
+    where weights are averaged. With `learning` only so many learn, and `last` also holds the
+    weights that their adapters change: at most 4 more per parameter.
     """
+    learned = parameters if learning is None else learning
+    more = 8 * (config.teachers * parameters + (learned if config.ema else 0))
     if learning is None:
-        return 36 * parameters + _FILES
-    return 28 * parameters + 24 * learning + _FILES
+        return 36 * parameters + more + _FILES
+    return 28 * parameters + 24 * learning + more + _FILES
+
+
+def _teacher_bytes(config: TrainConfig, parameters: int, logits: int) -> int:
+    return config.teachers * 4 * parameters + (8 * logits if config.teachers else 0)
 
 
 def _weight_bytes(config: TrainConfig) -> int:

@@ -18,6 +18,7 @@ from tuillm.store.copy_files import copy_files, link_or_copy
 from tuillm.store.files import new_folder, read_json, recover_folder, write_json
 from tuillm.store.run_folder import TRAINER
 from tuillm.text.progress_tick import Tick, unwatched
+from tuillm.training.setup_state import raw_bytes
 
 if TYPE_CHECKING:
     from tuillm.training.trainer import Trainer
@@ -30,8 +31,7 @@ ADAPTER = "adapter"
 
 def save_model(trainer: "Trainer", folder: Path) -> None:
     """Replace `folder` by a model folder of the trainer's model as it is now."""
-    trainer.setup.collect(trainer.ranks)
-    with new_folder(folder) as staging, trainer.setup.average.used():
+    with new_folder(folder) as staging:
         _write_model(trainer, staging)
 
 
@@ -43,8 +43,7 @@ def save_checkpoint(trainer: "Trainer", folder: Path) -> None:
     """
     tensors, numbers = trainer.state()
     with new_folder(folder) as staging:
-        with trainer.setup.average.used():
-            _write_model(trainer, staging)
+        _write_model(trainer, staging)
         save_tensors(tensors, staging / TENSORS)
         write_json(staging / NUMBERS, numbers)
 
@@ -58,7 +57,7 @@ def model_bytes(trainer: "Trainer") -> int:
 def checkpoint_bytes(trainer: "Trainer") -> int:
     """Return about how many bytes `save_checkpoint` writes."""
     setup = trainer.setup
-    return model_bytes(trainer) + setup.optimizer.state_bytes + setup.average.state_bytes
+    return model_bytes(trainer) + setup.optimizer.state_bytes + raw_bytes(setup)
 
 
 def load_checkpoint(
@@ -110,8 +109,11 @@ def copy_model_files(source: Path, target: Path) -> None:
 
 
 def _write_model(trainer: "Trainer", folder: Path) -> None:
-    tokenizer = trainer.tokenizer
-    write_model(trainer.model, folder, tokenizer.eot, tokenizer.ends)
-    if trainer.config.lora:
-        write_adapter(trainer.model, folder / ADAPTER, trainer.config.init_from or "")
+    """Write the average of the weights where there is one."""
+    tokenizer, setup = trainer.tokenizer, trainer.setup
+    with setup.average.used():
+        setup.collect(trainer.ranks)
+        write_model(trainer.model, folder, tokenizer.eot, tokenizer.ends)
+        if trainer.config.lora:
+            write_adapter(trainer.model, folder / ADAPTER, trainer.config.init_from or "")
     trainer.tokenizer.save(folder, trainer.model.config.block_size)

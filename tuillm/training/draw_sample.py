@@ -16,7 +16,7 @@ def draw_sample(setup: Setup, length: int, seed: int) -> str:
     was_training = setup.model.training  # it may be asked for in the middle of an evaluation
     setup.model.eval()
     setup.sampler.context.truncate(0)
-    with setup.average.used(), autocast(setup.device, setup.eval_dtype):
+    with autocast(setup.device, setup.eval_dtype):
         prompt = setup.sample_prompt
         text = "".join(token.text for token in setup.sampler.stream(prompt, config))
         if not isinstance(prompt, str):  # an answer is nothing without its question

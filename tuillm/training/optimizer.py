@@ -120,6 +120,11 @@ class Optimizer:
         return [group.values for group in self._all]
 
     @property
+    def held(self) -> list[Tensor]:
+        """What this process has of the parameters that learn: all of them."""
+        return self.values
+
+    @property
     def shadowed(self) -> bool:
         """Whether weights are kept in bfloat16, too."""
         return bool(self._shadowed)

@@ -95,7 +95,7 @@ class Setup:
         if self.learner is not self.model:
             from tuillm.training.distributed.sharded_model import gather_weights
 
-            ranks.tell("collect")
+            ranks.tell("collect", averaged=self.average.in_use)
             gather_weights(self.learner, self.model)
 
     def spread(self, ranks: Ranks) -> None:
@@ -216,7 +216,7 @@ def _learning_parts(basis: _Basis, model: GPT) -> dict[str, Any]:
         model=model,
         learner=learner,
         optimizer=optimizer,
-        average=WeightAverage(optimizer.values, config.ema, optimizer.refresh),
+        average=WeightAverage(optimizer.held, config.ema, optimizer.refresh),
         batches=batches,
         gradients=gradients,
         compile_choice=CompileChoice(config.compile, device.type, gradients.blocks, cannot),

@@ -10,6 +10,11 @@ from tuillm.training.trainer_state import StagesState
 TEACHING = 0.6
 
 
+def taught_step(config: TrainConfig) -> float:
+    """How many times as long a step takes that learns from teachers: each of them goes forward."""
+    return 1 + config.teachers / 3
+
+
 class Stages:
     """The stages of one run: `number` counts from 0, `first_step` is the step it began after."""
 

@@ -289,14 +289,13 @@ class Trainer(metaclass=Answering):
         `tokens` is its length, which is `sample_tokens` where nothing is given.
         """
         length = self.config.sample_tokens if tokens is None else tokens
-        self.setup.collect(self.ranks)
-        return draw_sample(self.setup, length, self.config.seed)
+        with self.setup.average.used():
+            self.setup.collect(self.ranks)
+            return draw_sample(self.setup, length, self.config.seed)
 
     def state(self) -> tuple[dict[str, Tensor], TrainerState]:
         """Return tensors and numbers from which `load_state` goes on exactly (model apart)."""
-        self.setup.collect(self.ranks)
-        self.ranks.tell("state")
-        tensors, kept = setup_state(self.setup)
+        tensors, kept = setup_state(self.setup, self.ranks)
         numbers: TrainerState = {
             "step": self.step,
             "elapsed": self.clock.seconds,

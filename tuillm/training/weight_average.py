@@ -25,8 +25,13 @@ class WeightAverage:
         self._share, self._changed = share, changed
         self._values = list(values) if share else []
         self._average = [each.clone() for each in self._values]
-        self._in_use = False
+        self.in_use = False
         self.steps = 0
+
+    @property
+    def on(self) -> bool:
+        """Whether there is an average."""
+        return bool(self._values)
 
     @torch.no_grad()
     def update(self) -> None:
@@ -39,40 +44,23 @@ class WeightAverage:
     @contextmanager
     def used(self) -> Iterator[None]:
         """Let the values be the average in the block; blocks may lie in each other."""
-        if self._in_use or not self._values:
+        if self.in_use or not self.on:
             yield
             return
         self._swap()
-        self._in_use = True
+        self.in_use = True
         try:
             yield
         finally:
-            self._in_use = False
+            self.in_use = False
             self._swap()
 
-    @property
-    def state_bytes(self) -> int:
-        """What `state` takes, in bytes."""
-        return sum(each.nbytes for each in self._values)
-
-    def state(self) -> dict[str, Tensor]:
-        """Return the values themselves, for a checkpoint whose model is the average."""
-        return {f"raw.{index}": values for index, values in enumerate(self._values)}
-
     @torch.no_grad()
-    def load_state(self, state: dict[str, Tensor], steps: int) -> None:
-        """Take the values there are now, a checkpoint's model, for the average after `steps` steps.
-
-        They become those of `state`, or stay where it has none. Raises RuntimeError where these are
-        of another model.
-        """
+    def begin(self, steps: int) -> None:
+        """Take the values there are now for the average after `steps` steps."""
         self.steps = steps
-        for index, (average, values) in enumerate(zip(self._average, self._values, strict=True)):
+        for average, values in zip(self._average, self._values, strict=True):
             average.copy_(values)
-            if (raw := state.get(f"raw.{index}")) is not None:
-                values.copy_(raw)
-        if self._values:
-            self._changed()
 
     @torch.no_grad()
     def _swap(self) -> None:

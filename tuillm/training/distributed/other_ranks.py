@@ -3,6 +3,7 @@
 Knows the trainer and the checkpoint that all begin from; writes nothing.
 """
 
+from contextlib import nullcontext
 from pathlib import Path
 
 from tuillm.config import TrainConfig
@@ -33,7 +34,8 @@ def _compute(trainer: Trainer, told: JsonObject) -> None:
     if told["do"] == "evaluate":
         compute_evaluation(setup, ranks, told["tokens"])
     elif told["do"] == "collect":
-        setup.collect(ranks)
+        with setup.average.used() if told["averaged"] else nullcontext():
+            setup.collect(ranks)
     elif told["do"] == "state":
         setup.optimizer.state()
     elif told["do"] == "compute":

@@ -38,7 +38,7 @@ def hold_gradients(learner: GPT, hold: bool) -> None:
 @torch.no_grad()
 def gather_weights(learner: GPT, model: GPT) -> None:
     """Put the weights of all ranks together into a whole model; all ranks have to do it."""
-    _let_go(learner)
+    let_go(learner)
     whole = dict(model.named_parameters())
     for name, parameter in learner.named_parameters():
         if parameter.requires_grad:
@@ -48,13 +48,13 @@ def gather_weights(learner: GPT, model: GPT) -> None:
 @torch.no_grad()
 def spread_weights(model: GPT, learner: GPT, ranks: Ranks) -> None:
     """Let this rank take its part of a whole model's weights."""
-    _let_go(learner)
+    let_go(learner)
     parts = dict(learner.named_parameters())
     for name, parameter in model.named_parameters():
         local_of(parts[name]).copy_(part_of(parameter, ranks))
 
 
-def _let_go(learner: GPT) -> None:
+def let_go(learner: GPT) -> None:
     """Let go of weights that were gathered for a forward pass without a backward pass."""
     for module in learner.modules():
         if isinstance(module, FSDPModule):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tuillm.config import TrainConfig
 from tuillm.model import GPT
 from tuillm.training.distributed.ranks import Ranks
-from tuillm.training.distributed.sharded_model import grads_of, local_of, part_of
+from tuillm.training.distributed.sharded_model import grads_of, let_go, local_of, part_of
 from tuillm.training.optimizer import (
     MOMENTUM,
     adamw_parameters,
@@ -31,6 +31,7 @@ class ShardedOptimizer:
 
     def __init__(self, learner: GPT, config: TrainConfig, ranks: Ranks, dtype: torch.dtype) -> None:
         self._config, self._ranks, self._dtype = config, ranks, dtype
+        self._learner = learner
         self._muons = [
             (parameters, rows, cols, [torch.zeros_like(local_of(each)) for each in parameters])
             for parameters, rows, cols in matrices_by_shape(learner, config)
@@ -62,6 +63,11 @@ class ShardedOptimizer:
     def values(self) -> list[Tensor]:
         """Nothing to make equal: each rank has its part."""
         return []
+
+    @property
+    def held(self) -> list[Tensor]:
+        """What this rank has of the parameters that learn."""
+        return [local_of(parameter) for parameter in self._parameters]
 
     @property
     def shadowed(self) -> bool:
@@ -141,7 +147,8 @@ class ShardedOptimizer:
                 entry["step"].copy_(state[f"adamw.{index}.step"])
 
     def refresh(self) -> None:
-        """Nothing to bring up to date."""
+        """Let go of weights that were gathered before they were changed elsewhere."""
+        let_go(self._learner)
 
     @property
     def _parameters(self) -> list[nn.Parameter]:

@@ -22,7 +22,7 @@ def with_data_needs(config: TrainConfig, seen: Forecast) -> Forecast:
     return replace(
         seen,
         tokens_per_parameter=tokens_per_parameter(config, seen),
-        overfits_after=overfits_after(seen),
+        overfits_after=overfits_after(config, seen),
         enough=_sentence(config, seen),
     )
 
@@ -37,19 +37,20 @@ def tokens_per_parameter(config: TrainConfig, seen: Forecast) -> float | None:
     return seen.train_tokens * seen.learned_share / seen.parameters
 
 
-def overfits_after(seen: Forecast) -> float | None:
+def overfits_after(config: TrainConfig, seen: Forecast) -> float | None:
     """Return the passes over the text after which the validation loss is expected to rise.
 
     None where nothing is held out, where that is not known yet, and where there are more tokens
     than parameters. Measured with `tiny` on 20 to 80 KB: the loss turned after 8 passes without
     dropout, with 0.3 after 15 at a hundred parameters for each training token and after 70 at
-    thirty.
+    thirty. Token dropout does at least as much as dropout of activations.
     """
     tokens, parameters = seen.train_tokens, seen.parameters
     if not tokens or not parameters or not seen.val_tokens or parameters <= tokens:
         return None
     helped = min(1.0, _CROWDED * tokens / parameters)
-    return _EPOCHS * (1 + 20 * (seen.dropout or 0.0) * helped)
+    dropped = (seen.dropout or 0.0) + config.token_dropout
+    return _EPOCHS * (1 + 20 * dropped * helped)
 
 
 def _sentence(config: TrainConfig, seen: Forecast) -> str:
@@ -80,7 +81,7 @@ def _passes_words(config: TrainConfig, seen: Forecast) -> str:
         return f"only {passes:.0%} of it is seen: a longer run learns more"
     if passes <= _AS_NEW:
         return f"{times}, each nearly as good as new text"
-    turn = overfits_after(seen)
+    turn = overfits_after(config, seen)
     if turn is not None and passes > turn:
         return f"{times}, and after about {turn:.0f} it overfits"
     if passes <= _WORN:

@@ -11,6 +11,7 @@ from tuillm.training.forecast.data_needs import with_data_needs
 from tuillm.training.forecast.static import shape_for
 from tuillm.training.forecast.warnings import cautions
 from tuillm.training.schedule import EVALUATIONS, with_epochs
+from tuillm.training.stages import TEACHING, taught_step
 
 # of what a bare matrix product reaches; measured on models of 2 to 120 million parameters
 _EFFICIENCY = 0.4
@@ -27,13 +28,14 @@ def with_speed(config: TrainConfig, seen: Forecast, step: float, pause: float) -
     if per_step and seen.train_tokens:
         config = with_epochs(config, seen.train_tokens, per_step)
     steps, seconds = plan(config, step, pause)
+    of_one = most_steps_of_a_model(config, steps)
     known = replace(
         seen,
         step_seconds=step,
         tokens_per_sec=per_step / step,
         steps=steps,
         seconds=seconds,
-        epochs=steps / seen.steps_per_epoch if seen.steps_per_epoch else None,
+        epochs=of_one / seen.steps_per_epoch if seen.steps_per_epoch else None,
     )
     known = with_data_needs(config, known)
     return replace(known, warnings=cautions(config, known))
@@ -42,11 +44,16 @@ def with_speed(config: TrainConfig, seen: Forecast, step: float, pause: float) -
 def plan(config: TrainConfig, step: float, pause: float) -> tuple[int, float]:
     """Return how many steps a run takes (patience apart) and in how many seconds.
 
-    `step` is the seconds of one step, `pause` those of an evaluation with its sample.
+    `step` is the seconds of one step, `pause` those of an evaluation with its sample. Steps that
+    learn from teachers take longer, as these predict as well.
     """
     every, most = config.eval_interval, config.max_steps
+    taught = step * taught_step(config)
+    by_steps = TEACHING * step + (1 - TEACHING) * taught if config.teachers else step
     if config.minutes:
         clock = 60 * config.minutes
+        if config.teachers:
+            step = 1 / (TEACHING / step + (1 - TEACHING) / taught)
         if every:
             by_clock = clock / (step + pause / every)
         else:
@@ -55,7 +62,21 @@ def plan(config: TrainConfig, step: float, pause: float) -> tuple[int, float]:
             return max(1, int(by_clock)), clock
     steps = most or 1
     pauses = -(-steps // every) if every else EVALUATIONS
-    return steps, steps * step + pauses * pause
+    return steps, steps * by_steps + pauses * pause
+
+
+def most_steps_of_a_model(config: TrainConfig, steps: int) -> float:
+    """Return how many of a run's steps that one of its models takes which takes most."""
+    if not config.teachers:
+        return steps
+    taught = 1 - TEACHING
+    if config.minutes:  # on the clock, the longer steps are fewer
+        taught /= taught_step(config)
+    return (
+        steps
+        * max(TEACHING / config.teachers, taught)
+        / (TEACHING + taught if config.minutes else 1)
+    )
 
 
 def flops_per_step(config: TrainConfig, seen: Forecast) -> int:

@@ -192,7 +192,7 @@ def _with_needs(seen: Forecast, config: TrainConfig, tokens: TokenFiles | None) 
         memory_needed=memory.needed,
         recompute=memory.recompute,
         memory_with_lora=memory.with_lora,
-        disk_needed=disk_needed(parameters, learning),
+        disk_needed=disk_needed(config, parameters, learning),
         tokens_per_step=per_step,
         notes=(*seen.notes, *filter(None, [memory.note])),
     )

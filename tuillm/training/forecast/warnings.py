@@ -74,7 +74,7 @@ def held_out_caution(config: TrainConfig, forecast: Forecast) -> str:
 
 def overfit_caution(config: TrainConfig, forecast: Forecast) -> str:
     """The model will learn the text by heart, though a part is held out to measure on."""
-    passes, bearable = forecast.epochs, overfits_after(forecast)
+    passes, bearable = forecast.epochs, overfits_after(config, forecast)
     tokens, parameters = forecast.train_tokens or 0, forecast.parameters or 0
     if passes is None or bearable is None or config.patience or passes <= _CLEARLY * bearable:
         return ""
