@@ -9,6 +9,7 @@ from tuillm.store.workers.forecast_process import Forecast
 from tuillm.training.forecast.data_needs import overfits_after, with_data_needs
 from tuillm.training.forecast.run_time import with_speed
 from tuillm.training.forecast.static import look
+from tuillm.training.stages import TEACHING
 
 KNOWN = Forecast(
     train_tokens=1_000_000, val_tokens=100_000, parameters=1_000_000, dropout=0.0, epochs=3.0
@@ -60,13 +61,16 @@ def test_teachers_share_a_run(length):
     alone = build_train({"preset": "nano", "max_steps": None, "sample_tokens": 0} | length)
     taught = alone.model_copy(update={"teachers": 3})
     one, several = (with_speed(config, seen, 0.5, 0.0) for config in (alone, taught))
+    teaching, taught_steps = TEACHING, 1 - TEACHING
     if alone.minutes:
         assert one.steps == 1200 and several.seconds == one.seconds == 600
-        assert several.steps == 0.6 * 1200 + 0.4 * 1200 / 2  # each step takes twice as long
-        assert several.epochs == pytest.approx(0.4 * 1200 / 2 / 10)
+        # each step takes twice as long, so they are half as many
+        assert several.steps == int(teaching * 1200 + taught_steps * 1200 / 2)
+        assert several.epochs == pytest.approx(max(teaching / 3, taught_steps / 2) * 120, rel=1e-3)
     else:
-        assert one.seconds == 500 and several.seconds == 600 * 0.5 + 400 * 1.0
-        assert several.epochs == pytest.approx(400 / 10)
+        assert one.seconds == 500
+        assert several.seconds == pytest.approx(1000 * (teaching * 0.5 + taught_steps * 1.0))
+        assert several.epochs == pytest.approx(max(teaching / 3, taught_steps) * 100)
 
 
 def test_nothing_is_judged_where_a_text_is_meant_to_be_learned_by_heart_or_a_model_goes_on():

@@ -89,14 +89,26 @@ def test_each_model_begins_anew_from_its_own_seed(book):
     for each in trainer.steps():
         metrics.append(each)
         begun.setdefault(trainer.stages.number, (each.step, trainer.setup.batches._seed))
-    assert begun == {0: (1, 1337), 1: (7, 1338), 2: (13, 1339)}
-    assert [m.step for m in metrics if m.epoch == metrics[0].epoch] == [1, 7, 13]
+    assert begun == {0: (1, 1337), 1: (8, 1338), 2: (14, 1339)}
+    assert [m.step for m in metrics if m.epoch == metrics[0].epoch] == [1, 8, 14]
     rises = [m.step for before, m in zip(metrics, metrics[1:], strict=False) if m.lr > before.lr]
-    assert {7, 13} <= set(rises) and metrics[11].lr < metrics[7].lr / 3
+    assert {8, 14} <= set(rises) and metrics[12].lr < metrics[8].lr / 3
+    assert max(m.lr for m in metrics[13:]) < 0.6 * max(m.lr for m in metrics[:7])
     # each teacher is measured at its end
-    assert metrics[5].val_loss is not None and metrics[11].val_loss is not None
+    assert metrics[6].val_loss is not None and metrics[12].val_loss is not None
     first, second = trainer._teachers
     assert not torch.equal(first.wte.weight, second.wte.weight)
+
+
+def test_who_learns_from_teachers_begins_as_the_last_of_them(book):
+    """Its first loss is not that of a new model, nor is its first evaluation."""
+    trainer = Trainer(book, **QUICK | dict(max_steps=100, eval_interval=100))
+    for metrics in trainer.steps():
+        if trainer.stages.number == 1 and trainer.stages.over(trainer.progress):
+            taught = metrics.val_loss
+        if trainer.stages.learns_from_teachers:
+            assert trainer.evaluate().val_loss == pytest.approx(taught, abs=0.05)
+            break
 
 
 @pytest.mark.parametrize("at", [3, 6, 7, 14])

@@ -29,7 +29,7 @@ from tuillm.training.distillation import Teachers
 from tuillm.training.distributed.ranks import Ranks
 from tuillm.training.gradients import Gradients
 from tuillm.training.hardware import choose_train_dtype, eval_dtype, matmul_flops, use_bf16_shadow
-from tuillm.training.init_model import build_model, context_of, fit, new_model
+from tuillm.training.init_model import build_model, context_of, copy_weights, fit, new_model
 from tuillm.training.optimizer import Optimizer
 from tuillm.training.schedule import with_epochs
 from tuillm.training.token_dropout import TokenDropout
@@ -159,13 +159,15 @@ def with_new_model(
 ) -> Setup:
     """Return a setup of the same text whose model begins anew, from a seed of its own.
 
-    It learns from `teachers` where there are any. Seeds torch's generator. `config` is what the
-    run was begun with.
+    It learns from `teachers` where there are any, and then begins as the last of these. Seeds
+    torch's generator. `config` is what the run was begun with.
     """
     torch.manual_seed(seed)
     config = config.model_copy(update={"seed": seed})
     model = new_model(config, setup.model.config)
     model.recompute = setup.model.recompute
+    if teachers is not None:
+        copy_weights(teachers.models[-1], model)
     basis = _Basis(
         config,
         setup.device,

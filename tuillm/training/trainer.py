@@ -181,7 +181,8 @@ class Trainer(metaclass=Answering):
 
     def _lr_factor(self) -> float:
         stages, progress = self.stages, self.stages.progress(self.progress)
-        return self._training_progress.lr_factor(self.step - stages.first_step, progress)
+        factor = self._training_progress.lr_factor(self.step - stages.first_step, progress)
+        return factor * stages.lr_scale
 
     def _next_stage(self) -> None:
         """Keep the model as a teacher, and begin with the next one."""
