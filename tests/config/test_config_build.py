@@ -18,7 +18,7 @@ from tuillm.errors import UsageError
 def test_each_layer_overrides_the_one_below():
     """Defaults give way to the preset, the preset to the file, the file to what was typed."""
     preset = PRESETS["small"].settings
-    assert build_train({"preset": "small"}).block_size == preset["block_size"] == 256
+    assert build_train({"preset": "small"}).block_size == preset["block_size"] == 128
     assert build_train({"preset": "small"}).weight_decay == 0.1
     assert build_train({"preset": "small"}, {"block_size": 99}).block_size == 99
     assert build_train({"preset": "small", "block_size": 77}, {"block_size": 99}).block_size == 77
