@@ -127,7 +127,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "best": Preset(
         "an evening for the best model of one book: several are trained, then one learns from them",
-        _LARGER_BOOK | dict(teachers=5, token_dropout=0.25, minutes=45.0),
+        _LARGER_BOOK | dict(teachers=5, minutes=45.0),
     ),
     "medium": Preset(
         "nanoGPT's shape for one book, 6 layers of 384; wants a GPU or an evening",
