@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from tuillm import Trainer
+from tuillm.config import PRESETS, build_train
+from tuillm.training.auto_settings import dropout_for, token_dropout_for
 from tuillm.training.batches import Batches
 from tuillm.training.token_dropout import TokenDropout
 
@@ -62,3 +64,30 @@ def test_a_share_out_of_range_is_refused(book):
     """One line says what is allowed."""
     with pytest.raises(Exception, match=r"token_dropout.*1"):
         Trainer(book, token_dropout=1.0)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "tokens", "share"),
+    [(1_000_000, 3_000_000, 0.0), (1_060_000, 347_000, 0.1), (3_100_000, 347_000, 0.2)]
+    + [(860_000, 21_500, 0.3)],
+)
+def test_more_is_replaced_the_more_parameters_there_are(parameters, tokens, share):
+    """By the parameters for each token, unless a share is set; a note says what is unusual."""
+    config = build_train({"preset": "tiny"})
+    found, note = token_dropout_for(config, parameters, tokens)
+    assert found == share and bool(note) == (share > 0.1)
+    fixed = config.model_copy(update={"token_dropout": 0.05})
+    assert token_dropout_for(fixed, parameters, tokens) == (0.05, "")
+
+
+@pytest.mark.parametrize("preset", sorted(set(PRESETS) - {"tiny", "small", "best"}))
+def test_only_presets_for_a_book_replace_tokens_by_themselves(preset):
+    """What is to be learned by heart, fine-tuned or read a few times is read as it is."""
+    assert PRESETS[preset].settings["token_dropout"] == 0
+
+
+def test_dropout_of_activations_makes_room():
+    """A short text has less of it where tokens are replaced as well."""
+    beside = build_train({"preset": "tiny"})
+    alone = beside.model_copy(update={"token_dropout": 0.0})
+    assert dropout_for(beside, 20_000)[0] < dropout_for(alone, 20_000)[0]

@@ -132,9 +132,10 @@ class TrainConfig(BaseModel):
         ge=0,
         lt=1,
     )
-    token_dropout: float = setting(
-        0.0,
-        "share of the tokens read in training that are replaced by random ones",
+    token_dropout: float | None = setting(
+        None,
+        "share of the tokens read in training that are replaced by random ones; auto: more, the "
+        "more parameters there are for each token of the text",
         group="model",
         ge=0,
         lt=1,

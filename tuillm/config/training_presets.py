@@ -18,6 +18,7 @@ _GPT2: dict[str, object] = dict(
     positions="random",
     optimizer="adamw",
     dropout=0.0,
+    token_dropout=0.0,
     learning_rate=6e-4,
     min_lr=6e-5,
     beta2=0.95,
@@ -38,6 +39,7 @@ _FINETUNE: dict[str, object] = dict(
     optimizer="adamw",
     learning_rate=3e-4,
     dropout=0.1,
+    token_dropout=0.0,
     batch_size=8,
     max_steps=1000,
     minutes=10.0,
@@ -54,7 +56,7 @@ LORA_RATE = 6e-3
 # the search
 _BOOK: dict[str, object] = dict(muon_lr=0.015, muon_weight_decay=0.5, ema=0.1)
 _LARGER_BOOK: dict[str, object] = _BOOK | dict(
-    n_layer=6, n_head=3, n_embd=192, block_size=128, batch_size=16, token_dropout=0.2
+    n_layer=6, n_head=3, n_embd=192, block_size=128, batch_size=16
 )
 
 PRESETS: dict[str, Preset] = {
@@ -74,6 +76,7 @@ PRESETS: dict[str, Preset] = {
             max_steps=600,
             weight_decay=0.0,
             dropout=0.0,
+            token_dropout=0.0,
         ),
     ),
     "nano": Preset(
@@ -86,21 +89,13 @@ PRESETS: dict[str, Preset] = {
             batch_size=8,
             max_steps=80,
             dropout=0.0,
+            token_dropout=0.0,
             sample_tokens=40,
         ),
     ),
     "tiny": Preset(
         "a good little model of one book in about a minute on a laptop",
-        _BOOK
-        | dict(
-            n_layer=4,
-            n_head=2,
-            n_embd=128,
-            block_size=64,
-            batch_size=32,
-            token_dropout=0.1,
-            minutes=1.0,
-        ),
+        _BOOK | dict(n_layer=4, n_head=2, n_embd=128, block_size=64, batch_size=32, minutes=1.0),
     ),
     "heart": Preset(
         "learns a short book (up to about 100 KB) by heart, nothing held out",
@@ -117,6 +112,7 @@ PRESETS: dict[str, Preset] = {
             min_lr=6e-5,
             weight_decay=0.0,
             dropout=0.0,
+            token_dropout=0.0,
             epochs=36,
             val_fraction=0.0,
         ),
@@ -139,6 +135,7 @@ PRESETS: dict[str, Preset] = {
             block_size=256,
             batch_size=64,
             dropout=0.2,
+            token_dropout=0.0,
             muon_lr=0.01,
             learning_rate=3e-3,
             max_steps=5000,

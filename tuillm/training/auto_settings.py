@@ -7,8 +7,11 @@ from tuillm.config import TrainConfig
 from tuillm.config.gpt_config import LOGITS_AT_ONCE, GPTConfig, windows_at_once
 from tuillm.training.schedule import EVAL_SHARE, EVALUATIONS
 
-# below this many training tokens, drop that share
+# below this many training tokens, drop that share of activations; less beside token dropout
 _DROPOUTS = ((60_000, 0.3), (150_000, 0.2), (300_000, 0.1))
+_DROPOUTS_BESIDE = ((60_000, 0.1),)
+# from so many parameters for each training token on, replace that share of the tokens
+_TOKEN_DROPOUTS = ((20.0, 0.3), (5.0, 0.2), (1.5, 0.1))
 _PROGRAM = 270_000_000  # Python, torch and the kernels it compiles, measured
 _FILES = 20_000_000
 # what goes into a layer and comes out of it, in n_embd
@@ -39,8 +42,26 @@ def dropout_for(config: TrainConfig, length: int) -> tuple[float, str]:
     """
     if config.dropout is not None:
         return config.dropout, ""
-    share = next((share for limit, share in _DROPOUTS if length < limit), 0.0)
+    shares = _DROPOUTS if config.token_dropout == 0 else _DROPOUTS_BESIDE
+    share = next((share for limit, share in shares if length < limit), 0.0)
     return share, f"the text has only {length:,} tokens: dropout is {share}" if share else ""
+
+
+def token_dropout_for(config: TrainConfig, parameters: int, length: int) -> tuple[float, str]:
+    """The share of tokens to replace: what is set, else by the parameters for each of `length`.
+
+    Measured on tinyshakespeare (docs/training.md): with 3 parameters for each training token a
+    tenth, with 9 a fifth; on its first 100 KB, with 40, more, and some dropout of activations.
+    """
+    if config.token_dropout is not None:
+        return config.token_dropout, ""
+    per_token = parameters / max(length, 1)
+    share = next((share for least, share in _TOKEN_DROPOUTS if per_token >= least), 0.0)
+    note = (
+        f"there are {per_token:.0f} parameters for each token of the text: {share:.0%} of the "
+        "tokens that are read are replaced by random ones"
+    )
+    return share, note if share > _TOKEN_DROPOUTS[-1][1] else ""
 
 
 def min_eval_tokens(parameters: int) -> int:

@@ -22,6 +22,7 @@ from tuillm.text.chat_rendering import encode_turn
 from tuillm.text.progress_tick import Tick
 from tuillm.text.read_options import ReadOptions
 from tuillm.text.split import split_store
+from tuillm.training.auto_settings import token_dropout_for
 from tuillm.training.batches import Batches
 from tuillm.training.compile_choice import CompileChoice
 from tuillm.training.compiler_check import refuse_missing_compiler
@@ -132,6 +133,7 @@ def set_up(
     tokens = tokenize(corpus, config, load_tokenizer(source) if source else None, tick)
     initial = build_model(config, tokens, parent, device, context)
     fitted = fit(config, initial, tokens, corpus.bytes, device)
+    _, replaced = token_dropout_for(config, initial.model.parameter_count, len(tokens.train))
     # several documents, or one that is learned to its end, are begun behind an end of text
     has_eot = tokens.tokenizer.eot is not None
     starts_at_eot = has_eot and (config.val_fraction == 0 or len(corpus.store) > 1)
@@ -149,7 +151,7 @@ def set_up(
         starts_at_eot=starts_at_eot,
         flops=matmul_flops(device, dtype),
         sample_prompt=_sample_prompt(config, corpus, tokens),
-        notes=(*corpus.notes, *tokens.notes, *initial.notes, *fitted),
+        notes=(*corpus.notes, *tokens.notes, *initial.notes, *filter(None, (replaced,)), *fitted),
         **_learning_parts(basis, initial.model),
     )
 
@@ -200,6 +202,7 @@ def _learning_parts(basis: _Basis, model: GPT) -> dict[str, Any]:
     config, device, dtype, ranks = basis.config, basis.device, basis.dtype, basis.ranks
     tokens, tokenizer, teachers = basis.tokens, basis.tokens.tokenizer, basis.teachers
     learner, optimizer = _learner(model, config, device, dtype, ranks)
+    share, _ = token_dropout_for(config, model.parameter_count, len(tokens.train))
     batches = Batches(
         tokens.train,
         basis.window,
@@ -207,7 +210,7 @@ def _learning_parts(basis: _Basis, model: GPT) -> dict[str, Any]:
         config.seed,
         tokenizer.eot,
         tokens.train_mask,
-        TokenDropout(config.token_dropout, tokenizer.n_vocab, tokenizer.names),
+        TokenDropout(share, tokenizer.n_vocab, tokenizer.names),
     )
     gradients = Gradients(config, learner, batches, optimizer, device, dtype, ranks, teachers)
     cannot = _why_eager(config, model, optimizer, ranks)

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from tuillm.config import TrainConfig
 from tuillm.store.workers.forecast_process import Forecast
+from tuillm.training.auto_settings import token_dropout_for
 
 _IDEAL = 20
 _AS_NEW, _WORN = 4, 16
@@ -49,7 +50,7 @@ def overfits_after(config: TrainConfig, seen: Forecast) -> float | None:
     if not tokens or not parameters or not seen.val_tokens or parameters <= tokens:
         return None
     helped = min(1.0, _CROWDED * tokens / parameters)
-    dropped = (seen.dropout or 0.0) + config.token_dropout
+    dropped = (seen.dropout or 0.0) + token_dropout_for(config, parameters, tokens)[0]
     return _EPOCHS * (1 + 20 * dropped * helped)
 
 
