@@ -139,6 +139,8 @@ def test_the_best_of_all_is_published(book):
     losses = [row["val_loss"] for row in metric_rows(run) if "val_loss" in row]
     assert model.card.val_loss == pytest.approx(min(losses), abs=1e-6)
     assert read_model(model.path).config.n_layer == 2
+    taught = run.status().best_step > runner._trainer.stages.first_step
+    assert model.card.teachers == (2 if taught else None)
     assert set(doing) == {"", "teacher 1 of 2", "teacher 2 of 2", "learns from 2 teachers"}
     assert run.status().doing == ""
 

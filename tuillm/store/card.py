@@ -23,8 +23,9 @@ class ModelCard(BaseModel):
     Losses are of the held-out text, or, where `held_out` is false, of the training text itself:
     `val_loss` in nats per token, `bits_per_byte` in bits per UTF-8 byte, which compares across
     tokenizers. `source` and `revision` are the hub's repository and commit that a model was pulled
-    from. `lora` says with which adapters it was fine-tuned, if it was. `starts_at_eot` says that an
-    empty prompt is best begun behind the end-of-text token, where the texts it knows begin.
+    from. `lora` says with which adapters it was fine-tuned, if it was, `teachers` how many models
+    it learned from beside its text. `starts_at_eot` says that an empty prompt is best begun behind
+    the end-of-text token, where the texts it knows begin.
     `created` is seconds since 1970.
     """
 
@@ -39,6 +40,7 @@ class ModelCard(BaseModel):
     corpus_sha256: str | None = None
     corpus_bytes: int | None = None
     lora: str | None = None
+    teachers: int | None = None
     tokenizer: str | None = None
     mode: Literal["completion", "qa"] = "completion"
     template: str | None = None
@@ -59,7 +61,14 @@ class ModelCard(BaseModel):
         return value and hide_secrets(value)
 
     @field_validator(
-        "corpus_bytes", "parameters", "steps", "val_loss", "bits_per_byte", "created", mode="before"
+        "corpus_bytes",
+        "teachers",
+        "parameters",
+        "steps",
+        "val_loss",
+        "bits_per_byte",
+        "created",
+        mode="before",
     )
     @classmethod
     def _plausible(cls, value: object) -> object:

@@ -72,6 +72,7 @@ def _facts(model: Model) -> str:
         + (f" ({card.tokenizer})" if card.tokenizer else ""),
         "grown from": card.parent and _plain(card.parent),
         "text": text,
+        "distilled from": card.teachers and f"{card.teachers} models of the same shape and text",
         "steps": card.steps and f"{card.steps:,}",
         "loss": None if card.val_loss is None else f"{card.val_loss:.4f} nats per token of {held}",
         "bits per byte": None

@@ -66,6 +66,7 @@ def _card(trainer: "Trainer", run: Run, status: Status) -> ModelCard:
         corpus_sha256=trainer.setup.corpus.sha256,
         corpus_bytes=trainer.setup.corpus.bytes,
         lora=_lora_words(trainer.config),
+        teachers=_teachers(trainer, status),
         tokenizer=trainer.tokenizer.kind,
         parameters=trainer.model.parameter_count,
         steps=status.best_step or status.step,
@@ -76,6 +77,13 @@ def _card(trainer: "Trainer", run: Run, status: Status) -> ModelCard:
         created=time.time(),
         tuillm_version=__version__,
     )
+
+
+def _teachers(trainer: "Trainer", status: Status) -> int | None:
+    """How many teachers the published model has had; None where it is one of them itself."""
+    stages = trainer.stages
+    taught = stages.learns_from_teachers and (status.best_step or status.step) > stages.first_step
+    return trainer.config.teachers if taught else None
 
 
 def _name_to_publish(

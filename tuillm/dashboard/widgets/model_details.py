@@ -68,6 +68,7 @@ def _sections(model: "Model") -> list[tuple[str, list[Fact]]]:
         ("", size(card.corpus_bytes) if card.corpus_bytes else ""),
         ("run", card.run or "-"),
         ("parent", card.parent or "-"),
+        *([("teachers", f"{card.teachers}")] if card.teachers else []),
         ("made", age(card.created)),
     ]
     quality = [
