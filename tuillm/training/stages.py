@@ -9,7 +9,7 @@ from tuillm.training.trainer_state import StagesState
 # of the run, what all teachers take together; and the learning rates of who learns from them, who
 # begins as one of them: measured on tinyshakespeare with three teachers of `tiny`'s shape, 2.07
 # bits/byte each and 2.013 together: 2.021 after half as many steps as a teacher took, from new
-# weights NEW after as many
+# weights 2.011 after as many
 TEACHING = 0.65
 _TAUGHT_RATE = 0.5
 
