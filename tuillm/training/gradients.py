@@ -6,7 +6,6 @@ are computed; takes no step.
 
 import math
 import time
-from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -48,7 +47,7 @@ class Gradients:
     ) -> None:
         """With `teachers` the loss is how far the model is from them, and from the text."""
         self._config, self._model, self._ranks = config, model, ranks
-        self._loss = model.loss if teachers is None else partial(teachers.loss, model)
+        self._teachers = teachers
         self._batches, self._optimizer = batches, optimizer
         self._device, self._dtype = device, dtype
         self._sharded = config.shard and ranks.together
@@ -133,6 +132,11 @@ class Gradients:
             self.scaling.scaled(whole).backward()
             total += loss.detach()
         return total
+
+    def _loss(self, idx: Tensor, targets: Tensor) -> Tensor:
+        if self._teachers is None:
+            return self._model.loss(idx, targets)
+        return self._teachers.loss(self._model, idx, targets)
 
     def _parts(self, idx: Tensor, targets: Tensor) -> list[tuple[tuple[Tensor, Tensor], float]]:
         """Cut a batch into micro-batches, each with its share of the tokens that count.
