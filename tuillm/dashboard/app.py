@@ -132,12 +132,16 @@ class Dashboard(App[None]):
         self.notify(str(error), severity="error", timeout=8)
 
     def run_in_thread(
-        self, action: Callable[[], object], said: str = "", then: Callable[[], None] = lambda: None
+        self,
+        action: Callable[[], object],
+        said: str = "",
+        then: Callable[[], None] = lambda: None,
+        failed: Callable[[TuillmError], None] | None = None,
     ) -> None:
         """Do something that may take long in a thread; tell in a toast how it went.
 
         That is `said` or the text that `action` returns, or the error it raised. `then` is called
-        on the event loop when it went well.
+        on the event loop when it went well, `failed` in place of the toast when it did not.
         """
 
         def work() -> None:
@@ -148,7 +152,7 @@ class Dashboard(App[None]):
             self.call_from_thread(then)
             self.call_from_thread(self.refresh_snapshot)
 
-        run_in_background(self, work, group="actions")
+        run_in_background(self, work, group="actions", failed=failed)
 
     def train_from(self, model: str) -> None:
         """Go to the form, set to start from a model of the registry ('' from scratch)."""
@@ -300,7 +304,9 @@ class Dashboard(App[None]):
         """In a thread: look, and tell."""
         # imported here: the first frame must not wait for all that the store is made of
         from tuillm.store.snapshot import ModelsSnapshot, PullsSnapshot, RunsSnapshot
+        from tuillm.store.workers.processes import reap_ended
 
+        reap_ended()
         try:
             if self._snapshots is None:
                 self._snapshots = ModelsSnapshot(), RunsSnapshot(), PullsSnapshot()

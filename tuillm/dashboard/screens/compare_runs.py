@@ -17,6 +17,7 @@ from tuillm.dashboard.run_follower import Follower
 from tuillm.dashboard.screens.base import BaseScreen
 from tuillm.dashboard.widgets.axes import AxisName
 from tuillm.dashboard.widgets.chart import Chart
+from tuillm.dashboard.widgets.recolored import Recolored
 from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
 from tuillm.dashboard.widgets.state import state_words
 from tuillm.store.snapshot import RunEntry
@@ -26,17 +27,24 @@ MOST = 6
 _AXES: tuple[AxisName, ...] = ("step", "elapsed", "epoch")
 
 
-class Differences(VerticalScroll, can_focus=True):
+class Differences(Recolored, VerticalScroll, can_focus=True):
     """What the runs came to, and the settings in which they differ."""
 
     HELP = "What the marked runs came to, and every setting in which they are not the same."
     BINDINGS = SCROLL_KEYS
+
+    _entries: Sequence[RunEntry] = ()
 
     def compose(self) -> ComposeResult:
         yield Static()
 
     def show(self, entries: Sequence[RunEntry]) -> None:
         """Draw the table; a column a run."""
+        self._entries = entries
+        self.redraw()
+
+    def redraw(self) -> None:
+        entries = self._entries
         muted = self.app.theme_variables.get("muted", "")
         table = Table.grid(padding=(0, 2))
         table.add_column(style=muted, no_wrap=True)

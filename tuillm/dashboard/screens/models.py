@@ -174,14 +174,26 @@ class ModelsScreen(TableScreen["Model"]):
         value: str,
         check: Callable[[str], object] | None,
         action: Callable[[str], tuple[Callable[[], object], str]],
+        *,
+        note: str = "",
     ) -> None:
-        """Ask for a line of text; `action` makes of it what to do, and what to say then."""
+        """Ask for a line of text; `action` makes of it what to do, and what to say then.
+
+        Where that fails the question is asked again, with what was typed and why it was refused.
+        """
 
         def answered(text: str | None) -> None:
             if text:
-                self.dashboard.run_in_thread(*action(text))
+                self.dashboard.run_in_thread(
+                    *action(text), failed=lambda error: ask(text, str(error))
+                )
 
-        self.app.push_screen(Ask(title, value, check=check), answered)
+        def ask(value: str, problem: str = "") -> None:
+            self.app.push_screen(
+                Ask(title, value, check=check, note=note, problem=problem), answered
+            )
+
+        ask(value)
 
     # what the app tells
 
@@ -289,11 +301,9 @@ class ModelsScreen(TableScreen["Model"]):
         title = "Pull from the Hugging Face hub"
         note = "gpt2, gpt2-medium, gpt2-large, gpt2-xl, or ORG/NAME of a GPT-2 there"
 
-        def answered(text: str | None) -> None:
-            if text:
-                self.dashboard.run_in_thread(partial(begin, text))
-
-        self.app.push_screen(Ask(title, (left or ["gpt2"])[0], check=check, note=note), answered)
+        self._ask(
+            title, (left or ["gpt2"])[0], check, lambda text: (partial(begin, text), ""), note=note
+        )
 
     def action_stop_pull(self) -> None:
         """Stop the pull that goes on, or throw away what is left of one that does not."""

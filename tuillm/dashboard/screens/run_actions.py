@@ -15,7 +15,7 @@ from tuillm.errors import TuillmError
 from tuillm.store.run_control import Request, steps_of
 from tuillm.store.run_folder import Run, remove_run
 from tuillm.store.run_queue import Move, move_in_queue
-from tuillm.store.run_status import ACTIVE, RESUMABLE
+from tuillm.store.run_status import ACTIVE, RESUMABLE, State
 from tuillm.store.snapshot import RunEntry
 
 # words for the keys at the bottom, which offer what suits the run; all others work as well
@@ -27,8 +27,11 @@ _WORDS = {
     "resume": "Resume",
     "remove": "Delete",
 }
-# of a run that waits for its turn
-_QUEUED_WORDS = {"resume": "Start now", "stop": "Leave the queue"}
+# other words in some states
+_WORDS_IN: dict[State, dict[str, str]] = {
+    "queued": {"resume": "Start now", "stop": "Leave the queue"},
+    "paused": {"pause": "Go on"},
+}
 
 
 class RunActionsScreen(BaseScreen):
@@ -57,7 +60,7 @@ class RunActionsScreen(BaseScreen):
         """The keys that work here; those at the bottom fit the state of the run."""
         offered = self._offered()
         entry = self.target if self.is_mounted else None
-        words = _WORDS | (_QUEUED_WORDS if entry and entry.status.state == "queued" else {})
+        words = _WORDS | _WORDS_IN.get(entry.status.state if entry else "finished", {})
 
         def shown(found: ActiveBinding) -> ActiveBinding:
             binding = found.binding

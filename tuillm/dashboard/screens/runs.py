@@ -12,7 +12,7 @@ from tuillm.dashboard.widgets.state import STATE_ROLES, state_words
 from tuillm.dashboard.widgets.table import Column, EntryTable
 from tuillm.errors import TuillmError
 from tuillm.store.snapshot import RunEntry
-from tuillm.units import age, count, duration, figure, percent
+from tuillm.units import age, count, duration, figure, percent, several
 
 COLUMNS = [
     Column[RunEntry]("run", "run", lambda e: e.id, lambda e: e.id.casefold()),
@@ -140,6 +140,7 @@ class RunsScreen(RunActionsScreen, TableScreen[RunEntry]):
         else:
             self.dashboard.show_error(
                 TuillmError(
-                    f"{len(marked)} runs are marked", f"mark 2 to {MOST} with Space, then press o"
+                    f"{several(len(marked), 'run')} marked",
+                    f"mark 2 to {MOST} with Space, then press o",
                 )
             )

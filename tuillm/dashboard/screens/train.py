@@ -128,7 +128,10 @@ class TrainScreen(BaseScreen):
         line.display = bool(problem)
         if self._timer:
             self._timer.stop()
-        if config is None or not config.corpus:
+        if config is None:
+            self._cancel()
+            self.query_one(ForecastPanel).hold()
+        elif not config.corpus:
             self._cancel()
             self.query_one(ForecastPanel).wait()
         elif not _same_run(config, self._asked):

@@ -14,6 +14,7 @@ from textual.widgets import Static
 
 from tuillm.dashboard.metrics_history import History
 from tuillm.dashboard.process_usage import MachineUse
+from tuillm.dashboard.widgets.recolored import Recolored
 from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
 from tuillm.plotting import number
 from tuillm.store.run_status import Status
@@ -41,7 +42,7 @@ _COURSES = (
 )
 
 
-class Figures(VerticalScroll, can_focus=True):
+class Figures(Recolored, VerticalScroll, can_focus=True):
     """Throughput, learning rate, gradient norm, and what the machine gives for them."""
 
     HELP = (
@@ -59,6 +60,9 @@ class Figures(VerticalScroll, can_focus=True):
         yield Static()
 
     def on_resize(self) -> None:
+        self.redraw()
+
+    def redraw(self) -> None:
         if self._shown:
             self.show(*self._shown)
 

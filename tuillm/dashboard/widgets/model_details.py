@@ -44,14 +44,14 @@ class ModelDetails(Details["Model"]):
 
 
 def _sample_of(model: "Model") -> str:
-    """Return the newest sample of the run that grew the model, '' when that is gone."""
+    """Return what the model wrote in its run, '' when that is gone."""
     if not model.card.run:
         return ""
     from tuillm.store.jsonl import newest_sample  # not for the first frame
     from tuillm.store.run_folder import get_run
 
     try:
-        sample = newest_sample(get_run(model.card.run).samples)
+        sample = newest_sample(get_run(model.card.run).samples, model.card.steps)
     except TuillmError:
         return ""
     return sample.text if sample else ""

@@ -38,7 +38,8 @@ class RunDetails(Details[RunEntry]):
             parts += [heading("Settings", colors), facts(chosen_settings(entry.config), colors)]
         if sample := newest_sample(entry.run.samples):
             text = sample.text.strip()[:_SAMPLE]
-            parts += [heading("How it writes", colors), Text(text, style="italic")]
+            title = f"What it wrote at step {sample.step:,}"
+            parts += [heading(title, colors), Text(text, style="italic")]
         return parts
 
 

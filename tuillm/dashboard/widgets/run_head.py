@@ -3,6 +3,7 @@
 from rich.text import Text
 from textual.widgets import Static
 
+from tuillm.dashboard.widgets.recolored import Recolored
 from tuillm.dashboard.widgets.state import STATE_ROLES, state_words
 from tuillm.store.run_status import ACTIVE, RESUMABLE, Status
 from tuillm.store.snapshot import RunEntry
@@ -11,11 +12,19 @@ from tuillm.units import count, duration, figure
 _BAR = 24
 
 
-class RunHead(Static):
+class RunHead(Recolored, Static):
     """Shows a RunEntry; the second line is a progress bar, or how the run ended."""
+
+    _entry: RunEntry | None = None
 
     def show(self, entry: RunEntry) -> None:
         """Draw the entry as it is now."""
+        self._entry = entry
+        self.redraw()
+
+    def redraw(self) -> None:
+        if (entry := self._entry) is None:
+            return
         colors, status = self.app.theme_variables, entry.status
         muted = colors.get("muted", "")
         first = Text(no_wrap=True, overflow="ellipsis")

@@ -208,6 +208,9 @@ class EntryTable(ScrollView, Generic[E], can_focus=True):
     def on_resize(self) -> None:
         self._fit()
 
+    def on_show(self) -> None:
+        self._fit()  # while it was hidden it had no width
+
     # drawing
 
     def render_line(self, y: int) -> Strip:
