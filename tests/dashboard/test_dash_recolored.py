@@ -45,7 +45,7 @@ def use_theme(name):
 
 async def visit(app, pilot, name):
     """Go to a screen and wait until it stands still."""
-    await until(pilot, lambda: len(app.our_themes) > 6)
+    await until(pilot, lambda: len(app.themes.all) > 6)
     keys, kind = VISITS[name]
     for key in keys:
         await pilot.press(key)

@@ -43,7 +43,7 @@ async def themes(pilot, typed=""):
 @piloted()
 async def test_trying_themes_out(app, pilot, house):
     """Each theme is seen while its name is highlighted, and Escape goes back to the old one."""
-    await until(pilot, lambda: len(app.our_themes) > 6)
+    await until(pilot, lambda: len(app.themes.all) > 6)
     found = await themes(pilot)
     names = [option.hit.text for option in found._options]
     assert sorted(names) == sorted(theme.name for theme in list_themes()[0])
@@ -66,7 +66,7 @@ def test_choosing_a_theme(home):
     """Enter keeps the theme, here and for the next dashboard."""
 
     async def scenario(app, pilot):
-        await until(pilot, lambda: len(app.our_themes) > 6)
+        await until(pilot, lambda: len(app.themes.all) > 6)
         await themes(pilot, "northl")
         await pilot.press("enter")
         await opened(pilot, ModelsScreen)
@@ -78,7 +78,7 @@ def test_choosing_a_theme(home):
 
     async def later(app, pilot):
         assert app.theme == "northlight"
-        await until(pilot, lambda: len(app.our_themes) > 6)
+        await until(pilot, lambda: len(app.themes.all) > 6)
         await themes(pilot)
         await pilot.press("down", "down", "escape")
         await until(pilot, lambda: app.theme == "northlight")
@@ -90,7 +90,7 @@ def test_choosing_a_theme(home):
 @piloted()
 async def test_a_palette_of_actions_leaves_the_theme_alone(app, pilot, home):
     """After themes were tried and left, the palette of actions changes nothing about them."""
-    await until(pilot, lambda: len(app.our_themes) > 6)
+    await until(pilot, lambda: len(app.themes.all) > 6)
     await themes(pilot)
     await pilot.press("down", "escape")
     await until(pilot, lambda: app.theme == DEFAULT)
@@ -107,7 +107,7 @@ def test_a_theme_of_ones_own(house):
     own("themes/mine.toml", theme_text("[/] as [b]dark as [ night", primary="#123456"))
 
     async def scenario(app, pilot):
-        await until(pilot, lambda: len(app.our_themes) > 6)
+        await until(pilot, lambda: len(app.themes.all) > 6)
         await themes(pilot, "mine")
         await until(pilot, lambda: app.theme == "mine")
         assert app.current_theme.primary == "#123456"
@@ -128,7 +128,7 @@ def test_broken_themes_are_named_once(house):
     async def scenario(app, pilot):
         await told(pilot, "torn.toml cannot be read")
         await told(pilot, "wrong.toml: primary is 'salmon' (a colour is like '#e0a458')")
-        names = {theme.name for theme in app.our_themes}
+        names = {theme.name for theme in app.themes.all}
         assert "fine" in names and not names & {"torn", "wrong"}
         assert app.theme == DEFAULT, "what cannot be used is replaced by the default"
         await pilot.press("3")

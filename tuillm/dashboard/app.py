@@ -25,9 +25,9 @@ from tuillm.dashboard.palette import ActionCommands, ThemeCommands
 from tuillm.dashboard.pull_actions import news
 from tuillm.dashboard.safe_output import SafeLines
 from tuillm.dashboard.screens.models import ModelsScreen
+from tuillm.dashboard.theme_choice import ThemeChoice
 from tuillm.errors import TuillmError, printable
 from tuillm.terminal.ending import ENDING, end_after
-from tuillm.theme import Theme, choose_theme, list_themes, load_theme
 
 if TYPE_CHECKING:
     from tuillm.config import TrainConfig
@@ -91,8 +91,7 @@ class Dashboard(App[None]):
         self.ended_by = 0  # the signal that has ended the dashboard
         self._snapshots: tuple[ModelsSnapshot, RunsSnapshot, PullsSnapshot] | None = None
         self._looking = False
-        self._themes: dict[str, Theme] = {}
-        self._load_theme()
+        self.themes = ThemeChoice(self)
 
     def on_mount(self) -> None:
         self._leave_on_signals()
@@ -224,7 +223,7 @@ class Dashboard(App[None]):
         self.call_after_refresh(there)
 
     def action_themes(self) -> None:
-        self._theme_before = self.theme
+        self.themes.begin()
         self.push_screen(CommandPalette(providers=[ThemeCommands], placeholder="Choose a theme"))
 
     def action_keys(self) -> None:
@@ -252,47 +251,25 @@ class Dashboard(App[None]):
     ) -> None:
         """Show a theme while its name is highlighted in the palette."""
         hit = getattr(message.highlighted_event.option, "hit", None)
-        name = str(getattr(hit, "text", "") or "")
-        if name in self._themes:
-            self.theme = name
+        self.themes.preview(str(getattr(hit, "text", "") or ""))
 
     def on_command_palette_closed(self, message: CommandPalette.Closed) -> None:
-        if not message.option_selected and (before := getattr(self, "_theme_before", "")):
-            self.theme = before
+        if not message.option_selected:
+            self.themes.give_up()
 
     def choose_theme(self, name: str) -> None:
         """Use a theme from now on, here and in the chat."""
-        self._theme_before = ""
-        self.theme = name
         try:
-            choose_theme(name)
+            self.themes.choose(name)
         except TuillmError as error:
             self.show_error(error)
 
-    @property
-    def our_themes(self) -> list[Theme]:
-        """The themes one can choose, by name."""
-        return sorted(self._themes.values(), key=lambda theme: theme.name)
-
-    def _load_theme(self) -> None:
-        from textual.theme import Theme as TextualTheme
-
-        theme = load_theme()
-        self._themes[theme.name] = theme
-        self.register_theme(TextualTheme(**theme.textual()))
-        self.theme = theme.name
-
     def _load_rest(self) -> None:
         """What the first frame can do without: the disk, the other themes, a person's keys."""
-        from textual.theme import Theme as TextualTheme
-
         self.refresh_snapshot()
         self.set_interval(_LOOK_EVERY, self.refresh_snapshot)
         self.set_interval(_AGE_EVERY, self._tell)
-        themes, errors = list_themes()
-        for theme in themes:
-            self._themes[theme.name] = theme
-            self.register_theme(TextualTheme(**theme.textual()))
+        errors = self.themes.load_all()
         keymap, more = read_keymap()
         self.set_keymap(keymap)
         for error in [*errors, *more]:

@@ -63,7 +63,7 @@ class ThemeCommands(_Listed):
     """The themes, each with what it is for."""
 
     def commands(self) -> Iterator[_Command]:
-        for theme in self.dashboard.our_themes:
+        for theme in self.dashboard.themes.all:
             yield theme.name, theme.about, partial(self.dashboard.choose_theme, theme.name)
 
 
