@@ -35,7 +35,10 @@ class Differences(Recolored, VerticalScroll, can_focus=True):
 
     _entries: Sequence[RunEntry] = ()
 
+    DEFAULT_CLASSES = "panel"
+
     def compose(self) -> ComposeResult:
+        self.border_title = "what they came to, and how they differ"
         yield Static()
 
     def show(self, entries: Sequence[RunEntry]) -> None:
@@ -82,7 +85,7 @@ class CompareRunsScreen(BaseScreen):
         self._axis, self._train = 0, False
 
     def body(self) -> ComposeResult:
-        yield Chart(empty="no evaluation yet: t shows the train loss")
+        yield Chart(empty="no evaluation yet: t shows the train loss", classes="panel")
         yield Differences()
 
     def on_mount(self) -> None:
@@ -103,7 +106,11 @@ class CompareRunsScreen(BaseScreen):
     def _draw(self) -> None:
         runs = [(entry.id, self._followers[entry.id].history) for entry in self.entries]
         axis = _AXES[self._axis]
-        self.query_one(Chart).show(overlay_curves(runs, axis, train=self._train), x_axis=axis)
+        chart = self.query_one(Chart)
+        chart.border_title = (
+            "train loss, nats per token" if self._train else "bits per byte of the held-out text"
+        )
+        chart.show(overlay_curves(runs, axis, train=self._train), x_axis=axis)
 
     def action_train(self) -> None:
         self._train = not self._train

@@ -8,7 +8,9 @@ from typing import ClassVar
 
 from textual.binding import ActiveBinding, Binding, BindingType
 
+from tuillm.dashboard.glossary import Meaning
 from tuillm.dashboard.open_chat import open_chat
+from tuillm.dashboard.run_meanings import run_meanings
 from tuillm.dashboard.screens.base import BaseScreen
 from tuillm.dashboard.screens.dialogs import Ask, Confirm
 from tuillm.errors import TuillmError
@@ -54,6 +56,10 @@ class RunActionsScreen(BaseScreen):
     def target(self) -> RunEntry | None:
         """The run that the keys are about."""
         raise NotImplementedError
+
+    def meanings(self) -> tuple[str, list[Meaning]]:
+        entry = self.target
+        return (entry.id, run_meanings(entry)) if entry else ("", [])
 
     @property
     def active_bindings(self) -> dict[str, ActiveBinding]:

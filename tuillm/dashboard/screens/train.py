@@ -58,7 +58,8 @@ class TrainScreen(BaseScreen):
 
     def body(self) -> ComposeResult:
         with Horizontal(id="columns"):
-            with Vertical(id="list"):
+            with Vertical(id="list", classes="panel") as form:
+                form.border_title = "new run"
                 yield TrainForm()
                 yield Static(id="problem", markup=False)
                 with Horizontal(id="buttons"):

@@ -14,6 +14,7 @@ from textual.widgets import Static
 
 from tuillm.dashboard.widgets.recolored import Recolored
 from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
+from tuillm.errors import one_line
 
 E = TypeVar("E")
 Part = Table | Text
@@ -22,7 +23,7 @@ Part = Table | Text
 class Details(Recolored, VerticalScroll, Generic[E], can_focus=True):
     """A pane of headings, facts and text about one entry, or empty."""
 
-    DEFAULT_CLASSES = "details"
+    DEFAULT_CLASSES = "details panel"
     BINDINGS = SCROLL_KEYS
 
     def __init__(self) -> None:
@@ -37,6 +38,7 @@ class Details(Recolored, VerticalScroll, Generic[E], can_focus=True):
         """Show an entry, or nothing; another one is shown from its top."""
         self._entry = entry
         name = self.title(entry) if entry is not None else ""
+        self.border_title = Text(one_line(name))
         self.redraw()
         if name != self._told_of:
             self._told_of = name

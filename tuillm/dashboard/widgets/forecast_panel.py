@@ -36,7 +36,7 @@ class ForecastPanel(Recolored, VerticalScroll, can_focus=True):
         "What the run will take, measured on this machine: size of the model, memory, speed, "
         "time, and what to think about before the start."
     )
-    DEFAULT_CLASSES = "details"
+    DEFAULT_CLASSES = "panel"
     BINDINGS = SCROLL_KEYS
 
     _preview: Preview | None = None
@@ -47,6 +47,7 @@ class ForecastPanel(Recolored, VerticalScroll, can_focus=True):
             self._told()
 
     def compose(self) -> ComposeResult:
+        self.border_title = "what to expect"
         yield Static()
 
     def wait(self) -> None:
