@@ -36,8 +36,8 @@ _WORDS = {
     "and the validation loss rises again; the best moment is kept.",
     "tokens/s": "How many tokens of the text are learned in a second. It depends on the machine, "
     "the size of the model and what else the machine does.",
-    "MFU": "Model FLOPs utilisation: the share of the speed of bare matrix products on this machine "
-    "that reaches the model. 30 to 60 % is usual; small models have less.",
+    "MFU": "Model FLOPs utilisation: the share of the speed of bare matrix products on this "
+    "machine that reaches the model. 30 to 60 % is usual; small models have less.",
     "learning rate": "How far each step changes the parameters. It rises at the beginning and "
     "falls to nearly nothing at the end, which is where the loss falls most.",
     "gradient norm": "How strongly the last batch pulled at the parameters. Even is good; a spike "

@@ -164,15 +164,15 @@ class RunsScreen(RunActionsScreen, TableScreen[RunEntry]):
         self.table.toggle_mark()
 
     def action_overlay(self) -> None:
-        from tuillm.dashboard.screens.compare_runs import MOST, CompareRunsScreen
+        from tuillm.dashboard.screens.compare_runs import CompareRunsScreen
 
         marked = [entry for entry in self.dashboard.runs if entry.id in self.table.marked]
-        if 2 <= len(marked) <= MOST:
+        if len(marked) >= 2:
             self.app.push_screen(CompareRunsScreen(marked))
         else:
             self.dashboard.show_error(
                 TuillmError(
                     f"{several(len(marked), 'run')} marked",
-                    f"mark 2 to {MOST} with Space, then press o",
+                    "mark two or more with Space, then press o",
                 )
             )
