@@ -56,8 +56,8 @@ class Differences(Recolored, VerticalScroll, can_focus=True):
         table = Table.grid(padding=(0, 2))
         table.add_column(style=colors.get("muted", ""), no_wrap=True)
         names = []
-        for number, entry in enumerate(entries):
-            name = Text(f"{line_sample(number)} ", colors[curve_role(number)])
+        for index, entry in enumerate(entries):
+            name = Text(f"{line_sample(index)} ", colors[curve_role(index)])
             names.append(name.append(entry.id, f"bold {colors['foreground']}"))
         table.add_row("", *names)
         rows = [self._reading] if self._reading else []
