@@ -157,6 +157,10 @@ class Dashboard(App[None]):
         """Go to the form, set to start from a model of the registry ('' from scratch)."""
         self._go_to_form(lambda form: form.start_from(model))
 
+    def train_again(self, config: "TrainConfig") -> None:
+        """Go to the form, filled with the settings of a run."""
+        self._go_to_form(lambda form: form.again(config))
+
     def start(
         self,
         config: "TrainConfig",

@@ -50,6 +50,7 @@ class RunActionsScreen(BaseScreen):
         Binding("J,shift+down", "queue('down')", "Later in the queue", id="run.later", show=False),
         Binding("d,delete", "remove", "Delete the run", id="run.remove", show=False),
         Binding("c", "chat", "Chat with its model", id="run.chat", show=False),
+        Binding("t", "again", "Train again", id="run.again", show=False),
     ]
 
     @property
@@ -189,6 +190,13 @@ class RunActionsScreen(BaseScreen):
         elif entry:
             hint = "x stops it and publishes" if entry.status.state in ACTIVE else ""
             self.dashboard.show_error(TuillmError(f"{entry.id} has published no model yet", hint))
+
+    def action_again(self) -> None:
+        """Fill the form with the settings of the run."""
+        if (entry := self.target) and entry.config:
+            self.dashboard.train_again(entry.config)
+        elif entry:
+            self.dashboard.show_error(TuillmError(f"the settings of {entry.id} cannot be read"))
 
     def _active(self, verb: str) -> RunEntry | None:
         """The target if it is going; else say why not."""

@@ -17,7 +17,7 @@ from tuillm.dashboard.path_input import dropped_paths, first_path, join_paths
 from tuillm.dashboard.screens.base import BaseScreen
 from tuillm.dashboard.screens.dialogs import Confirm
 from tuillm.dashboard.widgets.forecast_panel import ForecastPanel
-from tuillm.dashboard.widgets.form import TrainForm
+from tuillm.dashboard.widgets.form import SearchLine, TrainForm
 from tuillm.errors import TuillmError
 from tuillm.store.run_status import ACTIVE
 from tuillm.store.workers.forecast_process import Forecast, ForecastProcess
@@ -46,6 +46,7 @@ class TrainScreen(BaseScreen):
         Binding("ctrl+e", "explore", "Explore", id="train.explore", priority=True),
         Binding("ctrl+l", "clear", "Clear the form", id="train.clear", show=False, priority=True),
         Binding("escape", "leave", "Leave the field", id="train.leave", show=False),
+        Binding("slash", "search", "Search the settings", id="train.search", key_display="/"),
         Binding("down,j", "app.focus_next", "Next field", id="train.next", show=False),
         Binding("up,k", "app.focus_previous", "Previous field", id="train.previous", show=False),
     ]
@@ -55,6 +56,7 @@ class TrainScreen(BaseScreen):
         self._timer: Timer | None = None
         self._process: ForecastProcess | None = None
         self._asked: TrainConfig | None = None
+        self._started: dict[str, object] = {}  # what was typed for the last run that was started
 
     def body(self) -> ComposeResult:
         with Horizontal(id="columns"):
@@ -88,6 +90,12 @@ class TrainScreen(BaseScreen):
         self.query_one(TrainForm)["init_from"].fill(model)
         self.begin()
 
+    def again(self, config: TrainConfig) -> None:
+        """Fill the form with the settings of a run, to train again with some of them changed."""
+        self.query_one(TrainForm).fill_from(config)
+        self.set_focus(None)
+        self.begin()
+
     def begin(self) -> None:
         """Put the cursor where typing begins, unless it stands in a field."""
         if self.focused is None:
@@ -100,7 +108,7 @@ class TrainScreen(BaseScreen):
             return ""
         return (
             "The form of a run is filled in but not started."
-            if (self.query_one(TrainForm).typed)
+            if self.query_one(TrainForm).typed not in ({}, self._started)
             else ""
         )
 
@@ -224,7 +232,12 @@ class TrainScreen(BaseScreen):
 
     def _begin(self, config: TrainConfig, replace: bool, queue: bool) -> None:
         self._cancel()
-        self.dashboard.start(config, replace=replace, queue=queue, then=self.action_clear)
+        typed = self.query_one(TrainForm).typed
+
+        def started() -> None:
+            self._started = typed
+
+        self.dashboard.start(config, replace=replace, queue=queue, then=started)
 
     def action_pick(self) -> None:
         from tuillm.dashboard.screens.file_picker import FilesScreen
@@ -262,6 +275,10 @@ class TrainScreen(BaseScreen):
         self.query_one(TrainForm).clear()
         self.set_focus(None)
         self.begin()
+
+    def action_search(self) -> None:
+        """Find a setting among all of them."""
+        self.query_one(SearchLine).focus()
 
     def action_leave(self) -> None:
         """Leave the field, so that the keys of screens work again."""

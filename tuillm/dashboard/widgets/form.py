@@ -23,6 +23,8 @@ from tuillm.store.registry import shape_of
 from tuillm.store.workers.corpus_preview import Preview
 
 FIRST = ("corpus", "name", "init_from", "preset", "tokenizer")
+# what a person decides of every run
+_ASKED = ("corpus", "init_from", "preset")
 # settings that name a field of the records, with what a preview calls their choice
 _FOUND = {
     "text_field": "text",
@@ -163,6 +165,16 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
         group = self.query_one("#group-text", Group)
         group.tell(one_line(preview.words) if preview and fields else "")
         self._say_usual()
+
+    def fill_from(self, config: TrainConfig) -> None:
+        """Fill in the settings of a run: its text, where it started, and what is not its preset's."""
+        recipe = PRESETS[config.preset].settings if config.preset in PRESETS else {}
+        for field in self.query(SettingField):
+            setting = field.setting
+            value = getattr(config, setting.name)
+            usual = recipe.get(setting.name, setting.default)
+            chosen = setting.name in _ASKED or value != usual
+            field.fill(field.text_for(value) if chosen and value is not None else "")
 
     def clear(self) -> None:
         """Take out everything typed."""
