@@ -1,5 +1,6 @@
 """Runs with teachers: the loss against them, the stages, and that no kill changes any of it."""
 
+import time
 from typing import Any
 
 import pytest
@@ -185,3 +186,17 @@ def test_what_does_not_go_with_teachers_is_refused(settings, words):
     """One line says why, and what would do."""
     with pytest.raises(UsageError, match=words):
         build_train({"corpus": "x", **QUICK, **settings}, shape_of=lambda name: None)
+
+
+def test_each_teacher_is_measured_at_its_end_on_the_clock(book):
+    """However long whoever reads the metrics takes between two steps."""
+    trainer = Trainer(book, **QUICK | dict(max_steps=None, minutes=0.05, eval_interval=10**6))
+    measured = []
+    for metrics in trainer.steps():
+        measured += [metrics.step] if metrics.val_loss is not None else []
+        until_time = time.perf_counter() + 0.01
+        while time.perf_counter() < until_time:
+            pass
+        last_of_stage = trainer.stages.first_step
+        assert not last_of_stage or last_of_stage in measured
+    assert len(measured) == 3

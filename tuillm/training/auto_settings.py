@@ -147,8 +147,8 @@ def memory_needed(
                    first); 4 P where they are read from a mapped file; 2 P more in bfloat16; with
                    LoRA 4 P, two packed copies in bfloat16 or the mapped ones
       gradients    4 A
-      optimizer    8 A: AdamW's two moments; Muon's momentum and the work on a third of the rest;
-                   4 A more where the weights are averaged
+      optimizer    8 A: AdamW's two moments; Muon's momentum and the work on a third of the rest
+      average      4 A where the weights are averaged
       teachers     4 P each, and 8 B T V for their predictions
       activations  B T (L (64 C, and 20 H T with dropout) + 12 C) in float32, in bfloat16
                    B T (L (40 C + 4 H T) + 12 C); whichever is more where dtype is auto. Blocks
@@ -172,7 +172,8 @@ def memory_needed(
         "text": 2 * text_bytes,
         "weights": parameters * _weight_bytes(config),
         "gradients": 4 * learning,
-        "optimizer": (12 if config.ema else 8) * learning,
+        "optimizer": 8 * learning,
+        "average": 4 * learning if config.ema else 0,
         "teachers": _teacher_bytes(config, parameters, tokens * V),
         "activations": activations,
         "logits": logits,

@@ -27,8 +27,9 @@ def measure_step(
     setup, config, evaluations = trainer.setup, trainer.config, trainer.evaluations
     over = trainer.progress >= 1
     evaluation, sample, gained = None, None, False
-    stage_over = trainer.stages.over(trainer.progress)  # what a teacher has come to is worth a look
-    if looking := over or evaluations.due(trainer.step, trainer.progress) or stage_over:
+    stages = trainer.stages
+    stages.ended = stages.over(trainer.progress)  # what a teacher has come to is worth a look
+    if looking := over or evaluations.due(trainer.step, trainer.progress) or stages.ended:
         evaluations.want(False)
         evaluation = trainer.evaluate(interrupted)
         gained = evaluation is not None and evaluations.note(evaluation, trainer.step)

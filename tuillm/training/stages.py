@@ -20,11 +20,15 @@ def taught_step(config: TrainConfig) -> float:
 
 
 class Stages:
-    """The stages of one run: `number` counts from 0, `first_step` is the step it began after."""
+    """The stages of one run: `number` counts from 0, `first_step` is the step it began after.
+
+    A stage ends with a step, whose metrics know it, not at some moment of the clock behind it.
+    """
 
     def __init__(self, config: TrainConfig) -> None:
         self._teachers, self._seed = config.teachers, config.seed
         self.number, self.first_step = 0, 0
+        self.ended = False  # whether a step was measured at which the stage was over
 
     @property
     def learns_from_teachers(self) -> bool:
@@ -52,7 +56,7 @@ class Stages:
 
     def enter(self, number: int, step: int) -> None:
         """Begin a stage after `step` steps of the run."""
-        self.number, self.first_step = number, step
+        self.number, self.first_step, self.ended = number, step, False
 
     @property
     def words(self) -> str:
@@ -65,7 +69,11 @@ class Stages:
 
     def state(self) -> StagesState:
         """What a checkpoint keeps."""
-        return {"stage": self.number, "stage_first_step": self.first_step}
+        return {
+            "stage": self.number,
+            "stage_first_step": self.first_step,
+            "stage_ended": self.ended,
+        }
 
     def _begin(self, number: int) -> float:
         """How much of the run is over where a stage begins; 1 behind the last one."""

@@ -160,7 +160,7 @@ class Trainer(metaclass=Answering):
         self.setup.learner.train()
         over = self.progress >= 1  # a resumed run may have taken its last step already
         while not over:
-            if self.stages.over(self.progress):
+            if self.stages.ended:
                 self._next_stage()
             started = self.clock.seconds
             factor = self._lr_factor()
@@ -318,6 +318,7 @@ class Trainer(metaclass=Answering):
             count = int(numbers.get("stage", 0))
             self._teachers = Teachers.load(tensors, self.model, count).models
             self._enter_stage(count, int(numbers.get("stage_first_step", 0)))
+            self.stages.ended = bool(numbers.get("stage_ended", False))
         load_setup_state(self.setup, self.ranks, model, tensors, numbers)
         self.step = int(numbers["step"])
         self.evaluations.load_state(numbers)

@@ -51,10 +51,14 @@ class CompilingState(TypedDict):
 
 
 class StagesState(TypedDict):
-    """Which stage a run is in, and the step that it began after; older checkpoints have one."""
+    """Which stage a run is in, the step that it began after, and whether it has ended.
+
+    Older checkpoints are of runs with a single one.
+    """
 
     stage: NotRequired[int]
     stage_first_step: NotRequired[int]
+    stage_ended: NotRequired[bool]
 
 
 class SetupState(ScalingState, CompilingState):

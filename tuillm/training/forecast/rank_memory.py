@@ -120,6 +120,8 @@ def rank_memory(
     blocks = sum(each.count for each in parameter_shapes(shape) if each.in_block)
     parts = {"program": _PROGRAM}
     parts |= state_bytes(shape, config.optimizer, batch.ranks, sharded)
+    if config.ema:
+        parts["average"] = _FLOAT32 * shape.parameter_count // (batch.ranks if sharded else 1)
     if sharded:
         pair = 2 * blocks // max(shape.n_layer, 1)
         outside = shape.parameter_count - blocks
