@@ -167,7 +167,7 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
         self._say_usual()
 
     def fill_from(self, config: TrainConfig) -> None:
-        """Fill in the settings of a run: its text, where it started, and what is not its preset's."""
+        """Fill in the settings of a run: text, parent, preset, and what its preset does not say."""
         recipe = PRESETS[config.preset].settings if config.preset in PRESETS else {}
         for field in self.query(SettingField):
             setting = field.setting
