@@ -1,22 +1,18 @@
-"""Questions that come back when their answer fails, and the keys of pulls from the hub.
+"""The keys of pulls from the hub. Knows pulls and questions; knows no table."""
 
-Knows the app and dialogs; knows no table.
-"""
-
-from collections.abc import Callable
 from functools import partial
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
 from tuillm.dashboard.pull_actions import begin, check, going
-from tuillm.dashboard.screens.base import BaseScreen
-from tuillm.dashboard.screens.dialogs import Ask, Confirm
+from tuillm.dashboard.screens.asking import AskingScreen
+from tuillm.dashboard.screens.dialogs import Confirm
 from tuillm.store.entry_names import check_name
 from tuillm.units import size
 
 
-class PullsScreen(BaseScreen):
+class PullsScreen(AskingScreen):
     """A screen from which models are pulled, and pulls are stopped."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -25,33 +21,6 @@ class PullsScreen(BaseScreen):
             "X", "stop_pull", "Stop a pull, or throw it away", id="models.stop_pull", show=False
         ),
     ]
-
-    def ask(
-        self,
-        title: str,
-        value: str,
-        check: Callable[[str], object] | None,
-        action: Callable[[str], tuple[Callable[[], object], str]],
-        *,
-        note: str = "",
-    ) -> None:
-        """Ask for a line of text; `action` makes of it what to do, and what to say then.
-
-        Where that fails the question is asked again, with what was typed and why it was refused.
-        """
-
-        def answered(text: str | None) -> None:
-            if text:
-                self.dashboard.run_in_thread(
-                    *action(text), failed=lambda error: ask(text, str(error))
-                )
-
-        def ask(value: str, problem: str = "") -> None:
-            self.app.push_screen(
-                Ask(title, value, check=check, note=note, problem=problem), answered
-            )
-
-        ask(value)
 
     def action_pull(self) -> None:
         """Ask for a name of the hub; one whose pull stands still is proposed."""
