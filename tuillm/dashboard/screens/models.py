@@ -141,6 +141,7 @@ class ModelsScreen(PullsScreen, TableScreen["Model"]):
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "chat", "Chat", id="models.chat"),
+        Binding("v", "conversations", "Conversations", id="models.conversations"),
         Binding("slash", "filter", "Filter", id="list.filter", key_display="/"),
         Binding("r", "rename", "Rename", id="models.rename", show=False),
         Binding("d,delete", "remove", "Delete", id="models.remove"),
@@ -223,6 +224,12 @@ class ModelsScreen(PullsScreen, TableScreen["Model"]):
             )
         elif model:
             open_chat(self.dashboard, model.name)
+
+    def action_conversations(self) -> None:
+        """Show what was said with the model under the cursor."""
+        from tuillm.dashboard.screens.conversations import ConversationsScreen
+
+        self.app.push_screen(ConversationsScreen(self.current.name if self.current else ""))
 
     def action_rename(self) -> None:
         from tuillm.store import registry

@@ -32,6 +32,10 @@ class TableScreen(BaseScreen, Generic[E]):
 
     COLUMNS: ClassVar[Sequence[Column[Any]]] = ()
     EMPTY = ""
+    # what the entries are called, where that is not the name of the screen
+    TITLE_WORDS = ""
+    # whether entries have a run, whose curve stands beside them
+    CURVE = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "Filter", id="list.filter", show=False),
         Binding("escape", "show_all", "Show all again", id="list.all", show=False),
@@ -50,7 +54,8 @@ class TableScreen(BaseScreen, Generic[E]):
                 yield Static(_LOOKING, id="empty", markup=False)
                 yield from self.below()
             with Vertical(id="beside"):
-                yield RunCurve()
+                if self.CURVE:
+                    yield RunCurve()
                 yield self.details()
 
     def key(self, entry: E) -> str:
@@ -112,13 +117,14 @@ class TableScreen(BaseScreen, Generic[E]):
             return
         details: Details[E] = self.query_one(Details)
         details.show(self.current)
-        run = self.run_of(self.current) if self.current is not None else None
-        self.query_one(RunCurve).follow(run and run[0], held_out=not run or run[1])
+        run = self.run_of(self.current) if self.current is not None and self.CURVE else None
+        for curve in self.query(RunCurve):
+            curve.follow(run and run[0], held_out=not run or run[1])
 
     def _show_rows(self) -> None:
         """Show the table, or in its place why nothing stands in it."""
         shown, there = len(self.table.rows), self.table.count
-        self.query_one("#list").border_title = f"{self.NAV} · {shown}" + (
+        self.query_one("#list").border_title = f"{self.TITLE_WORDS or self.NAV} · {shown}" + (
             f" of {there}" if shown != there else ""
         )
         empty = self.query_one("#empty", Static)
@@ -150,11 +156,13 @@ class TableScreen(BaseScreen, Generic[E]):
 
     @on(events.ScreenSuspend)
     def _left_screen(self) -> None:
-        self.query_one(RunCurve).pause()
+        for curve in self.query(RunCurve):
+            curve.pause()
 
     @on(events.ScreenResume)
     def _came_back(self) -> None:
-        self.query_one(RunCurve).resume()
+        for curve in self.query(RunCurve):
+            curve.resume()
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._show_details)  # there may be room now, or none any more
