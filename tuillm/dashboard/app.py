@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
-from textual.command import CommandPalette
 from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.signal import Signal
@@ -21,7 +20,7 @@ from textual.worker import get_current_worker
 from tuillm.dashboard.background import RepeatedErrors, run_in_background
 from tuillm.dashboard.error_log import write_failure
 from tuillm.dashboard.keymap import read_keymap
-from tuillm.dashboard.palette import ActionCommands, ThemeCommands
+from tuillm.dashboard.palette import ActionCommands, NamedCommands
 from tuillm.dashboard.pull_actions import news
 from tuillm.dashboard.safe_output import SafeLines
 from tuillm.dashboard.screens.models import ModelsScreen
@@ -62,7 +61,7 @@ class Dashboard(App[None]):
     CSS_PATH = "dashboard.tcss"
     MODES = {"models": ModelsScreen, "train": _train, "runs": _runs}
     DEFAULT_MODE = "models"
-    COMMANDS = {ActionCommands}
+    COMMANDS = {ActionCommands, NamedCommands}
     COMMAND_PALETTE_BINDING = "ctrl+p"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (150, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]
@@ -157,6 +156,10 @@ class Dashboard(App[None]):
         """Go to the form, set to start from a model of the registry ('' from scratch)."""
         self._go_to_form(lambda form: form.start_from(model))
 
+    def go_to_setting(self, name: str) -> None:
+        """Go to a setting of the form."""
+        self._go_to_form(lambda form: form.go_to_setting(name))
+
     def train_again(self, config: "TrainConfig") -> None:
         """Go to the form, filled with the settings of a run."""
         self._go_to_form(lambda form: form.again(config))
@@ -227,8 +230,9 @@ class Dashboard(App[None]):
         self.call_after_refresh(there)
 
     def action_themes(self) -> None:
-        self.themes.begin()
-        self.push_screen(CommandPalette(providers=[ThemeCommands], placeholder="Choose a theme"))
+        from tuillm.dashboard.screens.themes import ThemesScreen
+
+        self.push_screen(ThemesScreen())
 
     def action_keys(self) -> None:
         from tuillm.dashboard.screens.help import HelpScreen
@@ -249,17 +253,6 @@ class Dashboard(App[None]):
         self.push_screen(question, lambda yes: self.exit() if yes else None)
 
     # themes
-
-    def on_command_palette_option_highlighted(
-        self, message: CommandPalette.OptionHighlighted
-    ) -> None:
-        """Show a theme while its name is highlighted in the palette."""
-        hit = getattr(message.highlighted_event.option, "hit", None)
-        self.themes.preview(str(getattr(hit, "text", "") or ""))
-
-    def on_command_palette_closed(self, message: CommandPalette.Closed) -> None:
-        if not message.option_selected:
-            self.themes.give_up()
 
     def choose_theme(self, name: str) -> None:
         """Use a theme from now on, here and in the chat."""

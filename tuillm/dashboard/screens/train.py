@@ -16,8 +16,9 @@ from tuillm.dashboard.background import run_in_background
 from tuillm.dashboard.path_input import dropped_paths, first_path, join_paths
 from tuillm.dashboard.screens.base import BaseScreen
 from tuillm.dashboard.screens.dialogs import Confirm
+from tuillm.dashboard.widgets.field import SettingField
 from tuillm.dashboard.widgets.forecast_panel import ForecastPanel
-from tuillm.dashboard.widgets.form import SearchLine, TrainForm
+from tuillm.dashboard.widgets.form import Group, SearchLine, TrainForm
 from tuillm.errors import TuillmError
 from tuillm.store.run_status import ACTIVE
 from tuillm.store.workers.forecast_process import Forecast, ForecastProcess
@@ -89,6 +90,18 @@ class TrainScreen(BaseScreen):
         """Set the form to start from a model, '' from scratch."""
         self.query_one(TrainForm)["init_from"].fill(model)
         self.begin()
+
+    def go_to_setting(self, name: str) -> None:
+        """Put the cursor into a field, unfolding its group."""
+        field = self.query_one(TrainForm)[name]
+        for node in field.ancestors:
+            if isinstance(node, Group):
+                node.collapsed = False
+        self.call_after_refresh(self._focus, field)
+
+    def _focus(self, field: SettingField) -> None:
+        field.query("Input, Select").first().focus()
+        field.scroll_visible()
 
     def again(self, config: TrainConfig) -> None:
         """Fill the form with the settings of a run, to train again with some of them changed."""
