@@ -9,7 +9,6 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.widgets import Static
 
 from tuillm.config import TrainConfig, settings_of
 from tuillm.dashboard.run_curves import METRICS, curve_role, overlay_curves, value_at
@@ -21,6 +20,7 @@ from tuillm.dashboard.widgets.picture import line_sample
 from tuillm.dashboard.widgets.recolored import Recolored
 from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
 from tuillm.dashboard.widgets.state import state_words
+from tuillm.dashboard.widgets.still import Still
 from tuillm.plotting import number
 from tuillm.store.snapshot import RunEntry
 from tuillm.units import count, duration, figure
@@ -39,7 +39,7 @@ class Differences(Recolored, VerticalScroll, can_focus=True):
 
     def compose(self) -> ComposeResult:
         self.border_title = "how they differ, and what they came to"
-        yield Static()
+        yield Still()
 
     def show(self, entries: Sequence[RunEntry]) -> None:
         """Draw the table; a column a run."""
@@ -63,7 +63,7 @@ class Differences(Recolored, VerticalScroll, can_focus=True):
         rows = [self._reading] if self._reading else []
         for title, values in [*rows, *different_settings(entries), *_results(entries)]:
             table.add_row(title, *(Text(value) for value in values))
-        self.query_one(Static).update(table)
+        self.query_one(Still).draw(table)
 
 
 class CompareRunsScreen(BaseScreen):

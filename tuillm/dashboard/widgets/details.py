@@ -10,10 +10,10 @@ from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
-from textual.widgets import Static
 
 from tuillm.dashboard.widgets.recolored import Recolored
 from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
+from tuillm.dashboard.widgets.still import Still
 from tuillm.errors import one_line
 
 E = TypeVar("E")
@@ -32,7 +32,7 @@ class Details(Recolored, VerticalScroll, Generic[E], can_focus=True):
         self._entry: E | None = None
 
     def compose(self) -> ComposeResult:
-        yield Static()
+        yield Still()
 
     def show(self, entry: E | None) -> None:
         """Show an entry, or nothing; another one is shown from its top."""
@@ -47,7 +47,7 @@ class Details(Recolored, VerticalScroll, Generic[E], can_focus=True):
     def redraw(self) -> None:
         entry = self._entry
         parts = self.parts(entry, self.app.theme_variables) if entry is not None else []
-        self.query_one(Static).update(Group(*parts))
+        self.query_one(Still).draw(Group(*parts))
 
     def title(self, entry: E) -> str:
         """What tells the entry from others."""
