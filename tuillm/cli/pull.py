@@ -241,10 +241,9 @@ class Bar:
     def __init__(self, name: str) -> None:
         from rich.progress import BarColumn, Progress, TextColumn
 
-        from tuillm.theme import theme_for
+        from tuillm.theme import load_theme
 
-        console = safe_console()
-        theme = theme_for(console.color_system)
+        theme = load_theme()
         self._progress = Progress(
             TextColumn("{task.description}", style=theme["primary"], markup=False),
             BarColumn(
@@ -255,7 +254,7 @@ class Bar:
             ),
             TextColumn("{task.percentage:>3.0f} %"),
             TextColumn("{task.fields[words]}", style=theme["muted"], markup=False),
-            console=console,
+            console=safe_console(),
             transient=True,
             auto_refresh=False,
         )
