@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tuillm import Trainer
-from tuillm.config import PRESETS, build_train
+from tuillm.config import PRESETS, TrainConfig, build_train
 from tuillm.training.auto_settings import dropout_for, token_dropout_for
 from tuillm.training.batches import Batches
 from tuillm.training.token_dropout import TokenDropout
@@ -83,7 +83,16 @@ def test_more_is_replaced_the_more_parameters_there_are(parameters, tokens, shar
 @pytest.mark.parametrize("preset", sorted(set(PRESETS) - {"tiny", "small", "best"}))
 def test_only_presets_for_a_book_replace_tokens_by_themselves(preset):
     """What is to be learned by heart, fine-tuned or read a few times is read as it is."""
-    assert PRESETS[preset].settings["token_dropout"] == 0
+    assert not PRESETS[preset].settings.get("token_dropout", 0.0)
+
+
+def test_a_run_from_before_goes_on_without():
+    """Its settings know nothing of it, and nor did its first steps; its dropout stays, too."""
+    kept = build_train({"preset": "tiny"}).model_dump(mode="json")
+    del kept["token_dropout"], kept["ema"], kept["teachers"]
+    before = TrainConfig.model_validate(kept)
+    assert token_dropout_for(before, 860_000, 21_500) == (0.0, "")
+    assert dropout_for(before, 21_500)[0] == 0.3 and not before.ema
 
 
 def test_dropout_of_activations_makes_room():

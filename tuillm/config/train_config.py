@@ -133,7 +133,7 @@ class TrainConfig(BaseModel):
         lt=1,
     )
     token_dropout: float | None = setting(
-        None,
+        0.0,
         "share of the tokens read in training that are replaced by random ones; auto: more, the "
         "more parameters there are for each token of the text",
         group="model",

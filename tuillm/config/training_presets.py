@@ -18,7 +18,6 @@ _GPT2: dict[str, object] = dict(
     positions="random",
     optimizer="adamw",
     dropout=0.0,
-    token_dropout=0.0,
     learning_rate=6e-4,
     min_lr=6e-5,
     beta2=0.95,
@@ -39,7 +38,6 @@ _FINETUNE: dict[str, object] = dict(
     optimizer="adamw",
     learning_rate=3e-4,
     dropout=0.1,
-    token_dropout=0.0,
     batch_size=8,
     max_steps=1000,
     minutes=10.0,
@@ -54,7 +52,7 @@ LORA_RATE = 6e-3
 
 # for one book: what is left to gain from so little text is regularisation, and docs/training.md has
 # the search
-_BOOK: dict[str, object] = dict(muon_lr=0.015, muon_weight_decay=0.5, ema=0.1)
+_BOOK: dict[str, object] = dict(muon_lr=0.015, muon_weight_decay=0.5, ema=0.1, token_dropout=None)
 _LARGER_BOOK: dict[str, object] = _BOOK | dict(
     n_layer=6, n_head=3, n_embd=192, block_size=128, batch_size=16
 )
@@ -76,7 +74,6 @@ PRESETS: dict[str, Preset] = {
             max_steps=600,
             weight_decay=0.0,
             dropout=0.0,
-            token_dropout=0.0,
         ),
     ),
     "nano": Preset(
@@ -89,7 +86,6 @@ PRESETS: dict[str, Preset] = {
             batch_size=8,
             max_steps=80,
             dropout=0.0,
-            token_dropout=0.0,
             sample_tokens=40,
         ),
     ),
@@ -112,7 +108,6 @@ PRESETS: dict[str, Preset] = {
             min_lr=6e-5,
             weight_decay=0.0,
             dropout=0.0,
-            token_dropout=0.0,
             epochs=36,
             val_fraction=0.0,
         ),
@@ -135,7 +130,6 @@ PRESETS: dict[str, Preset] = {
             block_size=256,
             batch_size=64,
             dropout=0.2,
-            token_dropout=0.0,
             muon_lr=0.01,
             learning_rate=3e-3,
             max_steps=5000,
