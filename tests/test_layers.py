@@ -114,6 +114,9 @@ ALLOWED = {
         # what was measured, read without measuring
         "bench.bench_history",
         "bench.bench_record",
+        # a conversation, read without a model
+        "chat.conversation.export_text",
+        "chat.conversation.tree",
     },
     "cli": {
         "errors",

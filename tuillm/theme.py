@@ -12,7 +12,7 @@ prompt-toolkit and rich take, and imports none of them. Keeps the name of the ch
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,9 @@ ROLES = (
     "error",
 )
 DEFAULT = "lamplight"
+# the sixteen colours as rich knows them, in the order of ROLES
+_DARK_SIXTEEN = "#000000 #000000 #ffffff #aaaaaa #55ffff #00aaaa #ffff55 #55ff55 #aa5500 #ff5555"
+_LIGHT_SIXTEEN = "#ffffff #ffffff #000000 #555555 #0000aa #555555 #aa00aa #00aa00 #aa5500 #aa0000"
 # Textual makes a CSS class of the name, and takes a comma for the end of it
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -60,6 +63,15 @@ class Theme:
         """Return the colour that lies `share` of the way from one role to another."""
         pairs = zip(*(bytes.fromhex(self[name][1:]) for name in (role, other)), strict=True)
         return "#" + bytes(round(a + (b - a) * share) for a, b in pairs).hex()
+
+    def in_sixteen_colors(self) -> "Theme":
+        """Return a theme for terminals with 16 colours, dark or light as this one is.
+
+        Each role is one of the sixteen: the nearest to its own colour would make several roles one,
+        and an accent look like an error.
+        """
+        roles = _DARK_SIXTEEN if self.dark else _LIGHT_SIXTEEN
+        return replace(self, colors=dict(zip(ROLES, roles.split(), strict=True)))
 
     def prompt_toolkit(self) -> dict[str, str]:
         """Style rules for the chat, by class name."""
@@ -161,6 +173,12 @@ def load_theme(name: str | None = None) -> Theme:
         return read_theme(path)
     names = [theme.name for theme in list_themes()[0]]
     raise TuillmError(f"no theme named {name!r}", did_you_mean(name, names, ", ".join(names)))
+
+
+def theme_for(color_system: str | None) -> Theme:
+    """Return the chosen theme for a terminal whose colours rich calls `color_system`."""
+    theme = load_theme()
+    return theme.in_sixteen_colors() if color_system == "standard" else theme
 
 
 def list_themes() -> tuple[list[Theme], list[TuillmError]]:

@@ -22,6 +22,11 @@ def count(number: int | float | None) -> str:
     return f"{number:.0f}"
 
 
+def several(number: int, what: str) -> str:
+    """1 and 'run' as '1 run', 2,000 as '2,000 runs'."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def size(number: int | float) -> str:
     """12,345,678 bytes as '12.3 MB'."""
     if not _measured(number):

@@ -22,23 +22,28 @@ from textual.strip import Strip
 from textual.widgets import Input, Static
 
 from tuillm.bench.bench_history import keep
+from tuillm.chat.conversation.tree import Node, Tree
 from tuillm.config import build_train
 from tuillm.dashboard import screens
 from tuillm.dashboard.app import Dashboard
 from tuillm.dashboard.screens.benchmarks import BenchmarksScreen
 from tuillm.dashboard.screens.compare_runs import CompareRunsScreen
+from tuillm.dashboard.screens.conversations import ConversationsScreen
 from tuillm.dashboard.screens.dialogs import Ask, Confirm
 from tuillm.dashboard.screens.explore import ExploreScreen
 from tuillm.dashboard.screens.file_picker import FilesScreen
 from tuillm.dashboard.screens.help import HelpScreen
+from tuillm.dashboard.screens.meanings import MeaningsScreen
 from tuillm.dashboard.screens.models import ModelsScreen
 from tuillm.dashboard.screens.run import RunScreen
 from tuillm.dashboard.screens.runs import RunsScreen
+from tuillm.dashboard.screens.themes import ThemesScreen
 from tuillm.dashboard.screens.train import TrainScreen
 from tuillm.dashboard.widgets.forecast_panel import ForecastPanel
 from tuillm.dashboard.widgets.form import TrainForm
 from tuillm.dashboard.widgets.table import EntryTable
 from tuillm.errors import TuillmError, printable
+from tuillm.store.sessions import SavedSession, SessionHead, save_session
 from tuillm.store.workers.forecast_process import Forecast
 from tuillm.text.preview import preview
 
@@ -55,6 +60,9 @@ WALKED = {
     Confirm,
     FilesScreen,
     HelpScreen,
+    ConversationsScreen,
+    MeaningsScreen,
+    ThemesScreen,
 }
 
 
@@ -125,12 +133,40 @@ async def test_models(app, pilot, hostile):
             if isinstance(app.screen, Ask):
                 await pilot.press("escape")
             await opened(pilot, ModelsScreen)
+    for key, kind in (("w", MeaningsScreen), ("ctrl+t", ThemesScreen)):
+        await pilot.press(key)
+        await opened(pilot, kind)
+        await until(pilot, lambda: harmless(app))
+        await pilot.press("escape")
+    await opened(pilot, ModelsScreen)
     await pilot.press("/")
     await type_text(pilot, "red")
     assert harmless(app)
     await pilot.press("escape", "question_mark")
     await opened(pilot, HelpScreen)
     assert harmless(app)
+
+
+@pytest.mark.slow
+@piloted((120, 40))
+async def test_conversations(app, pilot, hostile):
+    """With models of any name, of any words; each is read, and asked about."""
+    for name in map(text_of, NAMES):
+        tree = Tree()
+        tree.add(Node(who="you", text=f"{EVIL}[b]{name}", parent=None))
+        head = SessionHead(model=name, title=f"{EVIL}{name}", nodes=1)
+        save_session(SavedSession(head, {}, tree.to_json()))
+    await pilot.press("v", "a")
+    await opened(pilot, ConversationsScreen)
+    await until(pilot, lambda: len(rows(app)) == len(NAMES))
+    await each_row(app, pilot)
+    for key in ("e", "d"):
+        await pilot.press(key)
+        await opened(pilot, Ask | Confirm)
+        assert harmless(app)
+        await pilot.press("escape")
+    await pilot.press("escape")
+    await opened(pilot, ModelsScreen)
 
 
 @pytest.mark.slow
@@ -150,7 +186,7 @@ async def test_runs(app, pilot, hostile):
             await pilot.press("escape")
     await pilot.press("g", *["space"] * 6, "o")
     screen = await opened(pilot, CompareRunsScreen)
-    for key in ("t", "X", "X", "tab", "j", "tab", "escape"):
+    for key in ("m", "m", "M", "X", "X", "tab", "j", "tab", "escape"):
         await until(pilot, lambda: harmless(app))
         await pilot.press(key)
     assert screen not in app.screen_stack

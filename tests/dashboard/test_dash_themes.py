@@ -9,6 +9,7 @@ from tuillm.dashboard.screens.dialogs import Ask
 from tuillm.dashboard.screens.help import HelpScreen
 from tuillm.dashboard.screens.models import ModelsScreen
 from tuillm.dashboard.screens.runs import RunsScreen
+from tuillm.dashboard.screens.themes import ThemesScreen
 from tuillm.dashboard.screens.train import TrainScreen
 from tuillm.store.paths import config_dir
 from tuillm.theme import DEFAULT, ROLES, chosen_theme, list_themes, load_theme
@@ -32,30 +33,28 @@ def theme_text(about="", **changes):
 
 
 async def themes(pilot, typed=""):
-    """Open the list of themes, type, and return it with its options ready."""
+    """Open the list of themes, type, and return the panel."""
     await pilot.press("ctrl+t", *typed)
-    screen = await opened(pilot, CommandPalette)
-    found = screen.query_one(CommandList)
-    await until(pilot, lambda: screen.has_class("-ready") and found.option_count)
-    return found
+    screen = await opened(pilot, ThemesScreen)
+    await until(pilot, lambda: screen.names)
+    return screen
 
 
 @piloted()
 async def test_trying_themes_out(app, pilot, house):
-    """Each theme is seen while its name is highlighted, and Escape goes back to the old one."""
-    await until(pilot, lambda: len(app.our_themes) > 6)
-    found = await themes(pilot)
-    names = [option.hit.text for option in found._options]
-    assert sorted(names) == sorted(theme.name for theme in list_themes()[0])
-    assert await shown(pilot, load_theme(names[0]).about[:30])
-    seen = set()
-    for _ in range(5):
-        name = names[found.highlighted]
+    """The screen is seen in each theme while its name is highlighted; Escape goes back."""
+    await until(pilot, lambda: len(app.themes.all) > 6)
+    screen = await themes(pilot)
+    names = screen.names
+    assert names == sorted(theme.name for theme in list_themes()[0])
+    assert await shown(pilot, load_theme(DEFAULT).about[:25], "bits per byte")
+    seen, first = [], names.index(DEFAULT)
+    for name in names[first : first + 4]:
         await until(pilot, lambda name=name: app.theme == name)
         assert app.current_theme.primary == load_theme(name)["primary"]
-        seen.add(name)
+        seen.append(name)
         await pilot.press("down")
-    assert seen == set(names[:5])
+    assert len(set(seen)) == len(seen) > 1
     await pilot.press("escape")
     await opened(pilot, ModelsScreen)
     await until(pilot, lambda: app.theme == DEFAULT)
@@ -66,7 +65,7 @@ def test_choosing_a_theme(home):
     """Enter keeps the theme, here and for the next dashboard."""
 
     async def scenario(app, pilot):
-        await until(pilot, lambda: len(app.our_themes) > 6)
+        await until(pilot, lambda: len(app.themes.all) > 6)
         await themes(pilot, "northl")
         await pilot.press("enter")
         await opened(pilot, ModelsScreen)
@@ -78,7 +77,7 @@ def test_choosing_a_theme(home):
 
     async def later(app, pilot):
         assert app.theme == "northlight"
-        await until(pilot, lambda: len(app.our_themes) > 6)
+        await until(pilot, lambda: len(app.themes.all) > 6)
         await themes(pilot)
         await pilot.press("down", "down", "escape")
         await until(pilot, lambda: app.theme == "northlight")
@@ -88,18 +87,16 @@ def test_choosing_a_theme(home):
 
 
 @piloted()
-async def test_a_palette_of_actions_leaves_the_theme_alone(app, pilot, home):
-    """After themes were tried and left, the palette of actions changes nothing about them."""
-    await until(pilot, lambda: len(app.our_themes) > 6)
-    await themes(pilot)
-    await pilot.press("down", "escape")
-    await until(pilot, lambda: app.theme == DEFAULT)
-    app.choose_theme("foxed")
-    await pilot.press("ctrl+p")
-    await opened(pilot, CommandPalette)
-    await pilot.press("down", "down", "escape")
+async def test_the_palette_finds_themes_by_name(app, pilot, home):
+    """A theme that is chosen there is kept; what was only looked at is not."""
+    await until(pilot, lambda: len(app.themes.all) > 6)
+    await pilot.press("ctrl+p", *"foxed")
+    screen = await opened(pilot, CommandPalette)
+    found = screen.query_one(CommandList)
+    await until(pilot, lambda: screen.has_class("-ready") and found.option_count)
+    await pilot.press("enter", "enter")
     await opened(pilot, ModelsScreen)
-    assert app.theme == "foxed" == chosen_theme()
+    await until(pilot, lambda: app.theme == "foxed" == chosen_theme())
 
 
 def test_a_theme_of_ones_own(house):
@@ -107,7 +104,7 @@ def test_a_theme_of_ones_own(house):
     own("themes/mine.toml", theme_text("[/] as [b]dark as [ night", primary="#123456"))
 
     async def scenario(app, pilot):
-        await until(pilot, lambda: len(app.our_themes) > 6)
+        await until(pilot, lambda: len(app.themes.all) > 6)
         await themes(pilot, "mine")
         await until(pilot, lambda: app.theme == "mine")
         assert app.current_theme.primary == "#123456"
@@ -128,7 +125,7 @@ def test_broken_themes_are_named_once(house):
     async def scenario(app, pilot):
         await told(pilot, "torn.toml cannot be read")
         await told(pilot, "wrong.toml: primary is 'salmon' (a colour is like '#e0a458')")
-        names = {theme.name for theme in app.our_themes}
+        names = {theme.name for theme in app.themes.all}
         assert "fine" in names and not names & {"torn", "wrong"}
         assert app.theme == DEFAULT, "what cannot be used is replaced by the default"
         await pilot.press("3")
@@ -180,7 +177,9 @@ def test_broken_keymap_lines_are_named_once(house):
     )
 
     async def scenario(app, pilot):
-        await told(pilot, "no key has the id 'models.chta' (did you mean 'models.chat'?)")
+        await told(
+            pilot, "keymap.toml:1: no key has the id 'models.chta' (did you mean 'models.chat'?)"
+        )
         await told(pilot, "models.copy is 5")
         await told(pilot, "models.export is 'a,,b' (write it like")
         assert len(toasts(app)) == 3
@@ -191,6 +190,16 @@ def test_broken_keymap_lines_are_named_once(house):
         assert len(toasts(app)) == 3
 
     use(scenario)
+
+
+def test_unknown_keys_and_collisions_are_told_with_their_lines(house):
+    """A key that there is not is passed over; one that another id has as well holds."""
+    own("keymap.toml", '[keys]\n"models.copy" = "ctlr+y"\n"models.rename" = "c"\n')
+    keymap, errors = read_keymap()
+    assert keymap == {"models.rename": "c"}
+    unknown, taken = map(str, errors)
+    assert "keymap.toml:2: there is no key 'ctlr+y'" in unknown
+    assert "keymap.toml:3: models.rename takes 'c', the key of models.chat" in taken
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from tuillm.bench.bench_record import MEASURES, OURS, TIMES, Key, Measurement
 from tuillm.cli.output import print_table, say
-from tuillm.units import age, count, size
+from tuillm.units import age, count, several, size
 
 if TYPE_CHECKING:
     from tuillm.bench.kernel_table import KernelRow
@@ -44,7 +44,7 @@ def _print_machine(machine: "Machine") -> None:
     say(f"{machine.processor}, {machine.threads} threads, {size(machine.memory)}")
     say(f"torch {machine.torch}, {machine.capability}")
     for threads, rate in machine.bandwidth.items():
-        say(f"memory    {size(rate)}/s read on {threads} thread{'s' if threads > 1 else ''}")
+        say(f"memory    {size(rate)}/s read on {several(threads, 'thread')}")
     for dtype, rate in machine.matmul.items():
         say(f"matrices  {count(rate)} operations/s in {dtype}")
 

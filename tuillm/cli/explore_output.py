@@ -16,7 +16,7 @@ from tuillm.terminal.streams import takes_utf8
 from tuillm.text_report.cells import bar, fit
 from tuillm.text_report.remarks import binary, remarks, visible, where_it_stands
 from tuillm.text_report.token_rows import token_rows
-from tuillm.theme import load_theme
+from tuillm.theme import theme_for
 from tuillm.units import count, size
 
 _TOP, _RAREST, _SPEAKERS, _LINES = 20, 6, 12, 5
@@ -49,7 +49,7 @@ class _Page:
         self._blocks = takes_utf8(sys.stdout)
         # behind a token that is read only, and behind one that is learned
         self.edges = ("┊", "│") if self._blocks else (":", "|")
-        theme = load_theme()
+        theme = theme_for(self._console.color_system)
         self._styles = {
             "title": f"bold {theme['primary']}",
             "bar": theme["primary"],

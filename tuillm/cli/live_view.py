@@ -20,7 +20,7 @@ from tuillm.store.jsonl import MetricsRow, Sample, rewind
 from tuillm.store.run_folder import Run
 from tuillm.store.run_status import Status
 from tuillm.terminal.echo import unechoed
-from tuillm.theme import Theme, load_theme
+from tuillm.theme import Theme, theme_for
 from tuillm.units import count, duration, figure
 
 _CHART_ROWS = 10
@@ -33,13 +33,14 @@ class LiveView:
     """Redraws in place, at most four times a second; leaves the last picture standing."""
 
     def __init__(self, run: Run) -> None:
-        self._run, self._theme = run, load_theme()
+        self._run, console = run, safe_console()
+        self._theme = theme_for(console.color_system)
         self._train: list[Point] = []
         self._val: list[Point] = []
         self._row: MetricsRow = {}
         self._sample, self._message = "", ""
         self._status = Status()
-        self._live = Live(console=safe_console(), auto_refresh=False, transient=False)
+        self._live = Live(console=console, auto_refresh=False, transient=False)
         self._keys = ExitStack()  # what is typed, and the ^C of Ctrl-C, stays out of the picture
         if sys.stdin is not None and sys.stdin.isatty():
             self._keys.enter_context(unechoed(sys.stdin.fileno()))

@@ -241,9 +241,10 @@ class Bar:
     def __init__(self, name: str) -> None:
         from rich.progress import BarColumn, Progress, TextColumn
 
-        from tuillm.theme import load_theme
+        from tuillm.theme import theme_for
 
-        theme = load_theme()
+        console = safe_console()
+        theme = theme_for(console.color_system)
         self._progress = Progress(
             TextColumn("{task.description}", style=theme["primary"], markup=False),
             BarColumn(
@@ -254,7 +255,7 @@ class Bar:
             ),
             TextColumn("{task.percentage:>3.0f} %"),
             TextColumn("{task.fields[words]}", style=theme["muted"], markup=False),
-            console=safe_console(),
+            console=console,
             transient=True,
             auto_refresh=False,
         )

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
-from textual.command import CommandPalette
 from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.signal import Signal
@@ -21,13 +20,13 @@ from textual.worker import get_current_worker
 from tuillm.dashboard.background import RepeatedErrors, run_in_background
 from tuillm.dashboard.error_log import write_failure
 from tuillm.dashboard.keymap import read_keymap
-from tuillm.dashboard.palette import ActionCommands, ThemeCommands
+from tuillm.dashboard.palette import ActionCommands, NamedCommands
 from tuillm.dashboard.pull_actions import news
 from tuillm.dashboard.safe_output import SafeLines
 from tuillm.dashboard.screens.models import ModelsScreen
+from tuillm.dashboard.theme_choice import ThemeChoice
 from tuillm.errors import TuillmError, printable
 from tuillm.terminal.ending import ENDING, end_after
-from tuillm.theme import Theme, choose_theme, list_themes, load_theme
 
 if TYPE_CHECKING:
     from tuillm.config import TrainConfig
@@ -62,7 +61,7 @@ class Dashboard(App[None]):
     CSS_PATH = "dashboard.tcss"
     MODES = {"models": ModelsScreen, "train": _train, "runs": _runs}
     DEFAULT_MODE = "models"
-    COMMANDS = {ActionCommands}
+    COMMANDS = {ActionCommands, NamedCommands}
     COMMAND_PALETTE_BINDING = "ctrl+p"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (150, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]
@@ -91,8 +90,7 @@ class Dashboard(App[None]):
         self.ended_by = 0  # the signal that has ended the dashboard
         self._snapshots: tuple[ModelsSnapshot, RunsSnapshot, PullsSnapshot] | None = None
         self._looking = False
-        self._themes: dict[str, Theme] = {}
-        self._load_theme()
+        self.themes = ThemeChoice(self)
 
     def on_mount(self) -> None:
         self._leave_on_signals()
@@ -132,12 +130,16 @@ class Dashboard(App[None]):
         self.notify(str(error), severity="error", timeout=8)
 
     def run_in_thread(
-        self, action: Callable[[], object], said: str = "", then: Callable[[], None] = lambda: None
+        self,
+        action: Callable[[], object],
+        said: str = "",
+        then: Callable[[], None] = lambda: None,
+        failed: Callable[[TuillmError], None] | None = None,
     ) -> None:
         """Do something that may take long in a thread; tell in a toast how it went.
 
         That is `said` or the text that `action` returns, or the error it raised. `then` is called
-        on the event loop when it went well.
+        on the event loop when it went well, `failed` in place of the toast when it did not.
         """
 
         def work() -> None:
@@ -148,11 +150,19 @@ class Dashboard(App[None]):
             self.call_from_thread(then)
             self.call_from_thread(self.refresh_snapshot)
 
-        run_in_background(self, work, group="actions")
+        run_in_background(self, work, group="actions", failed=failed)
 
     def train_from(self, model: str) -> None:
         """Go to the form, set to start from a model of the registry ('' from scratch)."""
         self._go_to_form(lambda form: form.start_from(model))
+
+    def go_to_setting(self, name: str) -> None:
+        """Go to a setting of the form."""
+        self._go_to_form(lambda form: form.go_to_setting(name))
+
+    def train_again(self, config: "TrainConfig") -> None:
+        """Go to the form, filled with the settings of a run."""
+        self._go_to_form(lambda form: form.again(config))
 
     def start(
         self,
@@ -220,8 +230,9 @@ class Dashboard(App[None]):
         self.call_after_refresh(there)
 
     def action_themes(self) -> None:
-        self._theme_before = self.theme
-        self.push_screen(CommandPalette(providers=[ThemeCommands], placeholder="Choose a theme"))
+        from tuillm.dashboard.screens.themes import ThemesScreen
+
+        self.push_screen(ThemesScreen())
 
     def action_keys(self) -> None:
         from tuillm.dashboard.screens.help import HelpScreen
@@ -243,52 +254,19 @@ class Dashboard(App[None]):
 
     # themes
 
-    def on_command_palette_option_highlighted(
-        self, message: CommandPalette.OptionHighlighted
-    ) -> None:
-        """Show a theme while its name is highlighted in the palette."""
-        hit = getattr(message.highlighted_event.option, "hit", None)
-        name = str(getattr(hit, "text", "") or "")
-        if name in self._themes:
-            self.theme = name
-
-    def on_command_palette_closed(self, message: CommandPalette.Closed) -> None:
-        if not message.option_selected and (before := getattr(self, "_theme_before", "")):
-            self.theme = before
-
     def choose_theme(self, name: str) -> None:
         """Use a theme from now on, here and in the chat."""
-        self._theme_before = ""
-        self.theme = name
         try:
-            choose_theme(name)
+            self.themes.choose(name)
         except TuillmError as error:
             self.show_error(error)
 
-    @property
-    def our_themes(self) -> list[Theme]:
-        """The themes one can choose, by name."""
-        return sorted(self._themes.values(), key=lambda theme: theme.name)
-
-    def _load_theme(self) -> None:
-        from textual.theme import Theme as TextualTheme
-
-        theme = load_theme()
-        self._themes[theme.name] = theme
-        self.register_theme(TextualTheme(**theme.textual()))
-        self.theme = theme.name
-
     def _load_rest(self) -> None:
         """What the first frame can do without: the disk, the other themes, a person's keys."""
-        from textual.theme import Theme as TextualTheme
-
         self.refresh_snapshot()
         self.set_interval(_LOOK_EVERY, self.refresh_snapshot)
         self.set_interval(_AGE_EVERY, self._tell)
-        themes, errors = list_themes()
-        for theme in themes:
-            self._themes[theme.name] = theme
-            self.register_theme(TextualTheme(**theme.textual()))
+        errors = self.themes.load_all()
         keymap, more = read_keymap()
         self.set_keymap(keymap)
         for error in [*errors, *more]:
@@ -300,7 +278,9 @@ class Dashboard(App[None]):
         """In a thread: look, and tell."""
         # imported here: the first frame must not wait for all that the store is made of
         from tuillm.store.snapshot import ModelsSnapshot, PullsSnapshot, RunsSnapshot
+        from tuillm.store.workers.processes import reap_ended
 
+        reap_ended()
         try:
             if self._snapshots is None:
                 self._snapshots = ModelsSnapshot(), RunsSnapshot(), PullsSnapshot()

@@ -28,8 +28,11 @@ class _Ended(Exception):
     """SIGTERM or SIGHUP has come: its number."""
 
 
-def open_chat(app: "Dashboard", name: str) -> None:
-    """Talk to a model until the person leaves the chat; says in a toast what went wrong."""
+def open_chat(app: "Dashboard", name: str, go_on: str = "") -> None:
+    """Talk to a model until the person leaves the chat; says in a toast what went wrong.
+
+    `go_on` is the id of a conversation that is taken up.
+    """
     code, problem = 0, ""
     # Ctrl-C reaches both processes. A handler, unlike SIG_IGN, is not inherited by the child.
     before = signal.signal(signal.SIGINT, lambda number, frame: None)
@@ -37,7 +40,7 @@ def open_chat(app: "Dashboard", name: str) -> None:
         with app.suspend():
             # nothing may be raised in here: Textual would not come back (its issue 6692)
             try:
-                code = _talk(name)
+                code = _talk(name, go_on)
             except (OSError, ValueError) as error:
                 problem = str(error)
     except SuspendNotSupported:
@@ -51,12 +54,14 @@ def open_chat(app: "Dashboard", name: str) -> None:
         )
 
 
-def _talk(name: str) -> int:
+def _talk(name: str, go_on: str) -> int:
     """Run the chat, wait for its end, and return its exit code; 0 when a signal ends us both.
 
     The loop hears of the signal as soon as it runs again, and leaves.
     """
-    chat = Popen(module_command("tuillm", "chat", "--", name), env=module_environment())
+    options = [f"--continue={go_on}"] if go_on else []
+    command = module_command("tuillm", "chat", *options, "--", name)
+    chat = Popen(command, env=module_environment())
     try:
         with _raising():
             code = chat.wait()

@@ -1,4 +1,4 @@
-"""What the command palette offers: every action of ours on the screen below it, and the themes.
+"""What the command palette offers: every action on the screen below it, and all that has a name.
 
 Knows bindings by their ids alone: whatever has one is an action that a person may look for.
 """
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tuillm.dashboard.app import Dashboard
 
 _Command = tuple[str, str, Callable[[], object]]
+_MOST_CONVERSATIONS = 200
 
 
 class _Listed(Provider):
@@ -59,12 +60,34 @@ class ActionCommands(_Listed):
                 yield binding.description, f"key {' or '.join(keys)}", call
 
 
-class ThemeCommands(_Listed):
-    """The themes, each with what it is for."""
+class NamedCommands(_Listed):
+    """Models, runs, conversations, settings and themes by their names, once something is typed."""
+
+    async def discover(self) -> Hits:
+        for hit in ():
+            yield hit
 
     def commands(self) -> Iterator[_Command]:
-        for theme in self.dashboard.our_themes:
-            yield theme.name, theme.about, partial(self.dashboard.choose_theme, theme.name)
+        from tuillm.config import TrainConfig, settings_of
+        from tuillm.dashboard.open_chat import open_chat
+        from tuillm.dashboard.setting_labels import label_of
+        from tuillm.store.sessions import list_sessions
+
+        board = self.dashboard
+        for model in board.models:
+            yield model.name, "talk to this model", partial(open_chat, board, model.name)
+        for entry in board.runs:
+            yield entry.id, f"see this run, {entry.status.state}", partial(board.open_run, entry.id)
+        for head in list_sessions()[:_MOST_CONVERSATIONS]:
+            call = partial(open_chat, board, head.model, head.id)
+            yield head.label or head.id, f"go on with this conversation with {head.model}", call
+        for setting in settings_of(TrainConfig):
+            name = setting.name
+            title = f"{label_of(name)} ({name})"
+            yield title, f"set it for a new run: {setting.help}", partial(board.go_to_setting, name)
+        for theme in board.themes.all:
+            call = partial(board.choose_theme, theme.name)
+            yield theme.name, f"use this theme: {theme.about}", call
 
 
 def bindings_of(

@@ -46,7 +46,7 @@ class Follower:
         self._metrics_only, self._group = metrics_only, f"follow {run.id}"
         self._samples_at = 0
         self._log_at: int | None = None
-        self._reading = False
+        self._reading, self._ended = False, False
         self._timer: Timer | None = None
 
     def start(self) -> None:
@@ -64,6 +64,12 @@ class Follower:
         if self._timer:
             self._timer.resume()
 
+    def end(self) -> None:
+        """Follow no longer."""
+        self._ended = True
+        if self._timer:
+            self._timer.stop()
+
     @property
     def _errors(self) -> RepeatedErrors:
         return cast("Dashboard", self._screen.app).repeated_errors
@@ -76,7 +82,7 @@ class Follower:
         """In a thread: batch after batch until nothing is waiting."""
         worker, app = get_current_worker(), self._screen.app
         try:
-            while not worker.is_cancelled:
+            while not worker.is_cancelled and not self._ended:
                 batch = self._reader.next()
                 app.call_from_thread(self._take, batch)
                 if not batch.more:
@@ -100,6 +106,8 @@ class Follower:
         self._errors.clear(self._group)
 
     def _take(self, batch: Batch) -> None:
+        if self._ended:
+            return
         before = self.history.version
         self.history.add(batch)
         samples, log = ([], "") if self._metrics_only else (self._new_samples(), self._new_log())

@@ -11,16 +11,25 @@ from textual.color import Color
 from textual.filter import LineFilter
 
 from tuillm.errors import printable
+from tuillm.terminal.plain_characters import ascii_wanted, in_ascii
 
 # a line has no end of its own within it, and tabs were made blanks before it was measured
 _WITHIN = str.maketrans("", "", "\n\t")
 
 
 class SafeLines(LineFilter):
-    """Leaves out what acts on a terminal, or cannot be encoded, from every line of every widget."""
+    """Leaves out what acts on a terminal, or cannot be encoded, from every line of every widget.
+
+    Where the terminal's font has little more than letters, all is drawn in ASCII.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._plain = ascii_wanted()
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
-        return list(_safe(segments))
+        safe = _safe(segments)
+        return list(_plain(safe) if self._plain else safe)
 
 
 def _safe(segments: Iterable[Segment]) -> Iterable[Segment]:
@@ -31,3 +40,8 @@ def _safe(segments: Iterable[Segment]) -> Iterable[Segment]:
             yield segment
         else:
             yield segment._replace(text=printable(text).translate(_WITHIN))
+
+
+def _plain(segments: Iterable[Segment]) -> Iterable[Segment]:
+    for segment in segments:
+        yield segment if segment.control else segment._replace(text=in_ascii(segment.text))

@@ -114,9 +114,13 @@ def read_samples(path: Path, offset: int = 0, most: int = 1 << 30) -> tuple[list
     return list(_samples(rows)), offset
 
 
-def newest_sample(path: Path) -> Sample | None:
-    """Return the last whole sample of a `samples.jsonl`, None where there is none."""
-    return next(_samples(reversed(read_tail(path))), None)
+def newest_sample(path: Path, step: int | None = None) -> Sample | None:
+    """Return the last whole sample of a `samples.jsonl`, None where there is none.
+
+    With a `step`, that of the model as it was then: the last one not after it.
+    """
+    samples = _samples(reversed(read_tail(path)))
+    return next((each for each in samples if step is None or each.step <= step), None)
 
 
 def _samples(rows: Iterable[JsonObject]) -> Iterator[Sample]:

@@ -24,6 +24,8 @@ _Figure = Annotated[
     ),
 ]
 
+_Known = Annotated[float, Field(allow_inf_nan=False, ge=-1e100, le=1e100)]
+_MOST_PARTS = 100
 
 # sentences that may quote a path or an address: they are written down as they may be shown
 _Shown = Annotated[str, AfterValidator(lambda text: printable(hide_secrets(text)))]
@@ -39,6 +41,7 @@ class Status(BaseModel):
     `before_loss` and `before_bits_per_byte` are those of the model that the run started from.
     `ranks` are the processes that train together, on so many `nodes`; `slowest_rank` takes
     `slowest_share` times as long as they do on average.
+    `loss_curve` is the mean training loss of each part of the run so far.
     `extended_steps` is by how much the run was extended beyond its settings, all in all;
     `control_read` up to which byte of `control` the worker has done what it was asked to.
     """
@@ -60,6 +63,7 @@ class Status(BaseModel):
     extended_steps: _Count = 0
     control_read: _Count = 0
     train_loss: _Figure = None
+    loss_curve: Annotated[tuple[_Known, ...], Field(max_length=_MOST_PARTS)] = ()
     tokens_per_sec: _Figure = None
     val_loss: _Figure = None
     bits_per_byte: _Figure = None

@@ -11,6 +11,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from tuillm.errors import printable
+from tuillm.terminal.plain_characters import ascii_wanted, in_ascii
 
 
 class SafeConsole(Console):
@@ -26,5 +27,10 @@ class SafeConsole(Console):
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
+        plain = ascii_wanted()
         for segment in super().render(renderable, options):
-            yield segment if segment.control else segment._replace(text=printable(segment.text))
+            if segment.control:
+                yield segment
+                continue
+            text = printable(segment.text)
+            yield segment._replace(text=in_ascii(text) if plain else text)

@@ -22,7 +22,7 @@ from tuillm.text.sources.find_items import find_items
 from tuillm.text.sources.items import Item, Skipped
 from tuillm.text.text_store import StoreWriter, TextStore, open_store
 from tuillm.text.web_cache import cached_path
-from tuillm.units import size
+from tuillm.units import several, size
 from tuillm.urls import is_dataset, is_url
 from tuillm.user_paths import user_path
 
@@ -127,7 +127,7 @@ def found_words(items: Sequence[Item], skipped: Sequence[Skipped], size_of_text:
         return ""
     reasons = ", ".join(dict.fromkeys(each.reason for each in skipped))
     parts = [
-        f"{len(items):,} file{'s' if len(items) != 1 else ''}",
+        several(len(items), "file"),
         f"{len(skipped):,} skipped ({reasons})" if skipped else "",
         size(size_of_text),
     ]

@@ -40,6 +40,7 @@ from tuillm.text.sources.record_fields import (
 from tuillm.text.sources.records import Records
 from tuillm.text.sources.tables import read_records
 from tuillm.text.text_store import Ranges, StoreWriter
+from tuillm.units import several
 from tuillm.urls import is_dataset
 
 # a text of at most so many bytes is looked at as a whole
@@ -277,8 +278,8 @@ class DocumentReader:
             numbers = ", ".join(f"{number:,}" for number in records.broken[:5])
             more = ", ..." if records.broken_count > 5 else ""
             self.notes.append(
-                f"{records.name}: {records.broken_count:,} broken line"
-                f"{'s' if records.broken_count > 1 else ''} left out ({numbers}{more}): the first "
+                f"{records.name}: {several(records.broken_count, 'broken line')} "
+                f"left out ({numbers}{more}): the first "
                 f"{records.broken_reason}"
             )
 

@@ -9,6 +9,7 @@ import re
 import unicodedata
 
 from tuillm.errors import TuillmError, brief
+from tuillm.units import several
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -271,8 +272,8 @@ def _mostly(content: bytes, source: str, encoding: str) -> tuple[str, list[str]]
     if bad and bad * 20 > len(text):
         where = _position(text[: text.index(BAD_PLACE)])
         raise TuillmError(
-            f"{source} looks like {encoding.upper()}, but it is none in {bad:,} "
-            f"place{'s' if bad > 1 else ''}, first in {where}",
+            f"{source} looks like {encoding.upper()}, but it is none in "
+            f"{several(bad, 'place')}, first in {where}",
             "is the file damaged? another encoding: --encoding NAME",
         )
     return _replaced(text, bad, source, encoding.upper())

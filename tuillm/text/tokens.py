@@ -29,7 +29,7 @@ from tuillm.text.spans import Spans
 from tuillm.text.split import Split, split_store
 from tuillm.text.tokenizer import Tokenizer, load_tokenizer
 from tuillm.text.tokenizer_figures import TokenizerFigures
-from tuillm.units import size
+from tuillm.units import several, size
 
 _FORMAT = 6
 _KEEP_CACHED = 16
@@ -318,7 +318,7 @@ def _open(folder: Path, given: Tokenizer | None) -> TokenFiles:
 def left_out_note(count: int) -> str:
     """Say what becomes of so many characters of a measured text that no ids stand for."""
     return (
-        f"{count:,} character{'s' if count > 1 else ''} of the text measured cannot be written "
+        f"{several(count, 'character')} of the text measured cannot be written "
         "in this vocabulary: left out, and counted at 8 bits a byte"
     )
 

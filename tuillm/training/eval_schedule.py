@@ -45,6 +45,7 @@ class Evaluations:
         self.best_step = 0
         self._without_gain = 0
         self._tenths = 0
+        self._ended, self._cost = 0.0, 0.0  # where the last one ended, and what it took of the run
 
     def due(self, step: int, progress: float) -> bool:
         """Whether to evaluate after `step`: when asked to, by the interval, or ten times a run."""
@@ -53,10 +54,23 @@ class Evaluations:
         if self.config.eval_interval:
             return step % self.config.eval_interval == 0
         tenths = int(progress * EVALUATIONS)
-        if tenths <= self._tenths:
+        if tenths <= self._tenths or self._too_busy(progress):
             return False
         self._tenths = tenths
         return True
+
+    def took(self, begin: float, end: float) -> None:
+        """Note between which shares of a run on the clock an evaluation was made."""
+        if self.config.minutes:
+            self._ended, self._cost = end, end - begin
+
+    def _too_busy(self, progress: float) -> bool:
+        """Whether the machine is too busy for ten evaluations in a run on the clock.
+
+        They take a fifth of the run at most, and none is made for which there is no time before the
+        last one.
+        """
+        return progress - self._ended < 4 * self._cost or 1 - progress < self._cost
 
     def want(self, wanted: bool = True) -> None:
         """Ask for an evaluation after the next step, or take that back."""

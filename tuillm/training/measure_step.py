@@ -27,6 +27,7 @@ def measure_step(
     setup, config, evaluations = trainer.setup, trainer.config, trainer.evaluations
     over = trainer.progress >= 1
     evaluation, sample, gained = None, None, False
+    begun = trainer.progress
     stages = trainer.stages
     stages.ended = stages.over(trainer.progress)  # what a teacher has come to is worth a look
     if looking := over or evaluations.due(trainer.step, trainer.progress) or stages.ended:
@@ -36,6 +37,8 @@ def measure_step(
         sample = trainer.sample(None if over else evaluations.sample_tokens)
     tokens, elapsed = setup.tokens_per_step, trainer.clock.seconds
     progress = trainer.progress_after(elapsed)
+    if looking:
+        evaluations.took(begun, progress)
     over = over or (looking and progress >= 1)
     scaling = setup.gradients.scaling
     return StepMetrics(

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from tuillm.errors import DiskError, TuillmError
 from tuillm.store.files import append_json, write_bytes
+from tuillm.store.loss_sketch import LossSketch
 from tuillm.store.run_folder import Run
 from tuillm.store.run_status import Status
+from tuillm.training.metrics import StepMetrics
 
 # lines that wait for a disk: those of hours
 _MOST_WAITING = 100_000
@@ -25,6 +27,7 @@ class RunRecord:
     def __init__(self, run: Run, status: Status) -> None:
         self._run = run
         self.status = status
+        self._sketch = LossSketch(status.loss_curve)
         self.written = 0.0  # when the status was, by time.monotonic
         self._waiting: deque[tuple[Path, object]] = deque(maxlen=_MOST_WAITING)
 
@@ -35,6 +38,11 @@ class RunRecord:
     def note(self, **update: object) -> None:
         """Change the status, to be written with the next one; it is checked only then."""
         self.status = self.status.model_copy(update=update)
+
+    def note_step(self, metrics: StepMetrics, doing: str) -> None:
+        """Change the status to what a step has come to, and what the run is at."""
+        self._sketch.add(metrics.progress, metrics.train_loss)
+        self.note(**metrics.status(), doing=doing, loss_curve=self._sketch.values)
 
     def write(self, *, must: bool = False, **update: object) -> None:
         """Write the status. With `must`, and all lines that wait, or it raises DiskError.

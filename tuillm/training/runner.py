@@ -254,7 +254,7 @@ class Runner:
             record.append(self._run.samples, {"step": metrics.step, "text": metrics.sample})
         if metrics.best:
             self._waiting.retry_on_disk_error(self._saver.save_best)
-        record.note(**metrics.status(), doing=self._trainer.stages.words)
+        record.note_step(metrics, self._trainer.stages.words)
         if slowest := self._trainer.setup.gradients.slowest:
             record.note(slowest_rank=slowest[0], slowest_share=slowest[1])
         if looked := metrics.val_loss is not None:

@@ -35,7 +35,7 @@ from tuillm.config import SamplingConfig
 from tuillm.errors import printable
 from tuillm.store.registry import Model
 from tuillm.terminal.safe_console import SafeConsole
-from tuillm.theme import load_theme
+from tuillm.theme import theme_for
 
 if TYPE_CHECKING:
     from tuillm.generation import Sampler
@@ -124,7 +124,7 @@ class ColumnsView:
     def __init__(self, console: Console, comparison: Comparison) -> None:
         self.paused = False
         self._console, self._comparison = console, comparison
-        self._theme = load_theme()
+        self._theme = theme_for(console.color_system)
         self._width, self._size = 0, console.size
         self._columns: list[Rows] = []
         self._drawn = 0.0

@@ -9,6 +9,7 @@ from tuillm.chat.compare.comparison import Comparison, Result
 from tuillm.config import SamplingConfig, settings_of
 from tuillm.errors import printable
 from tuillm.formats.json_text import JsonObject, to_json
+from tuillm.units import several
 
 NOTHING = "(nothing)"
 _FINISH = {
@@ -33,7 +34,7 @@ def head_facts(result: Result) -> list[str]:
 
 def figures(result: Result) -> list[str]:
     """How much was said, how fast, and how surprising it was to the model itself."""
-    facts = [f"{result.tokens:,} token{'s' if result.tokens != 1 else ''}"]
+    facts = [several(result.tokens, "token")]
     if result.per_second is not None:
         facts.append(f"{result.per_second:,.0f} tokens/s")
     if result.nats_per_token is not None:

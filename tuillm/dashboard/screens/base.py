@@ -1,8 +1,9 @@
 """What the three screens share: the bar at the top, the keys at the bottom, the way to the app."""
 
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widgets import Footer
 
@@ -10,6 +11,7 @@ from tuillm.dashboard.widgets.navbar import NavBar
 
 if TYPE_CHECKING:
     from tuillm.dashboard.app import Dashboard
+    from tuillm.dashboard.glossary import Meaning
 
 Result = TypeVar("Result")
 
@@ -20,6 +22,22 @@ class BaseScreen(Screen[None]):
     NAV = ""
     # what would be lost if the dashboard were left now, as a sentence
     unsaved = ""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("w", "what", "What is this?", id="app.what", show=False)
+    ]
+
+    def meanings(self) -> "tuple[str, list[Meaning]]":
+        """A title, and what the figures in front of a person mean; none where there are none."""
+        return "", []
+
+    def action_what(self) -> None:
+        """Explain the figures of what the cursor is on."""
+        from tuillm.dashboard.screens.meanings import MeaningsScreen
+
+        title, meanings = self.meanings()
+        if meanings:
+            self.app.push_screen(MeaningsScreen(title, meanings))
 
     @property
     def dashboard(self) -> "Dashboard":

@@ -20,7 +20,7 @@ from tuillm.dashboard.widgets.axes import StepAxis
 from tuillm.dashboard.widgets.bench_bars import BenchBars
 from tuillm.dashboard.widgets.chart import Chart, Curve
 from tuillm.errors import one_line
-from tuillm.units import age
+from tuillm.units import age, several
 
 _EMPTY = """\
 Nothing has been measured on this machine yet.
@@ -86,7 +86,7 @@ class BenchmarksScreen(BaseScreen):
         head = Text(no_wrap=True, overflow="ellipsis")
         head.append(one_line(board.model), f"bold {colors['primary']}")
         more = f", model {self._number % len(self._boards) + 1} of {len(self._boards)}"
-        when = f"   measured {age(board.runs[-1].time)}, {runs} run{'s' if runs > 1 else ''} kept"
+        when = f"   measured {age(board.runs[-1].time)}, {several(runs, 'run')} kept"
         head.append(when + (more if len(self._boards) > 1 else ""), colors["muted"])
         head.append(f"\n{one_line(board.fingerprint)}", colors["muted"])
         self.query_one("#bench-head", Static).update(head)

@@ -9,55 +9,76 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.widgets import Static
 
 from tuillm.config import TrainConfig, settings_of
-from tuillm.dashboard.run_curves import overlay_curves
+from tuillm.dashboard.run_curves import METRICS, curve_role, overlay_curves, value_at
 from tuillm.dashboard.run_follower import Follower
 from tuillm.dashboard.screens.base import BaseScreen
-from tuillm.dashboard.widgets.axes import AxisName
+from tuillm.dashboard.widgets.axes import AxisName, axis_named
 from tuillm.dashboard.widgets.chart import Chart
+from tuillm.dashboard.widgets.picture import line_sample
+from tuillm.dashboard.widgets.recolored import Recolored
 from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
 from tuillm.dashboard.widgets.state import state_words
+from tuillm.dashboard.widgets.still import Still
+from tuillm.plotting import number
 from tuillm.store.snapshot import RunEntry
 from tuillm.units import count, duration, figure
 
-MOST = 6
 _AXES: tuple[AxisName, ...] = ("step", "elapsed", "epoch")
 
 
-class Differences(VerticalScroll, can_focus=True):
-    """What the runs came to, and the settings in which they differ."""
+class Differences(Recolored, VerticalScroll, can_focus=True):
+    """What the runs came to, and the settings in which they differ; the first row is a legend."""
 
     HELP = "What the marked runs came to, and every setting in which they are not the same."
     BINDINGS = SCROLL_KEYS
+    DEFAULT_CLASSES = "panel"
+    _entries: Sequence[RunEntry] = ()
+    _reading: tuple[str, list[str]] | None = None
 
     def compose(self) -> ComposeResult:
-        yield Static()
+        self.border_title = "how they differ, and what they came to"
+        yield Still()
 
     def show(self, entries: Sequence[RunEntry]) -> None:
         """Draw the table; a column a run."""
-        muted = self.app.theme_variables.get("muted", "")
+        self._entries = entries
+        self.redraw()
+
+    def read_out(self, reading: tuple[str, list[str]] | None) -> None:
+        """Show what the runs have at the chart's cursor: where that is, and a value for each."""
+        self._reading = reading
+        self.redraw()
+
+    def redraw(self) -> None:
+        entries, colors = self._entries, self.app.theme_variables
         table = Table.grid(padding=(0, 2))
-        table.add_column(style=muted, no_wrap=True)
-        table.add_row("", *(Text(entry.id, style="bold") for entry in entries))
-        for name, values in [*_results(entries), *different_settings(entries)]:
-            table.add_row(name, *(Text(value) for value in values))
-        self.query_one(Static).update(table)
+        table.add_column(style=colors.get("muted", ""), no_wrap=True)
+        names = []
+        for index, entry in enumerate(entries):
+            name = Text(f"{line_sample(index)} ", colors[curve_role(index)])
+            names.append(name.append(entry.id, f"bold {colors['foreground']}"))
+        table.add_row("", *names)
+        rows = [self._reading] if self._reading else []
+        for title, values in [*rows, *different_settings(entries), *_results(entries)]:
+            table.add_row(title, *(Text(value) for value in values))
+        self.query_one(Still).draw(table)
 
 
 class CompareRunsScreen(BaseScreen):
-    """The curves of two to six runs on one chart; they may still be going."""
+    """The curves of two or more runs on one chart; they may still be going."""
 
     NAV = "runs"
     HELP = (
-        "The marked runs on one chart. t switches between bits per byte of the held-out text "
-        "and the train loss in nats per token, which does not compare between tokenizers; X "
-        "between steps, time and epochs."
+        "The marked runs on one chart. m goes on to another metric: bits per byte compare between "
+        "all runs on a text, losses in nats per token only between those with the same tokenizer. "
+        "X switches between steps, time and epochs, ← and → read out the values of all runs."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back", id="overlay.back"),
-        Binding("t", "train", "Bits/byte or train loss", id="overlay.train"),
+        Binding("m", "metric(1)", "Next metric", id="overlay.metric"),
+        Binding("M", "metric(-1)", "Previous metric", id="overlay.metric_back", show=False),
         Binding("X", "axis", "Steps, time or epochs", id="overlay.axis"),
         Binding("tab", "app.focus_next", "Next panel", id="overlay.panel", show=False),
     ]
@@ -71,10 +92,11 @@ class CompareRunsScreen(BaseScreen):
             )
             for entry in entries
         }
-        self._axis, self._train = 0, False
+        self._axis, self._metric = 0, 0
+        self._at: float | None = None
 
     def body(self) -> ComposeResult:
-        yield Chart(empty="no evaluation yet: t shows the train loss")
+        yield Chart(empty="no evaluation yet: m goes on to the train loss", classes="panel")
         yield Differences()
 
     def on_mount(self) -> None:
@@ -94,15 +116,38 @@ class CompareRunsScreen(BaseScreen):
 
     def _draw(self) -> None:
         runs = [(entry.id, self._followers[entry.id].history) for entry in self.entries]
-        axis = _AXES[self._axis]
-        self.query_one(Chart).show(overlay_curves(runs, axis, train=self._train), x_axis=axis)
+        axis, metric = _AXES[self._axis], METRICS[self._metric]
+        chart = self.query_one(Chart)
+        chart.border_title = metric.name
+        chart.show(overlay_curves(runs, axis, metric), x_axis=axis)
+        self._read_out()
 
-    def action_train(self) -> None:
-        self._train = not self._train
+    @on(Chart.Inspected)
+    def _inspected(self, event: Chart.Inspected) -> None:
+        self._at = event.x
+        self._read_out()
+
+    def _read_out(self) -> None:
+        """Write the values at the cursor into the table."""
+        if self._at is None:
+            self.query_one(Differences).read_out(None)
+            return
+        axis, metric = _AXES[self._axis], METRICS[self._metric]
+        histories = [self._followers[entry.id].history for entry in self.entries]
+        values = [value_at(history, axis, metric, self._at) for history in histories]
+        shown = axis_named(axis)
+        title = f"at {shown.unit} {shown.exact(self._at)}"
+        self.query_one(Differences).read_out(
+            (title, ["-" if value is None else number(value) for value in values])
+        )
+
+    def action_metric(self, by: int) -> None:
+        self._metric = (self._metric + by) % len(METRICS)
         self._draw()
 
     def action_axis(self) -> None:
         self._axis = (self._axis + 1) % len(_AXES)
+        self._at = None
         self._draw()
 
     def action_back(self) -> None:
@@ -136,8 +181,8 @@ def _results(entries: Sequence[RunEntry]) -> list[tuple[str, list[str]]]:
     statuses = [entry.status for entry in entries]
     return [
         ("state", [state_words(status.state) for status in statuses]),
-        ("bits/byte", [figure(status.bits_per_byte) for status in statuses]),
-        ("best loss", [figure(status.val_loss) for status in statuses]),
+        ("bits per byte", [figure(status.bits_per_byte) for status in statuses]),
+        ("validation loss", [figure(status.val_loss) for status in statuses]),
         (
             "at step",
             [

@@ -62,20 +62,31 @@ class Ask(ModalScreen[str | None]):
         *,
         check: Callable[[str], object] | None = None,
         note: str = "",
+        problem: str = "",
     ) -> None:
-        """`check` raises TuillmError for what cannot be taken; its words are shown."""
+        """`check` raises TuillmError for what cannot be taken; its words are shown.
+
+        `problem` is what was wrong with `value` when it was tried, shown until it is changed.
+        """
         super().__init__()
         self._title, self._value, self._check, self._note = title, value, check, note
+        self._tried = problem
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Static(self._title, classes="title", markup=False)
             yield Input(self._value, compact=True)
-            yield Static(self._note, classes="note", markup=False)
+            yield Static(
+                self._tried or self._note,
+                classes="note -error" if self._tried else "note",
+                markup=False,
+            )
             yield Static("Enter takes it, Escape cancels", classes="hint")
 
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:
+        if self._tried and event.value == self._value:
+            return
         problem = self._problem(event.value)
         note = self.query_one(".note", Static)
         note.update(problem or self._note)

@@ -12,6 +12,7 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
 from tuillm.dashboard.palette import bindings_of
+from tuillm.dashboard.widgets.recolored import Recolored
 
 
 class HelpScreen(ModalScreen[None]):
@@ -37,9 +38,26 @@ class HelpScreen(ModalScreen[None]):
             yield Static("Keys", classes="title")
             with VerticalScroll():
                 yield Static(about.replace("`", ""), classes="text", markup=False)
-                yield Static(self._keys(focused))
+                yield _Keys(self._below, focused)
 
-    def _keys(self, focused: DOMNode | None) -> Table:
+    def action_scroll(self, by: int) -> None:
+        self.query_one(VerticalScroll).scroll_relative(y=by, animate=False, immediate=True)
+
+
+class _Keys(Recolored, Static):
+    """The keys that work below, a line each, with their ids."""
+
+    def __init__(self, below: Screen[object], focused: DOMNode | None) -> None:
+        super().__init__()
+        self._below, self._focused = below, focused
+
+    def on_mount(self) -> None:
+        self.redraw()
+
+    def redraw(self) -> None:
+        self.update(self._table(self._focused))
+
+    def _table(self, focused: DOMNode | None) -> Table:
         colors = self.app.theme_variables
         table = Table.grid(padding=(0, 2))
         heading = None
@@ -63,6 +81,3 @@ class HelpScreen(ModalScreen[None]):
                 Text(str(binding.id), style=colors.get("muted", "")),
             )
         return table
-
-    def action_scroll(self, by: int) -> None:
-        self.query_one(VerticalScroll).scroll_relative(y=by, animate=False, immediate=True)

@@ -3,7 +3,6 @@
 It is the first that a person sees: the store is imported where it is used, after the first frame.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,8 +11,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from tuillm.dashboard.open_chat import open_chat
-from tuillm.dashboard.pull_actions import begin, check, going
-from tuillm.dashboard.screens.dialogs import Ask, Confirm
+from tuillm.dashboard.screens.dialogs import Confirm
+from tuillm.dashboard.screens.pulls import PullsScreen
 from tuillm.dashboard.screens.table_screen import TableScreen
 from tuillm.dashboard.widgets.model_details import ModelDetails
 from tuillm.dashboard.widgets.pull_lines import PullLines
@@ -24,7 +23,9 @@ from tuillm.units import age, count, figure, size
 from tuillm.user_paths import current_folder, user_path
 
 if TYPE_CHECKING:
+    from tuillm.dashboard.glossary import Meaning
     from tuillm.store.registry import Model
+    from tuillm.store.run_folder import Run
 
 _NEED_A_MODEL = ("chat", "filter", "rename", "remove", "copy", "export", "train_from", "details")
 _EMPTY = """\
@@ -77,7 +78,7 @@ COLUMNS: list["Column[Model]"] = [
     Column("size", "size", lambda m: size(m.size), lambda m: m.size, True, rank=6),
     Column(
         "tokenizer",
-        "tokens",
+        "tokenizer",
         lambda m: m.card.tokenizer or "-",
         lambda m: m.card.tokenizer,
         rank=5,
@@ -93,7 +94,7 @@ COLUMNS: list["Column[Model]"] = [
     ),
     Column(
         "loss",
-        "val loss",
+        "validation loss",
         lambda m: figure(m.card.val_loss),
         lambda m: m.card.val_loss,
         True,
@@ -101,7 +102,7 @@ COLUMNS: list["Column[Model]"] = [
     ),
     Column(
         "quality",
-        "bits/byte",
+        "bits per byte",
         _quality,
         lambda m: m.card.bits_per_byte,
         True,
@@ -127,7 +128,7 @@ COLUMNS: list["Column[Model]"] = [
 ]
 
 
-class ModelsScreen(TableScreen["Model"]):
+class ModelsScreen(PullsScreen, TableScreen["Model"]):
     """The table of the registry and the details of the model under its cursor."""
 
     NAV = "models"
@@ -135,11 +136,12 @@ class ModelsScreen(TableScreen["Model"]):
     EMPTY = _EMPTY
     HELP = (
         "All models of your registry. Type / to filter; s orders by the next column. "
-        "bits/byte compares across tokenizers: lower is better; * is measured on the text "
+        "bits per byte compares across tokenizers: lower is better; * is measured on the text "
         "the model learned by heart."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "chat", "Chat", id="models.chat"),
+        Binding("v", "conversations", "Conversations", id="models.conversations"),
         Binding("slash", "filter", "Filter", id="list.filter", key_display="/"),
         Binding("r", "rename", "Rename", id="models.rename", show=False),
         Binding("d,delete", "remove", "Delete", id="models.remove"),
@@ -148,10 +150,6 @@ class ModelsScreen(TableScreen["Model"]):
         Binding("t", "train", "Train", id="models.train"),
         Binding("f", "train_from", "Train from this model", id="models.train_from", show=False),
         Binding("d", "demo", "Grow the demo model", id="models.demo"),
-        Binding("P", "pull", "Pull from the hub, or go on", id="models.pull", show=False),
-        Binding(
-            "X", "stop_pull", "Stop a pull, or throw it away", id="models.stop_pull", show=False
-        ),
         Binding("b", "benchmarks", "Benchmarks of this machine", id="models.bench", show=False),
     ]
 
@@ -161,27 +159,38 @@ class ModelsScreen(TableScreen["Model"]):
     def details(self) -> ModelDetails:
         return ModelDetails()
 
+    def run_of(self, entry: "Model") -> "tuple[Run, bool] | None":
+        from tuillm.store.run_folder import get_run
+
+        if not entry.card.run:
+            return None
+        try:
+            return get_run(entry.card.run), entry.card.held_out
+        except TuillmError:  # it was deleted
+            return None
+
     def below(self) -> ComposeResult:
         yield PullLines()
+
+    def meanings(self) -> "tuple[str, list[Meaning]]":
+        from tuillm.dashboard.glossary import judged_bits, judged_loss, meaning
+
+        if (model := self.current) is None:
+            return "", []
+        card = model.card
+        bits = judged_bits(card.bits_per_byte, held_out=card.held_out)
+        return model.name, [
+            meaning("bits per byte", _quality(model), judged=bits),
+            meaning("validation loss", figure(card.val_loss), judged=judged_loss(card.val_loss)),
+            meaning("parameters", count(card.parameters)),
+            meaning("context", str(_context(model) or "-")),
+            meaning("tokenizer", card.tokenizer or "-"),
+            meaning("origin", card.origin),
+        ]
 
     def on_mount(self) -> None:
         self.dashboard.pulls_changed.subscribe(self, self._pulls_changed)
         self._pulls_changed(None)
-
-    def _ask(
-        self,
-        title: str,
-        value: str,
-        check: Callable[[str], object] | None,
-        action: Callable[[str], tuple[Callable[[], object], str]],
-    ) -> None:
-        """Ask for a line of text; `action` makes of it what to do, and what to say then."""
-
-        def answered(text: str | None) -> None:
-            if text:
-                self.dashboard.run_in_thread(*action(text))
-
-        self.app.push_screen(Ask(title, value, check=check), answered)
 
     # what the app tells
 
@@ -216,12 +225,18 @@ class ModelsScreen(TableScreen["Model"]):
         elif model:
             open_chat(self.dashboard, model.name)
 
+    def action_conversations(self) -> None:
+        """Show what was said with the model under the cursor."""
+        from tuillm.dashboard.screens.conversations import ConversationsScreen
+
+        self.app.push_screen(ConversationsScreen(self.current.name if self.current else ""))
+
     def action_rename(self) -> None:
         from tuillm.store import registry
 
         if model := self.current:
             old = model.name
-            self._ask(
+            self.ask(
                 f"A new name for {old}",
                 old,
                 check_name,
@@ -233,7 +248,7 @@ class ModelsScreen(TableScreen["Model"]):
 
         if model := self.current:
             source = model.name
-            self._ask(
+            self.ask(
                 f"Copy {source} as",
                 registry.free_name(source),
                 check_name,
@@ -246,7 +261,7 @@ class ModelsScreen(TableScreen["Model"]):
     def action_export(self) -> None:
         if model := self.current:
             name, target = model.name, current_folder() / model.name
-            self._ask(
+            self.ask(
                 f"Export {name} to the folder",
                 str(target),
                 user_path,
@@ -279,58 +294,6 @@ class ModelsScreen(TableScreen["Model"]):
         from tuillm.dashboard.screens.benchmarks import BenchmarksScreen
 
         self.app.push_screen(BenchmarksScreen())
-
-    def action_pull(self) -> None:
-        """Ask for a name of the hub; one whose pull stands still is proposed."""
-        at_work = going(self.dashboard.pulls)
-        left = [
-            str(pull.source) for pull in self.dashboard.pulls if pull.repo and pull not in at_work
-        ]
-        title = "Pull from the Hugging Face hub"
-        note = "gpt2, gpt2-medium, gpt2-large, gpt2-xl, or ORG/NAME of a GPT-2 there"
-
-        def answered(text: str | None) -> None:
-            if text:
-                self.dashboard.run_in_thread(partial(begin, text))
-
-        self.app.push_screen(Ask(title, (left or ["gpt2"])[0], check=check, note=note), answered)
-
-    def action_stop_pull(self) -> None:
-        """Stop the pull that goes on, or throw away what is left of one that does not."""
-        from tuillm.store.hub.pull_folder import cancel_pull, discard_pull
-
-        at_work = going(self.dashboard.pulls)
-        pull = (at_work or self.dashboard.pulls)[0]
-        name = pull.name
-        if not at_work and not pull.done:
-            self.dashboard.run_in_thread(partial(discard_pull, name))
-        elif not at_work:
-            question = Confirm(
-                f"Throw away what has come of {name}?",
-                f"{size(pull.done)} of {size(pull.total)}",
-                "Throw away",
-            )
-            self.app.push_screen(
-                question,
-                lambda yes: (
-                    self.dashboard.run_in_thread(
-                        partial(discard_pull, name), f"threw away what had come of {name}"
-                    )
-                    if yes
-                    else None
-                ),
-            )
-        elif len(at_work) == 1:
-            self.dashboard.run_in_thread(
-                partial(cancel_pull, name), f"stopping the pull of {name}; what has come is kept"
-            )
-        else:
-            self._ask(
-                "Stop the pull of",
-                name,
-                check_name,
-                lambda typed: (partial(cancel_pull, typed), f"stopping the pull of {typed}"),
-            )
 
     def action_train(self) -> None:
         self.dashboard.train_from("")

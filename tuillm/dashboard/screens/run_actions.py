@@ -8,14 +8,16 @@ from typing import ClassVar
 
 from textual.binding import ActiveBinding, Binding, BindingType
 
+from tuillm.dashboard.glossary import Meaning
 from tuillm.dashboard.open_chat import open_chat
+from tuillm.dashboard.run_meanings import run_meanings
 from tuillm.dashboard.screens.base import BaseScreen
 from tuillm.dashboard.screens.dialogs import Ask, Confirm
 from tuillm.errors import TuillmError
 from tuillm.store.run_control import Request, steps_of
 from tuillm.store.run_folder import Run, remove_run
 from tuillm.store.run_queue import Move, move_in_queue
-from tuillm.store.run_status import ACTIVE, RESUMABLE
+from tuillm.store.run_status import ACTIVE, RESUMABLE, State
 from tuillm.store.snapshot import RunEntry
 
 # words for the keys at the bottom, which offer what suits the run; all others work as well
@@ -27,8 +29,11 @@ _WORDS = {
     "resume": "Resume",
     "remove": "Delete",
 }
-# of a run that waits for its turn
-_QUEUED_WORDS = {"resume": "Start now", "stop": "Leave the queue"}
+# other words in some states
+_WORDS_IN: dict[State, dict[str, str]] = {
+    "queued": {"resume": "Start now", "stop": "Leave the queue"},
+    "paused": {"pause": "Go on"},
+}
 
 
 class RunActionsScreen(BaseScreen):
@@ -45,6 +50,7 @@ class RunActionsScreen(BaseScreen):
         Binding("J,shift+down", "queue('down')", "Later in the queue", id="run.later", show=False),
         Binding("d,delete", "remove", "Delete the run", id="run.remove", show=False),
         Binding("c", "chat", "Chat with its model", id="run.chat", show=False),
+        Binding("t", "again", "Train again", id="run.again", show=False),
     ]
 
     @property
@@ -52,12 +58,16 @@ class RunActionsScreen(BaseScreen):
         """The run that the keys are about."""
         raise NotImplementedError
 
+    def meanings(self) -> tuple[str, list[Meaning]]:
+        entry = self.target
+        return (entry.id, run_meanings(entry)) if entry else ("", [])
+
     @property
     def active_bindings(self) -> dict[str, ActiveBinding]:
         """The keys that work here; those at the bottom fit the state of the run."""
         offered = self._offered()
         entry = self.target if self.is_mounted else None
-        words = _WORDS | (_QUEUED_WORDS if entry and entry.status.state == "queued" else {})
+        words = _WORDS | _WORDS_IN.get(entry.status.state if entry else "finished", {})
 
         def shown(found: ActiveBinding) -> ActiveBinding:
             binding = found.binding
@@ -180,6 +190,13 @@ class RunActionsScreen(BaseScreen):
         elif entry:
             hint = "x stops it and publishes" if entry.status.state in ACTIVE else ""
             self.dashboard.show_error(TuillmError(f"{entry.id} has published no model yet", hint))
+
+    def action_again(self) -> None:
+        """Fill the form with the settings of the run."""
+        if (entry := self.target) and entry.config:
+            self.dashboard.train_again(entry.config)
+        elif entry:
+            self.dashboard.show_error(TuillmError(f"the settings of {entry.id} cannot be read"))
 
     def _active(self, verb: str) -> RunEntry | None:
         """The target if it is going; else say why not."""

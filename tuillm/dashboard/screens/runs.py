@@ -7,12 +7,28 @@ from textual.binding import Binding, BindingType
 
 from tuillm.dashboard.screens.run_actions import RunActionsScreen
 from tuillm.dashboard.screens.table_screen import TableScreen
+from tuillm.dashboard.widgets.figures import small_line
 from tuillm.dashboard.widgets.run_details import RunDetails
 from tuillm.dashboard.widgets.state import STATE_ROLES, state_words
 from tuillm.dashboard.widgets.table import Column, EntryTable
 from tuillm.errors import TuillmError
+from tuillm.store.run_folder import Run
+from tuillm.store.run_status import ACTIVE
 from tuillm.store.snapshot import RunEntry
-from tuillm.units import age, count, duration, figure, percent
+from tuillm.units import age, count, duration, figure, percent, several
+
+_CURVE, _BAR = 12, 6
+
+
+def _done(entry: RunEntry) -> str:
+    """How far a run is; of one that is going with a bar."""
+    status = entry.status
+    words = percent(status.progress)
+    if status.state not in ACTIVE or status.state == "queued":
+        return words
+    full = round(_BAR * min(max(status.progress, 0.0), 1.0))
+    return f"{'━' * full}{'─' * (_BAR - full)} {words:>4}"
+
 
 COLUMNS = [
     Column[RunEntry]("run", "run", lambda e: e.id, lambda e: e.id.casefold()),
@@ -24,20 +40,27 @@ COLUMNS = [
         rank=10,
         role=lambda e: STATE_ROLES[e.status.state],
     ),
+    Column[RunEntry]("progress", "done", _done, lambda e: e.status.progress, True, rank=9, least=5),
     Column[RunEntry](
-        "progress",
-        "done",
-        lambda e: percent(e.status.progress),
-        lambda e: e.status.progress,
+        "curve",
+        "loss so far",
+        lambda e: small_line(e.status.loss_curve, _CURVE),
+        rank=4,
+        role=lambda e: "secondary",
+        least=_CURVE,
+    ),
+    Column[RunEntry](
+        "step",
+        "step",
+        lambda e: f"{e.status.step:,}",
+        lambda e: e.status.step,
         True,
-        rank=9,
-    ),
-    Column[RunEntry](
-        "step", "step", lambda e: f"{e.status.step:,}", lambda e: e.status.step, True, rank=5
+        rank=3,
+        least=7,
     ),
     Column[RunEntry](
         "loss",
-        "loss",
+        "train loss",
         lambda e: figure(e.status.train_loss),
         lambda e: e.status.train_loss,
         True,
@@ -45,7 +68,7 @@ COLUMNS = [
     ),
     Column[RunEntry](
         "quality",
-        "bits/byte",
+        "bits per byte",
         lambda e: figure(e.status.bits_per_byte),
         lambda e: e.status.bits_per_byte,
         True,
@@ -61,7 +84,13 @@ COLUMNS = [
         rank=3,
     ),
     Column[RunEntry](
-        "left", "left", lambda e: duration(e.status.eta), lambda e: e.status.eta, True, rank=4
+        "left",
+        "left",
+        lambda e: duration(e.status.eta),
+        lambda e: e.status.eta,
+        True,
+        rank=5,
+        least=7,
     ),
     Column[RunEntry](
         "preset",
@@ -117,6 +146,9 @@ class RunsScreen(RunActionsScreen, TableScreen[RunEntry]):
     def details(self) -> RunDetails:
         return RunDetails()
 
+    def run_of(self, entry: RunEntry) -> tuple[Run, bool] | None:
+        return entry.run, entry.status.val_tokens != 0
+
     @property
     def target(self) -> RunEntry | None:
         return self.current
@@ -132,14 +164,15 @@ class RunsScreen(RunActionsScreen, TableScreen[RunEntry]):
         self.table.toggle_mark()
 
     def action_overlay(self) -> None:
-        from tuillm.dashboard.screens.compare_runs import MOST, CompareRunsScreen
+        from tuillm.dashboard.screens.compare_runs import CompareRunsScreen
 
         marked = [entry for entry in self.dashboard.runs if entry.id in self.table.marked]
-        if 2 <= len(marked) <= MOST:
+        if len(marked) >= 2:
             self.app.push_screen(CompareRunsScreen(marked))
         else:
             self.dashboard.show_error(
                 TuillmError(
-                    f"{len(marked)} runs are marked", f"mark 2 to {MOST} with Space, then press o"
+                    f"{several(len(marked), 'run')} marked",
+                    "mark two or more with Space, then press o",
                 )
             )

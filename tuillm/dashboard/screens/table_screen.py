@@ -4,9 +4,9 @@ Knows entries through the columns and the details pane that its subclass brings.
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -15,7 +15,11 @@ from textual.widgets import Static
 from tuillm.dashboard.screens.base import BaseScreen
 from tuillm.dashboard.widgets.details import Details
 from tuillm.dashboard.widgets.filter import FilterLine
+from tuillm.dashboard.widgets.run_curve import RunCurve
 from tuillm.dashboard.widgets.table import Column, EntryTable
+
+if TYPE_CHECKING:
+    from tuillm.store.run_folder import Run
 
 E = TypeVar("E")
 
@@ -28,6 +32,10 @@ class TableScreen(BaseScreen, Generic[E]):
 
     COLUMNS: ClassVar[Sequence[Column[Any]]] = ()
     EMPTY = ""
+    # what the entries are called, where that is not the name of the screen
+    TITLE_WORDS = ""
+    # whether entries have a run, whose curve stands beside them
+    CURVE = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "Filter", id="list.filter", show=False),
         Binding("escape", "show_all", "Show all again", id="list.all", show=False),
@@ -40,12 +48,15 @@ class TableScreen(BaseScreen, Generic[E]):
 
     def body(self) -> ComposeResult:
         with Horizontal(id="columns"):
-            with Vertical(id="list"):
+            with Vertical(id="list", classes="panel"):
                 yield EntryTable(self.COLUMNS, self.key, sort="age", id=self.NAV)
                 yield FilterLine()
                 yield Static(_LOOKING, id="empty", markup=False)
                 yield from self.below()
-            yield self.details()
+            with Vertical(id="beside"):
+                if self.CURVE:
+                    yield RunCurve()
+                yield self.details()
 
     def key(self, entry: E) -> str:
         """What tells entries apart."""
@@ -53,6 +64,10 @@ class TableScreen(BaseScreen, Generic[E]):
 
     def details(self) -> Details[E]:
         """A new pane for the details of one entry."""
+        raise NotImplementedError
+
+    def run_of(self, entry: E) -> "tuple[Run, bool] | None":
+        """The run whose curve is drawn beside an entry, and whether it measures held-out text."""
         raise NotImplementedError
 
     def below(self) -> ComposeResult:
@@ -88,7 +103,7 @@ class TableScreen(BaseScreen, Generic[E]):
         self.table.show(entries)
         self._find()
         self._show_rows()
-        self.query_one(Details).set_class(not entries, "-empty")
+        self.query_one("#beside").set_class(not entries, "-empty")
         self._show_details()
         self.refresh_bindings()
 
@@ -98,12 +113,20 @@ class TableScreen(BaseScreen, Generic[E]):
         self.refresh_bindings()
 
     def _show_details(self) -> None:
+        if not self.query_one("#beside").display:
+            return
         details: Details[E] = self.query_one(Details)
-        if details.display:
-            details.show(self.current)
+        details.show(self.current)
+        run = self.run_of(self.current) if self.current is not None and self.CURVE else None
+        for curve in self.query(RunCurve):
+            curve.follow(run and run[0], held_out=not run or run[1])
 
     def _show_rows(self) -> None:
         """Show the table, or in its place why nothing stands in it."""
+        shown, there = len(self.table.rows), self.table.count
+        self.query_one("#list").border_title = f"{self.TITLE_WORDS or self.NAV} · {shown}" + (
+            f" of {there}" if shown != there else ""
+        )
         empty = self.query_one("#empty", Static)
         self.table.display = bool(self.table.rows)
         empty.display = not self.table.rows
@@ -128,5 +151,18 @@ class TableScreen(BaseScreen, Generic[E]):
         self.query_one(FilterLine).action_close()
 
     def action_details(self) -> None:
-        self.query_one(Details).toggle_class("-toggled")
+        self.query_one("#beside").toggle_class("-toggled")
         self._show_details()
+
+    @on(events.ScreenSuspend)
+    def _left_screen(self) -> None:
+        for curve in self.query(RunCurve):
+            curve.pause()
+
+    @on(events.ScreenResume)
+    def _came_back(self) -> None:
+        for curve in self.query(RunCurve):
+            curve.resume()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._show_details)  # there may be room now, or none any more

@@ -16,8 +16,9 @@ from tuillm.dashboard.background import run_in_background
 from tuillm.dashboard.path_input import dropped_paths, first_path, join_paths
 from tuillm.dashboard.screens.base import BaseScreen
 from tuillm.dashboard.screens.dialogs import Confirm
+from tuillm.dashboard.widgets.field import SettingField
 from tuillm.dashboard.widgets.forecast_panel import ForecastPanel
-from tuillm.dashboard.widgets.form import TrainForm
+from tuillm.dashboard.widgets.form import Group, SearchLine, TrainForm
 from tuillm.errors import TuillmError
 from tuillm.store.run_status import ACTIVE
 from tuillm.store.workers.forecast_process import Forecast, ForecastProcess
@@ -46,6 +47,7 @@ class TrainScreen(BaseScreen):
         Binding("ctrl+e", "explore", "Explore", id="train.explore", priority=True),
         Binding("ctrl+l", "clear", "Clear the form", id="train.clear", show=False, priority=True),
         Binding("escape", "leave", "Leave the field", id="train.leave", show=False),
+        Binding("slash", "search", "Search the settings", id="train.search", key_display="/"),
         Binding("down,j", "app.focus_next", "Next field", id="train.next", show=False),
         Binding("up,k", "app.focus_previous", "Previous field", id="train.previous", show=False),
     ]
@@ -55,10 +57,12 @@ class TrainScreen(BaseScreen):
         self._timer: Timer | None = None
         self._process: ForecastProcess | None = None
         self._asked: TrainConfig | None = None
+        self._started: dict[str, object] = {}  # what was typed for the last run that was started
 
     def body(self) -> ComposeResult:
         with Horizontal(id="columns"):
-            with Vertical(id="list"):
+            with Vertical(id="list", classes="panel") as form:
+                form.border_title = "new run"
                 yield TrainForm()
                 yield Static(id="problem", markup=False)
                 with Horizontal(id="buttons"):
@@ -87,6 +91,24 @@ class TrainScreen(BaseScreen):
         self.query_one(TrainForm)["init_from"].fill(model)
         self.begin()
 
+    def go_to_setting(self, name: str) -> None:
+        """Put the cursor into a field, unfolding its group."""
+        field = self.query_one(TrainForm)[name]
+        for node in field.ancestors:
+            if isinstance(node, Group):
+                node.collapsed = False
+        self.call_after_refresh(self._focus, field)
+
+    def _focus(self, field: SettingField) -> None:
+        field.query("Input, Select").first().focus()
+        field.scroll_visible()
+
+    def again(self, config: TrainConfig) -> None:
+        """Fill the form with the settings of a run, to train again with some of them changed."""
+        self.query_one(TrainForm).fill_from(config)
+        self.set_focus(None)
+        self.begin()
+
     def begin(self) -> None:
         """Put the cursor where typing begins, unless it stands in a field."""
         if self.focused is None:
@@ -99,7 +121,7 @@ class TrainScreen(BaseScreen):
             return ""
         return (
             "The form of a run is filled in but not started."
-            if (self.query_one(TrainForm).typed)
+            if self.query_one(TrainForm).typed not in ({}, self._started)
             else ""
         )
 
@@ -128,7 +150,10 @@ class TrainScreen(BaseScreen):
         line.display = bool(problem)
         if self._timer:
             self._timer.stop()
-        if config is None or not config.corpus:
+        if config is None:
+            self._cancel()
+            self.query_one(ForecastPanel).hold()
+        elif not config.corpus:
             self._cancel()
             self.query_one(ForecastPanel).wait()
         elif not _same_run(config, self._asked):
@@ -220,7 +245,12 @@ class TrainScreen(BaseScreen):
 
     def _begin(self, config: TrainConfig, replace: bool, queue: bool) -> None:
         self._cancel()
-        self.dashboard.start(config, replace=replace, queue=queue, then=self.action_clear)
+        typed = self.query_one(TrainForm).typed
+
+        def started() -> None:
+            self._started = typed
+
+        self.dashboard.start(config, replace=replace, queue=queue, then=started)
 
     def action_pick(self) -> None:
         from tuillm.dashboard.screens.file_picker import FilesScreen
@@ -258,6 +288,10 @@ class TrainScreen(BaseScreen):
         self.query_one(TrainForm).clear()
         self.set_focus(None)
         self.begin()
+
+    def action_search(self) -> None:
+        """Find a setting among all of them."""
+        self.query_one(SearchLine).focus()
 
     def action_leave(self) -> None:
         """Leave the field, so that the keys of screens work again."""

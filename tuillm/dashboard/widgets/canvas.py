@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from textual.color import Color, ColorParseError
+from textual.geometry import Region
 from textual.strip import Strip
 from textual_hires_canvas import Canvas
 
@@ -62,6 +63,38 @@ class Sheet(Canvas):
     """
 
     ALLOW_SELECT = False
+
+    @contextmanager
+    def batch_refresh(self) -> Iterator[None]:
+        """Let the screen see as one change what is drawn in the block, and only where it differs.
+
+        A run that goes on changes a few columns of its chart: the rest is not sent again.
+        """
+        before, styles = self._buffer, self._styles
+        self._refreshes_pending += 1
+        try:
+            yield
+        finally:
+            self._refreshes_pending -= 1
+        if self._refreshes_pending:
+            return
+        if self._buffer is before or list(map(len, self._buffer)) != list(map(len, before)):
+            self.refresh()  # drawn over what there was, or of another size
+        elif changed := list(self._changed(before, styles)):
+            self.refresh(*changed)
+
+    def _changed(self, before: list[list[str]], styles: list[list[str]]) -> Iterator[Region]:
+        """The parts of rows in which anything differs."""
+        for row, cells in enumerate(self._buffer):
+            if cells == before[row] and self._styles[row] == styles[row]:
+                continue
+            columns = [
+                column
+                for column in range(len(cells))
+                if cells[column] != before[row][column]
+                or self._styles[row][column] != styles[row][column]
+            ]
+            yield Region(columns[0], row, columns[-1] - columns[0] + 1, 1)
 
     def render_line(self, y: int) -> Strip:
         """One row, blank below the last."""

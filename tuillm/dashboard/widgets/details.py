@@ -10,35 +10,44 @@ from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
-from textual.widgets import Static
 
+from tuillm.dashboard.widgets.recolored import Recolored
 from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
+from tuillm.dashboard.widgets.still import Still
+from tuillm.errors import one_line
 
 E = TypeVar("E")
 Part = Table | Text
 
 
-class Details(VerticalScroll, Generic[E], can_focus=True):
+class Details(Recolored, VerticalScroll, Generic[E], can_focus=True):
     """A pane of headings, facts and text about one entry, or empty."""
 
-    DEFAULT_CLASSES = "details"
+    DEFAULT_CLASSES = "details panel"
     BINDINGS = SCROLL_KEYS
 
     def __init__(self) -> None:
         super().__init__()
         self._told_of = ""
+        self._entry: E | None = None
 
     def compose(self) -> ComposeResult:
-        yield Static()
+        yield Still()
 
     def show(self, entry: E | None) -> None:
         """Show an entry, or nothing; another one is shown from its top."""
+        self._entry = entry
         name = self.title(entry) if entry is not None else ""
-        parts = self.parts(entry, self.app.theme_variables) if entry is not None else []
-        self.query_one(Static).update(Group(*parts))
+        self.border_title = Text(one_line(name))
+        self.redraw()
         if name != self._told_of:
             self._told_of = name
             self.scroll_home(animate=False)
+
+    def redraw(self) -> None:
+        entry = self._entry
+        parts = self.parts(entry, self.app.theme_variables) if entry is not None else []
+        self.query_one(Still).draw(Group(*parts))
 
     def title(self, entry: E) -> str:
         """What tells the entry from others."""

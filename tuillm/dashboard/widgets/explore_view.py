@@ -3,6 +3,9 @@
 Knows widths and heights; what the panels say is `explore_panels`.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
@@ -10,6 +13,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Static
 
 from tuillm.dashboard.widgets.explore_panels import Panel, panels_of
+from tuillm.dashboard.widgets.recolored import Recolored
 from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
 from tuillm.errors import one_line
 from tuillm.store.workers.exploration_record import Exploration
@@ -23,8 +27,15 @@ _BAR = 24
 _TALL = 50
 
 
-class ExploreHead(Static):
+class ExploreHead(Recolored, Static):
     """The two lines above the panels: which text, and how far its exploration is."""
+
+    _label = ""
+    _told: Callable[[], None] | None = None
+
+    def redraw(self) -> None:
+        if self._told:
+            self._told()
 
     def begin(self, label: str) -> None:
         """Say which text is explored."""
@@ -33,6 +44,7 @@ class ExploreHead(Static):
 
     def tell(self, progress: ExploreProgress) -> None:
         """Show how far the work is."""
+        self._told = partial(self.tell, progress)
         colors = self.app.theme_variables
         share = min(max(progress.share, 0.0), 1.0)
         full = round(_BAR * share)
@@ -45,6 +57,7 @@ class ExploreHead(Static):
 
     def show(self, seen: Exploration) -> None:
         """Say which text it was."""
+        self._told = partial(self.show, seen)
         self._label = seen.label
         facts = f"{size(seen.size.bytes)} · {seen.size.words:,} words"
         second = f"counted in {seen.seconds.get('all', 0.0):.1f} s; nothing was trained"
@@ -52,6 +65,7 @@ class ExploreHead(Static):
 
     def fail(self, words: str) -> None:
         """Say why there is nothing to see."""
+        self._told = partial(self.fail, words)
         self._draw("", Text(one_line(words), self.app.theme_variables["error"]))
 
     def _draw(self, facts: str, second: Text) -> None:
@@ -71,7 +85,7 @@ class ExplorePanel(Static):
         self.border_title = Text(one_line(f"{panel.title}{facts}"))
 
 
-class ExploreView(VerticalScroll, can_focus=True):
+class ExploreView(Recolored, VerticalScroll, can_focus=True):
     """All panels, scrolled together; they are laid out anew when the width changes."""
 
     HELP = (

@@ -15,7 +15,8 @@ from textual.widgets import Input, Label, Select, Static
 from tuillm.config import Setting, TrainConfig
 from tuillm.config.check_setting import check_setting
 from tuillm.config.fields import with_escapes
-from tuillm.dashboard.path_input import dropped_paths, split_paths
+from tuillm.dashboard.path_input import dropped_paths, join_paths, split_paths
+from tuillm.dashboard.setting_labels import label_of
 from tuillm.errors import UsageError
 
 Chosen = Select[str]
@@ -50,7 +51,7 @@ class SettingField(Vertical):
 
     def compose(self) -> ComposeResult:
         with Horizontal():
-            yield Label(self.setting.name, markup=False)
+            yield Label(label_of(self.setting.name), markup=False)
             if self._choices is not None:
                 yield Select(self._choices, prompt="", compact=True)
             else:
@@ -100,6 +101,23 @@ class SettingField(Vertical):
             value = self.query_one(Select).value
             return value if isinstance(value, str) else ""
         return self.query_one(Input).value
+
+    def matches(self, words: list[str]) -> bool:
+        """Whether all of these words stand in its names and its sentence."""
+        setting = self.setting
+        text = f"{setting.name} {label_of(setting.name)} {setting.help}".casefold()
+        return all(word in text for word in words)
+
+    def text_for(self, value: object) -> str:
+        """Return what would have to be typed for a value."""
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        if isinstance(value, tuple | list):
+            parts = [str(each) for each in value]
+            return join_paths(parts) if self.setting.name == "corpus" else ",".join(parts)
+        if isinstance(value, str) and self.setting.escapes:
+            return value.encode("unicode_escape").decode("ascii")
+        return f"{value:.10g}" if isinstance(value, float) else str(value)
 
     def fill(self, text: str) -> None:
         """Put a text in, as if it was typed; '' takes it out again."""
@@ -159,7 +177,7 @@ class SettingField(Vertical):
         setting = self.setting
         allowed = " | ".join(setting.choices) if setting.several else setting.range
         limits = f" [{allowed}]" if allowed and focused else ""
-        about.update(self.problem or setting.help + limits)
+        about.update(self.problem or f"{setting.help}{limits} · {setting.name}")
         about.set_class(bool(self.problem), "-error")
 
 

@@ -10,11 +10,12 @@ import numpy as np
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
-from textual.widgets import Static
 
 from tuillm.dashboard.metrics_history import History
 from tuillm.dashboard.process_usage import MachineUse
+from tuillm.dashboard.widgets.recolored import Recolored
 from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
+from tuillm.dashboard.widgets.still import Still
 from tuillm.plotting import number
 from tuillm.store.run_status import Status
 from tuillm.units import count, duration, figure, size
@@ -41,7 +42,7 @@ _COURSES = (
 )
 
 
-class Figures(VerticalScroll, can_focus=True):
+class Figures(Recolored, VerticalScroll, can_focus=True):
     """Throughput, learning rate, gradient norm, and what the machine gives for them."""
 
     HELP = (
@@ -56,9 +57,12 @@ class Figures(VerticalScroll, can_focus=True):
         self._shown: tuple[History, Status, MachineUse | None] | None = None
 
     def compose(self) -> ComposeResult:
-        yield Static()
+        yield Still()
 
     def on_resize(self) -> None:
+        self.redraw()
+
+    def redraw(self) -> None:
         if self._shown:
             self.show(*self._shown)
 
@@ -68,7 +72,7 @@ class Figures(VerticalScroll, can_focus=True):
         width = max(self.size.width - 2, 12)
         parts = [self._course(course, history, width) for course in _COURSES]
         parts.append(self._facts(history, status, use))
-        self.query_one(Static).update(Text("\n\n").join(parts))
+        self.query_one(Still).draw(Text("\n\n").join(parts))
 
     def _course(self, course: _Course, history: History, width: int) -> Text:
         colors = self.app.theme_variables

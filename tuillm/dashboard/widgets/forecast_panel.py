@@ -3,6 +3,9 @@
 Draws a Forecast of `store.workers.forecast_process`; knows nothing of how it was made.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -12,6 +15,7 @@ from textual.widgets import Static
 
 from tuillm.dashboard.widgets.fact_table import Fact, facts, heading
 from tuillm.dashboard.widgets.preview_text import document_parts, field_parts
+from tuillm.dashboard.widgets.recolored import Recolored
 from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
 from tuillm.errors import TuillmError, one_line
 from tuillm.store.workers.corpus_preview import Preview
@@ -22,33 +26,49 @@ _WAITING = """\
 Name a text, and here stands what growing a model on it will take: its size, the memory, \
 the time, measured by a few real steps on this machine."""
 
+_WRONG = "The forecast comes as soon as the form is right."
 
-class ForecastPanel(VerticalScroll, can_focus=True):
+
+class ForecastPanel(Recolored, VerticalScroll, can_focus=True):
     """The forecast, stage by stage: first what the text tells, then what real steps told."""
 
     HELP = (
         "What the run will take, measured on this machine: size of the model, memory, speed, "
         "time, and what to think about before the start."
     )
-    DEFAULT_CLASSES = "details"
+    DEFAULT_CLASSES = "panel"
     BINDINGS = SCROLL_KEYS
 
     _preview: Preview | None = None
+    _told: Callable[[], None] | None = None
+
+    def redraw(self) -> None:
+        if self._told:
+            self._told()
 
     def compose(self) -> ComposeResult:
+        self.border_title = "what to expect"
         yield Static()
 
     def wait(self) -> None:
         """There is nothing to look at yet."""
+        self._told = self.wait
         self._draw(Text(_WAITING, style=self._muted))
+
+    def hold(self) -> None:
+        """Something in the form is wrong, which the form itself says."""
+        self._told = self.hold
+        self._draw(Text(_WRONG, style=self._muted))
 
     def begin(self) -> None:
         """A forecast is being made."""
+        self._told = self.begin
         self._preview = None
         self._draw(Text("reading the text …", style=self._muted))
 
     def fail(self, error: TuillmError) -> None:
         """The run would fail like this; what its text begins with stays."""
+        self._told = partial(self.fail, error)
         colors = self.app.theme_variables
         parts: list[Text | Table] = [Text(f"{error}\n", style=colors["error"])]
         if self._preview:
@@ -57,6 +77,7 @@ class ForecastPanel(VerticalScroll, can_focus=True):
 
     def show(self, forecast: Forecast) -> None:
         """Show what is known so far."""
+        self._told = partial(self.show, forecast)
         colors = self.app.theme_variables
         parts: list[Text | Table] = []
         self._preview = forecast.preview

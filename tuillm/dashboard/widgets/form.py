@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.markup import escape
 from textual.message import Message
-from textual.widgets import Collapsible
+from textual.widgets import Collapsible, Input
 
 from tuillm.config import PRESETS, Setting, TrainConfig, build_train, settings_of
 from tuillm.dashboard.path_input import PathSuggester
@@ -23,6 +23,8 @@ from tuillm.store.registry import shape_of
 from tuillm.store.workers.corpus_preview import Preview
 
 FIRST = ("corpus", "name", "init_from", "preset", "tokenizer")
+# what a person decides of every run
+_ASKED = ("corpus", "init_from", "preset")
 # settings that name a field of the records, with what a preview calls their choice
 _FOUND = {
     "text_field": "text",
@@ -44,11 +46,53 @@ class Group(Collapsible):
 
     def __init__(self, *fields: SettingField, title: str, id: str) -> None:
         super().__init__(*fields, title=title, collapsed=True, id=id)
-        self.usual_title = title
+        self._usual_title, self._facts = title, ""
+
+    def tell(self, facts: str) -> None:
+        """Say in the title what was found out about these settings."""
+        self._facts = facts
+        self.count_changed()
+
+    def count_changed(self) -> None:
+        """Say in the title how many are changed."""
+        changed = sum(field.typed is not None for field in self.query(SettingField))
+        parts = (self._usual_title, f"{changed} changed" if changed else "", self._facts)
+        self.title = escape(" · ".join(filter(None, parts)))
+
+    def search(self, words: list[str]) -> bool:
+        """Show the settings whose names or sentences have all these words; whether there are any.
+
+        Without words all are shown, and the group is folded.
+        """
+        found = False
+        for field in self.query(SettingField):
+            field.display = field.matches(words)
+            found |= field.display
+        self.display = found
+        self.collapsed = not words
+        return found
 
     def scroll_visible(self, *arguments: Any, **options: Any) -> None:
         if self.has_focus_within:
             super().scroll_visible(*arguments, **options)
+
+
+class SearchLine(Input):
+    """Finds settings among all of them; Escape shows all groups again."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "clear", "All settings again", id="search.clear", show=False)
+    ]
+
+    def __init__(self) -> None:
+        super().__init__(placeholder="search all settings", compact=True, id="search")
+
+    def action_clear(self) -> None:
+        """Take out what was typed, or leave where nothing was."""
+        if self.value:
+            self.value = ""
+        else:
+            self.screen.set_focus(None)
 
 
 class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
@@ -73,6 +117,7 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
         settings = {setting.name: setting for setting in settings_of(TrainConfig)}
         for name in FIRST:
             yield self._field(settings[name])
+        yield SearchLine()
         for group, title in _TITLES.items():
             rest = [
                 setting
@@ -118,9 +163,18 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
             assert isinstance(field, FoundField)
             field.offer_found(fields, chosen.get(role, field.setting.unset))
         group = self.query_one("#group-text", Group)
-        words = one_line(preview.words) if preview and fields else ""
-        group.title = escape(" · ".join(filter(None, (group.usual_title, words))))
+        group.tell(one_line(preview.words) if preview and fields else "")
         self._say_usual()
+
+    def fill_from(self, config: TrainConfig) -> None:
+        """Fill in the settings of a run: text, parent, preset, and what its preset does not say."""
+        recipe = PRESETS[config.preset].settings if config.preset in PRESETS else {}
+        for field in self.query(SettingField):
+            setting = field.setting
+            value = getattr(config, setting.name)
+            usual = recipe.get(setting.name, setting.default)
+            chosen = setting.name in _ASKED or value != usual
+            field.fill(field.text_for(value) if chosen and value is not None else "")
 
     def clear(self) -> None:
         """Take out everything typed."""
@@ -137,9 +191,18 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
         event.stop()
         if event.field.setting.name in ("preset", "init_from"):
             self._say_usual()
+        for group in self.query(Group):
+            group.count_changed()
         if event.field.setting.name == "corpus":
             self.show_preview(None)  # until another one comes
         self.post_message(self.Changed(self))
+
+    @on(SearchLine.Changed)
+    def _searched(self, event: SearchLine.Changed) -> None:
+        event.stop()
+        words = event.value.casefold().split()
+        found = [group.search(words) for group in self.query(Group)]
+        self.query_one(SearchLine).set_class(not any(found), "-nothing")
 
     def _say_usual(self) -> None:
         """Show in each empty field what holds when it stays empty."""

@@ -31,8 +31,7 @@ class ModelDetails(Details["Model"]):
         return entry.name
 
     def parts(self, entry: "Model", colors: dict[str, str]) -> list[Part]:
-        # in the table there may be no room for all of the name
-        parts: list[Part] = [Text(f"{entry.name}\n", style=f"bold {colors['primary']}")]
+        parts: list[Part] = []
         if entry.problem:
             parts.append(Text(entry.problem + "\n", style=colors["error"]))
         for title, rows in _sections(entry):
@@ -44,14 +43,14 @@ class ModelDetails(Details["Model"]):
 
 
 def _sample_of(model: "Model") -> str:
-    """Return the newest sample of the run that grew the model, '' when that is gone."""
+    """Return what the model wrote in its run, '' when that is gone."""
     if not model.card.run:
         return ""
     from tuillm.store.jsonl import newest_sample  # not for the first frame
     from tuillm.store.run_folder import get_run
 
     try:
-        sample = newest_sample(get_run(model.card.run).samples)
+        sample = newest_sample(get_run(model.card.run).samples, model.card.steps)
     except TuillmError:
         return ""
     return sample.text if sample else ""
@@ -59,7 +58,7 @@ def _sample_of(model: "Model") -> str:
 
 def _sections(model: "Model") -> list[tuple[str, list[Fact]]]:
     card, config = model.card, model.config
-    loss = "val loss" if card.held_out else "loss on its text"
+    loss = "validation loss" if card.held_out else "loss on its text"
     origin = [
         ("origin", card.origin),
         ("from", card.source or ""),
@@ -73,7 +72,7 @@ def _sections(model: "Model") -> list[tuple[str, list[Fact]]]:
     ]
     quality = [
         (loss, f"{figure(card.val_loss)} nats/token" if card.val_loss else "-"),
-        ("", f"{figure(card.bits_per_byte)} bits/byte" if card.bits_per_byte else ""),
+        ("bits per byte", figure(card.bits_per_byte) if card.bits_per_byte else ""),
         ("best step", f"{card.steps:,}" if card.steps else ""),
     ]
     shape = [

@@ -19,6 +19,7 @@ class NavBar(Static):
     def __init__(self, screen: str) -> None:
         super().__init__()
         self._screen = screen
+        self._line = Content()
 
     def on_mount(self) -> None:
         self.update_runs()
@@ -40,7 +41,11 @@ class NavBar(Static):
         left = Content.assemble(*parts)
         right = self._going()
         gap = max(self.size.width - left.cell_length - right.cell_length - 1, 1)
-        self.update(Content.assemble(left, " " * gap, right))
+        line = Content.assemble(left, " " * gap, right)
+        if line.is_same(self._line):
+            return
+        self._line = line
+        self.update(line, layout=False)
 
     def _going(self) -> Content:
         runs = cast("Dashboard", self.app).runs

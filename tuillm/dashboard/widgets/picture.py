@@ -42,15 +42,16 @@ _FEW = 20  # so many points are read better as they are
 class Curve:
     """One curve: values `y` at rising `x`, in the colour of a theme role.
 
-    A `line` joins all its values; `points` shows each as a dot, for values far apart. Curves
-    with `smooth` follow the chart's smoothing, their values are then drawn faintly behind.
+    A `line` joins all its values; `points` shows each as a dot, for values far apart, and `joined`
+    has both. Curves with `smooth` follow the chart's smoothing, their values are then drawn faintly
+    behind.
     """
 
     name: str
     x: ArrayLike
     y: ArrayLike
     role: str = "primary"
-    kind: Literal["line", "points"] = "line"
+    kind: Literal["line", "points", "joined"] = "line"
     smooth: bool = False
 
 
@@ -138,10 +139,10 @@ class Picture:
                 dash = line.dash if points else None
                 paper.line(*layer, palette(line.curve.role, share), dash, behind=True)
         for line in self.lines:
-            if line.curve.kind == "line":
+            if line.curve.kind != "points":
                 paper.line(*line.layers[-1], palette(line.curve.role), line.dash)
         for line in self.lines:
-            if line.curve.kind == "points" or len(line.layers[-1][0]) == 1:
+            if line.curve.kind != "line" or len(line.layers[-1][0]) == 1:
                 paper.points(*line.layers[-1], palette(line.curve.role))
 
     def _points(self, paper: Paper, palette: Palette) -> None:
@@ -239,13 +240,20 @@ def window_in(full: tuple[float, float], start: float, width: float) -> tuple[fl
 def _sample(line: Line, palette: Palette) -> Piece:
     """A curve in the top line: its dot, or a bit of its line."""
     style = palette(line.curve.role)
-    if line.curve.kind == "points":
-        return "•", style
+    return ("•" if line.curve.kind == "points" else _dashed(line.dash)), style
+
+
+def line_sample(number: int) -> str:
+    """A bit of the line that the chart draws for its curve of this number, 0 the first."""
+    return _dashed(_DASHES[number % len(_DASHES)])
+
+
+def _dashed(dash: Dash) -> str:
     dots = np.zeros((4, 8), bool)
     dots[2] = True
-    if line.dash:
-        dots[:, np.arange(8) % sum(line.dash) >= line.dash[0]] = False
-    return "".join(chr(0x2800 + cell) for cell in plotting.braille(dots)[0]), style
+    if dash:
+        dots[:, np.arange(8) % sum(dash) >= dash[0]] = False
+    return "".join(chr(0x2800 + cell) for cell in plotting.braille(dots)[0])
 
 
 def _top_line(

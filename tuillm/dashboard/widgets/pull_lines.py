@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 from textual.widgets import Static
 
+from tuillm.dashboard.widgets.recolored import Recolored
 from tuillm.units import duration, size
 
 if TYPE_CHECKING:
@@ -17,16 +18,24 @@ if TYPE_CHECKING:
 _BAR = 16
 
 
-class PullLines(Static):
+class PullLines(Recolored, Static):
     """Shows pulls, a line each, and hides when there are none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pulls: Sequence[PullStatus] = ()
 
     def on_mount(self) -> None:
         self.display = False
 
     def show(self, pulls: Sequence["PullStatus"]) -> None:
         """Draw these from now on."""
+        self._pulls = pulls
         self.display = bool(pulls)
-        self.update(Text("\n").join(self._line(pull) for pull in pulls))
+        self.redraw()
+
+    def redraw(self) -> None:
+        self.update(Text("\n").join(self._line(pull) for pull in self._pulls))
 
     def _line(self, pull: "PullStatus") -> Text:
         from tuillm.store.hub.pull_folder import PULLING

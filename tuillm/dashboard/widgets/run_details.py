@@ -30,7 +30,7 @@ class RunDetails(Details[RunEntry]):
             hint = status.hint or ("R takes it up again" if status.state in RESUMABLE else "")
             text = f"{status.error}\n{hint}\n"
             parts.append(Text(text, style=colors["error"]))
-        parts += [heading(entry.id, colors), facts(_progress(status) + _loggers(entry), colors)]
+        parts += [facts(_progress(status) + _loggers(entry), colors)]
         if status.notes:
             notes = "".join(f"· {note}\n" for note in status.notes)
             parts.append(Text(notes, style=colors.get("muted", "")))
@@ -38,7 +38,8 @@ class RunDetails(Details[RunEntry]):
             parts += [heading("Settings", colors), facts(chosen_settings(entry.config), colors)]
         if sample := newest_sample(entry.run.samples):
             text = sample.text.strip()[:_SAMPLE]
-            parts += [heading("How it writes", colors), Text(text, style="italic")]
+            title = f"What it wrote at step {sample.step:,}"
+            parts += [heading(title, colors), Text(text, style="italic")]
         return parts
 
 
@@ -84,7 +85,7 @@ def _progress(status: Status) -> list[Fact]:
         ("step", f"{status.step:,}  (epoch {status.epoch:.1f})"),
         ("time", duration(status.elapsed)),
         (held_out, best),
-        ("", f"{figure(status.bits_per_byte)} bits/byte" if status.bits_per_byte else ""),
+        ("bits per byte", figure(status.bits_per_byte) if status.bits_per_byte else ""),
         ("before", before),
         ("speed", f"{count(status.tokens_per_sec)} tokens/s" if status.tokens_per_sec else ""),
         ("parameters", f"{status.parameters:,}" if status.parameters else ""),

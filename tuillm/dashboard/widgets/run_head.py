@@ -1,9 +1,10 @@
 """The two lines above a run's panels: what it is and how far, and what became of it."""
 
 from rich.text import Text
-from textual.widgets import Static
 
+from tuillm.dashboard.widgets.recolored import Recolored
 from tuillm.dashboard.widgets.state import STATE_ROLES, state_words
+from tuillm.dashboard.widgets.still import Still
 from tuillm.store.run_status import ACTIVE, RESUMABLE, Status
 from tuillm.store.snapshot import RunEntry
 from tuillm.units import count, duration, figure
@@ -11,11 +12,19 @@ from tuillm.units import count, duration, figure
 _BAR = 24
 
 
-class RunHead(Static):
+class RunHead(Recolored, Still):
     """Shows a RunEntry; the second line is a progress bar, or how the run ended."""
+
+    _entry: RunEntry | None = None
 
     def show(self, entry: RunEntry) -> None:
         """Draw the entry as it is now."""
+        self._entry = entry
+        self.redraw()
+
+    def redraw(self) -> None:
+        if (entry := self._entry) is None:
+            return
         colors, status = self.app.theme_variables, entry.status
         muted = colors.get("muted", "")
         first = Text(no_wrap=True, overflow="ellipsis")
@@ -34,7 +43,7 @@ class RunHead(Static):
                 style=muted,
             )
         second = self._progress(status) if status.state in ACTIVE else self._end(entry)
-        self.update(Text("\n").join([first, second]))
+        self.draw(Text("\n").join([first, second]))
 
     def _progress(self, status: Status) -> Text:
         colors = self.app.theme_variables

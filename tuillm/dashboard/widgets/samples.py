@@ -11,11 +11,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
+from tuillm.dashboard.widgets.recolored import Recolored
 from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
 from tuillm.store.jsonl import Sample
 
 
-class Samples(VerticalScroll, can_focus=True):
+class Samples(Recolored, VerticalScroll, can_focus=True):
     """One sample, its step, and its place among all of them."""
 
     HELP = (
@@ -67,7 +68,7 @@ class Samples(VerticalScroll, can_focus=True):
         yield Static()
 
     def on_mount(self) -> None:
-        self._draw()
+        self.redraw()
 
     def add(self, samples: list[Sample]) -> None:
         """Take in new samples of the run; after a resume the later ones come again."""
@@ -76,7 +77,7 @@ class Samples(VerticalScroll, can_focus=True):
                 self._samples.pop()
             self._samples.append(sample)
         if samples:
-            self._draw()
+            self.redraw()
 
     @property
     def shown(self) -> Sample | None:
@@ -90,17 +91,17 @@ class Samples(VerticalScroll, can_focus=True):
         last = len(self._samples) - 1
         index = (last if self._index is None else self._index) + by
         self._index = None if index >= last else max(index, 0)
-        self._draw()
+        self.redraw()
 
     def action_first(self) -> None:
         self._index = 0 if len(self._samples) > 1 else None
-        self._draw()
+        self.redraw()
 
     def action_newest(self) -> None:
         self._index = None
-        self._draw()
+        self.redraw()
 
-    def _draw(self) -> None:
+    def redraw(self) -> None:
         body = self.query_one(Static)
         if not self._samples:
             self.border_title = "samples"

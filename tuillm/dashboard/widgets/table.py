@@ -30,7 +30,8 @@ class Column(Generic[E]):
     """One column: `text` of an entry, what it is ordered by, and its colour by theme role.
 
     `order` may return None, which sorts last either way. `rank` says which columns go first
-    when there is no room for all: the highest. `role` names a `-role` class of the table.
+    when there is no room for all: the highest. `role` names a `-role` class of the table. `least`
+    columns are its own whatever stands in it, so that values that change move nothing.
     """
 
     key: str
@@ -40,6 +41,7 @@ class Column(Generic[E]):
     right: bool = False
     rank: int = 0
     role: Callable[[E], str] | None = None
+    least: int = 0
 
 
 class EntryTable(ScrollView, Generic[E], can_focus=True):
@@ -118,7 +120,7 @@ class EntryTable(ScrollView, Generic[E], can_focus=True):
             for entry in self._entries
         }
         self._wanted = [
-            max([cell_len(column.label) + 1, *map(cell_len, cells)])
+            max([cell_len(column.label) + 1, column.least, *map(cell_len, cells)])
             for column, cells in zip(self._columns, self._by_column(), strict=True)
         ]
         self.marked &= self._cells.keys()
@@ -144,6 +146,11 @@ class EntryTable(ScrollView, Generic[E], can_focus=True):
     def rows(self) -> list[E]:
         """The entries shown, in their order."""
         return list(self._rows)
+
+    @property
+    def count(self) -> int:
+        """How many entries there are, also those that are filtered away."""
+        return len(self._entries)
 
     @property
     def filled(self) -> bool:
@@ -207,6 +214,9 @@ class EntryTable(ScrollView, Generic[E], can_focus=True):
 
     def on_resize(self) -> None:
         self._fit()
+
+    def on_show(self) -> None:
+        self._fit()  # while it was hidden it had no width
 
     # drawing
 

@@ -80,6 +80,11 @@ def owner_lives(lock: Path, process: ProcessId) -> bool:
     return process.alive if held is None else held
 
 
+def reap_ended() -> None:
+    """Ask the processes that were started here whether they have ended: else they are zombies."""
+    _started[:] = [process for process in _started if process.poll() is None]
+
+
 def start_detached(
     module: str,
     arguments: list[str],
@@ -112,8 +117,8 @@ def start_detached(
         )
     if low_priority:
         lower_priority(process.pid)
-    # those that have ended are asked, or they would stay as zombies
-    _started[:] = [other for other in _started if other.poll() is None] + [process]
+    reap_ended()
+    _started.append(process)
     try:
         owner = ProcessId(process.pid, psutil.Process(process.pid).create_time())
     except psutil.NoSuchProcess:  # it has ended already
