@@ -46,6 +46,16 @@ def duration(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def roughly(seconds: float | None) -> str:
+    """75 seconds as '75 s', 300 as '5 min', 4000 as '1.1 h'."""
+    if not _measured(seconds):
+        return "-"
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * length or seconds == length:
+            return f"{seconds / length:.2g} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def age(moment: float | None) -> str:
     """A time since 1970 as '5 min ago'."""
     return span(time.time() - moment) if _measured(moment) and moment else "-"

@@ -262,6 +262,7 @@ def run(
                 "parameters": 861_312,
                 "train_tokens": 48_107,
                 "val_tokens": 4_812,
+                "loss_curve": _sketch([row["train_loss"] for row in rows]),
                 "device": "cpu",
                 "dtype": "bfloat16",
             }
@@ -269,6 +270,15 @@ def run(
         )
     )
     return made
+
+
+def _sketch(losses: list[float]) -> tuple[float, ...]:
+    """The mean loss of each of sixteen parts of a run."""
+    each = max(len(losses) // 16, 1)
+    return tuple(
+        sum(losses[at : at + each]) / len(losses[at : at + each])
+        for at in range(0, len(losses), each)
+    )
 
 
 def going(home: Path) -> None:

@@ -16,8 +16,7 @@ def talk(model, *texts):
     """Keep a conversation with a model: a person's text, a reply, a person's text..."""
     tree = Tree()
     for number, text in enumerate(texts):
-        who = "model" if number % 2 else "you"
-        tree.add(Node(who=who, text=text, parent=tree.head))
+        tree.append(Node(who="model" if number % 2 else "you", text=text, parent=tree.head))
     head = SessionHead(model=model, title=tree.title, nodes=len(texts))
     return save_session(SavedSession(head, {}, tree.to_json())).head
 

@@ -46,7 +46,7 @@ def panel(app):
     """What stands in the forecast's panel, as far as it is in sight."""
     region = app.screen.query_one(ForecastPanel).region
     lines = text_of(app).splitlines()[region.y : region.bottom]
-    return "\n".join(line[region.x : region.right].strip("▏ ") for line in lines)
+    return "\n".join(line[region.x : region.right].strip("▏│ ") for line in lines)
 
 
 @piloted()
@@ -67,8 +67,8 @@ async def test_a_forecast_before_the_start(app, pilot, book, processes):
         "a step",
         "steps   80",
         "parameters",
-        "memory",
-        "free",
+        "Memory",
+        "are free",
         "32 tokens",
         "(char)",
         "an epoch",
@@ -101,7 +101,9 @@ async def test_a_forecast_before_the_start(app, pilot, book, processes):
             notes=("a note",),
         )
     )
-    text = await shown(pilot, "estimated 1:06:40", "1.5 s", "1 GB of 10 GB free", "· a note")
+    text = await shown(
+        pilot, "estimated 1:06:40", "1.5 s", "1 GB of the 10 GB that are free", "· a note"
+    )
     assert text.index("! it will learn") < text.index("How long"), "warnings stand first"
     assert "nothing" in text and "2.5" in text
     board.show(Forecast(skipped="it does not fit into memory"))

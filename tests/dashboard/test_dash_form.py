@@ -11,7 +11,9 @@ from tuillm.config.check_setting import check_setting
 from tuillm.dashboard.screens.train import TrainScreen
 from tuillm.dashboard.widgets.field import SettingField
 from tuillm.dashboard.widgets.form import FIRST, TrainForm
+from tuillm.dashboard.widgets.preset_field import PresetList
 from tuillm.errors import UsageError
+from tuillm.store.workers.forecast_process import PresetEstimate
 
 pytestmark = pytest.mark.slow
 
@@ -61,9 +63,9 @@ async def test_each_field_checks_as_one_types(app, pilot):
     for name, (value, problem) in WRONG.items():
         field = form[name]
         line = field.query_one(Input)
-        assert about(field) == (field.setting.help, False)
+        assert about(field) == (f"{field.setting.help} · {name}", False)
         line.focus()
-        said = f"{field.setting.help} [{field.setting.range}]"
+        said = f"{field.setting.help} [{field.setting.range}] · {name}"
         await until(pilot, lambda field=field, said=said: about(field) == (said, False))
         await paste(pilot, value)
         await until(pilot, lambda field=field, problem=problem: about(field) == (problem, True))
@@ -104,7 +106,7 @@ async def test_what_cannot_work_is_not_started(app, pilot, book):
 async def test_a_preset_changes_what_is_usual(app, pilot):
     """Empty fields show what the preset decides; what was typed stays."""
     form = await form_of(pilot)
-    assert placeholder(form, "n_layer") == "4" and placeholder(form, "preset").startswith("tiny: ")
+    assert placeholder(form, "n_layer") == "4" and form["preset"].holds == "tiny"
     form["learning_rate"].fill("0.00002")  # below what this preset ends with
     form["preset"].fill("gpt2")
     await until(pilot, lambda: placeholder(form, "n_layer") == "12")
@@ -129,9 +131,9 @@ async def test_starting_from_a_model(app, pilot, house):
     await pilot.press("enter", *"tang", "enter")
     await until(pilot, lambda: form["init_from"].text == "tang-poems")
     await until(pilot, lambda: placeholder(form, "n_embd") == "192")
-    usual = {name: placeholder(form, name) for name in ("block_size", "tokenizer", "preset")}
-    assert usual["block_size"] == "256" and usual["tokenizer"] == "char"
-    assert usual["preset"].startswith("finetune: ")
+    usual = {name: placeholder(form, name) for name in ("block_size", "tokenizer")}
+    assert usual == {"block_size": "256", "tokenizer": "char"}
+    assert form["preset"].holds == "finetune"
     form["n_layer"].fill("4")
     form["block_size"].fill("128")  # windows may be shorter than the model's context
     await until(pilot, lambda: form.config().block_size == 128)
@@ -163,10 +165,10 @@ async def test_the_form_works_by_keys(app, pilot):
                 if field.has_pseudo_class("focus-within")
             )
         )
-    assert seen == ["name", "init_from", "preset", "tokenizer"]
-    await pilot.press("shift+tab", "shift+tab", "shift+tab", "up")
+    assert seen == ["init_from", "preset", "name", "tokenizer"]
+    await pilot.press("shift+tab", "shift+tab", "up", "shift+tab")
     assert app.screen.focused.name == "corpus"
-    await pilot.press("down")
+    await pilot.press("tab", "tab", "tab")
     assert app.screen.focused.name == "name"
     await type_text(pilot, "j1")
     assert form["name"].text == "j1", "letters and digits are text while one types"
@@ -177,6 +179,29 @@ async def test_the_form_works_by_keys(app, pilot):
     assert form.typed == {"name": "j1"} and not toasts(app)
     await pilot.press("ctrl+l", "escape", "j")
     assert app.screen.focused is not None and form.typed == {}
+
+
+@piloted()
+async def test_a_preset_is_chosen_from_a_table(app, pilot):
+    """Its rows tell time, memory and size; arrows look around, Enter chooses, the ends lead on."""
+    form = await form_of(pilot)
+    await shown(pilot, "3  How long, how good?", "45 min", "1 min")
+    field = form["preset"]
+    rows = field.query_one(PresetList)
+    rows.focus()
+    await pilot.press("down", "down")
+    await shown(pilot, "best: an evening for the best model of one book")
+    assert form.typed == {} and field.holds == "tiny", "looking around chooses nothing"
+    await pilot.press("enter")
+    await until(pilot, lambda: form.typed == {"preset": "best"})
+    await until(pilot, lambda: placeholder(form, "teachers") == "5")
+    await pilot.press("up", "up", "up")
+    assert app.screen.focused in form["init_from"].query("*")
+    form["init_from"].fill("")
+    form["preset"].fill("")
+    await until(pilot, lambda: field.holds == "tiny" and rows.highlighted == 0)
+    form.show_estimates([PresetEstimate("tiny", 1_060_000, 5 * 10**12, 90.0, False)])
+    await shown(pilot, "1.5 min", "5 TB")
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ async def test_conversations(app, pilot, hostile):
     """With models of any name, of any words; each is read, and asked about."""
     for name in map(text_of, NAMES):
         tree = Tree()
-        tree.add(Node(who="you", text=f"{EVIL}[b]{name}", parent=None))
+        tree.append(Node(who="you", text=f"{EVIL}[b]{name}", parent=None))
         head = SessionHead(model=name, title=f"{EVIL}{name}", nodes=1)
         save_session(SavedSession(head, {}, tree.to_json()))
     await pilot.press("v", "a")

@@ -7,6 +7,7 @@ from dashboard.pilot import opened, paste, piloted, rows, shown, text_of, toasts
 from textual.widgets import Input, Static
 
 from tuillm.dashboard.screens.dialogs import Ask, Confirm
+from tuillm.dashboard.screens.export_dialog import ExportDialog
 from tuillm.dashboard.screens.models import ModelsScreen
 from tuillm.dashboard.screens.train import TrainScreen
 from tuillm.dashboard.widgets.form import TrainForm
@@ -26,10 +27,10 @@ print('ready')
 """
 
 
-async def answer(pilot, key, text):
+async def answer(pilot, key, text, kind=Ask):
     """Press a key that asks for a line of text and give it another one."""
     await pilot.press(key)
-    screen = await opened(pilot, Ask)
+    screen = await opened(pilot, kind)
     screen.query_one(Input).value = ""
     await paste(pilot, text)
     await pilot.press("enter")
@@ -67,12 +68,15 @@ async def test_a_name_is_checked_as_it_is_typed(app, pilot, model):
 
 @piloted()
 async def test_a_name_that_is_taken(app, pilot, house):
-    """Renaming and copying to another model's name are refused in a toast; nothing is touched."""
+    """Renaming and copying to another model's name are refused, and asked again with the reason."""
     before = [(each.name, each.path.stat().st_ino) for each in list_models()]
     await answer(pilot, "r", "gpt2")
-    assert await told(pilot, "a model named 'gpt2' already exists")
+    await shown(pilot, "a model named 'gpt2' already exists")
+    assert (await opened(pilot, Ask)).query_one(Input).value == "gpt2"
+    await pilot.press("escape")
     await answer(pilot, "y", "demo")
-    assert await told(pilot, "a model named 'demo' already exists")
+    await shown(pilot, "a model named 'demo' already exists")
+    assert (await opened(pilot, Ask)).query_one(Input).value == "demo"
     assert [(each.name, each.path.stat().st_ino) for each in list_models()] == before
 
 
@@ -91,21 +95,47 @@ async def test_copy(app, pilot, model):
 
 @piloted()
 async def test_export(app, pilot, model, tmp_path, monkeypatch):
-    """`e` copies the folder to where one says; what is there already is not overwritten."""
+    """`e` copies the folder to where one says; what is there already is not overwritten.
+
+    Where it fails, the question comes back with what was typed and why.
+    """
     monkeypatch.chdir(tmp_path)
     target = tmp_path / "out" / "my book"
-    await answer(pilot, "e", str(target))
-    assert await told(pilot, "exported to", "transformers loads it as it is")
+    await answer(pilot, "e", str(target), ExportDialog)
+    assert await told(pilot, "exported book to")
     assert read_json(target / "config.json")["n_embd"] == 48
     before = sorted(target.iterdir())
-    await answer(pilot, "e", str(target))
-    assert await told(pilot, "is there already")
+    await answer(pilot, "e", str(target), ExportDialog)
+    await shown(pilot, "is there already")
+    screen = await opened(pilot, ExportDialog)
+    assert screen.query_one(Input).value == str(target)
     assert sorted(target.iterdir()) == before
-    await pilot.press("e")
-    screen = await opened(pilot, Ask)
+    await pilot.press("escape", "e")
+    screen = await opened(pilot, ExportDialog)
     assert screen.query_one(Input).value == str(tmp_path / "book"), "here, under its own name"
     await pilot.press("enter")
     await until(pilot, lambda: (tmp_path / "book" / "model.safetensors").exists())
+
+
+@pytest.mark.parametrize(
+    ("downs", "proposed", "written", "head"),
+    [(4, "book.gguf", "book.gguf", b"GGUF"), (6, "book", "book/Modelfile", b"FROM ./book.gguf")],
+    ids=["gguf", "ollama"],
+)
+@piloted()
+async def test_export_for_other_programs(
+    app, pilot, model, tmp_path, monkeypatch, downs, proposed, written, head
+):
+    """The arrows choose the format, the path goes with it until somebody types another."""
+    monkeypatch.chdir(tmp_path)
+    await pilot.press("e")
+    screen = await opened(pilot, ExportDialog)
+    await pilot.press(*["down"] * downs)
+    await until(pilot, lambda: screen.query_one(Input).value == str(tmp_path / proposed))
+    await pilot.press("enter")
+    said = await told(pilot, "exported book to")
+    assert ("ollama create" in said) == head.startswith(b"FROM")
+    assert (tmp_path / written).read_bytes().startswith(head)
 
 
 @piloted()
@@ -142,7 +172,8 @@ async def test_a_model_in_use_stays_and_the_user_is_named(app, pilot, model, hom
         await pilot.press("d", "y")
         assert await told(pilot, f"cannot remove 'book': in use by chat (process {other.pid})")
         await answer(pilot, "r", "mine")
-        assert await told(pilot, f"cannot rename 'book': in use by chat (process {other.pid})")
+        await shown(pilot, "cannot rename 'book': in use by chat", f"(process {other.pid})")
+        await pilot.press("escape")
         assert (home / "models" / "book" / "model.safetensors").exists()
     await pilot.press("d", "y")
     assert await told(pilot, "removed book")

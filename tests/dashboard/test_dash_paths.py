@@ -10,7 +10,7 @@ from dashboard.pilot import opened, paste, piloted, shown, told, until, use
 from textual.widgets import Input, Select
 
 from tuillm.dashboard.path_input import PathSuggester, dropped_paths, join_paths, split_paths
-from tuillm.dashboard.screens.dialogs import Ask
+from tuillm.dashboard.screens.export_dialog import ExportDialog
 from tuillm.dashboard.screens.file_picker import FilesScreen
 from tuillm.dashboard.screens.train import TrainScreen
 from tuillm.dashboard.widgets.form import TrainForm
@@ -128,7 +128,7 @@ async def test_dropping_files_on_the_form(app, pilot, tmp_path, monkeypatch):
     await paste(pilot, f"file://{quote(str(second))}")
     await until(pilot, lambda: corpus.typed == (str(first), str(second)))
     assert form.config().corpus == (str(first), str(second))
-    form["preset"].query_one(Select).focus()
+    form["init_from"].query_one(Select).focus()
     await paste(pilot, str(second))
     await until(pilot, lambda: corpus.typed == (str(second),))
     await pilot.press("escape")
@@ -242,7 +242,7 @@ async def test_a_folder_that_cannot_be_looked_into(app, pilot, tmp_path, monkeyp
     screen = await picker(pilot)
     (tmp_path / "gone").rmdir()
     await pilot.press("enter")
-    await shown(pilot, "cannot look into", "No such file")
+    await shown(pilot, "cannot look into", "such file")
     await pilot.press("backspace")
     await until(pilot, lambda: screen.folder == tmp_path)
 
@@ -274,7 +274,7 @@ async def test_a_path_that_cannot_be_looked_at_is_told_below_the_form(
 async def test_an_export_to_such_a_path_is_refused_where_it_is_typed(app, pilot, model, typed):
     """The question stays open with the reason, and nothing dies."""
     await pilot.press("e")
-    question = await opened(pilot, Ask)
+    question = await opened(pilot, ExportDialog)
     question.query_one(Input).value = typed
     await until(pilot, lambda: question.query_one(".note").has_class("-error"))
     await pilot.press("enter")
@@ -292,7 +292,9 @@ async def test_a_current_folder_that_is_gone_is_no_obstacle(
     monkeypatch.chdir(gone)
     gone.rmdir()
     await pilot.press("e")
-    assert (await opened(pilot, Ask)).query_one(Input).value == os.path.expanduser("~/book")
+    assert (await opened(pilot, ExportDialog)).query_one(Input).value == os.path.expanduser(
+        "~/book"
+    )
     await pilot.press("escape", "2", "ctrl+o")
     await opened(pilot, FilesScreen)
 

@@ -68,7 +68,7 @@ def test_a_share_out_of_range_is_refused(book):
 
 @pytest.mark.parametrize(
     ("parameters", "tokens", "share"),
-    [(1_000_000, 3_000_000, 0.0), (1_060_000, 347_000, 0.1), (3_100_000, 347_000, 0.2)]
+    [(1_000_000, 3_000_000, 0.0), (1_060_000, 347_000, 0.1), (3_100_000, 347_000, 0.1)]
     + [(860_000, 21_500, 0.2)],
 )
 def test_more_is_replaced_the_more_parameters_there_are(parameters, tokens, share):

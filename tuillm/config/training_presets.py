@@ -5,10 +5,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Preset:
-    """A named recipe: one sentence, and the settings it lays over the defaults."""
+    """A named recipe: one sentence, and the settings it lays over the defaults.
+
+    `from_scratch`: it makes a new model, where others go on from one.
+    """
 
     help: str
     settings: dict[str, object]
+    from_scratch: bool = True
 
 
 _GPT2: dict[str, object] = dict(
@@ -112,7 +116,11 @@ PRESETS: dict[str, Preset] = {
             val_fraction=0.0,
         ),
     ),
-    "finetune": Preset("go on from another model (--from MODEL) with a text of yours", _FINETUNE),
+    "finetune": Preset(
+        "go on from another model (--from MODEL) with a text of yours",
+        _FINETUNE,
+        from_scratch=False,
+    ),
     "small": Preset(
         "some minutes for a better model of one book", _LARGER_BOOK | dict(minutes=5.0, patience=4)
     ),

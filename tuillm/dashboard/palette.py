@@ -64,7 +64,8 @@ class NamedCommands(_Listed):
     """Models, runs, conversations, settings and themes by their names, once something is typed."""
 
     async def discover(self) -> Hits:
-        for hit in ():
+        nothing: tuple[DiscoveryHit, ...] = ()
+        for hit in nothing:
             yield hit
 
     def commands(self) -> Iterator[_Command]:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from tuillm.errors import TuillmError
+from tuillm.units import count, size
 
 if TYPE_CHECKING:
     from tuillm.store.hub.pull_folder import PullStatus
@@ -57,6 +58,17 @@ def begin(typed: str) -> str:
     refuse_other_owner(source, name, replace=replace)
     start_pull(source, name, replace=replace)
     return f"pulling {name}; it goes on without the dashboard"
+
+
+def known(pulls: Sequence["PullStatus"], models: Collection[str]) -> list[tuple[str, str]]:
+    """Return what can be pulled by a short name, or be taken up, and what is known of it."""
+    from tuillm.store.hub.hub_names import SHORT_NAME_SIZES
+
+    found = {str(pull.source): f"{pull.fraction:.0%} has come" for pull in pulls if pull.repo}
+    for name, (parameters, download, licence) in SHORT_NAME_SIZES.items():
+        there = "is here already" if name in models else f"{size(download)} to fetch"
+        found.setdefault(name, f"{count(parameters)} parameters, {there}, licence {licence}")
+    return list(found.items())
 
 
 def check(typed: str) -> None:

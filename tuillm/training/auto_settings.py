@@ -11,7 +11,7 @@ from tuillm.training.schedule import EVAL_SHARE, EVALUATIONS
 _DROPOUTS = ((60_000, 0.3), (150_000, 0.2), (300_000, 0.1))
 _DROPOUTS_BESIDE = ((60_000, 0.1),)
 # from so many parameters for each training token on, replace that share of the tokens
-_TOKEN_DROPOUTS = ((5.0, 0.2), (1.5, 0.1))
+_TOKEN_DROPOUTS = ((20.0, 0.2), (1.5, 0.1))
 _PROGRAM = 270_000_000  # Python, torch and the kernels it compiles, measured
 _FILES = 20_000_000
 # what goes into a layer and comes out of it, in n_embd
@@ -50,8 +50,8 @@ def dropout_for(config: TrainConfig, length: int) -> tuple[float, str]:
 def token_dropout_for(config: TrainConfig, parameters: int, length: int) -> tuple[float, str]:
     """The share of tokens to replace: what is set, else by the parameters for each of `length`.
 
-    Measured on tinyshakespeare (docs/training.md): with 3 parameters for each training token a
-    tenth, with 9 a fifth; on its first 100 KB, with 40, a fifth and some dropout of activations.
+    Measured on tinyshakespeare (docs/training.md): with 3 and with 9 parameters for each training
+    token a tenth; on its first 100 KB, with 40, a fifth and some dropout of activations.
     """
     if config.token_dropout is not None:
         return config.token_dropout, ""

@@ -3,7 +3,7 @@
 Knows the app and dialogs; what is asked and done is its subclass's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tuillm.dashboard.screens.base import BaseScreen
 from tuillm.dashboard.screens.dialogs import Ask
@@ -20,6 +20,7 @@ class AskingScreen(BaseScreen):
         action: Callable[[str], tuple[Callable[[], object], str]],
         *,
         note: str = "",
+        known: Sequence[tuple[str, str]] = (),
     ) -> None:
         """Ask for a line of text; `action` makes of it what to do, and what to say then.
 
@@ -34,7 +35,7 @@ class AskingScreen(BaseScreen):
 
         def ask(value: str, problem: str = "") -> None:
             self.app.push_screen(
-                Ask(title, value, check=check, note=note, problem=problem), answered
+                Ask(title, value, check=check, note=note, problem=problem, known=known), answered
             )
 
         ask(value)

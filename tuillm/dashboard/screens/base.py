@@ -1,9 +1,10 @@
 """What the three screens share: the bar at the top, the keys at the bottom, the way to the app."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import ActiveBinding, Binding, BindingType
 from textual.screen import Screen
 from textual.widgets import Footer
 
@@ -14,12 +15,15 @@ if TYPE_CHECKING:
     from tuillm.dashboard.glossary import Meaning
 
 Result = TypeVar("Result")
+_WIDE = 100
 
 
 class BaseScreen(Screen[None]):
     """A screen with the bar at its top, which shows that it is `NAV`."""
 
     NAV = ""
+    # actions whose keys the bottom line has no room for in a narrow window
+    WIDE_KEYS: ClassVar[frozenset[str]] = frozenset()
     # what would be lost if the dashboard were left now, as a sentence
     unsaved = ""
 
@@ -38,6 +42,19 @@ class BaseScreen(Screen[None]):
         title, meanings = self.meanings()
         if meanings:
             self.app.push_screen(MeaningsScreen(title, meanings))
+
+    @property
+    def active_bindings(self) -> dict[str, ActiveBinding]:
+        """The keys that work here; a narrow window leaves out `WIDE_KEYS` at its bottom."""
+        found = super().active_bindings
+        if self.size.width >= _WIDE:
+            return found
+        return {
+            key: each._replace(binding=replace(each.binding, show=False))
+            if each.binding.action in self.WIDE_KEYS
+            else each
+            for key, each in found.items()
+        }
 
     @property
     def dashboard(self) -> "Dashboard":

@@ -20,7 +20,7 @@ from tuillm.dashboard.widgets.table import Column, EntryTable
 from tuillm.errors import TuillmError
 from tuillm.store.entry_names import check_name
 from tuillm.units import age, count, figure, size
-from tuillm.user_paths import current_folder, user_path
+from tuillm.user_paths import current_folder
 
 if TYPE_CHECKING:
     from tuillm.dashboard.glossary import Meaning
@@ -43,12 +43,6 @@ def _quality(model: "Model") -> str:
 def _context(model: "Model") -> int | None:
     length = model.config.get("n_positions")
     return length if isinstance(length, int) else None
-
-
-def _export(name: str, path: str) -> None:
-    from tuillm.store.export_folder import export_model
-
-    export_model(name, user_path(path))
 
 
 COLUMNS: list["Column[Model]"] = [
@@ -139,15 +133,16 @@ class ModelsScreen(PullsScreen, TableScreen["Model"]):
         "bits per byte compares across tokenizers: lower is better; * is measured on the text "
         "the model learned by heart."
     )
+    WIDE_KEYS = frozenset({"filter"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "chat", "Chat", id="models.chat"),
         Binding("v", "conversations", "Conversations", id="models.conversations"),
         Binding("slash", "filter", "Filter", id="list.filter", key_display="/"),
-        Binding("r", "rename", "Rename", id="models.rename", show=False),
-        Binding("d,delete", "remove", "Delete", id="models.remove"),
-        Binding("y", "copy", "Copy under another name", id="models.copy", show=False),
-        Binding("e", "export", "Export to a folder", id="models.export", show=False),
         Binding("t", "train", "Train", id="models.train"),
+        Binding("r", "rename", "Rename", id="models.rename"),
+        Binding("y", "copy", "Copy", id="models.copy"),
+        Binding("e", "export", "Export", id="models.export"),
+        Binding("d,delete", "remove", "Delete", id="models.remove"),
         Binding("f", "train_from", "Train from this model", id="models.train_from", show=False),
         Binding("d", "demo", "Grow the demo model", id="models.demo"),
         Binding("b", "benchmarks", "Benchmarks of this machine", id="models.bench", show=False),
@@ -259,17 +254,24 @@ class ModelsScreen(PullsScreen, TableScreen["Model"]):
             )
 
     def action_export(self) -> None:
-        if model := self.current:
-            name, target = model.name, current_folder() / model.name
-            self.ask(
-                f"Export {name} to the folder",
-                str(target),
-                user_path,
-                lambda path: (
-                    partial(_export, name, path),
-                    f"exported to {path}: transformers loads it as it is",
-                ),
-            )
+        from tuillm.dashboard.export_actions import Export, export, failed
+        from tuillm.dashboard.screens.export_dialog import ExportDialog
+
+        if (model := self.current) is None:
+            return
+        name = model.name
+
+        def ask(tried: Export | None = None) -> None:
+            self.app.push_screen(ExportDialog(name, current_folder(), tried), answered)
+
+        def answered(wanted: Export | None) -> None:
+            if wanted:
+                self.dashboard.notify(f"exporting {name} …")
+                self.dashboard.run_in_thread(
+                    partial(export, name, wanted), failed=lambda why: ask(failed(wanted, why))
+                )
+
+        ask()
 
     def action_remove(self) -> None:
         from tuillm.store import registry

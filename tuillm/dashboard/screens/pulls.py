@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
-from tuillm.dashboard.pull_actions import begin, check, going
+from tuillm.dashboard.pull_actions import begin, check, going, known
 from tuillm.dashboard.screens.asking import AskingScreen
 from tuillm.dashboard.screens.dialogs import Confirm
 from tuillm.store.entry_names import check_name
@@ -29,10 +29,14 @@ class PullsScreen(AskingScreen):
             str(pull.source) for pull in self.dashboard.pulls if pull.repo and pull not in at_work
         ]
         title = "Pull from the Hugging Face hub"
-        note = "gpt2, gpt2-medium, gpt2-large, gpt2-xl, or ORG/NAME of a GPT-2 there"
-
+        note = "or ORG/NAME of a GPT-2 there"
         self.ask(
-            title, (left or ["gpt2"])[0], check, lambda text: (partial(begin, text), ""), note=note
+            title,
+            (left or ["gpt2"])[0],
+            check,
+            lambda text: (partial(begin, text), ""),
+            note=note,
+            known=known(self.dashboard.pulls, {model.name for model in self.dashboard.models}),
         )
 
     def action_stop_pull(self) -> None:

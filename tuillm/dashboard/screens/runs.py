@@ -3,11 +3,13 @@
 from typing import ClassVar
 
 from textual import on
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from tuillm.dashboard.screens.run_actions import RunActionsScreen
 from tuillm.dashboard.screens.table_screen import TableScreen
-from tuillm.dashboard.widgets.figures import small_line
+from tuillm.dashboard.widgets.figures import Figures, small_line
+from tuillm.dashboard.widgets.run_curve import RunCurve
 from tuillm.dashboard.widgets.run_details import RunDetails
 from tuillm.dashboard.widgets.state import STATE_ROLES, state_words
 from tuillm.dashboard.widgets.table import Column, EntryTable
@@ -145,6 +147,17 @@ class RunsScreen(RunActionsScreen, TableScreen[RunEntry]):
 
     def details(self) -> RunDetails:
         return RunDetails()
+
+    def figures(self) -> ComposeResult:
+        yield Figures(classes="panel")
+
+    def on_mount(self) -> None:
+        self.query_one(Figures).border_title = "figures"
+
+    @on(RunCurve.Followed)
+    def _followed(self, event: RunCurve.Followed) -> None:
+        if entry := self.current:
+            self.query_one(Figures).show(event.history, entry.status, None)
 
     def run_of(self, entry: RunEntry) -> tuple[Run, bool] | None:
         return entry.run, entry.status.val_tokens != 0

@@ -4,7 +4,7 @@ Knows entries through the columns and the details pane that its subclass brings.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -15,14 +15,16 @@ from textual.widgets import Static
 from tuillm.dashboard.screens.base import BaseScreen
 from tuillm.dashboard.widgets.details import Details
 from tuillm.dashboard.widgets.filter import FilterLine
-from tuillm.dashboard.widgets.run_curve import RunCurve
 from tuillm.dashboard.widgets.table import Column, EntryTable
 
 if TYPE_CHECKING:
+    from tuillm.dashboard.widgets.run_curve import RunCurve
     from tuillm.store.run_folder import Run
 
 E = TypeVar("E")
 
+# from this size of the window on there is room for a chart, as in dashboard.tcss
+_WIDE, _TALL = 150, 32
 _LOOKING = "Looking …"
 _NO_MATCH = "Nothing matches. Escape shows all again."
 
@@ -54,8 +56,7 @@ class TableScreen(BaseScreen, Generic[E]):
                 yield Static(_LOOKING, id="empty", markup=False)
                 yield from self.below()
             with Vertical(id="beside"):
-                if self.CURVE:
-                    yield RunCurve()
+                yield from self.figures()
                 yield self.details()
 
     def key(self, entry: E) -> str:
@@ -65,6 +66,10 @@ class TableScreen(BaseScreen, Generic[E]):
     def details(self) -> Details[E]:
         """A new pane for the details of one entry."""
         raise NotImplementedError
+
+    def figures(self) -> ComposeResult:
+        """What stands between the curve and the details."""
+        yield from ()
 
     def run_of(self, entry: E) -> "tuple[Run, bool] | None":
         """The run whose curve is drawn beside an entry, and whether it measures held-out text."""
@@ -117,9 +122,26 @@ class TableScreen(BaseScreen, Generic[E]):
             return
         details: Details[E] = self.query_one(Details)
         details.show(self.current)
-        run = self.run_of(self.current) if self.current is not None and self.CURVE else None
-        for curve in self.query(RunCurve):
+        if curve := self._curve():
+            run = self.run_of(self.current) if self.current is not None else None
             curve.follow(run and run[0], held_out=not run or run[1])
+
+    def _curve(self) -> "RunCurve | None":
+        """The chart beside the list, put there once there is room for one.
+
+        It brings numpy along, which the first frame must not wait for.
+        """
+        room = self.app.size.width >= _WIDE and self.app.size.height >= _TALL
+        if not self.CURVE or not self.query_one(EntryTable).filled or not room:
+            return None
+        for there in self.query("RunCurve"):
+            return cast("RunCurve", there)
+        from tuillm.dashboard.widgets.run_curve import RunCurve
+
+        beside, curve = self.query_one("#beside"), RunCurve()
+        beside.mount(curve, before=0)
+        self.call_after_refresh(self._show_details)
+        return None
 
     def _show_rows(self) -> None:
         """Show the table, or in its place why nothing stands in it."""
@@ -156,13 +178,13 @@ class TableScreen(BaseScreen, Generic[E]):
 
     @on(events.ScreenSuspend)
     def _left_screen(self) -> None:
-        for curve in self.query(RunCurve):
-            curve.pause()
+        for curve in self.query("RunCurve"):
+            cast("RunCurve", curve).pause()
 
     @on(events.ScreenResume)
     def _came_back(self) -> None:
-        for curve in self.query(RunCurve):
-            curve.resume()
+        for curve in self.query("RunCurve"):
+            cast("RunCurve", curve).resume()
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._show_details)  # there may be room now, or none any more

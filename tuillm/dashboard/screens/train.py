@@ -16,6 +16,7 @@ from tuillm.dashboard.background import run_in_background
 from tuillm.dashboard.path_input import dropped_paths, first_path, join_paths
 from tuillm.dashboard.screens.base import BaseScreen
 from tuillm.dashboard.screens.dialogs import Confirm
+from tuillm.dashboard.similar_runs import similar_runs
 from tuillm.dashboard.widgets.field import SettingField
 from tuillm.dashboard.widgets.forecast_panel import ForecastPanel
 from tuillm.dashboard.widgets.form import Group, SearchLine, TrainForm
@@ -162,7 +163,9 @@ class TrainScreen(BaseScreen):
     def _forecast(self, config: TrainConfig) -> None:
         self._cancel()
         self._asked = config
-        self.query_one(ForecastPanel).begin()
+        panel = self.query_one(ForecastPanel)
+        panel.compare(similar_runs(config, self.dashboard.runs))
+        panel.begin()
         try:
             self._process = process = ForecastProcess(config, self._stray)
         except TuillmError as error:
@@ -186,6 +189,8 @@ class TrainScreen(BaseScreen):
         if process is self._process:
             self.query_one(ForecastPanel).show(found)
             self.query_one(TrainForm).show_preview(found.preview)
+            if found.presets:
+                self.query_one(TrainForm).show_estimates(found.presets)
 
     def _failed(self, process: ForecastProcess, error: TuillmError) -> None:
         if process is self._process:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
@@ -23,6 +24,8 @@ from tuillm.units import count, duration, figure, size
 _BARS = "▁▂▃▄▅▆▇█"
 # points behind a small line: enough for the widest, cheap for the longest run
 _RECENT = 4096
+# from so many columns on the courses stand beside each other, so far apart
+_SIDE_BY_SIDE, _GAP = 60, 3
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,8 @@ class Figures(Recolored, VerticalScroll, can_focus=True):
     )
     BINDINGS = SCROLL_KEYS
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, classes: str | None = None) -> None:
+        super().__init__(classes=classes)
         self._shown: tuple[History, Status, MachineUse | None] | None = None
 
     def compose(self) -> ComposeResult:
@@ -70,9 +73,21 @@ class Figures(Recolored, VerticalScroll, can_focus=True):
         """Draw the figures as they are now."""
         self._shown = history, status, use
         width = max(self.size.width - 2, 12)
-        parts = [self._course(course, history, width) for course in _COURSES]
-        parts.append(self._facts(history, status, use))
-        self.query_one(Still).draw(Text("\n\n").join(parts))
+        rows = self._rows(history, status, use)
+        if width < _SIDE_BY_SIDE:
+            parts = [self._course(course, history, width) for course in _COURSES]
+            parts.append(self._lines(rows))
+            self.query_one(Still).draw(Text("\n\n").join(parts))
+            return
+        each = (width - _GAP * (len(_COURSES) - 1)) // len(_COURSES)
+        table = Table.grid(padding=(0, _GAP, 0, 0))
+        for _ in _COURSES:
+            table.add_column(width=each, no_wrap=True)
+        table.add_row(*(self._course(course, history, each) for course in _COURSES))
+        table.add_row()
+        deep = -(-len(rows) // len(_COURSES))
+        table.add_row(*(self._lines(rows[at : at + deep]) for at in range(0, len(rows), deep)))
+        self.query_one(Still).draw(table)
 
     def _course(self, course: _Course, history: History, width: int) -> Text:
         colors = self.app.theme_variables
@@ -84,22 +99,25 @@ class Figures(Recolored, VerticalScroll, can_focus=True):
         else:
             shown = "-" if newest is None else number(newest)
         text = Text(f"{course.name} ", style=colors.get("muted", ""))
-        text.append(f"{shown} {course.unit}".rstrip(), style=f"bold {colors['foreground']}")
+        unit = f" {course.unit}" if len(text) + len(shown) + len(course.unit) < width else ""
+        text.append(shown + unit.rstrip(), style=f"bold {colors['foreground']}")
         text.append("\n")
         text.append(small_line(values, width), style=colors[course.role])
         return text
 
-    def _facts(self, history: History, status: Status, use: MachineUse | None) -> Text:
+    def _rows(
+        self, history: History, status: Status, use: MachineUse | None
+    ) -> list[tuple[str, str]]:
         last = history.last
         mfu = last.get("mfu")
         rows = [
             ("MFU", f"{mfu:.1%}" if isinstance(mfu, int | float) else "-"),
             ("ETA", duration(status.eta)),
             ("epoch", figure(last.get("epoch"), 2)),
-            ("best", f"{figure(status.bits_per_byte)} bits/byte"),
+            ("bits per byte", figure(status.bits_per_byte)),
         ]
         if status.before_bits_per_byte is not None:  # it started from another model
-            rows.append(("before", f"{figure(status.before_bits_per_byte)} bits/byte"))
+            rows.append(("before", figure(status.before_bits_per_byte)))
         if use:
             rows += [
                 ("CPU", f"{use.cpu:.0%} of {use.cores} cores"),
@@ -107,8 +125,11 @@ class Figures(Recolored, VerticalScroll, can_focus=True):
             ]
             if use.gpu:
                 rows.append(("GPU", use.gpu))
+        return rows
+
+    def _lines(self, rows: Sequence[tuple[str, str]]) -> Text:
         muted = self.app.theme_variables.get("muted", "")
-        lines = [Text(f"{name:<8}", style=muted).append(value, style="") for name, value in rows]
+        lines = [Text(f"{name:<7} ", style=muted).append(value, style="") for name, value in rows]
         return Text("\n").join(lines)
 
 

@@ -3,7 +3,7 @@
 Draws a Forecast of `store.workers.forecast_process`; knows nothing of how it was made.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from rich.console import Group
@@ -14,13 +14,18 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from tuillm.dashboard.widgets.fact_table import Fact, facts, heading
+from tuillm.dashboard.widgets.figures import small_line
 from tuillm.dashboard.widgets.preview_text import document_parts, field_parts
 from tuillm.dashboard.widgets.recolored import Recolored
 from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
 from tuillm.errors import TuillmError, one_line
+from tuillm.store.snapshot import RunEntry
 from tuillm.store.workers.corpus_preview import Preview
 from tuillm.store.workers.forecast_process import Forecast
-from tuillm.units import count, duration, size
+from tuillm.units import count, duration, figure, size
+
+_CURVE, _BAR = 12, 40
+_TIGHT = 0.8  # of the free memory
 
 _WAITING = """\
 Name a text, and here stands what growing a model on it will take: its size, the memory, \
@@ -40,6 +45,7 @@ class ForecastPanel(Recolored, VerticalScroll, can_focus=True):
     BINDINGS = SCROLL_KEYS
 
     _preview: Preview | None = None
+    _alike: Sequence[RunEntry] = ()
     _told: Callable[[], None] | None = None
 
     def redraw(self) -> None:
@@ -75,6 +81,10 @@ class ForecastPanel(Recolored, VerticalScroll, can_focus=True):
             parts += field_parts(self._preview, colors) + document_parts(self._preview, colors)
         self._draw(*parts)
 
+    def compare(self, alike: Sequence[RunEntry]) -> None:
+        """Show from the next forecast on what runs like this one have come to."""
+        self._alike = alike
+
     def show(self, forecast: Forecast) -> None:
         """Show what is known so far."""
         self._told = partial(self.show, forecast)
@@ -87,6 +97,8 @@ class ForecastPanel(Recolored, VerticalScroll, can_focus=True):
         for warning in forecast.warnings:
             parts.append(Text(f"! {warning}\n", style=colors["warning"]))
         parts += [heading("How long", colors), self._speed(forecast)]
+        parts += self._expected(colors)
+        parts += [heading("Memory", colors), *memory_bar(forecast, self._room, colors)]
         parts += [heading("The model", colors), facts(_model(forecast), colors)]
         parts += [heading("The text", colors), facts(_text(forecast), colors)]
         parts += [Text(f"· {forecast.enough}")] if forecast.enough else []
@@ -130,6 +142,24 @@ class ForecastPanel(Recolored, VerticalScroll, can_focus=True):
             self.app.theme_variables,
         )
 
+    def _expected(self, colors: dict[str, str]) -> list[Text | Table]:
+        """How the loss of runs like this one fell, and what they came to."""
+        if not self._alike:
+            return []
+        lines = Text()
+        for entry in self._alike:
+            status = entry.status
+            curve = small_line(status.loss_curve, _CURVE)
+            lines.append(f"{curve:<{_CURVE}}  ", colors["secondary"])
+            lines.append(f"{figure(status.bits_per_byte)} bits per byte", "bold")
+            lines.append(f"  {entry.id}, {duration(status.elapsed)}\n", self._muted)
+        return [heading("What runs like it came to", colors), lines]
+
+    @property
+    def _room(self) -> int:
+        """The columns there are for a bar."""
+        return max(self.content_size.width - 2, 12)
+
     @property
     def _muted(self) -> str:
         return self.app.theme_variables.get("muted", "")
@@ -138,12 +168,21 @@ class ForecastPanel(Recolored, VerticalScroll, can_focus=True):
         self.query_one(Static).update(Group(*parts))
 
 
-def _model(forecast: Forecast) -> list[Fact]:
+def memory_bar(forecast: Forecast, room: int, colors: Mapping[str, str]) -> list[Text | Table]:
+    """The memory that the run needs, of what is free, as a bar of `room` columns and in words."""
     needed, there = forecast.memory_needed, forecast.memory_available
-    memory = f"{size(needed)} of {size(there)} free" if needed and there else ""
+    if not needed or not there:
+        return [Text("not known yet\n", style=colors.get("muted", ""))]
+    width = min(_BAR, room)
+    full = min(max(round(width * needed / there), 1), width)
+    role = "error" if needed > there else "warning" if needed > _TIGHT * there else "success"
+    bar = Text("━" * full, colors[role]).append("─" * (width - full), colors.get("muted", ""))
+    return [bar, Text(f"{size(needed)} of the {size(there)} that are free\n")]
+
+
+def _model(forecast: Forecast) -> list[Fact]:
     return [
         ("parameters", f"{forecast.parameters:,}" if forecast.parameters else ""),
-        ("memory", memory),
         ("context", f"{forecast.block_size} tokens" if forecast.block_size else ""),
         ("dropout", f"{forecast.dropout:g}" if forecast.dropout else ""),
         ("device", f"{forecast.device} {forecast.dtype or ''}" if forecast.device else ""),

@@ -3,6 +3,7 @@
 Made from the declaration of the settings; knows the presets and the names of the models.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,17 +13,26 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.markup import escape
 from textual.message import Message
-from textual.widgets import Collapsible, Input
+from textual.widgets import Collapsible, Input, Static
 
 from tuillm.config import PRESETS, Setting, TrainConfig, build_train, settings_of
 from tuillm.dashboard.path_input import PathSuggester
 from tuillm.dashboard.widgets.field import SettingField
 from tuillm.dashboard.widgets.found_field import FoundField
+from tuillm.dashboard.widgets.preset_field import PresetField
 from tuillm.errors import TuillmError, UsageError, one_line
 from tuillm.store.registry import shape_of
 from tuillm.store.workers.corpus_preview import Preview
+from tuillm.store.workers.forecast_process import PresetEstimate
 
-FIRST = ("corpus", "name", "init_from", "preset", "tokenizer")
+# what is asked of every person, and the settings that answer it
+_QUESTIONS = (
+    ("Which text?", ("corpus",)),
+    ("From nothing, or from which model?", ("init_from",)),
+    ("How long, how good?", ("preset",)),
+    ("Anything else?", ("name", "tokenizer")),
+)
+FIRST = tuple(name for _, names in _QUESTIONS for name in names)
 # what a person decides of every run
 _ASKED = ("corpus", "init_from", "preset")
 # settings that name a field of the records, with what a preview calls their choice
@@ -115,8 +125,9 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
 
     def compose(self) -> ComposeResult:
         settings = {setting.name: setting for setting in settings_of(TrainConfig)}
-        for name in FIRST:
-            yield self._field(settings[name])
+        for number, (question, names) in enumerate(_QUESTIONS, 1):
+            yield Static(f"{number}  {question}", classes="question")
+            yield from (self._field(settings[name]) for name in names)
         yield SearchLine()
         for group, title in _TITLES.items():
             rest = [
@@ -165,6 +176,10 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
         group = self.query_one("#group-text", Group)
         group.tell(one_line(preview.words) if preview and fields else "")
         self._say_usual()
+
+    def show_estimates(self, estimates: Sequence[PresetEstimate]) -> None:
+        """Show about what each preset takes."""
+        self.query_one(PresetField).estimated(estimates)
 
     def fill_from(self, config: TrainConfig) -> None:
         """Fill in the settings of a run: text, parent, preset, and what its preset does not say."""
@@ -218,7 +233,7 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
             if name == "corpus":
                 words = "a file or folder: type its path, drop it here, or Ctrl-O"
             elif name == "preset":
-                words = f"{preset}: {PRESETS[preset].help}"
+                words = preset
             elif name == "name":
                 words = "the name of the text"
             elif name == "init_from":
@@ -239,8 +254,7 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
 
     def _field(self, setting: Setting) -> SettingField:
         if setting.name == "preset":
-            choices = [(f"{name}: {preset.help}", name) for name, preset in PRESETS.items()]
-            return SettingField(setting, choices=choices)
+            return PresetField(setting)
         if setting.name == "init_from":
             return SettingField(setting, choices=[])
         if setting.name in _FOUND:

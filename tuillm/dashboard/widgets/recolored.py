@@ -3,11 +3,17 @@
 Knows when the theme has changed; what is drawn is its subclass's.
 """
 
-from textual.widget import Widget
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from textual.widget import Widget as Base
+else:
+    # Textual takes default styles from a widget's first base that is one: this must not be it
+    Base = object
 
 
-class Recolored(Widget):
-    """Mixed into a widget that draws with `app.theme_variables`."""
+class Recolored(Base):
+    """Mixed into a widget, before its other bases, that draws with `app.theme_variables`."""
 
     def on_mount(self) -> None:
         self.app.theme_changed_signal.subscribe(self, self._recolor)

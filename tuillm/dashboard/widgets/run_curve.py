@@ -3,8 +3,12 @@
 Follows one run at a time, once the cursor rests on it. Knows runs and a chart.
 """
 
+from dataclasses import dataclass
+
+from textual.message import Message
 from textual.timer import Timer
 
+from tuillm.dashboard.metrics_history import History
 from tuillm.dashboard.run_curves import loss_curves
 from tuillm.dashboard.run_follower import Follower
 from tuillm.dashboard.widgets.chart import Chart
@@ -18,6 +22,15 @@ class RunCurve(Chart):
     """A chart that follows a run; `follow(None)` shows none."""
 
     DEFAULT_CLASSES = "panel"
+
+    @dataclass
+    class Followed(Message):
+        """There is news of the run that is followed, or another one is."""
+
+        history: History
+
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, RunCurve.Followed)
 
     def __init__(self) -> None:
         super().__init__(empty="no steps yet")
@@ -42,6 +55,7 @@ class RunCurve(Chart):
             self._resting.stop()
         self.reset()
         self.show(())
+        self.post_message(self.Followed(History()))
         self._resting = self.set_timer(_REST, self._begin) if run else None
 
     def pause(self) -> None:
@@ -64,3 +78,4 @@ class RunCurve(Chart):
     def _news(self) -> None:
         if self._follower and self.is_attached:
             self.show(*loss_curves(self._follower.history, "step", held_out=self._held_out))
+            self.post_message(self.Followed(self._follower.history))

@@ -34,12 +34,12 @@ class RunDetails(Details[RunEntry]):
         if status.notes:
             notes = "".join(f"· {note}\n" for note in status.notes)
             parts.append(Text(notes, style=colors.get("muted", "")))
-        if entry.config:
-            parts += [heading("Settings", colors), facts(chosen_settings(entry.config), colors)]
         if sample := newest_sample(entry.run.samples):
             text = sample.text.strip()[:_SAMPLE]
             title = f"What it wrote at step {sample.step:,}"
-            parts += [heading(title, colors), Text(text, style="italic")]
+            parts += [heading(title, colors), Text(f"{text}\n", style="italic")]
+        if entry.config:
+            parts += [heading("Settings", colors), facts(chosen_settings(entry.config), colors)]
         return parts
 
 

@@ -12,6 +12,13 @@ from tuillm.urls import public_url
 SHORT_NAMES = {
     name: f"openai-community/{name}" for name in ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
 }
+# what each takes: parameters, bytes of the download, licence
+SHORT_NAME_SIZES = {
+    "gpt2": (124_439_808, 548_105_171, "MIT"),
+    "gpt2-medium": (354_823_168, 1_519_984_962, "MIT"),
+    "gpt2-large": (774_030_080, 3_247_159_078, "MIT"),
+    "gpt2-xl": (1_557_611_200, 6_431_829_964, "MIT"),
+}
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 _REPO = re.compile(rf"({_PART})/({_PART})")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")

@@ -18,6 +18,17 @@ _MODULE = "tuillm.training.forecast.process"
 
 
 @dataclass(frozen=True)
+class PresetEstimate:
+    """About what a preset takes: parameters, bytes of memory, seconds; and whether it fits."""
+
+    name: str
+    parameters: int
+    memory: int
+    seconds: float | None
+    fits: bool
+
+
+@dataclass(frozen=True)
 class Forecast:
     """What is known before a start; None is not known (yet).
 
@@ -33,7 +44,8 @@ class Forecast:
     whole run as set; `estimated` where steps would have taken too long and the speed of matrix
     products stands in for them. `enough` says in words whether the text suffices, with
     `tokens_per_parameter` and the passes that it `overfits_after`. `skipped` says why no step was
-    taken. `notes` are what was decided, `warnings` what a person should think about.
+    taken. `notes` are what was decided, `warnings` what a person should think about. `presets` are
+    about what the others would take.
     """
 
     stage: str = "text"
@@ -73,9 +85,10 @@ class Forecast:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     preview: Preview | None = None
+    presets: tuple[PresetEstimate, ...] = ()
 
     def as_json(self) -> JsonObject:
-        """The forecast as a JSON object, flat but for `memory` and `preview`."""
+        """The forecast as a JSON object, flat but for `memory`, `presets` and `preview`."""
         return asdict(self)
 
     @classmethod
@@ -84,6 +97,7 @@ class Forecast:
         known = {each.name: values[each.name] for each in fields(cls) if each.name in values}
         for name in ("notes", "warnings", "tokenizers"):
             known[name] = tuple(known.get(name, ()))
+        known["presets"] = tuple(PresetEstimate(**each) for each in known.get("presets", ()))
         if known.get("preview") is not None:
             known["preview"] = Preview.from_json(known["preview"])
         return cls(**known)

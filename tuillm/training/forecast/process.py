@@ -7,11 +7,13 @@ network.
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 
 from tuillm.config import TrainConfig
 from tuillm.formats.json_text import JsonObject
 from tuillm.store.workers.forecast_process import Forecast
 from tuillm.store.workers.settings_process import answer
+from tuillm.training.forecast.preset_estimates import preset_estimates
 from tuillm.training.forecast.static import first_look, look
 from tuillm.training.forecast.throughput import probe
 
@@ -27,9 +29,10 @@ def forecast(config: TrainConfig) -> Iterator[Forecast]:
     if first:
         yield first
     seen = look(config, first)
-    yield seen
+    yield replace(seen, presets=preset_estimates(config, seen))
     if not seen.skipped:
-        yield probe(config, seen)
+        seen = probe(config, seen)
+        yield replace(seen, presets=preset_estimates(config, seen))
 
 
 def objects(config: TrainConfig) -> Iterator[JsonObject]:
