@@ -17,6 +17,13 @@ def quick_looks(monkeypatch):
     monkeypatch.setattr("tuillm.dashboard.app._LOOK_EVERY", 0.2)
 
 
+@pytest.fixture(autouse=True)
+def all_colors(monkeypatch):
+    """The terminal of the tests shows every colour; those for sixteen ask for it."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def small_workers():
     """Workers take one core each and leave the other to the dashboard."""

@@ -16,6 +16,7 @@ from contextlib import suppress
 from unittest.mock import patch
 
 import pytest
+from textual._context import visible_screen_stack
 from textual.events import Paste
 from textual.widgets import Input
 
@@ -114,8 +115,14 @@ def toasts(app):
 
 def text_of(app):
     """What stands on the screen, a line a row."""
-    strips = app.screen._compositor.render_strips()
+    strips = strips_of(app)
     return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
+
+
+def strips_of(app):
+    """The lines on the screen, of what lies below a dialog as well."""
+    visible_screen_stack.set(app._background_screens)  # as Textual does before it draws
+    return app.screen._compositor.render_strips()
 
 
 async def type_text(pilot, text):

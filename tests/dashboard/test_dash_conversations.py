@@ -74,7 +74,7 @@ async def test_export_and_delete(app, pilot, house, tmp_path):
             await until(
                 pilot, lambda ask=ask: isinstance(app.screen, Ask) and app.screen is not ask
             )
-            await shown(pilot, "is there already", "taken.md")
+            await shown(pilot, "there already", "taken.md")
     await told(pilot, "exported to")
     assert taken.read_text() == "mine" and "Dry feet and" in free.read_text()
     await pilot.press("d")

@@ -38,9 +38,9 @@ def test_a_lost_run_says_how_to_go_on():
 async def test_w_explains_what_the_cursor_is_on(app, pilot, house):
     await pilot.press("w")
     await opened(pilot, MeaningsScreen)
-    await shown(pilot, "salt-road", "bits per byte  1.313", "very good for a model of one book")
+    await shown(pilot, "salt-road", "bits per byte  1.313", "very good for a model of one")
     await pilot.press("escape")
     await opened(pilot, ModelsScreen)
     await pilot.press("3", "w")
     await opened(pilot, MeaningsScreen)
-    await shown(pilot, "finished", "E extends it")
+    await shown(pilot, "finished", "c talks to it")

@@ -4,7 +4,7 @@ import json
 import zipfile
 
 import pytest
-from dashboard.pilot import both_sizes, opened, piloted, shown, text_of, until, use
+from dashboard.pilot import both_sizes, opened, piloted, shown, strips_of, text_of, until, use
 from textual.widgets import Collapsible, Input, Select
 
 from tuillm.dashboard.screens.train import TrainScreen
@@ -50,7 +50,7 @@ def placeholder(form, name):
 
 def text_style(app, words):
     """The style of the first segment on screen that has some words."""
-    for strip in app.screen._compositor.render_strips():
+    for strip in strips_of(app):
         for segment in strip:
             if words in segment.text:
                 return segment.style

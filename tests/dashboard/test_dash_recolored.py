@@ -1,7 +1,7 @@
 """After another theme was chosen no text keeps the colours of the one before."""
 
 import pytest
-from dashboard.pilot import opened, text_of, until, use
+from dashboard.pilot import opened, strips_of, text_of, until, use
 
 from tuillm.dashboard.screens.compare_runs import CompareRunsScreen
 from tuillm.dashboard.screens.help import HelpScreen
@@ -33,7 +33,7 @@ def drawn(app):
             for segment in strip
             for character in segment.text
         ]
-        for strip in app.screen._compositor.render_strips()
+        for strip in strips_of(app)
     ]
 
 

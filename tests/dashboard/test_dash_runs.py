@@ -27,7 +27,7 @@ from tuillm.dashboard.screens.run import RunScreen
 from tuillm.dashboard.screens.runs import RunsScreen
 from tuillm.dashboard.screens.train import TrainScreen
 from tuillm.dashboard.widgets.chart import Chart
-from tuillm.dashboard.widgets.run_details import RunDetails
+from tuillm.dashboard.widgets.picture import line_sample
 from tuillm.dashboard.widgets.state import STATE_ROLES, state_words
 from tuillm.dashboard.widgets.table import EntryTable
 from tuillm.store.run_folder import list_runs
@@ -120,7 +120,7 @@ async def test_a_filter_that_nothing_matches(app, pilot, house):
 async def test_the_details_of_a_run(app, pilot, house):
     """How it stands, what it was set to, how it writes; why it failed and what to do."""
     await list_of(pilot)
-    text = await shown(pilot, "How it writes")
+    text = await shown(pilot, "What it wrote at step")
     for part in ("finished", "1,200", "salt-road.txt", "tiny", "The ferry came"):
         assert part in text, part
     await pilot.press("j")
@@ -134,11 +134,11 @@ async def test_the_details_of_a_run(app, pilot, house):
 async def test_the_list_in_a_narrow_window(app, pilot, house):
     """At 80x24 name, state and quality are there; `i` shows the details."""
     await list_of(pilot)
-    text = await shown(pilot, "✗ failed", "bits/byte")
+    text = await shown(pilot, "✗ failed", "bits per byte")
     assert all(len(line) <= 80 for line in text.splitlines())
-    assert not app.screen.query_one(RunDetails).display
+    assert not app.screen.query_one("#beside").display
     await pilot.press("j", "i")
-    await shown(pilot, "dropout")
+    await shown(pilot, "What it wrote at step")
 
 
 @piloted()
@@ -148,7 +148,7 @@ async def test_an_empty_list_says_how_to_start(app, pilot):
     await shown(pilot, "No runs yet.", "Press  2  to start one")
     await pilot.press(*"pxReaEdcosSjkgGi/", "escape", "space", "enter")
     assert isinstance(app.screen, RunsScreen)
-    assert toasts(app) == ["0 runs are marked (mark 2 to 6 with Space, then press o)"]
+    assert toasts(app) == ["0 runs marked (mark two or more with Space, then press o)"]
     await pilot.press("2")
     await opened(pilot, TrainScreen)
 
@@ -176,21 +176,22 @@ async def test_two_runs_over_each_other(app, pilot, house):
     chart = screen.query_one(Chart)
     await until(pilot, lambda: points(chart) == {"salt-road-3": 24, "salt-road-2": 24})
     found = differences(app)
-    settings = list(found)[9:]
+    settings = list(found)[1:3]
     assert settings == ["dropout", "seed"]
     assert found["dropout"] == ["auto", "0.2"] and found["seed"] == ["1337", "7"]
-    assert found[""] == ["salt-road-3", "salt-road-2"]
+    assert [name.split()[-1] for name in found[""]] == ["salt-road-3", "salt-road-2"]
+    assert len({name.split()[0] for name in found[""]}) == 2, "told apart without colours"
     assert found["state"] == ["✓ finished", "■ stopped"] and found["steps"] == ["1,200", "1,200"]
     await shown(pilot, "dropout", "salt-road-3", "salt-road-2")
 
-    await pilot.press("t")
+    await pilot.press("m", "m")
     await until(pilot, lambda: points(chart) == {"salt-road-3": 1200, "salt-road-2": 1200})
     for label in ("time", "epoch", "step"):
         await pilot.press("X")
         await until(
             pilot,
             lambda label=label: (
-                label in text_of(app).splitlines()[chart.region.y :][chart.region.height - 1]
+                label in text_of(app).splitlines()[chart.region.y :][chart.region.height - 2]
             ),
         )
     await pilot.press("tab")
@@ -204,18 +205,19 @@ async def test_two_runs_over_each_other(app, pilot, house):
 
 @piloted()
 async def test_how_many_runs_can_be_overlaid(app, pilot, house):
-    """One run, or more than six, get a toast instead of a screen; six are drawn."""
+    """One run gets a toast instead of a screen; seven are drawn, told apart by colour and dash."""
     run(house, "more-1", 50, 10)
     await list_of(pilot)
     await until(pilot, lambda: len(rows(app)) == 7)
     await pilot.press("g", "space", "o")
-    assert await told(pilot, "1 runs are marked (mark 2 to 6 with Space, then press o)")
+    assert await told(pilot, "1 run marked (mark two or more with Space, then press o)")
     await pilot.press(*["space"] * 6, "o")
-    assert await told(pilot, "7 runs are marked")
-    await pilot.press("G", "space", "o")
     screen = await opened(pilot, CompareRunsScreen)
-    await until(pilot, lambda: len(points(screen.query_one(Chart))) == 6)
-    assert len({curve.role for curve in screen.query_one(Chart)._curves}) == 6
+    await until(pilot, lambda: len(points(screen.query_one(Chart))) == 7)
+    drawn = {
+        (curve.role, line_sample(n)) for n, curve in enumerate(screen.query_one(Chart)._curves)
+    }
+    assert len(drawn) == 7
 
 
 @piloted()
@@ -226,11 +228,12 @@ async def test_an_overlay_of_a_run_that_is_removed(app, pilot, house):
     screen = await opened(pilot, CompareRunsScreen)
     await until(pilot, lambda: len(points(screen.query_one(Chart))) == 3)
     shutil.rmtree(house / "runs" / "salt-road-2")
-    await until(pilot, lambda: differences(app)[""] == ["salt-road-3", "letters-1"])
+    left = ["salt-road-3", "letters-1"]
+    await until(pilot, lambda: [name.split()[-1] for name in differences(app)[""]] == left)
     await until(pilot, lambda: set(points(screen.query_one(Chart))) == {"salt-road-3", "letters-1"})
     shutil.rmtree(house / "runs")
     await until(pilot, lambda: not app.runs)
-    await pilot.press("t", "X", "l", "escape")
+    await pilot.press("m", "X", "l", "escape")
     await opened(pilot, RunsScreen)
 
 

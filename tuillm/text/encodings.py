@@ -270,10 +270,9 @@ def _mostly(content: bytes, source: str, encoding: str) -> tuple[str, list[str]]
     """Decode what is surely in an encoding, a few bad places replaced and told."""
     text, bad = _marked(content, encoding)
     if bad and bad * 20 > len(text):
-        where = _position(text[: text.index(BAD_PLACE)])
-        places = several(bad, "place")
         raise TuillmError(
-            f"{source} looks like {encoding.upper()}, but it is none in {places}, first in {where}",
+            f"{source} looks like {encoding.upper()}, but it is none in "
+            f"{several(bad, 'place')}, first in {_position(text[: text.index(BAD_PLACE)])}",
             "is the file damaged? another encoding: --encoding NAME",
         )
     return _replaced(text, bad, source, encoding.upper())

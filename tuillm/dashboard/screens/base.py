@@ -45,8 +45,18 @@ class BaseScreen(Screen[None]):
 
     @property
     def active_bindings(self) -> dict[str, ActiveBinding]:
-        """The keys that work here; a narrow window leaves out `WIDE_KEYS` at its bottom."""
+        """The keys that work here, ours in their order wherever the focus is.
+
+        A narrow window leaves out `WIDE_KEYS` at its bottom.
+        """
         found = super().active_bindings
+        order = {key: number for number, key in enumerate(self._bindings.key_to_bindings)}
+        ours = [key for key, each in found.items() if each.node is self and key in order]
+        ours.sort(key=order.__getitem__)
+        places = iter(ours)
+        found = {
+            new: found[new] for key in found for new in ([next(places)] if key in ours else [key])
+        }
         if self.size.width >= _WIDE:
             return found
         return {

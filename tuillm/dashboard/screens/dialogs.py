@@ -86,7 +86,7 @@ class Ask(ModalScreen[str | None]):
                 width = max(map(len, self._known)) + 2
                 rows = [
                     Option(
-                        Text.assemble(f"{value:<{width}}", (about, "dim"), no_wrap=True), id=value
+                        Text.assemble((f"{value:<{width}}", "bold"), about, no_wrap=True), id=value
                     )
                     for value, about in self._known.items()
                 ]

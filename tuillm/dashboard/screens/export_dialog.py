@@ -104,4 +104,4 @@ def _problem(path: str) -> str:
 
 
 def _row(each: Format) -> Text:
-    return Text.assemble(f"{each.title:<20}", (each.use, "dim"), no_wrap=True, overflow="ellipsis")
+    return Text.assemble((f"{each.title:<20}", "bold"), each.use, no_wrap=True, overflow="ellipsis")

@@ -136,7 +136,7 @@ class ModelsScreen(PullsScreen, TableScreen["Model"]):
     WIDE_KEYS = frozenset({"filter"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "chat", "Chat", id="models.chat"),
-        Binding("v", "conversations", "Conversations", id="models.conversations"),
+        Binding("v", "conversations", "Past chats", id="models.conversations"),
         Binding("slash", "filter", "Filter", id="list.filter", key_display="/"),
         Binding("t", "train", "Train", id="models.train"),
         Binding("r", "rename", "Rename", id="models.rename"),

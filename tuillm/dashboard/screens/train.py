@@ -40,6 +40,7 @@ class TrainScreen(BaseScreen):
         "What stands empty is decided by the preset. Only the text is needed. The forecast "
         "looks at the text and takes a few real steps on this machine."
     )
+    WIDE_KEYS = frozenset({"search"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+r", "start", "Start", id="train.start", priority=True),
         Binding("ctrl+y", "queue", "Queue", id="train.queue", priority=True),
@@ -48,7 +49,7 @@ class TrainScreen(BaseScreen):
         Binding("ctrl+e", "explore", "Explore", id="train.explore", priority=True),
         Binding("ctrl+l", "clear", "Clear the form", id="train.clear", show=False, priority=True),
         Binding("escape", "leave", "Leave the field", id="train.leave", show=False),
-        Binding("slash", "search", "Search the settings", id="train.search", key_display="/"),
+        Binding("slash", "search", "Search", id="train.search", key_display="/"),
         Binding("down,j", "app.focus_next", "Next field", id="train.next", show=False),
         Binding("up,k", "app.focus_previous", "Previous field", id="train.previous", show=False),
     ]

@@ -106,4 +106,4 @@ class FoundField(SettingField):
 def _row(name: str, sample: str, width: int) -> Text:
     """One line: a name, cut where it is too long, and its sample."""
     name = name if len(name) <= width else f"{name[: width - 1]}…"
-    return Text.assemble(f"{name:<{width}}  ", (sample, "dim"), no_wrap=True, overflow="ellipsis")
+    return Text.assemble((f"{name:<{width}}  ", "bold"), sample, no_wrap=True, overflow="ellipsis")
