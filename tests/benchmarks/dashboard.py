@@ -1,6 +1,7 @@
 """The dashboard in a crowded house: 1,000 models, 200 runs, one live with 1,000,000 rows.
 
     python tests/benchmarks/dashboard.py [MODELS RUNS ROWS]
+    python tests/benchmarks/dashboard.py live      # bytes and CPU of each screen beside live runs
 
 Prints, for a real pseudo-terminal of 120x40: seconds from process start to the first frame and to
 the full table, milliseconds from a key to the screen's answer (list of models, filter, live view
@@ -33,13 +34,22 @@ from tuillm.store.run_folder import Run  # noqa: E402
 from tuillm.store.run_status import Status  # noqa: E402
 
 ROUNDS = 9
-# adds twenty rows a second to a metrics file until it is killed
+SCREENS = {"models": "1", "train": "2", "runs": "\x1b3", "a run": "\r"}
+LIVE_SECONDS = 10
+# adds twenty rows a second to a metrics file until it is killed; its status is told each second
 _WRITER = """
 import json, sys, time
+from pathlib import Path
 step = int(sys.argv[2])
+status = Path(sys.argv[1]).with_name("status.json")
 with open(sys.argv[1], "a") as file:
     while True:
         step += 1
+        if step % 20 == 0 and status.exists():
+            told = json.loads(status.read_text()) | {"step": step, "epoch": step / 700,
+                "elapsed": step * .05, "progress": step / 1e5, "eta": 5000 - step * .05}
+            status.with_name("status.new").write_text(json.dumps(told))
+            status.with_name("status.new").replace(status)
         file.write(json.dumps({"step": step, "train_loss": 2.0, "lr": 1e-3, "grad_norm": 1.0,
             "tokens_per_sec": 1e4, "mfu": .2, "elapsed": step * .05, "eta": 100, "epoch": 1.5,
             "progress": .5}) + "\\n")
@@ -59,7 +69,7 @@ def main(models: int, runs: int, rows: int) -> None:
             terminal = Terminal("dashboard", columns=120, lines=40)
             terminal.wait("Palette")
             first.append(time.perf_counter() - begin)
-            terminal.wait("bits/byte")
+            terminal.wait("bits per byte")
             full.append(time.perf_counter() - begin)
             terminal.close()
         print(
@@ -71,12 +81,9 @@ def main(models: int, runs: int, rows: int) -> None:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def watch(home: Path, rows: int) -> None:
-    """Press keys while a run is written to."""
-    run = home / "runs" / "big-1"
-    writer = subprocess.Popen(
-        [sys.executable, "-c", _WRITER, str(run / "metrics.jsonl"), str(rows)]
-    )
+def writer_of(run: Run, rows: int) -> "subprocess.Popen[bytes]":
+    """Let a process write to a run as a worker does, from the row after `rows` on."""
+    writer = subprocess.Popen([sys.executable, "-c", _WRITER, str(run.metrics), str(rows)])
     started = psutil.Process(writer.pid).create_time()
     status = Status(
         state="running",
@@ -93,10 +100,16 @@ def watch(home: Path, rows: int) -> None:
         dtype="bfloat16",
     )
     assert ProcessId(writer.pid, started).alive
-    Run("big-1", run).write_status(status)
+    run.write_status(status)
+    return writer
+
+
+def watch(home: Path, rows: int) -> None:
+    """Press keys while a run is written to."""
+    writer = writer_of(Run("big-1", home / "runs" / "big-1"), rows)
     terminal = Terminal("dashboard", columns=120, lines=40)
     try:
-        terminal.wait("bits/byte")
+        terminal.wait("bits per byte")
         print(f"down in the models {answer(terminal, ['j', 'k']):.0f} ms")
         terminal.press("/")
         terminal.wait("words that stand")
@@ -121,6 +134,38 @@ def watch(home: Path, rows: int) -> None:
     finally:
         terminal.close()
         writer.kill()
+
+
+def live(runs: int) -> None:
+    """Print what each screen sends to the terminal, and computes, while some runs are going."""
+    home = Path(tempfile.mkdtemp())
+    os.environ["TUILLM_HOME"] = str(home)
+    furnish(home, 20, 10, 1000)
+    writers = []
+    try:
+        for number in range(runs):
+            run = Run(f"live-{number}", home / "runs" / f"live-{number}")
+            shutil.copytree(home / "runs" / "book-1", run.path)
+            writers.append(writer_of(run, 100))
+        terminal = Terminal("dashboard", columns=120, lines=40)
+        terminal.wait("bits per byte")
+        for name, keys in SCREENS.items():
+            for key in keys:
+                terminal.press(key)
+                terminal.settle(0.5)
+            terminal.pass_time(3)
+            process = psutil.Process(terminal.pid)
+            before, begun = process.cpu_times(), len(terminal.raw)
+            terminal.pass_time(LIVE_SECONDS)
+            after, sent = process.cpu_times(), len(terminal.raw) - begun
+            share = (after.user + after.system - before.user - before.system) / LIVE_SECONDS
+            pace = f"{sent / LIVE_SECONDS / 1000:.1f} KB/s, {share:.1%} of a core"
+            print(f"{runs} live, {name}: {pace}", flush=True)
+        terminal.close()
+    finally:
+        for writer in writers:
+            writer.kill()
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def answer(terminal: Terminal, keys: list[str]) -> float:
@@ -194,5 +239,9 @@ def write_rows(path: Path, rows: int) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["live"]:
+        for runs in (1, 3):
+            live(runs)
+        sys.exit()
     sizes = [int(word) for word in sys.argv[1:]] or [1000, 200, 1_000_000]
     main(*sizes)
