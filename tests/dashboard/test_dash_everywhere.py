@@ -273,3 +273,17 @@ async def test_toasts_say_what_happened_to_a_person(app, pilot, house):
     text = await told(pilot, "evil")
     assert text == "[b]bold[31m evil ([/])"
     await shown(pilot, "[b]bold[31m evil ([/])")
+
+
+@pytest.mark.parametrize("width", [30, 61, 80, 120])
+def test_a_toast_shows_all_of_its_message(home, width):
+    """Also where its last word just does not fit on a line: those with 57 letters lost it once."""
+
+    async def scenario(app, pilot):
+        for length in range(24, 62):
+            app.clear_notifications()
+            end = f"{100 + length}"
+            app.notify(("salt " * 20)[: length - len(end)] + end)
+            await until(pilot, lambda end=end: end in text_of(app), 5)
+
+    use(scenario, (width, 24))

@@ -110,6 +110,7 @@ async def test_a_filter_that_fits_nothing(app, pilot, house):
     assert isinstance(app.screen, ModelsScreen) and not toasts(app)
     await pilot.press("/", "escape")
     await until(pilot, lambda: sorted(rows(app)) == sorted(BY_AGE))
+    assert len(app.screen.query_one(EntryTable)._shown) > 3, "all columns are back at once"
 
 
 @piloted(size=(120, 60))

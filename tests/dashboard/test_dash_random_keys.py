@@ -65,6 +65,11 @@ def pressed(choose):
     return Key(key, " " if key == "space" else None)
 
 
+def note(failures, error):
+    failures.append(error)
+    return str(error)
+
+
 @pytest.mark.parametrize("name", SCREENS)
 def test_any_keys(home, monkeypatch, tmp_path, name):
     """No screen dies, nothing fails unseen, and the way back to the first screen is open."""
@@ -73,7 +78,7 @@ def test_any_keys(home, monkeypatch, tmp_path, name):
     going(home)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(background, "write_failure", lambda error: failures.append(error) or "")
+    monkeypatch.setattr(background, "write_failure", lambda error: note(failures, error))
     monkeypatch.setattr(Dashboard, "start", lambda self, *given, **options: None)
     monkeypatch.setattr("tuillm.store.hub.pull_folder.start_pull", lambda *given, **options: None)
     monkeypatch.setattr("tuillm.training.resume.resume", lambda run, **options: 1)

@@ -151,9 +151,6 @@ class RunsScreen(RunActionsScreen, TableScreen[RunEntry]):
     def figures(self) -> ComposeResult:
         yield Figures(classes="panel")
 
-    def on_mount(self) -> None:
-        self.query_one(Figures).border_title = "figures"
-
     @on(RunCurve.Followed)
     def _followed(self, event: RunCurve.Followed) -> None:
         if entry := self.current:

@@ -18,7 +18,7 @@ from tuillm.dashboard.widgets.recolored import Recolored
 from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
 from tuillm.dashboard.widgets.still import Still
 from tuillm.plotting import number
-from tuillm.store.run_status import Status
+from tuillm.store.run_status import ACTIVE, Status
 from tuillm.units import count, duration, figure, size
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -72,6 +72,7 @@ class Figures(Recolored, VerticalScroll, can_focus=True):
     def show(self, history: History, status: Status, use: MachineUse | None) -> None:
         """Draw the figures as they are now."""
         self._shown = history, status, use
+        self.border_title = "figures" if status.state in ACTIVE else "figures at the end"
         width = max(self.size.width - 2, 12)
         rows = self._rows(history, status, use)
         if width < _SIDE_BY_SIDE:

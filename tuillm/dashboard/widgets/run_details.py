@@ -7,7 +7,7 @@ from tuillm.dashboard.widgets.details import Details, Part
 from tuillm.dashboard.widgets.fact_table import Fact, facts, heading
 from tuillm.loggers.log_run import progress_of
 from tuillm.store.jsonl import newest_sample
-from tuillm.store.run_status import RESUMABLE, Status
+from tuillm.store.run_status import ACTIVE, RESUMABLE, Status
 from tuillm.store.snapshot import RunEntry
 from tuillm.units import age, count, duration, figure, percent
 from tuillm.urls import public_url
@@ -87,7 +87,10 @@ def _progress(status: Status) -> list[Fact]:
         (held_out, best),
         ("bits per byte", figure(status.bits_per_byte) if status.bits_per_byte else ""),
         ("before", before),
-        ("speed", f"{count(status.tokens_per_sec)} tokens/s" if status.tokens_per_sec else ""),
+        (
+            "speed" if status.state in ACTIVE else "last speed",
+            f"{count(status.tokens_per_sec)} tokens/s" if status.tokens_per_sec else "",
+        ),
         ("parameters", f"{status.parameters:,}" if status.parameters else ""),
         ("device", f"{status.device} {status.dtype}" if status.device else ""),
         ("ranks", ranks_words(status)),
