@@ -1,11 +1,12 @@
 """What the figures mean: for each in front of a person, with whether it is good."""
 
 import pytest
-from dashboard.pilot import opened, piloted, shown
+from dashboard.pilot import opened, piloted, shown, text_of, until
 
 from tuillm.dashboard.glossary import judged_bits, judged_loss, meaning, state_meaning
 from tuillm.dashboard.screens.meanings import MeaningsScreen
 from tuillm.dashboard.screens.models import ModelsScreen
+from tuillm.dashboard.widgets.table import EntryTable
 
 NAMES = ("bits per byte", "validation loss", "train loss", "parameters", "context", "tokenizer")
 
@@ -44,3 +45,14 @@ async def test_w_explains_what_the_cursor_is_on(app, pilot, house):
     await pilot.press("3", "w")
     await opened(pilot, MeaningsScreen)
     await shown(pilot, "finished", "c talks to it")
+
+
+@pytest.mark.slow
+@piloted()
+async def test_the_mouse_on_the_head_of_a_column_tells_what_it_means(app, pilot, house):
+    table = app.screen.query_one(EntryTable)
+    head = text_of(app).splitlines()[table.region.y]
+    await pilot.hover(offset=(head.index("bits per byte") + 2, table.region.y))
+    await until(pilot, lambda: "compressed it" in str(table.tooltip))
+    await pilot.hover(offset=(head.index("bits per byte") + 2, table.region.y + 3))
+    await until(pilot, lambda: table.tooltip is None)

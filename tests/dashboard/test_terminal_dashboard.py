@@ -65,7 +65,10 @@ def dashboard(terminal):
 
 @pytest.mark.slow
 def test_chat_and_back_while_a_run_goes_on(dashboard, model, trained_folders, home, start):
-    """Chat streams, Ctrl-C stops only the reply, Ctrl-D leads back to the same model."""
+    """Chat streams, Ctrl-C stops only the reply, Ctrl-D leads back to the same model.
+
+    A key that is typed before the dashboard is back does nothing there.
+    """
     shutil.copytree(trained_folders["char"], home / "models" / "letters")
     run = start(name="other")
     screen = dashboard("(bpe)", columns=120, lines=40)
@@ -80,9 +83,10 @@ def test_chat_and_back_while_a_run_goes_on(dashboard, model, trained_folders, ho
     screen.wait(lambda _: len(screen.raw) > before + 4000)
     screen.interrupt()
     screen.wait(lambda _: prompted(screen))
-    screen.leave()
+    screen.press("\x04d")
     shows(screen, "Palette", "(char)")
     goes_on(screen, run)
+    assert "Delete letters?" not in screen.picture
     assert run.status().state == "running" and psutil.pid_exists(screen.pid)
     screen.press("q")
     assert screen.wait_end() == 0

@@ -48,6 +48,7 @@ _WORDS = {
     "left": "About how long the run will still take.",
     "loss so far": "The training loss from the beginning of the run to now, highest at the top.",
 }
+_COLUMNS = {"params": "parameters", "throughput": "tokens/s"}
 _STATES: dict[State, str] = {
     "queued": "It waits until the runs before it have ended; R starts it now.",
     "preparing": "It reads the text and makes tokens of it; training has not begun.",
@@ -75,6 +76,11 @@ _BITS = (
 def meaning(name: str, value: str = "", *, judged: str = "") -> Meaning:
     """Return what a name means, with what is to be said of its value here."""
     return Meaning(name, value, " ".join(filter(None, (_WORDS.get(name, ""), judged))))
+
+
+def words_of(label: str) -> str:
+    """Return what the head of a column means, "" where that needs no words."""
+    return _WORDS.get(_COLUMNS.get(label, label), "")
 
 
 def state_meaning(state: State, step: int = 0) -> Meaning:

@@ -4,6 +4,7 @@ Runs `tuillm chat NAME` as a child process; prompt-toolkit cannot run inside Tex
 """
 
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from subprocess import Popen, TimeoutExpired
@@ -14,6 +15,7 @@ from textual.app import SuspendNotSupported
 
 from tuillm.errors import TuillmError
 from tuillm.store.workers.processes import module_command, module_environment
+from tuillm.terminal.echo import drop_typed
 from tuillm.terminal.ending import ENDING, Handler, end_after
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ def open_chat(app: "Dashboard", name: str, go_on: str = "") -> None:
                 code = _talk(name, go_on)
             except (OSError, ValueError) as error:
                 problem = str(error)
+            with suppress(OSError, ValueError):  # keys meant for the chat are none of ours
+                drop_typed(sys.stdin.fileno())
     except SuspendNotSupported:
         problem = "this terminal cannot be lent to the chat"
     finally:

@@ -1,4 +1,4 @@
-"""Keeps the terminal from showing what is typed while nothing reads it. Knows terminals only."""
+"""What is typed at a terminal while nothing reads it: unseen, or dropped. Knows terminals."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -29,3 +29,13 @@ def unechoed(descriptor: int) -> Iterator[None]:
     finally:
         with suppress(termios.error):
             termios.tcsetattr(descriptor, termios.TCSANOW, before)
+
+
+def drop_typed(descriptor: int) -> None:
+    """Throw away what was typed at the terminal of file number `descriptor` and not read yet."""
+    try:
+        import termios
+    except ImportError:  # on Windows it waits nowhere
+        return
+    with suppress(termios.error):  # no terminal
+        termios.tcflush(descriptor, termios.TCIFLUSH)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
+from rich.text import Text
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
@@ -212,6 +213,14 @@ class EntryTable(ScrollView, Generic[E], can_focus=True):
                 self.action_choose()
             self.action_to(row)
 
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """Say what the head of a column means while the mouse rests on it."""
+        from tuillm.dashboard.glossary import words_of  # not for the first frame
+
+        column = self._column_at(event.x) if event.y == 0 else None
+        words = words_of(column.label) if column else ""
+        self.tooltip = Text(words) if words else None
+
     def on_resize(self) -> None:
         self._fit()
 
@@ -321,11 +330,16 @@ class EntryTable(ScrollView, Generic[E], can_focus=True):
         self.post_message(self.Highlighted(self, self.current))
 
     def _click_head(self, x: int) -> None:
+        if (column := self._column_at(x)) and column.order:
+            self.sort_by(column.key)
+
+    def _column_at(self, x: int) -> Column[E] | None:
         left = 2
         for column, width in zip(self._shown, self._widths, strict=True):
-            if left <= x < left + width + _GAP and column.order:
-                self.sort_by(column.key)
+            if left <= x < left + width + _GAP:
+                return column
             left += width + _GAP
+        return None
 
 
 def _fit(text: str, width: int, right: bool) -> str:
