@@ -19,7 +19,7 @@ from tuillm.dashboard.app import Dashboard
 
 pytestmark = pytest.mark.slow
 
-KEYS = int(os.environ.get("TUILLM_KEYS", "2000"))  # of each screen; 10,000 take two hours
+KEYS = int(os.environ.get("TUILLM_KEYS", "1000"))  # of each screen; 10,000 take long
 EACH, AT_ONCE = 200, 8  # from one return to the screen to the next, and before they are handled
 # keys from the first screen to the one that is tried
 SCREENS = {

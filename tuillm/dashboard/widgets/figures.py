@@ -24,8 +24,8 @@ from tuillm.units import count, duration, figure, size
 _BARS = "▁▂▃▄▅▆▇█"
 # points behind a small line: enough for the widest, cheap for the longest run
 _RECENT = 4096
-# from so many columns on the courses stand beside each other, so far apart
-_SIDE_BY_SIDE, _GAP = 60, 3
+# from so many columns on, in fewer lines than that, the courses stand side by side, so far apart
+_SIDE_BY_SIDE, _LOW, _GAP = 60, 13, 3
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Figures(Recolored, VerticalScroll, can_focus=True):
         self.border_title = "figures" if status.state in ACTIVE else "figures at the end"
         width = max(self.size.width - 2, 12)
         rows = self._rows(history, status, use)
-        if width < _SIDE_BY_SIDE:
+        if width < _SIDE_BY_SIDE or self.size.height >= _LOW:
             parts = [self._course(course, history, width) for course in _COURSES]
             parts.append(self._lines(rows))
             self.query_one(Still).draw(Text("\n\n").join(parts))
