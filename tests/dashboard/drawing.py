@@ -28,7 +28,7 @@ async def drawings():
     """The list of the models and the newest run, as SVG that asks nobody for a font."""
     app = Dashboard()
     async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: app.has_snapshot and "bits/byte" in text_of(app))
+        await until(pilot, lambda: app.has_snapshot and "bits per byte" in text_of(app))
         await pilot.pause(0.5)
         models = app.export_screenshot(title="tuillm", simplify=True)
         await pilot.press("3", "enter")

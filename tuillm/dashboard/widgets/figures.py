@@ -26,6 +26,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 _RECENT = 4096
 # from so many columns on, in fewer lines than that, the courses stand side by side, so far apart
 _SIDE_BY_SIDE, _LOW, _GAP = 60, 13, 3
+_NAMES = 7  # columns of the names of figures where there is little room
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Figures(Recolored, VerticalScroll, can_focus=True):
         rows = self._rows(history, status, use)
         if width < _SIDE_BY_SIDE or self.size.height >= _LOW:
             parts = [self._course(course, history, width) for course in _COURSES]
-            parts.append(self._lines(rows))
+            parts.append(self._lines(rows, width))
             self.query_one(Still).draw(Text("\n\n").join(parts))
             return
         each = (width - _GAP * (len(_COURSES) - 1)) // len(_COURSES)
@@ -87,7 +88,8 @@ class Figures(Recolored, VerticalScroll, can_focus=True):
         table.add_row(*(self._course(course, history, each) for course in _COURSES))
         table.add_row()
         deep = -(-len(rows) // len(_COURSES))
-        table.add_row(*(self._lines(rows[at : at + deep]) for at in range(0, len(rows), deep)))
+        parts = [self._lines(rows[at : at + deep], each) for at in range(0, len(rows), deep)]
+        table.add_row(*parts)
         self.query_one(Still).draw(table)
 
     def _course(self, course: _Course, history: History, width: int) -> Text:
@@ -128,9 +130,15 @@ class Figures(Recolored, VerticalScroll, can_focus=True):
                 rows.append(("GPU", use.gpu))
         return rows
 
-    def _lines(self, rows: Sequence[tuple[str, str]]) -> Text:
+    def _lines(self, rows: Sequence[tuple[str, str]], width: int) -> Text:
+        """Names and values, the values below each other where there is room for that."""
+        names = max(len(name) for name, _ in rows)
+        if any(names + 1 + len(value) > width for _, value in rows):
+            names = _NAMES
         muted = self.app.theme_variables.get("muted", "")
-        lines = [Text(f"{name:<7} ", style=muted).append(value, style="") for name, value in rows]
+        lines = [
+            Text(f"{name:<{names}} ", style=muted).append(value, style="") for name, value in rows
+        ]
         return Text("\n").join(lines)
 
 

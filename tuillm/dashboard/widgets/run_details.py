@@ -75,7 +75,8 @@ def _progress(status: Status) -> list[Fact]:
         else ""
     )
     before = (
-        f"{figure(status.before_loss)} nats/token, {figure(status.before_bits_per_byte)} bits/byte"
+        f"{figure(status.before_loss)} nats/token, "
+        f"{figure(status.before_bits_per_byte)} bits per byte"
         if status.before_loss
         else ""
     )

@@ -73,7 +73,7 @@ class RunHead(Recolored, Still):
             return text
         text.append(
             f"{status.step:,} steps in {duration(status.elapsed)}  "
-            f"{_before_and_after(status)} bits/byte",
+            f"{_before_and_after(status)} bits per byte",
             style=colors.get("muted", ""),
         )
         if status.model:
