@@ -31,6 +31,7 @@ from tuillm.dashboard.screens.compare_runs import CompareRunsScreen
 from tuillm.dashboard.screens.conversations import ConversationsScreen
 from tuillm.dashboard.screens.dialogs import Ask, Confirm
 from tuillm.dashboard.screens.explore import ExploreScreen
+from tuillm.dashboard.screens.export_dialog import ExportDialog
 from tuillm.dashboard.screens.file_picker import FilesScreen
 from tuillm.dashboard.screens.help import HelpScreen
 from tuillm.dashboard.screens.meanings import MeaningsScreen
@@ -58,6 +59,7 @@ WALKED = {
     BenchmarksScreen,
     Ask,
     Confirm,
+    ExportDialog,
     FilesScreen,
     HelpScreen,
     ConversationsScreen,
@@ -126,7 +128,7 @@ async def test_models(app, pilot, hostile):
             ("X", "escape"),
         ):
             await pilot.press(key)
-            await opened(pilot, Ask | Confirm)
+            await opened(pilot, Ask | Confirm | ExportDialog)
             assert harmless(app)
             await pilot.press(answer)
             await until(pilot, lambda: harmless(app))
@@ -158,7 +160,7 @@ async def test_conversations(app, pilot, hostile):
         save_session(SavedSession(head, {}, tree.to_json()))
     await pilot.press("v", "a")
     await opened(pilot, ConversationsScreen)
-    await until(pilot, lambda: len(rows(app)) == len(NAMES))
+    await until(pilot, lambda: len(rows(app)) > len(NAMES))
     await each_row(app, pilot)
     for key in ("e", "d"):
         await pilot.press(key)
@@ -344,7 +346,7 @@ async def test_what_is_said(app, pilot, hostile):
     await type_text(pilot, "the")
     await until(pilot, lambda: harmless(app))
     await pilot.press("escape", "ctrl+t")
-    await opened(pilot, CommandPalette)
+    await opened(pilot, ThemesScreen)
     await until(pilot, lambda: harmless(app))
 
 
