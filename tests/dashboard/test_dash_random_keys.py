@@ -7,6 +7,7 @@ start of training, the network. Everything else is done for real.
 import os
 import random
 import string
+import traceback
 
 import pytest
 from dashboard.furnished import furnish, going
@@ -66,7 +67,7 @@ def pressed(choose):
 
 
 def note(failures, error):
-    failures.append(error)
+    failures.append("".join(traceback.format_exception(error)))
     return str(error)
 
 

@@ -48,6 +48,8 @@ async def visit(app, pilot, name):
     await until(pilot, lambda: len(app.themes.all) > 6)
     keys, kind = VISITS[name]
     for key in keys:
+        if key == "escape":
+            await until(pilot, lambda: app.focused is not None)
         await pilot.press(key)
     await opened(pilot, kind)
     await settle(app, pilot)

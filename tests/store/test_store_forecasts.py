@@ -83,3 +83,10 @@ def test_a_process_that_cannot_be_started_is_one_line(config, tmp_path, monkeypa
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
     with pytest.raises(TuillmError, match="the forecast cannot be started: No such file"):
         ForecastProcess(config)
+
+
+def test_one_that_is_cancelled_before_anybody_reads_it_has_nothing_to_say(book):
+    """A thread that comes to read it later ends at once."""
+    process = ForecastProcess(build_train({"corpus": str(book), "preset": "nano"}))
+    process.cancel()
+    assert list(process) == [] and not process.running

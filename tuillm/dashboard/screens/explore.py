@@ -72,9 +72,9 @@ class ExploreScreen(BaseScreen):
         self.app.call_from_thread(self.dashboard.notify, words, severity="warning", timeout=10)
 
     def _heard(self, news: ExploreProgress | Exploration) -> None:
-        if not self.is_attached:
+        head = next(iter(self.query(ExploreHead)), None)
+        if head is None:  # the screen is being left
             return
-        head = self.query_one(ExploreHead)
         if isinstance(news, ExploreProgress):
             head.tell(news)
             return
@@ -84,7 +84,8 @@ class ExploreScreen(BaseScreen):
         self.refresh_bindings()
 
     def _failed(self, error: TuillmError) -> None:
-        self.query_one(ExploreHead).fail(str(error))
+        for head in self.query(ExploreHead):
+            head.fail(str(error))
 
     def _recolored(self, _: object) -> None:
         if self._seen:

@@ -217,8 +217,8 @@ class EntryTable(ScrollView, Generic[E], can_focus=True):
         """Say what the head of a column means while the mouse rests on it."""
         from tuillm.dashboard.glossary import words_of  # not for the first frame
 
-        column = self._column_at(event.x) if event.y == 0 else None
-        words = words_of(column.label) if column else ""
+        column = self._column_at(event.x)
+        words = words_of(column.label) if column and event.y == 0 else ""
         self.tooltip = Text(words) if words else None
 
     def on_resize(self) -> None:
@@ -301,8 +301,9 @@ class EntryTable(ScrollView, Generic[E], can_focus=True):
 
     def _fit(self) -> None:
         """Choose the columns that fit, the highest rank first; the first column takes the rest."""
-        keys = (column.key for column in self._columns)
-        wanted = dict(zip(keys, self._wanted, strict=True))
+        if self._shown and not self.size.width:  # hidden: what was chosen before holds
+            return
+        wanted = {each.key: width for each, width in zip(self._columns, self._wanted, strict=True)}
         first = self._columns[0]
         room = self.size.width - 2 - min(wanted[first.key], 24) - _GAP
         kept = {first.key}

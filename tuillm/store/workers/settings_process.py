@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from threading import Lock
 from typing import IO, Self
 
 from pydantic import ValidationError
@@ -39,6 +40,7 @@ class SettingsProcess:
         are told on stderr. Raises TuillmError where it cannot be started, as on a full disk.
         """
         self._what, self._cancelled, self._reading = what, False, False
+        self._deciding = Lock()  # who closes the pipe: whoever reads it, or who cancels first
         self._stray = stray or partial(warn_on_stderr, what)
         try:
             self._errors = tempfile.TemporaryFile()
@@ -67,7 +69,10 @@ class SettingsProcess:
         Raises TuillmError for what the process says went wrong, and where it broke off.
         """
         assert self._process.stdout is not None
-        self._reading = True
+        with self._deciding:
+            if self._cancelled:
+                return
+            self._reading = True
         with self._process.stdout as lines, self._errors:
             for found in read_objects(lines, self._stray):
                 if "error" in found:
@@ -85,7 +90,8 @@ class SettingsProcess:
 
     def cancel(self) -> None:
         """End the process, and those that it started, at once; may be called from any thread."""
-        self._cancelled = True
+        with self._deciding:
+            self._cancelled = True
         if self.running:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)  # its session is its own
