@@ -20,7 +20,12 @@ from tuillm.store.workers import device_check, forecast_process
 PACKAGE = Path(tuillm.__file__).parent
 # who starts a process whose output it reads: all by the one reader, but for NVIDIA's tool
 # those that read what other programs print
-OF_OTHERS = {"bench/llama_cpp.py", "bench/process_time.py", "dashboard/process_usage.py"}
+OF_OTHERS = {
+    "bench/llama_cpp.py",
+    "bench/process_time.py",
+    "dashboard/export_actions.py",  # what our own command says to a person
+    "dashboard/process_usage.py",
+}
 READERS = OF_OTHERS | {
     "store/workers/device_check.py",
     "store/workers/settings_process.py",
