@@ -76,11 +76,11 @@ def main():
     parser.add_argument("--text", nargs="+", choices=list(SEARCH), default=list(SEARCH))
     given = parser.parse_args()
     seeds = range(1, given.seeds + 1)
-    with tempfile.TemporaryDirectory() as place, ThreadPoolExecutor(os.cpu_count()) as pool:
-        texts(given.data, Path(place))
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
+        texts(given.data, Path(folder))
         running = {
             (text, name): [
-                pool.submit(bits_per_byte, Path(place), text, options, seed) for seed in seeds
+                pool.submit(bits_per_byte, Path(folder), text, options, seed) for seed in seeds
             ]
             for text in given.text
             for name, options in SEARCH[text].items()

@@ -9,10 +9,15 @@ from dashboard.furnished import going
 from dashboard.pilot import opened, strips_of, until, use
 from dashboard.test_dash_recolored import settle
 from textual.color import Color
+from textual.command import CommandPalette
 
+from tuillm.dashboard.screens.benchmarks import BenchmarksScreen
 from tuillm.dashboard.screens.compare_runs import CompareRunsScreen
-from tuillm.dashboard.screens.dialogs import Ask
+from tuillm.dashboard.screens.conversations import ConversationsScreen
+from tuillm.dashboard.screens.dialogs import Ask, Confirm
+from tuillm.dashboard.screens.explore import ExploreScreen
 from tuillm.dashboard.screens.export_dialog import ExportDialog
+from tuillm.dashboard.screens.file_picker import FilesScreen
 from tuillm.dashboard.screens.help import HelpScreen
 from tuillm.dashboard.screens.meanings import MeaningsScreen
 from tuillm.dashboard.screens.models import ModelsScreen
@@ -20,6 +25,7 @@ from tuillm.dashboard.screens.run import RunScreen
 from tuillm.dashboard.screens.runs import RunsScreen
 from tuillm.dashboard.screens.themes import ThemesScreen
 from tuillm.dashboard.screens.train import TrainScreen
+from tuillm.dashboard.widgets.form import TrainForm
 from tuillm.theme import list_themes
 
 pytestmark = pytest.mark.slow
@@ -33,12 +39,22 @@ TOUR = [
     ("escape question_mark", HelpScreen),
     ("escape r", Ask),
     ("escape e", ExportDialog),
+    ("escape P", Ask),
+    ("escape d", Confirm),
     ("escape ctrl+t", ThemesScreen),
+    ("escape ctrl+p", CommandPalette),
+    ("escape v", ConversationsScreen),
+    ("escape b", BenchmarksScreen),
     ("escape 2", TrainScreen),
-    ("escape 3", RunsScreen),
+    ("ctrl+o", FilesScreen),
+    ("escape ctrl+e", ExploreScreen),
+    ("escape escape escape 3", RunsScreen),
     ("g enter", RunScreen),
     ("escape g space space o", CompareRunsScreen),
 ]
+
+
+_DIALOGS = ".dialog, #themes, CommandPalette > Vertical"
 
 
 def luminance(color):
@@ -58,7 +74,7 @@ def contrast(one, other):
 
 def unreadable(app):
     """Letters and digits whose contrast is too low, with it; not what a dialog dims."""
-    top = app.screen.query_one(".dialog, #themes").region if app.screen.is_modal else None
+    top = app.screen.query_one(_DIALOGS).region if app.screen.is_modal else None
     found = {}
     for y, strip in enumerate(strips_of(app)):
         x = 0
@@ -79,9 +95,12 @@ def unreadable(app):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_all_text_can_be_read(house, name):
+def test_all_text_can_be_read(house, tmp_path, monkeypatch, name):
     """On every screen, of running and of ended runs, at the size that shows most."""
     going(house)
+    book = tmp_path / "book.txt"
+    book.write_text("The ferry came at noon.\n" * 200)
+    monkeypatch.chdir(tmp_path)
     found = {}
 
     async def scenario(app, pilot):
@@ -90,6 +109,10 @@ def test_all_text_can_be_read(house, name):
         for keys, kind in TOUR:
             await pilot.press(*keys.split())
             await opened(pilot, kind)
+            if kind is TrainScreen:
+                app.screen.query_one(TrainForm)["corpus"].fill("book.txt")
+            if kind is ExploreScreen:
+                await until(pilot, lambda: app.screen.query("ExplorePanel"))
             await settle(app, pilot)
             if bad := unreadable(app):
                 found[kind.__name__] = bad

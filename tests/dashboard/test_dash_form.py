@@ -106,7 +106,7 @@ async def test_what_cannot_work_is_not_started(app, pilot, book):
 async def test_a_preset_changes_what_is_usual(app, pilot):
     """Empty fields show what the preset decides; what was typed stays."""
     form = await form_of(pilot)
-    assert placeholder(form, "n_layer") == "4" and form["preset"].holds == "tiny"
+    assert placeholder(form, "n_layer") == "4" and form["preset"].effective == "tiny"
     form["learning_rate"].fill("0.00002")  # below what this preset ends with
     form["preset"].fill("gpt2")
     await until(pilot, lambda: placeholder(form, "n_layer") == "12")
@@ -133,7 +133,7 @@ async def test_starting_from_a_model(app, pilot, house):
     await until(pilot, lambda: placeholder(form, "n_embd") == "192")
     usual = {name: placeholder(form, name) for name in ("block_size", "tokenizer")}
     assert usual == {"block_size": "256", "tokenizer": "char"}
-    assert form["preset"].holds == "finetune"
+    assert form["preset"].effective == "finetune"
     form["n_layer"].fill("4")
     form["block_size"].fill("128")  # windows may be shorter than the model's context
     await until(pilot, lambda: form.config().block_size == 128)
@@ -191,7 +191,7 @@ async def test_a_preset_is_chosen_from_a_table(app, pilot):
     rows.focus()
     await pilot.press("down", "down")
     await shown(pilot, "best: an evening for the best model of one book")
-    assert form.typed == {} and field.holds == "tiny", "looking around chooses nothing"
+    assert form.typed == {} and field.effective == "tiny", "looking around chooses nothing"
     await pilot.press("enter")
     await until(pilot, lambda: form.typed == {"preset": "best"})
     await until(pilot, lambda: placeholder(form, "teachers") == "5")
@@ -199,7 +199,7 @@ async def test_a_preset_is_chosen_from_a_table(app, pilot):
     assert app.screen.focused in form["init_from"].query("*")
     form["init_from"].fill("")
     form["preset"].fill("")
-    await until(pilot, lambda: field.holds == "tiny" and rows.highlighted == 0)
+    await until(pilot, lambda: field.effective == "tiny" and rows.highlighted == 0)
     form.show_estimates([PresetEstimate("tiny", 1_060_000, 5 * 10**12, 90.0, False)])
     await shown(pilot, "1.5 min", "5 TB")
 

@@ -203,6 +203,22 @@ def test_unknown_keys_and_collisions_are_told_with_their_lines(house):
 
 
 @pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('"models.export" = "q"', "models.export takes 'q', the key of app.quit"),
+        ('"models.remove" = "d"', ""),
+        ('"confirm.yes" = "q"', "confirm.yes takes 'q', the key of confirm.no"),
+    ],
+    ids=["the app's", "as it is anyway", "a dialog's own"],
+)
+def test_which_keys_collide(home, line, said):
+    """Those of a screen with the app's as well; not those that are never offered together."""
+    own("keymap.toml", f"{line}\n")
+    _, errors = read_keymap()
+    assert [said in str(error) for error in errors] == ([True] if said else [])
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("[keys\n", "cannot be read"),

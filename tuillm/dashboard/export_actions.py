@@ -4,14 +4,14 @@ Knows the command `tuillm export` and how its end is told; draws nothing.
 """
 
 import subprocess
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from tuillm.errors import TuillmError
 from tuillm.user_paths import user_path
 
 
 @dataclass(frozen=True)
-class Format:
+class ExportFormat:
     """A way to export: the options of the command, what it makes, and what that is for."""
 
     to: str
@@ -21,26 +21,26 @@ class Format:
 
 
 FORMATS = (
-    Format("hf", "", "Hugging Face folder", "transformers and the hub; the weights as they are"),
-    Format("gguf", "q8_0", "GGUF, 8 bits", "llama.cpp and LM Studio; a quarter of the size"),
-    Format("gguf", "bf16", "GGUF, bfloat16", "half of the size"),
-    Format("gguf", "f16", "GGUF, float16", "half of the size, for older programs"),
-    Format("gguf", "f32", "GGUF, float32", "exactly the weights"),
-    Format("ollama", "q8_0", "ollama, 8 bits", "a GGUF file and a Modelfile: ollama create"),
-    Format("ollama", "f32", "ollama, float32", "the same with the exact weights"),
+    ExportFormat("hf", "", "Hugging Face folder", "transformers and the hub; as it is"),
+    ExportFormat("gguf", "q8_0", "GGUF, 8 bits", "llama.cpp and LM Studio; a quarter of the size"),
+    ExportFormat("gguf", "bf16", "GGUF, bfloat16", "half of the size"),
+    ExportFormat("gguf", "f16", "GGUF, float16", "half of the size, for older programs"),
+    ExportFormat("gguf", "f32", "GGUF, float32", "exactly the weights"),
+    ExportFormat("ollama", "q8_0", "ollama, 8 bits", "a GGUF file and a Modelfile: ollama create"),
+    ExportFormat("ollama", "f32", "ollama, float32", "the same with the exact weights"),
 )
 
 
 @dataclass(frozen=True)
-class Export:
+class ExportRequest:
     """What a person wants: as what, and where; `problem` is why that failed when it was tried."""
 
-    format: Format
+    format: ExportFormat
     path: str
     problem: str = ""
 
 
-def export(name: str, wanted: Export) -> str:
+def export(name: str, wanted: ExportRequest) -> str:
     """Export a model and return what to say; raises TuillmError where that fails.
 
     In a process of its own: torch, which other formats than a folder need, would stay here.
@@ -62,11 +62,6 @@ def export(name: str, wanted: Export) -> str:
     if done.returncode:
         raise TuillmError(_last(done.stderr) or f"the export ended with {done.returncode}")
     return done.stdout.strip()
-
-
-def failed(wanted: Export, error: TuillmError) -> Export:
-    """What was wanted, with why it failed."""
-    return replace(wanted, problem=str(error))
 
 
 def _last(printed: str) -> str:

@@ -78,7 +78,7 @@ def meaning(name: str, value: str = "", *, judged: str = "") -> Meaning:
     return Meaning(name, value, " ".join(filter(None, (_WORDS.get(name, ""), judged))))
 
 
-def words_of(label: str) -> str:
+def column_meaning(label: str) -> str:
     """Return what the head of a column means, "" where that needs no words."""
     return _WORDS.get(_COLUMNS.get(label, label), "")
 

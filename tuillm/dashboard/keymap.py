@@ -92,23 +92,33 @@ def _collisions(keymap: dict[str, str]) -> list[tuple[str, str, str]]:
         for name, usual in ids.items():
             for key in _keys(keymap.get(name, usual)):
                 other = taken.setdefault(key, name)
-                if other != name and (name in keymap or other in keymap):
+                meant = key in _keys(usual) and key in _keys(ids[other])  # never offered together
+                if other != name and not meant and (name in keymap or other in keymap):
                     ours, theirs = (name, other) if name in keymap else (other, name)
                     found.setdefault((ours, key), theirs)
     return [(name, key, other) for (name, key), other in found.items()]
 
 
 def _together() -> list[dict[str, str]]:
-    """The ids that work at the same time, with their usual keys: of each class, and the app's."""
-    groups = []
-    for kind in _kinds():
-        ids: dict[str, str] = {}
-        for base in reversed(kind.__mro__):
-            for binding in vars(base).get("BINDINGS", ()):
-                if isinstance(binding, Binding) and binding.id:
-                    ids[binding.id] = binding.key
-        groups.append(ids)
-    return groups
+    """The ids that work at the same time, with their usual keys; the app's work on each screen."""
+    from tuillm.dashboard.app import Dashboard
+    from tuillm.dashboard.screens.base import BaseScreen
+
+    everywhere = _usual_keys(Dashboard)
+    return [
+        everywhere | _usual_keys(kind) if issubclass(kind, BaseScreen) else _usual_keys(kind)
+        for kind in _kinds()
+    ]
+
+
+def _usual_keys(kind: type[DOMNode]) -> dict[str, str]:
+    """The keys of a class and its bases, by id."""
+    return {
+        binding.id: binding.key
+        for base in reversed(kind.__mro__)
+        for binding in vars(base).get("BINDINGS", ())
+        if isinstance(binding, Binding) and binding.id
+    }
 
 
 def all_bindings() -> list[Binding]:

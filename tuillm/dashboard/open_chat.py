@@ -45,8 +45,8 @@ def open_chat(app: "Dashboard", name: str, go_on: str = "") -> None:
                 code = _talk(name, go_on)
             except (OSError, ValueError) as error:
                 problem = str(error)
-            with suppress(OSError, ValueError):  # keys meant for the chat are none of ours
-                drop_typed(sys.stdin.fileno())
+            with suppress(OSError, ValueError, AttributeError):  # where there is no stdin
+                drop_typed(sys.stdin.fileno())  # keys that were meant for the chat
     except SuspendNotSupported:
         problem = "this terminal cannot be lent to the chat"
     finally:

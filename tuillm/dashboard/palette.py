@@ -3,7 +3,7 @@
 Knows bindings by their ids alone: whatever has one is an action that a person may look for.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -15,6 +15,7 @@ from textual.screen import Screen
 
 if TYPE_CHECKING:
     from tuillm.dashboard.app import Dashboard
+    from tuillm.store.sessions import SessionHead
 
 _Command = tuple[str, str, Callable[[], object]]
 _MOST_CONVERSATIONS = 200
@@ -22,6 +23,9 @@ _MOST_CONVERSATIONS = 200
 
 class _Listed(Provider):
     """Commands known beforehand, found by a fuzzy match on their names."""
+
+    # whether all are listed before anything is typed
+    LISTED_AT_ONCE = True
 
     def commands(self) -> Iterator[_Command]:
         """Yield name, help and what to call."""
@@ -32,7 +36,7 @@ class _Listed(Provider):
         return cast("Dashboard", self.app)
 
     async def discover(self) -> Hits:
-        for name, help, call in self.commands():
+        for name, help, call in self.commands() if self.LISTED_AT_ONCE else ():
             yield DiscoveryHit(name, call, text=name, help=escape(help) or None)
 
     async def search(self, query: str) -> Hits:
@@ -63,23 +67,26 @@ class ActionCommands(_Listed):
 class NamedCommands(_Listed):
     """Models, runs, conversations, settings and themes by their names, once something is typed."""
 
-    async def discover(self) -> Hits:
-        nothing: tuple[DiscoveryHit, ...] = ()
-        for hit in nothing:
-            yield hit
+    LISTED_AT_ONCE = False
+    _conversations: Sequence["SessionHead"] = ()
+
+    async def startup(self) -> None:
+        """Look at the disk once, not with every letter that is typed."""
+        from tuillm.store.sessions import list_sessions
+
+        self._conversations = list_sessions()[:_MOST_CONVERSATIONS]
 
     def commands(self) -> Iterator[_Command]:
         from tuillm.config import TrainConfig, settings_of
         from tuillm.dashboard.open_chat import open_chat
         from tuillm.dashboard.setting_labels import label_of
-        from tuillm.store.sessions import list_sessions
 
         board = self.dashboard
         for model in board.models:
             yield model.name, "talk to this model", partial(open_chat, board, model.name)
         for entry in board.runs:
             yield entry.id, f"see this run, {entry.status.state}", partial(board.open_run, entry.id)
-        for head in list_sessions()[:_MOST_CONVERSATIONS]:
+        for head in self._conversations:
             call = partial(open_chat, board, head.model, head.id)
             yield head.label or head.id, f"go on with this conversation with {head.model}", call
         for setting in settings_of(TrainConfig):

@@ -60,13 +60,13 @@ def begin(typed: str) -> str:
     return f"pulling {name}; it goes on without the dashboard"
 
 
-def known(pulls: Sequence["PullStatus"], models: Collection[str]) -> list[tuple[str, str]]:
+def known_models(pulls: Sequence["PullStatus"], models: Collection[str]) -> list[tuple[str, str]]:
     """Return what can be pulled by a short name, or be taken up, and what is known of it."""
     from tuillm.store.hub.hub_names import SHORT_NAME_SIZES
 
     found = {str(pull.source): f"{pull.fraction:.0%} has come" for pull in pulls if pull.repo}
     for name, (parameters, download, licence) in SHORT_NAME_SIZES.items():
-        there = "is here already" if name in models else f"{size(download)} to fetch"
+        there = "a model of that name is here" if name in models else f"{size(download)} to fetch"
         found.setdefault(name, f"{count(parameters)} parameters, {there}, licence {licence}")
     return list(found.items())
 

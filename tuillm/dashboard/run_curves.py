@@ -61,8 +61,8 @@ def overlay_curves(
 
 def value_at(history: History, axis: AxisName, metric: "Metric", x: float) -> float | None:
     """The value of a run nearest to x, None where there is none."""
-    places, values = finite(*_values(history, axis, metric))
-    return float(values[nearest(places, x)]) if len(places) else None
+    xs, ys = finite(*_values(history, axis, metric))
+    return float(ys[nearest(xs, x)]) if len(xs) else None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from tuillm.dashboard.glossary import Meaning
 
 Result = TypeVar("Result")
-_WIDE = 100
 
 
 class BaseScreen(Screen[None]):
@@ -49,22 +48,20 @@ class BaseScreen(Screen[None]):
 
         A narrow window leaves out `WIDE_KEYS` at its bottom.
         """
-        found = super().active_bindings
-        order = {key: number for number, key in enumerate(self._bindings.key_to_bindings)}
-        ours = [key for key, each in found.items() if each.node is self and key in order]
-        ours.sort(key=order.__getitem__)
-        places = iter(ours)
-        found = {
-            new: found[new] for key in found for new in ([next(places)] if key in ours else [key])
-        }
-        if self.size.width >= _WIDE:
-            return found
-        return {
-            key: each._replace(binding=replace(each.binding, show=False))
-            if each.binding.action in self.WIDE_KEYS
-            else each
-            for key, each in found.items()
-        }
+        declared = list(self._bindings.key_to_bindings)
+
+        def order(item: tuple[str, ActiveBinding]) -> tuple[int, int]:
+            key, found = item
+            if found.node is self and key in declared:
+                return 1, declared.index(key)
+            return (2 if found.node is self.app else 0), 0
+
+        found = dict(sorted(super().active_bindings.items(), key=order))
+        if self.has_class("-narrow"):
+            for key, each in found.items():
+                if each.binding.action in self.WIDE_KEYS:
+                    found[key] = each._replace(binding=replace(each.binding, show=False))
+        return found
 
     @property
     def dashboard(self) -> "Dashboard":

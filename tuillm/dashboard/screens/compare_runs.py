@@ -15,12 +15,12 @@ from tuillm.dashboard.run_curves import METRICS, curve_role, overlay_curves, val
 from tuillm.dashboard.run_follower import Follower
 from tuillm.dashboard.screens.base import BaseScreen
 from tuillm.dashboard.widgets.axes import AxisName, axis_named
+from tuillm.dashboard.widgets.cached_static import CachedStatic
 from tuillm.dashboard.widgets.chart import Chart
 from tuillm.dashboard.widgets.picture import line_sample
-from tuillm.dashboard.widgets.recolored import Recolored
 from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
 from tuillm.dashboard.widgets.state import state_words
-from tuillm.dashboard.widgets.still import Still
+from tuillm.dashboard.widgets.theme_aware import ThemeAware
 from tuillm.plotting import number
 from tuillm.store.snapshot import RunEntry
 from tuillm.units import count, duration, figure
@@ -28,7 +28,7 @@ from tuillm.units import count, duration, figure
 _AXES: tuple[AxisName, ...] = ("step", "elapsed", "epoch")
 
 
-class Differences(Recolored, VerticalScroll, can_focus=True):
+class Differences(ThemeAware, VerticalScroll, can_focus=True):
     """What the runs came to, and the settings in which they differ; the first row is a legend."""
 
     HELP = "What the marked runs came to, and every setting in which they are not the same."
@@ -39,7 +39,7 @@ class Differences(Recolored, VerticalScroll, can_focus=True):
 
     def compose(self) -> ComposeResult:
         self.border_title = "how they differ, and what they came to"
-        yield Still()
+        yield CachedStatic()
 
     def show(self, entries: Sequence[RunEntry]) -> None:
         """Draw the table; a column a run."""
@@ -63,7 +63,7 @@ class Differences(Recolored, VerticalScroll, can_focus=True):
         rows = [self._reading] if self._reading else []
         for title, values in [*rows, *different_settings(entries), *_results(entries)]:
             table.add_row(title, *(Text(value) for value in values))
-        self.query_one(Still).draw(table)
+        self.query_one(CachedStatic).draw(table)
 
 
 class CompareRunsScreen(BaseScreen):

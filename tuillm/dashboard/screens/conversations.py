@@ -15,7 +15,7 @@ from tuillm.chat.conversation.export_text import export_markdown
 from tuillm.chat.conversation.tree import Tree
 from tuillm.dashboard.background import run_in_background
 from tuillm.dashboard.open_chat import open_chat
-from tuillm.dashboard.screens.asking import AskingScreen
+from tuillm.dashboard.screens.ask_screen import AskScreen
 from tuillm.dashboard.screens.dialogs import Confirm
 from tuillm.dashboard.screens.table_screen import TableScreen
 from tuillm.dashboard.widgets.details import Details, Part
@@ -75,7 +75,7 @@ class Conversation(Details[SessionHead]):
         return [*head, said[-_SHOWN:]]
 
 
-class ConversationsScreen(AskingScreen, TableScreen[SessionHead]):
+class ConversationsScreen(AskScreen, TableScreen[SessionHead]):
     """The conversations with one model; `a` shows those with all of them."""
 
     NAV = "models"

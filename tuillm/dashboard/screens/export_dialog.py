@@ -15,12 +15,12 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from tuillm.dashboard.export_actions import FORMATS, Export, Format
+from tuillm.dashboard.export_actions import FORMATS, ExportFormat, ExportRequest
 from tuillm.errors import UsageError
 from tuillm.user_paths import user_path
 
 
-class ExportDialog(ModalScreen[Export | None]):
+class ExportDialog(ModalScreen[ExportRequest | None]):
     """A list of formats over the path; arrows choose, Enter exports, Escape gives None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -29,11 +29,11 @@ class ExportDialog(ModalScreen[Export | None]):
         Binding("up", "move(-1)", "Previous format", id="export.up", show=False, priority=True),
     ]
 
-    def __init__(self, name: str, folder: Path, tried: Export | None = None) -> None:
+    def __init__(self, name: str, folder: Path, tried: ExportRequest | None = None) -> None:
         """`folder` is where it goes unless a person says otherwise, `tried` what failed before."""
         super().__init__()
         self._model, self._folder = name, folder
-        self._tried = tried or Export(FORMATS[0], str(folder / name))
+        self._tried = tried or ExportRequest(FORMATS[0], str(folder / name))
         self._proposed = self._tried.path if tried is None else ""
 
     def compose(self) -> ComposeResult:
@@ -54,7 +54,7 @@ class ExportDialog(ModalScreen[Export | None]):
         self.query_one(Input).focus()
 
     @property
-    def format(self) -> Format:
+    def format(self) -> ExportFormat:
         """The one that is highlighted."""
         return FORMATS[self.query_one(OptionList).highlighted or 0]
 
@@ -87,7 +87,7 @@ class ExportDialog(ModalScreen[Export | None]):
         if problem := _problem(path):
             self._say(problem)
         else:
-            self.dismiss(Export(self.format, path))
+            self.dismiss(ExportRequest(self.format, path))
 
     def _say(self, problem: str) -> None:
         note = self.query_one(".note", Static)
@@ -103,5 +103,5 @@ def _problem(path: str) -> str:
     return "" if path.strip() else "name a folder or a file"
 
 
-def _row(each: Format) -> Text:
+def _row(each: ExportFormat) -> Text:
     return Text.assemble((f"{each.title:<20}", "bold"), each.use, no_wrap=True, overflow="ellipsis")

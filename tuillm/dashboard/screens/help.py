@@ -12,7 +12,7 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
 from tuillm.dashboard.palette import bindings_of
-from tuillm.dashboard.widgets.recolored import Recolored
+from tuillm.dashboard.widgets.theme_aware import ThemeAware
 
 
 class HelpScreen(ModalScreen[None]):
@@ -44,7 +44,7 @@ class HelpScreen(ModalScreen[None]):
         self.query_one(VerticalScroll).scroll_relative(y=by, animate=False, immediate=True)
 
 
-class _Keys(Recolored, Static):
+class _Keys(ThemeAware, Static):
     """The keys that work below, a line each, with their ids."""
 
     def __init__(self, below: Screen[object], focused: DOMNode | None) -> None:

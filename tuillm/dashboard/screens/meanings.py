@@ -11,7 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from tuillm.dashboard.glossary import Meaning
-from tuillm.dashboard.widgets.recolored import Recolored
+from tuillm.dashboard.widgets.theme_aware import ThemeAware
 from tuillm.errors import one_line
 
 
@@ -39,7 +39,7 @@ class MeaningsScreen(ModalScreen[None]):
         self.query_one(VerticalScroll).scroll_relative(y=by, animate=False, immediate=True)
 
 
-class _Meanings(Recolored, Static):
+class _Meanings(ThemeAware, Static):
     """A paragraph for each."""
 
     def __init__(self, meanings: Sequence[Meaning]) -> None:

@@ -3,6 +3,7 @@
 It is the first that a person sees: the store is imported where it is used, after the first frame.
 """
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
@@ -254,21 +255,22 @@ class ModelsScreen(PullsScreen, TableScreen["Model"]):
             )
 
     def action_export(self) -> None:
-        from tuillm.dashboard.export_actions import Export, export, failed
+        from tuillm.dashboard.export_actions import ExportRequest, export
         from tuillm.dashboard.screens.export_dialog import ExportDialog
 
         if (model := self.current) is None:
             return
         name = model.name
 
-        def ask(tried: Export | None = None) -> None:
+        def ask(tried: ExportRequest | None = None) -> None:
             self.app.push_screen(ExportDialog(name, current_folder(), tried), answered)
 
-        def answered(wanted: Export | None) -> None:
+        def answered(wanted: ExportRequest | None) -> None:
             if wanted:
                 self.dashboard.notify(f"exporting {name} …")
                 self.dashboard.run_in_thread(
-                    partial(export, name, wanted), failed=lambda why: ask(failed(wanted, why))
+                    partial(export, name, wanted),
+                    failed=lambda why: ask(replace(wanted, problem=str(why))),
                 )
 
         ask()

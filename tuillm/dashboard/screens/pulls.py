@@ -5,14 +5,14 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
-from tuillm.dashboard.pull_actions import begin, check, going, known
-from tuillm.dashboard.screens.asking import AskingScreen
+from tuillm.dashboard.pull_actions import begin, check, going, known_models
+from tuillm.dashboard.screens.ask_screen import AskScreen
 from tuillm.dashboard.screens.dialogs import Confirm
 from tuillm.store.entry_names import check_name
 from tuillm.units import size
 
 
-class PullsScreen(AskingScreen):
+class PullsScreen(AskScreen):
     """A screen from which models are pulled, and pulls are stopped."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -28,6 +28,7 @@ class PullsScreen(AskingScreen):
         left = [
             str(pull.source) for pull in self.dashboard.pulls if pull.repo and pull not in at_work
         ]
+        models = {model.name for model in self.dashboard.models}
         title = "Pull from the Hugging Face hub"
         note = "or ORG/NAME of a GPT-2 there"
         self.ask(
@@ -36,7 +37,7 @@ class PullsScreen(AskingScreen):
             check,
             lambda text: (partial(begin, text), ""),
             note=note,
-            known=known(self.dashboard.pulls, {model.name for model in self.dashboard.models}),
+            known=known_models(self.dashboard.pulls, models),
         )
 
     def action_stop_pull(self) -> None:

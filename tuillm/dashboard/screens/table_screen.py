@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 E = TypeVar("E")
 
-# from this size of the window on there is room for a chart, as in dashboard.tcss
-_WIDE, _TALL = 150, 32
 _LOOKING = "Looking …"
 _NO_MATCH = "Nothing matches. Escape shows all again."
 
@@ -131,7 +129,7 @@ class TableScreen(BaseScreen, Generic[E]):
 
         It brings numpy along, which the first frame must not wait for.
         """
-        room = self.app.size.width >= _WIDE and self.app.size.height >= _TALL
+        room = self.has_class("-wide") and self.has_class("-tall")
         if not self.CURVE or not self.query_one(EntryTable).filled or not room:
             return None
         for there in self.query("RunCurve"):

@@ -19,14 +19,14 @@ from textual.message import Message
 from textual.widgets import Static
 
 from tuillm.bench.bench_record import MEASURES, OURS, TIMES, Measurement
-from tuillm.dashboard.widgets.recolored import Recolored
+from tuillm.dashboard.widgets.theme_aware import ThemeAware
 from tuillm.text_report.cells import fit, thin_bar
 
 _LIMIT = "┃"
 _MOST_CASE = 24
 
 
-class BenchBars(Recolored, VerticalScroll, can_focus=True):
+class BenchBars(ThemeAware, VerticalScroll, can_focus=True):
     """All measurements of a machine and a model."""
 
     HELP: ClassVar = (

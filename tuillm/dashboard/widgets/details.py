@@ -11,16 +11,16 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 
-from tuillm.dashboard.widgets.recolored import Recolored
+from tuillm.dashboard.widgets.cached_static import CachedStatic
 from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
-from tuillm.dashboard.widgets.still import Still
+from tuillm.dashboard.widgets.theme_aware import ThemeAware
 from tuillm.errors import one_line
 
 E = TypeVar("E")
 Part = Table | Text
 
 
-class Details(Recolored, VerticalScroll, Generic[E], can_focus=True):
+class Details(ThemeAware, VerticalScroll, Generic[E], can_focus=True):
     """A pane of headings, facts and text about one entry, or empty."""
 
     DEFAULT_CLASSES = "details panel"
@@ -32,7 +32,7 @@ class Details(Recolored, VerticalScroll, Generic[E], can_focus=True):
         self._entry: E | None = None
 
     def compose(self) -> ComposeResult:
-        yield Still()
+        yield CachedStatic()
 
     def show(self, entry: E | None) -> None:
         """Show an entry, or nothing; another one is shown from its top."""
@@ -47,7 +47,7 @@ class Details(Recolored, VerticalScroll, Generic[E], can_focus=True):
     def redraw(self) -> None:
         entry = self._entry
         parts = self.parts(entry, self.app.theme_variables) if entry is not None else []
-        self.query_one(Still).draw(Group(*parts))
+        self.query_one(CachedStatic).draw(Group(*parts))
 
     def title(self, entry: E) -> str:
         """What tells the entry from others."""

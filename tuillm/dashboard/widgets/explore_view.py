@@ -13,8 +13,8 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Static
 
 from tuillm.dashboard.widgets.explore_panels import Panel, panels_of
-from tuillm.dashboard.widgets.recolored import Recolored
 from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
+from tuillm.dashboard.widgets.theme_aware import ThemeAware
 from tuillm.errors import one_line
 from tuillm.store.workers.exploration_record import Exploration
 from tuillm.store.workers.explore_process import ExploreProgress
@@ -27,7 +27,7 @@ _BAR = 24
 _TALL = 50
 
 
-class ExploreHead(Recolored, Static):
+class ExploreHead(ThemeAware, Static):
     """The two lines above the panels: which text, and how far its exploration is."""
 
     _label = ""
@@ -85,7 +85,7 @@ class ExplorePanel(Static):
         self.border_title = Text(one_line(f"{panel.title}{facts}"))
 
 
-class ExploreView(Recolored, VerticalScroll, can_focus=True):
+class ExploreView(ThemeAware, VerticalScroll, can_focus=True):
     """All panels, scrolled together; they are laid out anew when the width changes."""
 
     HELP = (

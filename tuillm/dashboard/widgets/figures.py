@@ -14,9 +14,9 @@ from textual.containers import VerticalScroll
 
 from tuillm.dashboard.metrics_history import History
 from tuillm.dashboard.process_usage import MachineUse
-from tuillm.dashboard.widgets.recolored import Recolored
+from tuillm.dashboard.widgets.cached_static import CachedStatic
 from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
-from tuillm.dashboard.widgets.still import Still
+from tuillm.dashboard.widgets.theme_aware import ThemeAware
 from tuillm.plotting import number
 from tuillm.store.run_status import ACTIVE, Status
 from tuillm.units import count, duration, figure, size
@@ -46,7 +46,7 @@ _COURSES = (
 )
 
 
-class Figures(Recolored, VerticalScroll, can_focus=True):
+class Figures(ThemeAware, VerticalScroll, can_focus=True):
     """Throughput, learning rate, gradient norm, and what the machine gives for them."""
 
     HELP = (
@@ -61,7 +61,7 @@ class Figures(Recolored, VerticalScroll, can_focus=True):
         self._shown: tuple[History, Status, MachineUse | None] | None = None
 
     def compose(self) -> ComposeResult:
-        yield Still()
+        yield CachedStatic()
 
     def on_resize(self) -> None:
         self.redraw()
@@ -79,7 +79,7 @@ class Figures(Recolored, VerticalScroll, can_focus=True):
         if width < _SIDE_BY_SIDE or self.size.height >= _LOW:
             parts = [self._course(course, history, width) for course in _COURSES]
             parts.append(self._lines(rows, width))
-            self.query_one(Still).draw(Text("\n\n").join(parts))
+            self.query_one(CachedStatic).draw(Text("\n\n").join(parts))
             return
         each = (width - _GAP * (len(_COURSES) - 1)) // len(_COURSES)
         table = Table.grid(padding=(0, _GAP, 0, 0))
@@ -90,7 +90,7 @@ class Figures(Recolored, VerticalScroll, can_focus=True):
         deep = -(-len(rows) // len(_COURSES))
         parts = [self._lines(rows[at : at + deep], each) for at in range(0, len(rows), deep)]
         table.add_row(*parts)
-        self.query_one(Still).draw(table)
+        self.query_one(CachedStatic).draw(table)
 
     def _course(self, course: _Course, history: History, width: int) -> Text:
         colors = self.app.theme_variables

@@ -16,8 +16,8 @@ from textual.widgets import Static
 from tuillm.dashboard.widgets.fact_table import Fact, facts, heading
 from tuillm.dashboard.widgets.figures import small_line
 from tuillm.dashboard.widgets.preview_text import document_parts, field_parts
-from tuillm.dashboard.widgets.recolored import Recolored
 from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
+from tuillm.dashboard.widgets.theme_aware import ThemeAware
 from tuillm.errors import TuillmError, one_line
 from tuillm.store.snapshot import RunEntry
 from tuillm.store.workers.corpus_preview import Preview
@@ -34,7 +34,7 @@ the time, measured by a few real steps on this machine."""
 _WRONG = "The forecast comes as soon as the form is right."
 
 
-class ForecastPanel(Recolored, VerticalScroll, can_focus=True):
+class ForecastPanel(ThemeAware, VerticalScroll, can_focus=True):
     """The forecast, stage by stage: first what the text tells, then what real steps told."""
 
     HELP = (
@@ -98,7 +98,7 @@ class ForecastPanel(Recolored, VerticalScroll, can_focus=True):
             parts.append(Text(f"! {warning}\n", style=colors["warning"]))
         parts += [heading("How long", colors), self._speed(forecast)]
         parts += self._expected(colors)
-        parts += [heading("Memory", colors), *memory_bar(forecast, self._room, colors)]
+        parts += [heading("Memory", colors), *_memory_bar(forecast, self._room, colors)]
         parts += [heading("The model", colors), facts(_model(forecast), colors)]
         parts += [heading("The text", colors), facts(_text(forecast), colors)]
         parts += [Text(f"· {forecast.enough}")] if forecast.enough else []
@@ -168,7 +168,7 @@ class ForecastPanel(Recolored, VerticalScroll, can_focus=True):
         self.query_one(Static).update(Group(*parts))
 
 
-def memory_bar(forecast: Forecast, room: int, colors: Mapping[str, str]) -> list[Text | Table]:
+def _memory_bar(forecast: Forecast, room: int, colors: Mapping[str, str]) -> list[Text | Table]:
     """The memory that the run needs, of what is free, as a bar of `room` columns and in words."""
     needed, there = forecast.memory_needed, forecast.memory_available
     if not needed or not there:

@@ -30,9 +30,9 @@ _QUESTIONS = (
     ("Which text?", ("corpus",)),
     ("From nothing, or from which model?", ("init_from",)),
     ("How long, how good?", ("preset",)),
-    ("Anything else?", ("name", "tokenizer")),
 )
-FIRST = tuple(name for _, names in _QUESTIONS for name in names)
+_BELOW = ("name", "tokenizer")
+FIRST = (*(name for _, names in _QUESTIONS for name in names), *_BELOW)
 # what a person decides of every run
 _ASKED = ("corpus", "init_from", "preset")
 # settings that name a field of the records, with what a preview calls their choice
@@ -128,6 +128,8 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
         for number, (question, names) in enumerate(_QUESTIONS, 1):
             yield Static(f"{number}  {question}", classes="question")
             yield from (self._field(settings[name]) for name in names)
+        yield Static("Name and tokenizer", classes="question")
+        yield from (self._field(settings[name]) for name in _BELOW)
         yield SearchLine()
         for group, title in _TITLES.items():
             rest = [

@@ -15,7 +15,7 @@ from textual.widgets.option_list import Option
 
 from tuillm.config import PRESETS, Setting
 from tuillm.dashboard.widgets.field import SettingField
-from tuillm.dashboard.widgets.recolored import Recolored
+from tuillm.dashboard.widgets.theme_aware import ThemeAware
 from tuillm.store.workers.forecast_process import PresetEstimate
 from tuillm.units import count, roughly, size
 
@@ -45,13 +45,13 @@ class PresetList(OptionList):
             self.screen.focus_previous()
 
 
-class PresetField(Recolored, SettingField):
+class PresetField(ThemeAware, SettingField):
     """A row of the form that is a table; nothing chosen means what `usual` says."""
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting, choices=[(name, name) for name in PRESETS])
         self._names = [*_ORDER, *(name for name in PRESETS if name not in _ORDER)]
-        self._chosen, self._usual_name = "", "tiny"
+        self._chosen, self._default = "", "tiny"
         self._estimates: dict[str, PresetEstimate] = {}
 
     def compose(self) -> ComposeResult:
@@ -63,7 +63,7 @@ class PresetField(Recolored, SettingField):
         self.query_one(".head", Static).update(_columns("", "time", "memory", "params", ""))
         listed = self.query_one(PresetList)
         listed.add_options(Option(self._row(name), id=name) for name in self._names)
-        self._stand()
+        self._highlight_effective()
 
     # what the form asks and says
 
@@ -72,19 +72,19 @@ class PresetField(Recolored, SettingField):
         return self._chosen
 
     @property
-    def holds(self) -> str:
+    def effective(self) -> str:
         """The preset of the run: the chosen one, or what holds when none is."""
-        return self._chosen or self._usual_name
+        return self._chosen or self._default
 
     def fill(self, text: str) -> None:
         self._choose(text if text in PRESETS else "")
 
     def usual(self, words: str) -> None:
         """`words` is the name of the preset that holds when none is chosen."""
-        before, self._usual_name = self._usual_name, words if words in PRESETS else "tiny"
-        if before != self._usual_name:
+        before, self._default = self._default, words if words in PRESETS else "tiny"
+        if before != self._default:
             self.redraw()
-            self._stand()
+            self._highlight_effective()
 
     def estimated(self, estimates: Sequence[PresetEstimate]) -> None:
         """Show about what presets take."""
@@ -112,32 +112,32 @@ class PresetField(Recolored, SettingField):
         """The whole sentence of the preset that is looked at, which its row may have to cut."""
         row = self.query_one(PresetList).highlighted
         about = self.query_one(".about", Static)
-        name = self._names[row] if row is not None else self._usual_name
+        name = self._names[row] if row is not None else self._default
         about.update(self.problem or f"{name}: {PRESETS[name].help}")
         about.set_class(bool(self.problem), "-error")
 
     def on_descendant_blur(self) -> None:
         super().on_descendant_blur()
-        self._stand()  # the row that holds, not one that was looked at
+        self._highlight_effective()  # the row that holds, not one that was looked at
 
     def _choose(self, name: str) -> None:
         if name == self._chosen:
             return
         self._chosen = name
         self.redraw()
-        self._stand()
+        self._highlight_effective()
         self.check()
         self.post_message(self.Changed(self))
 
-    def _stand(self) -> None:
+    def _highlight_effective(self) -> None:
         """Put the highlight on the preset that holds."""
         listed = self.query_one(PresetList)
         if listed.option_count:
-            listed.highlighted = self._names.index(self.holds)
+            listed.highlighted = self._names.index(self.effective)
 
     def _row(self, name: str) -> Text:
         colors, found = self.app.theme_variables, self._estimates.get(name)
-        holds = name == self.holds
+        effective = name == self.effective
         minutes = PRESETS[name].settings.get("minutes")
         seconds = 60 * minutes if isinstance(minutes, float) else None
         if found and found.seconds:
@@ -148,12 +148,12 @@ class PresetField(Recolored, SettingField):
             count(found.parameters) if found else "",
         )
         text = Text(no_wrap=True, overflow="ellipsis").append(
-            "● " if holds else "  ", colors["accent"]
+            "● " if effective else "  ", colors["accent"]
         )
         row = _columns(name, *about, PRESETS[name].help)
         if found and not found.fits:
             row.stylize(colors["warning"], _NAME, _NAME + 2 + _TIME + 2 + _MEMORY)
-        if holds:
+        if effective:
             row.stylize("bold", 0, _NAME)
         return text.append_text(row)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 from textual.widgets import Static
 
-from tuillm.dashboard.widgets.recolored import Recolored
+from tuillm.dashboard.widgets.theme_aware import ThemeAware
 from tuillm.units import duration, size
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _BAR = 16
 
 
-class PullLines(Recolored, Static):
+class PullLines(ThemeAware, Static):
     """Shows pulls, a line each, and hides when there are none."""
 
     def __init__(self) -> None:

@@ -2,9 +2,9 @@
 
 from rich.text import Text
 
-from tuillm.dashboard.widgets.recolored import Recolored
+from tuillm.dashboard.widgets.cached_static import CachedStatic
 from tuillm.dashboard.widgets.state import STATE_ROLES, state_words
-from tuillm.dashboard.widgets.still import Still
+from tuillm.dashboard.widgets.theme_aware import ThemeAware
 from tuillm.store.run_status import ACTIVE, RESUMABLE, Status
 from tuillm.store.snapshot import RunEntry
 from tuillm.units import count, duration, figure
@@ -12,7 +12,7 @@ from tuillm.units import count, duration, figure
 _BAR = 24
 
 
-class RunHead(Recolored, Still):
+class RunHead(ThemeAware, CachedStatic):
     """Shows a RunEntry; the second line is a progress bar, or how the run ended."""
 
     _entry: RunEntry | None = None

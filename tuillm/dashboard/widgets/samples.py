@@ -11,12 +11,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from tuillm.dashboard.widgets.recolored import Recolored
 from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
+from tuillm.dashboard.widgets.theme_aware import ThemeAware
 from tuillm.store.jsonl import Sample
 
 
-class Samples(Recolored, VerticalScroll, can_focus=True):
+class Samples(ThemeAware, VerticalScroll, can_focus=True):
     """One sample, its step, and its place among all of them."""
 
     HELP = (

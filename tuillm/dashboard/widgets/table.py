@@ -6,7 +6,7 @@ rows change, a fifth of a second for a thousand rows; here a key press costs wha
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
@@ -18,6 +18,7 @@ from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+from textual.widget import Widget
 
 from tuillm.errors import one_line
 
@@ -215,10 +216,10 @@ class EntryTable(ScrollView, Generic[E], can_focus=True):
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         """Say what the head of a column means while the mouse rests on it."""
-        from tuillm.dashboard.glossary import words_of  # not for the first frame
+        from tuillm.dashboard.glossary import column_meaning  # not for the first frame
 
         column = self._column_at(event.x)
-        words = words_of(column.label) if column and event.y == 0 else ""
+        words = column_meaning(column.label) if column and event.y == 0 else ""
         self.tooltip = Text(words) if words else None
 
     def on_resize(self) -> None:
@@ -301,11 +302,10 @@ class EntryTable(ScrollView, Generic[E], can_focus=True):
 
     def _fit(self) -> None:
         """Choose the columns that fit, the highest rank first; the first column takes the rest."""
-        if self._shown and not self.size.width:  # hidden: what was chosen before holds
-            return
+        total = self.size.width or cast(Widget, self.parent).size.width  # it has none while hidden
         wanted = {each.key: width for each, width in zip(self._columns, self._wanted, strict=True)}
         first = self._columns[0]
-        room = self.size.width - 2 - min(wanted[first.key], 24) - _GAP
+        room = total - 2 - min(wanted[first.key], 24) - _GAP
         kept = {first.key}
         for column in sorted(self._columns[1:], key=lambda each: -each.rank):
             if wanted[column.key] + _GAP <= room:
@@ -314,7 +314,7 @@ class EntryTable(ScrollView, Generic[E], can_focus=True):
         self._shown = [column for column in self._columns if column.key in kept]
         name = min(wanted[first.key], min(wanted[first.key], 24) + max(room, 0))
         self._widths = [name if column is first else wanted[column.key] for column in self._shown]
-        self.virtual_size = Size(self.size.width, len(self._rows) + 1)
+        self.virtual_size = Size(total, len(self._rows) + 1)
         self._into_view()
         self.refresh()
 

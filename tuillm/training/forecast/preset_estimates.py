@@ -7,7 +7,6 @@ measured is taken to compute as many operations a second as the one that was.
 import psutil
 
 from tuillm.config import PRESETS, TrainConfig, build_train, preset_values
-from tuillm.config.gpt_config import GPTConfig
 from tuillm.store.workers.forecast_process import Forecast, PresetEstimate
 from tuillm.text.tokenizer import GPT2_ENTRIES
 from tuillm.training.forecast.run_time import flops_per_step, plan
@@ -62,7 +61,7 @@ def _estimate(
         tokens = seen.characters or length
     elif kind != "char" and seen.tokenizer == "char":
         tokens //= _PER_CHARACTER
-    shape: GPTConfig = shape_for(config, entries, config.block_size, config.dropout or 0.0)
+    shape = shape_for(config, entries, config.block_size, config.dropout or 0.0)
     memory = plan_memory(
         config, shape, config.block_size, length, tokens // 10, shape.parameter_count, free
     )

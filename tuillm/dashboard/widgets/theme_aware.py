@@ -12,7 +12,7 @@ else:
     Base = object
 
 
-class Recolored(Base):
+class ThemeAware(Base):
     """Mixed into a widget, before its other bases, that draws with `app.theme_variables`."""
 
     def on_mount(self) -> None:

@@ -9,7 +9,7 @@ from rich.segment import Segment
 from textual.widgets import Static
 
 
-class Still(Static):
+class CachedStatic(Static):
     """A Static that is told what to show by `draw`."""
 
     _lines: list[list[Segment]] | None = None

@@ -9,7 +9,7 @@ from tuillm.dashboard.screens.base import BaseScreen
 from tuillm.dashboard.screens.dialogs import Ask
 
 
-class AskingScreen(BaseScreen):
+class AskScreen(BaseScreen):
     """A screen that asks for names and files."""
 
     def ask(
