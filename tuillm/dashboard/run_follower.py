@@ -21,7 +21,7 @@ from tuillm.store.run_folder import Run
 if TYPE_CHECKING:
     from tuillm.dashboard.app import Dashboard
 
-_EVERY = 0.25
+_EVERY = 1.0
 _SAMPLES_AT_ONCE = 4 << 20
 _LOG_TAIL = 256 * 1024
 

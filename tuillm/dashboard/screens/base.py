@@ -3,11 +3,12 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import ActiveBinding, Binding, BindingType
 from textual.screen import Screen
-from textual.widgets import Footer
 
+from tuillm.dashboard.widgets.key_footer import KeyFooter
 from tuillm.dashboard.widgets.navbar import NavBar
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ class BaseScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("w", "what", "What is this?", id="app.what", show=False)
     ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._missed: set[str] = set()
 
     def meanings(self) -> "tuple[str, list[Meaning]]":
         """A title, and what the figures in front of a person mean; none where there are none."""
@@ -71,7 +76,7 @@ class BaseScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         yield NavBar(self.NAV)
         yield from self.body()
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyFooter(compact=True, show_command_palette=False)
 
     def body(self) -> ComposeResult:
         """What stands between the bar and the keys."""
@@ -89,9 +94,39 @@ class BaseScreen(Screen[None]):
     def runs_changed(self) -> None:
         """Some run is not what it was, or this is the first look."""
 
-    def _models_changed(self, _: object) -> None:
-        self.models_changed()
+    @property
+    def covered(self) -> bool:
+        """Whether nothing of this screen is seen, because another one stands over all of it."""
+        stack = self.app.screen_stack
+        above = stack[stack.index(self) + 1 :] if self in stack else []
+        return any(screen.styles.background.a == 1 for screen in above)
 
-    def _runs_changed(self, _: object) -> None:
-        self.runs_changed()
-        self.query_one(NavBar).update_runs()
+    @property
+    def is_current(self) -> bool:
+        """Whether this screen is drawn.
+
+        Textual draws a covered one too, and repaints all of the upper one for it.
+        """
+        return super().is_current and not self.covered
+
+    def _models_changed(self, _: object = None) -> None:
+        if self.covered:
+            self._missed.add("models")
+        else:
+            self.models_changed()
+
+    def _runs_changed(self, _: object = None) -> None:
+        if self.covered:
+            self._missed.add("runs")
+        else:
+            self.runs_changed()
+            self.query_one(NavBar).update_runs()
+
+    @on(events.ScreenResume)
+    def _catch_up(self) -> None:
+        """Draw what has changed while another screen covered this one."""
+        missed, self._missed = self._missed, set()
+        if "models" in missed:
+            self._models_changed()
+        if "runs" in missed:
+            self._runs_changed()

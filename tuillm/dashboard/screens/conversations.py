@@ -18,9 +18,10 @@ from tuillm.dashboard.open_chat import open_chat
 from tuillm.dashboard.screens.ask_screen import AskScreen
 from tuillm.dashboard.screens.dialogs import Confirm
 from tuillm.dashboard.screens.table_screen import TableScreen
+from tuillm.dashboard.widgets.columns import Column
 from tuillm.dashboard.widgets.details import Details, Part
 from tuillm.dashboard.widgets.fact_table import facts
-from tuillm.dashboard.widgets.table import Column, EntryTable
+from tuillm.dashboard.widgets.table import EntryTable
 from tuillm.errors import TuillmError
 from tuillm.store.files import write_new
 from tuillm.store.sessions import SessionHead, list_sessions, load_session, remove_session

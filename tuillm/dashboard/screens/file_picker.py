@@ -19,8 +19,9 @@ from textual.widgets import Static
 
 from tuillm.dashboard.background import run_in_background
 from tuillm.dashboard.file_kinds import NO_TEXT, is_readable, kind_by_name
+from tuillm.dashboard.widgets.columns import Column
 from tuillm.dashboard.widgets.filter import FilterLine
-from tuillm.dashboard.widgets.table import Column, EntryTable
+from tuillm.dashboard.widgets.table import EntryTable
 from tuillm.errors import TuillmError, one_line
 from tuillm.units import size
 

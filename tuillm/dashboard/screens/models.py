@@ -15,9 +15,10 @@ from tuillm.dashboard.open_chat import open_chat
 from tuillm.dashboard.screens.dialogs import Confirm
 from tuillm.dashboard.screens.pulls import PullsScreen
 from tuillm.dashboard.screens.table_screen import TableScreen
+from tuillm.dashboard.widgets.columns import Column
 from tuillm.dashboard.widgets.model_details import ModelDetails
 from tuillm.dashboard.widgets.pull_lines import PullLines
-from tuillm.dashboard.widgets.table import Column, EntryTable
+from tuillm.dashboard.widgets.table import EntryTable
 from tuillm.errors import TuillmError
 from tuillm.store.entry_names import check_name
 from tuillm.units import age, count, figure, size

@@ -8,11 +8,12 @@ from textual.binding import Binding, BindingType
 
 from tuillm.dashboard.screens.run_actions import RunActionsScreen
 from tuillm.dashboard.screens.table_screen import TableScreen
+from tuillm.dashboard.widgets.columns import Column
 from tuillm.dashboard.widgets.figures import Figures, small_line
 from tuillm.dashboard.widgets.run_curve import RunCurve
 from tuillm.dashboard.widgets.run_details import RunDetails
 from tuillm.dashboard.widgets.state import STATE_ROLES, state_words
-from tuillm.dashboard.widgets.table import Column, EntryTable
+from tuillm.dashboard.widgets.table import EntryTable
 from tuillm.errors import TuillmError
 from tuillm.store.run_folder import Run
 from tuillm.store.run_status import ACTIVE

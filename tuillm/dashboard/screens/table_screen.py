@@ -13,9 +13,11 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
 from tuillm.dashboard.screens.base import BaseScreen
+from tuillm.dashboard.widgets.border_title import set_border_title
+from tuillm.dashboard.widgets.columns import Column
 from tuillm.dashboard.widgets.details import Details
 from tuillm.dashboard.widgets.filter import FilterLine
-from tuillm.dashboard.widgets.table import Column, EntryTable
+from tuillm.dashboard.widgets.table import EntryTable
 
 if TYPE_CHECKING:
     from tuillm.dashboard.widgets.run_curve import RunCurve
@@ -144,16 +146,15 @@ class TableScreen(BaseScreen, Generic[E]):
     def _show_rows(self) -> None:
         """Show the table, or in its place why nothing stands in it."""
         shown, there = len(self.table.rows), self.table.count
-        self.query_one("#list").border_title = f"{self.TITLE_WORDS or self.NAV} · {shown}" + (
-            f" of {there}" if shown != there else ""
-        )
+        of_all = f" of {there}" if shown != there else ""
+        title = f"{self.TITLE_WORDS or self.NAV} · {shown}{of_all}"
+        set_border_title(self.query_one("#list"), title)
         empty = self.query_one("#empty", Static)
         self.table.display = bool(self.table.rows)
         empty.display = not self.table.rows
-        if self.table.filled:
-            empty.update(_NO_MATCH)
-        else:
-            empty.update(self.EMPTY if self.dashboard.has_snapshot else _LOOKING)
+        if empty.display:
+            nothing = self.EMPTY if self.dashboard.has_snapshot else _LOOKING
+            empty.update(_NO_MATCH if self.table.filled else nothing)
 
     @on(FilterLine.Typed)
     def _typed(self, event: FilterLine.Typed) -> None:

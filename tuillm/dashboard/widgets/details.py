@@ -11,10 +11,10 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 
+from tuillm.dashboard.widgets.border_title import set_border_title
 from tuillm.dashboard.widgets.cached_static import CachedStatic
 from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
 from tuillm.dashboard.widgets.theme_aware import ThemeAware
-from tuillm.errors import one_line
 
 E = TypeVar("E")
 Part = Table | Text
@@ -38,7 +38,7 @@ class Details(ThemeAware, VerticalScroll, Generic[E], can_focus=True):
         """Show an entry, or nothing; another one is shown from its top."""
         self._entry = entry
         name = self.title(entry) if entry is not None else ""
-        self.border_title = Text(one_line(name))
+        set_border_title(self, name)
         self.redraw()
         if name != self._told_of:
             self._told_of = name

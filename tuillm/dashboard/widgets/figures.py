@@ -14,6 +14,7 @@ from textual.containers import VerticalScroll
 
 from tuillm.dashboard.metrics_history import History
 from tuillm.dashboard.process_usage import MachineUse
+from tuillm.dashboard.widgets.border_title import set_border_title
 from tuillm.dashboard.widgets.cached_static import CachedStatic
 from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
 from tuillm.dashboard.widgets.theme_aware import ThemeAware
@@ -73,7 +74,7 @@ class Figures(ThemeAware, VerticalScroll, can_focus=True):
     def show(self, history: History, status: Status, use: MachineUse | None) -> None:
         """Draw the figures as they are now."""
         self._shown = history, status, use
-        self.border_title = "figures" if status.state in ACTIVE else "figures at the end"
+        set_border_title(self, "figures" if status.state in ACTIVE else "figures at the end")
         width = max(self.size.width - 2, 12)
         rows = self._rows(history, status, use)
         if width < _SIDE_BY_SIDE or self.size.height >= _LOW:

@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
+from tuillm.dashboard.widgets.border_title import set_border_title
 from tuillm.dashboard.widgets.scroll import SCROLL_KEYS
 from tuillm.dashboard.widgets.theme_aware import ThemeAware
 from tuillm.store.jsonl import Sample
@@ -116,6 +117,6 @@ class Samples(ThemeAware, VerticalScroll, can_focus=True):
         index = last if self._index is None else min(self._index, last)
         sample = self._samples[index]
         where = "newest" if index == last else f"{index + 1} of {last + 1}"
-        self.border_title = f"sample at step {sample.step:,} · {where}"
-        self.border_subtitle = "[ earlier · ] later" if last else ""
+        keys = "[ earlier · ] later" if last else ""
+        set_border_title(self, f"sample at step {sample.step:,} · {where}", keys)
         body.update(Text(sample.text.strip("\n") or "(nothing)"))

@@ -8,42 +8,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Region, Size
+from textual.geometry import Offset, Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tuillm.dashboard.widgets.columns import GAP, Column, columns_in, fit_text
 from tuillm.errors import one_line
 
 E = TypeVar("E")
-
-_GAP = 2
-
-
-@dataclass(frozen=True)
-class Column(Generic[E]):
-    """One column: `text` of an entry, what it is ordered by, and its colour by theme role.
-
-    `order` may return None, which sorts last either way. `rank` says which columns go first
-    when there is no room for all: the highest. `role` names a `-role` class of the table. `least`
-    columns are its own whatever stands in it, so that values that change move nothing.
-    """
-
-    key: str
-    label: str
-    text: Callable[[E], str]
-    order: Callable[[E], Any] | None = None
-    right: bool = False
-    rank: int = 0
-    role: Callable[[E], str] | None = None
-    least: int = 0
 
 
 class EntryTable(ScrollView, Generic[E], can_focus=True):
@@ -110,6 +90,7 @@ class EntryTable(ScrollView, Generic[E], can_focus=True):
         self._widths: list[int] = []
         self._words: list[str] = []
         self._cursor = 0
+        self._drawn: tuple[list[Strip], tuple[Size, Offset] | None] = ([], None)
         self.marked: set[str] = set()
 
     # what a screen says and asks
@@ -170,7 +151,7 @@ class EntryTable(ScrollView, Generic[E], can_focus=True):
         if (entry := self.current) is not None:
             self.marked ^= {self._key(entry)}
             self.action_move(1)
-            self.refresh()
+            self._repaint()
 
     # keys
 
@@ -187,7 +168,7 @@ class EntryTable(ScrollView, Generic[E], can_focus=True):
             self._cursor = row
             self._tell()
         self._into_view()
-        self.refresh()
+        self._repaint()
 
     def action_sort(self, by: int) -> None:
         keys = [column.key for column in self._shown if column.order]
@@ -249,8 +230,8 @@ class EntryTable(ScrollView, Generic[E], can_focus=True):
         for column, width in zip(self._shown, self._widths, strict=True):
             role = column.role(entry) if column.role else ""
             style = ground + self._color(role, under) if role else ground
-            segments.append(Segment(_fit(cells[column.key], width, column.right), style))
-            segments.append(Segment(" " * _GAP, ground))
+            segments.append(Segment(fit_text(cells[column.key], width, column.right), style))
+            segments.append(Segment(" " * GAP, ground))
         return Strip(segments)
 
     def _head(self) -> Strip:
@@ -259,8 +240,8 @@ class EntryTable(ScrollView, Generic[E], can_focus=True):
         for column, width in zip(self._shown, self._widths, strict=True):
             sorted_by = column.key == self._sort
             arrow = ("▾" if self._reverse else "▴") if sorted_by else ""
-            label = _fit(column.label + arrow, width, column.right)
-            segments += [Segment(label, active if sorted_by else style), Segment(" " * _GAP, style)]
+            label = fit_text(column.label + arrow, width, column.right)
+            segments += [Segment(label, active if sorted_by else style), Segment(" " * GAP, style)]
         return Strip(segments)
 
     def _style(self, role: str) -> Style:
@@ -291,7 +272,7 @@ class EntryTable(ScrollView, Generic[E], can_focus=True):
         kept = keys.get(self._key(before)) if before is not None else None
         self._cursor = min(self._cursor, max(len(rows) - 1, 0)) if kept is None else kept
         self._fit()
-        if self.current is not before:
+        if (before and self._key(before)) != (self.current and self._key(self.current)):
             self._tell()
 
     def _matches(self, entry: E) -> bool:
@@ -301,22 +282,24 @@ class EntryTable(ScrollView, Generic[E], can_focus=True):
         return all(word in text for word in self._words)
 
     def _fit(self) -> None:
-        """Choose the columns that fit, the highest rank first; the first column takes the rest."""
+        """Choose the columns that fit into the width."""
         total = self.size.width or cast(Widget, self.parent).size.width  # it has none while hidden
-        wanted = {each.key: width for each, width in zip(self._columns, self._wanted, strict=True)}
-        first = self._columns[0]
-        room = total - 2 - min(wanted[first.key], 24) - _GAP
-        kept = {first.key}
-        for column in sorted(self._columns[1:], key=lambda each: -each.rank):
-            if wanted[column.key] + _GAP <= room:
-                room -= wanted[column.key] + _GAP
-                kept.add(column.key)
-        self._shown = [column for column in self._columns if column.key in kept]
-        name = min(wanted[first.key], min(wanted[first.key], 24) + max(room, 0))
-        self._widths = [name if column is first else wanted[column.key] for column in self._shown]
+        self._shown, self._widths = columns_in(total - 2, self._columns, self._wanted)
         self.virtual_size = Size(total, len(self._rows) + 1)
         self._into_view()
-        self.refresh()
+        self._repaint()
+
+    def _repaint(self) -> None:
+        """Send to the terminal those lines that are others than before."""
+        lines = [self.render_line(y) for y in range(self.size.height)]
+        before, at = self._drawn, (self.size, self.scroll_offset)
+        self._drawn = lines, at
+        if at != before[1]:
+            self.refresh()
+            return
+        both = zip(lines, before[0], strict=True)
+        if changed := [y for y, (new, old) in enumerate(both) if new != old]:
+            self.refresh(*(Region(0, y, self.size.width, 1) for y in changed))
 
     def _by_column(self) -> list[tuple[str, ...]]:
         """The cells of all entries, column by column."""
@@ -337,14 +320,7 @@ class EntryTable(ScrollView, Generic[E], can_focus=True):
     def _column_at(self, x: int) -> Column[E] | None:
         left = 2
         for column, width in zip(self._shown, self._widths, strict=True):
-            if left <= x < left + width + _GAP:
+            if left <= x < left + width + GAP:
                 return column
-            left += width + _GAP
+            left += width + GAP
         return None
-
-
-def _fit(text: str, width: int, right: bool) -> str:
-    length = cell_len(text)
-    if length > width:
-        return set_cell_size(text, max(width - 1, 0)) + "…"
-    return " " * (width - length) + text if right else text + " " * (width - length)
