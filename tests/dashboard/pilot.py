@@ -94,8 +94,9 @@ async def shown(pilot, *texts):
 
 
 async def opened(pilot, kind):
-    """Wait until a screen of a kind is on top and has been drawn; return it."""
+    """Wait until a screen of a kind is on top and has all its fields; return it."""
     await until(pilot, lambda: isinstance(pilot.app.screen, kind))
+    await until(pilot, lambda: all(form.whole for form in pilot.app.screen.query("TrainForm")))
     return pilot.app.screen
 
 

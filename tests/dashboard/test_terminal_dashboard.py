@@ -63,6 +63,13 @@ def dashboard(terminal):
     return open_dashboard
 
 
+def test_keys_typed_while_the_form_opens_are_not_lost(dashboard, book):
+    """They stand in its first field, in their order, although that was not there yet."""
+    screen = dashboard("No models yet", columns=120, lines=40)
+    screen.press(f"2{book}")
+    shows(screen, "1  Which text?", str(book)[-30:])
+
+
 @pytest.mark.slow
 def test_chat_and_back_while_a_run_goes_on(dashboard, model, trained_folders, home, start):
     """Chat streams, Ctrl-C stops only the reply, Ctrl-D leads back to the same model.

@@ -8,8 +8,10 @@ import asyncio
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual import events
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.filter import LineFilter
@@ -25,6 +27,7 @@ from tuillm.dashboard.pull_actions import news
 from tuillm.dashboard.safe_output import SafeLines
 from tuillm.dashboard.screens.models import ModelsScreen
 from tuillm.dashboard.theme_choice import ThemeChoice
+from tuillm.dashboard.typed_ahead import TypedAhead
 from tuillm.errors import TuillmError, printable
 from tuillm.terminal.ending import ENDING, end_after
 
@@ -40,6 +43,8 @@ _LOOK_EVERY = 1.0
 # '5 min ago' becomes '6 min ago' although nothing changes on the disk
 _AGE_EVERY = 60.0
 _PATIENCE = 5.0
+# seconds after the first frame at which the code of the other screens is read
+_REST = 0.5
 
 
 def _train() -> Screen[None]:
@@ -52,6 +57,12 @@ def _runs() -> Screen[None]:
     from tuillm.dashboard.screens.runs import RunsScreen
 
     return RunsScreen()
+
+
+def _import_screens() -> None:
+    """In a thread: what the first frame could do without, and the next screens cannot."""
+    import tuillm.dashboard.screens.run
+    import tuillm.dashboard.screens.train  # noqa: F401
 
 
 class Dashboard(App[None]):
@@ -90,6 +101,7 @@ class Dashboard(App[None]):
         self.ended_by = 0  # the signal that has ended the dashboard
         self._snapshots: tuple[ModelsSnapshot, RunsSnapshot, PullsSnapshot] | None = None
         self._looking = False
+        self._typed_ahead = TypedAhead(self, "go_to('train')")
         self.themes = ThemeChoice(self)
 
     def on_mount(self) -> None:
@@ -226,8 +238,16 @@ class Dashboard(App[None]):
             if isinstance(self.screen, TrainScreen):
                 then(self.screen)
 
+            self._typed_ahead.release()
+
+        self._typed_ahead.hold()
         self.switch_mode("train")
         self.call_after_refresh(there)
+
+    async def on_event(self, event: events.Event) -> None:
+        """Handle an event now, unless it was typed ahead."""
+        if not self._typed_ahead.keeps(event):
+            await super().on_event(event)
 
     def action_themes(self) -> None:
         from tuillm.dashboard.screens.themes import ThemesScreen
@@ -265,6 +285,7 @@ class Dashboard(App[None]):
         """What the first frame can do without: the disk, the other themes, a person's keys."""
         self.refresh_snapshot()
         self.set_interval(_LOOK_EVERY, self.refresh_snapshot)
+        self.set_timer(_REST, partial(run_in_background, self, _import_screens, group="import"))
         self.set_interval(_AGE_EVERY, self._tell)
         errors = self.themes.load_all()
         keymap, more = read_keymap()

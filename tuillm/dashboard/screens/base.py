@@ -34,6 +34,8 @@ class BaseScreen(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self._missed: set[str] = set()
+        # a new screen has the styles that hold now: else Textual parses all of them twice more
+        self._css_update_count = self.app._css_update_count
 
     def meanings(self) -> "tuple[str, list[Meaning]]":
         """A title, and what the figures in front of a person mean; none where there are none."""

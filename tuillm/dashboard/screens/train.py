@@ -95,6 +95,9 @@ class TrainScreen(BaseScreen):
 
     def go_to_setting(self, name: str) -> None:
         """Put the cursor into a field, unfolding its group."""
+        self.query_one(TrainForm).when_whole(partial(self._unfold, name))
+
+    def _unfold(self, name: str) -> None:
         field = self.query_one(TrainForm)[name]
         for node in field.ancestors:
             if isinstance(node, Group):

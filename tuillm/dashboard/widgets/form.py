@@ -3,8 +3,10 @@
 Made from the declaration of the settings; knows the presets and the names of the models.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 from textual import on
@@ -54,9 +56,15 @@ _TITLES = {
 class Group(Collapsible):
     """Settings that are folded away; comes into view when it is unfolded, but not when all are."""
 
-    def __init__(self, *fields: SettingField, title: str, id: str) -> None:
-        super().__init__(*fields, title=title, collapsed=True, id=id)
+    def __init__(self, settings: Sequence[Setting], title: str, id: str) -> None:
+        title = f"{title} · {len(settings)}"
+        super().__init__(title=title, collapsed=True, id=id)
+        self.settings = settings
         self._usual_title, self._facts = title, ""
+
+    async def add(self, field: SettingField) -> None:
+        """Put the field of one of the settings below those that are there."""
+        await self.query_one(Collapsible.Contents).mount(field)
 
     def tell(self, facts: str) -> None:
         """Say in the title what was found out about these settings."""
@@ -137,16 +145,41 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
                 for setting in settings.values()
                 if setting.group == group and setting.name not in FIRST
             ]
-            yield Group(
-                *map(self._field, rest), title=f"{title} · {len(rest)}", id=f"group-{group}"
-            )
+            yield Group(rest, title, f"group-{group}")
 
     _preview: Preview | None = None
+    # whether all fields are there, and what waits for them
+    _whole = False
 
     def on_mount(self) -> None:
+        self._waiting: list[Callable[[], None]] = []
         self._say_usual()
+        self.call_after_refresh(self.run_worker, self._mount_rest(), group="fields")
+
+    async def _mount_rest(self) -> None:
+        """Mount the folded fields one by one, so that keys and frames come in between."""
+        for group in self.query(Group):
+            for setting in group.settings:
+                await group.add(self._field(setting))
+                await asyncio.sleep(0)
+        self._whole = True
+        self._say_usual()
+        for action in self._waiting:
+            action()
 
     # what the screen asks and says
+
+    @property
+    def whole(self) -> bool:
+        """Whether all fields are there: those that are folded away come after the first frame."""
+        return self._whole
+
+    def when_whole(self, action: Callable[[], None]) -> None:
+        """Do something as soon as all fields are there."""
+        if self._whole:
+            action()
+        else:
+            self._waiting.append(action)
 
     @property
     def typed(self) -> dict[str, object]:
@@ -167,9 +200,12 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
 
     def show_preview(self, preview: Preview | None) -> None:
         """Offer the fields that a look at the corpus has found, and say which of them are taken."""
-        if preview == self._preview:
-            return
-        self._preview = preview
+        if preview != self._preview:
+            self._preview = preview
+            self.when_whole(self._offer_found)
+
+    def _offer_found(self) -> None:
+        preview = self._preview
         fields, chosen = (preview.fields, preview.chosen) if preview else ((), {})
         for name, role in _FOUND.items():
             field = self[name]
@@ -185,6 +221,9 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
 
     def fill_from(self, config: TrainConfig) -> None:
         """Fill in the settings of a run: text, parent, preset, and what its preset does not say."""
+        self.when_whole(partial(self._fill_from, config))
+
+    def _fill_from(self, config: TrainConfig) -> None:
         recipe = PRESETS[config.preset].settings if config.preset in PRESETS else {}
         for field in self.query(SettingField):
             setting = field.setting
@@ -217,7 +256,9 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
     @on(SearchLine.Changed)
     def _searched(self, event: SearchLine.Changed) -> None:
         event.stop()
-        words = event.value.casefold().split()
+        self.when_whole(partial(self._search, event.value.casefold().split()))
+
+    def _search(self, words: list[str]) -> None:
         found = [group.search(words) for group in self.query(Group)]
         self.query_one(SearchLine).set_class(not any(found), "-nothing")
 
