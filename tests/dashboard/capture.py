@@ -4,6 +4,11 @@
 
 writes `captures/SCREEN-SIZE.txt` for every screen at three sizes, which `test_captures` compares
 with what is drawn now.
+
+    python tests/dashboard/capture.py FOLDER
+
+writes `FOLDER/SCREEN-SIZE-LOOK.svg` in colours: a dark, a light and a high-contrast theme, and
+without colours.
 """
 
 import asyncio
@@ -18,6 +23,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from dashboard.drawing import plain
 from dashboard.furnished import furnish
 from dashboard.pilot import text_of, until
 
@@ -27,9 +33,12 @@ from tuillm.dashboard.screens.train import TrainScreen
 from tuillm.dashboard.widgets.forecast_panel import ForecastPanel
 from tuillm.dashboard.widgets.form import TrainForm
 from tuillm.store.workers.forecast_process import Forecast
+from tuillm.theme import choose_theme
 
 CAPTURES = Path(__file__).with_name("captures")
 SIZES = [(80, 24), (120, 40), (200, 60)]
+# a dark, a light and a high-contrast theme; "" is without colours
+LOOKS = ("lamplight", "broadsheet", "lighthouse", "")
 _FORECAST = Forecast(
     stage="speed",
     bytes=96_215,
@@ -99,8 +108,11 @@ def furnished_home():
         shutil.rmtree(home)
 
 
-async def pictures(size, finished):
-    """All screens at a size as text, by name; each is taken as soon as `finished(name, text)`."""
+async def pictures(size, finished, drawn=None):
+    """All screens at a size as text, by name; each is taken as soon as `finished(name, text)`.
+
+    `drawn(app, name)` is called when it is.
+    """
     app, taken = Dashboard(), {}
     home, anywhere = os.environ["TUILLM_HOME"], "/tmp/tuillm-captures"
     assert len(home) == len(anywhere)
@@ -112,6 +124,8 @@ async def pictures(size, finished):
                 pilot, lambda name=name: finished(name, text_of(app).replace(home, anywhere))
             )
             taken[name] = text_of(app).replace(home, anywhere)
+            if drawn:
+                drawn(app, name)
     return taken
 
 
@@ -129,6 +143,26 @@ class _Still:
         return time.monotonic() - self._since > self.SECONDS
 
 
+def in_colours(folder):
+    """Draw every screen at every size in every look into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ |= {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    for look in LOOKS:
+        for width, height in SIZES:
+            name = f"{width}x{height}-{look or 'no-color'}"
+
+            def draw(app, screen, name=name):
+                svg = plain(app.export_screenshot(title="tuillm", simplify=True))
+                (folder / f"{screen}-{name}.svg").write_text(svg, encoding="utf-8")
+
+            with furnished_home():
+                if look:
+                    choose_theme(look)
+                else:
+                    os.environ["NO_COLOR"] = "1"
+                asyncio.run(pictures((width, height), _Still(), draw))
+
+
 def main():
     for width, height in SIZES:
         with furnished_home():  # for each size anew, so that no age is rounded up meanwhile
@@ -138,4 +172,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    in_colours(Path(sys.argv[1])) if sys.argv[1:] else main()

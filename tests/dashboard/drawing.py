@@ -35,10 +35,10 @@ async def drawings():
         await until(pilot, lambda: "train loss" in text_of(app) and "CPU" in text_of(app))
         await pilot.pause(2.5)  # the share of the CPU is known at the second look
         run = app.export_screenshot(title="tuillm", simplify=True)
-        return {"models": _plain(models), "run": _plain(run)}
+        return {"models": plain(models), "run": plain(run)}
 
 
-def _plain(svg):
+def plain(svg):
     """An SVG without fonts or addresses from elsewhere, that any program draws alike.
 
     Some pass over spaces at the beginning of a text, and over how long it is to be: so each word
