@@ -93,6 +93,13 @@ async def shown(pilot, *texts):
     return text_of(pilot.app)
 
 
+def words_of(app, selector):
+    """What stands in a panel, without its blanks and the ends of its lines."""
+    region = app.screen.query_one(selector).content_region
+    lines = text_of(app).splitlines()[region.y : region.bottom]
+    return "".join("".join(line[region.x : region.right].split()) for line in lines)
+
+
 async def opened(pilot, kind):
     """Wait until a screen of a kind is on top and has all its fields; return it."""
     await until(pilot, lambda: isinstance(pilot.app.screen, kind))

@@ -168,7 +168,7 @@ async def test_a_fine_tuned_runs_view_tells_before_and_after(app, pilot, house):
     write_run(house, "plain-1", 100, 1)
     await until(pilot, lambda: entry(app, "tuned-1") and entry(app, "plain-1"))
     app.open_run("tuned-1")
-    await shown(pilot, "3.456 → 2.345 bits per byte", "before  3.456 bits/byte")
+    await shown(pilot, "3.456 → 2.345 bits per byte", "before        3.456")
     await pilot.press("escape")
     await opened(pilot, RunsScreen)
     app.open_run("plain-1")

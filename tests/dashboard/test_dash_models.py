@@ -15,6 +15,7 @@ from dashboard.pilot import (
     type_text,
     until,
     use,
+    words_of,
 )
 
 from tuillm.dashboard.screens.models import COLUMNS, ModelsScreen
@@ -164,8 +165,7 @@ async def test_a_damaged_model_is_shown_as_damaged(app, pilot, house):
     lines = text_of(app).splitlines()[3:10]
     assert ["damaged" in line for line in lines] == [False] * 6 + [True]
     await pilot.press("G")
-    text = await shown(pilot, "is missing")
-    assert "model.safetensors" in text.replace("\n", "")
+    await until(pilot, lambda: "model.safetensorsismissing" in words_of(app, "Details"))
 
 
 @piloted()

@@ -25,6 +25,9 @@ Chosen = Select[str]
 class SettingField(Vertical):
     """A row of the form. Empty means: not typed, so that preset or default decides."""
 
+    # whether its input is there, from which on it can be asked
+    ready = False
+
     @dataclass
     class Changed(Message):
         """The person typed or chose something."""
@@ -65,6 +68,7 @@ class SettingField(Vertical):
         yield Static(classes="about", markup=False)
 
     def on_mount(self) -> None:
+        self.ready = True
         self._say()
 
     # what the form asks and says

@@ -62,9 +62,13 @@ class Group(Collapsible):
         self.settings = settings
         self._usual_title, self._facts = title, ""
 
-    async def add(self, field: SettingField) -> None:
-        """Put the field of one of the settings below those that are there."""
-        await self.query_one(Collapsible.Contents).mount(field)
+    async def add(self, field: SettingField) -> bool:
+        """Put a field below those that are there; False where the form is being taken away."""
+        for contents in self.query(Collapsible.Contents):
+            if contents.is_attached:
+                await contents.mount(field)
+                return True
+        return False
 
     def tell(self, facts: str) -> None:
         """Say in the title what was found out about these settings."""
@@ -73,7 +77,7 @@ class Group(Collapsible):
 
     def count_changed(self) -> None:
         """Say in the title how many are changed."""
-        changed = sum(field.typed is not None for field in self.query(SettingField))
+        changed = sum(field.typed is not None for field in self.query(SettingField) if field.ready)
         parts = (self._usual_title, f"{changed} changed" if changed else "", self._facts)
         self.title = escape(" · ".join(filter(None, parts)))
 
@@ -160,7 +164,10 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
         """Mount the folded fields one by one, so that keys and frames come in between."""
         for group in self.query(Group):
             for setting in group.settings:
-                await group.add(self._field(setting))
+                while not group.is_mounted and self.is_attached:
+                    await asyncio.sleep(0)
+                if not await group.add(self._field(setting)):
+                    return
                 await asyncio.sleep(0)
         self._whole = True
         self._say_usual()
@@ -182,14 +189,19 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
             self._waiting.append(action)
 
     @property
+    def fields(self) -> list[SettingField]:
+        """The fields that are there by now."""
+        return [field for field in self.query(SettingField) if field.ready]
+
+    @property
     def typed(self) -> dict[str, object]:
         """What was typed, by name of the setting."""
-        values = {field.setting.name: field.typed for field in self.query(SettingField)}
+        values = {field.setting.name: field.typed for field in self.fields}
         return {name: value for name, value in values.items() if value is not None}
 
     def config(self) -> TrainConfig:
         """Return the settings of the run; raises UsageError for what does not fit."""
-        for field in self.query(SettingField):
+        for field in self.fields:
             if field.problem:
                 raise UsageError(field.problem)
         return build_train(self.typed, shape_of=shape_of)
@@ -234,7 +246,7 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
 
     def clear(self) -> None:
         """Take out everything typed."""
-        for field in self.query(SettingField):
+        for field in self.fields:
             field.fill("")
 
     def __getitem__(self, name: str) -> SettingField:
@@ -271,7 +283,7 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
             usual |= self.config().model_dump()
         except TuillmError:
             pass  # some field is wrong now: the preset's own values are the best guess
-        for field in self.query(SettingField):
+        for field in self.fields:
             name = field.setting.name
             if name == "corpus":
                 words = "a file or folder: type its path, drop it here, or Ctrl-O"
