@@ -26,7 +26,7 @@ def talker():
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.normal_(0, 0.35, generator=generator)
-            model.ln_f.weight[0], model.ln_f.bias[0] = 0, 1
+            model.ln_f.weight[0], model.get_parameter("ln_f.bias")[0] = 0, 1
             model.get_parameter("lm_head.weight")[len(letters) :, 0] = 0 if bytes else -40
         return Sampler.of(model.eval(), tokenizer)
 

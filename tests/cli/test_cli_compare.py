@@ -38,7 +38,7 @@ def talkers(tmp_path_factory):
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.normal_(0, 0.2, generator=generator)
-            model.ln_f.weight[0], model.ln_f.bias[0] = 0, 1
+            model.ln_f.weight[0], model.get_parameter("ln_f.bias")[0] = 0, 1
             head = model.get_parameter("lm_head.weight")
             head[len(set(said)) :, 0] = -40  # no bytes of other characters
         (place / name).mkdir()

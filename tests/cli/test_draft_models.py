@@ -24,7 +24,7 @@ def write_talker(folder, letters, n_layer):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(0, 0.2, generator=generator)
-        model.ln_f.weight[0], model.ln_f.bias[0] = 0, 1
+        model.ln_f.weight[0], model.get_parameter("ln_f.bias")[0] = 0, 1
         model.get_parameter("lm_head.weight")[len(set(letters)) :, 0] = -40
     folder.mkdir(parents=True)
     write_model(model, folder, tokenizer.eot)

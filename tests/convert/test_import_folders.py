@@ -161,7 +161,7 @@ def test_a_tokenizer_that_is_too_large(folder):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"model_type": "llama"}, "'llama', not gpt2"),
+        ({"model_type": "mistral"}, "architecture 'mistral'; tuillm computes"),
         ({"activation_function": "relu"}, "relu"),
         ({"n_positions": 99}, "wpe.weight is"),
         ({"n_layer": 3}, "h.2.ln_1.weight is missing"),

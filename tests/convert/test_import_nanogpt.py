@@ -193,7 +193,7 @@ def test_a_checkpoint_cut_short(nanogpt, keep):
     [
         ({"model_args": None}, "not a checkpoint of nanoGPT"),
         ({"model": [1]}, "not a checkpoint of nanoGPT"),
-        ({"model_args": {"n_layer": 2}}, "vocab_size is None"),
+        ({"model_args": {"n_layer": 2}}, "is None"),
         ({"n_head": 5}, "not divisible"),
         ({"n_layer": True}, "n_layer is True"),
         ({"n_layer": 3}, "h.2.ln_1.weight is missing"),

@@ -50,16 +50,13 @@ def test_what_transformers_reads_otherwise_is_found(tamper, transformers, monkey
     """Were ours to miss a transpose, logits and text would tell."""
     import tuillm.model.hf_folder as ours
 
-    kept = ours._state
+    kept = ours._joined
 
-    def missed(tensors, model, turned):
-        state = kept(tensors, model, turned)
-        for name in state:
-            if name.endswith("attn.c_proj.weight"):
-                state[name] = state[name].T.contiguous()
-        return state
+    def missed(named, tensors):
+        value = kept(named, tensors)
+        return value.T.contiguous() if named.name.endswith("attn.c_proj.weight") else value
 
-    monkeypatch.setattr(ours, "_state", missed)
+    monkeypatch.setattr(ours, "_joined", missed)
     found = tamper(lambda tensors, folder: None)
     assert found["parameters"] and found["token ids"] and not found["logits"]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tuillm.config import build_train
-from tuillm.config.hf_config import gpt2_shape, gpt2_tensors
+from tuillm.config.families import gpt2
 from tuillm.store.files import write_json
 from tuillm.store.process_id import this_process
 from tuillm.store.run_folder import Run
@@ -323,8 +323,9 @@ def _row(step: int, steps: int, floor: float, progress: float) -> dict[str, floa
 def _weights(folder: Path, biases: bool) -> None:
     """The weights file of a folder's config.json; its zeros take no room on the disk."""
     path, end, header = folder / "config.json", 0, {}
-    for name, shape in gpt2_tensors(gpt2_shape(json.loads(path.read_text()), path)):
-        if biases or not name.endswith(".bias"):
+    for named in gpt2.tensors(gpt2.shape(json.loads(path.read_text()), path)):
+        name, shape = named.name, named.sizes(named.shape[0])
+        if biases or not named.optional:
             begin, end = end, end + 4 * math.prod(shape)
             header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [begin, end]}
     written = json.dumps(header).encode()

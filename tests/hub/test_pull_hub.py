@@ -188,7 +188,10 @@ def without(files, *names):
 
 
 BAD = {
-    "bert": (lambda files: config(files, model_type="bert"), "architecture 'bert', not gpt2"),
+    "bert": (
+        lambda files: config(files, model_type="bert"),
+        "architecture 'bert'; tuillm computes",
+    ),
     "relu": (lambda files: config(files, activation_function="relu"), "wants activation 'relu'"),
     "classifier": (
         lambda files: config(files, architectures=["GPT2ForSequenceClassification"]),

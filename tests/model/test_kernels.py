@@ -47,8 +47,8 @@ def cache_for(config, batch=1):
     """An empty KV cache."""
     return KVCache(
         n_layer=config.n_layer,
-        n_head=config.n_head,
-        head_dim=config.n_embd // config.n_head,
+        kv_heads=config.kv_heads,
+        head_dim=config.head_width,
         block_size=config.block_size,
         batch=batch,
     )

@@ -21,9 +21,9 @@ def cache_for(model, batch=1):
     config = model.config
     return KVCache(
         n_layer=config.n_layer,
-        n_head=config.n_head,
+        kv_heads=config.kv_heads,
         batch=batch,
-        head_dim=config.n_embd // config.n_head,
+        head_dim=config.head_width,
         block_size=config.block_size,
     )
 

@@ -184,8 +184,9 @@ def test_gpt2_vocabulary_model_opens_in_transformers(transformers, gpt2_vocabula
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"model_type": "llama"}, "llama"),
-        ({"model_type": None}, "not gpt2"),
+        ({"model_type": "mistral"}, "mistral"),
+        ({"model_type": "llama"}, "hidden_size is missing"),
+        ({"model_type": None}, "architecture None; tuillm computes gpt2"),
         ({"activation_function": "relu"}, "relu"),
         ({"n_inner": 40}, "n_inner 40"),
         ({"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx"),

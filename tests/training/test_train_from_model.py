@@ -236,7 +236,7 @@ def test_a_model_that_is_not_there(model, story, folder):
         Trainer(story, init_from="")
     with pytest.raises(TuillmError, match="holds no model"):
         Trainer(story, init_from=folder.parent)
-    damaged = {"model_type": "llama", "n_embd": 0, "n_layer": "2", "n_positions": None}
+    damaged = {"model_type": "mistral", "n_embd": 0, "n_layer": "2", "n_positions": None}
     for key, value in damaged.items():
         config = json.loads((folder / "config.json").read_text())
         (folder / "config.json").write_text(json.dumps(config | {key: value}))

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from torch import Tensor
 
+from tuillm.config.families import shape_of_config
 from tuillm.config.gpt_config import GPTConfig
-from tuillm.config.hf_config import gpt2_shape
 from tuillm.errors import TuillmError
 from tuillm.model.gpt import GPT
 from tuillm.model.hf_folder import model_from_tensors
@@ -83,7 +83,7 @@ def _config(path: Path, shape: dict[str, object], tensors: dict[str, Tensor]) ->
         )
     told = {"n_positions" if name == "block_size" else name: shape.get(name) for name in _SIZES}
     try:
-        config = gpt2_shape(told | {"model_type": "gpt2"}, path)
+        config = shape_of_config(told | {"model_type": "gpt2"}, path)
     except TuillmError as error:
         raise TuillmError(error.message.replace("n_positions", "block_size")) from None
     table, head = tensors.get("transformer.wte.weight"), tensors.get("lm_head.weight")

@@ -27,8 +27,8 @@ class Context:
         config = model.config
         self._shape = dict(
             n_layer=config.n_layer,
-            n_head=config.n_head,
-            head_dim=config.n_embd // config.n_head,
+            kv_heads=config.kv_heads,
+            head_dim=config.head_width,
             block_size=config.block_size,
         )
         dtype = torch.float32 if model.device.type == "cpu" else model.dtype
@@ -63,7 +63,9 @@ class Context:
     def rows_at_once(self) -> int:
         """How many replies can grow side by side in a memory of fair size."""
         config = self._model.config
-        cache = 2 * config.n_layer * config.n_embd * config.block_size * self._cache.store.itemsize
+        cache = (
+            2 * config.n_layer * config.kv_width * config.block_size * self._cache.store.itemsize
+        )
         return max(1, min(_MOST_ROWS, _ROOM // (cache + config.vocab_size * _LOGIT_BYTES)))
 
     def read(self, ids: list[int], n_keep: int = 0) -> tuple[Tensor, int]:

@@ -3,11 +3,13 @@
 Measured on CPUs with bfloat16 units: the backward pass of PyTorch's fused attention takes half
 a training step there, the same written as batched products makes bfloat16 pay (2.7x).
 
-Shapes: qkv [B, T, 3C] as the projection gives it; q, k, v [B, H, T, D] cut from it; S is the
-number of positions that a cache holds.
+Shapes: qkv [B, T, 3C] as the projection gives it, [B, T, (H + 2K) D] where K heads of keys and
+values serve H of queries; q [B, H, T, D] and k, v [B, K, T, D] cut from it; S is the number of
+positions that a cache holds.
 """
 
 import math
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -31,9 +33,21 @@ def attend(qkv: Tensor, n_head: int, dropout: float = 0.0) -> Tensor:
     return join_heads(y)
 
 
+def attend_grouped(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
+    """Attention of T positions over themselves, k and v [B, K, T, D] for groups of heads."""
+    k, v = repeat_heads(k, q.shape[1]), repeat_heads(v, q.shape[1])
+    return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
+
+
 def attend_cached(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attention of T new positions over all S cached ones (k, v [B, H, S, D]), the last T new."""
+    """Attention of T new positions over all S cached ones (k, v [B, K, S, D]), the last T new."""
     T, S = q.shape[2], k.shape[2]
+    if q.shape[1] != k.shape[1]:
+        if T == 1:  # the heads of a group are as many queries of one head, none with a mask
+            grouped = q.unflatten(1, (k.shape[1], -1)).flatten(2, 3)  # [B, K, H / K, D]
+            out = F.scaled_dot_product_attention(grouped.to(k.dtype), k, v)
+            return out.flatten(1, 2).unsqueeze(2).to(q.dtype)
+        k, v = repeat_heads(k, q.shape[1]), repeat_heads(v, q.shape[1])
     if T == S:
         out = F.scaled_dot_product_attention(q.to(k.dtype), k, v, is_causal=True)
     elif T > 1:
@@ -42,6 +56,32 @@ def attend_cached(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     else:
         out = F.scaled_dot_product_attention(q.to(k.dtype), k, v)
     return out.to(q.dtype)
+
+
+@dataclass(frozen=True)
+class Heads:
+    """How the heads lie in qkv: so many of queries, of keys and values each, and their width."""
+
+    count: int
+    kv_count: int
+    width: int
+
+    @property
+    def grouped(self) -> int:
+        """How many heads of queries share one of keys and values."""
+        return self.count // self.kv_count
+
+    def split(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Cut [B, T, (H + 2K) D] into q [B, H, T, D], and k and v [B, K, T, D]."""
+        kv = self.kv_count
+        parts = qkv.unflatten(-1, (-1, self.width)).transpose(1, 2)  # [B, H + 2K, T, D]
+        q, k, v = parts.split((self.count, kv, kv), 1)
+        return q, k, v
+
+
+def repeat_heads(x: Tensor, count: int) -> Tensor:
+    """Repeat each of the heads of [B, K, S, D] until there are `count`."""
+    return x if x.shape[1] == count else x.repeat_interleave(count // x.shape[1], 1)
 
 
 def split_heads(qkv: Tensor, n_head: int) -> tuple[Tensor, ...]:

@@ -1,10 +1,12 @@
-"""GPT-2's architecture: learned positions, pre-LayerNorm blocks, tanh-GELU, tied head.
+"""One decoder for all families: pre-norm blocks of attention and MLP over a residual stream.
 
-One forward serves training, prefill and decoding; what differs (attention with a cache,
-packed weights) is chosen by what is handed in. Parameter names are GPT-2's without the
-`transformer.` prefix. `n_layer=0` with an untied head is a bigram model.
+GPT-2 has learned positions, LayerNorm and a GELU between two layers; Llama and its kin rotary
+positions, RMSNorm and a gated MLP: switches of the configuration, none of which asks for a family.
+One forward serves training, prefill and decoding; what differs (attention with a cache, packed
+weights) is chosen by what is handed in. Parameter names are GPT-2's without the `transformer.`
+prefix. `n_layer=0` with an untied head is a bigram model.
 
-Shapes: B batch, T positions, C = n_embd, H = n_head, D = C / H, V = vocab_size.
+Shapes: B batch, T positions, C = n_embd, H = n_head, K = kv_heads, D = head_width, V = vocab_size.
 """
 
 import math
@@ -17,11 +19,14 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from tuillm.config.gpt_config import GPTConfig
-from tuillm.model.attention import attend, attend_cached, join_heads, split_heads
+from tuillm.model.attention import Heads, attend, attend_cached, attend_grouped, join_heads
 from tuillm.model.chunked_loss import head_loss
 from tuillm.model.dropout import drop
 from tuillm.model.kv_cache import KVCache
 from tuillm.model.linear import Embedding, Linear
+from tuillm.model.rotary import Rotary, Turn, rotate
+
+Norm = nn.LayerNorm | nn.RMSNorm
 
 
 class GPT(nn.Module):
@@ -40,11 +45,12 @@ class GPT(nn.Module):
         self.kernel, self.packed_dtype = "", ""
         self.threads: int | None = None
         # what computes a block in training: this, or its compiled form
-        self.compute_block: Callable[[Block, Tensor], Tensor] = compute_block
+        self.compute_block: Callable[[Block, Tensor, Turn | None], Tensor] = compute_block
         self.wte = Embedding(config.vocab_size, config.n_embd)
-        self.wpe = Embedding(config.block_size, config.n_embd)
+        self.rotary = Rotary(config) if config.rotary else None
+        self.wpe = None if config.rotary else Embedding(config.block_size, config.n_embd)
         self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
-        self.ln_f = nn.LayerNorm(config.n_embd, config.norm_eps, bias=config.bias)
+        self.ln_f = make_norm(config)
         head = Linear(config.n_embd, config.vocab_size, bias=False)
         if config.tie_weights:
             head.weight = self.wte.weight
@@ -75,17 +81,20 @@ class GPT(nn.Module):
         end = start + idx.shape[1]
         if end > self.config.block_size:
             raise ValueError(f"{end} positions, but block_size is {self.config.block_size}")
-        x: Tensor = self.wte(idx) + self.wpe.weight[start:end]  # [B, T, C]
+        x: Tensor = self.wte(idx)  # [B, T, C]
+        if self.wpe is not None:
+            x = x + self.wpe.weight[start:end]
+        turn = self.rotary.table(start, end, x.device) if self.rotary else None
         if self.training and self.config.dropout:
             x = drop(x, self.config.dropout)
         learning = self.training and torch.is_grad_enabled()
         for layer, block in enumerate(self.h):
             if not learning or cache is not None:
-                x = block(x, cache, layer)
+                x = block(x, turn, cache, layer)
             elif self.recompute:
-                x = checkpoint(self.compute_block, block, x, use_reentrant=False)
+                x = checkpoint(self.compute_block, block, x, turn, use_reentrant=False)
             else:
-                x = self.compute_block(cast(Block, block), x)
+                x = self.compute_block(cast(Block, block), x, turn)
         if cache is not None:
             cache.length = end
         return x
@@ -120,17 +129,21 @@ class GPT(nn.Module):
             self.wte.weight.normal_(0, wide, generator=generator)
             if not config.tie_weights:
                 self.lm_head.get_parameter("weight").zero_()
-            if positions == "random":
-                self.wpe.weight.normal_(0, 0.01, generator=generator)
-            elif positions == "sinusoid":
-                self.wpe.weight.copy_(0.1 * sinusoids(config.block_size, config.n_embd))
-            else:
-                self.wpe.weight.zero_()
+            if self.wpe is not None:
+                self._init_positions(self.wpe.weight, positions, generator)
             for name, parameter in self.h.named_parameters():
                 if name.endswith(("c_attn.weight", "c_fc.weight")):
                     parameter.normal_(0, 0.5 / math.sqrt(config.n_embd), generator=generator)
                 elif name.endswith(("c_proj.weight", "bias")):
                     parameter.zero_()
+
+    def _init_positions(self, table: Tensor, positions: str, generator: torch.Generator) -> None:
+        if positions == "random":
+            table.normal_(0, 0.01, generator=generator)
+        elif positions == "sinusoid":
+            table.copy_(0.1 * sinusoids(self.config.block_size, self.config.n_embd))
+        else:
+            table.zero_()
 
 
 class Block(nn.Module):
@@ -138,58 +151,92 @@ class Block(nn.Module):
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
-        self.ln_1 = nn.LayerNorm(config.n_embd, config.norm_eps, bias=config.bias)
+        self.ln_1 = make_norm(config)
         self.attn = Attention(config)
-        self.ln_2 = nn.LayerNorm(config.n_embd, config.norm_eps, bias=config.bias)
+        self.ln_2 = make_norm(config)
         self.mlp = MLP(config)
 
-    def forward(self, x: Tensor, cache: KVCache | None, layer: int) -> Tensor:
-        x = x + self.attn(self.ln_1(x), cache, layer)
+    def forward(self, x: Tensor, turn: Turn | None, cache: KVCache | None, layer: int) -> Tensor:
+        x = x + self.attn(self.ln_1(x), turn, cache, layer)
         y: Tensor = x + self.mlp(self.ln_2(x))
         return y
 
 
-def compute_block(block: Block, x: Tensor) -> Tensor:
+def compute_block(block: Block, x: Tensor, turn: Turn | None) -> Tensor:
     """What a block makes of x [B, T, C] without a cache: one program for all blocks."""
-    y: Tensor = block(x, None, 0)
+    y: Tensor = block(x, turn, None, 0)
     return y
 
 
 class Attention(nn.Module):
-    """Causal self-attention of H heads; with a cache, over what it holds as well."""
+    """Causal self-attention of H heads; with a cache, over what it holds as well.
+
+    K heads of keys and values serve H / K heads of queries each. `c_attn` gives all three.
+    """
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
-        self.n_head = config.n_head
+        self.heads = Heads(config.n_head, config.kv_heads, config.head_width)
         self.dropout = config.dropout
-        self.c_attn: nn.Module = Linear(config.n_embd, 3 * config.n_embd, bias=config.bias)
-        self.c_proj: nn.Module = Linear(config.n_embd, config.n_embd, bias=config.bias)
+        width = config.qkv_width
+        self.c_attn: nn.Module = Linear(config.n_embd, width, config.bias or config.qkv_bias)
+        self.c_proj: nn.Module = Linear(config.q_width, config.n_embd, config.bias)
+        self.q_norm = self.k_norm = None
+        if config.qk_norm:
+            self.q_norm = nn.RMSNorm(config.head_width, config.norm_eps)
+            self.k_norm = nn.RMSNorm(config.head_width, config.norm_eps)
 
-    def forward(self, x: Tensor, cache: KVCache | None, layer: int) -> Tensor:
-        qkv = self.c_attn(x)  # [B, T, 3C]
+    def forward(self, x: Tensor, turn: Turn | None, cache: KVCache | None, layer: int) -> Tensor:
+        qkv = self.c_attn(x)  # [B, T, (H + 2K) D]
         dropout = self.dropout if self.training else 0.0
-        if cache is None:
-            y = attend(qkv, self.n_head, dropout)
+        if cache is None and turn is None and self.heads.grouped == 1:
+            y = attend(qkv, self.heads.count, dropout)
         else:
-            q, k, v = split_heads(qkv, self.n_head)  # [B, H, T, D]
-            y = join_heads(attend_cached(q, *cache.append(layer, k, v)))
+            q, k, v = self.heads.split(qkv)  # [B, H, T, D] and [B, K, T, D]
+            if self.q_norm is not None and self.k_norm is not None:
+                q, k = self.q_norm(q), self.k_norm(k)
+            if turn is not None:
+                q, k = rotate(q, turn), rotate(k, turn)
+            if cache is None:
+                y = join_heads(attend_grouped(q, k, v, dropout))
+            else:
+                y = join_heads(attend_cached(q, *cache.append(layer, k, v)))
         y = self.c_proj(y)
         return drop(y, dropout) if dropout else y
 
 
 class MLP(nn.Module):
-    """C -> 4C -> C with a GELU between, GPT-2's tanh-approximated one or the exact one."""
+    """C -> I -> C: with a GELU between (tanh-approximated or exact), or gated by a SiLU.
+
+    The gate and the other half of a gated one are one layer, `c_fc`.
+    """
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.dropout = config.dropout
+        self.gated = config.gated_mlp
         self.gelu = "none" if config.exact_gelu else "tanh"
-        self.c_fc: nn.Module = Linear(config.n_embd, 4 * config.n_embd, bias=config.bias)
-        self.c_proj: nn.Module = Linear(4 * config.n_embd, config.n_embd, bias=config.bias)
+        inner = config.inner_width
+        out = inner * (1 + config.gated_mlp)
+        self.c_fc: nn.Module = Linear(config.n_embd, out, config.bias)
+        self.c_proj: nn.Module = Linear(inner, config.n_embd, config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.c_proj(F.gelu(self.c_fc(x), approximate=self.gelu))
+        x = self.c_fc(x)
+        if self.gated:
+            gate, up = x.chunk(2, -1)
+            x = F.silu(gate) * up
+        else:
+            x = F.gelu(x, approximate=self.gelu)
+        x = self.c_proj(x)
         return drop(x, self.dropout) if self.training and self.dropout else x
+
+
+def make_norm(config: GPTConfig) -> Norm:
+    """A new normalisation of the stream: LayerNorm or RMSNorm (arXiv:1910.07467)."""
+    if config.rms_norm:
+        return nn.RMSNorm(config.n_embd, config.norm_eps)
+    return nn.LayerNorm(config.n_embd, config.norm_eps, bias=config.bias)
 
 
 def sinusoids(length: int, width: int) -> Tensor:

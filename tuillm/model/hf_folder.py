@@ -1,21 +1,21 @@
-"""The Hugging Face folder: the only place that knows GPT-2's tensors and their layout on disk.
+"""The Hugging Face folder: how the tensors of a model get into it and out of it again.
 
-A folder written here opens with `transformers.AutoModelForCausalLM.from_pretrained`, and every
-GPT-2-shaped folder opens here. Linear weights stand there as [in, out] and are turned. Which
-`config.json` is that of a GPT-2, `config.hf_config` knows.
+A folder written here opens with `transformers.AutoModelForCausalLM.from_pretrained`. What a family
+calls its tensors, and which `config.json` is its, `config.families` knows; how they are cut, joined
+and turned is known here, for all families alike.
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from tuillm.config.families import Named, family_of, shape_of_config, weights_misfit
 from tuillm.config.gpt_config import GPTConfig
-from tuillm.config.hf_config import gpt2_shape
-from tuillm.config.hf_config import misfit as misfit_of
 from tuillm.errors import TuillmError
 from tuillm.formats.bounded_read import CONFIG_BYTES, read_object
 from tuillm.formats.json_text import JsonObject
@@ -23,9 +23,6 @@ from tuillm.model.gpt import GPT
 from tuillm.model.lora import merged_state
 from tuillm.model.mmap_safetensors import map_tensor, map_tensors
 from tuillm.model.save_safetensors import LazyTensor, save_tensors
-
-_LINEAR = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
-_NORM = ("ln_1", "ln_2")
 
 
 def write_model(model: GPT, folder: Path, eot: int | None, ends: Collection[int] = ()) -> None:
@@ -35,7 +32,9 @@ def write_model(model: GPT, folder: Path, eot: int | None, ends: Collection[int]
     weights. `eot` is the id of the end-of-text token, if there is one, and `ends` are all
     that end a reply. Raises OSError when the disk refuses.
     """
-    (folder / "config.json").write_text(json.dumps(_config_json(model.config, eot), indent=2))
+    (folder / "config.json").write_text(
+        json.dumps(_config_json(model.config, eot, model.dtype), indent=2)
+    )
     others = sorted(set(ends) - {eot})
     generation = {
         "bos_token_id": eot,
@@ -47,28 +46,35 @@ def write_model(model: GPT, folder: Path, eot: int | None, ends: Collection[int]
 
 
 def read_config(folder: Path) -> GPTConfig:
-    """Return the shape a folder's `config.json` tells of (`bias` as if there were biases).
+    """Return the shape a folder's `config.json` tells of; see `shape_of_config`.
 
     Raises TuillmError for another architecture or a damaged file.
     """
     path = folder / "config.json"
-    return gpt2_shape(read_object(path, CONFIG_BYTES), path)
+    return shape_of_config(read_object(path, CONFIG_BYTES), path)
 
 
-def read_model(folder: Path, dropout: float = 0.0, *, head_apart: bool = False) -> GPT:
+def read_model(
+    folder: Path, dropout: float = 0.0, *, head_apart: bool = False, as_stored: bool = False
+) -> GPT:
     """Return the model of a folder with float32 weights that lie in the file, mapped.
 
     Biases that are all zero are left out; `dropout` is the share it drops when it is trained.
     With `head_apart` a tied head lies in a mapping of its own: once it is packed, no more of the
-    embedding is in memory than was looked up. (Such a model cannot train.) Raises TuillmError for
-    a damaged folder.
+    embedding is in memory than was looked up. With `as_stored` weights keep the precision of the
+    file. (Such models cannot train.) Raises TuillmError for a damaged folder.
     """
     config, path = read_config(folder), folder / "model.safetensors"
     model = model_from_tensors(
-        replace(config, dropout=dropout), map_tensors(path), f"{path} does not fit its config.json"
+        replace(config, dropout=dropout),
+        map_tensors(path),
+        f"{path} does not fit its config.json",
+        as_stored=as_stored,
     )
     if config.tie_weights and head_apart:
-        model.lm_head.weight = nn.Parameter(_map_head(path), requires_grad=False)
+        head = _map_head(path, config)
+        head = head if as_stored else head.float()
+        model.lm_head.weight = nn.Parameter(head, requires_grad=False)
     return model
 
 
@@ -79,102 +85,85 @@ def model_from_tensors(
     *,
     turned: bool = True,
     strict: bool = False,
+    as_stored: bool = False,
 ) -> GPT:
-    """Return a model of this shape with the float32 values of tensors under GPT-2's names.
+    """Return a model of this shape with the float32 values of tensors under its family's names.
 
-    `turned` tells that linear weights stand as [in, out]. Biases that are all zero are left out,
-    whatever the config says. Raises TuillmError, `misfit` and the first tensor that is missing
-    or of another shape, or, if `strict`, does not belong to the model.
+    `turned` tells that linear weights of GPT-2 stand as [in, out]. Biases that are all zero are
+    left out, whatever the config says. With `as_stored` the values keep their precision. Raises
+    TuillmError, `misfit` and the first tensor that is missing or of another shape, or, if
+    `strict`, does not belong to the model.
     """
-    tensors = {key.removeprefix("transformer."): value for key, value in tensors.items()}
+    family = family_of(config)
+    tensors = {key.removeprefix(family.PREFIX): value for key, value in tensors.items()}
     sizes = {key: value.shape for key, value in tensors.items()}
-    if reason := misfit_of(sizes, config, turned=turned, strict=strict):
+    if reason := weights_misfit(sizes, config, turned=turned, strict=strict):
         raise TuillmError(f"{misfit}: {reason}")
-    bias = any(
-        bool(tensor.any())
-        for key, tensor in tensors.items()
-        if key.endswith(".bias") and not key.endswith(".attn.bias")
-    )
+    state: dict[str, Tensor] = {}
+    bias = False
+    for named in family.tensors(config, turned):
+        if named.parts[0][0] in tensors:
+            value = _joined(named, tensors)
+            state[named.name] = value if as_stored else value.float()
+            bias |= named.optional and bool(value.any())
     config = replace(config, bias=bias)
+    if config.tie_weights:
+        state["lm_head.weight"] = state["wte.weight"]
     model = GPT(config)
-    model.load_state_dict(_state(tensors, model, turned), assign=True)
+    model.load_state_dict({name: state[name] for name in model.state_dict()}, assign=True)
     if config.tie_weights:
         model.lm_head.weight = model.wte.weight
     return model
 
 
-def _map_head(path: Path) -> Tensor:
+def _joined(named: Named, tensors: Mapping[str, Tensor]) -> Tensor:
+    """One of our tensors from those of the family: a view, where it is made of one."""
+    parts = [tensors[name] for name, _ in named.parts]
+    parts = [part.t() if named.turned else part for part in parts]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _map_head(path: Path, config: GPTConfig) -> Tensor:
     """The embedding, mapped once more: GPT-2's own files leave the prefix out."""
+    family = family_of(config)
+    (name, _), *_ = next(family.tensors(config)).parts
     try:
-        return map_tensor(path, "transformer.wte.weight").float()
+        return map_tensor(path, family.PREFIX + name)
     except KeyError:
-        return map_tensor(path, "wte.weight").float()
+        return map_tensor(path, name)
 
 
-def _config_json(config: GPTConfig, eot: int | None) -> JsonObject:
-    return {
-        "architectures": ["GPT2LMHeadModel"],
-        "model_type": "gpt2",
-        "vocab_size": config.vocab_size,
-        "n_positions": config.block_size,
-        "n_ctx": config.block_size,
-        "n_embd": config.n_embd,
-        "n_layer": config.n_layer,
-        "n_head": config.n_head,
-        "n_inner": None,
-        "activation_function": "gelu" if config.exact_gelu else "gelu_new",
-        "layer_norm_epsilon": config.norm_eps,
-        "resid_pdrop": config.dropout,
-        "embd_pdrop": config.dropout,
-        "attn_pdrop": config.dropout,
-        "tie_word_embeddings": config.tie_weights,
+def _config_json(config: GPTConfig, eot: int | None, dtype: torch.dtype) -> JsonObject:
+    return family_of(config).config_json(config) | {
         "bos_token_id": eot,
         "eos_token_id": eot,
-        "dtype": "float32",
+        "dtype": str(dtype).removeprefix("torch."),
     }
 
 
 def _to_hf(model: GPT) -> dict[str, LazyTensor]:
     """The tensors by their names there, each made when it is written."""
+    state, family = merged_state(model), family_of(model.config)
     out: dict[str, LazyTensor] = {}
-    for name, value in merged_state(model).items():
-        if name == "lm_head.weight":
-            if not model.config.tie_weights:
-                out[name] = _deferred(value, turned=False)
-            continue
-        turned = name.removesuffix(".weight").endswith(_LINEAR) and len(value.shape) == 2
-        out["transformer." + name] = _deferred(value, turned)
-    return out if model.config.bias else out | _zero_biases(model.config)
+    for named in family.tensors(model.config):
+        value = state.get(named.name)
+        for name, part in _cut(named, value):
+            out[name if name == "lm_head.weight" else family.PREFIX + name] = part
+    return out
 
 
-def _deferred(value: Tensor | LazyTensor, turned: bool) -> LazyTensor:
-    def make() -> Tensor:
+def _cut(named: Named, value: Tensor | LazyTensor | None) -> Iterator[tuple[str, LazyTensor]]:
+    """The parts of one of our tensors; of one that there is none of, zeros."""
+
+    def make(start: int, rows: int) -> Tensor:
+        if value is None:
+            return torch.zeros(named.sizes(rows))
         made = value.make() if isinstance(value, LazyTensor) else value.detach()
-        return made.t() if turned else made
+        part = made[start : start + rows]
+        return part.t() if named.turned else part
 
-    shape = tuple(value.shape)
-    return LazyTensor(shape[::-1] if turned else shape, torch.float32, make)
-
-
-def _zero_biases(config: GPTConfig) -> dict[str, LazyTensor]:
-    C = config.n_embd
-    widths = {"attn.c_attn": 3 * C, "mlp.c_fc": 4 * C}
-    names = [f"h.{layer}.{part}" for layer in range(config.n_layer) for part in _LINEAR + _NORM]
-    return {
-        f"transformer.{name}.bias": _deferred(
-            torch.zeros(widths.get(name.split(".", 2)[-1], C)), turned=False
-        )
-        for name in [*names, "ln_f"]
-    }
-
-
-def _state(tensors: dict[str, Tensor], model: GPT, turned: bool) -> dict[str, Tensor]:
-    """Return a model's state dict from tensors that fit it."""
-    state: dict[str, Tensor] = {}
-    for name in model.state_dict():
-        tied = name == "lm_head.weight" and model.config.tie_weights
-        value = tensors["wte.weight" if tied else name]
-        if turned and name.removesuffix(".weight").endswith(_LINEAR) and value.dim() == 2:
-            value = value.t()
-        state[name] = value.float()
-    return state
+    start = 0
+    for name, rows in named.parts:
+        dtype = torch.float32 if value is None else value.dtype
+        yield name, LazyTensor(tuple(named.sizes(rows)), dtype, partial(make, start, rows))
+        start += rows

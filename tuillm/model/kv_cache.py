@@ -14,19 +14,19 @@ class KVCache:
         self,
         *,
         n_layer: int,
-        n_head: int,
+        kv_heads: int,
         head_dim: int,
         block_size: int,
         batch: int = 1,
         dtype: torch.dtype = torch.float32,
         device: str | torch.device = "cpu",
     ) -> None:
-        shape = (n_layer, 2, batch, n_head, block_size, head_dim)
+        shape = (n_layer, 2, batch, kv_heads, block_size, head_dim)
         self.store = torch.empty(shape, dtype=dtype, device=device)
         self.length = 0
 
     def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Store keys and values [B, H, T, D] of a layer; return all [B, H, length + T, D] of it.
+        """Store keys and values [B, K, T, D] of a layer; return all [B, K, length + T, D] of it.
 
         `length` moves on only once all layers have stored theirs, by the model's forward.
         """
@@ -42,10 +42,10 @@ class KVCache:
 
     def expanded(self, batch: int) -> "KVCache":
         """Return a cache of `batch` sequences that all begin with what this one holds."""
-        n_layer, _, _, n_head, block_size, head_dim = self.store.shape
+        n_layer, _, _, kv_heads, block_size, head_dim = self.store.shape
         wide = KVCache(
             n_layer=n_layer,
-            n_head=n_head,
+            kv_heads=kv_heads,
             head_dim=head_dim,
             block_size=block_size,
             batch=batch,

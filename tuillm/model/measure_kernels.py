@@ -110,8 +110,8 @@ def _step(model: Decoder, flush: torch.Tensor | None) -> float:
     config, steps = model.config, 1 if flush is not None else 5
     cache = KVCache(
         n_layer=config.n_layer,
-        n_head=config.n_head,
-        head_dim=config.n_embd // config.n_head,
+        kv_heads=config.kv_heads,
+        head_dim=config.head_width,
         block_size=min(config.block_size, _POSITIONS),
     )
     token = torch.zeros(1, 1, dtype=torch.int64)

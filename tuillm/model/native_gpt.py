@@ -101,8 +101,8 @@ class NativeGPT:
         config = self.config
         return KVCache(
             n_layer=config.n_layer,
-            n_head=config.n_head,
-            head_dim=config.n_embd // config.n_head,
+            kv_heads=config.kv_heads,
+            head_dim=config.head_width,
             block_size=length,
             batch=batch,
         )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tuillm.config.hf_config import gpt2_shape, misfit
+from tuillm.config.families import FAMILIES, shape_of_config, weights_misfit
 from tuillm.config.model_shape import ModelShape
 from tuillm.errors import TuillmError, brief, did_you_mean
 from tuillm.formats.bounded_read import CONFIG_BYTES
@@ -124,7 +124,7 @@ def shape_of(name_or_path: str | os.PathLike[str]) -> ModelShape:
     """
     model = find_model(name_or_path)
     registered = model.path.parent == models_dir()
-    shape = gpt2_shape(model.config, model.path / "config.json")
+    shape = shape_of_config(model.config, model.path / "config.json")
     return ModelShape(
         model.name if registered else str(model.path),
         shape.n_layer,
@@ -298,9 +298,9 @@ def _weights_problem(path: Path, config: JsonObject) -> str:
     What is of another architecture is told when it is opened.
     """
     found = sizes_of(path / WEIGHTS)
-    if config.get("model_type") != "gpt2":
+    if config.get("model_type") not in FAMILIES:
         return ""
-    reason = misfit(found, gpt2_shape(config, path / "config.json"))
+    reason = weights_misfit(found, shape_of_config(config, path / "config.json"))
     return f"{path / WEIGHTS} does not fit its config.json: {reason}" if reason else ""
 
 

@@ -100,7 +100,8 @@ def new_model(config: TrainConfig, shape: GPTConfig) -> GPT:
     """Return a model of a shape with the weights that the seed of the settings draws."""
     model = GPT(shape)
     model.init_weights(config.positions, torch.Generator().manual_seed(config.seed))
-    model.wpe.weight.requires_grad_(config.positions != "none")
+    if model.wpe is not None:
+        model.wpe.weight.requires_grad_(config.positions != "none")
     return model
 
 
@@ -146,5 +147,6 @@ def _taken_over(folder: Path, tokenizer: Tokenizer, dropout: float) -> GPT:
             f"{folder} cannot be trained on: its tensor {tensor} has NaN or infinity in it"
         )
     # a bigram model knows no positions, and stays one
-    model.wpe.weight.requires_grad_(bool(model.wpe.weight.any()))
+    if model.wpe is not None:
+        model.wpe.weight.requires_grad_(bool(model.wpe.weight.any()))
     return model

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from tuillm.config.families import FAMILIES, shape_of_config, weights_misfit
 from tuillm.config.gpt_config import GPTConfig
-from tuillm.config.hf_config import gpt2_shape, misfit
 from tuillm.errors import TuillmError
 from tuillm.formats.bounded_read import (
     CONFIG_BYTES,
@@ -59,7 +59,6 @@ _LONGEST = {
     "merges.txt": VOCABULARY_BYTES,
 }
 _LONGEST_LISTING = 16 * MB
-_ARCHITECTURES = ("GPT2LMHeadModel", "GPT2Model", "GPT2DoubleHeadsModel")
 _TIMEOUT = 10.0
 
 
@@ -176,14 +175,15 @@ def check_config(path: Path, source: Source) -> GPTConfig:
     except (ValueError, RecursionError) as error:
         raise TuillmError(f"{where} is damaged: {error}") from None
     try:
-        shape = gpt2_shape(found, where)
+        shape = shape_of_config(found, where)
     except TuillmError as error:
-        raise TuillmError(error.message, "tuillm pulls GPT-2 models only") from None
-    named = found.get("architectures") or _ARCHITECTURES
+        raise TuillmError(error.message, "tuillm pull --help names models") from None
+    ours = FAMILIES[shape.family].ARCHITECTURES
+    named = found.get("architectures") or ours
     named = [named] if isinstance(named, str) else named
     if not isinstance(named, list | tuple) or not all(isinstance(each, str) for each in named):
         raise TuillmError(f"{where} is damaged: its architectures are no list of names")
-    if not set(named) & set(_ARCHITECTURES):
+    if not set(named) & set(ours):
         raise TuillmError(f"{source.repo} is a {named[0]}, which writes no text")
     if found.get("quantization_config"):
         raise TuillmError(
@@ -195,7 +195,7 @@ def check_config(path: Path, source: Source) -> GPTConfig:
 
 def check_weights(path: Path, shape: GPTConfig, source: Source) -> None:
     """Raise TuillmError unless a file is whole and has the tensors of that shape, by its header."""
-    if reason := misfit(sizes_of(path), shape):
+    if reason := weights_misfit(sizes_of(path), shape):
         raise TuillmError(f"the weights of {source.repo} do not fit its config.json: {reason}")
 
 

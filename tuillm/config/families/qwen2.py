@@ -1,0 +1,34 @@
+"""Qwen 2 and 2.5 in a Hugging Face folder: Llama with biases on queries, keys and values."""
+
+from tuillm.config.families import llama
+from tuillm.config.families.checks import Values, Where
+from tuillm.config.gpt_config import GPTConfig
+from tuillm.errors import TuillmError
+from tuillm.formats.json_text import JsonObject
+
+MODEL_TYPE = "qwen2"
+ARCHITECTURES = ("Qwen2ForCausalLM",)
+PREFIX, NEXT_LAYER, IGNORED = llama.PREFIX, llama.NEXT_LAYER, llama.IGNORED
+tensors = llama.tensors
+
+
+def shape(found: JsonObject, where: Where) -> GPTConfig:
+    """Return the shape that a parsed `config.json` tells of; see `llama.shape`."""
+    values = Values(found, where)
+    refuse_windows(values)
+    return llama.gated_decoder(values, family=MODEL_TYPE, qkv_bias=True)
+
+
+def config_json(config: GPTConfig) -> JsonObject:
+    """Return the `config.json` of a shape, without the ids of special tokens."""
+    found = llama.gated_json(config, MODEL_TYPE, ARCHITECTURES) | {"use_sliding_window": False}
+    del found["attention_bias"], found["head_dim"]
+    return found
+
+
+def refuse_windows(values: Values) -> None:
+    """Raise TuillmError where some layer sees a part of the context only."""
+    kinds = values.found.get("layer_types")
+    full = not kinds or isinstance(kinds, list) and set(map(str, kinds)) == {"full_attention"}
+    if values.found.get("use_sliding_window") or not full:
+        raise TuillmError(f"{values.where} sets use_sliding_window, which tuillm does not compute")
