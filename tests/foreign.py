@@ -7,7 +7,7 @@ import torch
 
 from tuillm.model import GPT, GPTConfig, write_model
 from tuillm.text.new_tokenizer import make_tokenizer
-from tuillm.text.tokenizer import Tokenizer
+from tuillm.text.tiktoken_tokenizer import TiktokenTokenizer
 
 
 def random_model(size, seed=0, **shape):
@@ -36,7 +36,7 @@ def foreign(folder, ends=(), rows=310):
         for number, content in enumerate(("</s>", "<|im_end|>"), 1)
     ]
     folder.mkdir()
-    tokenizer = Tokenizer(spec)
+    tokenizer = TiktokenTokenizer(spec)
     model = random_model(rows)
     with torch.no_grad():  # padded rows that it would like best of all, if it were asked
         model.lm_head.weight[last + 3 :] *= 20

@@ -18,7 +18,7 @@ from pathlib import Path
 from tuillm.bench.tokenizer_speed import documents_of, encode_to_file, made_text, peer_encoders
 from tuillm.text.corpus import Corpus
 from tuillm.text.new_tokenizer import make_tokenizer
-from tuillm.text.tokenizer import load_tokenizer
+from tuillm.text.tokenizer_files import load_tokenizer
 
 GPT2 = Path(__file__).parents[3] / "shared" / "data" / "gpt2-bpe"
 LENGTHS = {"documents of 100 bytes": 100, "documents of 500 kB": 500_000}

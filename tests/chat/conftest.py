@@ -11,7 +11,7 @@ from tuillm import Sampler
 from tuillm.config import SamplingConfig
 from tuillm.model import GPT, GPTConfig
 from tuillm.text.new_tokenizer import make_tokenizer
-from tuillm.text.tokenizer import Tokenizer
+from tuillm.text.tiktoken_tokenizer import TiktokenTokenizer
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def talker():
     """Make a Sampler of a random model that says `letters`, and with `bytes` any other byte."""
 
     def make(seed=0, letters="abcdefghijklmnopqrstuvwxyz \n", bytes=False, **shape):
-        tokenizer = Tokenizer(make_tokenizer("char", [letters]).spec | {"added_tokens": []})
+        tokenizer = TiktokenTokenizer(make_tokenizer("char", [letters]).spec | {"added_tokens": []})
         defaults = dict(block_size=32, n_layer=2, n_head=2, n_embd=32, bias=True, tie_weights=False)
         model = GPT(GPTConfig(vocab_size=tokenizer.n_vocab, **(defaults | shape)))
         generator = torch.Generator().manual_seed(seed)

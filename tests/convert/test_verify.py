@@ -63,10 +63,12 @@ def test_what_transformers_reads_otherwise_is_found(tamper, transformers, monkey
 
 def test_another_vocabulary_is_found(tamper, transformers, monkeypatch):
     """Ids that differ are told with the place where they begin to."""
-    from tuillm.text.tokenizer import Tokenizer
+    from tuillm.text.tiktoken_tokenizer import TiktokenTokenizer
 
-    encode = Tokenizer.encode
-    monkeypatch.setattr(Tokenizer, "encode", lambda self, text: encode(self, text)[1:])
+    encode = TiktokenTokenizer.encode
+    monkeypatch.setattr(
+        TiktokenTokenizer, "encode", lambda self, text: encode(self, text)[1:]
+    )
     found = tamper(lambda tensors, folder: None)
     assert not found["token ids"]
 

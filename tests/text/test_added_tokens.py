@@ -11,7 +11,9 @@ import pytest
 from tuillm.errors import TuillmError
 from tuillm.text.added_tokens import AddedTexts, AddedToken
 from tuillm.text.new_tokenizer import make_tokenizer
-from tuillm.text.tokenizer import Tokenizer, load_tokenizer, slices
+from tuillm.text.tiktoken_tokenizer import TiktokenTokenizer
+from tuillm.text.tokenizer import slices
+from tuillm.text.tokenizer_files import load_tokenizer
 from tuillm.text.tokenizer_json import END_OF_TEXT
 
 WORDS = [
@@ -212,8 +214,12 @@ def test_unused_ids_have_no_text(plain):
 
 def test_ends_change_what_tells_tokenizers_apart(plain):
     """Token files hold ends of documents, so two ends are two tokenizers."""
-    assert Tokenizer(plain.spec).sha256 == plain.sha256 == Tokenizer(plain.spec, [plain.eot]).sha256
-    assert Tokenizer(plain.spec, [5, plain.eot]).sha256 != plain.sha256
+    assert (
+        TiktokenTokenizer(plain.spec).sha256
+        == plain.sha256
+        == TiktokenTokenizer(plain.spec, [plain.eot]).sha256
+    )
+    assert TiktokenTokenizer(plain.spec, [5, plain.eot]).sha256 != plain.sha256
 
 
 def test_a_file_of_gpt2s_own(shared_data, tmp_path):

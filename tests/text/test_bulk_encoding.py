@@ -9,7 +9,8 @@ import pytest
 from tuillm.text.bulk_encoding import _MARK, BulkEncoder
 from tuillm.text.chat_rendering import TURN_TOKENS
 from tuillm.text.new_tokenizer import make_tokenizer
-from tuillm.text.tokenizer import Tokenizer, load_tokenizer
+from tuillm.text.tokenizer import Tokenizer
+from tuillm.text.tokenizer_files import load_tokenizer
 
 GPT2 = Path(__file__).parents[3] / "shared" / "data" / "gpt2-bpe"
 WORDS = [

@@ -21,7 +21,7 @@ from tuillm.text.new_tokenizer import make_tokenizer
 from tuillm.text.progress_tick import unwatched
 from tuillm.text.spans import Spans
 from tuillm.text.text_store import StoreWriter
-from tuillm.text.tokenizer import load_tokenizer
+from tuillm.text.tokenizer_files import load_tokenizer
 from tuillm.text.tokens import tokenize
 
 WORDS = ["The sea ", "opens.\n", "鲸鱼，", "é ", "<|endoftext|>", " \n\n", "123 "]

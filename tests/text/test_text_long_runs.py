@@ -102,7 +102,7 @@ def test_a_broken_process_is_told(monkeypatch):
 )
 def test_slices_change_no_id(text, book_text, shared_data):
     """Cut before blanks, and before marks where no blanks are written, a text has the same ids."""
-    from tuillm.text.tokenizer import load_tokenizer
+    from tuillm.text.tokenizer_files import load_tokenizer
 
     parts = list(slices(text, 100))
     assert "".join(parts) == text

@@ -9,7 +9,7 @@ from tuillm.store.paths import cache_dir
 from tuillm.text import text_store
 from tuillm.text.new_tokenizer import make_tokenizer
 from tuillm.text.text_store import StoreWriter, open_store
-from tuillm.text.tokenizer import load_tokenizer
+from tuillm.text.tokenizer_files import load_tokenizer
 
 TEXTS = ["The sea.\n", "Қазақ тілі, ", "鲸鱼。海洋，", "\u3000\u00a0 ", "🐋", "x" * 50, " \n\n"]
 

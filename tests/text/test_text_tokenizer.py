@@ -12,7 +12,9 @@ from tokenizers import models, normalizers, pre_tokenizers, trainers
 from tuillm.errors import TuillmError
 from tuillm.store.files import write_json
 from tuillm.text.new_tokenizer import make_tokenizer
-from tuillm.text.tokenizer import Tokenizer, load_tokenizer, slices
+from tuillm.text.tiktoken_tokenizer import TiktokenTokenizer
+from tuillm.text.tokenizer import slices
+from tuillm.text.tokenizer_files import load_tokenizer
 from tuillm.text.tokenizer_json import END_OF_TEXT
 
 KINDS = ["char", "bpe", "gpt2"]
@@ -366,5 +368,5 @@ def test_a_vocabulary_without_one_byte():
     whole = make_tokenizer("char", ["abc"])
     spec = copy.deepcopy(whole.spec)
     del spec["model"]["vocab"]["<0x21>"]
-    found = Tokenizer(spec)
+    found = TiktokenTokenizer(spec)
     assert found.decode(found.encode("a!b қ 🐐")) == "ab қ 🐐"

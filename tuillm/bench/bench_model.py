@@ -11,6 +11,7 @@ import torch
 from tuillm.config.gpt_config import GPTConfig
 from tuillm.model import GPT, write_model
 from tuillm.text import Tokenizer, make_tokenizer
+from tuillm.text.tiktoken_tokenizer import TiktokenTokenizer
 
 GPT2_SHAPE = GPTConfig(50_257, 1024, 12, 12, 768, 0.0, True, True)
 # the prompt's length in tokens before decoding, as short as a question
@@ -41,7 +42,7 @@ def _tokenizer_of(entries: int) -> Tokenizer:
     for number in range(entries - 1 - size):
         vocab[f"Ġ{number}Ġ"] = size + number
     spec["added_tokens"][0]["id"] = entries - 1
-    return Tokenizer(spec)
+    return TiktokenTokenizer(spec)
 
 
 def prompt_of(tokens: int, vocab_size: int) -> list[int]:

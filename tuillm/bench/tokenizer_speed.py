@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
+
 from tuillm.bench.bench_record import OURS
 from tuillm.bench.turns import Program
 from tuillm.store.paths import demo_book
 from tuillm.text import Corpus, Tokenizer, load_tokenizer, make_tokenizer
-from tuillm.text.encode_spans import Job, encode_spans
+from tuillm.text.encode_spans import Job, encode_spans, token_dtype
 from tuillm.text.progress_tick import unwatched
 from tuillm.text.spans import Spans
 
@@ -55,16 +57,17 @@ def encode_to_file(corpus: Corpus, tokenizer: Tokenizer) -> int:
     with tempfile.TemporaryDirectory() as folder:
         job = Job("train", Spans(corpus.store.ends, 0, corpus.store.bytes), opens=False)
         encode_spans(corpus.store, [job], tokenizer, Path(folder), unwatched)
-        return (Path(folder) / "train.bin").stat().st_size // 2
+        size = (Path(folder) / "train.bin").stat().st_size
+        return size // np.dtype(token_dtype(tokenizer)).itemsize
 
 
 def peer_encoders(tokenizer: Tokenizer, threads: int) -> dict[str, Callable[[list[str]], int]]:
     """Return what encodes documents with other libraries and counts the ids, by their names."""
-    found: dict[str, Callable[[list[str]], int]] = {
-        "tiktoken": lambda texts: sum(
-            map(len, tokenizer.encoding.encode_ordinary_batch(texts, num_threads=threads))
+    found: dict[str, Callable[[list[str]], int]] = {}
+    if encoding := tokenizer.encoding:
+        found["tiktoken"] = lambda texts: sum(
+            map(len, encoding.encode_ordinary_batch(texts, num_threads=threads))
         )
-    }
     if find_spec("tokenizers"):
         from tokenizers import Tokenizer as Peer
 

@@ -36,7 +36,7 @@ def prepare_command(
     from tuillm.text.corpus import read_corpus
     from tuillm.text.read_options import ReadOptions
     from tuillm.text.stdin_pipes import keep_pipes
-    from tuillm.text.tokenizer import load_tokenizer
+    from tuillm.text.tokenizer_files import load_tokenizer
     from tuillm.text.tokens import tokenize
 
     wanted = typed(settings | {"corpus": corpus, "init_from": init_from})

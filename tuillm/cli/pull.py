@@ -155,7 +155,7 @@ def _steer(name: str, discard: bool) -> None:
 
 def _tokenizer_kind(folder: Path) -> str:
     """Return the kind of tokenizer in a folder; raises TuillmError for one we cannot read."""
-    from tuillm.text.tokenizer import load_tokenizer
+    from tuillm.text.tokenizer_files import load_tokenizer
 
     return load_tokenizer(folder).kind
 

@@ -20,7 +20,9 @@ _WHOLE, _PARTS, _OLDER = "model.safetensors", "model.safetensors.index.json", "p
 
 
 def read_folder_model(folder: Path, weights: Path | None = None) -> GPT:
-    """Return the model of a folder with float32 weights, from the file `weights` if it is given.
+    """Return the model of a folder, from the file `weights` if it is given.
+
+    Weights keep the precision that they are stored in.
 
     Raises TuillmError for another architecture, and for files that are missing, damaged, unsafe
     or do not fit the folder's config.json.
@@ -31,7 +33,11 @@ def read_folder_model(folder: Path, weights: Path | None = None) -> GPT:
     for path in paths:
         tensors |= map_tensors(path) if path.suffix == ".safetensors" else _pickled(path)
     return model_from_tensors(
-        config, tensors, f"{paths[0]} does not fit its config.json", strict=True
+        config,
+        tensors,
+        f"{paths[0]} does not fit its config.json",
+        strict=True,
+        as_stored=True,
     )
 
 

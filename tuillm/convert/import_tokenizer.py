@@ -11,7 +11,7 @@ from tuillm.text import Tokenizer, load_tokenizer, make_tokenizer, read_corpus
 from tuillm.text.nanogpt_meta import read_characters
 from tuillm.text.new_tokenizer import tokenizer_of_characters
 from tuillm.text.stdin_pipes import keep_pipes
-from tuillm.text.tokenizer import GPT2_ENTRIES
+from tuillm.text.tiktoken_tokenizer import GPT2_ENTRIES
 from tuillm.user_paths import user_path
 
 _META = "meta.pkl"

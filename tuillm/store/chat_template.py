@@ -7,11 +7,13 @@ brought into the same form.
 
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from tuillm.errors import TuillmError, UsageError, did_you_mean
-from tuillm.formats.bounded_read import CONFIG_BYTES, read_bounded, read_object
+from tuillm.formats.bounded_read import TOKENIZER_CONFIG_BYTES, read_bounded, read_object
 from tuillm.formats.jinja_chat import LONGEST_TEMPLATE, TEMPLATE_FILE, Message, render_chat
+from tuillm.formats.json_text import JsonObject
 from tuillm.store.card import ModelCard
 from tuillm.store.registry import Model
 
@@ -54,13 +56,45 @@ def mode_of(model: Model) -> ChatMode:
     Without one its card may have a simple one. A template that cannot be used is as good as none.
     """
     with suppress(OSError, ValueError, TuillmError):
-        template = read_bounded(model.path / TEMPLATE_FILE, LONGEST_TEMPLATE).decode()
-        end = read_object(model.path / "tokenizer_config.json", CONFIG_BYTES).get("eos_token")
-        return jinja_mode(template, end if isinstance(end, str) else "")
+        if template := read_template(model.path):
+            marks = named_marks(model.path)
+            return jinja_mode(template, marks["eos_token"], marks["bos_token"])
     return card_mode(model.card)
 
 
-def jinja_mode(template: str, eos_token: str) -> ChatMode:
+def read_template(folder: Path) -> str:
+    """Return the chat template of a model folder, "" where there is none.
+
+    It lies in a file of its own, or in older folders in `tokenizer_config.json`, where there may
+    be several: then it is the one called default. Raises TuillmError for damaged files.
+    """
+    path = folder / TEMPLATE_FILE
+    if path.is_file():
+        return read_bounded(path, LONGEST_TEMPLATE).decode("utf-8", "replace")
+    found = _tokenizer_config(folder).get("chat_template")
+    if isinstance(found, list):
+        named = {each.get("name"): each for each in found if isinstance(each, dict)}
+        found = named.get("default", {}).get("template")
+    return found if isinstance(found, str) and len(found) <= LONGEST_TEMPLATE else ""
+
+
+def named_marks(folder: Path) -> dict[str, str]:
+    """Return the names of the tokens with which texts begin and end, "" where there is none."""
+    told = _tokenizer_config(folder)
+    marks = {}
+    for name in ("bos_token", "eos_token"):
+        value = told.get(name)
+        value = value.get("content") if isinstance(value, dict) else value
+        marks[name] = value if isinstance(value, str) else ""
+    return marks
+
+
+def _tokenizer_config(folder: Path) -> JsonObject:
+    path = folder / "tokenizer_config.json"
+    return read_object(path, TOKENIZER_CONFIG_BYTES) if path.is_file() else {}
+
+
+def jinja_mode(template: str, eos_token: str, bos_token: str = "") -> ChatMode:
     """Return the turns that a Jinja template writes; raises TuillmError where it writes none."""
     asked, said, again = "\ue000ask\ue001", "\ue000say\ue001", "\ue000again\ue001"
     turns: list[Message] = [
@@ -69,7 +103,9 @@ def jinja_mode(template: str, eos_token: str) -> ChatMode:
         {"role": "user", "content": again},
     ]
     one, three = (
-        render_chat(template, messages, add_generation_prompt=True, eos_token=eos_token)
+        render_chat(
+            template, messages, add_generation_prompt=True, eos_token=eos_token, bos_token=bos_token
+        )
         for messages in (turns[:1], turns)
     )
     before, _, behind = one.partition(asked)

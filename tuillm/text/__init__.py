@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tuillm.text.corpus import Corpus, read_corpus
     from tuillm.text.new_tokenizer import make_tokenizer
-    from tuillm.text.tokenizer import Tokenizer, load_tokenizer
+    from tuillm.text.tokenizer import Tokenizer
+    from tuillm.text.tokenizer_files import load_tokenizer
     from tuillm.text.tokens import TokenFiles, tokenize
 
 __all__ = [
@@ -26,7 +27,7 @@ _HOMES = {
     "Corpus": "corpus",
     "TokenFiles": "tokens",
     "Tokenizer": "tokenizer",
-    "load_tokenizer": "tokenizer",
+    "load_tokenizer": "tokenizer_files",
     "make_tokenizer": "new_tokenizer",
     "read_corpus": "corpus",
     "tokenize": "tokens",

@@ -47,11 +47,10 @@ class BulkEncoder:
         self._special = {name: id for id, name in tokenizer.names.items()} if special else {}
         self._mark_id = tokenizer.vocab_size
         self._encoding = self._table = None
-        if tokenizer.is_plain:
+        if marked := tokenizer.encoding:
             if tokenizer.kind == "char":
-                self._table = self._code_points()
+                self._table = self._code_points(marked)
             else:
-                marked = tokenizer.encoding
                 self._encoding = tiktoken.Encoding(
                     f"{marked.name}-marked",
                     pat_str=marked._pat_str,
@@ -111,10 +110,10 @@ class BulkEncoder:
             lengths[id] = len(name.encode())
         return lengths
 
-    def _code_points(self) -> NDArray[np.int64]:
+    def _code_points(self, encoding: tiktoken.Encoding) -> NDArray[np.int64]:
         """Ids by code point, -1 for those that the vocabulary writes in bytes."""
         table = np.full(0x11_0000, -1, np.int64)
-        for as_bytes, id in self._tokenizer.encoding._mergeable_ranks.items():
+        for as_bytes, id in encoding._mergeable_ranks.items():
             if len(as_bytes) > 1 or as_bytes[0] < 0x80:
                 table[ord(as_bytes.decode())] = id
         for index, special in enumerate([self._mark_id, *self._special.values()]):

@@ -14,7 +14,8 @@ from tuillm.text.new_tokenizer import make_tokenizer
 from tuillm.text.progress_tick import Tick
 from tuillm.text.spans import Spans
 from tuillm.text.split import Split
-from tuillm.text.tokenizer import GPT2_ENTRIES, Tokenizer
+from tuillm.text.tiktoken_tokenizer import GPT2_ENTRIES
+from tuillm.text.tokenizer import Tokenizer
 from tuillm.text.tokenizer_figures import SIZES, TokenizerFigures, candidates, measure, shortened
 from tuillm.units import size
 

@@ -58,7 +58,9 @@ class SpanEncoder:
         self._encoder = BulkEncoder(tokenizer, special=self.masked)
         self.eot = None if self.masked else tokenizer.eot
         # names of special tokens, as conversations have them, may not be cut
-        self.cuts_anywhere = tokenizer.kind == "char" and tokenizer.is_plain and not self.masked
+        self.cuts_anywhere = (
+            tokenizer.kind == "char" and tokenizer.encoding is not None and not self.masked
+        )
 
     def encode(self, batch: Block) -> Found:
         """Return the ids of spans, each short enough to be encoded at once."""

@@ -74,7 +74,7 @@ def _specials(options: ReadOptions, *, conversations: bool) -> tuple[re.Pattern[
     """Return what finds special tokens in a conversation, and the name of the one ending a text."""
     if options.folder is None:
         return SPECIAL_TOKENS if conversations else None, END_OF_TEXT
-    from tuillm.text.tokenizer import load_tokenizer
+    from tuillm.text.tokenizer_files import load_tokenizer
 
     tokenizer = load_tokenizer(options.folder)
     end = tokenizer.names.get(tokenizer.eot, "") if tokenizer.eot is not None else ""

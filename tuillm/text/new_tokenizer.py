@@ -15,6 +15,7 @@ from tuillm.formats.json_text import JsonObject
 from tuillm.store.network import check_for_download
 from tuillm.text.bpe_training import learn_pieces
 from tuillm.text.progress_tick import Tick, unwatched
+from tuillm.text.tiktoken_tokenizer import TiktokenTokenizer
 from tuillm.text.tokenizer import Tokenizer, slices
 from tuillm.text.tokenizer_json import BYTE_LEVEL, bpe_model, byte_level_spec, tokenizer_spec
 from tuillm.urls import hide_secrets
@@ -45,9 +46,9 @@ def make_tokenizer(
     TuillmError for more than 65,536 characters, and where GPT-2's vocabulary cannot be fetched.
     """
     if kind == "char":
-        return Tokenizer(_char_spec(documents, tick, special))
+        return TiktokenTokenizer(_char_spec(documents, tick, special))
     if kind == "bpe":
-        return Tokenizer(_train_bpe(list(documents), vocab_size, tick, special))
+        return TiktokenTokenizer(_train_bpe(list(documents), vocab_size, tick, special))
     return _gpt2_tokenizer()
 
 
@@ -57,7 +58,7 @@ def tokenizer_of_characters(characters: Sequence[str]) -> Tokenizer:
     Neither bytes nor an end of text: such are the vocabularies of nanoGPT.
     """
     vocab = {character: id for id, character in enumerate(characters)}
-    return Tokenizer(_char_file(vocab) | {"added_tokens": []})
+    return TiktokenTokenizer(_char_file(vocab) | {"added_tokens": []})
 
 
 def gpt2_is_cached() -> bool:
@@ -121,4 +122,4 @@ def _gpt2_tokenizer() -> Tokenizer:
             f"GPT-2's vocabulary has to be fetched once, and its server {reason}",
             "connect once, or use --tokenizer bpe",
         ) from None
-    return Tokenizer(byte_level_spec(json.loads(vocab), merges.decode()))
+    return TiktokenTokenizer(byte_level_spec(json.loads(vocab), merges.decode()))

@@ -71,7 +71,7 @@ class ReadOptions:
         if self.folder is None:
             plain = self.config.tokenizer == "gpt2"
             return (TEXT_TEMPLATE if plain else TOKEN_TEMPLATE), END_OF_TEXT
-        from tuillm.text.tokenizer import load_tokenizer
+        from tuillm.text.tokenizer_files import load_tokenizer
 
         tokenizer = load_tokenizer(self.folder)
         end = tokenizer.names.get(tokenizer.eot, "") if tokenizer.eot is not None else ""

@@ -13,7 +13,8 @@ from tuillm.formats.json_text import JsonObject
 from tuillm.text.bulk_encoding import BulkEncoder
 from tuillm.text.new_tokenizer import MOST_CHARACTERS, gpt2_is_cached, make_tokenizer
 from tuillm.text.progress_tick import Tick, unwatched
-from tuillm.text.tokenizer import GPT2_ENTRIES, Tokenizer
+from tuillm.text.tiktoken_tokenizer import GPT2_ENTRIES, TiktokenTokenizer
+from tuillm.text.tokenizer import Tokenizer
 from tuillm.text.tokenizer_json import BYTE_LEVEL, pair_of, tokenizer_spec
 
 # vocabularies of bpe that are measured
@@ -82,7 +83,7 @@ def shortened(tokenizer: Tokenizer, size: int, special: Sequence[str] = ()) -> T
         kept = {piece: id for piece, id in model["vocab"].items() if id < size - 1}
         merges = [merge for merge in model["merges"] if "".join(pair_of(merge)) in kept]
         model = model | {"vocab": kept, "merges": merges}
-    return Tokenizer(tokenizer_spec(model, BYTE_LEVEL, BYTE_LEVEL, special=special))
+    return TiktokenTokenizer(tokenizer_spec(model, BYTE_LEVEL, BYTE_LEVEL, special=special))
 
 
 def measure(

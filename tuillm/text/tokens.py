@@ -27,8 +27,9 @@ from tuillm.text.encode_spans import Job, encode_spans, token_dtype
 from tuillm.text.progress_tick import Tick, unwatched
 from tuillm.text.spans import Spans
 from tuillm.text.split import Split, split_store
-from tuillm.text.tokenizer import Tokenizer, load_tokenizer
+from tuillm.text.tokenizer import Tokenizer
 from tuillm.text.tokenizer_figures import TokenizerFigures
+from tuillm.text.tokenizer_files import load_tokenizer
 from tuillm.units import several, size
 
 _FORMAT = 6

@@ -62,7 +62,7 @@ def validate_text(config: TrainConfig) -> None:
     if not uncached_addresses(config):
         read_corpus(config.corpus, options=ReadOptions.of(config))
     if config.init_from is not None and config.tokenizer != "auto":
-        from tuillm.text.tokenizer import load_tokenizer
+        from tuillm.text.tokenizer_files import load_tokenizer
         from tuillm.text.tokens import refuse_other_kind
 
         refuse_other_kind(load_tokenizer(find_model(config.init_from).path), config)

@@ -21,7 +21,8 @@ from tuillm.text.new_tokenizer import gpt2_is_cached
 from tuillm.text.progress_tick import Tick
 from tuillm.text.spans import Block
 from tuillm.text.split import Split, split_store
-from tuillm.text.tokenizer import Tokenizer, load_tokenizer
+from tuillm.text.tokenizer import Tokenizer
+from tuillm.text.tokenizer_files import load_tokenizer
 from tuillm.text.tokens import refuse_other_kind, tokenizer_of
 
 _DOCUMENTS = 3

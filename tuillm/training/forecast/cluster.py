@@ -11,7 +11,7 @@ from tuillm.config import TrainConfig
 from tuillm.config.gpt_config import GPTConfig
 from tuillm.errors import UsageError
 from tuillm.formats.json_text import JsonObject
-from tuillm.text.tokenizer import GPT2_ENTRIES
+from tuillm.text.tiktoken_tokenizer import GPT2_ENTRIES
 from tuillm.training.auto_settings import window_for
 from tuillm.training.forecast.device_kinds import DeviceKind
 from tuillm.training.forecast.link_traffic import step_traffic, transfer_seconds

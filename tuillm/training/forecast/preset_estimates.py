@@ -8,7 +8,7 @@ import psutil
 
 from tuillm.config import PRESETS, TrainConfig, build_train, preset_values
 from tuillm.store.workers.forecast_process import Forecast, PresetEstimate
-from tuillm.text.tokenizer import GPT2_ENTRIES
+from tuillm.text.tiktoken_tokenizer import GPT2_ENTRIES
 from tuillm.training.forecast.run_time import flops_per_step, plan
 from tuillm.training.forecast.static import shape_for
 from tuillm.training.memory_plan import plan_memory

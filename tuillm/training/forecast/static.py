@@ -18,7 +18,7 @@ from tuillm.text import Corpus, TokenFiles, load_tokenizer, read_corpus, tokeniz
 from tuillm.text.new_tokenizer import gpt2_is_cached
 from tuillm.text.preview import completed, preview
 from tuillm.text.read_options import ReadOptions
-from tuillm.text.tokenizer import GPT2_ENTRIES
+from tuillm.text.tiktoken_tokenizer import GPT2_ENTRIES
 from tuillm.training.auto_settings import adapter_parameters, disk_needed, dropout_for, window_for
 from tuillm.training.forecast.data_needs import with_data_needs
 from tuillm.training.forecast.warnings import cautions, memory_caution
