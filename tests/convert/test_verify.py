@@ -66,9 +66,7 @@ def test_another_vocabulary_is_found(tamper, transformers, monkeypatch):
     from tuillm.text.tiktoken_tokenizer import TiktokenTokenizer
 
     encode = TiktokenTokenizer.encode
-    monkeypatch.setattr(
-        TiktokenTokenizer, "encode", lambda self, text: encode(self, text)[1:]
-    )
+    monkeypatch.setattr(TiktokenTokenizer, "encode", lambda self, text: encode(self, text)[1:])
     found = tamper(lambda tensors, folder: None)
     assert not found["token ids"]
 

@@ -17,7 +17,10 @@ LLAMA3 = (
     r"\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 QWEN = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
-TEXT = "The ferry came at noon, and with it came the salt. 1234 sacks! Ünïcödé 唐诗 🙂\n\n  two  blanks\t"
+TEXT = (
+    "The ferry came at noon, and with it came the salt. 1234 sacks! Ünïcödé 唐诗 🙂"
+    "\n\n  two  blanks\t"
+)
 
 
 def library(kind):

@@ -93,7 +93,7 @@ def _row(model: registry.Model) -> tuple[str, ...]:
         card.origin,
         count(card.parameters),
         card.tokenizer or "-",
-        str(model.config.get("n_positions", "-")),
+        str(model.shape.block_size if model.shape else "-"),
         quality,
         size(model.size),
         age(card.created),

@@ -190,6 +190,7 @@ def _shape_taken_over(values: Mapping[str, object], shape: ModelShape) -> dict[s
             )
     window = said.get("block_size") or max(2, shape.block_size)  # 2 is the least there is
     kind = shape.tokenizer or said.get("tokenizer", "auto")
+    kind = "auto" if kind == "hf" else kind  # of another family: it comes with the model alone
     return {**asdict(shape), "block_size": window, "tokenizer": kind, "vocab_size": None}
 
 

@@ -15,14 +15,14 @@ from textual import events
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.filter import LineFilter
-from textual.screen import Screen
 from textual.signal import Signal
 from textual.worker import get_current_worker
 
 from tuillm.dashboard.background import RepeatedErrors, run_in_background
 from tuillm.dashboard.error_log import write_failure
 from tuillm.dashboard.keymap import read_keymap
-from tuillm.dashboard.palette import ActionCommands, NamedCommands
+from tuillm.dashboard.later_screens import import_screens, make_runs, make_train
+from tuillm.dashboard.palette import ActionCommands, NamedCommands, Palette
 from tuillm.dashboard.pull_actions import news
 from tuillm.dashboard.safe_output import SafeLines
 from tuillm.dashboard.screens.models import ModelsScreen
@@ -45,24 +45,8 @@ _AGE_EVERY = 60.0
 _PATIENCE = 5.0
 # seconds after the first frame at which the code of the other screens is read
 _REST = 0.5
-
-
-def _train() -> Screen[None]:
-    from tuillm.dashboard.screens.train import TrainScreen
-
-    return TrainScreen()
-
-
-def _runs() -> Screen[None]:
-    from tuillm.dashboard.screens.runs import RunsScreen
-
-    return RunsScreen()
-
-
-def _import_screens() -> None:
-    """In a thread: what the first frame could do without, and the next screens cannot."""
-    import tuillm.dashboard.screens.run
-    import tuillm.dashboard.screens.train  # noqa: F401
+# seconds after which a toast has gone for certain
+_GONE = 0.3
 
 
 class Dashboard(App[None]):
@@ -70,7 +54,7 @@ class Dashboard(App[None]):
 
     TITLE = "tuillm"
     CSS_PATH = "dashboard.tcss"
-    MODES = {"models": ModelsScreen, "train": _train, "runs": _runs}
+    MODES = {"models": ModelsScreen, "train": make_train, "runs": make_runs}
     DEFAULT_MODE = "models"
     COMMANDS = {ActionCommands, NamedCommands}
     COMMAND_PALETTE_BINDING = "ctrl+p"
@@ -124,9 +108,12 @@ class Dashboard(App[None]):
     def get_line_filters(self) -> Sequence[LineFilter]:
         return [*super().get_line_filters(), self._safe_lines]
 
-    def notify(self, message: str, **options: Any) -> None:
+    def notify(self, message: str, *, timeout: float | None = None, **options: Any) -> None:
         """Say something in a toast: as it is, for there may be names in it, and no markup."""
-        super().notify(printable(message), **options | {"markup": False})
+        seconds = self.NOTIFICATION_TIMEOUT if timeout is None else timeout
+        super().notify(printable(message), timeout=seconds, **options | {"markup": False})
+        # Textual may forget to draw what lay below a toast that has gone
+        self.set_timer(seconds + _GONE, lambda: self.screen.refresh())
 
     # what the screens use
 
@@ -139,6 +126,7 @@ class Dashboard(App[None]):
     def show_error(self, error: TuillmError) -> None:
         """Say what went wrong, in a toast."""
         self.clear_notifications()  # what was wrong before is of no interest any more
+        self.screen.refresh()
         self.notify(str(error), severity="error", timeout=8)
 
     def run_in_thread(
@@ -249,6 +237,10 @@ class Dashboard(App[None]):
         if not self._typed_ahead.keeps(event):
             await super().on_event(event)
 
+    def action_command_palette(self) -> None:
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette(id="--command-palette"))
+
     def action_themes(self) -> None:
         from tuillm.dashboard.screens.themes import ThemesScreen
 
@@ -285,7 +277,7 @@ class Dashboard(App[None]):
         """What the first frame can do without: the disk, the other themes, a person's keys."""
         self.refresh_snapshot()
         self.set_interval(_LOOK_EVERY, self.refresh_snapshot)
-        self.set_timer(_REST, partial(run_in_background, self, _import_screens, group="import"))
+        self.set_timer(_REST, partial(run_in_background, self, import_screens, group="import"))
         self.set_interval(_AGE_EVERY, self._tell)
         errors = self.themes.load_all()
         keymap, more = read_keymap()

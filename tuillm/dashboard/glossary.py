@@ -22,9 +22,11 @@ _WORDS = {
     "validation loss": "How badly the model predicts the tokens of the text that was held out, in "
     "nats per token. It compares between models with the same tokenizer only; lower is better.",
     "train loss": "How badly the model predicted the batch it was just learning from, in nats per "
-    "token. It falls further than the validation loss: the distance is what was learned by heart.",
+    "token. Late in a run it lies below the validation loss: the distance is what was learned by "
+    "heart.",
     "bits per byte": "The validation loss divided by the length of the text: how many bits each "
-    "byte of it would take, if the model compressed it. It compares between all models on a text.",
+    "byte of it would take, if the model compressed it. It compares between all models on a text; "
+    "lower is better.",
     "parameters": "The numbers that the model consists of, all of which are learned. More hold "
     "more, take longer, and need more text: a few for each token of a book are plenty.",
     "context": "How many tokens the model looks back at when it predicts the next one. What lies "
@@ -66,7 +68,7 @@ _BITS = (
     (1.0, "like a large model on English; of a book of one's own much is known by heart"),
     (1.9, "very good for a model of one book"),
     (2.2, "like nanoGPT's best on Shakespeare, 2.12: good for one book"),
-    (2.8, "words and phrases come out right; nanoGPT's recipe for laptops has 2.74"),
+    (2.8, "words and phrases come out right, sentences seldom"),
     (4.0, "like a bigram model: it knows which letter follows which"),
     (7.5, "it knows which letters are frequent"),
     (math.inf, "close to 8, which is noise"),

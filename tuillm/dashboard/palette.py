@@ -8,10 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from textual.binding import Binding
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.dom import DOMNode
 from textual.markup import escape
 from textual.screen import Screen
+
+from tuillm.dashboard.screens.dismiss_once import DismissOnce
 
 if TYPE_CHECKING:
     from tuillm.dashboard.app import Dashboard
@@ -19,6 +21,16 @@ if TYPE_CHECKING:
 
 _Command = tuple[str, str, Callable[[], object]]
 _MOST_CONVERSATIONS = 200
+
+
+class Palette(DismissOnce, CommandPalette):
+    """Textual's palette, which a second Enter finds gone."""
+
+
+def _once(call: Callable[[], object]) -> Callable[[], object]:
+    """Call it the first time, and never again: Enter may be pressed twice before it is seen."""
+    left = [call]
+    return lambda: left.pop()() if left else None
 
 
 class _Listed(Provider):
@@ -37,15 +49,14 @@ class _Listed(Provider):
 
     async def discover(self) -> Hits:
         for name, help, call in self.commands() if self.LISTED_AT_ONCE else ():
-            yield DiscoveryHit(name, call, text=name, help=escape(help) or None)
+            yield DiscoveryHit(name, _once(call), text=name, help=escape(help) or None)
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
         for name, help, call in self.commands():
             if (score := matcher.match(name)) > 0:
-                yield Hit(
-                    score, matcher.highlight(name), call, text=name, help=escape(help) or None
-                )
+                shown, run = matcher.highlight(name), _once(call)
+                yield Hit(score, shown, run, text=name, help=escape(help) or None)
 
 
 class ActionCommands(_Listed):

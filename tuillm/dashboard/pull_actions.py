@@ -66,7 +66,7 @@ def known_models(pulls: Sequence["PullStatus"], models: Collection[str]) -> list
 
     found = {str(pull.source): f"{pull.fraction:.0%} has come" for pull in pulls if pull.repo}
     for name, (parameters, download, licence) in SHORT_NAME_SIZES.items():
-        there = "a model of that name is here" if name in models else f"{size(download)} to fetch"
+        there = "a model of that name is here" if name in models else size(download)
         found.setdefault(name, f"{count(parameters)} parameters, {there}, licence {licence}")
     return list(found.items())
 

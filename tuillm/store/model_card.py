@@ -54,7 +54,7 @@ def _what(model: Model) -> str:
 
 def _facts(model: Model) -> str:
     """Return what is known as a table; what is not known has no line."""
-    card, config = model.card, model.config
+    card, shape = model.card, model.shape
     text = None if card.corpus is None else _plain(card.corpus)
     if text and card.corpus_bytes:
         text += f", {card.corpus_bytes:,} bytes"
@@ -63,13 +63,10 @@ def _facts(model: Model) -> str:
     held = "held-out text" if card.held_out else "the text it learned from; none was held out"
     rows: dict[str, object] = {
         "parameters": card.parameters and f"{card.parameters:,}",
-        "layers, heads, width": ", ".join(
-            str(config.get(key, "?")) for key in ("n_layer", "n_head", "n_embd")
-        ),
-        "context": config.get("n_positions") and f"{config['n_positions']} tokens",
-        "vocabulary": type(config.get("vocab_size")) is int
-        and f"{config['vocab_size']:,} entries"
-        + (f" ({card.tokenizer})" if card.tokenizer else ""),
+        "layers, heads, width": shape and f"{shape.n_layer}, {shape.n_head}, {shape.n_embd}",
+        "context": shape and f"{shape.block_size} tokens",
+        "vocabulary": shape
+        and f"{shape.vocab_size:,} entries" + (f" ({card.tokenizer})" if card.tokenizer else ""),
         "grown from": card.parent and _plain(card.parent),
         "text": text,
         "distilled from": card.teachers and f"{card.teachers} models of the same shape and text",

@@ -10,10 +10,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from tuillm.config.families import FAMILIES, shape_of_config, weights_misfit
+from tuillm.config.gpt_config import GPTConfig
 from tuillm.config.model_shape import ModelShape
 from tuillm.errors import TuillmError, brief, did_you_mean
 from tuillm.formats.bounded_read import CONFIG_BYTES
@@ -55,20 +56,17 @@ class Model:
     size: int
     problem: str = ""
 
+    @cached_property
+    def shape(self) -> GPTConfig | None:
+        """What its `config.json` tells of, None where that is damaged or of another family."""
+        with suppress(TuillmError):
+            return shape_of_config(self.config, self.path)
+        return None
+
     def as_json(self) -> JsonObject:
         """The model as one flat JSON object (`tuillm show NAME --json`)."""
-        shape = {
-            "n_layer": self.config.get("n_layer"),
-            "n_head": self.config.get("n_head"),
-            "n_embd": self.config.get("n_embd"),
-            "block_size": self.config.get("n_positions"),
-            "vocab_size": self.config.get("vocab_size"),
-        }
-        # of a damaged config anything may stand there
-        shape = {
-            key: size if type(size) is int and 0 <= size < 1 << 40 else None
-            for key, size in shape.items()
-        }
+        names = ("family", "n_layer", "n_head", "n_embd", "block_size", "vocab_size")
+        shape = {name: getattr(self.shape, name, None) for name in names}
         head = {"name": self.name, "path": str(self.path), "bytes": self.size}
         tail = {"problem": self.problem or None}
         return head | self.card.model_dump(mode="json") | shape | tail

@@ -41,13 +41,16 @@ def measure_step(
         evaluations.took(begun, progress)
     over = over or (looking and progress >= 1)
     scaling = setup.gradients.scaling
+    flops = tokens / seconds * setup.flops_per_token / trainer.ranks.size
+    # a machine that was busy when it was measured can do more than was seen then
+    trainer.peak_flops = max(trainer.peak_flops, setup.flops, flops)
     return StepMetrics(
         step=trainer.step,
         train_loss=loss,
         lr=config.learning_rate * factor * trainer.guard.lr_scale,
         grad_norm=norm,
         tokens_per_sec=tokens / seconds,
-        mfu=tokens / seconds * setup.flops_per_token / setup.flops / trainer.ranks.size,
+        mfu=flops / trainer.peak_flops,
         elapsed=elapsed,
         progress=progress,
         eta=elapsed * (1 - progress) / progress if progress > 0 else None,

@@ -77,6 +77,7 @@ class Stopwatch:
     def __init__(self, start: float = 0.0, now: Callable[[], float] = time.perf_counter) -> None:
         self._now = now
         self._start = now() - start
+        self._before, self._cpu = start, time.process_time()
         self._stopped_at: float | None = None
 
     @property
@@ -84,6 +85,11 @@ class Stopwatch:
         """Seconds so far."""
         now = self._now() if self._stopped_at is None else self._stopped_at
         return now - self._start
+
+    @property
+    def processors(self) -> float:
+        """How many processors this process has had on average since the stopwatch was made."""
+        return (time.process_time() - self._cpu) / max(self.seconds - self._before, 1e-9)
 
     def leave_out(self, seconds: float) -> None:
         """Do not count so many seconds that have just passed; in a pause nothing counts anyway."""

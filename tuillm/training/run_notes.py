@@ -1,11 +1,28 @@
 """The sentences about what was decided for the person in a run, one for each subject.
 
-Knows what is said of evaluations, extensions, memory and rollbacks; decides nothing.
+Knows what is said of evaluations, extensions, memory, rollbacks and a busy machine; decides
+nothing.
 """
 
 from collections.abc import Iterable
 
+import torch
+
 from tuillm.training.evaluate import Evaluation
+
+# of the processor: a run that had less of it has learned less than its time promises
+_LITTLE = 0.35
+
+
+def busy_words(device: torch.device, processors: float, steps: int) -> list[str]:
+    """Say that a run had little of the processor, where it had `processors` of them on average."""
+    share = processors / torch.get_num_threads()
+    if device.type != "cpu" or share >= _LITTLE:
+        return []
+    return [
+        f"other programs took most of the processor: this run had {share:.0%} of it, and learned "
+        f"for {steps:,} steps; tuillm runs extend, or E in the dashboard, lets it learn more"
+    ]
 
 
 class RunNotes:

@@ -32,7 +32,7 @@ from tuillm.training.guards import Diverged, LossGuard
 from tuillm.training.measure_step import measure_step
 from tuillm.training.metrics import StepMetrics, Stopwatch
 from tuillm.training.resume import CHANGED
-from tuillm.training.run_notes import RunNotes
+from tuillm.training.run_notes import RunNotes, busy_words
 from tuillm.training.schedule import TrainingProgress
 from tuillm.training.setup import Setup, set_up, with_new_model
 from tuillm.training.setup_state import load_setup_state, setup_state
@@ -64,7 +64,7 @@ class Trainer(metaclass=Answering):
         self.config = config or config_for(corpus, texts, settings, shape_of)
         self.step = 0
         self.before: Evaluation | None = None
-        self.clock = Stopwatch()
+        self.clock, self.peak_flops = Stopwatch(), 0.0
         self.evaluations = Evaluations(self.config)
         self.guard = LossGuard(self.config.max_rollbacks)
         self.stages = Stages(self.config)
@@ -172,6 +172,8 @@ class Trainer(metaclass=Answering):
             metrics = measure_step(self, loss, norm, factor, seconds, interrupted)
             self.setup.compile_choice.after_step(seconds, metrics.eta)
             self._notes.compiled(self.setup.compile_choice.words)
+            if metrics.last:
+                self._notes.add(busy_words(self.setup.device, self.clock.processors, self.step))
             yield metrics
             # unless the run was extended just now; a clock that has run out since the step was
             # measured leaves one more, which is evaluated

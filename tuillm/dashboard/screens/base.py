@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import ActiveBinding, Binding, BindingType
 from textual.screen import Screen
 
+from tuillm.dashboard.screens.dismiss_once import DismissOnce
 from tuillm.dashboard.widgets.key_footer import KeyFooter
 from tuillm.dashboard.widgets.navbar import NavBar
 
@@ -18,18 +19,16 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 
-class BaseScreen(Screen[None]):
+class BaseScreen(DismissOnce, Screen[None]):
     """A screen with the bar at its top, which shows that it is `NAV`."""
 
     NAV = ""
     # actions whose keys the bottom line has no room for in a narrow window
-    WIDE_KEYS: ClassVar[frozenset[str]] = frozenset()
+    WIDE_KEYS: ClassVar[frozenset[str]] = frozenset({"what"})
     # what would be lost if the dashboard were left now, as a sentence
     unsaved = ""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("w", "what", "What is this?", id="app.what", show=False)
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("w", "what", "What is this?", id="app.what")]
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,6 +39,10 @@ class BaseScreen(Screen[None]):
     def meanings(self) -> "tuple[str, list[Meaning]]":
         """A title, and what the figures in front of a person mean; none where there are none."""
         return "", []
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Nothing is explained where there is nothing to explain."""
+        return action != "what" or (self.is_mounted and bool(self.meanings()[1]))
 
     def action_what(self) -> None:
         """Explain the figures of what the cursor is on."""

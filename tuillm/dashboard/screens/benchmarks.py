@@ -114,7 +114,8 @@ class BenchmarksScreen(BaseScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """There is another model only where several were measured."""
-        return action != "next_board" or len(self._boards) > 1
+        allowed = action != "next_board" or len(self._boards) > 1
+        return allowed and super().check_action(action, parameters)
 
     def action_next_board(self) -> None:
         self._number += 1

@@ -11,10 +11,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 
 from tuillm.config import TrainConfig, settings_of
+from tuillm.dashboard.glossary import Meaning, meaning
 from tuillm.dashboard.run_curves import METRICS, curve_role, overlay_curves, value_at
 from tuillm.dashboard.run_follower import Follower
 from tuillm.dashboard.screens.base import BaseScreen
 from tuillm.dashboard.widgets.axes import AxisName, axis_named
+from tuillm.dashboard.widgets.border_title import set_border_title
 from tuillm.dashboard.widgets.cached_static import CachedStatic
 from tuillm.dashboard.widgets.chart import Chart
 from tuillm.dashboard.widgets.picture import line_sample
@@ -66,6 +68,33 @@ class Differences(ThemeAware, VerticalScroll, can_focus=True):
         self.query_one(CachedStatic).draw(table)
 
 
+_EXPLAINED = (
+    "bits per byte",
+    "validation loss",
+    "train loss",
+    "step",
+    "parameters",
+    "tokens/s",
+    "learning rate",
+    "gradient norm",
+)
+# in nats per token, which are longer in one tokenizer than in another
+_OF_TOKENS = ("train_loss", "val_loss")
+# how much longer the tokens of one may be, measured on different parts of the text
+_ALIKE = 1.1
+_APART = " · their tokenizers differ, so this does not compare: m goes on to bits per byte"
+
+
+def same_tokens(entries: Sequence[RunEntry]) -> bool:
+    """Whether the tokens of all runs are about as long, by the ratio of their two losses."""
+    lengths = [
+        entry.status.val_loss / entry.status.bits_per_byte
+        for entry in entries
+        if entry.status.val_loss and entry.status.bits_per_byte
+    ]
+    return not lengths or max(lengths) < min(lengths) * _ALIKE
+
+
 class CompareRunsScreen(BaseScreen):
     """The curves of two or more runs on one chart; they may still be going."""
 
@@ -105,6 +134,10 @@ class CompareRunsScreen(BaseScreen):
         self.query_one(Chart).focus()
         self.runs_changed()
 
+    def meanings(self) -> tuple[str, list[Meaning]]:
+        """What the curves are, and what stands in the table below them."""
+        return "the figures of runs", [meaning(name) for name in _EXPLAINED]
+
     @property
     def entries(self) -> list[RunEntry]:
         """The runs as they are now."""
@@ -118,7 +151,8 @@ class CompareRunsScreen(BaseScreen):
         runs = [(entry.id, self._followers[entry.id].history) for entry in self.entries]
         axis, metric = _AXES[self._axis], METRICS[self._metric]
         chart = self.query_one(Chart)
-        chart.border_title = metric.name
+        apart = metric.column in _OF_TOKENS and not same_tokens(self.entries)
+        set_border_title(chart, metric.name + (_APART if apart else ""))
         chart.show(overlay_curves(runs, axis, metric), x_axis=axis)
         self._read_out()
 

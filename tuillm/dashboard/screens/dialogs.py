@@ -12,10 +12,11 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from tuillm.dashboard.screens.dismiss_once import DismissOnce
 from tuillm.errors import TuillmError
 
 
-class Confirm(ModalScreen[bool]):
+class Confirm(DismissOnce, ModalScreen[bool]):
     """A question that is answered by y or n; Enter takes the button that has the focus."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -50,7 +51,7 @@ class Confirm(ModalScreen[bool]):
         self.focus_next()
 
 
-class Ask(ModalScreen[str | None]):
+class Ask(DismissOnce, ModalScreen[str | None]):
     """One line of text, checked as it is typed; Escape gives None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

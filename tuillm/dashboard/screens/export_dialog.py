@@ -16,11 +16,12 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from tuillm.dashboard.export_actions import FORMATS, ExportFormat, ExportRequest
+from tuillm.dashboard.screens.dismiss_once import DismissOnce
 from tuillm.errors import UsageError
 from tuillm.user_paths import user_path
 
 
-class ExportDialog(ModalScreen[ExportRequest | None]):
+class ExportDialog(DismissOnce, ModalScreen[ExportRequest | None]):
     """A list of formats over the path; arrows choose, Enter exports, Escape gives None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -19,6 +19,7 @@ from textual.widgets import Static
 
 from tuillm.dashboard.background import run_in_background
 from tuillm.dashboard.file_kinds import NO_TEXT, is_readable, kind_by_name
+from tuillm.dashboard.screens.dismiss_once import DismissOnce
 from tuillm.dashboard.widgets.columns import Column
 from tuillm.dashboard.widgets.filter import FilterLine
 from tuillm.dashboard.widgets.table import EntryTable
@@ -76,7 +77,7 @@ COLUMNS = [
 ]
 
 
-class FilesScreen(ModalScreen[list[Path] | None]):
+class FilesScreen(DismissOnce, ModalScreen[list[Path] | None]):
     """Gives the files and folders that were chosen, or None; begins at a folder or a file in it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -12,10 +12,11 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
 from tuillm.dashboard.palette import bindings_of
+from tuillm.dashboard.screens.dismiss_once import DismissOnce
 from tuillm.dashboard.widgets.theme_aware import ThemeAware
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(DismissOnce, ModalScreen[None]):
     """Help for the panel that had the focus; any of Escape, q and ? closes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

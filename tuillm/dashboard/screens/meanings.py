@@ -11,11 +11,12 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from tuillm.dashboard.glossary import Meaning
+from tuillm.dashboard.screens.dismiss_once import DismissOnce
 from tuillm.dashboard.widgets.theme_aware import ThemeAware
 from tuillm.errors import one_line
 
 
-class MeaningsScreen(ModalScreen[None]):
+class MeaningsScreen(DismissOnce, ModalScreen[None]):
     """Names, values and what they mean; any of Escape, q and w closes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

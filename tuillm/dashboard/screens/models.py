@@ -43,8 +43,7 @@ def _quality(model: "Model") -> str:
 
 
 def _context(model: "Model") -> int | None:
-    length = model.config.get("n_positions")
-    return length if isinstance(length, int) else None
+    return model.shape.block_size if model.shape else None
 
 
 COLUMNS: list["Column[Model]"] = [
@@ -80,14 +79,7 @@ COLUMNS: list["Column[Model]"] = [
         rank=5,
         role=lambda m: "muted",
     ),
-    Column(
-        "context",
-        "context",
-        lambda m: str(m.config.get("n_positions", "-")),
-        _context,
-        True,
-        rank=3,
-    ),
+    Column("context", "context", lambda m: str(_context(m) or "-"), _context, True, rank=3),
     Column(
         "loss",
         "validation loss",
@@ -135,7 +127,7 @@ class ModelsScreen(PullsScreen, TableScreen["Model"]):
         "bits per byte compares across tokenizers: lower is better; * is measured on the text "
         "the model learned by heart."
     )
-    WIDE_KEYS = frozenset({"filter"})
+    WIDE_KEYS = frozenset({"what", "filter"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "chat", "Chat", id="models.chat"),
         Binding("v", "conversations", "Past chats", id="models.conversations"),
@@ -205,7 +197,8 @@ class ModelsScreen(PullsScreen, TableScreen["Model"]):
             return not some
         if action == "stop_pull":
             return bool(self.dashboard.pulls)
-        return some or action not in _NEED_A_MODEL
+        allowed = some or action not in _NEED_A_MODEL
+        return allowed and super().check_action(action, parameters)
 
     @on(EntryTable.Chosen)
     def _chosen(self) -> None:

@@ -43,7 +43,7 @@ COLUMNS = [
         rank=10,
         role=lambda e: STATE_ROLES[e.status.state],
     ),
-    Column[RunEntry]("progress", "done", _done, lambda e: e.status.progress, True, rank=9, least=5),
+    Column[RunEntry]("progress", "done", _done, lambda e: e.status.progress, True, rank=8, least=5),
     Column[RunEntry](
         "curve",
         "loss so far",
@@ -75,7 +75,7 @@ COLUMNS = [
         lambda e: figure(e.status.bits_per_byte),
         lambda e: e.status.bits_per_byte,
         True,
-        rank=8,
+        rank=9,
         role=lambda e: "accent",
     ),
     Column[RunEntry](
@@ -92,7 +92,7 @@ COLUMNS = [
         lambda e: duration(e.status.eta),
         lambda e: e.status.eta,
         True,
-        rank=5,
+        rank=3,
         least=7,
     ),
     Column[RunEntry](

@@ -14,11 +14,13 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from tuillm.dashboard.screens.dismiss_once import DismissOnce
+
 if TYPE_CHECKING:
     from tuillm.dashboard.app import Dashboard
 
 
-class ThemesScreen(ModalScreen[None]):
+class ThemesScreen(DismissOnce, ModalScreen[None]):
     """Type to find a theme, Enter keeps it, Escape goes back to the one before."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

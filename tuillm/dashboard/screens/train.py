@@ -9,17 +9,18 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
-from textual.widgets import Button, Static
+from textual.widgets import Button, Input, Static
 
 from tuillm.config import TrainConfig
 from tuillm.dashboard.background import run_in_background
+from tuillm.dashboard.glossary import Meaning
 from tuillm.dashboard.path_input import dropped_paths, first_path, join_paths
 from tuillm.dashboard.screens.base import BaseScreen
 from tuillm.dashboard.screens.dialogs import Confirm
 from tuillm.dashboard.similar_runs import similar_runs
 from tuillm.dashboard.widgets.field import SettingField
 from tuillm.dashboard.widgets.forecast_panel import ForecastPanel
-from tuillm.dashboard.widgets.form import Group, SearchLine, TrainForm
+from tuillm.dashboard.widgets.form import FIRST, Group, SearchLine, TrainForm
 from tuillm.errors import TuillmError
 from tuillm.store.run_status import ACTIVE
 from tuillm.store.workers.forecast_process import Forecast, ForecastProcess
@@ -40,7 +41,7 @@ class TrainScreen(BaseScreen):
         "What stands empty is decided by the preset. Only the text is needed. The forecast "
         "looks at the text and takes a few real steps on this machine."
     )
-    WIDE_KEYS = frozenset({"search"})
+    WIDE_KEYS = frozenset({"what", "search"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+r", "start", "Start", id="train.start", priority=True),
         Binding("ctrl+y", "queue", "Queue", id="train.queue", priority=True),
@@ -48,10 +49,10 @@ class TrainScreen(BaseScreen):
         Binding("ctrl+a", "advanced", "All settings", id="train.advanced", priority=True),
         Binding("ctrl+e", "explore", "Explore", id="train.explore", priority=True),
         Binding("ctrl+l", "clear", "Clear the form", id="train.clear", show=False, priority=True),
-        Binding("escape", "leave", "Leave the field", id="train.leave", show=False),
+        Binding("escape", "leave", "Leave", id="train.leave"),
         Binding("slash", "search", "Search", id="train.search", key_display="/"),
-        Binding("down,j", "app.focus_next", "Next field", id="train.next", show=False),
-        Binding("up,k", "app.focus_previous", "Previous field", id="train.previous", show=False),
+        Binding("down", "app.focus_next", "Next field", id="train.next", show=False),
+        Binding("up", "app.focus_previous", "Previous field", id="train.previous", show=False),
     ]
 
     def __init__(self) -> None:
@@ -59,6 +60,7 @@ class TrainScreen(BaseScreen):
         self._timer: Timer | None = None
         self._process: ForecastProcess | None = None
         self._asked: TrainConfig | None = None
+        self._asked_about: tuple[SettingField, ...] = ()
         self._started: dict[str, object] = {}  # what was typed for the last run that was started
 
     def body(self) -> ComposeResult:
@@ -220,8 +222,25 @@ class TrainScreen(BaseScreen):
         self.action_queue()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A run is queued behind others, so that there have to be some."""
+        """A run is queued behind others, so that there have to be some; only a field is left."""
+        if action == "leave":
+            return self.focused is not None
+        typing = isinstance(self.focused, Input)
+        if action in ("search", "what") and typing:  # it would be typed
+            return False
         return self._others_go() if action == "queue" else True
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """Remember the setting that a person may ask about."""
+        for node in event.widget.ancestors_with_self:
+            if isinstance(node, SettingField):
+                self._asked_about = (node,)
+
+    def meanings(self) -> tuple[str, list[Meaning]]:
+        """What the setting means that the cursor is in, or was; else those that are asked first."""
+        form = self.query_one(TrainForm)
+        fields = self._asked_about or [form[name] for name in FIRST]
+        return "settings", [field.meaning for field in fields]
 
     def _others_go(self) -> bool:
         return any(entry.status.state in ACTIVE for entry in self.dashboard.runs)

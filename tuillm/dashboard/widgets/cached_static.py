@@ -27,7 +27,10 @@ class CachedStatic(Static):
             self.update(content)
             return
         console = self.app.console
-        lines = console.render_lines(content, console.options.update(width=width, height=None))
+        options = console.options.update(width=width, height=None)
+        if self.styles.text_wrap == "nowrap":  # the rows of the screen are those of the content
+            options = options.update(no_wrap=True, overflow="ellipsis")
+        lines = console.render_lines(content, options)
         before, same_width = self._lines, width == self._width
         if lines == before and same_width:
             return

@@ -48,6 +48,8 @@ _SHARE = 0.1
 _ZOOM = 0.5
 _LABEL_COLUMNS = 5
 _SMOOTH = ("", "smooth", "smoother")
+# columns and rows below which nothing could be read off
+_LEAST, _NO_ROOM = (12, 3), "no room for the chart"
 _NO_LOGARITHM = "no value above zero for a logarithmic axis"
 
 
@@ -264,7 +266,9 @@ class Chart(CursorPlot, inherit_bindings=False):
 
     def _draw(self, sheets: Sheets) -> None:
         width, height = sheets.plot.size
-        if width < 2 or height < 2:
+        if width < _LEAST[0] or height < _LEAST[1]:
+            with sheets.at_once():
+                sheets.say(_NO_ROOM[:width], Palette(self.app.theme_variables)("muted"))
             return
         # where PlotWidget takes the mouse to be: without the axes at the left and the bottom
         self._scale_rectangle = Region(1, 0, width - 1, height - 1)

@@ -15,6 +15,7 @@ from textual.widgets import Input, Label, Select, Static
 from tuillm.config import Setting, TrainConfig
 from tuillm.config.check_setting import check_setting
 from tuillm.config.fields import with_escapes
+from tuillm.dashboard.glossary import Meaning
 from tuillm.dashboard.path_input import dropped_paths, join_paths, split_paths
 from tuillm.dashboard.setting_labels import label_of
 from tuillm.errors import UsageError
@@ -50,7 +51,7 @@ class SettingField(Vertical):
         elif choices is None and setting.type is bool:
             self._choices = [("yes", "yes"), ("no", "no")]
         self._suggester = suggester
-        self.problem = ""
+        self.problem = self._usual = ""
 
     def compose(self) -> ComposeResult:
         with Horizontal():
@@ -106,6 +107,17 @@ class SettingField(Vertical):
             return value if isinstance(value, str) else ""
         return self.query_one(Input).value
 
+    @property
+    def meaning(self) -> Meaning:
+        """What the setting does, what it may be, and what it is now."""
+        setting = self.setting
+        allowed = " | ".join(setting.choices) if setting.choices else setting.range
+        words = setting.help[:1].upper() + setting.help[1:] + "."
+        if allowed:
+            words += f" Allowed: {allowed}."
+        words += f" Its name in files: {setting.name}."
+        return Meaning(label_of(setting.name), self.text or self._usual, words)
+
     def matches(self, words: list[str]) -> bool:
         """Whether all of these words stand in its names and its sentence."""
         setting = self.setting
@@ -144,6 +156,7 @@ class SettingField(Vertical):
 
     def usual(self, words: str) -> None:
         """Say what holds when nothing is typed."""
+        self._usual = words
         if self._choices is not None:
             self.query_one(Select).prompt = words
         else:

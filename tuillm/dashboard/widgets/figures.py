@@ -125,7 +125,8 @@ class Figures(ThemeAware, VerticalScroll, can_focus=True):
         if use:
             rows += [
                 ("CPU", f"{use.cpu:.0%} of {use.cores} cores"),
-                ("memory", f"{size(use.memory)}, {size(use.free)} free"),
+                ("memory", size(use.memory)),
+                ("free", size(use.free)),
             ]
             if use.gpu:
                 rows.append(("GPU", use.gpu))

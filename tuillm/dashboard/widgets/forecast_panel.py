@@ -101,7 +101,7 @@ class ForecastPanel(ThemeAware, VerticalScroll, can_focus=True):
         parts += [heading("Memory", colors), *_memory_bar(forecast, self._room, colors)]
         parts += [heading("The model", colors), facts(_model(forecast), colors)]
         parts += [heading("The text", colors), facts(_text(forecast), colors)]
-        parts += [Text(f"· {forecast.enough}")] if forecast.enough else []
+        parts += [Text(f"· {forecast.enough}\n")] if forecast.enough else []
         if seen := forecast.preview:
             parts += [Text(f"! {seen.problem}\n", style=colors["warning"])] if seen.problem else []
             parts += document_parts(seen, colors)

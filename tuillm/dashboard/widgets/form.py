@@ -272,7 +272,10 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
 
     def _search(self, words: list[str]) -> None:
         found = [group.search(words) for group in self.query(Group)]
-        self.query_one(SearchLine).set_class(not any(found), "-nothing")
+        line = self.query_one(SearchLine)
+        line.set_class(not any(found), "-nothing")
+        if words:  # what was found stands below it
+            self.call_after_refresh(line.scroll_visible, top=True, animate=False)
 
     def _say_usual(self) -> None:
         """Show in each empty field what holds when it stays empty."""
@@ -286,7 +289,7 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
         for field in self.fields:
             name = field.setting.name
             if name == "corpus":
-                words = "a file or folder: type its path, drop it here, or Ctrl-O"
+                words = "type a path, drop a file, or Ctrl-O"
             elif name == "preset":
                 words = preset
             elif name == "name":

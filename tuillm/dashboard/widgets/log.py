@@ -92,7 +92,10 @@ class LogTail(ScrollView, can_focus=True):
             end = match.end()
         strip = Strip([*segments, Segment(line[end:], style)])
         left = self.scroll_offset.x
-        return strip.crop(left, left + width).adjust_cell_length(width, style)
+        strip = strip.crop(left, left + width).adjust_cell_length(width, style)
+        if cell_len(line) > left + width:  # it goes on beyond the right edge
+            strip = Strip.join([strip.crop(0, width - 1), Strip([Segment("…", style)])])
+        return strip
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)

@@ -14,6 +14,7 @@ from tuillm.errors import TuillmError
 from tuillm.units import age, count, figure, size
 
 if TYPE_CHECKING:
+    from tuillm.config.gpt_config import GPTConfig
     from tuillm.store.registry import Model
 
 _SAMPLE = 600
@@ -57,7 +58,7 @@ def _sample_of(model: "Model") -> str:
 
 
 def _sections(model: "Model") -> list[tuple[str, list[Fact]]]:
-    card, config = model.card, model.config
+    card, found = model.card, model.shape
     loss = "validation loss" if card.held_out else "loss on its text"
     origin = [
         ("origin", card.origin),
@@ -77,14 +78,24 @@ def _sections(model: "Model") -> list[tuple[str, list[Fact]]]:
     ]
     shape = [
         ("parameters", f"{card.parameters:,}" if card.parameters else "-"),
-        ("layers", f"{config.get('n_layer', '-')}"),
-        ("heads", f"{config.get('n_head', '-')}"),
-        ("width", f"{config.get('n_embd', '-')}"),
-        ("context", f"{config.get('n_positions', '-')} tokens"),
-        ("vocabulary", f"{count(config.get('vocab_size'))} ({card.tokenizer or '?'})"),
+        *_sizes(found),
+        ("vocabulary", f"{count(found.vocab_size if found else None)} ({card.tokenizer or '?'})"),
         ("mode", card.mode if card.mode != "completion" else ""),
     ]
     return [("Where it comes from", origin), ("How good it is", quality), ("Its shape", shape)]
+
+
+def _sizes(shape: "GPTConfig | None") -> list[Fact]:
+    if shape is None:
+        return [(name, "-") for name in ("layers", "heads", "width", "context")]
+    grouped = f", {shape.kv_heads} of keys and values" if shape.n_kv_head else ""
+    return [
+        ("family", shape.family),
+        ("layers", f"{shape.n_layer}"),
+        ("heads", f"{shape.n_head}{grouped}"),
+        ("width", f"{shape.n_embd}"),
+        ("context", f"{shape.block_size} tokens"),
+    ]
 
 
 def _files(model: "Model") -> list[Fact]:

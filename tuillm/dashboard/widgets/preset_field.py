@@ -106,6 +106,8 @@ class PresetField(ThemeAware, SettingField):
     @on(OptionList.OptionHighlighted)
     def _highlighted(self, event: OptionList.OptionHighlighted) -> None:
         event.stop()
+        if self.query_one(PresetList).has_focus:  # the row that a person moves to is the one
+            self._choose(str(event.option.id))
         self._say()
 
     def _say(self, focused: bool = False) -> None:

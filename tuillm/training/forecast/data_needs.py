@@ -55,11 +55,12 @@ def overfits_after(config: TrainConfig, seen: Forecast) -> float | None:
 
 
 def _sentence(config: TrainConfig, seen: Forecast) -> str:
-    parts = (_size_words(tokens_per_parameter(config, seen)), _passes_words(config, seen))
+    once = seen.epochs is None or seen.epochs > 1 or not config.val_fraction
+    parts = (_size_words(tokens_per_parameter(config, seen), once), _passes_words(config, seen))
     return "; ".join(filter(None, parts))
 
 
-def _size_words(per: float | None) -> str:
+def _size_words(per: float | None, all_seen: bool) -> str:
     if per is None:
         return ""
     if per >= _IDEAL:
@@ -67,7 +68,8 @@ def _size_words(per: float | None) -> str:
     elif per >= 1:
         judged = f"enough to learn from, and a model of this size could use {_IDEAL}"
     else:
-        judged = "little for a model of this size, which will partly learn it by heart"
+        heart = ", which will partly learn it by heart" if all_seen else ""
+        judged = f"little for a model of this size{heart}"
     return f"tokens per parameter: {per:.2g}, {judged}"
 
 
