@@ -1,0 +1,55 @@
+"""The merges of a GGUF file's tokenizer: those it lists, or those that its scores come to.
+
+Knows pieces and their ids; knows no file.
+"""
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+
+from tuillm.errors import TuillmError, brief
+
+# Gemma 3 has 514,906 merges; its pieces have 2 million characters
+_MOST_MERGES, _MOST_CHARACTERS, _LONGEST_PIECE = 1_000_000, 4_000_000, 1_024
+
+
+def listed_merges(
+    path: str | PathLike[str], listed: Sequence[str], ids: Mapping[str, int]
+) -> list[list[str]]:
+    """Return merges as pairs; raises TuillmError where one names what is not in the vocabulary."""
+    merges = []
+    for merge in listed:
+        # a piece may begin with a blank, but has no other
+        left, _, right = merge[1:].partition(" ")
+        left = merge[:1] + left
+        if left not in ids or right not in ids or left + right not in ids:
+            raise TuillmError(
+                f"{path} is damaged: its merge {brief(merge)} is not of its vocabulary"
+            )
+        merges.append([left, right])
+    return merges
+
+
+def merges_by_score(
+    path: str | PathLike[str], pieces: Mapping[str, int], scores: Sequence[float]
+) -> list[list[str]]:
+    """Return the merges of SentencePiece's BPE, which joins whatever scores best.
+
+    Two neighbours are joined where they are a piece together: first those whose piece has the
+    highest score. Pairs that are the same piece come in the order of their parts' ids, as
+    transformers writes them. Raises TuillmError for a vocabulary larger than any.
+    """
+    if sum(map(len, pieces)) > _MOST_CHARACTERS or max(map(len, pieces), default=0) > _LONGEST_PIECE:
+        raise TuillmError(f"{path} is damaged: its tokens are longer than any tokenizer's")
+    merges: list[tuple[float, int, int, int, str, str]] = []
+    for piece, id in pieces.items():
+        score = -float(scores[id])
+        if score != score:
+            raise TuillmError(f"{path} is damaged: the score of {brief(piece)} is no number")
+        for cut in range(1, len(piece)):
+            left, right = piece[:cut], piece[cut:]
+            if left in pieces and right in pieces:
+                merges.append((score, id, pieces[left], pieces[right], left, right))
+        if len(merges) > _MOST_MERGES:
+            raise TuillmError(f"{path} is damaged: its tokens come to more merges than any model's")
+    merges.sort(key=lambda merge: merge[:4])
+    return [[left, right] for *_, left, right in merges]
