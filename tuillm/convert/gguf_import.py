@@ -18,7 +18,7 @@ from tuillm.config.gpt_config import GPTConfig
 from tuillm.convert.gguf_reading import GGUFFile, read_gguf
 from tuillm.convert.gguf_shape import shape_of_gguf
 from tuillm.convert.gguf_tokenizer import GGUFTokenizer, tokenizer_of_gguf
-from tuillm.convert.gguf_weights import POSITIONS, hf_tensors, written_dtype
+from tuillm.convert.gguf_weights import PLAIN, POSITIONS, hf_tensors, kinds_of, written_dtype
 from tuillm.errors import TuillmError
 from tuillm.formats.bounded_read import VOCABULARY_BYTES
 from tuillm.formats.jinja_chat import TEMPLATE_FILE
@@ -36,11 +36,8 @@ class GGUFModel:
     tensors: dict[str, LazyTensor]
     dtype: torch.dtype
 
-    def write(self, folder: Path) -> list[str]:
-        """Write the files of a Hugging Face folder; return what a person should know of it.
-
-        Raises OSError when the disk refuses, TuillmError when it is too full.
-        """
+    def write_texts(self, folder: Path) -> None:
+        """Write all but the weights into a folder; raises OSError, or DiskError if it is full."""
         _refuse_if_full(folder, self.tensors)
         config, generation = self._configs()
         _write_json(folder / "config.json", config)
@@ -51,8 +48,10 @@ class GGUFModel:
         if self.tokenizer.chat_template:
             template = self.tokenizer.chat_template
             (folder / TEMPLATE_FILE).write_text(template, encoding="utf-8", newline="")
+
+    def write_weights(self, folder: Path) -> None:
+        """Write `model.safetensors`, one tensor after the other; raises OSError."""
         save_tensors(self.tensors, folder / "model.safetensors", {"format": "pt"})
-        return self.notes
 
     @property
     def notes(self) -> list[str]:
@@ -97,7 +96,10 @@ def write_gguf_folder(path: Path, folder: Path) -> list[str]:
     Returns what a person should know of it, in sentences. Nothing is written where the file is
     refused with TuillmError; OSError and DiskError tell what the disk refused.
     """
-    return open_gguf_model(path).write(folder)
+    model = open_gguf_model(path)
+    model.write_texts(folder)
+    model.write_weights(folder)
+    return model.notes
 
 
 def _refuse_if_full(folder: Path, tensors: dict[str, LazyTensor]) -> None:
@@ -108,8 +110,8 @@ def _refuse_if_full(folder: Path, tensors: dict[str, LazyTensor]) -> None:
 
 def _dtype_note(file: GGUFFile, dtype: torch.dtype) -> str:
     """Say how the weights are written where that is not how they are stored."""
-    kinds = sorted({each.kind for each in file.tensors.values() if len(each.shape) > 1})
-    if kinds == [str(dtype).removeprefix("torch.").replace("bfloat", "BF").replace("float", "F")]:
+    kinds = kinds_of(file)
+    if len(kinds) == 1 and PLAIN.get(kinds[0]) == dtype:
         return ""
     return (
         f"its weights, stored as {' and '.join(kinds)}, were written as "

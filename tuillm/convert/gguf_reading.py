@@ -181,7 +181,8 @@ class _Header:
             return self._string(_LONGEST_STRING)
         if kind == _LIST:
             return self._list()
-        return self._numbers(kind, 1)[0].item()
+        value: int | float | bool = self._numbers(kind, 1)[0].item()
+        return value
 
     def _list(self) -> Value:
         kind, count = self._whole(4), self._whole(8, MOST_IN_LIST, "entries in a list")
@@ -194,7 +195,7 @@ class _Header:
 
     def _numbers(self, kind: int, count: int) -> NDArray[np.generic]:
         if kind == _BOOL:
-            return np.frombuffer(self._take(count), "u1") != 0
+            return np.frombuffer(self._take(count), np.bool_)
         if kind not in _NUMBERS:
             self._damaged(f"a value of kind {kind}, which there is none of")
         bare = np.dtype(_NUMBERS[kind])

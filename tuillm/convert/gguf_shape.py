@@ -123,7 +123,7 @@ def _rotary_shape(file: GGUFFile, told: dict[str, Any], found: JsonObject) -> GP
     scaling = rope_scaling(factors, config, original if type(original) is int else None)
     if scaling is None:
         raise TuillmError(
-            f"{file.path} scales its rotary positions by {ROPE_FREQS} in a way that is not llama3's, "
+            f"{file.path} scales its rotary positions by {ROPE_FREQS} otherwise than Llama 3 does, "
             "which tuillm does not compute"
         )
     return shape_of_config(found | {"rope_scaling": scaling or None}, file.path)
@@ -135,8 +135,9 @@ def _refuse_unknown(
     known = {*keys, *_LOOKED_AT, *_HARMLESS}
     scaled = {"rope.scaling.factor"} if told.get("rope.scaling.type") is not None else set()
     for key, value in told.items():
-        neutral = not isinstance(value, np.ndarray | list) and _NEUTRAL.get(key) == value
-        if key in known or key in scaled or neutral or _is_unset(value):
+        if key in known or key in scaled:
+            continue
+        if _is_unset(value) if key not in _NEUTRAL else brief(value) == brief(_NEUTRAL[key]):
             continue
         raise TuillmError(
             f"{file.path} sets {brief(f'{family}.{key}')} {_shown(value)}, which tuillm does not "

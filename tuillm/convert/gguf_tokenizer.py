@@ -14,7 +14,7 @@ import numpy as np
 from tuillm.convert.gguf import ADDED, BYTE, CONTROL, UNUSED
 from tuillm.convert.gguf_merges import listed_merges, merges_by_score
 from tuillm.convert.gguf_reading import GGUFFile
-from tuillm.convert.gguf_splitting import Splitting, splitting_of
+from tuillm.convert.gguf_splitting import splitting_of
 from tuillm.errors import TuillmError, brief
 from tuillm.formats.jinja_chat import LONGEST_TEMPLATE
 from tuillm.formats.json_text import JsonObject
@@ -309,7 +309,6 @@ def _config(tokens: _Tokens, bos: int | None, eos: int | None) -> JsonObject:
         "unk_token": tokens.id("unknown"),
         "pad_token": tokens.id("padding"),
     }
-    return {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "clean_up_tokenization_spaces": False,
-    } | {role: tokens.names[id] for role, id in roles.items() if id is not None}
+    return {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False} | {
+        role: tokens.names[id] for role, id in roles.items() if id is not None
+    }

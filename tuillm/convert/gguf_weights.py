@@ -46,7 +46,7 @@ _LLAMA_PARTS = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
-_PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _NUMBERS_AT_ONCE = 1 << 20
 _PADDED_TO = 256  # a multiple of these positions is what llama.cpp looks up
 
@@ -60,12 +60,14 @@ class _Source:
     rows: int
 
     def read(self, start: int, end: int, order: NDArray[np.int64] | None = None) -> Tensor:
-        """Return rows as their kind has them, or in float32 where they are quantised."""
+        """Return rows as their kind has them, or in float32 where they are quantised.
+
+        With an `order`, which tells for each row which it is in the file, all are mapped.
+        """
+        first, last = (start, end) if order is None else (0, self.rows)
         width = self.stored.row_bytes
-        first = 0 if order is not None else start
-        last = self.rows if order is not None else end
-        raw = map_array(self.path, np.uint8, self.stored.start + first * width, (last - first) * width)
-        raw = raw.reshape(-1, width)
+        begin = self.stored.start + first * width
+        raw = map_array(self.path, np.uint8, begin, (last - first) * width).reshape(-1, width)
         return _values(raw if order is None else raw[order[start:end]], self.stored.kind)
 
 
@@ -82,7 +84,7 @@ def hf_tensors(file: GGUFFile, config: GPTConfig, dtype: torch.dtype) -> dict[st
             continue
         label = _label(name, config.family)
         rows = config.block_size if name == POSITIONS else int(np.prod(stored.shape[:-1]))
-        order = _order(name, config)
+        order = _order(name, stored, config)
         if order is not None and len(order) != rows:
             raise TuillmError(f"{file.path} is damaged: {label} is {list(stored.shape)}")
         shape = (rows, stored.shape[-1]) if len(stored.shape) == 2 else stored.shape
@@ -97,27 +99,29 @@ def hf_tensors(file: GGUFFile, config: GPTConfig, dtype: torch.dtype) -> dict[st
     return out
 
 
-def written_dtype(file: GGUFFile) -> torch.dtype:
-    """Return the narrowest type that holds every tensor exactly: that of the matrices, or float32.
+def kinds_of(file: GGUFFile) -> list[str]:
+    """Return the kinds of a file's tensors by name: F32 only where there is no shorter one.
 
-    llama.cpp keeps norms and biases in float32 where the matrices are shorter: they are looked at.
+    llama.cpp keeps norms, biases and learned positions in F32, whatever the others are.
     """
-    kinds = {each.kind for each in file.tensors.values() if len(each.shape) > 1}
-    kind = kinds.pop() if len(kinds) == 1 else ""
-    dtype = _PLAIN.get(kind, torch.float32)
-    if dtype == torch.float32:
-        return dtype
-    for name, each in file.tensors.items():
-        if each.kind == kind or name == ROPE_FREQS:
-            continue
-        values = vector(file, name)
-        if not torch.equal(values.to(dtype).float(), values):
-            return torch.float32
+    kinds = {each.kind for each in file.tensors.values()}
+    return sorted(kinds - {"F32"}) or ["F32"]
+
+
+def written_dtype(file: GGUFFile) -> torch.dtype:
+    """Return the narrowest type that holds every tensor exactly: that of most, or float32."""
+    kinds = kinds_of(file)
+    dtype = PLAIN.get(kinds[0], torch.float32) if len(kinds) == 1 else torch.float32
+    for name, each in file.tensors.items() if dtype != torch.float32 else ():
+        if each.kind == "F32" and name != ROPE_FREQS:
+            values = vector(file, name)
+            if not torch.equal(values.to(dtype).float(), values):
+                return torch.float32
     return dtype
 
 
 def vector(file: GGUFFile, name: str) -> Tensor:
-    """Return the values of a small tensor in float32, flat."""
+    """Return the values of a tensor in float32, flat."""
     stored = file.tensors[name]
     rows = int(np.prod(stored.shape[:-1]))
     return _Source(file.path, stored, rows).read(0, rows).float().reshape(-1)
@@ -158,7 +162,9 @@ def learned_positions(file: GGUFFile, told: int) -> int:
 def _label(name: str, family: str) -> str:
     """Return Hugging Face's name of a tensor; one that is not known keeps its own."""
     ends, parts, layers = (
-        (_GPT2_ENDS, _GPT2_PARTS, "h") if family == "gpt2" else (_LLAMA_ENDS, _LLAMA_PARTS, "layers")
+        (_GPT2_ENDS, _GPT2_PARTS, "h")
+        if family == "gpt2"
+        else (_LLAMA_ENDS, _LLAMA_PARTS, "layers")
     )
     if name == HEAD:
         return "lm_head.weight"
@@ -170,13 +176,14 @@ def _label(name: str, family: str) -> str:
     return f"{layers}.{layer}.{parts[part]}.{kind}" if block == "blk" and part in parts else name
 
 
-def _order(name: str, config: GPTConfig) -> NDArray[np.int64] | None:
+def _order(name: str, stored: GGUFTensor, config: GPTConfig) -> NDArray[np.int64] | None:
     """Return which row of the file each row of q or k of a llama is, or None for all else.
 
     There the first and second half of a head alternate, as llama.cpp turns neighbours.
     """
     part = name.rpartition(".")[0].rpartition(".")[2]
-    if config.family != "llama" or part not in ("attn_q", "attn_k"):
+    matrix = len(stored.shape) == 2
+    if config.family != "llama" or part not in ("attn_q", "attn_k") or not matrix:
         return None
     heads = config.n_head if part == "attn_q" else config.kv_heads
     rows = np.arange(heads * config.head_width).reshape(heads, -1, 2)
@@ -201,8 +208,8 @@ def _turned(make: partial[Tensor]) -> Tensor:
 
 def _values(raw: NDArray[np.generic], kind: str) -> Tensor:
     """Return rows of bytes [rows, bytes] as numbers."""
-    if kind in _PLAIN:
-        return torch.from_numpy(np.ascontiguousarray(raw)).view(_PLAIN[kind])
+    if kind in PLAIN:
+        return torch.from_numpy(np.ascontiguousarray(raw)).view(PLAIN[kind])
     from gguf import GGMLQuantizationType
     from gguf.quants import dequantize
 
