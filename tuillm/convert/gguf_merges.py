@@ -35,13 +35,12 @@ def merges_by_score(
     """Return the merges of SentencePiece's BPE, which joins whatever scores best.
 
     Two neighbours are joined where they are a piece together: first those whose piece has the
-    highest score. Every character of a piece is to be one itself, as SentencePiece has it. Pairs that are the same piece come in the order of their parts' ids, as
-    transformers writes them. Raises TuillmError for a vocabulary larger than any.
+    highest score. Every character of a piece is to be one itself, as SentencePiece has it. Pairs
+    that are the same piece come in the order of their parts' ids, as transformers writes them.
+    Raises TuillmError for a vocabulary larger than any.
     """
-    if (
-        sum(map(len, pieces)) > _MOST_CHARACTERS
-        or max(map(len, pieces), default=0) > _LONGEST_PIECE
-    ):
+    lengths = [len(piece) for piece in pieces]
+    if sum(lengths) > _MOST_CHARACTERS or max(lengths, default=0) > _LONGEST_PIECE:
         raise TuillmError(f"{path} is damaged: its tokens are longer than any tokenizer's")
     merges: list[tuple[float, int, int, int, str, str]] = []
     for piece, id in pieces.items():

@@ -23,6 +23,7 @@ from tuillm.text.tokenizer_json import BYTE_LEVEL, bpe_model, byte_table
 NORMAL, UNKNOWN = 1, 2
 _BLANK = "\u2581"
 _PREFIX = "tokenizer.ggml."
+_BYTES_BACK = {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]}
 # what ends a reply where a file names one end of several, as llama.cpp has them
 _ENDS = (
     "<|eot_id|>",
@@ -191,8 +192,7 @@ def _byte_level(tokens: _Tokens) -> tuple[JsonObject, bool]:
     listed = tokens.texts("merges")
     if (characters := _characters(tokens, listed)) is not None:
         model = bpe_model(characters, [], byte_fallback=True)
-        bare = [{"type": "ByteFallback"}, {"type": "Fuse"}]
-        return _spec(model, None, None, {"type": "Sequence", "decoders": bare}), False
+        return _spec(model, None, None, _BYTES_BACK), False
     merges = listed_merges(tokens.path, listed, tokens.ids)
     model = bpe_model(tokens.ids, merges, byte_fallback=False)
     model["ignore_merges"] = split.whole_words
@@ -210,6 +210,10 @@ def _sentencepiece(tokens: _Tokens) -> JsonObject:
         if tokens.kinds[id] not in (CONTROL, UNKNOWN, BYTE)
     }
     merges = merges_by_score(tokens.path, pieces, tokens.scores)
+    prefix = tokens.flag("add_space_prefix", True)
+    if not merges and not prefix and " " not in tokens.ids:  # characters, as tuillm exports them
+        own = {" " if name == _BLANK else name: id for name, id in tokens.ids.items()}
+        return _spec(bpe_model(own, [], byte_fallback=True), None, None, _BYTES_BACK)
     model = bpe_model(tokens.ids, merges, byte_fallback=True)
     unknown = tokens.id("unknown", 0)
     if unknown is not None and tokens.kinds[unknown] == UNKNOWN:
@@ -222,7 +226,7 @@ def _sentencepiece(tokens: _Tokens) -> JsonObject:
         {"type": "ByteFallback"},
         {"type": "Fuse"},
     ]
-    if tokens.flag("add_space_prefix", True):
+    if prefix:
         before = {"type": "Prepend", "prepend": _BLANK}
         normalizer = {"type": "Sequence", "normalizers": [before, blanks]}
         decoders.append({"type": "Strip", "content": " ", "start": 1, "stop": 0})
