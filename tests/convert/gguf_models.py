@@ -2,8 +2,8 @@
 
 import random
 
-import gguf_files
 import transformers
+from convert import gguf_files
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers.trainers import BpeTrainer
 

@@ -3,12 +3,12 @@
 For developers who have `llama-cpp-python` installed; it is no dependency.
 """
 
-import gguf_files
 import numpy as np
 import pytest
 import torch
 import transformers
-from gguf_models import ROWS, SPLITTING, add_pieces, model_of, pieces_of, texts, trained
+from convert import gguf_files
+from convert.gguf_models import ROWS, SPLITTING, add_pieces, model_of, pieces_of, texts, trained
 from tokenizers import Tokenizer
 
 from tuillm.convert.gguf_import import write_gguf_folder
@@ -55,11 +55,11 @@ def test_ids_of_bytes(folder, tmp_path, book_text, pre):
 @pytest.mark.parametrize("prefix", [True, False])
 def test_ids_of_characters(folder, tmp_path, book_text, prefix):
     """SentencePiece's BPE, with a blank before a text and without."""
-    told = pieces_of(book_text)
+    names, kinds, scores = pieces_of(book_text)
     path = gguf_files.write(
         tmp_path / "a.gguf",
-        model_of("llama", vocab_size=len(told[0])),
-        change=lambda writer: add_pieces(writer, *told, prefix),
+        model_of("llama", vocab_size=len(names)),
+        change=lambda writer: add_pieces(writer, names, kinds, scores, prefix),
     )
     write_gguf_folder(path, folder)
     assert_same_ids(path, folder)

@@ -37,14 +37,24 @@ class GGUFModel:
     dtype: torch.dtype
 
     def write_texts(self, folder: Path) -> None:
-        """Write all but the weights into a folder; raises OSError, or DiskError if it is full."""
+        """Write all but the weights into a folder.
+
+        Raises TuillmError for a vocabulary that tuillm could not read again, DiskError where there
+        is no room for the weights, OSError as the disk does.
+        """
         _refuse_if_full(folder, self.tensors)
+        vocabulary = json.dumps(self.tokenizer.spec, ensure_ascii=False).encode()
+        if len(vocabulary) > VOCABULARY_BYTES:
+            raise TuillmError(
+                f"the vocabulary of {self.file.path} is too large: {len(vocabulary):,} bytes as "
+                f"tokenizer.json, where {VOCABULARY_BYTES:,} are the most there can be"
+            )
         config, generation = self._configs()
         _write_json(folder / "config.json", config)
         _write_json(folder / "generation_config.json", generation)
         settings = self.tokenizer.config | {"model_max_length": self.config.block_size}
         _write_json(folder / "tokenizer_config.json", settings)
-        _write_json(folder / "tokenizer.json", self.tokenizer.spec, indent=None)
+        (folder / "tokenizer.json").write_bytes(vocabulary)
         if self.tokenizer.chat_template:
             template = self.tokenizer.chat_template
             (folder / TEMPLATE_FILE).write_text(template, encoding="utf-8", newline="")
@@ -119,5 +129,5 @@ def _dtype_note(file: GGUFFile, dtype: torch.dtype) -> str:
     )
 
 
-def _write_json(path: Path, content: dict[str, object], indent: int | None = 2) -> None:
-    path.write_text(json.dumps(content, indent=indent, ensure_ascii=False), encoding="utf-8")
+def _write_json(path: Path, content: dict[str, object]) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")

@@ -23,9 +23,9 @@ Value = int | float | bool | str | list[str] | NDArray[np.generic]
 
 # Gemma's vocabulary has 262,144 tokens and twice as many merges, its header 15 MB; models have
 # some 40 entries and up to a thousand tensors
-MOST_IN_LIST = 1_000_000
 _MOST_ENTRIES, _MOST_TENSORS = 4_096, 65_536
-_MOST_STRINGS, _LONGEST_HEADER = 2_000_000, 64 * MB
+_MOST_IN_LIST, _MOST_STRINGS = 600_000, 1_000_000
+_LONGEST_HEADER = 64 * MB
 _LONGEST_NAME, _LONGEST_STRING = 1_024, MB
 _MOST_DIMENSIONS, _LARGEST = 4, 1 << 40
 _ALIGNMENT, _MOST_ALIGNMENT = 32, 64 * 1024
@@ -82,6 +82,13 @@ class GGUFFile:
     path: Path
     entries: dict[str, Value]
     tensors: dict[str, GGUFTensor]
+
+    def text(self, key: str) -> str | None:
+        """Return the text of an entry, or None without one; raises TuillmError for what is none."""
+        value = self.entries.get(key)
+        if value is None or isinstance(value, str):
+            return value
+        raise TuillmError(f"{self.path} is damaged: {key} is {brief(value)}")
 
 
 def read_gguf(path: Path) -> GGUFFile:
@@ -185,13 +192,29 @@ class _Header:
         return value
 
     def _list(self) -> Value:
-        kind, count = self._whole(4), self._whole(8, MOST_IN_LIST, "entries in a list")
+        kind, count = self._whole(4), self._whole(8, _MOST_IN_LIST, "entries in a list")
         if kind != _STRING:
             return self._numbers(kind, count)
         self.strings += count
         if self.strings > _MOST_STRINGS:
-            self._damaged(f"more than {_MOST_STRINGS:,} strings")
-        return [self._string(_LONGEST_STRING) for _ in range(count)]
+            self._damaged(f"more than {_MOST_STRINGS:,} texts in lists")
+        return self._strings(count)
+
+    def _strings(self, count: int) -> list[str]:
+        """Read many texts: as `_string` does, in a third of the time."""
+        content, at, end = self.content, self.at, min(self.size, _LONGEST_HEADER)
+        found = []
+        for _ in range(count):
+            begin = at + 8
+            at = begin + int.from_bytes(content[at:begin], "little")
+            if at > end:
+                self._damaged("cut short, or its texts are too long")
+            found.append(content[begin:at])
+        self.at = at
+        try:
+            return [each.decode() for each in found]
+        except UnicodeDecodeError:
+            self._damaged("a text in it is no UTF-8")
 
     def _numbers(self, kind: int, count: int) -> NDArray[np.generic]:
         if kind == _BOOL:

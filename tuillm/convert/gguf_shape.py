@@ -62,21 +62,21 @@ def shape_of_gguf(file: GGUFFile) -> GPTConfig:
     Raises TuillmError for an architecture that tuillm does not compute, for a switch that it does
     not, and for values that no model can have.
     """
-    family = file.entries.get("general.architecture")
+    family = file.text("general.architecture")
     if family not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise TuillmError(f"{file.path} is of architecture {brief(family)}; tuillm reads {known}")
     told = {
-        key.removeprefix(f"{family}."): value.item() if isinstance(value, np.generic) else value
+        key.removeprefix(f"{family}."): _plain(value)
         for key, value in file.entries.items()
         if key.startswith(f"{family}.")
     }
     keys = _GPT2 if family == "gpt2" else _LLAMA
-    _refuse_unknown(file, str(family), told, keys)
+    _refuse_unknown(file, family, told, keys)
     found: JsonObject = {"model_type": family, "tie_word_embeddings": is_tied(file)}
     for key, name in keys.items():
         if key in told:
-            found[name] = _plain(told[key])
+            found[name] = told[key]
         elif key not in _OPTIONAL:
             raise TuillmError(f"{file.path} is damaged: {family}.{key} is missing")
     embedding = file.tensors.get(EMBEDDING)
@@ -137,27 +137,20 @@ def _refuse_unknown(
     for key, value in told.items():
         if key in known or key in scaled:
             continue
-        if _is_unset(value) if key not in _NEUTRAL else brief(value) == brief(_NEUTRAL[key]):
+        if value == _NEUTRAL[key] if key in _NEUTRAL else not value:
             continue
         raise TuillmError(
-            f"{file.path} sets {brief(f'{family}.{key}')} {_shown(value)}, which tuillm does not "
+            f"{file.path} sets {brief(f'{family}.{key}')} {brief(value)}, which tuillm does not "
             "compute"
         )
 
 
-def _is_unset(value: Any) -> bool:
-    """Whether a value switches nothing on: zero, false, empty, or a list of such."""
-    return not np.any(value) if isinstance(value, np.ndarray) else not value
-
-
-def _shown(value: Any) -> str:
-    return f"for {len(value)} layers" if isinstance(value, np.ndarray | list) else brief(value)
-
-
 def _plain(value: Any) -> Any:
-    """Return a number as it was before it was stored in float32; lists that repeat one are it."""
+    """Return a number as it was before it was stored in float32; a list that repeats one is it."""
     if isinstance(value, np.ndarray):
-        first = value[0].item() if len(value) and (value == value[0]).all() else None
-        return value.tolist()[:4] if first is None else _plain(first)
+        same = len(value) and (value == value[0]).all()
+        return _plain(value[0].item()) if same else value[:4].tolist()
+    if isinstance(value, list):
+        return value[:4]
     with np.errstate(over="ignore"):
         return float(str(np.float32(value))) if isinstance(value, float) else value

@@ -37,7 +37,7 @@ class Splitting:
     notes: tuple[str, ...] = ()
 
 
-def splitting_of(path: str | PathLike[str], name: object, family: str) -> Splitting:
+def splitting_of(path: str | PathLike[str], name: str | None, family: str) -> Splitting:
     """Return how a model of a family cuts its text, by `tokenizer.ggml.pre`.
 
     Raises TuillmError for a name that is not known. Without one, as files had none before April

@@ -23,6 +23,7 @@ from tuillm.text.tokenizer_json import BYTE_LEVEL, bpe_model, byte_table
 NORMAL, UNKNOWN = 1, 2
 _BLANK = "\u2581"
 _PREFIX = "tokenizer.ggml."
+_MOST_ADDED = 20_000  # each text is looked through for all of them
 _BYTES_BACK = {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]}
 # what ends a reply where a file names one end of several, as llama.cpp has them
 _ENDS = (
@@ -58,7 +59,7 @@ def tokenizer_of_gguf(file: GGUFFile, rows: int) -> GGUFTokenizer:
     Raises TuillmError for a tokenizer that tuillm does not know, and for a damaged one.
     """
     tokens = _Tokens(file, rows)
-    kind = file.entries.get(f"{_PREFIX}model")
+    kind = file.text(f"{_PREFIX}model")
     if kind == "gpt2":
         spec, adds_bos = _byte_level(tokens)
     elif kind == "llama":
@@ -134,6 +135,11 @@ class _Tokens:
 
     def added(self, always: set[int | None]) -> Iterator[JsonObject]:
         """Yield tokens that are found in a text before it is cut: special ones, and a person's."""
+        beside = sum(kind in (CONTROL, UNKNOWN, ADDED) for kind in self.kinds)
+        if beside > _MOST_ADDED:
+            raise self.damaged(
+                f"it has {beside:,} added tokens, where {_MOST_ADDED:,} are the most"
+            )
         for id, name in enumerate(self.names):
             special = self.kinds[id] in (CONTROL, UNKNOWN) or id in always
             if name and (special or self.kinds[id] == ADDED):
@@ -155,9 +161,7 @@ class _Tokens:
 
     def template(self) -> str:
         """Return the chat template, or "" without one."""
-        value = self.file.entries.get("tokenizer.chat_template", "")
-        if not isinstance(value, str):
-            raise self.damaged("tokenizer.chat_template is no text")
+        value = self.file.text("tokenizer.chat_template") or ""
         others = [key for key in self.file.entries if key.startswith("tokenizer.chat_template.")]
         if others:
             self.notes.append(
@@ -186,8 +190,8 @@ class _Tokens:
 
 def _byte_level(tokens: _Tokens) -> tuple[JsonObject, bool]:
     """Return the `tokenizer.json` of a 'gpt2', and whether a text begins with bos by default."""
-    pre, family = tokens.get("pre"), tokens.file.entries.get("general.architecture")
-    split = splitting_of(tokens.path, pre, str(family))
+    family = tokens.file.text("general.architecture") or ""
+    split = splitting_of(tokens.path, tokens.file.text(f"{_PREFIX}pre"), family)
     tokens.notes += split.notes
     listed = tokens.texts("merges")
     if (characters := _characters(tokens, listed)) is not None:
