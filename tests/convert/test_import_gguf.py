@@ -1,6 +1,7 @@
 """GGUF files become folders that transformers opens, with the same logits and the same ids."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from gguf.quants import dequantize
 from safetensors.torch import load_file
 from tokenizers import Tokenizer, pre_tokenizers
 
-from tuillm.convert.gguf_import import write_gguf_folder
+from tuillm.convert.gguf_import import open_gguf_model, write_gguf_folder
 from tuillm.convert.import_model import import_model
 from tuillm.errors import TuillmError, UsageError
 from tuillm.model import read_model
@@ -405,3 +406,21 @@ def test_kinds_that_are_not_read(home, tmp_path, words):
         tmp_path / "a.gguf", model_of("llama", hidden_size=256, head_dim=64), words, "Q2_K"
     )
     assert "tensors of Q2_K, which tuillm does not read" in refused(path)
+
+
+def test_a_disk_that_is_too_full(home, tmp_path, words, monkeypatch):
+    """It is told before anything is written, and nothing stays behind."""
+    path = gguf_files.write(tmp_path / "a.gguf", model_of("llama"), words, pre="smollm")
+    monkeypatch.setattr("shutil.disk_usage", lambda place: SimpleNamespace(free=1000))
+    assert "full" in refused(path) or "no space" in refused(path).lower()
+    assert not list((home / "models").glob("*"))
+
+
+def test_weights_are_made_when_they_are_written(tmp_path, words):
+    """A file that is open has none in memory; each can be made by itself."""
+    theirs = model_of("llama")
+    path = gguf_files.write(tmp_path / "a.gguf", theirs, words, pre="smollm")
+    tensors = open_gguf_model(path).tensors
+    for name, before in theirs.state_dict().items():
+        assert tensors[name].shape == before.shape
+        assert torch.equal(tensors[name].make(), before)

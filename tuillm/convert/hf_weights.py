@@ -33,11 +33,7 @@ def read_folder_model(folder: Path, weights: Path | None = None) -> GPT:
     for path in paths:
         tensors |= map_tensors(path) if path.suffix == ".safetensors" else _pickled(path)
     return model_from_tensors(
-        config,
-        tensors,
-        f"{paths[0]} does not fit its config.json",
-        strict=True,
-        as_stored=True,
+        config, tensors, f"{paths[0]} does not fit its config.json", strict=True, as_stored=True
     )
 
 
