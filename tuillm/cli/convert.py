@@ -28,19 +28,21 @@ def import_command(
     """Bring a model in from PATH and check it on the way.
 
     PATH is a folder in Hugging Face's layout, a .safetensors file with its config.json beside
-    it, or the ckpt.pt of nanoGPT. Nothing in it is ever run.
+    it, a .gguf file, or the ckpt.pt of nanoGPT. Nothing in it is ever run.
     """
     from tuillm.convert.import_model import import_model
 
     found = import_model(source, name, replace=replace, corpus=corpus, tokenizer=tokenizer)
-    config = found.model.config
+    config = found.config
     say(
-        f"imported {source} as {found.name}: {count(found.model.parameter_count)} parameters, "
+        f"imported {source} as {found.name}: {count(found.parameters)} parameters, "
         f"context {config.block_size:,}, {found.tokenizer.kind} vocabulary of "
         f"{config.vocab_size:,}"
     )
     if found.padding:
         say(f"{found.padding} rows that stood for no token were left out")
+    for note in found.notes:
+        say(note)
     say(f"tuillm chat {found.name}, or compare it with transformers: tuillm verify {found.name}")
 
 

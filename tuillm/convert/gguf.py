@@ -1,4 +1,4 @@
-"""The GGUF file of a model: the only place that knows llama.cpp's names and layout.
+"""A model of ours as a GGUF file, by llama.cpp's names and in its layout.
 
 Knows tensors, and a vocabulary as llama.cpp wants it told; how a tokenizer becomes one is
 `export_model`'s business. Tensors are written one after another, so that a model which lies mapped

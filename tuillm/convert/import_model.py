@@ -1,4 +1,4 @@
-"""Models that come in: Hugging Face folders and nanoGPT's checkpoints, into the registry.
+"""Models that come in: Hugging Face folders, GGUF files and nanoGPT's checkpoints.
 
 Whatever comes is read without running anything in it, checked against what it says of itself,
 and written anew in our layout, so that a model in the registry looks the same wherever it is from.
@@ -9,30 +9,41 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tuillm import __version__
+from tuillm.config.gpt_config import GPTConfig
+from tuillm.convert.gguf_import import open_gguf_model
 from tuillm.convert.hf_weights import read_folder_model
 from tuillm.convert.import_tokenizer import Wanted, folder_tokenizer, nanogpt_tokenizer
 from tuillm.convert.nanogpt import read_checkpoint
-from tuillm.errors import TuillmError, did_you_mean
+from tuillm.errors import TuillmError, UsageError, did_you_mean
 from tuillm.model import GPT, write_model
 from tuillm.store.card import ModelCard, read_card
 from tuillm.store.entry_names import check_name, name_from
 from tuillm.store.registry import publish, refuse_if_taken
-from tuillm.text import Tokenizer
+from tuillm.text import Tokenizer, load_tokenizer
 from tuillm.user_paths import user_path
 
 _NO_NAMES = ("ckpt", "model", "pytorch_model", "checkpoint", "config")
 _CHECKPOINT = "ckpt.pt"
-_WANTED = "a Hugging Face folder, a .safetensors file with its config.json, or nanoGPT's ckpt.pt"
+_WANTED = (
+    "a Hugging Face folder, a .safetensors file with its config.json, a .gguf file, or nanoGPT's "
+    "ckpt.pt"
+)
 
 
 @dataclass(frozen=True)
 class Imported:
-    """A model as it came in; `padding` rows of its vocabulary, which no text reaches, were cut."""
+    """A model as it came in: its shape, and how many `parameters` it has.
+
+    `padding` rows of its vocabulary, which no text reaches, were cut; `notes` are sentences on what
+    else is not as it was.
+    """
 
     name: str
-    model: GPT
+    config: GPTConfig
+    parameters: int
     tokenizer: Tokenizer
     padding: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def import_model(
@@ -45,8 +56,8 @@ def import_model(
 ) -> Imported:
     """Bring a model into the registry as `name`, by default that of its folder or file.
 
-    `source` is a Hugging Face folder, a weight file with a config.json beside it, or nanoGPT's
-    `ckpt.pt` (or its folder). `corpus` is the text whose characters are the vocabulary;
+    `source` is a Hugging Face folder, a weight file with a config.json beside it, a GGUF file, or
+    nanoGPT's `ckpt.pt` (or its folder). `corpus` is the text whose characters are the vocabulary;
     `tokenizer` is 'gpt2', or a folder or file that holds one. Raises TuillmError, and changes
     nothing, for what is not there, no model, of another architecture, damaged, unsafe, without
     a tokenizer that fits, and for a name that is taken unless `replace` is given.
@@ -56,24 +67,44 @@ def import_model(
     if not replace:
         refuse_if_taken(name, "name another with --name, or give --replace")
     wanted = Wanted(corpus, tokenizer)
-    found, card = (_nanogpt if path.suffix == ".pt" else _folder)(path, name, wanted)
+    if path.suffix == ".gguf":
+        return _gguf(path, name, wanted, replace)
+    model, found, card = (_nanogpt if path.suffix == ".pt" else _folder)(path, name, wanted)
     with publish(name, card, replace=replace) as folder:
-        write_model(found.model, folder, found.tokenizer.eot, found.tokenizer.ends)
-        found.tokenizer.save(folder, found.model.config.block_size)
+        write_model(model, folder, found.tokenizer.eot, found.tokenizer.ends)
+        found.tokenizer.save(folder, model.config.block_size)
     return found
 
 
-def _folder(path: Path, name: str, wanted: Wanted) -> tuple[Imported, ModelCard]:
+def _gguf(path: Path, name: str, wanted: Wanted, replace: bool) -> Imported:
+    """Bring a GGUF file in, one tensor after the other: nothing is computed with it."""
+    if wanted.corpus or wanted.tokenizer:
+        raise UsageError(
+            "a GGUF file brings its own tokenizer", "leave out --corpus and --tokenizer"
+        )
+    found = open_gguf_model(path)
+    parameters = found.config.parameter_count
+    card = ModelCard(origin="imported", parameters=parameters, tuillm_version=__version__)
+    with publish(name, card, replace=replace) as folder:
+        found.write_texts(folder)
+        tokenizer = load_tokenizer(folder)  # before the weights, as it may be refused
+        tokenizer.refuse_beyond(found.config.vocab_size, path)
+        card.tokenizer = tokenizer.kind
+        found.write_weights(folder)
+    return Imported(name, found.config, parameters, tokenizer, notes=tuple(found.notes))
+
+
+def _folder(path: Path, name: str, wanted: Wanted) -> tuple[GPT, Imported, ModelCard]:
     """Read a folder in Hugging Face's layout, or a weight file in one."""
     folder = path if path.is_dir() else path.parent
     model = read_folder_model(folder, None if path.is_dir() else path)
     tokenizer = folder_tokenizer(folder, wanted)
     tokenizer.refuse_beyond(model.config.vocab_size, folder)
     card = read_card(folder).model_copy(update=_known(model, tokenizer))
-    return Imported(name, model, tokenizer), card
+    return model, Imported(name, model.config, model.parameter_count, tokenizer), card
 
 
-def _nanogpt(path: Path, name: str, wanted: Wanted) -> tuple[Imported, ModelCard]:
+def _nanogpt(path: Path, name: str, wanted: Wanted) -> tuple[GPT, Imported, ModelCard]:
     """Read a checkpoint of nanoGPT and find out what its ids mean."""
     checkpoint = read_checkpoint(path)
     rows = checkpoint.config.vocab_size
@@ -87,10 +118,9 @@ def _nanogpt(path: Path, name: str, wanted: Wanted) -> tuple[Imported, ModelCard
     card = ModelCard(
         corpus=checkpoint.dataset, steps=checkpoint.steps, val_loss=checkpoint.val_loss
     )
-    return (
-        Imported(name, model, tokenizer, rows - tokenizer.n_vocab),
-        card.model_copy(update=_known(model, tokenizer)),
-    )
+    padding = rows - tokenizer.n_vocab
+    found = Imported(name, model.config, model.parameter_count, tokenizer, padding)
+    return model, found, card.model_copy(update=_known(model, tokenizer))
 
 
 def _known(model: GPT, tokenizer: Tokenizer) -> dict[str, object]:
@@ -127,10 +157,9 @@ def _recognised(source: str) -> Path:
         )
     if path.name == "config.json":
         return path.parent
-    if path.suffix not in (".pt", ".safetensors", ".bin"):
-        only_out = "GGUF only goes out; " if path.suffix == ".gguf" else ""
-        raise TuillmError(f"{source} is no model that tuillm reads", f"{only_out}wanted: {_WANTED}")
-    if path.suffix != ".pt" and not (path.parent / "config.json").exists():
+    if path.suffix not in (".pt", ".gguf", ".safetensors", ".bin"):
+        raise TuillmError(f"{source} is no model that tuillm reads", f"wanted: {_WANTED}")
+    if path.suffix not in (".pt", ".gguf") and not (path.parent / "config.json").exists():
         raise TuillmError(f"{source} has no config.json beside it", "which tells its shape")
     return path
 
