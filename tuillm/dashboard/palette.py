@@ -4,6 +4,7 @@ Knows bindings by their ids alone: whatever has one is an action that a person m
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -25,6 +26,10 @@ _MOST_CONVERSATIONS = 200
 
 class Palette(DismissOnce, CommandPalette):
     """Textual's palette, which a second Enter finds gone."""
+
+    def _action_command_list(self, action: str) -> None:
+        with suppress(KeyError):  # of rows that are not laid out yet, see PagedOptions
+            super()._action_command_list(action)
 
 
 def _once(call: Callable[[], object]) -> Callable[[], object]:

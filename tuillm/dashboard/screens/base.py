@@ -42,7 +42,11 @@ class BaseScreen(DismissOnce, Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Nothing is explained where there is nothing to explain."""
-        return action != "what" or (self.is_mounted and bool(self.meanings()[1]))
+        return action != "what" or self.explains()
+
+    def explains(self) -> bool:
+        """Whether there is something to explain; asked often, so it looks at no words."""
+        return False
 
     def action_what(self) -> None:
         """Explain the figures of what the cursor is on."""

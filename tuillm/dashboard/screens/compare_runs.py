@@ -134,6 +134,9 @@ class CompareRunsScreen(BaseScreen):
         self.query_one(Chart).focus()
         self.runs_changed()
 
+    def explains(self) -> bool:
+        return True
+
     def meanings(self) -> tuple[str, list[Meaning]]:
         """What the curves are, and what stands in the table below them."""
         return "the figures of runs", [meaning(name) for name in _EXPLAINED]

@@ -13,6 +13,7 @@ from textual.widgets import Button, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from tuillm.dashboard.screens.dismiss_once import DismissOnce
+from tuillm.dashboard.widgets.paged_options import PagedOptions
 from tuillm.errors import TuillmError
 
 
@@ -91,7 +92,7 @@ class Ask(DismissOnce, ModalScreen[str | None]):
                     )
                     for value, about in self._known.items()
                 ]
-                yield OptionList(*rows, compact=True)
+                yield PagedOptions(*rows, compact=True)
             yield Input(self._value, compact=True)
             yield Static(
                 self._tried or self._note,

@@ -17,6 +17,7 @@ from textual.widgets.option_list import Option
 
 from tuillm.dashboard.export_actions import FORMATS, ExportFormat, ExportRequest
 from tuillm.dashboard.screens.dismiss_once import DismissOnce
+from tuillm.dashboard.widgets.paged_options import PagedOptions
 from tuillm.errors import UsageError
 from tuillm.user_paths import user_path
 
@@ -40,7 +41,7 @@ class ExportDialog(DismissOnce, ModalScreen[ExportRequest | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog wide"):
             yield Static(f"Export {self._model}", classes="title", markup=False)
-            yield OptionList(*(Option(_row(each)) for each in FORMATS), compact=True)
+            yield PagedOptions(*(Option(_row(each)) for each in FORMATS), compact=True)
             yield Static("to", classes="hint")
             yield Input(self._tried.path, compact=True)
             yield Static(

@@ -161,6 +161,9 @@ class ModelsScreen(PullsScreen, TableScreen["Model"]):
     def below(self) -> ComposeResult:
         yield PullLines()
 
+    def explains(self) -> bool:
+        return self.is_mounted and self.current is not None
+
     def meanings(self) -> "tuple[str, list[Meaning]]":
         from tuillm.dashboard.glossary import judged_bits, judged_loss, meaning
 

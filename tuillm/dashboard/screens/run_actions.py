@@ -58,6 +58,9 @@ class RunActionsScreen(BaseScreen):
         """The run that the keys are about."""
         raise NotImplementedError
 
+    def explains(self) -> bool:
+        return self.is_mounted and self.target is not None
+
     def meanings(self) -> tuple[str, list[Meaning]]:
         entry = self.target
         return (entry.id, run_meanings(entry)) if entry else ("", [])

@@ -15,6 +15,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from tuillm.dashboard.screens.dismiss_once import DismissOnce
+from tuillm.dashboard.widgets.paged_options import PagedOptions
 
 if TYPE_CHECKING:
     from tuillm.dashboard.app import Dashboard
@@ -34,7 +35,7 @@ class ThemesScreen(DismissOnce, ModalScreen[None]):
             panel.border_title = "theme"
             panel.border_subtitle = "Enter keeps it"
             yield Input(placeholder="type to find one", compact=True)
-            yield OptionList(compact=True)
+            yield PagedOptions(compact=True)
             yield Static(classes="note", markup=False)
 
     def on_mount(self) -> None:

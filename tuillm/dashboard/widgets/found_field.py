@@ -17,13 +17,14 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from tuillm.dashboard.widgets.field import SettingField
+from tuillm.dashboard.widgets.paged_options import PagedOptions
 from tuillm.errors import one_line
 from tuillm.store.workers.corpus_preview import FieldSample
 
 _WIDEST = 22
 
 
-class FoundList(OptionList):
+class FoundList(PagedOptions):
     """The fields to choose from; Escape goes back without one."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -15,6 +15,7 @@ from textual.widgets.option_list import Option
 
 from tuillm.config import PRESETS, Setting
 from tuillm.dashboard.widgets.field import SettingField
+from tuillm.dashboard.widgets.paged_options import PagedOptions
 from tuillm.dashboard.widgets.theme_aware import ThemeAware
 from tuillm.store.workers.forecast_process import PresetEstimate
 from tuillm.units import count, roughly, size
@@ -25,7 +26,7 @@ _NAME = max(map(len, PRESETS))
 _TIME, _MEMORY, _SIZE = 9, 7, 6
 
 
-class PresetList(OptionList):
+class PresetList(PagedOptions):
     """The rows; Enter, Space or a click chooses, and beyond the ends the form goes on."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
