@@ -28,7 +28,8 @@ import json, sys, threading, time
 import tuillm, torch
 from pathlib import Path
 from tuillm.generation.context import Context
-from tuillm.model import pack, read_model
+from tuillm.model.hf_folder import read_weights
+from tuillm.model.packing import pack_weights
 
 def resident():
     with open("/proc/self/statm") as file:
@@ -45,7 +46,7 @@ def watch():
 watcher = threading.Thread(target=watch)
 watcher.start()
 begin = time.perf_counter()
-model = pack(read_model(Path(sys.argv[1]), head_apart=True), getattr(torch, sys.argv[2]))
+model = pack_weights(read_weights(Path(sys.argv[1])), getattr(torch, sys.argv[2]))
 seconds = time.perf_counter() - begin
 over.set()
 watcher.join()
@@ -64,7 +65,8 @@ import json, sys
 import tuillm, torch, transformers
 from pathlib import Path
 from tuillm.generation.context import Context
-from tuillm.model import pack, read_model
+from tuillm.model.hf_folder import read_weights
+from tuillm.model.packing import pack_weights
 folder, prompt, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 ids = torch.randint(50257, (1, prompt), generator=torch.Generator().manual_seed(1))
 with torch.inference_mode():
@@ -73,7 +75,7 @@ with torch.inference_mode():
     settings = dict(do_sample=False, pad_token_id=0, eos_token_id=None)
     out = theirs.generate(ids, max_new_tokens=count, min_new_tokens=count, **settings)
     del theirs
-    model = pack(read_model(Path(folder), head_apart=True), torch.float32)
+    model = pack_weights(read_weights(Path(folder)), torch.float32)
     difference = float((model(ids) - expected).abs().max())
     context, found = Context(model), []
     logits, _ = context.read(ids[0].tolist())

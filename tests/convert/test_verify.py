@@ -48,15 +48,15 @@ def test_a_trained_model_is_the_same_there(model, transformers):
 
 def test_what_transformers_reads_otherwise_is_found(tamper, transformers, monkeypatch):
     """Were ours to miss a transpose, logits and text would tell."""
-    import tuillm.model.hf_folder as ours
+    from tuillm.model.family_weights import FamilyWeights
 
-    kept = ours._joined
+    kept = FamilyWeights.__getitem__
 
-    def missed(named, tensors):
-        value = kept(named, tensors)
-        return value.T.contiguous() if named.name.endswith("attn.c_proj.weight") else value
+    def missed(weights, name):
+        value = kept(weights, name)
+        return value.T.contiguous() if name.endswith("attn.c_proj.weight") else value
 
-    monkeypatch.setattr(ours, "_joined", missed)
+    monkeypatch.setattr(FamilyWeights, "__getitem__", missed)
     found = tamper(lambda tensors, folder: None)
     assert found["parameters"] and found["token ids"] and not found["logits"]
 

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tuillm.errors import TuillmError
-from tuillm.model.mmap_safetensors import map_tensor, map_tensors
+from tuillm.model.mmap_safetensors import StoredTensors, map_tensors
 
 KINDS = [
     torch.float32,
@@ -39,7 +39,7 @@ def test_tensors_equal_those_of_the_library(file):
     assert found.keys() == expected.keys()
     for name, tensor in expected.items():
         torch.testing.assert_close(found[name], tensor, rtol=0, atol=0)
-    assert torch.equal(map_tensor(file, "torch.bfloat16"), expected["torch.bfloat16"])
+    assert torch.equal(StoredTensors(file)["torch.bfloat16"], expected["torch.bfloat16"])
 
 
 def test_writing_to_a_mapped_tensor_leaves_the_file(file):

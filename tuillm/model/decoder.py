@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
-from tuillm.model.hf_folder import read_config, read_model
+from tuillm.model.hf_folder import read_config, read_model, read_weights
 from tuillm.model.kernel_choice import choose_kernel, remembered
 from tuillm.model.native_gpt import NativeGPT
 from tuillm.model.packed_cache import is_worth_keeping, pack_into_cache, packed_weights
-from tuillm.model.packing import Decoder, pack
+from tuillm.model.packing import Decoder, pack, pack_weights
 from tuillm.native.compiled import library
 
 
@@ -21,9 +21,9 @@ def load_decoder(folder: Path, dtype: torch.dtype, device: torch.device) -> Deco
     Raises TuillmError for a damaged folder and UsageError for a precision that is not to be had.
     """
     if device.type != "cpu":
-        return pack(read_model(folder), dtype, device)
+        return pack(read_model(folder, as_stored=True), dtype, device)
     name = str(dtype).removeprefix("torch.")
-    model = _kept(folder, name) or pack(read_model(folder, head_apart=True), dtype, device)
+    model = _kept(folder, name) or pack_weights(read_weights(folder), dtype)
     known = remembered(model.config, name)
     if known and known.kernel == model.kernel:
         model.threads = known.threads
@@ -39,5 +39,5 @@ def _kept(folder: Path, dtype: str) -> NativeGPT | None:
         return None
     kept = packed_weights(weights, config, dtype)
     if kept is None and is_worth_keeping(weights):
-        kept = pack_into_cache(weights, read_model(folder, head_apart=True), dtype)
+        kept = pack_into_cache(weights, read_weights(folder), dtype)
     return NativeGPT(native, *kept) if kept else None

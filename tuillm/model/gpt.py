@@ -183,8 +183,8 @@ class Attention(nn.Module):
         self.c_proj: nn.Module = Linear(config.q_width, config.n_embd, config.bias)
         self.q_norm = self.k_norm = None
         if config.qk_norm:
-            self.q_norm = nn.RMSNorm(config.head_width, config.norm_eps)
-            self.k_norm = nn.RMSNorm(config.head_width, config.norm_eps)
+            self.q_norm = HeadNorm(config.head_width, config.norm_eps)
+            self.k_norm = HeadNorm(config.head_width, config.norm_eps)
 
     def forward(self, x: Tensor, turn: Turn | None, cache: KVCache | None, layer: int) -> Tensor:
         qkv = self.c_attn(x)  # [B, T, (H + 2K) D]
@@ -203,6 +203,13 @@ class Attention(nn.Module):
                 y = join_heads(attend_cached(q, *cache.append(layer, k, v)))
         y = self.c_proj(y)
         return drop(y, dropout) if dropout else y
+
+
+class HeadNorm(nn.RMSNorm):
+    """RMSNorm of heads that a product in another precision gave, in the precision of its weight."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.to(self.weight.dtype)).to(x.dtype)
 
 
 class MLP(nn.Module):

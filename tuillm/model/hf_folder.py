@@ -1,8 +1,8 @@
 """The Hugging Face folder: how the tensors of a model get into it and out of it again.
 
 A folder written here opens with `transformers.AutoModelForCausalLM.from_pretrained`. What a family
-calls its tensors, and which `config.json` is its, `config.families` knows; how they are cut, joined
-and turned is known here, for all families alike.
+calls its tensors, and which `config.json` is its, `config.families` knows; how they are joined and
+turned `family_weights`, and how ours are cut into theirs is known here, for all families alike.
 """
 
 import json
@@ -12,16 +12,16 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from tuillm.config.families import Named, family_of, shape_of_config, weights_misfit
+from tuillm.config.families import Named, family_of, shape_of_config
 from tuillm.config.gpt_config import GPTConfig
-from tuillm.errors import TuillmError
 from tuillm.formats.bounded_read import CONFIG_BYTES, read_object
 from tuillm.formats.json_text import JsonObject
+from tuillm.model.family_weights import FamilyWeights
 from tuillm.model.gpt import GPT
 from tuillm.model.lora import merged_state
-from tuillm.model.mmap_safetensors import map_tensor, map_tensors
+from tuillm.model.mmap_safetensors import StoredTensors, map_tensors
 from tuillm.model.save_safetensors import LazyTensor, save_tensors
 
 
@@ -54,33 +54,32 @@ def read_config(folder: Path) -> GPTConfig:
     return shape_of_config(read_object(path, CONFIG_BYTES), path)
 
 
-def read_model(
-    folder: Path, dropout: float = 0.0, *, head_apart: bool = False, as_stored: bool = False
-) -> GPT:
+def read_model(folder: Path, dropout: float = 0.0, *, as_stored: bool = False) -> GPT:
     """Return the model of a folder with float32 weights that lie in the file, mapped.
 
     Biases that are all zero are left out; `dropout` is the share it drops when it is trained.
-    With `head_apart` a tied head lies in a mapping of its own: once it is packed, no more of the
-    embedding is in memory than was looked up. With `as_stored` weights keep the precision of the
-    file. (Such models cannot train.) Raises TuillmError for a damaged folder.
+    With `as_stored` weights keep the precision of the file. (Such models cannot train.) Raises
+    TuillmError for a damaged folder.
     """
     config, path = read_config(folder), folder / "model.safetensors"
-    model = model_from_tensors(
-        replace(config, dropout=dropout),
-        map_tensors(path),
-        f"{path} does not fit its config.json",
-        as_stored=as_stored,
+    return model_from_tensors(
+        replace(config, dropout=dropout), map_tensors(path), _misfit(path), as_stored=as_stored
     )
-    if config.tie_weights and head_apart:
-        head = _map_head(path, config)
-        head = head if as_stored else head.float()
-        model.lm_head.weight = nn.Parameter(head, requires_grad=False)
-    return model
+
+
+def read_weights(folder: Path) -> FamilyWeights:
+    """Return the weights of a folder as they are stored, each mapped when it is asked for.
+
+    So a model is packed without ever lying in memory twice. Raises TuillmError for a damaged
+    folder.
+    """
+    config, path = read_config(folder), folder / "model.safetensors"
+    return FamilyWeights(config, StoredTensors(path), _misfit(path))
 
 
 def model_from_tensors(
     config: GPTConfig,
-    tensors: dict[str, Tensor],
+    tensors: Mapping[str, Tensor],
     misfit: str,
     *,
     turned: bool = True,
@@ -94,19 +93,9 @@ def model_from_tensors(
     TuillmError, `misfit` and the first tensor that is missing or of another shape, or, if
     `strict`, does not belong to the model.
     """
-    family = family_of(config)
-    tensors = {key.removeprefix(family.PREFIX): value for key, value in tensors.items()}
-    sizes = {key: value.shape for key, value in tensors.items()}
-    if reason := weights_misfit(sizes, config, turned=turned, strict=strict):
-        raise TuillmError(f"{misfit}: {reason}")
-    state: dict[str, Tensor] = {}
-    bias = False
-    for named in family.tensors(config, turned):
-        if named.parts[0][0] in tensors:
-            value = _joined(named, tensors)
-            state[named.name] = value if as_stored else value.float()
-            bias |= named.optional and bool(value.any())
-    config = replace(config, bias=bias)
+    weights = FamilyWeights(config, tensors, misfit, turned=turned, strict=strict)
+    config = weights.config
+    state = {name: value if as_stored else value.float() for name, value in weights.items()}
     if config.tie_weights:
         state["lm_head.weight"] = state["wte.weight"]
     model = GPT(config)
@@ -116,21 +105,8 @@ def model_from_tensors(
     return model
 
 
-def _joined(named: Named, tensors: Mapping[str, Tensor]) -> Tensor:
-    """One of our tensors from those of the family: a view, where it is made of one."""
-    parts = [tensors[name] for name, _ in named.parts]
-    parts = [part.t() if named.turned else part for part in parts]
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
-def _map_head(path: Path, config: GPTConfig) -> Tensor:
-    """The embedding, mapped once more: GPT-2's own files leave the prefix out."""
-    family = family_of(config)
-    (name, _), *_ = next(family.tensors(config)).parts
-    try:
-        return map_tensor(path, family.PREFIX + name)
-    except KeyError:
-        return map_tensor(path, name)
+def _misfit(path: Path) -> str:
+    return f"{path} does not fit its config.json"
 
 
 def _config_json(config: GPTConfig, eot: int | None, dtype: torch.dtype) -> JsonObject:

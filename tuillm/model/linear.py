@@ -91,6 +91,14 @@ class Embedding(nn.Embedding):
         return found
 
 
+class StoredEmbedding(Embedding):
+    """A table in the precision of its file, looked up in float32: the stream is that on CPUs."""
+
+    def forward(self, idx: Tensor) -> Tensor:
+        """idx [B, T] -> [B, T, C]."""
+        return super().forward(idx).float()
+
+
 class _ShadowedLinear(torch.autograd.Function):
     """A product with a weight that has a bfloat16 shadow."""
 

@@ -76,9 +76,10 @@ def thread_counts(most: int) -> tuple[int, ...]:
 
 def _shape(config: GPTConfig) -> GPTConfig:
     C = config.n_embd
+    one, none = (replace(config, n_layer=number).parameter_count for number in (1, 0))
     return replace(
         config,
-        n_layer=max(1, min(config.n_layer, round(_LAYER_WEIGHTS / (12 * C * C)))),
+        n_layer=max(1, min(config.n_layer, round(_LAYER_WEIGHTS / (one - none)))),
         vocab_size=max(1, min(config.vocab_size, _HEAD_WEIGHTS // C)),
         block_size=min(config.block_size, _POSITIONS),
         dropout=0.0,

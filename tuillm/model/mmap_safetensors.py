@@ -6,6 +6,7 @@ file once for all tensors: what was read stays until the last of them goes.)
 """
 
 import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -32,17 +33,34 @@ _DTYPES = {
 }
 
 
+class StoredTensors(Mapping[str, Tensor]):
+    """The tensors of a file by name, each mapped anew when it is asked for."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the header; raises TuillmError when the file is damaged, here and later."""
+        self._path = path
+        try:
+            self._stored = read_header(path)
+        except OSError as error:
+            raise TuillmError(f"{path} is damaged: {error}") from None
+
+    def __getitem__(self, name: str) -> Tensor:
+        stored = self._stored[name]
+        try:
+            return _map_tensor(self._path, stored)
+        except (OSError, ValueError, OverflowError) as error:
+            raise TuillmError(f"{self._path} is damaged: {error}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stored)
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+
 def map_tensors(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a file by name; raises TuillmError when it is damaged."""
-    try:
-        return {name: _map_tensor(path, stored) for name, stored in read_header(path).items()}
-    except (OSError, ValueError, OverflowError) as error:
-        raise TuillmError(f"{path} is damaged: {error}") from None
-
-
-def map_tensor(path: Path, name: str) -> Tensor:
-    """Return one tensor of a file, in a mapping of its own; raises KeyError for another name."""
-    return _map_tensor(path, read_header(path)[name])
+    return dict(StoredTensors(path))
 
 
 def map_array(path: Path, kind: DTypeLike, start: int, count: int) -> NDArray[np.generic]:

@@ -5,6 +5,7 @@ Knows how the library is called; how the weights lie is the business of `native_
 
 import ctypes
 import mmap
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -12,9 +13,9 @@ from torch import Tensor
 
 from tuillm.config.gpt_config import GPTConfig
 from tuillm.model.chunked_loss import IGNORED
-from tuillm.model.gpt import GPT
 from tuillm.model.kv_cache import KVCache
 from tuillm.model.native_layout import Layout, rounded
+from tuillm.model.rotary import Rotary
 from tuillm.native.library import GROUP, KINDS, Cache, Layer, Library, Matrix, Model, Norm
 
 _AT_ONCE = 512  # tokens of a call: work memory stays small, and Ctrl-C ends it in between
@@ -39,14 +40,16 @@ class NativeGPT:
         self._library, self._memory = library, memory
         self._tensors = layout.tensors(memory)
         self._model = _structure(self.config, layout.dtype, self._tensors)
+        self._rotary = Rotary(self.config) if self.config.rotary else None
 
     @classmethod
-    def of(cls, library: Library, model: GPT, dtype: str) -> "NativeGPT":
-        """Return a model with the weights of another, packed in `dtype`."""
-        layout = Layout(model.config, dtype)
+    def of(
+        cls, library: Library, config: GPTConfig, weights: Mapping[str, Tensor], dtype: str
+    ) -> "NativeGPT":
+        """Return a model of weights by their names in `GPT`, packed in `dtype`."""
+        layout = Layout(config, dtype)
         memory = huge_memory(layout.size)
-        with torch.no_grad():
-            layout.fill(memory, model)
+        layout.fill(memory, weights)
         return cls(library, layout, memory)
 
     def __call__(self, idx: Tensor, cache: KVCache | None = None, last: int = 0) -> Tensor:
@@ -85,14 +88,17 @@ class NativeGPT:
 
     def _forward(self, idx: Tensor, cache: KVCache, last: int) -> Tensor:
         B, T = idx.shape
-        _, _, rows, _, room, _ = cache.store.shape
-        if rows != B or cache.store.dtype != torch.float32 or cache.length + T > room:
+        start, (_, _, rows, _, room, _) = cache.length, cache.store.shape
+        if rows != B or cache.store.dtype != torch.float32 or start + T > room:
             raise ValueError(f"a cache of {rows} x {room} positions has no room for {B} x {T}")
         logits = torch.empty(B, last, self.config.vocab_size)
-        given = Cache(cache.store.data_ptr(), B, room, cache.length)
+        given = Cache(cache.store.data_ptr(), B, room, start)
+        # held until the call is over: another thread may meanwhile have the table grow
+        table = self._rotary.table(start, start + T, self.device) if self._rotary else None
+        turn = (table[0].data_ptr(), table[1].data_ptr()) if table else None
         threads = self.run_threads or torch.get_num_threads()
         self._library.forward(
-            self._model, given, T, last, idx.data_ptr(), logits.data_ptr(), threads
+            self._model, given, T, last, idx.data_ptr(), turn, logits.data_ptr(), threads
         )
         cache.length += T
         return logits
@@ -131,29 +137,36 @@ def _structure(config: GPTConfig, dtype: str, tensors: dict[str, Tensor]) -> Mod
         scales, bias = address(f"{name}.scales"), address(f"{name}.bias")
         return Matrix(KINDS[dtype], rows, rounded(columns, GROUP), address(name), scales, bias)
 
-    def norm(name: str) -> Norm:
+    def norm(name: str) -> Norm:  # without a gain where the model has none of the name
         return Norm(address(name), address(f"{name}.bias"))
 
-    C = config.n_embd
+    C, inner = config.n_embd, config.inner_width
     layers = (Layer * max(1, config.n_layer))()
     for number in range(config.n_layer):
         at = f"h.{number}"
         layers[number] = Layer(
             norm(f"{at}.ln_1"),
-            matrix(f"{at}.attn.c_attn", 3 * C, C),
-            matrix(f"{at}.attn.c_proj", C, C),
+            matrix(f"{at}.attn.c_attn", config.qkv_width, C),
+            matrix(f"{at}.attn.c_proj", C, config.q_width),
+            norm(f"{at}.attn.q_norm"),
+            norm(f"{at}.attn.k_norm"),
             norm(f"{at}.ln_2"),
-            matrix(f"{at}.mlp.c_fc", 4 * C, C),
-            matrix(f"{at}.mlp.c_proj", C, 4 * C),
+            matrix(f"{at}.mlp.c_fc", inner * (1 + config.gated_mlp), C),
+            matrix(f"{at}.mlp.c_proj", C, inner),
         )
     embedding = matrix("wte", config.vocab_size, C)
     head = embedding if config.tie_weights else matrix("lm_head", config.vocab_size, C)
     return Model(
         config.n_layer,
         config.n_head,
+        config.kv_heads,
+        config.head_width,
         C,
+        inner,
         config.vocab_size,
         config.exact_gelu,
+        config.rms_norm,
+        config.gated_mlp,
         config.norm_eps,
         layers,
         ctypes.pointer(embedding),

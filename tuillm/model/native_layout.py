@@ -4,16 +4,15 @@ The same bytes whether they were just packed or are mapped from a file. Knows ne
 that reads them nor where the memory comes from.
 """
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import prod
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tuillm.config.gpt_config import GPTConfig
-from tuillm.model.gpt import GPT
 from tuillm.native.library import GROUP, LANES
 
 # of files that are kept: another order of the parts is another version
@@ -42,23 +41,27 @@ class Layout:
         self.config, self.dtype = config, dtype
         self.parts: dict[str, Part] = {}
         self.size = 0
-        C = config.n_embd
+        C, bias = config.n_embd, config.bias
         tables = [("wte", config.vocab_size, C)]
         if not config.tie_weights:
             tables.append(("lm_head", config.vocab_size, C))
         for name, rows, columns in tables:
             self._add_matrix(name, rows, columns)
-        self._add("wpe", (config.block_size, C))
+        if not config.rotary:
+            self._add("wpe", (config.block_size, C))
+        inner = config.inner_width
         for layer in range(config.n_layer):
-            for name, rows, columns in (
-                ("attn.c_attn", 3 * C, C),
-                ("attn.c_proj", C, C),
-                ("mlp.c_fc", 4 * C, C),
-                ("mlp.c_proj", C, 4 * C),
+            for name, rows, columns, biased in (
+                ("attn.c_attn", config.qkv_width, C, bias or config.qkv_bias),
+                ("attn.c_proj", C, config.q_width, bias),
+                ("mlp.c_fc", inner * (1 + config.gated_mlp), C, bias),
+                ("mlp.c_proj", C, inner, bias),
             ):
                 self._add_matrix(f"h.{layer}.{name}", rows, columns)
-                if config.bias:
+                if biased:
                     self._add(f"h.{layer}.{name}.bias", (rounded(rows, LANES),))
+            for name in ("q_norm", "k_norm") if config.qk_norm else ():
+                self._add(f"h.{layer}.attn.{name}", (config.head_width,))
             self._add_norm(f"h.{layer}.ln_1")
             self._add_norm(f"h.{layer}.ln_2")
         self._add_norm("ln_f")
@@ -67,32 +70,32 @@ class Layout:
         """Return the parts of a block of memory [size] of bytes, as views of it."""
         return {name: _view(memory, part) for name, part in self.parts.items()}
 
-    def fill(self, memory: Tensor, model: GPT) -> None:
-        """Pack a model's weights into a block of memory [size] of bytes.
+    def fill(self, memory: Tensor, weights: Mapping[str, Tensor]) -> None:
+        """Pack weights by their names in `GPT`, of any float type, into `memory` [size] of bytes.
 
         Each matrix on one thread, several of them at a time: their blocks are too small to be
-        divided.
+        divided. A weight is asked for when it is its turn, the largest first, while little is in
+        memory yet; so that of weights made when they are asked for few are there at once.
         """
         to, most = self.tensors(memory), torch.get_num_threads()
 
-        def fill_one(named: tuple[str, nn.Module]) -> None:
-            name, module = named
-            weight = module.get_parameter("weight").detach()
-            if isinstance(module, nn.LayerNorm) or name == "wpe":
-                to[name].copy_(weight)
+        def fill_one(part: Part) -> None:
+            name = part.name
+            given = weights[name if name.endswith(".bias") else f"{name}.weight"].detach()
+            if len(part.shape) <= 2:  # a vector, or the table of positions
+                to[name].zero_()[: len(given)] = given
             else:
-                self._pack(weight, to[name], to.get(f"{name}.scales"))
-            bias = getattr(module, "bias", None)
-            if bias is not None:
-                to[f"{name}.bias"].zero_()[: len(bias)] = bias.detach()
+                self._pack(given, to[name], to.get(f"{name}.scales"))
 
-        def fill_quietly(named: tuple[str, nn.Module]) -> None:
+        def fill_quietly(part: Part) -> None:
             with torch.inference_mode():  # which holds for one thread
-                fill_one(named)
+                fill_one(part)
 
+        parts = [part for part in self.parts.values() if not part.name.endswith(".scales")]
+        parts.sort(key=lambda part: -prod(part.shape))
         try:
             with ThreadPoolExecutor(most, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-                list(pool.map(fill_quietly, _modules(model, self.config.tie_weights)))
+                list(pool.map(fill_quietly, parts))
         finally:
             torch.set_num_threads(most)
 
@@ -110,7 +113,7 @@ class Layout:
 
     def _add_norm(self, name: str) -> None:
         self._add(name, (self.config.n_embd,))
-        if self.config.bias:
+        if self.config.bias and not self.config.rms_norm:
             self._add(f"{name}.bias", (self.config.n_embd,))
 
     def _pack(self, weight: Tensor, to: Tensor, scales: Tensor | None) -> None:
@@ -143,10 +146,3 @@ def rounded(value: int, multiple: int) -> int:
 def _view(memory: Tensor, part: Part) -> Tensor:
     size = prod(part.shape) * part.dtype.itemsize
     return memory[part.offset : part.offset + size].view(part.dtype).view(part.shape)
-
-
-def _modules(model: GPT, tied: bool) -> Iterator[tuple[str, nn.Module]]:
-    for name, module in model.named_modules():
-        weighted = "weight" in module._parameters
-        if weighted and not (tied and name == "lm_head"):
-            yield name, module

@@ -22,7 +22,7 @@ from torch import Tensor
 from tuillm.config.gpt_config import GPTConfig
 from tuillm.errors import TuillmError
 from tuillm.formats.bounded_read import MB
-from tuillm.model.gpt import GPT
+from tuillm.model.family_weights import FamilyWeights
 from tuillm.model.native_layout import LAYOUT_VERSION, Layout
 from tuillm.store.files import new_file
 from tuillm.store.paths import cache_dir, ensure_dir
@@ -61,25 +61,26 @@ def is_worth_keeping(weights: Path) -> bool:
     return weights.is_file() and weights.stat().st_size >= _WORTH_KEEPING
 
 
-def pack_into_cache(weights: Path, model: GPT, dtype: str) -> tuple[Layout, Tensor] | None:
-    """Pack a model into a mapped file of the cache; None where there is no room for it.
+def pack_into_cache(
+    weights: Path, tensors: FamilyWeights, dtype: str
+) -> tuple[Layout, Tensor] | None:
+    """Pack a model's tensors into a mapped file of the cache; None where there is no room for it.
 
     What has not been used for longest makes room.
     """
-    layout = Layout(model.config, dtype)
+    layout = Layout(tensors.config, dtype)
     with suppress(OSError, TuillmError):
         path = _file(weights, dtype)
         if not _make_room(ensure_dir(path.parent), layout.size):
             return None
-        head = json.dumps({"config": asdict(model.config), "dtype": dtype}).encode()
+        head = json.dumps({"config": asdict(tensors.config), "dtype": dtype}).encode()
         with new_file(path) as made, made.open("r+b") as file:
             file.write(head.ljust(_PAGE))
             file.flush()
             # all of it now: a full disk is an error here, and the end of the process later
             _allocate(file, _PAGE + layout.size)
             memory = _mapped(file, mmap.ACCESS_WRITE, layout.size)
-            with torch.no_grad():
-                layout.fill(memory, model)
+            layout.fill(memory, tensors)
         return layout, memory
     return None
 

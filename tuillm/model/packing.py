@@ -3,18 +3,23 @@
 Knows how a model is packed; which kernel is fastest is the business of `kernel_choice`.
 """
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from tuillm.config.gpt_config import GPTConfig
 from tuillm.errors import UsageError
+from tuillm.model.family_weights import FamilyWeights
 from tuillm.model.gpt import GPT
 from tuillm.model.kernel_choice import choose_kernel
 from tuillm.model.kernels import BY_NAME, Kernel, held_isa, kernels_for
+from tuillm.model.linear import StoredEmbedding
 from tuillm.model.malloc import give_back_freed_memory, keep_freed_memory
 from tuillm.model.native_gpt import NativeGPT
 from tuillm.native.compiled import library
+from tuillm.native.library import Library
 
 _CPU = torch.device("cpu")
 
@@ -33,23 +38,26 @@ def pack(
     where no kernel can be had in this precision.
     """
     model.eval().requires_grad_(False)
-    name = str(dtype).removeprefix("torch.")
     if device.type != "cpu":
         if dtype == torch.int8:
             raise UsageError(*_REFUSAL)
         return model.to(device, dtype)
-    chosen = BY_NAME[kernel] if kernel else choose_kernel(model.config, name)
-    if chosen is None:
-        raise UsageError(*_REFUSAL)
-    made = library() if chosen.make is None else None
+    chosen, made = _choose(model.config, dtype, kernel)
     if made is not None:
-        return NativeGPT.of(made, model, name)
-    if chosen.make is None:  # it was there a moment ago
-        chosen = next(each for each in kernels_for(name) if each.make is not None)
-    with held_isa(chosen):
-        _replace_layers(model, chosen, dtype)
-    model.kernel, model.packed_dtype = chosen.name, name
-    return model
+        return NativeGPT.of(made, model.config, model.state_dict(), _name(dtype))
+    return _pack_layers(model, chosen, dtype, None)
+
+
+def pack_weights(weights: FamilyWeights, dtype: torch.dtype, kernel: str | None = None) -> Decoder:
+    """Make a model of weights that are asked for one by one, ready to decode on a CPU; see `pack`.
+
+    No more of them is in memory at a time than what is being packed.
+    """
+    chosen, made = _choose(weights.config, dtype, kernel)
+    if made is not None:
+        return NativeGPT.of(made, weights.config, weights, _name(dtype))
+    model = GPT(weights.config).eval().requires_grad_(False)  # undefined: it takes no memory
+    return _pack_layers(model, chosen, dtype, weights)
 
 
 _REFUSAL = (
@@ -58,19 +66,61 @@ _REFUSAL = (
 )
 
 
-def _replace_layers(model: GPT, kernel: Kernel, dtype: torch.dtype) -> None:
-    make = kernel.make
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _choose(
+    config: GPTConfig, dtype: torch.dtype, kernel: str | None
+) -> tuple[Kernel, Library | None]:
+    """The kernel for a model, and the native library if that is it."""
+    chosen = BY_NAME[kernel] if kernel else choose_kernel(config, _name(dtype))
+    if chosen is None:
+        raise UsageError(*_REFUSAL)
+    made = library() if chosen.make is None else None
+    if chosen.make is None and made is None:  # it was there a moment ago
+        chosen = next(each for each in kernels_for(_name(dtype)) if each.make is not None)
+    return chosen, made
+
+
+def _pack_layers(
+    model: GPT, kernel: Kernel, dtype: torch.dtype, weights: Mapping[str, Tensor] | None
+) -> GPT:
+    """Pack a model's layers with their own weights, or with those given, by name."""
+    with held_isa(kernel):
+        _replace_layers(model, kernel, dtype, weights)
+    for path, module in model.named_modules():
+        for name, own in module.named_parameters(recurse=False):
+            value = own if weights is None else weights[f"{path}.{name}"]
+            value = value if module is model.wte else value.float()
+            setattr(module, name, nn.Parameter(value, requires_grad=False))
+    table = model.wte.weight
+    if table.dtype != torch.float32:
+        model.wte = StoredEmbedding.from_pretrained(table)
+    model.kernel, model.packed_dtype = kernel.name, _name(dtype)
+    return model
+
+
+def _replace_layers(
+    model: GPT, kernel: Kernel, dtype: torch.dtype, weights: Mapping[str, Tensor] | None
+) -> None:
+    make, tied = kernel.make, model.config.tie_weights
     assert make is not None
     # the head first: it is the largest, and little else is in memory yet
     layers = [
-        (module, name, child)
-        for module in model.modules()
+        (module, name, child, f"{path}.{name}".lstrip("."))
+        for path, module in model.named_modules()
         for name, child in module.named_children()
         if isinstance(child, nn.Linear)
     ]
 
-    def replace(layer: tuple[nn.Module, str, nn.Linear]) -> None:
-        module, name, linear = layer
+    def replace(layer: tuple[nn.Module, str, nn.Linear, str]) -> None:
+        module, name, linear, path = layer
+        if weights is not None:
+            source = "wte" if tied and path == "lm_head" else path
+            for kind, _ in list(linear.named_parameters()):
+                value = weights[f"{source}.{kind}"]
+                setattr(linear, kind, nn.Parameter(value, requires_grad=False))
         setattr(module, name, make(linear, dtype))
 
     # two at a time: much of it is waiting for the system to hand out memory

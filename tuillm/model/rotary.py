@@ -56,7 +56,8 @@ def frequencies(config: GPTConfig) -> Tensor:
     one to the other in between.
     """
     D = config.head_width
-    exponents = torch.arange(0, D, 2, dtype=torch.int64).float() / D
+    # on a CPU whatever device a model is made on: one on `meta` is given its weights later
+    exponents = torch.arange(0, D, 2, dtype=torch.int64, device="cpu").float() / D
     plain = 1.0 / (config.rope_theta**exponents)
     if not config.rope_original:
         return plain

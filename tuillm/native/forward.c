@@ -1,10 +1,12 @@
-/* The forward pass of a GPT-2 for decoding: all layers in one call, on threads of its own.
+/* The forward pass of a GPT for decoding: all layers in one call, on threads of its own.
  *
  * A step is as fast as memory is read: weights lie in blocks of 16 rows, from front to back. They
  * are float32, bfloat16, or 8 bits with a scale a row; inputs are float32, for 8 bits rounded to 8
  * bits with a scale for 64 values. Each value is computed by one thread in one order: results
- * depend neither on the number of threads nor on how many tokens come at once. Shapes: n tokens
- * in all (batch x new ones), C width, H heads, D = C / H, V vocabulary. */
+ * depend neither on the number of threads nor on how many tokens come at once. What families of
+ * models compute otherwise are switches of `Model`. Shapes: n tokens in all (batch x new ones), C
+ * width, H heads of queries and K of keys and values, D their width, I inside the MLP, V
+ * vocabulary. */
 #define _GNU_SOURCE
 #include <math.h>
 #include <pthread.h>
@@ -48,13 +50,20 @@ typedef struct {
     float *scales, *bias;     /* [rows] for INT8; [rows] or NULL */
 } Matrix;
 typedef struct { float *gain, *bias; } Norm;
-typedef struct { Norm ln_1; Matrix c_attn, c_proj; Norm ln_2; Matrix c_fc, c_out; } Layer;
 typedef struct {
-    int32_t n_layer, n_head, width, vocab, exact_gelu;
+    Norm ln_1;
+    Matrix c_attn, c_proj; /* [(H + 2K) D, C]; [C, H D] */
+    Norm q_norm, k_norm;   /* of each head; no gain: none */
+    Norm ln_2;
+    Matrix c_fc, c_out; /* [I, C], gated: the gate's I rows, then the others'; [C, I] */
+} Layer;
+typedef struct {
+    int32_t n_layer, n_head, kv_heads, head_dim, width, inner, vocab;
+    int32_t exact_gelu, rms_norm, gated; /* RMSNorm for LayerNorm; silu(gate) * up for GELU */
     float eps;
     Layer *layers;
     Matrix *embedding, *head;
-    float *positions; /* [block_size, C] */
+    float *positions; /* [block_size, C], or NULL */
     Norm ln_f;
 } Model;
 typedef struct { float *store; int32_t batch, room, length; } Cache;
@@ -307,6 +316,11 @@ INLINE float dot(const float *x, const float *y, const int n) {
     return rest;
 }
 
+static void rms_norm(const float *x, const Norm *norm, float eps, int n, float *y) {
+    float scale = 1 / sqrtf(dot(x, x, n) / n + eps);
+    for (int i = 0; i < n; i++) y[i] = x[i] * scale * norm->gain[i];
+}
+
 static void layer_norm(const float *x, const Norm *norm, float eps, int n, float *y) {
     float mean = dot(x, NULL, n) / n;
     for (int i = 0; i < n; i++) y[i] = x[i] - mean;
@@ -364,34 +378,82 @@ INLINE void attend(const float *q, const float *keys, const float *values, int l
     for (int i = 0; i < parts; i++) *(loose *)(y + i * LANES) = sum[i] * by;
 }
 
+/* The two halves of x [2n], gate and up, made one: y [n] = silu(gate) * up. Reads up to LANES
+ * values behind x, and writes zeros behind y until its last vector is whole. */
+static void gate(const float *x, int n, float *y) {
+    for (int i = 0; i < n; i += LANES) {
+        vec value = *(const loose *)(x + i), up = *(const loose *)(x + n + i);
+        *(vec *)(y + i) = value / (exponential(-value) + 1.0f) * up;
+    }
+    for (int i = n; i % LANES; i++) y[i] = 0;
+}
+
 struct Call {
     const Model *model;
     Cache *cache;
     int new, last, n; /* new tokens of a row; those whose logits are wanted; tokens in all */
     const int64_t *ids;
+    const float *cosines, *sines; /* of the new positions [new, D / 2]; NULL: nothing is turned */
     float *logits;
-    float *x, *a, *qkv, *f, *scales, *sums, *weights; /* work */
+    /* work: the stream, what is made of it for a product, what attention gives, q, k and v, the
+     * MLP's first product, what its gate lets through; weights of attention, for each thread */
+    float *x, *a, *seen, *qkv, *f, *gated, *scales, *sums, *weights;
     int8_t *small;
     atomic_int slot;
 };
 
-/* One head of one row: keys and values into the cache, then each new query over what is there. */
-static void head_of_row(const Call *call, int layer, int row, int head, float *weights) {
-    const Model *m = call->model;
-    const Cache *cache = call->cache;
-    int C = m->width, D = C / m->n_head, start = cache->length;
-    size_t one = (size_t)cache->room * D, all = one * cache->batch * m->n_head;
-    float *keys = cache->store + 2 * layer * all + ((size_t)row * m->n_head + head) * one;
-    float *values = keys + all;
-    const float *qkv = call->qkv + (size_t)row * call->new * 3 * C + head * D;
-    for (int i = 0; i < call->new; i++) {
-        memcpy(keys + (size_t)(start + i) * D, qkv + (size_t)i * 3 * C + C, D * sizeof *keys);
-        memcpy(values + (size_t)(start + i) * D, qkv + (size_t)i * 3 * C + 2 * C, D * sizeof *keys);
+INLINE int qkv_width(const Model *m) { return (m->n_head + 2 * m->kv_heads) * m->head_dim; }
+
+/* A head of queries or keys of the new token `i`: normed where the model does, then turned. */
+INLINE void place(const Call *call, const Norm *norm, int i, float *x) {
+    const int D = call->model->head_dim, half = D / 2;
+    if (norm->gain) rms_norm(x, norm, call->model->eps, D, x);
+    if (!call->cosines) return;
+    const float *cosines = call->cosines + (size_t)i * half;
+    const float *sines = call->sines + (size_t)i * half;
+    for (int k = 0; k < half; k++) {
+        float first = x[k], second = x[half + k];
+        x[k] = first * cosines[k] - second * sines[k];
+        x[half + k] = second * cosines[k] + first * sines[k];
     }
+}
+
+/* Where the cache has the keys of a head; `*apart` from them it has the values. */
+INLINE float *keys_of(const Call *call, int layer, int row, int head, size_t *apart) {
+    const Cache *cache = call->cache;
+    int K = call->model->kv_heads;
+    size_t one = (size_t)cache->room * call->model->head_dim;
+    *apart = one * cache->batch * K;
+    return cache->store + 2 * layer * *apart + ((size_t)row * K + head) * one;
+}
+
+/* One head of keys and values of one row: those of the new tokens into the cache. */
+static void keep(const Call *call, int layer, int row, int head) {
+    const Model *m = call->model;
+    int D = m->head_dim, wide = qkv_width(m), start = call->cache->length;
+    size_t apart;
+    float *keys = keys_of(call, layer, row, head, &apart), *values = keys + apart;
+    const float *from = call->qkv + (size_t)row * call->new * wide + (m->n_head + head) * D;
+    for (int i = 0; i < call->new; i++, from += wide) {
+        float *key = keys + (size_t)(start + i) * D;
+        memcpy(key, from, D * sizeof *key);
+        memcpy(values + (size_t)(start + i) * D, from + m->kv_heads * D, D * sizeof *key);
+        place(call, &m->layers[layer].k_norm, i, key);
+    }
+}
+
+/* One head of queries of one row: each new one over the keys and values up to it. */
+static void look(const Call *call, int layer, int row, int head, float *weights) {
+    const Model *m = call->model;
+    int D = m->head_dim, wide = qkv_width(m), group = m->n_head / m->kv_heads;
+    size_t apart;
+    const float *keys = keys_of(call, layer, row, head / group, &apart), *values = keys + apart;
     for (int i = 0; i < call->new; i++) {
-        const float *q = qkv + (size_t)i * 3 * C;
-        float *y = call->a + (size_t)(row * call->new + i) * PADDED(C) + head * D;
-        const int length = start + i + 1;
+        size_t token = (size_t)row * call->new + i;
+        float *q = call->qkv + token * wide + head * D;
+        float *y = call->seen + token * PADDED(m->n_head * D) + head * D;
+        const int length = call->cache->length + i + 1;
+        place(call, &m->layers[layer].q_norm, i, q);
         if (D == 64) attend(q, keys, values, length, 64, weights, y); /* known: no loops */
         else if (D == 32) attend(q, keys, values, length, 32, weights, y);
         else if (D == 128) attend(q, keys, values, length, 128, weights, y);
@@ -399,19 +461,38 @@ static void head_of_row(const Call *call, int layer, int row, int head, float *w
     }
 }
 
-/* Two stages: the input, normed or not, in 8 bits where the weights are; then the product. */
-static void multiply(const Call *call, const Matrix *m, float *from, const Norm *norm, int n,
-                     Output to) {
-    int C = call->model->width;
-    Input in = {norm ? call->a : from, call->small, call->scales, call->sums, m->cols};
-    for (int t; (norm || m->kind == INT8) && (t = task()) < n;) {
+/* One stage, or two where heads of queries share one of keys: those are there before any looks. */
+static void attention(const Call *call, int layer, float *weights) {
+    int H = call->model->n_head, K = call->model->kv_heads, rows = call->cache->batch;
+    for (int i; (i = task()) < rows * K;) {
+        keep(call, layer, i / K, i % K);
+        if (H == K) look(call, layer, i / K, i % K, weights);
+    }
+    barrier();
+    if (H == K) return;
+    for (int i; (i = task()) < rows * H;) look(call, layer, i / H, i % H, weights);
+    barrier();
+}
+
+/* What a product is of: `from`, its rows `stride` apart; or what is `made` of it by the norm, or
+ * by the gate where there is none. */
+typedef struct { float *from; int stride; const Norm *norm; float *made; } Source;
+
+/* Two stages: the input, made or not, in 8 bits where the weights are; then the product. */
+static void multiply(const Call *call, const Matrix *m, Source of, int n, Output to) {
+    const Model *model = call->model;
+    Input in = {of.made ? of.made : of.from, call->small, call->scales, call->sums, m->cols};
+    for (int t; (of.made || m->kind == INT8) && (t = task()) < n;) {
         float *x = (float *)in.x + (size_t)t * in.stride;
-        if (norm) layer_norm(from + (size_t)t * PADDED(C), norm, call->model->eps, C, x);
+        const float *from = of.from + (size_t)t * of.stride;
+        if (of.made && !of.norm) gate(from, model->inner, x);
+        else if (of.made && model->rms_norm) rms_norm(from, of.norm, model->eps, model->width, x);
+        else if (of.made) layer_norm(from, of.norm, model->eps, model->width, x);
         if (m->kind == INT8)
             quantize(x, in.stride, call->small + (size_t)t * in.stride,
                      call->scales + (size_t)t * (in.stride / GROUP), call->sums + t);
     }
-    if (norm || m->kind == INT8) barrier();
+    if (of.made || m->kind == INT8) barrier();
     product(m, &in, n, to);
     barrier();
 }
@@ -422,8 +503,6 @@ static void embed(const Call *call, int token) {
     int64_t id = call->ids[token], lane = id % LANES;
     size_t at = (size_t)(id / LANES) * LANES * table->cols;
     float *x = call->x + (size_t)token * PADDED(m->width);
-    const float *positions =
-        m->positions + (size_t)(call->cache->length + token % call->new) * m->width;
     for (int k = 0; k < m->width; k++) {
         uint32_t bits = 0;
         if (table->kind == FLOAT32) x[k] = ((float *)table->data)[at + k * LANES + lane];
@@ -435,8 +514,11 @@ static void embed(const Call *call, int token) {
             bits = ((uint8_t *)table->data)[at + (k / 4 * LANES + lane) * 4 + k % 4];
             x[k] = ((int)bits - 128) * table->scales[id];
         }
-        x[k] += positions[k];
     }
+    if (!m->positions) return;
+    const float *position =
+        m->positions + (size_t)(call->cache->length + token % call->new) * m->width;
+    for (int k = 0; k < m->width; k++) x[k] += position[k];
 }
 
 static void forward(Call *call) {
@@ -444,20 +526,21 @@ static void forward(Call *call) {
     int C = m->width, P = PADDED(C), n = call->n, rows = call->cache->batch;
     int last = call->last, new = call->new, slot = atomic_fetch_add(&call->slot, 1);
     float *weights = call->weights + (size_t)slot * (call->cache->room + LANES);
-    Output stream = {call->x, P, ADD}, qkv = {call->qkv, 3 * C, STORE};
+    int wide = m->gated ? 2 * m->inner : PADDED(m->inner);
+    Output stream = {call->x, P, ADD}, qkv = {call->qkv, qkv_width(m), STORE};
     Output logits = {call->logits, m->vocab, STORE};
-    Output hidden = {call->f, PADDED(4 * C), m->exact_gelu ? EXACT_GELU : TANH_GELU};
+    Output hidden = {call->f, wide, m->gated ? STORE : m->exact_gelu ? EXACT_GELU : TANH_GELU};
+    Source seen = {call->seen, PADDED(m->n_head * m->head_dim), NULL, NULL};
+    Source inner = {call->f, wide, NULL, m->gated ? call->gated : NULL};
     for (int t; (t = task()) < n;) embed(call, t);
     barrier();
     for (int l = 0; l < m->n_layer; l++) {
         const Layer *layer = &m->layers[l];
-        multiply(call, &layer->c_attn, call->x, &layer->ln_1, n, qkv);
-        for (int i; (i = task()) < rows * m->n_head;)
-            head_of_row(call, l, i / m->n_head, i % m->n_head, weights);
-        barrier();
-        multiply(call, &layer->c_proj, call->a, NULL, n, stream);
-        multiply(call, &layer->c_fc, call->x, &layer->ln_2, n, hidden);
-        multiply(call, &layer->c_out, call->f, NULL, n, stream);
+        multiply(call, &layer->c_attn, (Source){call->x, P, &layer->ln_1, call->a}, n, qkv);
+        attention(call, l, weights);
+        multiply(call, &layer->c_proj, seen, n, stream);
+        multiply(call, &layer->c_fc, (Source){call->x, P, &layer->ln_2, call->a}, n, hidden);
+        multiply(call, &layer->c_out, inner, n, stream);
     }
     if (last && last < new && task() == 0) /* those whose logits are wanted, side by side */
         for (int t = 0; t < rows * last; t++) {
@@ -465,32 +548,40 @@ static void forward(Call *call) {
             memmove(call->x + (size_t)t * P, call->x + from, C * sizeof(float));
         }
     barrier();
-    if (last) multiply(call, m->head, call->x, &m->ln_f, rows * last, logits);
+    Source normed = {call->x, P, &m->ln_f, call->a};
+    if (last) multiply(call, m->head, normed, rows * last, logits);
 }
 
 /* Let the parts of the work lie one after the other in `memory`; returns the bytes they take. */
 static size_t lay_out(Call *call, char *memory, int threads) {
-    size_t n = call->n, C = call->model->width, wide = PADDED(4 * C), used = 0;
+    const Model *m = call->model;
+    size_t n = call->n, C = PADDED(m->width), Q = PADDED(m->n_head * m->head_dim), used = 0;
+    size_t inner = PADDED(m->inner), widest = C > Q ? C : Q; /* of what is multiplied */
+    widest = widest > inner ? widest : inner;
 #define PART(name, count) \
     call->name = memory ? (void *)(memory + used) : NULL, used += ((count) * 4 + 63) / 64 * 64
-    PART(x, n * PADDED(C)), PART(a, n * PADDED(C)), PART(qkv, n * 3 * C), PART(f, n * wide);
-    PART(small, n * wide / 4), PART(scales, n * wide / GROUP), PART(sums, n);
+    PART(x, n * C), PART(a, n * C), PART(seen, n * Q), PART(qkv, n * qkv_width(m));
+    PART(f, m->gated ? n * 2 * m->inner + LANES : n * inner), PART(gated, m->gated ? n * inner : 0);
+    PART(small, n * widest / 4), PART(scales, n * widest / GROUP), PART(sums, n);
     PART(weights, (size_t)threads * (call->cache->room + LANES));
     return used;
 }
 
-/* Read ids [batch, new] behind the `length` positions of a cache [n_layer, 2, batch, H, room, D];
- * write the last logits of each row [batch, last, V]. -1: no memory; -2: a wrong id. */
+/* Read ids [batch, new] behind the `length` positions of a cache [n_layer, 2, batch, K, room, D];
+ * write the last logits of each row [batch, last, V]. `cosines` and `sines` [new, D / 2] are of the
+ * angles by which positions turn heads, NULL where they do not. -1: no memory; -2: a wrong id. */
 int tuillm_forward(const Model *model, Cache *cache, int new, int last, const int64_t *ids,
-                   float *logits, int threads) {
+                   const float *cosines, const float *sines, float *logits, int threads) {
     Call call = {.model = model, .cache = cache, .new = new, .last = last,
-                 .n = new * cache->batch, .ids = ids, .logits = logits};
+                 .n = new * cache->batch, .ids = ids, .cosines = cosines, .sines = sines,
+                 .logits = logits};
     for (int i = 0; i < call.n; i++)
         if (ids[i] < 0 || ids[i] >= model->vocab) return -2;
     size_t bytes = lay_out(&call, NULL, threads);
     char *memory = aligned_alloc(64, bytes);
     if (!memory) return -1;
-    if (model->width % GROUP) memset(memory, 0, bytes); /* what pads the columns */
+    if (model->width % GROUP || model->n_head * model->head_dim % GROUP || model->inner % GROUP)
+        memset(memory, 0, bytes); /* what pads the columns */
     lay_out(&call, memory, threads);
     pthread_mutex_lock(&pool.turn);
     run_on(threads, &call);

@@ -26,18 +26,20 @@ class Matrix(Structure):
 
 
 class Norm(Structure):
-    """A LayerNorm's gain and bias [C]; the bias may be None."""
+    """A norm's gain and bias [C]; the bias may be None, and the gain of one there is not."""
 
     _fields_ = [("gain", c_void_p), ("bias", c_void_p)]
 
 
 class Layer(Structure):
-    """A block: attention, then the perceptron of two layers."""
+    """A block: attention, with or without norms of its heads, then the perceptron."""
 
     _fields_ = [
         ("ln_1", Norm),
         ("c_attn", Matrix),
         ("c_proj", Matrix),
+        ("q_norm", Norm),
+        ("k_norm", Norm),
         ("ln_2", Norm),
         ("c_fc", Matrix),
         ("c_out", Matrix),
@@ -45,14 +47,19 @@ class Layer(Structure):
 
 
 class Model(Structure):
-    """A whole model; `embedding` and `head` may be the same matrix."""
+    """A whole model; `embedding` and `head` may be the same matrix, `positions` None."""
 
     _fields_ = [
         ("n_layer", c_int32),
         ("n_head", c_int32),
+        ("kv_heads", c_int32),
+        ("head_dim", c_int32),
         ("width", c_int32),
+        ("inner", c_int32),
         ("vocab", c_int32),
         ("exact_gelu", c_int32),
+        ("rms_norm", c_int32),
+        ("gated", c_int32),
         ("eps", c_float),
         ("layers", POINTER(Layer)),
         ("embedding", POINTER(Matrix)),
@@ -63,7 +70,7 @@ class Model(Structure):
 
 
 class Cache(Structure):
-    """A KV cache [n_layer, 2, batch, H, room, D] in float32, of which `length` is filled."""
+    """A KV cache [n_layer, 2, batch, K, room, D] in float32, of which `length` is filled."""
 
     _fields_ = [("store", c_void_p), ("batch", c_int32), ("room", c_int32), ("length", c_int32)]
 
@@ -76,19 +83,29 @@ class Library:
         self._forward = ctypes.CDLL(str(path)).tuillm_forward
         self._forward.argtypes = (
             *(POINTER(Model), POINTER(Cache)),
-            *(c_int32, c_int32, c_void_p, c_void_p, c_int32),
+            *(c_int32, c_int32, c_void_p, c_void_p, c_void_p, c_void_p, c_int32),
         )
         self._forward.restype = c_int32
 
     def forward(
-        self, model: Model, cache: Cache, new: int, last: int, ids: int, logits: int, threads: int
+        self,
+        model: Model,
+        cache: Cache,
+        new: int,
+        last: int,
+        ids: int,
+        turn: tuple[int, int] | None,
+        logits: int,
+        threads: int,
     ) -> None:
         """Read `new` ids of each row; write the logits of the `last` of them.
 
-        `ids` is the address of int64 [batch, new], `logits` that of float32 [batch, last, V].
-        Raises MemoryError, and IndexError for an id that the vocabulary does not have.
+        `ids` is the address of int64 [batch, new], `logits` that of float32 [batch, last, V], and
+        `turn` those of the cosines and sines [new, D / 2] of rotary positions. Raises MemoryError,
+        and IndexError for an id that the vocabulary does not have.
         """
-        code = self._forward(byref(model), byref(cache), new, last, ids, logits, threads)
+        angles = turn or (None, None)
+        code = self._forward(byref(model), byref(cache), new, last, ids, *angles, logits, threads)
         if code == -2:
             raise IndexError(f"ids are 0 to {model.vocab - 1}")
         if code:
