@@ -95,7 +95,8 @@ def test_any_keys(home, monkeypatch, tmp_path, name):
                 if number % AT_ONCE == 0:
                     await pilot.pause()
             await pilot.resize_terminal(choose.randint(20, 220), choose.randint(6, 60))
-            assert app.is_running and not app.failure and not failures
+            assert not failures, failures[0]
+            assert app.is_running and not app.failure
         await pilot.press(*["escape"] * 8, "1")
         await pilot.resize_terminal(120, 40)
         assert "tuillm" in text_of(app)

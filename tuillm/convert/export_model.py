@@ -13,7 +13,7 @@ from tuillm.convert.gguf import Vocabulary, bytes_of, check_for_gguf, padded, wr
 from tuillm.convert.gguf_vocab import vocabulary_of
 from tuillm.convert.ollama import modelfile
 from tuillm.errors import TuillmError, UsageError, did_you_mean
-from tuillm.model import GPT, read_model
+from tuillm.model import GPT, read_config, read_model
 from tuillm.store.chat_template import mode_of
 from tuillm.store.export_folder import export_model, refuse_if_filled
 from tuillm.store.files import disk_error, new_file, new_folder, write_text
@@ -80,6 +80,12 @@ def _plain(name: str) -> str:
 
 def _prepared(found: Model, dtype: str) -> tuple[GPT, Vocabulary]:
     """Return weights and vocabulary; whatever speaks against the file is raised here."""
+    family = read_config(found.path).family
+    if family != "gpt2":
+        raise TuillmError(
+            f"{found.name} is a {family}, and tuillm writes GGUF files of GPT-2s only",
+            f"llama.cpp's convert_hf_to_gguf.py reads its folder: {found.path}",
+        )
     model, tokenizer = read_model(found.path), load_tokenizer(found.path)
     check_for_gguf(model, dtype)
     size = model.config.vocab_size

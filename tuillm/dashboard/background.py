@@ -7,6 +7,7 @@ whole besides.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
+from textual.css.query import NoMatches
 from textual.dom import DOMNode
 from textual.worker import get_current_worker
 
@@ -63,12 +64,18 @@ def run_in_background(
         try:
             work()
         except Exception as error:
-            if not worker.is_cancelled and app.is_running:
+            # what was found comes to a screen that is being taken away, part by part
+            left = isinstance(error, NoMatches) and _is_going(node)
+            if not (left or worker.is_cancelled) and app.is_running:
                 app.call_from_thread(tell, as_error(error))
         else:
             app.repeated_errors.clear(group)
 
     node.run_worker(guarded, thread=True, exclusive=exclusive, group=group, exit_on_error=False)
+
+
+def _is_going(node: DOMNode) -> bool:
+    return not node.is_attached or not node.is_running or node._pruning
 
 
 def as_error(error: Exception) -> TuillmError:
