@@ -47,7 +47,12 @@ def validate_start(config: TrainConfig, *, replace: bool = False, hint: str = _T
             f"watch it: tuillm runs attach {running.id}",
         )
     if config.init_from is not None:
-        find_model(config.init_from)
+        parent = find_model(config.init_from).shape
+        if config.lora and parent and parent.family != "gpt2":
+            raise TuillmError(
+                f"LoRA trains GPT-2s only, and {config.init_from!r} is a {parent.family}",
+                "leave --lora out: all weights learn",
+            )
     refuse_missing_device(config.device)
     refuse_missing_loggers(config.log_to)
     if config.compile == "on":

@@ -22,7 +22,9 @@ def shape(found: JsonObject, where: Where) -> GPTConfig:
 def config_json(config: GPTConfig) -> JsonObject:
     """Return the `config.json` of a shape, without the ids of special tokens."""
     found = llama.gated_json(config, MODEL_TYPE, ARCHITECTURES) | {"use_sliding_window": False}
-    del found["attention_bias"], found["head_dim"]
+    del found["attention_bias"]
+    if config.head_width * config.n_head == config.n_embd:
+        del found["head_dim"]  # as Qwen's own folders have it
     return found
 
 
