@@ -90,6 +90,8 @@ def test_a_tilde_is_the_home_directory(tmp_path, monkeypatch):
     (tmp_path / "a.txt").touch()
     assert split_paths("~/b.txt 'c d.txt'") == [f"{tmp_path}/b.txt", "c d.txt"]
     assert split_paths("~/a.txt") == [f"{tmp_path}/a.txt"]
+    assert split_paths("~\0/a.txt") == ["~\0/a.txt"], "nobody is called so"
+    assert asyncio.run(PathSuggester().get_suggestion("~\0/a")) is None
     assert split_paths(dropped_paths("~/a.txt")) == [f"{tmp_path}/a.txt"]
 
 

@@ -18,13 +18,13 @@ def split_paths(text: str) -> list[str]:
     ['My Book.txt', 'other.txt']
     """
     text = text.strip()
-    if os.path.exists(whole := os.path.expanduser(text)):
+    if os.path.exists(whole := _expanded(text)):
         return [whole]
     try:
         parts = shlex.split(text)
     except ValueError:  # an apostrophe
         return [text]
-    return [os.path.expanduser(part) for part in parts]
+    return [_expanded(part) for part in parts]
 
 
 def join_paths(paths: list[str]) -> str:
@@ -72,7 +72,7 @@ class PathSuggester(Suggester):
         typed = value[start:].lstrip("'\"")
         if not typed or "://" in typed:
             return None
-        path = Path(os.path.expanduser(typed))
+        path = Path(_expanded(typed))
         folder, beginning = (path, "") if typed.endswith("/") else (path.parent, path.name)
         try:
             names = sorted(
@@ -84,3 +84,11 @@ class PathSuggester(Suggester):
         except (OSError, ValueError):  # no such folder; a NUL in its name
             return None
         return value + names[0][len(beginning) :] if names else None
+
+
+def _expanded(path: str) -> str:
+    """A path with the home folder for its ~; a name that no user can have stays as it is."""
+    try:
+        return os.path.expanduser(path)
+    except ValueError:  # a NUL
+        return path

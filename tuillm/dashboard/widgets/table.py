@@ -172,6 +172,8 @@ class EntryTable(ScrollView, Generic[E], can_focus=True):
 
     def action_sort(self, by: int) -> None:
         keys = [column.key for column in self._shown if column.order]
+        if not keys:  # it has not been laid out yet
+            return
         index = keys.index(self._sort) + by if self._sort in keys else 0
         self._reverse = False
         self._sort = keys[index % len(keys)]
