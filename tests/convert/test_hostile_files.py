@@ -8,14 +8,13 @@ import json
 import os
 import pickle
 import shutil
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from convert.hostile_outcomes import outcomes
 from safetensors.torch import save_file
 
 from tuillm.model import GPT, GPTConfig, write_model
@@ -311,16 +310,7 @@ def outcome(tmp_path_factory, book_text):
     for make in (configs, jsons, headers, checkpoints, pickles, metas, tokenizers):
         make(all)
     all.folder("honest", "taken", ("open", "--from", "registry"))
-    (place / "cases.json").write_text(json.dumps(all.cases))
-    done = subprocess.run(
-        [sys.executable, Path(__file__).with_name("open_hostile_files.py"), place / "cases.json"],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-        env=os.environ | {"TUILLM_HOME": str(place / "home"), "OMP_NUM_THREADS": "1"},
-    )
-    found = json.loads(done.stdout)
+    found = outcomes(place, all.cases)
     shutil.rmtree(place)
     return {name: (words, *found[name]) for name, words in all.items()}
 

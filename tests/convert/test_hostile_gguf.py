@@ -6,13 +6,11 @@ They go through the process of open_hostile_files.py, as those of test_hostile_f
 import json
 import os
 import struct
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from convert import gguf_files
 from convert.gguf_models import SPLITTING, model_of, trained
+from convert.hostile_outcomes import outcomes
 
 SECONDS, MEGABYTES = 2.0, 250
 U32, F32, TEXT, LIST, U64 = 4, 6, 8, 9, 10
@@ -221,16 +219,7 @@ def outcome(tmp_path_factory, book_text):
     os.mkfifo(path)
     cases.append(("a pipe", "import", str(path)))
     wanted["a pipe"] = "it is no regular file"
-    (place / "cases.json").write_text(json.dumps(cases))
-    done = subprocess.run(
-        [sys.executable, Path(__file__).with_name("open_hostile_files.py"), place / "cases.json"],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-        env=os.environ | {"TUILLM_HOME": str(place / "home"), "OMP_NUM_THREADS": "1"},
-    )
-    found = json.loads(done.stdout)
+    found = outcomes(place, cases)
     return {name: (words, *found[name]) for name, words in wanted.items()}
 
 

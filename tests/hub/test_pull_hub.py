@@ -6,8 +6,12 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from standin import Hub
+from text.test_library_tokenizer import library
 
+from tuillm.config.gpt_config import GPTConfig
+from tuillm.model import GPT, write_model
 from tuillm.store.hub.pull_folder import list_pulls
 from tuillm.store.registry import find_model, list_models
 
@@ -317,3 +321,34 @@ def test_a_name_that_is_none_is_refused_at_once(typed, words):
     with pytest.raises(UsageError) as caught:
         hub_source(typed)
     assert words in str(caught.value)
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_llama_is_pulled_with_its_tokenizer_and_template(hub, tuillm, tmp_path, book):
+    """Its template lies in its tokenizer_config.json, as older folders have it."""
+    place = tmp_path / "llama"
+    place.mkdir()
+    spec = library("smollm")
+    size = 1 + max(entry["id"] for entry in spec["added_tokens"])
+    shape = GPTConfig(
+        size, 64, 2, 4, 32, bias=False, family="llama", n_kv_head=2, n_inner=48, rms_norm=True,
+        gated_mlp=True, rope_theta=1e4,
+    )  # fmt: skip
+    model = GPT(shape)
+    model.init_weights("none", torch.Generator().manual_seed(0))
+    write_model(model, place, None)
+    (place / "tokenizer.json").write_text(json.dumps(spec))
+    turns = "{% for m in messages %}<|im_start|>{{ m.role }} {{ m.content }}<|im_end|>{% endfor %}"
+    turns += "{% if add_generation_prompt %}<|im_start|>assistant {% endif %}"
+    told = {"eos_token": "<|im_end|>", "chat_template": turns}
+    (place / "tokenizer_config.json").write_text(json.dumps(told))
+    hub.add("HuggingFaceTB/tiny", {path.name: path.read_bytes() for path in place.iterdir()})
+
+    done = tuillm("pull", "HuggingFaceTB/tiny")
+    assert (done.code, done.err) == (0, "")
+    (name,) = [each.name for each in list_models()]
+    assert find_model(name).card.tokenizer == "hf"
+    answer = tuillm("generate", name, "-q", "Who?", "-n", "3", "--json", "--stats")
+    assert answer.code == 0 and "prompt_tokens=" in answer.err
+    measured = tuillm("eval", name, str(book), "--json")
+    assert measured.code == 0 and 0 < json.loads(measured.out)[0]["bits_per_byte"] < 20

@@ -105,8 +105,9 @@ def test_bytes_of_ids_make_up_the_text(folder, transformers):
     ours, theirs = load_tokenizer(folder), transformers.AutoTokenizer.from_pretrained(folder)
     for text in [f"{each}{TEXT}" for each in random_texts(200)]:
         ids = ours.encode(text)
-        assert isinstance(ours, LibraryTokenizer)
-        assert ours.decode_text(ids) == theirs.decode(ids)
+        # SentencePiece's kind puts a blank before a text, and takes it away
+        first = " " if folder.name.startswith("metaspace") else ""
+        assert ours.decode(ids) == first + theirs.decode(ids)
     assert not any(map(ours.token_bytes, ours.encode_special("<|im_start|><|im_end|>")))
     assert ours.token_bytes(ours.encode("<think>")[-1]) == b"<think>"
 

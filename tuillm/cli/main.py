@@ -28,7 +28,7 @@ COMMANDS = {
     "train": "Grow a model on a text of yours.",
     "prepare": "Read and encode a text ahead of its training.",
     "explore": "Look at a text before you train on it.",
-    "pull": "Fetch a GPT-2 from the Hugging Face hub.",
+    "pull": "Fetch a model from the Hugging Face hub.",
     "chat": "Talk to a model (also: run).",
     "generate": "Print text that a model writes.",
     "compare": "Let two models continue the same words, side by side.",

@@ -1,4 +1,4 @@
-"""`tuillm pull`: fetches a GPT-2 from the hub with progress, and tells of pulls elsewhere.
+"""`tuillm pull`: fetches a model from the hub with progress, and tells of pulls elsewhere.
 
 Knows pulls and how they look on a terminal; what is fetched and checked is the store's business.
 """
@@ -44,10 +44,10 @@ def pull_command(
     as_json: bool,
     worker: bool,
 ) -> None:
-    """Fetch the GPT-2 model NAME from the Hugging Face hub; without NAME, list the pulls.
+    """Fetch the model NAME from the Hugging Face hub; without NAME, list the pulls.
 
-    NAME is gpt2, gpt2-medium, gpt2-large, gpt2-xl, or ORG/NAME of any repository with a GPT-2 and
-    its model.safetensors; ORG/NAME@REVISION names a revision. Ctrl-C keeps what has come: the same
+    NAME is gpt2, gpt2-medium, gpt2-large, gpt2-xl, or ORG/NAME of a GPT-2, Llama, Qwen2 or Qwen3
+    with a model.safetensors; ORG/NAME@REVISION names a revision. Ctrl-C keeps what has come: the same
     command goes on from there, whenever.
     """
     if what is None:

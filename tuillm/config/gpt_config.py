@@ -92,7 +92,7 @@ class GPTConfig:
         return self.rope_theta > 0
 
     @property
-    def position_count(self) -> int:
+    def position_parameters(self) -> int:
         """How many parameters are learned positions."""
         return 0 if self.rotary else self.block_size * self.n_embd
 
@@ -106,7 +106,7 @@ class GPTConfig:
         biases += self.qkv_width * self.qkv_bias
         layer = matrices + biases + 2 * norm + 2 * D * self.qk_norm
         head = 0 if self.tie_weights else self.vocab_size * C
-        return self.vocab_size * C + self.position_count + self.n_layer * layer + norm + head
+        return self.vocab_size * C + self.position_parameters + self.n_layer * layer + norm + head
 
     def flops_per_token(self, window: int, frozen: bool = False) -> int:
         """Operations to learn one token, forward and backward, in windows of so many.
@@ -114,5 +114,5 @@ class GPTConfig:
         6 per weight and 12 L C T for attention (PaLM, appendix B); looking up a position is none.
         Weights that are `frozen` cost 4: nobody asks for their gradients.
         """
-        weights = self.parameter_count - self.position_count
+        weights = self.parameter_count - self.position_parameters
         return (4 if frozen else 6) * weights + 12 * self.n_layer * self.q_width * window

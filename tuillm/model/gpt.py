@@ -24,7 +24,7 @@ from tuillm.model.chunked_loss import head_loss
 from tuillm.model.dropout import drop
 from tuillm.model.kv_cache import KVCache
 from tuillm.model.linear import Embedding, Linear
-from tuillm.model.rotary import Rotary, Turn, rotate
+from tuillm.model.rotary import CosSin, Rotary, rotate
 
 Norm = nn.LayerNorm | nn.RMSNorm
 
@@ -45,7 +45,7 @@ class GPT(nn.Module):
         self.kernel, self.packed_dtype = "", ""
         self.threads: int | None = None
         # what computes a block in training: this, or its compiled form
-        self.compute_block: Callable[[Block, Tensor, Turn | None], Tensor] = compute_block
+        self.compute_block: Callable[[Block, Tensor, CosSin | None], Tensor] = compute_block
         self.wte = Embedding(config.vocab_size, config.n_embd)
         self.rotary = Rotary(config) if config.rotary else None
         self.wpe = None if config.rotary else Embedding(config.block_size, config.n_embd)
@@ -84,17 +84,17 @@ class GPT(nn.Module):
         x: Tensor = self.wte(idx)  # [B, T, C]
         if self.wpe is not None:
             x = x + self.wpe.weight[start:end]
-        turn = self.rotary.table(start, end, x.device) if self.rotary else None
+        rope = self.rotary.table(start, end, x.device) if self.rotary else None
         if self.training and self.config.dropout:
             x = drop(x, self.config.dropout)
         learning = self.training and torch.is_grad_enabled()
         for layer, block in enumerate(self.h):
             if not learning or cache is not None:
-                x = block(x, turn, cache, layer)
+                x = block(x, rope, cache, layer)
             elif self.recompute:
-                x = checkpoint(self.compute_block, block, x, turn, use_reentrant=False)
+                x = checkpoint(self.compute_block, block, x, rope, use_reentrant=False)
             else:
-                x = self.compute_block(cast(Block, block), x, turn)
+                x = self.compute_block(cast(Block, block), x, rope)
         if cache is not None:
             cache.length = end
         return x
@@ -156,15 +156,15 @@ class Block(nn.Module):
         self.ln_2 = make_norm(config)
         self.mlp = MLP(config)
 
-    def forward(self, x: Tensor, turn: Turn | None, cache: KVCache | None, layer: int) -> Tensor:
-        x = x + self.attn(self.ln_1(x), turn, cache, layer)
+    def forward(self, x: Tensor, rope: CosSin | None, cache: KVCache | None, layer: int) -> Tensor:
+        x = x + self.attn(self.ln_1(x), rope, cache, layer)
         y: Tensor = x + self.mlp(self.ln_2(x))
         return y
 
 
-def compute_block(block: Block, x: Tensor, turn: Turn | None) -> Tensor:
+def compute_block(block: Block, x: Tensor, rope: CosSin | None) -> Tensor:
     """What a block makes of x [B, T, C] without a cache: one program for all blocks."""
-    y: Tensor = block(x, turn, None, 0)
+    y: Tensor = block(x, rope, None, 0)
     return y
 
 
@@ -186,17 +186,17 @@ class Attention(nn.Module):
             self.q_norm = HeadNorm(config.head_width, config.norm_eps)
             self.k_norm = HeadNorm(config.head_width, config.norm_eps)
 
-    def forward(self, x: Tensor, turn: Turn | None, cache: KVCache | None, layer: int) -> Tensor:
+    def forward(self, x: Tensor, rope: CosSin | None, cache: KVCache | None, layer: int) -> Tensor:
         qkv = self.c_attn(x)  # [B, T, (H + 2K) D]
         dropout = self.dropout if self.training else 0.0
-        if cache is None and turn is None and self.heads.grouped == 1:
+        if cache is None and rope is None and self.q_norm is None and self.heads.grouped == 1:
             y = attend(qkv, self.heads.count, dropout)
         else:
             q, k, v = self.heads.split(qkv)  # [B, H, T, D] and [B, K, T, D]
             if self.q_norm is not None and self.k_norm is not None:
                 q, k = self.q_norm(q), self.k_norm(k)
-            if turn is not None:
-                q, k = rotate(q, turn), rotate(k, turn)
+            if rope is not None:
+                q, k = rotate(q, rope), rotate(k, rope)
             if cache is None:
                 y = join_heads(attend_grouped(q, k, v, dropout))
             else:

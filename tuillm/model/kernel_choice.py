@@ -125,7 +125,7 @@ def expected_speed(config: GPTConfig, dtype: str) -> float | None:
 
 def weights_read(config: GPTConfig) -> int:
     """How many weights a step reads: all but the table of positions and, untied, of tokens."""
-    read = config.parameter_count - config.position_count
+    read = config.parameter_count - config.position_parameters
     return read if config.tie_weights else read - config.vocab_size * config.n_embd
 
 

@@ -95,10 +95,10 @@ class NativeGPT:
         given = Cache(cache.store.data_ptr(), B, room, start)
         # held until the call is over: another thread may meanwhile have the table grow
         table = self._rotary.table(start, start + T, self.device) if self._rotary else None
-        turn = (table[0].data_ptr(), table[1].data_ptr()) if table else None
+        rope = (table[0].data_ptr(), table[1].data_ptr()) if table else None
         threads = self.run_threads or torch.get_num_threads()
         self._library.forward(
-            self._model, given, T, last, idx.data_ptr(), turn, logits.data_ptr(), threads
+            self._model, given, T, last, idx.data_ptr(), rope, logits.data_ptr(), threads
         )
         cache.length += T
         return logits

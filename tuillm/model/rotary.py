@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tuillm.config.gpt_config import GPTConfig
 
-Turn = tuple[Tensor, Tensor]
+CosSin = tuple[Tensor, Tensor]
 
 _FIRST = 256  # positions of the first table
 
@@ -24,9 +24,9 @@ class Rotary:
 
     def __init__(self, config: GPTConfig) -> None:
         self._frequencies = frequencies(config)
-        self._table: Turn | None = None
+        self._table: CosSin | None = None
 
-    def table(self, start: int, end: int, device: torch.device) -> Turn:
+    def table(self, start: int, end: int, device: torch.device) -> CosSin:
         """Return the cosines and sines [T, D / 2] of the positions from `start` to `end`."""
         table = self._table
         if table is None or len(table[0]) < end or table[0].device != device:
@@ -35,16 +35,16 @@ class Rotary:
             table = self._table = self._compute(length, device)
         return table[0][start:end], table[1][start:end]
 
-    def _compute(self, length: int, device: torch.device) -> Turn:
+    def _compute(self, length: int, device: torch.device) -> CosSin:
         with torch.inference_mode(False):  # a table made while decoding serves training too
             positions = torch.arange(length, dtype=torch.float32)
             angles = torch.outer(positions, self._frequencies)
             return angles.cos().to(device), angles.sin().to(device)
 
 
-def rotate(x: Tensor, turn: Turn) -> Tensor:
-    """Turn the heads of x [B, H, T, D] by the angles of their T positions."""
-    cos, sin = (each.to(x.dtype) for each in turn)  # [T, D / 2]
+def rotate(x: Tensor, cos_sin: CosSin) -> Tensor:
+    """CosSin the heads of x [B, H, T, D] by the angles of their T positions."""
+    cos, sin = (each.to(x.dtype) for each in cos_sin)  # [T, D / 2]
     first, second = x.chunk(2, -1)
     return torch.cat((first * cos - second * sin, second * cos + first * sin), -1)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuillm.errors import TuillmError, brief
-from tuillm.formats.bounded_read import TOKENIZER_CONFIG_BYTES, read_bounded
+from tuillm.formats.bounded_read import TOKENIZER_CONFIG_BYTES, read_object
 from tuillm.formats.jinja_chat import TEMPLATE_FILE
 from tuillm.formats.json_text import JsonObject
 from tuillm.store.files import write_json, write_text
@@ -37,7 +37,7 @@ class LibraryTokenizer(Tokenizer):
     def __init__(self, spec: JsonObject, ends: Sequence[int] | None = None) -> None:
         """Build from the contents of a `tokenizer.json`, see TiktokenTokenizer.
 
-        Raises TuillmError for a kind that is no BPE and for contents that the library refuses.
+        Raises TuillmError for a kind that is no BPE. The library reads it in `open`.
         """
         self.spec = spec
         if (found := spec["model"].get("type", "BPE")) != "BPE":
@@ -45,8 +45,6 @@ class LibraryTokenizer(Tokenizer):
         vocab, added = vocabulary_of(spec), added_tokens(spec)
         self._take_marks(vocab, added, ends)
         self._by_bytes = _is_byte_level(spec)
-        self._plain = self._library()
-        self._plain.encode_special_tokens = True  # as plain text
         self._content = {id: content for content, id in vocab.items()}
         texts = {token.id: token.content for token in added if not token.special}
         self._marks = self.names.keys() - texts.keys() | self.ends
@@ -68,12 +66,6 @@ class LibraryTokenizer(Tokenizer):
         ids: list[int] = self._marked.encode(text, add_special_tokens=False).ids
         return ids
 
-    @cached_property
-    def opening(self) -> list[int]:
-        """The ids that this family puts before every text that is no conversation."""
-        both: list[int] = self._plain.encode("", add_special_tokens=True).ids
-        return both[:1] if both and both[0] not in self.ends else []
-
     def token_bytes(self, token: int) -> bytes:
         if token in self._marks:
             return b""
@@ -81,11 +73,6 @@ class LibraryTokenizer(Tokenizer):
             return text.encode()
         content = self._content.get(token)
         return b"" if content is None else self._piece_bytes(content)
-
-    def decode_text(self, ids: Sequence[int]) -> str:
-        """Return the text of ids that begin a text, without the blank this family puts there."""
-        text = self.decode(ids)
-        return text.removeprefix(" ") if self._strips else text
 
     def is_mark(self, token: int) -> bool:
         return token in self.names
@@ -103,10 +90,14 @@ class LibraryTokenizer(Tokenizer):
         cuttable = self._by_bytes and not self._texts
         return slices(text) if cuttable else iter([text] if text else [])
 
-    def keep_config(self, path: Path) -> None:
-        """Take over what a `tokenizer_config.json` says, to write it again."""
+    def open(self, path: Path) -> None:
+        """Let the library read it, and take over a `tokenizer_config.json`, to write it again.
+
+        Raises TuillmError for contents that the library refuses.
+        """
+        self._plain  # noqa: B018
         if path.is_file():
-            self._config = json.loads(read_bounded(path, TOKENIZER_CONFIG_BYTES))
+            self._config = read_object(path, TOKENIZER_CONFIG_BYTES)
 
     def save(self, folder: Path, context: int) -> None:
         write_json(folder / "tokenizer.json", self.spec)
@@ -122,10 +113,19 @@ class LibraryTokenizer(Tokenizer):
 
         try:
             made: Library = Library.from_str(json.dumps(self.spec))
-        except Exception as error:  # the library raises nothing narrower
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # what it panics at is no Exception
             raise TuillmError(f"this tokenizer cannot be read: {brief(str(error))}") from None
         made.no_padding()
         made.no_truncation()
+        return made
+
+    @cached_property
+    def _plain(self) -> "Library":
+        """The library's tokenizer to which names of special tokens are plain text."""
+        made = self._library()
+        made.encode_special_tokens = True
         return made
 
     @cached_property
@@ -138,14 +138,6 @@ class LibraryTokenizer(Tokenizer):
         """Ids by what they spell, the piece of most bytes for each."""
         ids = (id for id in self._content if id not in self.names)
         return {piece: id for id in ids if (piece := self._piece_bytes(self._content[id]))}
-
-    @cached_property
-    def _strips(self) -> bool:
-        """Whether the blank before a text is not part of it."""
-        return any(
-            part.get("type") == "Strip" or part.get("prepend_scheme", "never") != "never"
-            for part in _parts(self.spec.get("decoder"))
-        )
 
     def _piece_bytes(self, content: str) -> bytes:
         if self._by_bytes:

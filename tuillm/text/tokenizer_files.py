@@ -16,6 +16,9 @@ from tuillm.text.tiktoken_tokenizer import TiktokenTokenizer
 from tuillm.text.tokenizer import Tokenizer
 from tuillm.text.tokenizer_json import byte_level_spec
 
+# what contents that are no tokenizer's come to
+_ODD = (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+
 
 def load_tokenizer(folder: Path, file: Path | None = None) -> Tokenizer:
     """Return the tokenizer of a model folder.
@@ -38,7 +41,7 @@ def load_tokenizer(folder: Path, file: Path | None = None) -> Tokenizer:
             entry for entry in added_of_older(folder) if entry["content"] not in known
         ]
         return _with_ends(spec, folder)
-    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except _ODD as error:
         raise TuillmError(f"{what} is damaged: {type(error).__name__}: {error!s:.200}") from None
 
 
@@ -50,7 +53,7 @@ def _with_ends(spec: JsonObject, folder: Path) -> Tokenizer:
     if ends and ends != (tokenizer.eot,):
         tokenizer = kind(spec, ends)
     if isinstance(tokenizer, LibraryTokenizer):
-        tokenizer.keep_config(folder / "tokenizer_config.json")
+        tokenizer.open(folder / "tokenizer_config.json")
     return tokenizer.with_template(read_template(folder))
 
 

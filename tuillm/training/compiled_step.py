@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tuillm.model import GPT
 from tuillm.model.gpt import Block, compute_block
-from tuillm.model.rotary import Turn
+from tuillm.model.rotary import CosSin
 
 _LONGEST = 160
 
@@ -26,7 +26,7 @@ class CompiledBlocks:
 
     def __init__(self, model: GPT) -> None:
         self._model = model
-        self._compiled: Callable[[Block, Tensor, Turn | None], Tensor] | None = None
+        self._compiled: Callable[[Block, Tensor, CosSin | None], Tensor] | None = None
         self.on = False
         self.graphs = 0  # compiled so far, a forward and a backward pass each
         self.failure = ""  # why it could not be done
@@ -45,7 +45,7 @@ class CompiledBlocks:
         self.on = False
         self.failure = self.failure or _words(error)
 
-    def _function(self) -> Callable[[Block, Tensor, Turn | None], Tensor]:
+    def _function(self) -> Callable[[Block, Tensor, CosSin | None], Tensor]:
         if self._compiled is None:
             # PyTorch counts what it compiles of a code object, of which each run has its own
             own = FunctionType(compute_block.__code__.replace(), compute_block.__globals__)

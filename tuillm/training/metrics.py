@@ -77,7 +77,7 @@ class Stopwatch:
     def __init__(self, start: float = 0.0, now: Callable[[], float] = time.perf_counter) -> None:
         self._now = now
         self._start = now() - start
-        self._before, self._cpu = start, time.process_time()
+        self._before, self._cpu = start, time.thread_time()
         self._stopped_at: float | None = None
 
     @property
@@ -87,9 +87,12 @@ class Stopwatch:
         return now - self._start
 
     @property
-    def processors(self) -> float:
-        """How many processors this process has had on average since the stopwatch was made."""
-        return (time.process_time() - self._cpu) / max(self.seconds - self._before, 1e-9)
+    def cpu_share(self) -> float:
+        """The share of the time since it was made that this thread has computed.
+
+        Near 1 for a thread that computes or spins, however many processors there are.
+        """
+        return (time.thread_time() - self._cpu) / max(self.seconds - self._before, 1e-9)
 
     def leave_out(self, seconds: float) -> None:
         """Do not count so many seconds that have just passed; in a pause nothing counts anyway."""

@@ -6,18 +6,15 @@ nothing.
 
 from collections.abc import Iterable
 
-import torch
-
 from tuillm.training.evaluate import Evaluation
 
 # of the processor: a run that had less of it has learned less than its time promises
 _LITTLE = 0.35
 
 
-def busy_words(device: torch.device, processors: float, steps: int) -> list[str]:
-    """Say that a run had little of the processor, where it had `processors` of them on average."""
-    share = processors / torch.get_num_threads()
-    if device.type != "cpu" or share >= _LITTLE:
+def busy_words(share: float, steps: int) -> list[str]:
+    """Say that a run had little of the processor: its thread computed for a `share` of the time."""
+    if not 0 < share < _LITTLE:
         return []
     return [
         f"other programs took most of the processor: this run had {share:.0%} of it, and learned "

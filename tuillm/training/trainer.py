@@ -172,8 +172,8 @@ class Trainer(metaclass=Answering):
             metrics = measure_step(self, loss, norm, factor, seconds, interrupted)
             self.setup.compile_choice.after_step(seconds, metrics.eta)
             self._notes.compiled(self.setup.compile_choice.words)
-            if metrics.last:
-                self._notes.add(busy_words(self.setup.device, self.clock.processors, self.step))
+            if metrics.last and self.ranks.size == 1 and self.setup.device.type == "cpu":
+                self._notes.add(busy_words(self.clock.cpu_share, self.step))
             yield metrics
             # unless the run was extended just now; a clock that has run out since the step was
             # measured leaves one more, which is evaluated

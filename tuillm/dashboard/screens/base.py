@@ -24,7 +24,7 @@ class BaseScreen(DismissOnce, Screen[None]):
 
     NAV = ""
     # actions whose keys the bottom line has no room for in a narrow window
-    WIDE_KEYS: ClassVar[frozenset[str]] = frozenset({"what"})
+    WIDE_KEYS: ClassVar[frozenset[str]] = frozenset()
     # what would be lost if the dashboard were left now, as a sentence
     unsaved = ""
 
@@ -60,7 +60,7 @@ class BaseScreen(DismissOnce, Screen[None]):
     def active_bindings(self) -> dict[str, ActiveBinding]:
         """The keys that work here, ours in their order wherever the focus is.
 
-        A narrow window leaves out `WIDE_KEYS` at its bottom.
+        A narrow window leaves out `WIDE_KEYS`, and what explains, at its bottom.
         """
         declared = list(self._bindings.key_to_bindings)
 
@@ -73,7 +73,7 @@ class BaseScreen(DismissOnce, Screen[None]):
         found = dict(sorted(super().active_bindings.items(), key=order))
         if self.has_class("-narrow"):
             for key, each in found.items():
-                if each.binding.action in self.WIDE_KEYS:
+                if each.binding.action in self.WIDE_KEYS | {"what"}:
                     found[key] = each._replace(binding=replace(each.binding, show=False))
         return found
 

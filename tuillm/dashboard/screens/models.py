@@ -127,7 +127,7 @@ class ModelsScreen(PullsScreen, TableScreen["Model"]):
         "bits per byte compares across tokenizers: lower is better; * is measured on the text "
         "the model learned by heart."
     )
-    WIDE_KEYS = frozenset({"what", "filter"})
+    WIDE_KEYS = frozenset({"filter"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "chat", "Chat", id="models.chat"),
         Binding("v", "conversations", "Past chats", id="models.conversations"),

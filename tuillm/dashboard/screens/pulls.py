@@ -30,7 +30,7 @@ class PullsScreen(AskScreen):
         ]
         models = {model.name for model in self.dashboard.models}
         title = "Pull from the Hugging Face hub"
-        note = "or ORG/NAME of a GPT-2 there"
+        note = "or ORG/NAME of a GPT-2, Llama or Qwen"
         self.ask(
             title,
             (left or ["gpt2"])[0],

@@ -41,7 +41,7 @@ class TrainScreen(BaseScreen):
         "What stands empty is decided by the preset. Only the text is needed. The forecast "
         "looks at the text and takes a few real steps on this machine."
     )
-    WIDE_KEYS = frozenset({"what", "search"})
+    WIDE_KEYS = frozenset({"search"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+r", "start", "Start", id="train.start", priority=True),
         Binding("ctrl+y", "queue", "Queue", id="train.queue", priority=True),

@@ -168,7 +168,7 @@ def _refuse_too_large(source: Source, files: Iterable[HubFile]) -> None:
 
 
 def check_config(path: Path, source: Source) -> GPTConfig:
-    """Return the shape of a `config.json`; raises TuillmError unless it is a GPT-2."""
+    """Return the shape of a `config.json`; raises TuillmError for other families."""
     where = f"the config.json of {source.repo}"
     try:
         found = json.loads(read_bounded(path, CONFIG_BYTES))
