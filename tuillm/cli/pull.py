@@ -47,8 +47,8 @@ def pull_command(
     """Fetch the model NAME from the Hugging Face hub; without NAME, list the pulls.
 
     NAME is gpt2, gpt2-medium, gpt2-large, gpt2-xl, or ORG/NAME of a GPT-2, Llama, Qwen2 or Qwen3
-    with a model.safetensors; ORG/NAME@REVISION names a revision. Ctrl-C keeps what has come: the same
-    command goes on from there, whenever.
+    with a model.safetensors; ORG/NAME@REVISION names a revision. Ctrl-C keeps what has come: the
+    same command goes on from there, whenever.
     """
     if what is None:
         if cancel or discard or name or revision or replace:

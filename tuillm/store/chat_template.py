@@ -73,8 +73,10 @@ def read_template(folder: Path) -> str:
         return read_bounded(path, LONGEST_TEMPLATE).decode("utf-8", "replace")
     found = _tokenizer_config(folder).get("chat_template")
     if isinstance(found, list):
-        named = {each.get("name"): each for each in found if isinstance(each, dict)}
-        found = named.get("default", {}).get("template")
+        templates = [each for each in found if isinstance(each, dict)]
+        found = next(
+            (each.get("template") for each in templates if each.get("name") == "default"), ""
+        )
     return found if isinstance(found, str) and len(found) <= LONGEST_TEMPLATE else ""
 
 
