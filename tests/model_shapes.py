@@ -12,6 +12,7 @@ def shapes(width: int, context: int) -> Callable[[str], ModelShape]:
         wide, long = (768, 1024) if name == "gpt2" else (width, context)
         return ModelShape(
             init_from=name,
+            arch="gpt2",
             n_layer=5,
             n_head=4,
             n_embd=wide,

@@ -27,6 +27,7 @@ def as_shape(shape):
     """What the registry would tell of a model of this shape."""
     return lambda name: ModelShape(
         init_from=name,
+        arch=shape.family,
         n_layer=shape.n_layer,
         n_head=shape.n_head,
         n_embd=shape.n_embd,

@@ -4,6 +4,7 @@ A setting is a pydantic field with a group and one sentence. `settings_of` turns
 fields of a config into plain `Setting` records, so front ends need not know pydantic.
 """
 
+import os
 import re
 import types
 from collections.abc import Mapping
@@ -173,3 +174,16 @@ def _plain(limit: float) -> str:
     if isinstance(limit, int):
         return "2^63" if limit == 2**63 else str(limit)
     return f"{limit:g}"
+
+
+def typed_path(value: object) -> object:
+    """Return the text of a path; anything else as it is, to be refused where it is none."""
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def typed_paths(value: object) -> object:
+    """Return the texts of paths; a single one stands for a list of one."""
+    several = (value,) if isinstance(value, str | os.PathLike) else value
+    if not isinstance(several, list | tuple):
+        return value
+    return tuple(map(typed_path, several))

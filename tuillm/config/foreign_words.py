@@ -50,7 +50,8 @@ OURS = {
     "vocab n_vocab vocabulary vocab_length": "vocab_size",
     "tie_word_embeddings weight_tying tied_embeddings tie_embeddings": "tie_weights",
     "tokenizer_name tokenizer_type tokenizer_path": "tokenizer",
-    "model_type arch architecture size model_size config_name recipe": "preset",
+    "architecture model_type": "arch",
+    "size model_size config_name recipe": "preset",
     # what is read and where it goes
     "dataset data data_dir data_path dataset_name dataset_path train_file train_data train_path "
     "corpus_path training_data book books": "corpus",
@@ -136,10 +137,9 @@ NOT_HERE = {
     "flash flash_attn flash_attention attn_implementation use_flash fa":
         "attention is computed in the fastest way there is, by itself",
     "rope_scaling rope_freq_base rope_freq_scale rope_theta rope yarn n_kv_head num_kv_heads "
-    "num_key_value_heads n_gqa gqa moe n_experts":
-        "models are GPT-2-shaped: learned positions, a key for each head",
-    "activation activation_function act hidden_act n_inner intermediate_size ffn_dim "
-    "layer_norm_epsilon initializer_range init_std": "models are GPT-2-shaped",
+    "num_key_value_heads n_gqa gqa moe n_experts activation activation_function act hidden_act "
+    "n_inner intermediate_size ffn_dim layer_norm_epsilon initializer_range init_std":
+        "what is in the blocks of a new model, arch decides; --from takes those of a model",
     "trust_remote_code": "no code that comes with a model is ever run",
     "use_fast tokenizer_kwargs add_bos_token add_eos_token padding padding_side truncation":
         "the tokenizer has no such settings",

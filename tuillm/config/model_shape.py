@@ -12,6 +12,7 @@ class ModelShape:
     """
 
     init_from: str
+    arch: str
     n_layer: int
     n_head: int
     n_embd: int

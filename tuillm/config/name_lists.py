@@ -1,10 +1,12 @@
-"""Settings that take several names of a fixed set: which there are, and how they may be typed.
+"""Settings that take names of a fixed set: which there are, and how they may be typed.
 
 Knows the names; does not know what they stand for.
 """
 
 from typing import Literal, get_args
 
+# the families of models, as `config.families` has them
+Architecture = Literal["gpt2", "llama", "qwen2", "qwen3"]
 # the linear layers of a block, by the names that PEFT knows them by
 LoraTarget = Literal["c_attn", "attn.c_proj", "c_fc", "mlp.c_proj"]
 LoggerName = Literal["tensorboard", "wandb", "trackio", "csv"]

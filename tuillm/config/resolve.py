@@ -5,19 +5,21 @@ Knows the order of the layers and how to word a refused value; knows no command 
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from tuillm.config.check_setting import check_setting, refused
+from tuillm.config.families import FAMILIES, has_learned_positions
 from tuillm.config.fields import Setting, settings_of
 from tuillm.config.model_shape import ModelShape
 from tuillm.config.sampling_config import SamplingConfig
 from tuillm.config.suggestions import pointer
 from tuillm.config.train_config import TrainConfig
 from tuillm.config.training_presets import LORA_RATE, PRESETS
-from tuillm.errors import UsageError, did_you_mean
+from tuillm.errors import TuillmError, UsageError, did_you_mean
 from tuillm.formats.user_files import read_toml_file, shown, words_of
 from tuillm.user_paths import user_path
 
@@ -26,6 +28,9 @@ Config = TypeVar("Config", bound=BaseModel)
 # wide models learn from this many tokens a step, in windows of that many, on any machine in a
 # second or two; their context stays as it is
 _WIDE, _TOKENS, _WINDOW = 512, 1024, 256
+
+# settings that the blocks of arch gpt2 alone have
+_OF_GPT2 = ("bias", "positions")
 
 ShapeOf = Callable[[str], ModelShape]
 
@@ -38,6 +43,7 @@ _WHERE = ("Sampler.generate and tuillm generate", "Trainer and tuillm train")
 _SHAPE = (
     "tokenizer",
     "vocab_size",
+    "arch",
     "n_layer",
     "n_head",
     "n_embd",
@@ -87,6 +93,8 @@ def build_train(
         values.update(layer)
     if shape:
         values |= _shape_taken_over(values, shape)
+    elif parent is None:
+        values |= _only_of_gpt2(values, file | typed)
     config = _validated(TrainConfig, values | {"preset": name})
     idle = [key for key in typed if key.startswith("lora_")]
     if idle and not config.lora:
@@ -192,6 +200,28 @@ def _shape_taken_over(values: Mapping[str, object], shape: ModelShape) -> dict[s
     kind = shape.tokenizer or said.get("tokenizer", "auto")
     kind = "auto" if kind == "hf" else kind  # of another family: it comes with the model alone
     return {**asdict(shape), "block_size": window, "tokenizer": kind, "vocab_size": None}
+
+
+def _only_of_gpt2(values: Mapping[str, object], asked: Mapping[str, object]) -> dict[str, object]:
+    """Return what a preset's biases and learned positions become where the blocks have none.
+
+    Raises UsageError for such a setting that was `asked` for.
+    """
+    arch = values.get("arch", _default("arch"))
+    with suppress(TuillmError):  # what cannot be a new model is refused later, with all others
+        if arch not in FAMILIES or has_learned_positions(str(arch)):
+            return {}
+    for key in _OF_GPT2:
+        if asked.get(key, _default(key)) != _default(key):
+            raise UsageError(
+                f"{key} cannot be {shown(asked[key])}: arch {shown(arch)} has its own",
+                f"leave it out, or say arch {_default('arch')}",
+            )
+    return {key: _default(key) for key in _OF_GPT2}
+
+
+def _default(key: str) -> object:
+    return TrainConfig.model_fields[key].default
 
 
 def _below(rate: object, floor: object) -> bool:

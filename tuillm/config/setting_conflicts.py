@@ -2,6 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from tuillm.config.families import has_learned_positions
+from tuillm.errors import TuillmError
+
 if TYPE_CHECKING:
     from tuillm.config.train_config import TrainConfig
 
@@ -44,6 +47,8 @@ def _of_processes(config: "TrainConfig") -> str:
 def _of_model(config: "TrainConfig") -> str:
     if config.n_layer and config.n_embd % config.n_head:
         return f"n_embd {config.n_embd} is not divisible by n_head {config.n_head}"
+    if config.init_from is None and (conflict := _of_arch(config)):
+        return conflict
     if config.lora and config.init_from is None:
         return "lora needs a model to start from: --from MODEL"
     if config.lora and config.optimizer != "adamw":
@@ -52,6 +57,22 @@ def _of_model(config: "TrainConfig") -> str:
         return "lora needs layers to adapt, and this model has none"
     if config.vocab_size and config.tokenizer in ("char", "gpt2"):
         return f"vocab_size {config.vocab_size} applies to tokenizer bpe, not to {config.tokenizer}"
+    return ""
+
+
+def _of_arch(config: "TrainConfig") -> str:
+    try:
+        if has_learned_positions(config.arch):
+            return ""
+    except TuillmError as error:
+        return f"{error.message}: {error.hint}"
+    if not config.n_layer:
+        return f"arch {config.arch} needs blocks, and n_layer 0 makes none: set arch gpt2"
+    if (width := config.n_embd // config.n_head) % 2:
+        return (
+            f"arch {config.arch} turns its heads in pairs, and n_embd {config.n_embd} divided by "
+            f"n_head {config.n_head} is {width}: an even width is wanted"
+        )
     return ""
 
 

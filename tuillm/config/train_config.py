@@ -4,13 +4,18 @@ Holds values and their limits only; what `auto` becomes is decided where the cor
 (`text`) or the machine (`training`) is known.
 """
 
-import os
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
-from tuillm.config.fields import setting
-from tuillm.config.name_lists import LoggerName, LoraTarget, typed_loggers, typed_targets
+from tuillm.config.fields import setting, typed_path, typed_paths
+from tuillm.config.name_lists import (
+    Architecture,
+    LoggerName,
+    LoraTarget,
+    typed_loggers,
+    typed_targets,
+)
 from tuillm.config.setting_conflicts import first_conflict
 
 # more steps than any run takes, so that arithmetic with them stays arithmetic
@@ -22,7 +27,7 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    corpus: tuple[str, ...] = setting(
+    corpus: Annotated[tuple[str, ...], BeforeValidator(typed_paths)] = setting(
         (), "files, folders, archives, tables or addresses", group="text"
     )
     name: str | None = setting(
@@ -112,12 +117,18 @@ class TrainConfig(BaseModel):
         le=0.5,
     )
 
-    init_from: str | None = setting(
+    init_from: Annotated[str | None, BeforeValidator(typed_path)] = setting(
         None,
         "model to start from: a name or a folder; its shape and tokenizer are taken over",
         group="model",
         flag="--from",
         unset="none",
+    )
+    arch: Architecture = setting(
+        "gpt2",
+        "blocks of a new model: gpt2, llama (rotary positions, RMSNorm, gated MLP) or qwen3, a "
+        "llama with norms on q and k",
+        group="model",
     )
     n_layer: int = setting(
         4, "transformer blocks; 0 makes a bigram model", group="model", ge=0, le=96
@@ -140,12 +151,12 @@ class TrainConfig(BaseModel):
         ge=0,
         lt=1,
     )
-    bias: bool = setting(False, "biases in linear layers and norms, as GPT-2 has", group="model")
+    bias: bool = setting(False, "biases in linear layers and norms of arch gpt2", group="model")
     tie_weights: bool = setting(
         True, "share one matrix between input embedding and output head", group="model"
     )
     positions: Literal["random", "sinusoid", "none"] = setting(
-        "sinusoid", "how the learned positions begin; none keeps them at zero", group="model"
+        "sinusoid", "how the positions that arch gpt2 learns begin; none: zero", group="model"
     )
 
     lora: bool = setting(
@@ -321,22 +332,6 @@ class TrainConfig(BaseModel):
         "low gives way to other programs and waits while a reply is generated; normal does not",
         group="run",
     )
-
-    @field_validator("corpus", mode="before")
-    @classmethod
-    def _one_or_several(cls, value: object) -> object:
-        """A single path stands for a list of one."""
-        if isinstance(value, str | os.PathLike):
-            return (os.fspath(value),)
-        if not isinstance(value, list | tuple):
-            return value
-        return tuple(os.fspath(each) if isinstance(each, os.PathLike) else each for each in value)
-
-    @field_validator("init_from", mode="before")
-    @classmethod
-    def _path_or_name(cls, value: object) -> object:
-        """A folder may come as a Path."""
-        return os.fspath(value) if isinstance(value, os.PathLike) else value
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

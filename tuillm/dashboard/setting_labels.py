@@ -20,6 +20,7 @@ _LABELS = {
     "strict": "stop at bad lines",
     "vocab_size": "vocabulary size",
     "val_fraction": "share held out",
+    "arch": "architecture",
     "n_layer": "layers",
     "n_head": "attention heads",
     "n_embd": "width",

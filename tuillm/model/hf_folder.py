@@ -120,11 +120,15 @@ def _config_json(config: GPTConfig, eot: int | None, dtype: torch.dtype) -> Json
 def _to_hf(model: GPT) -> dict[str, LazyTensor]:
     """The tensors by their names there, each made when it is written."""
     state, family = merged_state(model), family_of(model.config)
+    if model.config.tie_weights:
+        state.pop("lm_head.weight", None)
     out: dict[str, LazyTensor] = {}
     for named in family.tensors(model.config):
-        value = state.get(named.name)
+        value = state.pop(named.name, None)
         for name, part in _cut(named, value):
             out[name if name == "lm_head.weight" else family.PREFIX + name] = part
+    if state:
+        raise ValueError(f"a {model.config.family} has no place for {', '.join(state)}")
     return out
 
 

@@ -118,13 +118,14 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Model:
 def shape_of(name_or_path: str | os.PathLike[str]) -> ModelShape:
     """Return what a model to start from decides, for config.build_train.
 
-    Raises TuillmError for a model that is unknown, damaged or no GPT-2.
+    Raises TuillmError for a model that is unknown, damaged or of another family.
     """
     model = find_model(name_or_path)
     registered = model.path.parent == models_dir()
     shape = shape_of_config(model.config, model.path / "config.json")
     return ModelShape(
         model.name if registered else str(model.path),
+        shape.family,
         shape.n_layer,
         shape.n_head,
         shape.n_embd,

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from tuillm.errors import TuillmError
+from tuillm.formats.user_files import shown
 from tuillm.model import GPT, read_model, write_model
 from tuillm.model.lora import write_adapter
 from tuillm.model.save_safetensors import save_tensors
@@ -90,12 +91,12 @@ def load_checkpoint(
 
 def _refuse_other_shape(model: GPT, trainer: "Trainer", folder: Path) -> None:
     """Raise TuillmError where the settings ask for another shape than the checkpoint has."""
-    for name in ("n_layer", "n_head", "n_embd", "block_size", "vocab_size"):
+    for name in ("family", "n_layer", "n_head", "n_embd", "block_size", "vocab_size"):
         wanted, there = getattr(trainer.model.config, name), getattr(model.config, name)
         if wanted != there:
             raise TuillmError(
-                f"the run's settings make {name} {wanted:,}, and its checkpoint {folder} has "
-                f"{there:,}",
+                f"the run's settings make {name} {shown(wanted)}, and its checkpoint {folder} has "
+                f"{shown(there)}",
                 "was run.json changed? set it back, or start a new run",
             )
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 
 from tuillm.config import TrainConfig
-from tuillm.errors import TuillmError, brief
+from tuillm.config.families import new_shape
+from tuillm.errors import TuillmError
 from tuillm.formats.not_finite import first_not_finite
-from tuillm.model import GPT, GPTConfig, read_model
+from tuillm.model import GPT, GPTConfig, read_config, read_model
 from tuillm.model.lora import add_lora
-from tuillm.store.files import read_json
 from tuillm.text import TokenFiles, Tokenizer
 from tuillm.training.auto_settings import dropout_for, window_for
 from tuillm.training.hardware import memory_of
@@ -47,7 +47,7 @@ def build_model(
     dropout, dropout_note = dropout_for(config, length)
     if parent is None:
         window, note = window_for(context or config.block_size, length)
-        shape = _new_shape(config, tokens.tokenizer.vocab_size, context or window, dropout)
+        shape = new_shape(config, tokens.tokenizer.vocab_size, context or window, dropout)
         _refuse_too_large(config, shape, window, tokens, device)
         model = new_model(config, shape)
     else:
@@ -67,10 +67,7 @@ def build_model(
 
 def context_of(folder: Path) -> int:
     """Return the context length of the model in a folder; raises TuillmError for a damaged one."""
-    length = read_json(folder / "config.json").get("n_positions")
-    if type(length) is not int or length < 1:
-        raise TuillmError(f"{folder / 'config.json'} is damaged: n_positions is {brief(length)}")
-    return length
+    return read_config(folder).block_size
 
 
 def fit(
@@ -114,19 +111,6 @@ def copy_weights(source: GPT, target: GPT) -> None:
                 parameter.copy_(theirs[name])
             else:
                 parameter.zero_()
-
-
-def _new_shape(config: TrainConfig, vocab_size: int, block_size: int, dropout: float) -> GPTConfig:
-    return GPTConfig(
-        vocab_size=vocab_size,
-        block_size=block_size,
-        n_layer=config.n_layer,
-        n_head=config.n_head,
-        n_embd=config.n_embd,
-        dropout=dropout,
-        bias=config.bias,
-        tie_weights=config.tie_weights,
-    )
 
 
 def _refuse_too_large(

@@ -6,7 +6,7 @@ sizes; knows neither values of weights nor where a file came from.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from tuillm.config.families import gpt2, llama, qwen2, qwen3
 from tuillm.config.families.checks import Where
@@ -15,7 +15,19 @@ from tuillm.config.gpt_config import GPTConfig
 from tuillm.errors import TuillmError, brief
 from tuillm.formats.json_text import JsonObject
 
-__all__ = ["FAMILIES", "Family", "Named", "family_of", "shape_of_config", "weights_misfit"]
+if TYPE_CHECKING:
+    from tuillm.config.train_config import TrainConfig
+
+__all__ = [
+    "FAMILIES",
+    "Family",
+    "Named",
+    "family_of",
+    "has_learned_positions",
+    "new_shape",
+    "shape_of_config",
+    "weights_misfit",
+]
 
 
 class Family(Protocol):
@@ -28,6 +40,8 @@ class Family(Protocol):
     IGNORED: tuple[str, ...]
 
     def shape(self, found: JsonObject, where: Where) -> GPTConfig: ...
+
+    def new_shape(self, *, bias: bool, **sizes: Any) -> GPTConfig: ...
 
     def config_json(self, config: GPTConfig) -> JsonObject: ...
 
@@ -42,6 +56,34 @@ FAMILIES: dict[str, Family] = {
 def family_of(config: GPTConfig) -> Family:
     """Return the family of a shape."""
     return FAMILIES[config.family]
+
+
+def new_shape(
+    settings: "TrainConfig", vocab_size: int, block_size: int, dropout: float = 0.0
+) -> GPTConfig:
+    """Return the shape of a new model: the blocks of `settings.arch` in the sizes of the settings.
+
+    Families whose blocks have no biases leave `settings.bias` out.
+    """
+    return FAMILIES[settings.arch].new_shape(
+        vocab_size=vocab_size,
+        block_size=block_size,
+        n_layer=settings.n_layer,
+        n_head=settings.n_head,
+        n_embd=settings.n_embd,
+        dropout=dropout,
+        bias=settings.bias,
+        tie_weights=settings.tie_weights,
+    )
+
+
+def has_learned_positions(arch: str) -> bool:
+    """Whether the positions of a new model of this family are vectors that it learns.
+
+    Raises TuillmError for a family that no new model is of.
+    """
+    sizes = dict(vocab_size=1, block_size=1, n_layer=1, n_head=1, n_embd=2)
+    return not FAMILIES[arch].new_shape(bias=False, **sizes).rotary
 
 
 def shape_of_config(found: JsonObject, where: Where) -> GPTConfig:

@@ -5,6 +5,7 @@ arithmetic.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 from tuillm.config.families.checks import DEEPEST, LARGEST, MOST_HEADS, WIDEST, Values, Where
 from tuillm.config.families.tensor_names import Named, one
@@ -42,6 +43,11 @@ def shape(found: JsonObject, where: Where) -> GPTConfig:
         norm_eps=values.positive("layer_norm_epsilon", 1.0, 1e-5),
         exact_gelu=found.get("activation_function") == "gelu",
     )
+
+
+def new_shape(**sizes: Any) -> GPTConfig:
+    """Return the shape of a new model of these sizes, `bias` among them."""
+    return GPTConfig(**sizes)
 
 
 def config_json(config: GPTConfig) -> JsonObject:

@@ -35,6 +35,29 @@ def shape(found: JsonObject, where: Where) -> GPTConfig:
     return gated_decoder(values, family=MODEL_TYPE)
 
 
+def new_shape(*, bias: bool, **sizes: Any) -> GPTConfig:
+    """Return the shape of a new model of these sizes; a Llama has no biases."""
+    return new_gated_decoder(family=MODEL_TYPE, **sizes)
+
+
+def new_gated_decoder(*, n_embd: int, **sizes: Any) -> GPTConfig:
+    """Return the shape of a new decoder of this kind, with the switches of a family.
+
+    The gated MLP is 8/3 of the width inside, so that its three matrices have as many weights as
+    two of 4 times the width (Shazeer 2020, arXiv:2002.05202), to the nearest multiple of 32.
+    """
+    inner = max(32, round(n_embd * 8 / 3 / 32) * 32)
+    return GPTConfig(
+        n_embd=n_embd,
+        bias=False,
+        n_inner=inner,
+        rms_norm=True,
+        gated_mlp=True,
+        rope_theta=1e4,
+        **sizes,
+    )
+
+
 def gated_decoder(values: Values, **switches: Any) -> GPTConfig:
     """Return the shape of a decoder of this kind, with the switches of a family."""
     found = values.found

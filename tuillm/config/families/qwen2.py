@@ -1,5 +1,7 @@
 """Qwen 2 and 2.5 in a Hugging Face folder: Llama with biases on queries, keys and values."""
 
+from typing import Any
+
 from tuillm.config.families import llama
 from tuillm.config.families.checks import Values, Where
 from tuillm.config.gpt_config import GPTConfig
@@ -17,6 +19,15 @@ def shape(found: JsonObject, where: Where) -> GPTConfig:
     values = Values(found, where)
     refuse_windows(values)
     return llama.gated_decoder(values, family=MODEL_TYPE, qkv_bias=True)
+
+
+def new_shape(**sizes: Any) -> GPTConfig:
+    """There are no new models of this family: raises TuillmError.
+
+    Whatever a folder's files say, transformers cuts the texts of a qwen2 as Qwen does, and the
+    tokenizers that are trained here cut otherwise.
+    """
+    raise TuillmError("a new model cannot be a qwen2", "qwen3 and llama can be new models")
 
 
 def config_json(config: GPTConfig) -> JsonObject:

@@ -1,5 +1,7 @@
 """Qwen 3 in a Hugging Face folder: Llama with RMSNorm on each head of queries and keys."""
 
+from typing import Any
+
 from tuillm.config.families import llama
 from tuillm.config.families.checks import Values, Where
 from tuillm.config.families.qwen2 import refuse_windows
@@ -18,6 +20,11 @@ def shape(found: JsonObject, where: Where) -> GPTConfig:
     values.refuse(("attention_bias",))
     refuse_windows(values)
     return llama.gated_decoder(values, family=MODEL_TYPE, qk_norm=True)
+
+
+def new_shape(*, bias: bool, **sizes: Any) -> GPTConfig:
+    """Return the shape of a new model of these sizes; see `llama.new_gated_decoder`."""
+    return llama.new_gated_decoder(family=MODEL_TYPE, qk_norm=True, **sizes)
 
 
 def config_json(config: GPTConfig) -> JsonObject:

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from tuillm.config import TrainConfig
+from tuillm.config.families import new_shape
 from tuillm.config.gpt_config import GPTConfig
 from tuillm.store.paths import data_dir
 from tuillm.store.registry import find_model, shape_of
@@ -81,16 +82,7 @@ def shape_for(config: TrainConfig, vocab_size: int, window: int, dropout: float)
     A model to start from is taken to have biases, which only its weights can tell.
     """
     if config.init_from is None:
-        return GPTConfig(
-            vocab_size,
-            window,
-            config.n_layer,
-            config.n_head,
-            config.n_embd,
-            dropout,
-            config.bias,
-            config.tie_weights,
-        )
+        return new_shape(config, vocab_size, window, dropout)
     own = shape_of(config.init_from)
     return GPTConfig(
         own.vocab_size,
