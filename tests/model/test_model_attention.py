@@ -4,7 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tuillm.model.attention import _ProductAttention, attend
+from tuillm.model.attention import _HeadAttention, _ProductAttention, attend, attend_grouped
+from tuillm.model.rms_norm import RMSNorm, _Normalized
+from tuillm.model.rotary import rotate
+from tuillm.model.swiglu import swiglu
 
 
 def drawn(*shape, seed=0):
@@ -80,3 +83,59 @@ def test_dropout_gradients_follow_the_mask():
     out.backward(grad)
     expected.backward(grad)
     torch.testing.assert_close(mine.grad, theirs.grad)
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2, 4])
+def test_groups_of_heads_agree_with_fused(kv_heads):
+    """Queries that share keys and values: output and gradients are those of SDPA in float32."""
+    generator = torch.Generator().manual_seed(8)
+    made = [
+        torch.randn(2, heads, 9, 16, generator=generator).bfloat16()
+        for heads in (4, kv_heads, kv_heads)
+    ]
+    low = [leaf(each, torch.bfloat16) for each in made]
+    high = [leaf(each, torch.float32) for each in made]
+    out = attend_grouped(*low)
+    assert type(out.grad_fn).__name__ == "_HeadAttentionBackward"
+    q, k, v = high
+    expected = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+    grad = torch.randn(expected.shape, generator=generator).bfloat16()
+    out.backward(grad)
+    expected.backward(grad.float())
+    torch.testing.assert_close(out.float(), expected, atol=0.03, rtol=0.03)
+    for mine, theirs in zip(low, high, strict=True):
+        assert (mine.grad.float() - theirs.grad).norm() / theirs.grad.norm() < 0.02
+
+
+@pytest.mark.parametrize("long", [512, 4])
+def test_what_is_written_by_hand_is_exact(long, monkeypatch):
+    """In float64 each backward pass is the derivative of PyTorch's own forward pass."""
+    monkeypatch.setattr("tuillm.model.attention._LONG", long)
+    generator = torch.Generator().manual_seed(3)
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64, requires_grad=True)
+
+    q, k, v = (draw(2, 2, 7, 4) for _ in "qkv")
+    expected = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    torch.testing.assert_close(_HeadAttention.apply(q, k, v, 0.0), expected)
+    assert torch.autograd.gradcheck(lambda *x: _HeadAttention.apply(*x, 0.0), (q, k, v))
+
+    angles = torch.rand(7, 2, generator=generator, dtype=torch.float64)
+    table = angles.cos(), angles.sin()
+    first, second = q.chunk(2, -1)
+    turned = torch.cat(
+        (first * table[0] - second * table[1], second * table[0] + first * table[1]), -1
+    )
+    torch.testing.assert_close(rotate(q, table), turned)
+    assert torch.autograd.gradcheck(lambda x: rotate(x, table), q)
+
+    x, norm = draw(3, 5, 6), RMSNorm(6, 1e-5, dtype=torch.float64)
+    with torch.no_grad():
+        norm.weight.normal_(generator=generator)
+    torch.testing.assert_close(norm(x), F.rms_norm(x, (6,), norm.weight, 1e-5))
+    assert torch.autograd.gradcheck(lambda x, w: _Normalized.apply(x, w, 1e-5), (x, norm.weight))
+
+    gate, up = x.chunk(2, -1)
+    torch.testing.assert_close(swiglu(x), F.silu(gate) * up)
+    assert torch.autograd.gradcheck(swiglu, x)

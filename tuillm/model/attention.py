@@ -9,9 +9,10 @@ positions that a cache holds.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +37,9 @@ def attend(qkv: Tensor, n_head: int, dropout: float = 0.0) -> Tensor:
 def attend_grouped(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
     """Attention of T positions over themselves, k and v [B, K, T, D] for groups of heads."""
     k, v = repeat_heads(k, q.shape[1]), repeat_heads(v, q.shape[1])
+    if q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.requires_grad:
+        y: Tensor = _HeadAttention.apply(q, k, v, dropout)
+        return y
     return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
 
 
@@ -96,24 +100,14 @@ def join_heads(y: Tensor) -> Tensor:
 
 
 class _ProductAttention(torch.autograd.Function):
-    """softmax(q k^T / sqrt(D) + causal mask) v, both passes as batched products.
-
-    Long windows are cut into blocks of queries, each of which looks at no later key: that leaves
-    out three eighths of the work for 1,024 positions. Inside, B and H are one axis N.
-    """
+    """softmax(q k^T / sqrt(D) + causal mask) v of qkv [B, T, 3C], both passes as products."""
 
     @staticmethod
     def forward(ctx: Any, qkv: Tensor, n_head: int, dropout: float) -> Tensor:
         B, T, C3 = qkv.shape
         q, k, v = (each.flatten(0, 1).contiguous() for each in split_heads(qkv, n_head))
         out = qkv.new_empty(B, T, n_head, q.shape[-1])
-        saved = []
-        for start, end in _query_blocks(T):
-            weights = torch.softmax(_scores(q[:, start:end], k[:, :end]), -1)
-            kept = keep_weights(weights, dropout) if dropout else None
-            seen = torch.bmm(weights if kept is None else weights * kept, v[:, :end])
-            out[:, start:end] = seen.unflatten(0, (B, n_head)).transpose(1, 2)
-            saved += [weights, kept]
+        saved = _attend_blocks(q, k, v, out.transpose(1, 2), dropout)
         ctx.save_for_backward(q, k, v, *saved)
         return out.flatten(2)
 
@@ -121,26 +115,73 @@ class _ProductAttention(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         q, k, v, *saved = ctx.saved_tensors
         (B, T, C), D = grads[0].shape, q.shape[-1]
-        grad = grads[0].view(B, T, C // D, D).transpose(1, 2).flatten(0, 1)  # [N, T, D]
+        grad = grads[0].view(B, T, C // D, D).transpose(1, 2)
         found = grads[0].new_empty(B, T, 3, C // D, D)
-        of_q, of_k, of_v = found.permute(2, 0, 3, 1, 4)  # each [B, H, T, D]
-        for index, (start, end) in reversed(list(enumerate(_query_blocks(T)))):
-            gradients = _block_gradients(
-                q[:, start:end],
-                k[:, :end],
-                v[:, :end],
-                grad[:, start:end],
-                *saved[2 * index : 2 * index + 2],
-            )
-            part_q, part_k, part_v = (each.unflatten(0, (B, -1)) for each in gradients)
-            of_q[:, :, start:end] = part_q
-            if end == T:  # this block looks at all keys, each one before it at fewer
-                of_k.copy_(part_k)
-                of_v.copy_(part_v)
-            else:
-                of_k[:, :, :end] += part_k
-                of_v[:, :, :end] += part_v
+        _gradients((q, k, v), grad, saved, found.permute(2, 0, 3, 1, 4).unbind(0))
         return found.view(B, T, 3 * C), None, None
+
+
+class _HeadAttention(torch.autograd.Function):
+    """The same of q, k and v [B, H, T, D], which were turned or normalised before."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, dropout: float) -> Tensor:
+        B, H, T, D = q.shape
+        q, k, v = (each.flatten(0, 1).contiguous() for each in (q, k, v))
+        out = q.new_empty(B, T, H, D).transpose(1, 2)  # as it is joined
+        saved = _attend_blocks(q, k, v, out, dropout)
+        ctx.save_for_backward(q, k, v, *saved)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        q, k, v, *saved = ctx.saved_tensors
+        found = [torch.empty_like(grads[0], memory_format=torch.contiguous_format) for _ in "qkv"]
+        _gradients((q, k, v), grads[0], saved, found)
+        return found[0], found[1], found[2], None
+
+
+def _attend_blocks(
+    q: Tensor, k: Tensor, v: Tensor, out: Tensor, dropout: float
+) -> list[Tensor | None]:
+    """Attend into out [B, H, T, D]; return what the backward pass needs of each block of queries.
+
+    Long windows are cut into blocks of queries, each of which looks at no later key: that leaves
+    out three eighths of the work for 1,024 positions. B and H are one axis N: q, k, v [N, T, D].
+    """
+    B, H, T, _ = out.shape
+    saved = []
+    for start, end in _query_blocks(T):
+        weights = torch.softmax(_scores(q[:, start:end], k[:, :end]), -1)
+        kept = keep_weights(weights, dropout) if dropout else None
+        seen = torch.bmm(weights if kept is None else weights * kept, v[:, :end])
+        out[:, :, start:end] = seen.unflatten(0, (B, H))
+        saved += [weights, kept]
+    return saved
+
+
+def _gradients(
+    qkv: tuple[Tensor, Tensor, Tensor],
+    grad: Tensor,
+    saved: Sequence[Tensor | None],
+    found: Sequence[Tensor],
+) -> None:
+    """Write into `found` the gradients of q, k and v [B, H, T, D], given that of what came out."""
+    (q, k, v), (of_q, of_k, of_v) = qkv, found
+    (B, _, T, _), grad = grad.shape, grad.flatten(0, 1)  # [N, T, D]
+    for index, (start, end) in reversed(list(enumerate(_query_blocks(T)))):
+        weights, kept = saved[2 * index : 2 * index + 2]
+        gradients = _block_gradients(
+            q[:, start:end], k[:, :end], v[:, :end], grad[:, start:end], cast(Tensor, weights), kept
+        )
+        part_q, part_k, part_v = (each.unflatten(0, (B, -1)) for each in gradients)
+        of_q[:, :, start:end] = part_q
+        if end == T:  # this block looks at all keys, each one before it at fewer
+            of_k.copy_(part_k)
+            of_v.copy_(part_v)
+        else:
+            of_k[:, :, :end] += part_k
+            of_v[:, :, :end] += part_v
 
 
 def _scores(q: Tensor, k: Tensor) -> Tensor:

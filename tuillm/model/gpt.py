@@ -24,9 +24,11 @@ from tuillm.model.chunked_loss import head_loss
 from tuillm.model.dropout import drop
 from tuillm.model.kv_cache import KVCache
 from tuillm.model.linear import Embedding, Linear
+from tuillm.model.rms_norm import RMSNorm
 from tuillm.model.rotary import CosSin, Rotary, rotate
+from tuillm.model.swiglu import swiglu
 
-Norm = nn.LayerNorm | nn.RMSNorm
+Norm = nn.LayerNorm | RMSNorm
 
 
 class GPT(nn.Module):
@@ -205,7 +207,7 @@ class Attention(nn.Module):
         return drop(y, dropout) if dropout else y
 
 
-class HeadNorm(nn.RMSNorm):
+class HeadNorm(RMSNorm):
     """RMSNorm of heads that a product in another precision gave, in the precision of its weight."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -231,8 +233,7 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.c_fc(x)
         if self.gated:
-            gate, up = x.chunk(2, -1)
-            x = F.silu(gate) * up
+            x = swiglu(x)
         else:
             x = F.gelu(x, approximate=self.gelu)
         x = self.c_proj(x)
@@ -242,7 +243,7 @@ class MLP(nn.Module):
 def make_norm(config: GPTConfig) -> Norm:
     """A new normalisation of the stream: LayerNorm or RMSNorm (arXiv:1910.07467)."""
     if config.rms_norm:
-        return nn.RMSNorm(config.n_embd, config.norm_eps)
+        return RMSNorm(config.n_embd, config.norm_eps)
     return nn.LayerNorm(config.n_embd, config.norm_eps, bias=config.bias)
 
 

@@ -8,6 +8,7 @@ The halves of a head are the coordinates (not neighbours), as in transformers' L
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,10 +44,37 @@ class Rotary:
 
 
 def rotate(x: Tensor, cos_sin: CosSin) -> Tensor:
-    """CosSin the heads of x [B, H, T, D] by the angles of their T positions."""
+    """Turn the heads of x [B, H, T, D] by the angles of their T positions."""
     cos, sin = (each.to(x.dtype) for each in cos_sin)  # [T, D / 2]
-    first, second = x.chunk(2, -1)
-    return torch.cat((first * cos - second * sin, second * cos + first * sin), -1)
+    if x.requires_grad and not torch.compiler.is_compiling():
+        y: Tensor = _Rotated.apply(x, cos, sin)
+        return y
+    return _rotated(x, cos, sin)
+
+
+class _Rotated(torch.autograd.Function):
+    """A rotation, whose gradient is turned back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return _rotated(x, cos, sin)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
+        return _rotated(grads[0], cos, -sin), None, None
+
+
+def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    if torch.compiler.is_compiling():
+        first, second = x.chunk(2, -1)
+        return torch.cat((first * cos - second * sin, second * cos + first * sin), -1)
+    y = torch.empty_like(x, memory_format=torch.contiguous_format)
+    (first, second), (out, other) = x.chunk(2, -1), y.chunk(2, -1)
+    torch.mul(first, cos, out=out).addcmul_(second, sin, value=-1)
+    torch.mul(second, cos, out=other).addcmul_(first, sin)
+    return y
 
 
 def frequencies(config: GPTConfig) -> Tensor:
