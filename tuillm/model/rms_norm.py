@@ -33,12 +33,12 @@ class _Normalized(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, None]:
         x, weight, scale = ctx.saved_tensors
         grad, C = grads[0], x.shape[-1]
         normal = x * scale
         product = grad * normal
-        of_weight = product.flatten(0, -2).sum(0)
+        of_weight = product.flatten(0, -2).sum(0) if ctx.needs_input_grad[1] else None
         along = (product @ weight).unsqueeze(-1).div_(C)
         of_x = (grad * weight).addcmul_(normal, along, value=-1).mul_(scale)
         return of_x, of_weight, None
