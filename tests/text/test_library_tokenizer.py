@@ -8,6 +8,7 @@ import pytest
 from text.test_text_tokenizer import random_texts
 
 from tuillm.errors import TuillmError
+from tuillm.formats.jinja_chat import Message, render_chat
 from tuillm.text.library_tokenizer import LibraryTokenizer
 from tuillm.text.tiktoken_tokenizer import TiktokenTokenizer
 from tuillm.text.tokenizer_files import load_tokenizer
@@ -20,6 +21,11 @@ QWEN = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
 TEXT = (
     "The ferry came at noon, and with it came the salt. 1234 sacks! Ünïcödé 唐诗 🙂"
     "\n\n  two  blanks\t"
+)
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' }}"
+    "{{ message['content'] + '<|im_end|>' + '\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
 
 
@@ -88,16 +94,35 @@ def folder(request, tmp_path_factory):
 
 
 def test_ids_are_those_of_transformers(folder, transformers):
-    """On 500 random texts, and on texts with names of special tokens, as templates write them."""
+    """On 2,000 random texts, and on texts with names of special tokens, as templates write them."""
     ours, theirs = load_tokenizer(folder), transformers.AutoTokenizer.from_pretrained(folder)
     assert isinstance(ours, LibraryTokenizer) and ours.kind == "hf"
     generator = random.Random(1)
-    for each in random_texts(500):
+    for each in random_texts(2000):
         text = each + generator.choice(["", " <think>", "    x", TEXT])
         assert ours.encode(text) == theirs.encode(text, add_special_tokens=False), repr(text)
         marked = f"<|im_start|>user\n{text} <|im_end|>  \n<|im_start|>"
         wanted = theirs.encode(marked, add_special_tokens=False)
         assert ours.encode_special(marked) == wanted, repr(marked)
+
+
+def test_conversations_are_the_ids_of_transformers(folder, transformers):
+    """200 of them, through a chat template that names special tokens."""
+    ours, theirs = load_tokenizer(folder), transformers.AutoTokenizer.from_pretrained(folder)
+    theirs.chat_template = CHATML
+    generator = random.Random(2)
+    texts = iter(random_texts(2000))
+    for _ in range(200):
+        messages: list[Message] = [{"role": "system", "content": TEXT}] * generator.randrange(2)
+        for turn in range(generator.randrange(1, 6)):
+            role = "assistant" if turn % 2 else "user"
+            messages.append({"role": role, "content": next(texts)})
+        asks = generator.random() < 0.5
+        whole = render_chat(CHATML, messages, add_generation_prompt=asks)
+        wanted = theirs.apply_chat_template(
+            messages, add_generation_prompt=asks, tokenize=True, return_dict=False
+        )
+        assert ours.encode_special(whole) == wanted, messages
 
 
 def test_bytes_of_ids_make_up_the_text(folder, transformers):
