@@ -1,5 +1,7 @@
 """Settings of LoRA and of wide models: what they bring to a recipe, and what holds over them."""
 
+from dataclasses import replace
+
 import pytest
 from model_shapes import shapes
 
@@ -49,7 +51,8 @@ def test_adapters_bring_their_rate():
 def test_targets_may_be_divided_by_commas(typed, targets):
     """On the command line, in a form and in a file they are understood alike."""
     assert build(init_from="old", lora=True, lora_targets=typed).lora_targets == targets
-    assert check_setting(TrainConfig, "lora_targets", typed) == targets
+    alone = check_setting(TrainConfig, "lora_targets", typed)
+    assert alone == (("all",) if typed == "all" else targets)
 
 
 @pytest.mark.parametrize("typed", ["c_proj", "", "c_attn,", (), 3, ["c_attn", 3]], ids=repr)
@@ -57,6 +60,26 @@ def test_targets_that_are_none(typed):
     """What names no layer is refused with the names there are."""
     with pytest.raises(UsageError, match="lora_targets cannot be.*allowed: c_attn or attn.c_proj"):
         build(init_from="old", lora=True, lora_targets=typed)
+
+
+def test_targets_follow_the_family_of_the_model():
+    """Nothing typed is the family's usual ones; names of another family are none."""
+
+    def of_family(name):
+        return replace(shape_of(name), arch=name)
+
+    def build_of(name, **typed):
+        return build_train(dict(init_from=name, lora=True) | typed, None, of_family)
+
+    every = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    assert build_of("gpt2").lora_targets == ("c_attn",)
+    assert build_of("gpt2", lora_targets="auto").lora_targets == ("c_attn",)
+    for family in ("llama", "qwen2", "qwen3"):
+        assert build_of(family).lora_targets == every
+        assert build_of(family, lora_targets="all").lora_targets == every
+        assert build_of(family, lora_targets="q_proj, v_proj").lora_targets == ("q_proj", "v_proj")
+        with pytest.raises(UsageError, match=f"'c_attn' .allowed: q_proj or .*, in a {family}"):
+            build_of(family, lora_targets="q_proj,c_attn")
 
 
 def test_settings_of_lora_without_it_are_refused():

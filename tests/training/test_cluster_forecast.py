@@ -22,7 +22,7 @@ from tuillm.training.forecast.link_traffic import (
     step_traffic,
     transfer_seconds,
 )
-from tuillm.training.forecast.rank_memory import Batch, parameter_shapes, rank_memory, state_bytes
+from tuillm.training.forecast.rank_memory import Batch, rank_memory, shard_of, state_bytes
 from tuillm.training.forecast.scaling_law import effective_tokens, expected_loss
 from tuillm.training.forecast.step_time import newton_schulz_flops
 
@@ -50,14 +50,6 @@ def real(preset, optimizer, processes, how="shard"):
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
-
-
-@pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("tied", [False, True])
-def test_the_parameters_are_all_of_them(bias, tied):
-    """Their shapes add up to what GPTConfig counts."""
-    shape = GPTConfig(1000, 32, 3, 2, 48, bias=bias, tie_weights=tied)
-    assert sum(each.count for each in parameter_shapes(shape)) == shape.parameter_count
 
 
 @pytest.mark.slow
@@ -100,8 +92,8 @@ def test_rings():
 
 def test_shards_are_the_rows_of_the_fullest_rank():
     """50,257 rows of three ranks are 16,753 of the first one; more ranks never need more."""
-    rows = next(each for each in parameter_shapes(clusters.GPT2) if each.rows == 50_257)
-    assert rows.shard(3) == 16_753 * 768
+    table = next(each for each in clusters.GPT2.parameters() if each.name == "wte.weight")
+    assert shard_of(table, 3) == 16_753 * 768
     sizes = [sum(state_bytes(clusters.GPT2, "adamw", n, True).values()) for n in (1, 2, 3, 8, 1000)]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] == 16 * clusters.GPT2.parameter_count
@@ -126,7 +118,7 @@ def test_more_passes_keep_whole_gradients_when_sharded():
         settings = config(shard=True, nproc=8, batch_size=64, grad_accum_steps=passes)
         batch = Batch.of(settings, 8, 1024)
         parts.append(rank_memory(shape, settings, batch, "bfloat16", recompute=False)["gathered"])
-    blocks = sum(each.count for each in parameter_shapes(shape) if each.in_block)
+    blocks = sum(each.count for each in shape.parameters() if each.in_block)
     assert parts[1] - parts[0] == 4 * (shape.parameter_count - blocks // 6)
 
 

@@ -4,10 +4,12 @@ import copy
 
 import pytest
 import torch
+from model_shapes import FAMILY_SHAPES
 
 from tuillm.config import build_train
 from tuillm.model import GPT, GPTConfig
-from tuillm.training.optimizer import Optimizer, orthogonalise
+from tuillm.training.muon import orthogonalise
+from tuillm.training.optimizer import Optimizer
 
 C = 16
 
@@ -115,6 +117,89 @@ def test_muon_drives_each_matrix_by_itself():
                 assert 0.6 < values.min() and values.max() < 1.3, name
         else:
             assert moved.abs().max() < 1e-5, name
+
+
+def own_matrices(model):
+    """Each block's matrices that compute by themselves: views of the parameters, and what is left.
+
+    Cut by the widths in the settings of the family, not by what the optimizer knows.
+    """
+    shape, found, rest = model.config, [], [model.wte.weight, model.ln_f.weight]
+    rest += [
+        each for each in (model.ln_f.bias if not shape.rms_norm else None,) if each is not None
+    ]
+    rest += [model.lm_head.weight] if not shape.tie_weights else []
+    rest += [model.wpe.weight] if model.wpe is not None else []
+    D = shape.head_dim or shape.n_embd // shape.n_head
+    keys = (shape.n_kv_head or shape.n_head) * D
+    for block in model.h:
+        q, k = shape.n_head * D, shape.n_head * D + keys
+        qkv, fc = block.attn.c_attn.weight, block.mlp.c_fc.weight
+        found += [qkv[:q], qkv[q:k], qkv[k:], block.attn.c_proj.weight, block.mlp.c_proj.weight]
+        found += fc.chunk(2) if shape.gated_mlp else [fc]
+        rest += [each for each in block.parameters() if each.dim() == 1]
+    return found, rest
+
+
+def plain_muon(value, grad, momentum, lr, decay):
+    """One step for one matrix, as Keller Jordan's own script has it, in float64."""
+    momentum.lerp_(grad, 0.05)
+    x = grad.lerp(momentum, 0.95).double()
+    tall = x.shape[0] > x.shape[1]
+    x = x.T if tall else x
+    x = x / (x.norm() + 1e-7)
+    for _ in range(5):
+        A = x @ x.T
+        x = 3.4445 * x + (-4.7750 * A + 2.0315 * A @ A) @ x
+    x = (x.T if tall else x).float()
+    value.mul_(1 - lr * decay).sub_(lr * max(1.0, x.shape[0] / x.shape[1]) ** 0.5 * x)
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILY_SHAPES if name != "bigram"])
+def test_muon_is_a_plain_loop_over_separate_matrices(name):
+    """Queries, keys, values, gate and up each by themselves; biases and norms by AdamW, undecayed.
+
+    Three steps with decay on both sides.
+    """
+    model = GPT(FAMILY_SHAPES[name])
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0, 0.3, generator=generator)
+    twin = copy.deepcopy(model)
+    settings = config(
+        optimizer="muon", muon_lr=0.05, muon_weight_decay=0.4, learning_rate=0.01, grad_clip=0.0
+    )
+    ours = Optimizer(model, settings, dtype=torch.float32)
+    found, rest = own_matrices(twin)
+    momenta = [torch.zeros_like(each) for each in found]
+    groups = [
+        {"params": [p for p in rest if p.dim() > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in rest if p.dim() == 1], "weight_decay": 0.0},
+    ]
+    betas = settings.beta1, settings.beta2
+    plain = torch.optim.AdamW([g for g in groups if g["params"]], lr=0.01, betas=betas)
+    for _ in range(3):
+        for mine, other in zip(model.parameters(), twin.parameters(), strict=True):
+            grad = torch.randn(mine.shape, generator=generator)
+            mine.grad.copy_(grad)
+            other.grad = grad
+        grads, _ = own_matrices(gradients_of(twin))
+        with torch.no_grad():
+            for value, grad, momentum in zip(found, grads, momenta, strict=True):
+                plain_muon(value, grad, momentum, 0.05, 0.4)
+        plain.step()
+        ours.step(1.0)
+    for (which, mine), other in zip(model.named_parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, atol=2e-5, rtol=1e-4, msg=which)
+
+
+def gradients_of(model):
+    """A model whose parameters are another one's gradients."""
+    twin = copy.deepcopy(model)
+    for its, other in zip(twin.parameters(), model.parameters(), strict=True):
+        its.data = other.grad
+    return twin
 
 
 def test_muon_weight_decay():

@@ -4,18 +4,24 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from text.test_library_tokenizer import library
+from training.test_train_from_model import Stopping, history, story  # noqa: F401
+from training.test_worker_process import no_worker_left, wait_for_end  # noqa: F401
 
 from tuillm import Trainer
 from tuillm.config import build_train
 from tuillm.config.gpt_config import GPTConfig
 from tuillm.convert.compare_transformers import verify
 from tuillm.convert.import_model import import_model
-from tuillm.errors import TuillmError
+from tuillm.errors import UsageError
 from tuillm.model import GPT, write_model
 from tuillm.store.files import write_json
-from tuillm.store.registry import find_model
-from tuillm.store.run_folder import list_runs, metric_rows
+from tuillm.store.process_id import this_process
+from tuillm.store.registry import find_model, remove_model, shape_of
+from tuillm.store.run_folder import create_run, list_runs, metric_rows
+from tuillm.store.workers.launch import resume_run
+from tuillm.training.runner import Runner
 from tuillm.training.start_checks import validate_start
 
 QUICK: dict[str, Any] = dict(max_steps=12, sample_tokens=4, dtype="float32", eval_interval=4)
@@ -64,8 +70,58 @@ def test_it_learns_and_is_published_as_its_family(family, book):
     assert len(checks) == 5 and all(check.passed for check in checks), checks
 
 
-def test_lora_is_refused_where_it_is_not_known(family, book):
-    """In one line, before anything is begun."""
-    config = build_train(dict(corpus=str(book), init_from="parent", lora=True, name="child"))
-    with pytest.raises(TuillmError, match=f"is a {family}"):
+@pytest.mark.filterwarnings("default")
+def test_adapters_are_learned_and_published(family, book):
+    """All layers get them by default; the merged model is its family's, as transformers has it."""
+    trained = Trainer(
+        str(book), init_from="parent", lora=True, name="child", **QUICK | {"learning_rate": 1e-2}
+    ).run(quiet=True)
+    rows = list(metric_rows(list_runs()[0]))
+    assert rows[-1]["train_loss"] < rows[0]["train_loss"] - 0.05
+    names = "q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj"
+    assert trained.card.lora == f"rank 8, alpha 16, on {names}"
+    checks = list(verify("child"))
+    assert len(checks) == 5 and all(check.passed for check in checks), checks
+    before, after, adapter = (
+        load_file(path)
+        for path in (
+            find_model("parent").path / "model.safetensors",
+            trained.path / "model.safetensors",
+            trained.path / "adapter" / "adapter_model.safetensors",
+        )
+    )
+    assert len(adapter) == 2 * 2 * 7
+    for name, was in before.items():
+        a, b = (
+            adapter.get(f"base_model.model.{name.removesuffix('.weight')}.lora_{part}.weight")
+            for part in "AB"
+        )
+        wanted = was if a is None or b is None else was + 2 * (b @ a)
+        torch.testing.assert_close(after[name], wanted, atol=1e-6, rtol=1e-6)
+        assert torch.equal(after[name], was) == (a is None)
+
+
+def test_names_of_another_family_are_refused_before_anything_begins(family, book):
+    """In one line with those that there are, also where settings come from elsewhere."""
+    config = build_train(
+        dict(corpus=str(book), init_from="parent", lora=True, lora_targets="c_attn", name="child")
+    )
+    with pytest.raises(UsageError, match=f"'c_attn' .allowed: q_proj or .* or all, in a {family}"):
         validate_start(config)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["llama"], indirect=True)
+@pytest.mark.parametrize("targets", ["all", "q_proj,v_proj,up_proj"])
+def test_adapters_go_on_exactly(family, story, targets):  # noqa: F811
+    """Stopped and resumed by another process, the run takes the very steps, its parent gone."""
+    settings = dict(corpus=str(story), init_from="parent", lora=True, lora_targets=targets)
+    settings |= QUICK | dict(max_steps=60, eval_interval=20, learning_rate=3e-3, patience=0)
+    config = build_train(settings, shape_of=shape_of)
+    expected = history(m.row() for m in Trainer(config=config).steps())
+    run = create_run(config, this_process())
+    Runner(Stopping(config=config), run).run()
+    assert (run.status().state, run.status().step) == ("stopped", 1)
+    remove_model("parent")
+    resume_run(run)
+    assert wait_for_end(run).state == "finished" and history(metric_rows(run)) == expected

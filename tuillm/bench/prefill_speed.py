@@ -43,10 +43,9 @@ def prefill_programs(
 def prefill_flops(config: GPTConfig, tokens: int) -> int:
     """Operations to read so many tokens, with the logits of the last one.
 
-    2 per weight of the blocks (12 C^2 a layer) and token, 4 C for each pair of a token and one
-    that it looks at, 2 per weight of the head.
+    2 per weight of the blocks' matrices and token, 4 H D for each pair of a token and one that it
+    looks at in each layer, 2 per weight of the head.
     """
-    C = config.n_embd
     pairs = tokens * (tokens + 1) // 2
-    blocks = config.n_layer * (24 * C * C * tokens + 4 * C * pairs)
-    return blocks + 2 * C * config.vocab_size
+    blocks = 2 * config.matrices_count * tokens + 4 * config.n_layer * config.q_width * pairs
+    return blocks + 2 * config.n_embd * config.vocab_size

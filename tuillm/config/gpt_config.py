@@ -3,7 +3,9 @@
 Knows counts; knows neither tensors nor texts.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 
 # logits that are computed at once, where all of a text's would fill the memory: 32 MB in float32
 LOGITS_AT_ONCE = 8_000_000
@@ -20,6 +22,39 @@ def windows_at_once(window: int, vocab_size: int, width: int) -> int:
     of them takes much more than a hundred megabytes.
     """
     return max(1, min(LOGITS_AT_ONCE // vocab_size, _WIDTHS_AT_ONCE // width) // window)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of a model: its name in GPT and its size, [out, in] for linear layers.
+
+    `parts` are the rows of the layers that lie one below the other in it: queries, keys and
+    values, a gate and the layer beside it; all of its rows where it is one.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    parts: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        """How many numbers it has."""
+        return prod(self.shape)
+
+    @property
+    def matrix(self) -> bool:
+        """Whether it is a matrix, or several, and neither a bias nor a norm's weight."""
+        return len(self.shape) == 2
+
+    @property
+    def kinds(self) -> tuple[int, ...]:
+        """The rows of its parts, said once where all have as many: what a layout is told by."""
+        return self.parts[:1] if len(set(self.parts)) == 1 else self.parts
+
+    @property
+    def in_block(self) -> bool:
+        """Whether it belongs to a block of a model."""
+        return self.name.startswith("h.")
 
 
 @dataclass(frozen=True)
@@ -99,20 +134,71 @@ class GPTConfig:
     @property
     def parameter_count(self) -> int:
         """The number of parameters, a tied head counted once."""
+        return sum(each.count for each in self.outer_parameters()) + self.blocks_count
+
+    @property
+    def blocks_count(self) -> int:
+        """The number of parameters of all blocks."""
+        return self.n_layer * sum(each.count for each in self.block_parameters())
+
+    @property
+    def matrices_count(self) -> int:
+        """The number of parameters of the matrices of all blocks."""
+        return self.n_layer * sum(each.count for each in self.block_parameters() if each.matrix)
+
+    def parameters(self) -> Iterator[Parameter]:
+        """Yield all parameters that GPT makes of this shape, a tied head once."""
+        yield from self.outer_parameters()
+        block = self.block_parameters()
+        for layer in range(self.n_layer):
+            for each in block:
+                yield Parameter(f"h.{layer}.{each.name}", each.shape, each.parts)
+
+    def block_parameters(self) -> list[Parameter]:
+        """Return the parameters of a block, with their names inside it."""
         C, D, inner = self.n_embd, self.head_width, self.inner_width
-        norm = C if self.rms_norm else C * (1 + self.bias)
-        matrices = C * (self.qkv_width + self.q_width) + C * inner * (2 + self.gated_mlp)
-        biases = (self.qkv_width + 2 * C + inner * (1 + self.gated_mlp)) * self.bias
-        biases += self.qkv_width * self.qkv_bias
-        layer = matrices + biases + 2 * norm + 2 * D * self.qk_norm
-        head = 0 if self.tie_weights else self.vocab_size * C
-        return self.vocab_size * C + self.position_parameters + self.n_layer * layer + norm + head
+        qkv = (self.q_width, self.kv_width, self.kv_width)
+        head_norms = ("attn.q_norm", "attn.k_norm") if self.qk_norm else ()
+        return [
+            *self._norm("ln_1"),
+            *_linear("attn.c_attn", qkv, C, self.bias or self.qkv_bias),
+            *_linear("attn.c_proj", (C,), self.q_width, self.bias),
+            *(_vector(f"{name}.weight", D) for name in head_norms),
+            *self._norm("ln_2"),
+            *_linear("mlp.c_fc", (inner,) * (1 + self.gated_mlp), C, self.bias),
+            *_linear("mlp.c_proj", (C,), inner, self.bias),
+        ]
+
+    def outer_parameters(self) -> list[Parameter]:
+        """Return the parameters outside the blocks: the tables, the last norm, an untied head."""
+        tables = [("wte", self.vocab_size)]
+        if not self.rotary:
+            tables.append(("wpe", self.block_size))
+        if not self.tie_weights:
+            tables.append(("lm_head", self.vocab_size))
+        found = [each for name, rows in tables for each in _linear(name, (rows,), self.n_embd)]
+        return [*found, *self._norm("ln_f")]
 
     def flops_per_token(self, window: int, frozen: bool = False) -> int:
         """Operations to learn one token, forward and backward, in windows of so many.
 
-        6 per weight and 12 L C T for attention (PaLM, appendix B); looking up a position is none.
-        Weights that are `frozen` cost 4: nobody asks for their gradients.
+        6 per weight and 12 L H D T for attention (PaLM, appendix B); looking up a position or a
+        token is none. Weights that are `frozen` cost 4: nobody asks for their gradients.
         """
         weights = self.parameter_count - self.position_parameters
+        if not self.tie_weights:
+            weights -= self.vocab_size * self.n_embd
         return (4 if frozen else 6) * weights + 12 * self.n_layer * self.q_width * window
+
+    def _norm(self, name: str) -> list[Parameter]:
+        kinds = ("weight", "bias") if self.bias and not self.rms_norm else ("weight",)
+        return [_vector(f"{name}.{kind}", self.n_embd) for kind in kinds]
+
+
+def _vector(name: str, length: int) -> Parameter:
+    return Parameter(name, (length,), (length,))
+
+
+def _linear(name: str, parts: tuple[int, ...], columns: int, bias: bool = False) -> list[Parameter]:
+    weight = Parameter(f"{name}.weight", (sum(parts), columns), parts)
+    return [weight, *([Parameter(f"{name}.bias", (sum(parts),), parts)] if bias else [])]

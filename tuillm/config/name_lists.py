@@ -3,12 +3,12 @@
 Knows the names; does not know what they stand for.
 """
 
-from typing import Literal, get_args
+from typing import Literal
 
 # the families of models, as `config.families` has them
 Architecture = Literal["gpt2", "llama", "qwen2", "qwen3"]
-# the linear layers of a block, by the names that PEFT knows them by
-LoraTarget = Literal["c_attn", "attn.c_proj", "c_fc", "mlp.c_proj"]
+# among the names of layers: every linear layer of the blocks
+ALL_LAYERS = "all"
 LoggerName = Literal["tensorboard", "wandb", "trackio", "csv"]
 
 
@@ -18,9 +18,8 @@ def typed_loggers(value: object) -> object:
 
 
 def typed_targets(value: object) -> object:
-    """Return the names in a value; `all` stands for every layer there is."""
-    names = _names(value)
-    return get_args(LoraTarget) if isinstance(names, tuple) and "all" in names else names
+    """Return the names in a value; None, which `auto` stands for, is the family's usual ones."""
+    return None if value in ("auto", ("auto",), ["auto"]) else _names(value)
 
 
 def _names(value: object) -> object:

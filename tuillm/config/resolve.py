@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from tuillm.config.check_setting import check_setting, refused
 from tuillm.config.families import FAMILIES, has_learned_positions
 from tuillm.config.fields import Setting, settings_of
+from tuillm.config.lora_layers import chosen_targets
 from tuillm.config.model_shape import ModelShape
 from tuillm.config.sampling_config import SamplingConfig
 from tuillm.config.suggestions import pointer
@@ -68,7 +69,8 @@ def build_train(
 
     With `init_from` the preset is `finetune` unless one was named, and the shape is that model's,
     which `shape_of` (store.registry.shape_of) tells; the rate of `finetune` falls with the width.
-    With `lora` the optimizer is adamw at LoRA's own rate. Raises UsageError for an unknown key or
+    With `lora` the optimizer is adamw at LoRA's own rate, and the layers that get adapters are
+    spelled out, by the names of the model's family. Raises UsageError for an unknown key or
     preset, for a value out of its range, for one that is not the model's, for a preset that says
     what shape a model has where that is decided, and for LoRA's own settings where it is off.
     """
@@ -93,6 +95,8 @@ def build_train(
         values.update(layer)
     if shape:
         values |= _shape_taken_over(values, shape)
+        if values.get("lora") is True or "lora_targets" in typed:
+            values["lora_targets"] = chosen_targets(shape.arch, values.get("lora_targets"))
     elif parent is None:
         values |= _only_of_gpt2(values, file | typed)
     config = _validated(TrainConfig, values | {"preset": name})

@@ -9,13 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from tuillm.config.fields import setting, typed_path, typed_paths
-from tuillm.config.name_lists import (
-    Architecture,
-    LoggerName,
-    LoraTarget,
-    typed_loggers,
-    typed_targets,
-)
+from tuillm.config.name_lists import Architecture, LoggerName, typed_loggers, typed_targets
 from tuillm.config.setting_conflicts import first_conflict
 
 # more steps than any run takes, so that arithmetic with them stays arithmetic
@@ -174,10 +168,13 @@ class TrainConfig(BaseModel):
         gt=0,
         le=10_000,
     )
-    lora_targets: Annotated[tuple[LoraTarget, ...], BeforeValidator(typed_targets)] = setting(
-        ("c_attn",),
-        "layers that get adapters, divided by commas; all: every one of these",
+    lora_targets: Annotated[tuple[str, ...] | None, BeforeValidator(typed_targets)] = setting(
+        None,
+        "layers that get adapters, by the names that PEFT has for them, divided by commas; auto: "
+        "c_attn of GPT-2, all of other models",
         group="fine-tuning",
+        allowed="c_attn, attn.c_proj, c_fc, mlp.c_proj of GPT-2; q_proj, k_proj, v_proj, o_proj, "
+        "gate_proj, up_proj, down_proj of Llama and Qwen; all",
         min_length=1,
     )
 

@@ -60,8 +60,12 @@ class Model:
     def shape(self) -> GPTConfig | None:
         """What its `config.json` tells of, None where that is damaged or of another family."""
         with suppress(TuillmError):
-            return shape_of_config(self.config, self.path)
+            return self.checked_shape()
         return None
+
+    def checked_shape(self) -> GPTConfig:
+        """What its `config.json` tells of; raises TuillmError where that cannot be computed."""
+        return shape_of_config(self.config, self.path / "config.json")
 
     def as_json(self) -> JsonObject:
         """The model as one flat JSON object (`tuillm show NAME --json`)."""
@@ -118,11 +122,12 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Model:
 def shape_of(name_or_path: str | os.PathLike[str]) -> ModelShape:
     """Return what a model to start from decides, for config.build_train.
 
-    Raises TuillmError for a model that is unknown, damaged or of another family.
+    Raises TuillmError for a model that is unknown, damaged or of a family that tuillm does not
+    compute.
     """
     model = find_model(name_or_path)
     registered = model.path.parent == models_dir()
-    shape = shape_of_config(model.config, model.path / "config.json")
+    shape = model.checked_shape()
     return ModelShape(
         model.name if registered else str(model.path),
         shape.family,

@@ -5,6 +5,7 @@ Pure functions of numbers, so that a forecast needs neither torch nor a model.
 
 from tuillm.config import TrainConfig
 from tuillm.config.gpt_config import LOGITS_AT_ONCE, GPTConfig, windows_at_once
+from tuillm.config.lora_layers import adapter_size
 from tuillm.training.schedule import EVAL_SHARE, EVALUATIONS
 
 # below this many training tokens, drop that share of activations; less beside token dropout
@@ -14,8 +15,6 @@ _DROPOUTS_BESIDE = ((60_000, 0.1),)
 _TOKEN_DROPOUTS = ((20.0, 0.2), (1.5, 0.1))
 _PROGRAM = 270_000_000  # Python, torch and the kernels it compiles, measured
 _FILES = 20_000_000
-# what goes into a layer and comes out of it, in n_embd
-_SIDES = {"c_attn": (1, 3), "attn.c_proj": (1, 1), "c_fc": (1, 4), "mlp.c_proj": (4, 1)}
 _TURNED = 120_000_000
 _ANYWAY, _MOST_ANYWAY = 4 * 10**9, 4096  # parameters times tokens, and tokens
 _CAREFUL = 0.8
@@ -123,8 +122,7 @@ def eval_tokens_note(measured: int, held_out: int) -> str:
 
 def adapter_parameters(shape: GPTConfig, config: TrainConfig) -> int:
     """The number of parameters that learn in a run with LoRA."""
-    width = sum(sum(_SIDES[name]) for name in config.lora_targets) * shape.n_embd
-    return shape.n_layer * config.lora_rank * width
+    return adapter_size(shape, config.lora_targets, config.lora_rank)
 
 
 def memory_needed(

@@ -60,7 +60,7 @@ def plan_memory(
     note = RECOMPUTED if again and config.grad_checkpoint is None else ""
     with_lora = None
     if config.init_from is not None and not config.lora and shape.n_layer:
-        other = config.model_copy(update={"lora": True})
+        other = config.model_copy(update={"lora": True, "lora_targets": None})
         with_lora = plan_memory(
             other, shape, window, text_bytes, val_tokens, parameters, available
         ).needed

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tuillm import __version__
 from tuillm.config import TrainConfig
+from tuillm.config.lora_layers import chosen_targets
 from tuillm.errors import DiskError, TuillmError, printable
 from tuillm.generation.suffix_index import index_folder
 from tuillm.store.card import ModelCard
@@ -65,7 +66,7 @@ def _card(trainer: "Trainer", run: Run, status: Status) -> ModelCard:
         corpus=trainer.setup.corpus.label,
         corpus_sha256=trainer.setup.corpus.sha256,
         corpus_bytes=trainer.setup.corpus.bytes,
-        lora=_lora_words(trainer.config),
+        lora=_lora_words(trainer.config, trainer.model.config.family),
         teachers=_teachers(trainer, status),
         tokenizer=trainer.tokenizer.kind,
         parameters=trainer.model.parameter_count,
@@ -106,9 +107,8 @@ def _noted(status: Status, name: str, wanted: str) -> Status:
     return status.model_copy(update={"notes": (*status.notes, note)})
 
 
-def _lora_words(config: TrainConfig) -> str | None:
+def _lora_words(config: TrainConfig, family: str) -> str | None:
     if not config.lora:
         return None
-    return (
-        f"rank {config.lora_rank}, alpha {config.lora_alpha:g}, on {', '.join(config.lora_targets)}"
-    )
+    targets = ", ".join(chosen_targets(family, config.lora_targets))
+    return f"rank {config.lora_rank}, alpha {config.lora_alpha:g}, on {targets}"

@@ -7,6 +7,7 @@ it. Knows settings, the registry and texts; loads no torch.
 from itertools import filterfalse
 
 from tuillm.config import TrainConfig
+from tuillm.config.lora_layers import chosen_targets
 from tuillm.errors import TuillmError, UsageError
 from tuillm.loggers.available import refuse_missing_loggers
 from tuillm.store.paths import ensure_dir, models_dir, runs_dir
@@ -48,11 +49,8 @@ def validate_start(config: TrainConfig, *, replace: bool = False, hint: str = _T
         )
     if config.init_from is not None:
         parent = find_model(config.init_from).shape
-        if config.lora and parent and parent.family != "gpt2":
-            raise TuillmError(
-                f"LoRA trains GPT-2s only, and {config.init_from!r} is a {parent.family}",
-                "leave --lora out: all weights learn",
-            )
+        if config.lora and parent:
+            chosen_targets(parent.family, config.lora_targets)
     refuse_missing_device(config.device)
     refuse_missing_loggers(config.log_to)
     if config.compile == "on":

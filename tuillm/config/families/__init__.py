@@ -31,13 +31,19 @@ __all__ = [
 
 
 class Family(Protocol):
-    """What a module of a family has: `PREFIX` may stand before the names of its tensors."""
+    """What a module of a family has: `PREFIX` may stand before the names of its tensors.
+
+    `LORA_TARGETS` are the linear layers of its blocks as PEFT calls them, by ends of their names;
+    `LORA_DEFAULT` are those that get adapters where nothing else is said.
+    """
 
     MODEL_TYPE: str
     ARCHITECTURES: tuple[str, ...]
     PREFIX: str
     NEXT_LAYER: str
     IGNORED: tuple[str, ...]
+    LORA_TARGETS: tuple[str, ...]
+    LORA_DEFAULT: tuple[str, ...]
 
     def shape(self, found: JsonObject, where: Where) -> GPTConfig: ...
 

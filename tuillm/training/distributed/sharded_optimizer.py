@@ -15,13 +15,8 @@ from tuillm.config import TrainConfig
 from tuillm.model import GPT
 from tuillm.training.distributed.ranks import Ranks
 from tuillm.training.distributed.sharded_model import grads_of, let_go, local_of, part_of
-from tuillm.training.optimizer import (
-    MOMENTUM,
-    adamw_parameters,
-    matrices_by_shape,
-    muon_scale,
-    orthogonalise_together,
-)
+from tuillm.training.muon import MOMENTUM, MatrixGroup, matrix_groups, orthogonalise_together
+from tuillm.training.optimizer import adamw_parameters
 
 _KEPT = ("exp_avg", "exp_avg_sq")
 
@@ -33,8 +28,8 @@ class ShardedOptimizer:
         self._config, self._ranks, self._dtype = config, ranks, dtype
         self._learner = learner
         self._muons = [
-            (parameters, rows, cols, [torch.zeros_like(local_of(each)) for each in parameters])
-            for parameters, rows, cols in matrices_by_shape(learner, config)
+            (group, [torch.zeros_like(local_of(each)) for each in group.parameters])
+            for group in matrix_groups(learner, config)
         ]
         self._groups = adamw_parameters(learner, config)
         # what this rank has of each parameter, which is all that an elementwise rule needs
@@ -78,7 +73,7 @@ class ShardedOptimizer:
     def state_bytes(self) -> int:
         """What `state` takes, in bytes."""
         return 8 * sum(p.numel() for group, _ in self._groups for p in group) + 4 * sum(
-            p.numel() for parameters, *_ in self._muons for p in parameters
+            p.numel() for group, _ in self._muons for p in group.parameters
         )
 
     def zero_grad(self) -> None:
@@ -97,7 +92,7 @@ class ShardedOptimizer:
         adamw = [grad for group, _ in self._groups for grad in grads_of(group)]
         for own, grad in zip(chain(*self._locals), adamw, strict=True):
             own.grad = grad
-        muon = [grad for parameters, *_ in self._muons for grad in grads_of(parameters)]
+        muon = [grad for group, _ in self._muons for grad in grads_of(group.parameters)]
         squares = torch.stack([_square(adamw, self._device), _square(muon, self._device)])
         self._ranks.sum(squares)
         norm = math.sqrt(float(squares.sum()))
@@ -110,16 +105,17 @@ class ShardedOptimizer:
         for settings in self._adamw.param_groups:
             settings["lr"] = self._config.learning_rate * factor
         self._adamw.step()
-        for group in self._muons:
-            self._muon_step(*group, factor)
+        for matrices, momenta in self._muons:
+            self._muon_step(matrices, momenta, factor)
         return norm
 
     def state(self) -> dict[str, Tensor]:
         """Return what `Optimizer.state` would; all ranks have to ask for it."""
-        state = {}
-        for index, (parameters, rows, cols, momenta) in enumerate(self._muons):
-            whole = [self._whole(each, m) for each, m in zip(parameters, momenta, strict=True)]
-            state[f"muon.{index}"] = torch.cat([each.reshape(-1, rows, cols) for each in whole])
+        state: dict[str, Tensor] = {}
+        for index, (matrices, momenta) in enumerate(self._muons):
+            kept = zip(matrices.parameters, momenta, strict=True)
+            flat = torch.cat([self._whole(*pair).flatten() for pair in kept])
+            state[f"muon.{index}"] = matrices.stacked(flat)
         for index, (group, _) in enumerate(self._groups):
             entries = [self._adamw.state[own] for own in self._locals[index]]
             state[f"adamw.{index}.step"] = entries[0]["step"].clone()
@@ -132,10 +128,9 @@ class ShardedOptimizer:
     @torch.no_grad()
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Take this rank's part of what `state` returned; raises KeyError for another model's."""
-        for index, (parameters, _, _, momenta) in enumerate(self._muons):
-            for momentum, whole in zip(
-                momenta, _cut(state[f"muon.{index}"], parameters), strict=True
-            ):
+        for index, (matrices, momenta) in enumerate(self._muons):
+            cut = _cut(state[f"muon.{index}"], matrices.parameters)
+            for momentum, whole in zip(momenta, cut, strict=True):
                 momentum.copy_(part_of(whole, self._ranks))
         for index, (group, _) in enumerate(self._groups):
             entries = [self._adamw.state[own] for own in self._locals[index]]
@@ -152,34 +147,31 @@ class ShardedOptimizer:
 
     @property
     def _parameters(self) -> list[nn.Parameter]:
-        groups = [group for group, _ in self._groups] + [group for group, *_ in self._muons]
+        groups = [group for group, _ in self._groups]
+        groups += [group.parameters for group, _ in self._muons]
         return list(chain(*groups))
 
     @property
     def _device(self) -> torch.device:
         return self._groups[0][0][0].device
 
-    def _muon_step(
-        self,
-        parameters: list[nn.Parameter],
-        rows: int,
-        cols: int,
-        momenta: list[Tensor],
-        factor: float,
-    ) -> None:
+    def _muon_step(self, group: MatrixGroup, momenta: list[Tensor], factor: float) -> None:
         """Take Muon's step; each rank orthogonalises a part of the matrices, as a whole."""
-        updates, grads = [], grads_of(parameters)
+        parameters = group.parameters
+        nesterov, grads = [], grads_of(parameters)
         for parameter, momentum, grad in zip(parameters, momenta, grads, strict=True):
             momentum.lerp_(grad, 1 - MOMENTUM)
-            whole = self._whole(parameter, grad.lerp(momentum, MOMENTUM))
-            updates.append(whole.reshape(-1, rows, cols))
-        found = orthogonalise_together(torch.cat(updates), self._dtype, self._ranks)
+            nesterov.append(self._whole(parameter, grad.lerp(momentum, MOMENTUM)).flatten())
+        found = group.updates(group.stacked(torch.cat(nesterov)), self._orthogonal)
         lr = self._config.muon_lr * factor
         decay = lr * self._config.muon_weight_decay * factor
         for parameter, update in zip(parameters, _cut(found, parameters), strict=True):
             local = local_of(parameter)
             local.mul_(1 - decay)
-            local.add_(part_of(update, self._ranks), alpha=-lr * muon_scale(rows, cols))
+            local.add_(part_of(update, self._ranks), alpha=-lr)
+
+    def _orthogonal(self, matrices: Tensor) -> Tensor:
+        return orthogonalise_together(matrices, self._dtype, self._ranks)
 
     def _whole(self, parameter: nn.Parameter, local: Tensor) -> Tensor:
         """Put together what the ranks have of something like a parameter."""

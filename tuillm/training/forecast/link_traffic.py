@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tuillm.config import TrainConfig
 from tuillm.config.gpt_config import GPTConfig
 from tuillm.training.forecast.device_kinds import LINK_SHARE, DeviceKind
-from tuillm.training.forecast.rank_memory import Batch, parameter_shapes
+from tuillm.training.forecast.rank_memory import Batch
 
 _FLOAT32 = 4
 
@@ -55,9 +55,8 @@ def step_traffic(shape: GPTConfig, config: TrainConfig, batch: Batch) -> Traffic
     updates of its matrices are gathered, sharded also the gradients that they are made from.
     """
     ranks, P = batch.ranks, _FLOAT32 * shape.parameter_count
-    each_shape = list(parameter_shapes(shape))
-    blocks = _FLOAT32 * sum(each.count for each in each_shape if each.in_block)
-    muon = _FLOAT32 * sum(each.count for each in each_shape if each.in_block and each.matrix)
+    blocks = _FLOAT32 * shape.blocks_count
+    muon = _FLOAT32 * shape.matrices_count
     during, after = {}, {}
     if config.shard and ranks > 1:
         during["weights"] = batch.passes * gather_bytes(P + blocks, ranks)

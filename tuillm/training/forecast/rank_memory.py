@@ -1,14 +1,13 @@
 """What one rank of a run has in its GPU's memory: tuillm's own tensors, counted from the shape.
 
-Knows the shapes of a GPT's parameters and what DDP, FSDP2, Muon and AdamW keep of them; builds
-none and knows no torch. Activations are those of `auto_settings.memory_needed`.
+Knows what DDP, FSDP2, Muon and AdamW keep of a model's parameters; builds none and knows no torch.
+Activations are those of `auto_settings.memory_needed`.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tuillm.config import TrainConfig
-from tuillm.config.gpt_config import GPTConfig
+from tuillm.config.gpt_config import GPTConfig, Parameter
 from tuillm.training.auto_settings import memory_needed
 
 # the driver's context, the libraries' workspaces and NCCL's buffers; assumed
@@ -18,20 +17,6 @@ _FLOAT32, _BFLOAT16 = 4, 2
 _MUON_WORK = 12
 # the share of the memory that a run may take
 ROOM = 0.95
-
-
-@dataclass(frozen=True)
-class ParameterShape:
-    """A parameter: rows, elements, whether in a block, whether a matrix."""
-
-    rows: int
-    count: int
-    in_block: bool
-    matrix: bool
-
-    def shard(self, ranks: int) -> int:
-        """The elements that rank 0 has where ranks divide the rows: no other has more."""
-        return -(-self.rows // ranks) * (self.count // self.rows)
 
 
 @dataclass(frozen=True)
@@ -65,24 +50,25 @@ class Batch:
         return self.windows_of_step * self.window
 
 
-def parameter_shapes(shape: GPTConfig) -> Iterator[ParameterShape]:
-    """Yield all parameters of a model, a tied head once."""
-    C = shape.n_embd
-    norms, linears = [C], [(3 * C, C), (C, C), (4 * C, C), (C, 4 * C)]
-    if shape.bias:
-        norms.append(C)
-    for _ in range(shape.n_layer):
-        for length in norms * 2:
-            yield ParameterShape(length, length, True, False)
-        for rows, columns in linears:
-            yield ParameterShape(rows, rows * columns, True, True)
-            if shape.bias:
-                yield ParameterShape(rows, rows, True, False)
-    tables = [shape.vocab_size, shape.block_size] + [shape.vocab_size] * (not shape.tie_weights)
-    for rows in tables:
-        yield ParameterShape(rows, rows * C, False, True)
-    for length in norms:
-        yield ParameterShape(length, length, False, False)
+def shard_of(parameter: Parameter, ranks: int) -> int:
+    """The elements that rank 0 has where ranks divide the rows: no other has more."""
+    rows = parameter.shape[0]
+    return -(-rows // ranks) * (parameter.count // rows)
+
+
+def muon_stacks(shape: GPTConfig) -> list[dict[tuple[int, int], int]]:
+    """Return the groups that Muon steps: how many matrices of which rows and columns in each.
+
+    As `optimizer.matrix_groups` makes them; the matrices of a size are one stack.
+    """
+    groups: dict[tuple[int, ...], dict[tuple[int, int], int]] = {}
+    for each in shape.block_parameters() if shape.n_layer else []:
+        if each.matrix:
+            columns = each.shape[1]
+            counts = groups.setdefault((*each.kinds, columns), {})
+            for rows in each.parts:
+                counts[rows, columns] = counts.get((rows, columns), 0) + shape.n_layer
+    return list(groups.values())
 
 
 def state_bytes(shape: GPTConfig, optimizer: str, ranks: int, shard: bool) -> dict[str, int]:
@@ -93,9 +79,9 @@ def state_bytes(shape: GPTConfig, optimizer: str, ranks: int, shard: bool) -> di
     AdamW's steps are left out: 4 bytes for each of its tensors.
     """
     parts = {"weights": 0, "gradients": 0, "optimizer": 0}
-    for each in parameter_shapes(shape):
-        count = each.shard(ranks) if shard and ranks > 1 else each.count
-        moments = 1 if optimizer == "muon" and each.in_block and each.matrix else 2
+    for each in shape.parameters():
+        count = shard_of(each, ranks) if shard and ranks > 1 else each.count
+        moments = 1 if optimizer == "muon" and each.matrix and each.in_block else 2
         parts["weights"] += _FLOAT32 * count
         parts["gradients"] += _FLOAT32 * count
         parts["optimizer"] += _FLOAT32 * moments * count
@@ -117,7 +103,7 @@ def rank_memory(
     muon         where its work on the largest matrices is more than these last three, the rest
     """
     sharded = config.shard and batch.ranks > 1
-    blocks = sum(each.count for each in parameter_shapes(shape) if each.in_block)
+    blocks = shape.blocks_count
     parts = {"program": _PROGRAM}
     parts |= state_bytes(shape, config.optimizer, batch.ranks, sharded)
     if config.ema:
@@ -130,8 +116,8 @@ def rank_memory(
     work = _pass_bytes(shape, config, batch, dtype, recompute)
     parts |= work
     if config.optimizer == "muon":
-        largest = _MUON_WORK * 4 * shape.n_layer * shape.n_embd**2
-        parts["muon"] = max(0, largest - sum(work.values()))
+        largest = max(map(_elements, muon_stacks(shape)), default=0)
+        parts["muon"] = max(0, _MUON_WORK * largest - sum(work.values()))
     return parts
 
 
@@ -147,6 +133,10 @@ def _pass_bytes(
     )
     casts = 0
     if dtype != "float32":
-        matrices = sum(each.count for each in parameter_shapes(shape) if each.matrix)
-        casts = _BFLOAT16 * (matrices - shape.block_size * shape.n_embd)
+        matrices = sum(each.count for each in shape.parameters() if each.matrix)
+        casts = _BFLOAT16 * (matrices - shape.position_parameters)
     return {"casts": casts, "activations": parts["activations"], "logits": parts["logits"]}
+
+
+def _elements(stacks: dict[tuple[int, int], int]) -> int:
+    return sum(count * rows * columns for (rows, columns), count in stacks.items())

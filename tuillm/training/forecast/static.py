@@ -13,7 +13,7 @@ from tuillm.config import TrainConfig
 from tuillm.config.families import new_shape
 from tuillm.config.gpt_config import GPTConfig
 from tuillm.store.paths import data_dir
-from tuillm.store.registry import find_model, shape_of
+from tuillm.store.registry import find_model
 from tuillm.store.workers.forecast_process import Forecast
 from tuillm.text import Corpus, TokenFiles, load_tokenizer, read_corpus, tokenize
 from tuillm.text.new_tokenizer import gpt2_is_cached
@@ -79,21 +79,13 @@ def of_run(config: TrainConfig, corpus: Corpus, tokens: TokenFiles) -> Forecast:
 def shape_for(config: TrainConfig, vocab_size: int, window: int, dropout: float) -> GPTConfig:
     """Return the shape of the model that a run will have, a new one or that it starts from.
 
-    A model to start from is taken to have biases, which only its weights can tell.
+    A GPT-2 to start from is taken to have biases, which only its weights can tell. Raises
+    TuillmError for a model to start from that is unknown, damaged or not computed here.
     """
     if config.init_from is None:
         return new_shape(config, vocab_size, window, dropout)
-    own = shape_of(config.init_from)
-    return GPTConfig(
-        own.vocab_size,
-        own.block_size,
-        own.n_layer,
-        own.n_head,
-        own.n_embd,
-        dropout,
-        bias=True,
-        tie_weights=own.tie_weights,
-    )
+    own = find_model(config.init_from).checked_shape()
+    return replace(own, dropout=dropout)
 
 
 def _missing(config: TrainConfig) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from tuillm.config.gpt_config import GPTConfig
 from tuillm.training.forecast.device_kinds import DeviceKind
-from tuillm.training.forecast.rank_memory import Batch
+from tuillm.training.forecast.rank_memory import Batch, muon_stacks
 
 # blocks that are computed again cost a second forward pass: a third more of everything
 _AGAIN = 4 / 3
@@ -20,13 +20,16 @@ _AGAIN = 4 / 3
 # written; Muon reads and writes its matrices a few times more
 _ADAMW_BYTES, _MUON_BYTES = 44, 80
 _NEWTON_SCHULZ_STEPS = 5
+# the numbers that a block of GPT-2 makes of a token, in n_embd
+_GPT2_MAKES = 18
 
 
 @dataclass(frozen=True)
 class Implementation:
     """The bytes that a way of writing the same model moves through the GPU's memory.
 
-    For each token `stream` for each of L C activations, `logits` for each of V logits, and
+    For each token `stream` for each of L C activations (of GPT-2, whose blocks make 18 C of a
+    token; blocks of other families more or fewer in proportion), `logits` for each of V logits, and
     `scores` for each of L H T attention scores (0 with fused attention, which keeps none); for
     each pass `weights` for each parameter, forward and backward together.
     """
@@ -66,7 +69,7 @@ def pass_seconds(
     tokens = batch.windows * batch.window
     again = _AGAIN if recompute else 1.0
     operations = tokens * shape.flops_per_token(batch.window) * again
-    activations = shape.n_layer * shape.n_embd
+    activations = shape.n_layer * _made_of_a_token(shape) / _GPT2_MAKES
     scores = shape.n_layer * shape.n_head * batch.window
     moved = how.stream * activations * again + how.scores * scores * again
     moved = tokens * (moved + how.logits * shape.vocab_size)
@@ -81,7 +84,7 @@ def optimizer_seconds(
 
     Sharded, each rank has its part of AdamW's; Muon's products are shared by the ranks anyway.
     """
-    matrices = 12 * shape.n_layer * shape.n_embd**2 if optimizer == "muon" else 0
+    matrices = shape.matrices_count if optimizer == "muon" else 0
     rest = shape.parameter_count - matrices
     mine = ranks if shard else 1
     moved = _ADAMW_BYTES * rest / mine + _MUON_BYTES * matrices
@@ -97,7 +100,25 @@ def newton_schulz_flops(shape: GPTConfig, ranks: int) -> int:
     Of a matrix with r rows and c >= r columns, each of five steps takes X X^T and its product with
     X, 2 r r c each, and a square, 2 r r r (Jordan 2024, "Muon").
     """
-    C, L = shape.n_embd, shape.n_layer
-    square, wide = (4 * C * C * c + 2 * C**3 for c in (C, 4 * C))
-    parts = ((4 * L, square), (L, wide), (L, wide))
-    return _NEWTON_SCHULZ_STEPS * sum(-(-count // ranks) * each for count, each in parts)
+    return _NEWTON_SCHULZ_STEPS * sum(
+        -(-count // ranks) * _step_flops(*size)
+        for stacks in muon_stacks(shape)
+        for size, count in stacks.items()
+    )
+
+
+def _step_flops(rows: int, columns: int) -> int:
+    r, c = sorted((rows, columns))
+    return 4 * r * r * c + 2 * r**3
+
+
+def _made_of_a_token(shape: GPTConfig) -> int:
+    """The numbers that a block makes of a token, going forward.
+
+    The stream twice, two norms and two projections back to it (6 C), queries, keys and values,
+    what attention found, and the MLP's inside before and behind its activation; queries and keys
+    once more where they are rotated, and where they are normalised.
+    """
+    inside = shape.inner_width * (2 + 2 * shape.gated_mlp)
+    again = (shape.q_width + shape.kv_width) * (shape.rotary + shape.qk_norm)
+    return 6 * shape.n_embd + shape.qkv_width + shape.q_width + inside + again
