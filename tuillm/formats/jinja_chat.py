@@ -45,11 +45,13 @@ def render_chat(
     bos_token: str = "",
     eos_token: str = "",
     around: tuple[str, str] = ("", ""),
+    now: datetime | None = None,
 ) -> str:
     """Return the text of a conversation, as transformers' `apply_chat_template` writes it.
 
     With `add_generation_prompt` it ends where the assistant's next reply begins. `around` are put
-    before and behind what a template says in `{% generation %}`. Raises TuillmError
+    before and behind what a template says in `{% generation %}`; `now` is its `strftime_now`, by
+    default the present. Raises TuillmError
     for a template that is damaged, refuses the conversation, or does what no template needs.
     """
     from jinja2 import TemplateError
@@ -62,6 +64,7 @@ def render_chat(
             eos_token=eos_token,
             tools=None,
             documents=None,
+            strftime_now=(now or datetime.now()).strftime,
             **{_AROUND[0]: around[0], _AROUND[1]: around[1]},
         )
     except TuillmError:
@@ -102,7 +105,7 @@ def _compiled(template: str) -> "Template":
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
     )
     environment.filters["tojson"] = _to_json
-    environment.globals |= {"raise_exception": _refuse, "strftime_now": _now}
+    environment.globals["raise_exception"] = _refuse
     try:
         return environment.from_string(template)
     except (TemplateError, RecursionError) as error:
@@ -115,7 +118,3 @@ def _to_json(value: object, indent: int | None = None, ensure_ascii: bool = Fals
 
 def _refuse(message: object) -> NoReturn:
     raise TuillmError(f"the chat template refuses this conversation: {brief(str(message))}")
-
-
-def _now(form: str) -> str:
-    return datetime.now().strftime(form)

@@ -5,8 +5,9 @@ Also a person's turn in a chat, so that both are the same ids. Knows templates a
 
 import re
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from os.path import commonprefix
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tuillm.errors import TuillmError
 from tuillm.formats.jinja_chat import Marks, Message, render_chat
@@ -22,6 +23,9 @@ TURN_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>")
 SPECIAL_TOKENS = re.compile("|".join(map(re.escape, (*TURN_TOKENS, END_OF_TEXT))))
 # put around what a template says that a model generates; of Unicode's private use
 _AROUND = ("\ue010", "\ue011")
+# what `strftime_now` tells of in a text to learn, which has to be the same on another day: the day
+# that Llama 3.2's template names where there is no clock
+_DAY = datetime(2024, 7, 26)
 _ALL = "learn the questions as well: --no-mask-prompt"
 # each turn behind its token; what an assistant says ends with the end of text
 TOKEN_TEMPLATE = (
@@ -54,7 +58,7 @@ def rendered(
     gives one text for each answer, one behind the other: it is learned as it is written when it
     is the last. Raises TuillmError for a template that does not write a conversation turn by turn.
     """
-    whole = render_chat(template, messages, **marks)
+    whole = render_learned(template, messages, marks)
     if ranges := _generated(template, messages, marks, whole):
         return whole, _in_bytes(whole, ranges)
     answers = [
@@ -73,6 +77,11 @@ def rendered(
         ranges += [(length + begin, length + end) for begin, end in _in_bytes(text, [learned])]
         length += len(text.encode())
     return "".join(texts), ranges
+
+
+def render_learned(template: str, messages: Sequence[Message], marks: Marks, **how: Any) -> str:
+    """Return a conversation as text that is the same on every day; see `render_chat`."""
+    return render_chat(template, messages, now=_DAY, **marks, **how)
 
 
 def encode_turn(
@@ -104,7 +113,7 @@ def _generated(
     template: str, messages: Sequence[Message], marks: Marks, whole: str
 ) -> list[tuple[int, int]]:
     """Return the ranges of characters that the template itself marks; none where it marks none."""
-    marked = render_chat(template, messages, around=_AROUND, **marks)
+    marked = render_learned(template, messages, marks, around=_AROUND)
     ranges: list[tuple[int, int]] = []
     begin = at = 0
     for piece in re.split(f"([{_AROUND[0]}{_AROUND[1]}])", marked):
@@ -125,14 +134,14 @@ def _last_answer(
 
     None for an answer to nothing, where the template puts something else before it.
     """
-    text, before = render_chat(template, messages, **marks), messages[:-1]
-    prompt = render_chat(template, before, add_generation_prompt=True, **marks)
+    text, before = render_learned(template, messages, marks), messages[:-1]
+    prompt = render_learned(template, before, marks, add_generation_prompt=True)
     begin = len(prompt)
     if not text.startswith(prompt):
         if not before:
             return None
         # a prompt may open a reasoning that an answer has not: what both have is the prompt
-        if not text.startswith(asked := render_chat(template, before, **marks)):
+        if not text.startswith(asked := render_learned(template, before, marks)):
             raise TuillmError("the chat template does not write a conversation turn by turn", _ALL)
         begin = max(len(asked), len(commonprefix([text, prompt])))
     bare, end = text.rstrip(), marks["eos_token"]

@@ -6,8 +6,8 @@ Knows templates and the settings of reading; knows neither records nor tokens.
 from collections.abc import Sequence
 
 from tuillm.errors import TuillmError
-from tuillm.formats.jinja_chat import Message, render_chat
-from tuillm.text.chat_rendering import rendered
+from tuillm.formats.jinja_chat import Message
+from tuillm.text.chat_rendering import render_learned, rendered
 from tuillm.text.read_options import ReadOptions
 from tuillm.text.text_store import Ranges
 from tuillm.units import several
@@ -32,7 +32,7 @@ class ConversationWriter:
         try:
             if self._masked:
                 return rendered(self.template, messages, self._marks)
-            text = render_chat(self.template, messages, **self._marks)
+            text = render_learned(self.template, messages, self._marks)
             return text, [(0, len(text.encode()))]
         except TuillmError as error:
             if self._strict:
