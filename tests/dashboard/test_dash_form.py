@@ -141,6 +141,15 @@ async def test_starting_from_a_model(app, pilot, house):
     await until(pilot, lambda: form["n_layer"].text == "7")
     with pytest.raises(UsageError, match="n_layer cannot be 7: the model 'tang-poems' has 4"):
         form.config()
+    form["n_layer"].fill("")
+    form["lora"].fill("yes")
+    await until(pilot, lambda: placeholder(form, "lora_targets") == "c_attn")
+    form["lora_targets"].fill("q_proj")
+    await until(pilot, lambda: form["lora_targets"].text == "q_proj")
+    with pytest.raises(UsageError, match="'q_proj' .allowed: c_attn or .* or all, in a gpt2"):
+        form.config()
+    form["lora_targets"].fill("all")
+    await until(pilot, lambda: len(form.config().lora_targets or ()) == 4)
     shutil.copytree(house / "models" / "demo", house / "models" / "another")
     await until(pilot, lambda: ("another", "another") in select._options)
     assert form["init_from"].text == "tang-poems", "what was chosen stays"

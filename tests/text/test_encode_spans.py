@@ -69,7 +69,9 @@ def test_only_what_assistants_say_is_learned(home, tmp_path, template, shared_da
         made = load_tokenizer(shared_data / "gpt2-bpe")
     with StoreWriter("key") as writer:
         for messages in turns:
-            text, learned = rendered(template, messages, "<|endoftext|>")
+            text, learned = rendered(
+                template, messages, {"bos_token": "", "eos_token": "<|endoftext|>"}
+            )
             writer.add([text], learned)
         store = writer.finish()
     spans = Spans(store.ends, 0, store.bytes)

@@ -124,7 +124,7 @@ class SettingOption(click.Option):
         record, setting = super().get_help_record(ctx), self.setting
         values: Mapping[str, object] = ctx.meta.get(_VALUES, {})
         usual = setting.words(values.get(setting.name, setting.default))
-        allowed = " | ".join(setting.choices) if setting.several else setting.range
+        allowed = setting.range or (" | ".join(setting.choices) if setting.several else "")
         limits = f"; {allowed}" if allowed else ""
         return record and (record[0], f"{setting.help} [{usual}{limits}]")
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 TEMPLATE_FILE = "chat_template.jinja"
 LONGEST_TEMPLATE = 256 * 1024
 _LONGEST_TEXT = 64 << 20
+# variables of a template: what stands before and behind a part that is generated
+_AROUND = ("_before_generation", "_behind_generation")
 
 
 class Message(TypedDict):
@@ -28,6 +30,13 @@ class Message(TypedDict):
     content: str
 
 
+class Marks(TypedDict):
+    """The tokens that a template may put at the beginning and end of texts, "" for none."""
+
+    bos_token: str
+    eos_token: str
+
+
 def render_chat(
     template: str,
     messages: Sequence[Message],
@@ -35,10 +44,14 @@ def render_chat(
     add_generation_prompt: bool = False,
     bos_token: str = "",
     eos_token: str = "",
+    around: tuple[str, str] = ("", ""),
+    now: datetime | None = None,
 ) -> str:
     """Return the text of a conversation, as transformers' `apply_chat_template` writes it.
 
-    With `add_generation_prompt` it ends where the assistant's next reply begins. Raises TuillmError
+    With `add_generation_prompt` it ends where the assistant's next reply begins. `around` are put
+    before and behind what a template says in `{% generation %}`; `now` is its `strftime_now`, by
+    default the present. Raises TuillmError
     for a template that is damaged, refuses the conversation, or does what no template needs.
     """
     from jinja2 import TemplateError
@@ -51,6 +64,8 @@ def render_chat(
             eos_token=eos_token,
             tools=None,
             documents=None,
+            strftime_now=(now or datetime.now()).strftime,
+            **{_AROUND[0]: around[0], _AROUND[1]: around[1]},
         )
     except TuillmError:
         raise
@@ -74,13 +89,15 @@ def _compiled(template: str) -> "Template":
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Generation(Extension):
-        """`{% generation %}` marks what an assistant says; here it changes nothing."""
+        """`{% generation %}` marks what an assistant says: `around` may be put about it."""
 
         tags = {"generation"}
 
         def parse(self, parser: Parser) -> list[nodes.Node]:
             next(parser.stream)
-            return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+            said = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+            before, behind = (nodes.Output([nodes.Name(name, "load")]) for name in _AROUND)
+            return [before, *said, behind]
 
     if len(template) > LONGEST_TEMPLATE:
         raise TuillmError(f"the chat template is too long: {len(template):,} characters")
@@ -88,7 +105,7 @@ def _compiled(template: str) -> "Template":
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
     )
     environment.filters["tojson"] = _to_json
-    environment.globals |= {"raise_exception": _refuse, "strftime_now": _now}
+    environment.globals["raise_exception"] = _refuse
     try:
         return environment.from_string(template)
     except (TemplateError, RecursionError) as error:
@@ -101,7 +118,3 @@ def _to_json(value: object, indent: int | None = None, ensure_ascii: bool = Fals
 
 def _refuse(message: object) -> NoReturn:
     raise TuillmError(f"the chat template refuses this conversation: {brief(str(message))}")
-
-
-def _now(form: str) -> str:
-    return datetime.now().strftime(form)

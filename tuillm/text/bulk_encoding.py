@@ -26,13 +26,14 @@ _STAND_INS = 0x10_FF00
 class Encoded:
     """`ids` [N] of several documents; `ends` [D]: before which of the ids each document ends.
 
-    `starts` [N] are the positions, in bytes of the documents put one behind the other, at which
-    each token begins; None where they were not asked for.
+    `starts` and `stops` [N] are the positions, in bytes of the documents put one behind the other,
+    at which each token begins and ends; None where they were not asked for.
     """
 
     ids: NDArray[np.uint32]
     ends: NDArray[np.int64]
     starts: NDArray[np.int64] | None = None
+    stops: NDArray[np.int64] | None = None
 
 
 class BulkEncoder:
@@ -83,21 +84,38 @@ class BulkEncoder:
         at = np.flatnonzero(is_mark)
         ends = np.append(at - np.arange(len(at)), len(ids) - len(at)).astype(np.int64)
         kept = ids[~is_mark] if len(at) else ids
-        return Encoded(kept, ends, self._starts(kept) if with_starts else None)
+        return Encoded(kept, ends, *(self._places(kept) if with_starts else ()))
 
-    def _starts(self, ids: NDArray[np.uint32]) -> NDArray[np.int64]:
+    def _places(self, ids: NDArray[np.uint32]) -> NDArray[np.int64]:
+        """Where ids begin and end, [2, N], in the bytes that they stand for."""
         lengths = self._lengths[ids]
-        return np.cumsum(lengths) - lengths
+        stops = np.cumsum(lengths)
+        return np.stack([stops - lengths, stops])
 
     def _one_by_one(self, documents: Sequence[str], with_starts: bool) -> Encoded:
-        parts = [np.array(self._ids_of(document), np.uint32) for document in documents]
+        parts, places, begin = [], [], 0
+        for document in documents:
+            found, where = self._one(document, with_starts)
+            parts.append(np.array(found, np.uint32))
+            if with_starts:
+                places.append((self._places(parts[-1]) if where is None else where) + begin)
+                begin += len(document.encode())
         ids = np.concatenate(parts) if parts else np.empty(0, np.uint32)
         ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
-        return Encoded(ids, ends, self._starts(ids) if with_starts else None)
+        return Encoded(ids, ends, *(np.concatenate(places, 1) if places else ()))
 
-    def _ids_of(self, document: str) -> list[int]:
+    def _one(
+        self, document: str, with_starts: bool
+    ) -> tuple[Sequence[int], NDArray[np.int64] | None]:
+        """The ids of a document, and where they stand in it if their own bytes do not tell."""
         tokenizer = self._tokenizer
-        return (tokenizer.encode_special if self._special else tokenizer.encode)(document)
+        if not self._special:
+            return tokenizer.encode(document), None
+        return (
+            tokenizer.encode_located(document)
+            if with_starts
+            else (tokenizer.encode_special(document), None)
+        )
 
     @cached_property
     def _lengths(self) -> NDArray[np.int64]:

@@ -4,11 +4,13 @@ Also a person's turn in a chat, so that both are the same ids. Knows templates a
 """
 
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from os.path import commonprefix
+from typing import TYPE_CHECKING, Any
 
 from tuillm.errors import TuillmError
-from tuillm.formats.jinja_chat import Message, render_chat
+from tuillm.formats.jinja_chat import Marks, Message, render_chat
 from tuillm.store.chat_template import QUESTION, ChatMode
 from tuillm.text.tokenizer_json import END_OF_TEXT
 
@@ -19,6 +21,12 @@ if TYPE_CHECKING:
 TURN_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>")
 # the special tokens of ours as they stand in a rendered conversation: they are no text
 SPECIAL_TOKENS = re.compile("|".join(map(re.escape, (*TURN_TOKENS, END_OF_TEXT))))
+# put around what a template says that a model generates; of Unicode's private use
+_AROUND = ("\ue010", "\ue011")
+# what `strftime_now` tells of in a text to learn, which has to be the same on another day: the day
+# that Llama 3.2's template names where there is no clock
+_DAY = datetime(2024, 7, 26)
+_ALL = "learn the questions as well: --no-mask-prompt"
 # each turn behind its token; what an assistant says ends with the end of text
 TOKEN_TEMPLATE = (
     "{% for message in messages %}"
@@ -40,29 +48,40 @@ TEXT_TEMPLATE = (
 
 
 def rendered(
-    template: str, messages: Sequence[Message], eos_token: str
+    template: str, messages: Sequence[Message], marks: Marks
 ) -> tuple[str, list[tuple[int, int]]]:
-    """Return a conversation as text, and the ranges of its UTF-8 bytes that assistants say.
+    """Return a conversation as text, and the ranges of its UTF-8 bytes that a model learns.
 
-    What ends a reply is part of its range. Raises TuillmError for a template that does not write
-    a conversation turn by turn.
+    `marks` are the template's `bos_token` and `eos_token`. Learned is what the template says in
+    `{% generation %}`; where it has none, what assistants say behind the prompt for it, with what
+    ends it. A template that writes a turn otherwise once others follow, without its reasoning,
+    gives one text for each answer, one behind the other: it is learned as it is written when it
+    is the last. Raises TuillmError for a template that does not write a conversation turn by turn.
     """
-    whole = render_chat(template, messages, eos_token=eos_token)
-    ranges = []
-    for index, message in enumerate(messages):
-        if message["role"] != "assistant":
-            continue
-        head = render_chat(
-            template, messages[:index], add_generation_prompt=True, eos_token=eos_token
-        )
-        tail = render_chat(template, messages[: index + 1], eos_token=eos_token)
-        if not (whole.startswith(tail) and tail.startswith(head)):
-            raise TuillmError(
-                "the chat template does not write a conversation turn by turn",
-                "learn the questions as well: --no-mask-prompt",
-            )
-        ranges.append((len(head.encode()), len(tail.encode())))
-    return whole, ranges
+    whole = render_learned(template, messages, marks)
+    if ranges := _generated(template, messages, marks, whole):
+        return whole, _in_bytes(whole, ranges)
+    answers = [
+        answer
+        for index, message in enumerate(messages)
+        if message["role"] == "assistant"
+        and (answer := _last_answer(template, messages[: index + 1], marks))
+    ]
+    if not answers:
+        raise TuillmError("the chat template writes nothing that an assistant says", _ALL)
+    if all(whole.startswith(text) for text, _ in answers):
+        return whole, _in_bytes(whole, [learned for _, learned in answers])
+    texts, ranges, length = [], [], 0
+    for text, learned in answers:
+        texts.append(text)
+        ranges += [(length + begin, length + end) for begin, end in _in_bytes(text, [learned])]
+        length += len(text.encode())
+    return "".join(texts), ranges
+
+
+def render_learned(template: str, messages: Sequence[Message], marks: Marks, **how: Any) -> str:
+    """Return a conversation as text that is the same on every day; see `render_chat`."""
+    return render_chat(template, messages, now=_DAY, **marks, **how)
 
 
 def encode_turn(
@@ -88,3 +107,46 @@ def encode_turn(
         parts = tokenizer.encode_special(head), tokenizer.encode(text)
         return put, [*parts[0], *parts[1], *tokenizer.encode_special(behind)]
     return put, tokenizer.encode_special(put)
+
+
+def _generated(
+    template: str, messages: Sequence[Message], marks: Marks, whole: str
+) -> list[tuple[int, int]]:
+    """Return the ranges of characters that the template itself marks; none where it marks none."""
+    marked = render_learned(template, messages, marks, around=_AROUND)
+    ranges: list[tuple[int, int]] = []
+    begin = at = 0
+    for piece in re.split(f"([{_AROUND[0]}{_AROUND[1]}])", marked):
+        if piece == _AROUND[0]:
+            begin = at
+        elif piece == _AROUND[1]:
+            ranges += [(begin, at)] if begin < at else []
+        else:
+            at += len(piece)
+    # else the template, or what is said, has such characters itself
+    return ranges if at == len(whole) and len(marked) > at else []
+
+
+def _last_answer(
+    template: str, messages: Sequence[Message], marks: Marks
+) -> tuple[str, tuple[int, int]] | None:
+    """Return a conversation that ends with an answer, and in which characters that is learned.
+
+    None for an answer to nothing, where the template puts something else before it.
+    """
+    text, before = render_learned(template, messages, marks), messages[:-1]
+    prompt = render_learned(template, before, marks, add_generation_prompt=True)
+    begin = len(prompt)
+    if not text.startswith(prompt):
+        if not before:
+            return None
+        # a prompt may open a reasoning that an answer has not: what both have is the prompt
+        if not text.startswith(asked := render_learned(template, before, marks)):
+            raise TuillmError("the chat template does not write a conversation turn by turn", _ALL)
+        begin = max(len(asked), len(commonprefix([text, prompt])))
+    bare, end = text.rstrip(), marks["eos_token"]
+    return text, (begin, len(bare) if end and bare.endswith(end) else len(text))
+
+
+def _in_bytes(text: str, ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    return [(len(text[:begin].encode()), len(text[:end].encode())) for begin, end in ranges]

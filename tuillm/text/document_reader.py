@@ -10,13 +10,13 @@ from hashlib import blake2b
 from itertools import islice
 
 from tuillm.errors import TuillmError, brief
-from tuillm.text.chat_rendering import rendered
 from tuillm.text.conversation_records import (
     ConversationFields,
     choose_fields,
     conversations_of,
     guess_format,
 )
+from tuillm.text.conversation_writer import ConversationWriter
 from tuillm.text.encodings import decode
 from tuillm.text.file_types import recognize, remarks_on
 from tuillm.text.normalization import normalized
@@ -63,7 +63,8 @@ class DocumentReader:
     ) -> None:
         """`most_records` is how many of each table are read, None for all."""
         self.notes: list[str] = []
-        self.template = self._end = ""  # what conversations are written with
+        self.template = ""  # what conversations are written with
+        self._writer: ConversationWriter | None = None
         self.form = "text"
         self.fields = ConversationFields()
         self.text_field = ""
@@ -207,7 +208,8 @@ class DocumentReader:
                     f"documents cannot be {options.documents!r}: a conversation is one",
                     "leave --documents out, or --format text",
                 )
-            self.template, self._end = self._read_options.template()
+            self._writer = ConversationWriter(self._read_options)
+            self.template = self._writer.template
             if mixed:
                 raise TuillmError(
                     f"{item.name} holds {form} records, and other files plain text",
@@ -238,11 +240,11 @@ class DocumentReader:
         for record in islice(records, self._most_records):
             if record.number % 1000 == 0:
                 self._pace.tell()
-            found = False
+            found, refused = False, self._refused
             for document in self._of_record(record):
                 found = True
                 yield document
-            self._without_answer += not found
+            self._without_answer += not found and self._refused == refused
         self.notes += records.notes
         self._tell_broken(records)
 
@@ -265,9 +267,12 @@ class DocumentReader:
         for messages in conversations_of(record.values, self.fields, every_answer=every):
             for message in messages:
                 message["content"] = self._normalized(message["content"])
-            text, learned = rendered(self.template, messages, self._end)
-            whole = [(0, len(text.encode()))]
-            yield [text], learned if options.mask_prompt else whole
+            if self._writer and (written := self._writer.document(messages, record.number)):
+                yield [written[0]], written[1]
+
+    @property
+    def _refused(self) -> int:
+        return self._writer.left_out if self._writer else 0
 
     def _normalized(self, text: str) -> str:
         form = self._config.normalize
@@ -290,6 +295,7 @@ class DocumentReader:
             self.notes.append(f"{self._kept:,} {word}s with answers{more}")
             if left_out := self._without_answer:
                 self.notes.append(f"{left_out:,} records without an answer left out")
+        self.notes += self._writer.notes(self._kept) if self._writer else []
 
 
 def _draw(seed: int, number: int) -> float:

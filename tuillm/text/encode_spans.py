@@ -65,21 +65,23 @@ class SpanEncoder:
     def encode(self, batch: Block) -> Found:
         """Return the ids of spans, each short enough to be encoded at once."""
         found = self._encoder.encode(self._store.texts(batch), with_starts=self.masked)
-        if found.starts is not None:
-            return found.ids, self._learned(batch, found.starts, found.ends)
+        if found.starts is not None and found.stops is not None:
+            return found.ids, self._learned(batch, found.starts, found.stops, found.ends)
         if self.eot is None:
             return found.ids, None
         return np.insert(found.ids, found.ends[batch.whole], self.eot), None
 
     def _learned(
-        self, batch: Block, starts: NDArray[np.int64], ends: NDArray[np.int64]
+        self,
+        batch: Block,
+        starts: NDArray[np.int64],
+        stops: NDArray[np.int64],
+        ends: NDArray[np.int64],
     ) -> NDArray[np.bool_]:
-        """Whether each token begins in a learned range of the store."""
+        """Whether each token has some of a learned range of the store."""
         sizes = batch.sizes
-        shift = batch.begins - (np.cumsum(sizes) - sizes)
-        counts = np.diff(ends, prepend=0)
-        positions = starts + np.repeat(shift, counts)
-        return self._store.is_learned(positions)
+        shift = np.repeat(batch.begins - (np.cumsum(sizes) - sizes), np.diff(ends, prepend=0))
+        return self._store.is_learned(starts + shift, stops + shift)
 
 
 def parts(store: TextStore, span: Span, *, anywhere: bool = False) -> Iterator[Block]:

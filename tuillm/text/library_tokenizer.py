@@ -12,6 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tuillm.errors import TuillmError, brief
 from tuillm.formats.bounded_read import TOKENIZER_CONFIG_BYTES, read_object
 from tuillm.formats.jinja_chat import TEMPLATE_FILE
@@ -65,6 +68,14 @@ class LibraryTokenizer(Tokenizer):
     def encode_special(self, text: str) -> list[int]:
         ids: list[int] = self._marked.encode(text, add_special_tokens=False).ids
         return ids
+
+    def encode_located(self, text: str) -> tuple[list[int], NDArray[np.int64]]:
+        found = self._marked.encode(text, add_special_tokens=False)
+        points = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+        sizes = 1 + (points >= 0x80) + (points >= 0x800) + (points >= 0x10000)
+        in_bytes = np.concatenate([[0], np.cumsum(sizes)])
+        places = in_bytes[np.array(found.offsets, np.int64).reshape(-1, 2)]
+        return found.ids, places.T
 
     def token_bytes(self, token: int) -> bytes:
         if token in self._marks:

@@ -3,14 +3,14 @@
 Knows settings and model folders; reads no text.
 """
 
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError
-from tuillm.store.chat_template import jinja_mode
+from tuillm.formats.jinja_chat import Marks
+from tuillm.store.chat_template import jinja_mode, named_marks
 from tuillm.store.registry import find_model
 from tuillm.text.chat_rendering import TEXT_TEMPLATE, TOKEN_TEMPLATE
 from tuillm.text.tokenizer_json import END_OF_TEXT
@@ -62,20 +62,26 @@ class ReadOptions:
         seed = config.seed if config.fraction < 1 else None
         return repr((values, seed, str(self.folder or config.tokenizer)))
 
-    def template(self) -> tuple[str, str]:
-        """Return the chat template of conversations, and the token that ends a text.
+    def template(self) -> tuple[str, Marks, str]:
+        """Return the chat template of conversations, its marks, and why it is plain words, or "".
 
         It has special tokens where the tokenizer is ours, is that of the model in the folder where
         there is one, and has plain words else. Raises TuillmError for a damaged folder.
         """
         if self.folder is None:
             plain = self.config.tokenizer == "gpt2"
-            return (TEXT_TEMPLATE if plain else TOKEN_TEMPLATE), END_OF_TEXT
+            marks = Marks(bos_token="", eos_token=END_OF_TEXT)
+            return (TEXT_TEMPLATE if plain else TOKEN_TEMPLATE), marks, ""
         from tuillm.text.tokenizer_files import load_tokenizer
 
         tokenizer = load_tokenizer(self.folder)
         end = tokenizer.names.get(tokenizer.eot, "") if tokenizer.eot is not None else ""
-        with suppress(TuillmError):
-            if tokenizer.chat_template and jinja_mode(tokenizer.chat_template, end):
-                return tokenizer.chat_template, end
-        return TEXT_TEMPLATE, end
+        named = named_marks(self.folder)
+        marks = Marks(bos_token=named["bos_token"], eos_token=named["eos_token"] or end)
+        try:
+            if tokenizer.chat_template and jinja_mode(tokenizer.chat_template, **marks):
+                return tokenizer.chat_template, marks, ""
+        except TuillmError as error:
+            note = f"conversations are learned as plain words: {error.message}"
+            return TEXT_TEMPLATE, marks, note
+        return TEXT_TEMPLATE, marks, ""

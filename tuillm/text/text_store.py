@@ -134,15 +134,15 @@ class TextStore:
             character -= here
         return self.bytes
 
-    def is_learned(self, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Whether the bytes at these positions are in learned ranges."""
+    def is_learned(self, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether learned ranges have any of the bytes from each of `starts` to its stop."""
         if self.learned is None:
-            return np.ones(len(positions), np.bool_)
+            return np.ones(len(starts), np.bool_)
         begins, ends = self.learned
         if not len(begins):
-            return np.zeros(len(positions), np.bool_)
-        at = np.searchsorted(begins, positions, "right") - 1
-        found: NDArray[np.bool_] = (at >= 0) & (positions < ends[np.maximum(at, 0)])
+            return np.zeros(len(starts), np.bool_)
+        at = np.searchsorted(begins, np.maximum(stops, starts + 1), "left") - 1
+        found: NDArray[np.bool_] = (at >= 0) & (starts < ends[np.maximum(at, 0)])
         return found
 
 

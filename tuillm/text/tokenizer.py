@@ -11,6 +11,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tiktoken
 
@@ -18,6 +19,10 @@ from tuillm.errors import TuillmError
 from tuillm.formats.json_text import JsonObject
 from tuillm.text.added_tokens import AddedToken
 from tuillm.text.tokenizer_json import END_OF_TEXT
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _SLICE = 1 << 20
 # or before a mark that ends a clause where no blanks are written
@@ -70,6 +75,13 @@ class Tokenizer(ABC):
     @abstractmethod
     def encode_special(self, text: str) -> list[int]:
         """Return the ids of what a chat template wrote: names of special tokens are those."""
+
+    def encode_located(self, text: str) -> "tuple[list[int], NDArray[np.int64] | None]":
+        """Return the same ids, and where each begins and ends in the text's bytes, [2, N].
+
+        None where the bytes of tokens, one behind the other, are the text.
+        """
+        return self.encode_special(text), None
 
     @abstractmethod
     def token_bytes(self, token: int) -> bytes:

@@ -123,7 +123,8 @@ def set_up(
     dtype = choose_train_dtype(config.dtype, device)
     if config.compile == "on" and checkpoint is None:
         refuse_missing_compiler(device.type)
-    corpus = read_corpus(config.corpus, options=ReadOptions.of(config, checkpoint), tick=tick)
+    options = ReadOptions.of(config, checkpoint)
+    corpus = read_corpus(config.corpus, options=options, tick=tick)
     parent, context = None, None
     if config.init_from is not None:
         parent = checkpoint or find_model(config.init_from).path
@@ -150,7 +151,7 @@ def set_up(
         tokens_per_step=per_step,
         starts_at_eot=starts_at_eot,
         flops=matmul_flops(device, dtype),
-        sample_prompt=_sample_prompt(config, corpus, tokens),
+        sample_prompt=_sample_prompt(options, corpus, tokens),
         notes=(*corpus.notes, *tokens.notes, *initial.notes, *filter(None, (replaced,)), *fitted),
         **_learning_parts(basis, initial.model),
     )
@@ -260,17 +261,16 @@ def _why_eager(
     return ""
 
 
-def _sample_prompt(config: TrainConfig, corpus: Corpus, tokens: TokenFiles) -> str | list[int]:
+def _sample_prompt(options: ReadOptions, corpus: Corpus, tokens: TokenFiles) -> str | list[int]:
     """Return the text that samples continue; of conversations a question.
 
     That is the one a person has set, else the first that is held out.
     """
+    config, tokenizer, store = options.config, tokens.tokenizer, corpus.store
     if not corpus.template:
         return config.sample_prompt
-    tokenizer, store = tokens.tokenizer, corpus.store
     if config.sample_prompt.strip():
-        end = tokenizer.names.get(tokenizer.eot, "") if tokenizer.eot is not None else ""
-        mode = jinja_mode(corpus.template, end)
+        mode = jinja_mode(corpus.template, **options.template()[1])
         return encode_turn(mode, config.sample_prompt, [], tokenizer)[1]
     split = split_store(store, config.val_fraction, config.split)
     first = next(iter(split.val if len(split.val) else split.train))

@@ -257,7 +257,7 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
     @on(SettingField.Changed)
     def _changed(self, event: SettingField.Changed) -> None:
         event.stop()
-        if event.field.setting.name in ("preset", "init_from"):
+        if event.field.setting.name in ("preset", "init_from", "lora"):
             self._say_usual()
         for group in self.query(Group):
             group.count_changed()
@@ -296,8 +296,10 @@ class TrainForm(VerticalScroll, can_focus=False, inherit_bindings=False):
                 words = "the name of the text"
             elif name == "init_from":
                 words = "from scratch"
+            elif isinstance(value := usual.get(name), tuple) and value:
+                words = field.text_for(value)
             else:
-                words = field.setting.words(usual.get(name)).strip("'")
+                words = field.setting.words(value).strip("'")
             field.usual(self._found_words(name) or words)
 
     def _found_words(self, name: str) -> str:
