@@ -9,17 +9,13 @@ from dataclasses import dataclass
 from errno import ENOSPC
 from pathlib import Path
 
-from tuillm.convert.gguf import Vocabulary, bytes_of, check_for_gguf, padded, write_gguf
-from tuillm.convert.gguf_vocab import vocabulary_of
+from tuillm.convert.gguf_export import GGUFExport, open_for_gguf
 from tuillm.convert.ollama import modelfile
 from tuillm.errors import TuillmError, UsageError, did_you_mean
-from tuillm.model import GPT, read_config, read_model
 from tuillm.store.chat_template import mode_of
 from tuillm.store.export_folder import export_model, refuse_if_filled
 from tuillm.store.files import disk_error, new_file, new_folder, write_text
-from tuillm.store.registry import Model
 from tuillm.store.run_checkpoints import resolve_model
-from tuillm.text import load_tokenizer
 
 FORMATS = ("hf", "gguf", "ollama")
 
@@ -49,7 +45,7 @@ def export(name: str, target: Path, to: str = "hf", dtype: str | None = None) ->
         raise UsageError(
             f"there is no format {to!r}", did_you_mean(to, FORMATS, ", ".join(FORMATS))
         )
-    found, dtype = resolve_model(name), dtype or "f32"
+    found = resolve_model(name)
     path = target
     if to == "ollama":
         refuse_if_filled(target)
@@ -57,20 +53,20 @@ def export(name: str, target: Path, to: str = "hf", dtype: str | None = None) ->
         path = target if target.suffix == ".gguf" else target / f"{_plain(found.name)}.gguf"
         if path.exists():
             raise TuillmError(f"{path} is there already", "name another, or remove it first")
-    model, vocabulary = _prepared(found, dtype)
-    _refuse_if_full(path, model, dtype)
+    opened = open_for_gguf(found.path, dtype or "f32")
+    _refuse_if_full(path, opened)
     if to == "gguf":
         with new_file(path) as file:
-            write_gguf(model, vocabulary, file, _plain(found.name), dtype)
+            opened.write(file, _plain(found.name))
     else:
         with new_folder(target) as folder:
             name = _plain(found.name)  # it stands in the Modelfile
-            write_gguf(model, vocabulary, folder / f"{name}.gguf", name, dtype)
+            opened.write(folder / f"{name}.gguf", name)
             write_text(
                 folder / "Modelfile",
-                modelfile(mode_of(found), f"{name}.gguf", model.config.block_size),
+                modelfile(mode_of(found), f"{name}.gguf", opened.config.block_size),
             )
-    return Exported(path, _notes(model))
+    return Exported(path, tuple(opened.notes))
 
 
 def _plain(name: str) -> str:
@@ -78,43 +74,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".-") or "model"
 
 
-def _prepared(found: Model, dtype: str) -> tuple[GPT, Vocabulary]:
-    """Return weights and vocabulary; whatever speaks against the file is raised here."""
-    family = read_config(found.path).family
-    if family != "gpt2":
-        raise TuillmError(
-            f"{found.name} is a {family}, and tuillm writes GGUF files of GPT-2s only",
-            f"llama.cpp's convert_hf_to_gguf.py reads its folder: {found.path}",
-        )
-    model, tokenizer = read_model(found.path), load_tokenizer(found.path)
-    check_for_gguf(model, dtype)
-    size = model.config.vocab_size
-    vocabulary = vocabulary_of(tokenizer, size)
-    if len(vocabulary.tokens) > size + (tokenizer.eot is None):
-        raise TuillmError(
-            f"{found.path} is damaged: its tokenizer has {tokenizer.n_vocab:,} "
-            f"entries, its weights only {size:,}"
-        )
-    return model, vocabulary
-
-
-def _refuse_if_full(path: Path, model: GPT, dtype: str) -> None:
+def _refuse_if_full(path: Path, opened: GGUFExport) -> None:
     folder = next(parent for parent in path.absolute().parents if parent.exists())
-    needed = bytes_of(model.parameter_count, dtype)
-    if folder.is_dir() and shutil.disk_usage(folder).free < needed:
+    if folder.is_dir() and shutil.disk_usage(folder).free < opened.size:
         raise disk_error(OSError(ENOSPC, ""), path)
-
-
-def _notes(model: GPT) -> tuple[str, ...]:
-    size, notes = model.config.block_size, []
-    if padded(size) != size:
-        notes.append(
-            f"it has learned {size} positions; llama.cpp would go on to {padded(size)}, "
-            f"where its output is noise: keep prompt and reply within {size} tokens"
-        )
-    if model.config.exact_gelu:
-        notes.append(
-            "llama.cpp computes GPT-2's tanh approximation of this model's exact GELU: "
-            "its figures differ a little"
-        )
-    return tuple(notes)
