@@ -10,9 +10,8 @@ from errno import ENOSPC
 from pathlib import Path
 
 from tuillm.convert.gguf_export import GGUFExport, open_for_gguf
-from tuillm.convert.ollama import modelfile
+from tuillm.convert.ollama import chat_of, context_of, modelfile
 from tuillm.errors import TuillmError, UsageError, did_you_mean
-from tuillm.store.chat_template import mode_of
 from tuillm.store.export_folder import export_model, refuse_if_filled
 from tuillm.store.files import disk_error, new_file, new_folder, write_text
 from tuillm.store.run_checkpoints import resolve_model
@@ -22,9 +21,10 @@ FORMATS = ("hf", "gguf", "ollama")
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written where, and what a person should know of it."""
+    """What was written where, under which name, and what a person should know of it."""
 
     path: Path
+    name: str
     notes: tuple[str, ...] = ()
 
 
@@ -40,7 +40,7 @@ def export(name: str, target: Path, to: str = "hf", dtype: str | None = None) ->
         raise UsageError("hf keeps the weights as they are", "--dtype is for gguf and ollama")
     if to == "hf":
         export_model(name, target)
-        return Exported(target)
+        return Exported(target, name)
     if to not in FORMATS:
         raise UsageError(
             f"there is no format {to!r}", did_you_mean(to, FORMATS, ", ".join(FORMATS))
@@ -55,18 +55,17 @@ def export(name: str, target: Path, to: str = "hf", dtype: str | None = None) ->
             raise TuillmError(f"{path} is there already", "name another, or remove it first")
     opened = open_for_gguf(found.path, dtype or "f32")
     _refuse_if_full(path, opened)
+    name, notes = _plain(found.name), opened.notes
     if to == "gguf":
         with new_file(path) as file:
-            opened.write(file, _plain(found.name))
+            opened.write(file, name)
     else:
+        chat = chat_of(found, opened.vocabulary)
+        notes += [*chat.notes, *_context_notes(opened)]
         with new_folder(target) as folder:
-            name = _plain(found.name)  # it stands in the Modelfile
             opened.write(folder / f"{name}.gguf", name)
-            write_text(
-                folder / "Modelfile",
-                modelfile(mode_of(found), f"{name}.gguf", opened.config.block_size),
-            )
-    return Exported(path, tuple(opened.notes))
+            write_text(folder / "Modelfile", modelfile(chat, f"{name}.gguf", opened.config))
+    return Exported(path, name, tuple(notes))
 
 
 def _plain(name: str) -> str:
@@ -78,3 +77,10 @@ def _refuse_if_full(path: Path, opened: GGUFExport) -> None:
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if folder.is_dir() and shutil.disk_usage(folder).free < opened.size:
         raise disk_error(OSError(ENOSPC, ""), path)
+
+
+def _context_notes(opened: GGUFExport) -> list[str]:
+    whole, kept = opened.config.block_size, context_of(opened.config)
+    if kept == whole:
+        return []
+    return [f"num_ctx in the Modelfile is {kept:,} of the model's {whole:,} tokens, to save memory"]
