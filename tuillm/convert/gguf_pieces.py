@@ -5,6 +5,7 @@ refused where it changes the ids of ordinary texts, and told where it changes th
 steps, names and scores; knows no folder.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from tuillm.text.added_tokens import added_tokens
 from tuillm.text.library_tokenizer import LibraryTokenizer
 from tuillm.text.tokenizer_json import byte_table, pair_of
 
+_MARK = re.compile(r"[^\w\s]\W*\w(?s:.*)[^\w\s]")
 _BLANKS = {"type": "Replace", "pattern": {"String": " "}, "content": BLANK}
 _BEFORE = {"type": "Prepend", "prepend": BLANK}
 
@@ -76,7 +78,7 @@ def _of_bytes(spec: JsonObject, model: JsonObject, notes: list[str]) -> Pieces:
     pre_tokenizer = spec["pre_tokenizer"]
     pre = name_of_splitting(pre_tokenizer, whole_words)
     if pre is None and (pre := name_of_splitting(pre_tokenizer, not whole_words)):
-        if not _merges_reach_all(model):
+        if not _merges_reach_all(spec):
             raise _not_known("takes words of its vocabulary that its merges do not come to")
     if pre is None:
         raise _not_known("cuts a text in a way that llama.cpp has no name for")
@@ -105,7 +107,7 @@ def _of_characters(
     adds_blank = _blank_before(spec, pieces, notes)
     merges = [pair_of(merge) for merge in model["merges"]]
     scores = scores_by_merges(pieces, merges)
-    if scores is None or model.get("ignore_merges") and not _merges_reach_all(model):
+    if scores is None or model.get("ignore_merges") and not _merges_reach_all(spec):
         raise _not_known("joins its pieces otherwise than by a score of each")
     joined = _joined_names(pieces, {id: names[id] for id, kind in kinds.items() if kind == CONTROL})
     if joined:
@@ -141,13 +143,17 @@ def _blank_before(spec: JsonObject, pieces: Mapping[str, int], notes: list[str])
     return True
 
 
-def _merges_reach_all(model: JsonObject) -> bool:
-    """Whether every piece of a vocabulary is what its merges come to, so that these decide."""
+def _merges_reach_all(spec: JsonObject) -> bool:
+    """Whether every word of a vocabulary is what its merges come to, so that these decide.
+
+    A name like `<|end|>` is never one word, however a text is cut.
+    """
     from tokenizers import Tokenizer, models
 
+    model, added = spec["model"], {token.content for token in added_tokens(spec)}
     pairs = [(left, right) for left, right in map(pair_of, model["merges"])]
     library = Tokenizer(models.BPE(model["vocab"], pairs))
-    pieces = list(model["vocab"])
+    pieces = [name for name in model["vocab"] if not (name in added and _MARK.fullmatch(name))]
     found = library.encode_batch(pieces, add_special_tokens=False)
     return all(
         each.ids == [model["vocab"][piece]] for each, piece in zip(found, pieces, strict=True)

@@ -1,0 +1,424 @@
+"""GGUF files of every family, read back by gguf's own reader and by our import.
+
+What stands in them is held against `gguf_files`, which writes such files as llama.cpp's converter
+does, from the same models of transformers.
+"""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from convert import gguf_files
+from convert.gguf_models import (
+    ROWS,
+    SPLITTING,
+    add_pieces,
+    cut,
+    model_of,
+    pieces_of,
+    texts,
+    trained,
+    write_folder,
+)
+from gguf import GGUFReader
+from safetensors.torch import load_file
+from tokenizers import pre_tokenizers, processors
+
+from tuillm.config.gpt_config import GPTConfig
+from tuillm.convert.export_model import export
+from tuillm.convert.gguf_import import write_gguf_folder
+from tuillm.errors import TuillmError
+from tuillm.model import GPT, write_model
+from tuillm.text import load_tokenizer, make_tokenizer
+
+FAMILIES = ["llama", "qwen2", "qwen3"]
+TEMPLATE = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] "
+    "+ '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 500_000.0,
+    "factor": 32.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192,
+}
+
+
+@pytest.fixture(scope="module")
+def words(book_text):
+    """A byte-level tokenizer of GPT-2's kind with special and other added tokens."""
+    return trained(book_text, *SPLITTING["gpt-2"])
+
+
+@pytest.fixture
+def folder(home, tmp_path):
+    """Where a model folder is written."""
+    return tmp_path / "folder"
+
+
+def entries(path):
+    """What a file tells, by key."""
+    return {
+        key: field.contents()
+        for key, field in GGUFReader(path).fields.items()
+        if not key.startswith("GGUF.")
+    }
+
+
+def back(path, place):
+    """The folder that our import makes of a file."""
+    place.mkdir()
+    write_gguf_folder(path, place)
+    return place
+
+
+def assert_same_ids(folder, other, count=150):
+    """Every text has the same ids, typed and in a template, and the same ids end a reply."""
+    ours, theirs = load_tokenizer(folder), load_tokenizer(other)
+    for text in texts(count):
+        assert ours.encode(text) == theirs.encode(text), text
+        assert ours.encode_special(text) == theirs.encode_special(text), text
+    assert (ours.eot, ours.ends) == (theirs.eot, theirs.ends)
+    assert ours.chat_template == theirs.chat_template
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_file_is_that_of_the_converter(folder, tmp_path, words, family, tied):
+    """Every tensor and every entry of the shape; our import makes the same folder of it."""
+    model = model_of(family, tie_word_embeddings=tied)
+    write_folder(folder, model, words, TEMPLATE, bos_token="<|im_start|>")
+    done = export(str(folder), tmp_path / "a.gguf", "gguf")
+    assert done.notes == ()
+    wanted = gguf_files.write(tmp_path / "b.gguf", model, words, bos=1, eos=2, template=TEMPLATE)
+    ours, theirs = (
+        {each.name: each for each in GGUFReader(path).tensors} for path in (done.path, wanted)
+    )
+    assert ours.keys() == theirs.keys()
+    for name, each in theirs.items():
+        assert ours[name].tensor_type.name == "F32"
+        assert np.array_equal(ours[name].data, each.data), name
+    ours, theirs = entries(done.path), entries(wanted)
+    for key, value in theirs.items():
+        if key != "tokenizer.ggml.tokens":
+            assert ours[key] == value, key
+    real = [kind != 5 for kind in theirs["tokenizer.ggml.token_type"]]
+    for mine, yours, told in zip(
+        ours["tokenizer.ggml.tokens"], theirs["tokenizer.ggml.tokens"], real, strict=True
+    ):
+        assert mine == yours or not told
+    again = back(done.path, tmp_path / "back")
+    before, after = (load_file(each / "model.safetensors") for each in (folder, again))
+    assert before.keys() == after.keys()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert_same_ids(folder, again)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_bfloat16_stays_as_it_is(folder, tmp_path, words, family):
+    """Weights that are stored so go out and come back bit for bit."""
+    write_folder(folder, model_of(family).to(torch.bfloat16), words)
+    done = export(str(folder), tmp_path / "a.gguf", "gguf", "bf16")
+    again = back(done.path, tmp_path / "back")
+    before, after = (load_file(each / "model.safetensors") for each in (folder, again))
+    assert before.keys() == after.keys()
+    for name, value in before.items():
+        assert value.dtype == after[name].dtype == torch.bfloat16
+        assert torch.equal(value, after[name]), name
+
+
+@pytest.mark.parametrize(("dtype", "error"), [("f16", 1e-3), ("bf16", 1e-2), ("q8_0", 1e-2)])
+def test_shorter_types(folder, tmp_path, words, dtype, error):
+    """What has one dimension stays exact, rows that are no whole blocks have 16 bits, and told."""
+    model = model_of("qwen2")  # whose MLP is 48 wide
+    write_folder(folder, model, words)
+    done = export(str(folder), tmp_path / "a.gguf", "gguf", dtype)
+    kinds = {each.name: each.tensor_type.name for each in GGUFReader(done.path).tensors}
+    for name, kind in kinds.items():
+        if name.endswith(".bias") or "norm" in name:
+            assert kind == "F32", name
+        else:
+            assert kind == ("F16" if "down" in name and dtype == "q8_0" else dtype.upper()), name
+    said = "2 of its 16 matrices are f16: q8_0 takes rows of a multiple of 32 numbers"
+    assert done.notes == ((said,) if dtype == "q8_0" else ())
+    after = load_file(back(done.path, tmp_path / "back") / "model.safetensors")
+    for name, value in model.state_dict().items():
+        if name in after:
+            assert (after[name] - value).abs().max() <= error * value.abs().max(), name
+
+
+def test_scaled_rotary_positions(folder, tmp_path, words):
+    """Llama 3's scaling goes out as factors, and its settings come back."""
+    write_folder(folder, model_of("llama", head_dim=64, rope_parameters=LLAMA3), words)
+    done = export(str(folder), tmp_path / "a.gguf", "gguf", "q8_0")
+    again = back(done.path, tmp_path / "back")
+    found = json.loads((again / "config.json").read_text())
+    assert found["rope_scaling"] | {"rope_theta": found["rope_theta"]} == LLAMA3
+    write_folder(folder, model_of("qwen2", rope_parameters=LLAMA3), words)
+    with pytest.raises(TuillmError, match="scales no rotary positions of a qwen2"):
+        export(str(folder), tmp_path / "b.gguf", "gguf")
+
+
+@pytest.mark.parametrize("pre", [*SPLITTING, "dbrx"])
+def test_names_of_patterns(folder, tmp_path, book_text, pre):
+    """How a text is cut is told by llama.cpp's name of it, and comes back."""
+    llama3, _, _ = SPLITTING["llama-bpe"]
+    parts = SPLITTING.get(pre, (llama3, None, False))
+    family = "qwen2" if pre == "qwen2" else "llama"
+    write_folder(folder, model_of(family), trained(book_text, *parts))
+    done = export(str(folder), tmp_path / "a.gguf", "gguf")
+    assert entries(done.path)["tokenizer.ggml.pre"] == pre
+    assert [("(NFC)" in note) for note in done.notes] == [True] * (pre == "qwen2")
+    assert_same_ids(folder, back(done.path, tmp_path / "back"))
+
+
+def test_words_that_merges_come_to_anyhow(folder, tmp_path, book_text):
+    """A tokenizer that takes whole words is one that does not where its merges come to all."""
+    write_folder(folder, model_of("llama"), trained(book_text, *SPLITTING["smollm"][:2], True))
+    assert export(str(folder), tmp_path / "a.gguf", "gguf").notes == ()
+    path = folder / "tokenizer.json"
+    spec = json.loads(path.read_text())
+    del spec["model"]["merges"][-1]
+    path.write_text(json.dumps(spec))
+    with pytest.raises(TuillmError, match="words of its vocabulary that its merges do not come to"):
+        export(str(folder), tmp_path / "b.gguf", "gguf")
+
+
+@pytest.mark.parametrize(
+    ("line", "change"),
+    [
+        ("cuts a text in a way that llama.cpp has no name for", {"pre_tokenizer": "[a-z]+|."}),
+        ("changes a text by 'Lowercase'", {"normalizer": {"type": "Lowercase"}}),
+        ("sets dropout 0.1", {"dropout": 0.1}),
+        ("sets end_of_word_suffix '</w>'", {"end_of_word_suffix": "</w>"}),
+    ],
+)
+def test_tokenizers_that_llama_cpp_does_not_have(folder, tmp_path, words, line, change):
+    """One line says what it is, and nothing is left behind."""
+    write_folder(folder, model_of("llama"), words)
+    path = folder / "tokenizer.json"
+    spec = json.loads(path.read_text())
+    digits = pre_tokenizers.Sequence([pre_tokenizers.Digits(True), words.pre_tokenizer])
+    spec["pre_tokenizer"] = json.loads(digits.__getstate__())
+    for key, value in change.items():
+        if key == "pre_tokenizer":
+            spec[key] = json.loads(cut(value).__getstate__())
+        elif key == "normalizer":
+            spec[key] = value
+        else:
+            spec["model"][key] = value
+    path.write_text(json.dumps(spec))
+    before = sorted(tmp_path.iterdir())
+    for to in ("gguf", "ollama"):
+        with pytest.raises(TuillmError) as caught:
+            export(str(folder), tmp_path / "out", to)
+        assert line in str(caught.value) and "\n" not in str(caught.value)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.fixture
+def sentencepiece(folder, tmp_path, book_text):
+    """A folder with a tokenizer of SentencePiece's, and what the file that it is of tells."""
+
+    def make(prefix=True):
+        names, kinds, scores = pieces_of(book_text)
+        path = gguf_files.write(
+            tmp_path / "theirs.gguf",
+            model_of("llama", vocab_size=len(names)),
+            change=lambda writer: add_pieces(writer, names, kinds, scores, prefix),
+        )
+        back(path, folder)
+        return entries(path)
+
+    return make
+
+
+@pytest.mark.parametrize("prefix", [True, False])
+def test_pieces_of_characters(sentencepiece, folder, tmp_path, prefix):
+    """SentencePiece's BPE: the same pieces and kinds, with scores in the same order."""
+    theirs = sentencepiece(prefix)
+    done = export(str(folder), tmp_path / "a.gguf", "gguf")
+    ours = entries(done.path)
+    for key in ("model", "tokens", "token_type", "bos_token_id", "eos_token_id"):
+        assert ours[f"tokenizer.ggml.{key}"] == theirs[f"tokenizer.ggml.{key}"], key
+    assert ours["tokenizer.ggml.add_bos_token"] is True
+    assert ours["tokenizer.ggml.add_space_prefix"] is prefix
+    joined = [
+        (score, told)
+        for name, kind, score, told in zip(
+            *(ours[f"tokenizer.ggml.{key}"] for key in ("tokens", "token_type", "scores")),
+            theirs["tokenizer.ggml.scores"],
+            strict=True,
+        )
+        if kind == 1 and len(name) > 1
+    ]
+    joined.sort(key=lambda pair: -pair[0])
+    assert [told for _, told in joined] == sorted((told for _, told in joined), reverse=True)
+    assert_same_ids(folder, back(done.path, tmp_path / "back"))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"prepend_scheme": "always"}, "llama.cpp puts a blank before every text, this tokenizer"),
+        ({"prepend_scheme": "first"}, "and behind every special token"),
+        ({"prepend_scheme": "never"}, None),
+        ({"replacement": "_"}, TuillmError),
+        ({"prepend_scheme": "never", "split": True}, TuillmError),
+    ],
+    ids=str,
+)
+def test_blanks_as_newer_folders_have_them(sentencepiece, folder, tmp_path, change, said):
+    """transformers 5 writes blanks otherwise: what differs is told, or refused."""
+    sentencepiece()
+    path = folder / "tokenizer.json"
+    spec = json.loads(path.read_text())
+    step = {"type": "Metaspace", "replacement": "\u2581", "split": False}
+    spec |= {"normalizer": None, "pre_tokenizer": step | change}
+    path.write_text(json.dumps(spec))
+    if said is TuillmError:
+        with pytest.raises(TuillmError, match="would not come to the same ids"):
+            export(str(folder), tmp_path / "a.gguf", "gguf")
+        return
+    done = export(str(folder), tmp_path / "a.gguf", "gguf")
+    assert [said in note for note in done.notes] == ([] if said is None else [True])
+    told = entries(done.path)["tokenizer.ggml.add_space_prefix"]
+    assert told is (change["prepend_scheme"] != "never")
+
+
+@pytest.mark.parametrize("change", ["order", "missing", "bytes"])
+def test_merges_that_are_no_scores(sentencepiece, folder, tmp_path, change):
+    """Merges that no scores come to, and bytes that are missing, are refused."""
+    sentencepiece()
+    path = folder / "tokenizer.json"
+    spec = json.loads(path.read_text())
+    model = spec["model"]
+    pieces = ["".join(pair) for pair in model["merges"]]
+    twice = next(piece for piece in pieces if pieces.count(piece) > 1)
+    first = pieces.index(twice)
+    if change == "order":
+        model["merges"].append(model["merges"].pop(first))
+    elif change == "missing":
+        del model["merges"][first]
+    else:
+        del model["vocab"]["<0x41>"]
+    path.write_text(json.dumps(spec))
+    with pytest.raises(TuillmError, match="would not come to the same ids"):
+        export(str(folder), tmp_path / "a.gguf", "gguf")
+
+
+def test_roles_of_tokens(folder, tmp_path, book_text):
+    """bos before a text, several ends of a reply, unknown and padding, as the folder tells them."""
+    tokenizer = trained(book_text, *SPLITTING["smollm"])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<|im_start|> $A", special_tokens=[("<|im_start|>", 1)]
+    )
+    roles = {"bos_token": "<|im_start|>", "pad_token": "<|endoftext|>", "unk_token": "<|im_end|>"}
+    write_folder(folder, model_of("llama"), tokenizer, **roles)
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 0]}))
+    done = export(str(folder), tmp_path / "a.gguf", "gguf")
+    found = entries(done.path)
+    ids = {"bos": 1, "eos": 2, "eot": 0, "padding": 0, "unknown": 2}
+    assert {role: found[f"tokenizer.ggml.{role}_token_id"] for role in ids} == ids
+    assert found["tokenizer.ggml.add_bos_token"] is True
+    assert found["tokenizer.ggml.add_eos_token"] is False
+    kinds = found["tokenizer.ggml.token_type"]
+    names = found["tokenizer.ggml.tokens"]
+    assert [kinds[id] for id in (0, 1, 2, names.index("<think>"))] == [3, 3, 3, 4]
+    assert kinds.count(5) == sum(name.startswith("<unused ") for name in names) > 0
+    assert len(names) == ROWS
+    assert_same_ids(folder, back(done.path, tmp_path / "back"))
+
+
+def test_added_tokens_with_blanks_around(folder, tmp_path, book_text):
+    """What llama.cpp cannot be told of them is said."""
+    tokenizer = trained(book_text, *SPLITTING["smollm"])
+    spec = json.loads(tokenizer.to_str())
+    spec["added_tokens"][-1]["lstrip"] = True
+    write_folder(folder, model_of("llama"), tokenizer)
+    (folder / "tokenizer.json").write_text(json.dumps(spec))
+    (note,) = export(str(folder), tmp_path / "a.gguf", "gguf").notes
+    assert "<think> take blanks around them" in note
+
+
+@pytest.mark.parametrize("kind", ["bpe", "char"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_our_own_tokenizers(folder, tmp_path, book_text, kind, family):
+    """A model of these families that learned on a vocabulary of ours goes out and comes back."""
+    tokenizer = make_tokenizer(kind, [book_text], 300)
+    switches = {"qwen2": {"qkv_bias": True}, "qwen3": {"qk_norm": True}}.get(family, {})
+    config = GPTConfig(
+        tokenizer.n_vocab,
+        64,
+        2,
+        4,
+        32,
+        bias=False,
+        family=family,
+        n_kv_head=2,
+        head_dim=8,
+        n_inner=64,
+        rms_norm=True,
+        gated_mlp=True,
+        rope_theta=1e4,
+        **switches,
+    )
+    model = GPT(config)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    folder.mkdir()
+    write_model(model, folder, tokenizer.eot)
+    tokenizer.save(folder, 64)
+    done = export(str(folder), tmp_path / "a.gguf", "gguf")
+    assert done.notes == ()
+    again = back(done.path, tmp_path / "back")
+    before, after = (load_file(each / "model.safetensors") for each in (folder, again))
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    other = load_tokenizer(again)
+    for text in (book_text[:3000], *texts(60)):
+        assert other.encode(text) == tokenizer.encode(text)
+
+
+def test_values_that_do_not_fit(folder, tmp_path, words):
+    """A weight beyond float16 is refused by the tensor's name, and nothing is left behind."""
+    model = model_of("llama")
+    with torch.no_grad():
+        model.model.layers[1].mlp.up_proj.weight[3, 4] = 1e5
+    write_folder(folder, model, words)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(TuillmError, match="blk.1.ffn_up.weight has values that 16 bits"):
+        export(str(folder), tmp_path / "a.gguf", "gguf", "f16")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_name_that_llama_cpp_takes_for_another(tmp_path, home, words):
+    """A model called phi-3 would have to have phi-3's tokens there."""
+    folder = write_folder(tmp_path / "my-Phi-3-mini", model_of("llama"), words)
+    done = export(str(folder), tmp_path, "gguf")
+    assert done.path.name == "my-Phi-3-mini.gguf"
+    assert entries(done.path)["general.name"] == "my-Phi 3-mini"
+
+
+def test_a_folder_for_ollama(folder, tmp_path, words):
+    """Template, system text, ends and context are the model's own; what is not is told."""
+    default = (
+        "{% if messages[0]['role'] != 'system' %}"
+        "{{ '<|im_start|>system\nBe kind.<|im_end|>\n' }}{% endif %}"
+    )
+    shape = {"max_position_embeddings": 131_072}
+    write_folder(folder, model_of("llama", **shape), words, default + TEMPLATE)
+    done = export(str(folder), tmp_path / "o", "ollama", "q8_0")
+    text = (done.path / "Modelfile").read_text()
+    assert text.startswith('FROM ./folder.gguf\nTEMPLATE """{{ if .System }}<|im_start|>system\n')
+    assert 'SYSTEM """Be kind."""\n' in text and "PARAMETER num_ctx 8192\n" in text
+    assert 'PARAMETER stop """<|im_end|>"""\n' in text and "num_predict" not in text
+    assert "8,192 of the model's 131,072" in done.notes[-1]
+    write_folder(folder, model_of("llama"), words, "{{ messages | length }}" + TEMPLATE)
+    done = export(str(folder), tmp_path / "p", "ollama")
+    text = (done.path / "Modelfile").read_text()
+    assert "TEMPLATE" not in text and 'PARAMETER stop """<|im_end|>"""\n' in text
+    assert "ollama uses the one it detects" in done.notes[-1]
