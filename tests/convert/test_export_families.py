@@ -5,6 +5,8 @@ does, from the same models of transformers.
 """
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -22,11 +24,12 @@ from convert.gguf_models import (
     write_folder,
 )
 from gguf import GGUFReader
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tokenizers import pre_tokenizers, processors
 
 from tuillm.config.gpt_config import GPTConfig
 from tuillm.convert.export_model import export
+from tuillm.convert.gguf_export import open_for_gguf
 from tuillm.convert.gguf_import import write_gguf_folder
 from tuillm.errors import TuillmError
 from tuillm.model import GPT, write_model
@@ -161,6 +164,23 @@ def test_scaled_rotary_positions(folder, tmp_path, words):
     write_folder(folder, model_of("qwen2", rope_parameters=LLAMA3), words)
     with pytest.raises(TuillmError, match="scales no rotary positions of a qwen2"):
         export(str(folder), tmp_path / "b.gguf", "gguf")
+
+
+def test_heads_that_llama_cpp_takes_to_be_as_wide(folder, tmp_path, words):
+    """It has no qwen2 whose heads are wider than the model, which transformers would compute."""
+    write_folder(folder, model_of("qwen2"), words)
+    config = json.loads((folder / "config.json").read_text())
+    rows = {"q_proj": 64, "k_proj": 32, "v_proj": 32, "o_proj": 32}
+    weights = load_file(folder / "model.safetensors")
+    for name in list(weights):
+        part = name.split(".")[-2]
+        if part in rows:
+            size = (rows[part], *weights[name].shape[1:]) if part != "o_proj" else (32, 64)
+            weights[name] = torch.zeros(size)
+    save_file(weights, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(config | {"head_dim": 16}))
+    with pytest.raises(TuillmError, match="no qwen2 of width 32 whose heads are 64 wide together"):
+        export(str(folder), tmp_path / "a.gguf", "gguf")
 
 
 @pytest.mark.parametrize("pre", [*SPLITTING, "dbrx"])
@@ -350,7 +370,6 @@ def test_added_tokens_with_blanks_around(folder, tmp_path, book_text):
 def test_our_own_tokenizers(folder, tmp_path, book_text, kind, family):
     """A model of these families that learned on a vocabulary of ours goes out and comes back."""
     tokenizer = make_tokenizer(kind, [book_text], 300)
-    switches = {"qwen2": {"qkv_bias": True}, "qwen3": {"qk_norm": True}}.get(family, {})
     config = GPTConfig(
         tokenizer.n_vocab,
         64,
@@ -365,7 +384,8 @@ def test_our_own_tokenizers(folder, tmp_path, book_text, kind, family):
         rms_norm=True,
         gated_mlp=True,
         rope_theta=1e4,
-        **switches,
+        qkv_bias=family == "qwen2",
+        qk_norm=family == "qwen3",
     )
     model = GPT(config)
     for parameter in model.parameters():
@@ -422,3 +442,42 @@ def test_a_folder_for_ollama(folder, tmp_path, words):
     text = (done.path / "Modelfile").read_text()
     assert "TEMPLATE" not in text and 'PARAMETER stop """<|im_end|>"""\n' in text
     assert "ollama uses the one it detects" in done.notes[-1]
+
+
+def test_room_is_asked_for_before(folder, tmp_path, words):
+    """What a file takes is known before it is written, and hardly more is asked for."""
+    write_folder(folder, model_of("qwen3"), words, TEMPLATE)
+    for dtype in ("f32", "f16", "bf16", "q8_0"):
+        path = export(str(folder), tmp_path / f"{dtype}.gguf", "gguf", dtype).path
+        written = path.stat().st_size
+        assert written <= open_for_gguf(folder, dtype).size <= written + (1 << 20)
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+import gguf.quants, torch
+from tuillm.convert.export_model import export
+def used(key):
+    return int(next(l for l in open("/proc/self/status") if l.startswith(key)).split()[1])
+before = used("VmRSS")
+export(sys.argv[1], Path(sys.argv[2]), "gguf", sys.argv[3])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["f32", "q8_0"])
+def test_weights_are_never_in_memory_as_a_whole(folder, tmp_path, words, dtype):
+    """The peak is a part of the weights: that of one tensor, and some rows of it converted."""
+    shape = {"hidden_size": 512, "intermediate_size": 8192, "vocab_size": 20_000}
+    write_folder(folder, model_of("llama", **shape, num_hidden_layers=4), words)
+    weights = (folder / "model.safetensors").stat().st_size
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, folder, tmp_path / "a.gguf", dtype],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert int(done.stdout) * 1024 < weights / 2

@@ -32,8 +32,9 @@ DTYPES = ("f32", "f16", "bf16", "q8_0")
 # numbers that share a scale in llama.cpp's int8, and the bytes they take together
 _BLOCK, _BLOCK_BYTES = 32, 34
 _NUMBERS_AT_ONCE = 1 << 20
-# architectures for which llama.cpp reads factors of the rotary positions
-_SCALED = ("llama",)
+# architectures for which llama.cpp reads factors of the rotary positions, and those whose heads it
+# takes to be as wide together as the model
+_SCALED, _AS_WIDE = ("llama",), ("qwen2",)
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,12 @@ def _refuse_uncomputable(config: GPTConfig, dtype: str) -> None:
     if not config.n_layer:
         raise TuillmError(
             "llama.cpp computes no model without layers, as bigram models are",
+            "export it with --to hf",
+        )
+    if config.family in _AS_WIDE and config.q_width != config.n_embd:
+        raise TuillmError(
+            f"llama.cpp computes no {config.family} of width {config.n_embd} whose heads are "
+            f"{config.q_width} wide together",
             "export it with --to hf",
         )
     if config.rope_original and config.family not in _SCALED:
