@@ -6,7 +6,7 @@ from the weights as they are stored, so that a model is never in memory as a who
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -24,9 +24,9 @@ from tuillm.convert.gguf_names import (
     gguf_name,
     rows_of_neighbours,
 )
+from tuillm.convert.gguf_rope import rope_factors
 from tuillm.errors import TuillmError, UsageError
 from tuillm.model.family_weights import FamilyWeights
-from tuillm.model.rotary import frequencies
 
 DTYPES = ("f32", "f16", "bf16", "q8_0")
 # numbers that share a scale in llama.cpp's int8, and the bytes they take together
@@ -83,7 +83,7 @@ def gguf_tensors(
         for part, rows in named.parts
     ]
     if config.rope_original:
-        factors = frequencies(replace(config, rope_original=0)) / frequencies(config)
+        factors = rope_factors(config)
         found.append(WrittenTensor(ROPE_FREQS, (len(factors),), "F32", lambda: factors))
     return found
 
