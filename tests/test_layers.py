@@ -81,8 +81,8 @@ ALLOWED = {
         "generation",
         "training",
         "convert.transformers_model",
-        "convert.gguf",
-        "convert.gguf_vocab",
+        "convert.gguf_export",
+        "convert.gguf_tensors",
     },
     "chat": {
         "errors",

@@ -1,5 +1,6 @@
 """Small random models and tokenizers of the kinds that come as GGUF files."""
 
+import json
 import random
 
 import transformers
@@ -136,3 +137,14 @@ def add_pieces(writer, names, kinds, scores, prefix=True):
     writer.add_eos_token_id(2)
     if not prefix:
         writer.add_add_space_prefix(False)
+
+
+def write_folder(folder, model, tokenizer, template="", **told):
+    """Write a Hugging Face folder; `told` stands in its `tokenizer_config.json`."""
+    model.save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|im_end|>"} | told
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    if template:
+        (folder / "chat_template.jinja").write_text(template)
+    return folder

@@ -5,15 +5,19 @@ import re
 import pytest
 from gguf import GGUFReader
 
+from tuillm.config.gpt_config import GPTConfig
 from tuillm.convert.export_model import export
-from tuillm.convert.ollama import modelfile
+from tuillm.convert.ollama import chat_of_mode, modelfile
 from tuillm.store.card import ModelCard
 from tuillm.store.chat_template import card_mode
 from tuillm.store.files import write_json
 from tuillm.store.registry import get_model
 
+SHAPE = GPTConfig(300, 128, 2, 2, 32)
 # an instruction, the name of a parameter, and a value that may be quoted over several lines
-_COMMAND = re.compile(r'(FROM|TEMPLATE|PARAMETER (\w+)) (?:"""(.*?)"""|([^"\n]+))\n', re.DOTALL)
+_COMMAND = re.compile(
+    r'(FROM|TEMPLATE|SYSTEM|PARAMETER (\w+)) (?:"""(.*?)"""|([^"\n]+))\n', re.DOTALL
+)
 
 
 def parsed(text):
@@ -68,7 +72,7 @@ def test_a_model_that_continues(model, tmp_path):
 def test_a_model_that_takes_turns(card):
     """The dialogue that ollama builds is the one the chat builds, with the same stop strings."""
     mode = card_mode(card)
-    found = parsed(modelfile(card_mode(card), "m.gguf", 128))
+    found = parsed(modelfile(chat_of_mode(card_mode(card)), "m.gguf", SHAPE))
     turns = [("Who are you?", " A model."), ("Why?", None)]
     chat = mode.apply("Who are you?", True) + " A model." + mode.apply("Why?", False)
     assert filled(found["TEMPLATE"][0], turns).split() == chat.split()
@@ -79,7 +83,7 @@ def test_a_model_that_takes_turns(card):
 def test_quotes_end_nothing():
     """Quotes in a template stay inside it; a stop string that cannot be quoted is left out."""
     card = ModelCard(template='Say """{question}""" now: {answer}', stop=('"""', 'an "end" of'))
-    found = parsed(modelfile(card_mode(card), "m.gguf", 64))
+    found = parsed(modelfile(chat_of_mode(card_mode(card)), "m.gguf", SHAPE))
     quote = r'{{ "\"\"\"" }}'
     assert found["TEMPLATE"] == [f"Say {quote}{{{{ .Prompt }}}}{quote} now: {{{{ .Response }}}}\n"]
     assert found["stop"] == ['an "end" of']

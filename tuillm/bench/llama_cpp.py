@@ -16,11 +16,10 @@ import numpy as np
 import torch
 
 from tuillm.bench.bench_model import PROMPT, prompt_of
-from tuillm.convert.gguf import padded, write_gguf
-from tuillm.convert.gguf_vocab import vocabulary_of
+from tuillm.convert.gguf_export import open_for_gguf
+from tuillm.convert.gguf_tensors import padded
 from tuillm.errors import TuillmError, one_line
-from tuillm.model import read_config, read_model
-from tuillm.text import load_tokenizer
+from tuillm.model import read_config
 
 _KINDS = {"float32": "f32", "bfloat16": "bf16", "int8": "q8_0"}
 # Q8_0 has 34 bytes for 32 weights
@@ -39,9 +38,7 @@ def llama_engine(folder: Path, dtype: str, scratch: Path) -> "LlamaPython | Llam
     if not find_spec("llama_cpp") and not binary:
         return None
     file = scratch / f"{dtype}.gguf"
-    size = read_config(folder).vocab_size
-    vocabulary = vocabulary_of(load_tokenizer(folder), size)
-    write_gguf(read_model(folder), vocabulary, file, "bench", _KINDS[dtype])
+    open_for_gguf(folder, _KINDS[dtype]).write(file, "bench")
     if find_spec("llama_cpp"):
         return LlamaPython(file, dtype, read_config(folder).block_size)
     assert binary

@@ -1,5 +1,7 @@
 """`tuillm import | export`: models that come in and go out."""
 
+import shlex
+
 import click
 
 from tuillm.cli.output import say
@@ -77,4 +79,4 @@ def export_command(name: str, folder: str, to: str, dtype: str | None) -> None:
     for note in done.notes:
         say(note)
     if to == "ollama":
-        say(f"ollama create {name} -f {done.path / 'Modelfile'}")
+        say(f"ollama create {done.name} -f {shlex.quote(str(done.path / 'Modelfile'))}")

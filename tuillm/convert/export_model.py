@@ -9,26 +9,22 @@ from dataclasses import dataclass
 from errno import ENOSPC
 from pathlib import Path
 
-from tuillm.convert.gguf import Vocabulary, bytes_of, check_for_gguf, padded, write_gguf
-from tuillm.convert.gguf_vocab import vocabulary_of
-from tuillm.convert.ollama import modelfile
+from tuillm.convert.gguf_export import GGUFExport, open_for_gguf
+from tuillm.convert.ollama import chat_of, context_of, modelfile
 from tuillm.errors import TuillmError, UsageError, did_you_mean
-from tuillm.model import GPT, read_config, read_model
-from tuillm.store.chat_template import mode_of
 from tuillm.store.export_folder import export_model, refuse_if_filled
 from tuillm.store.files import disk_error, new_file, new_folder, write_text
-from tuillm.store.registry import Model
 from tuillm.store.run_checkpoints import resolve_model
-from tuillm.text import load_tokenizer
 
 FORMATS = ("hf", "gguf", "ollama")
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written where, and what a person should know of it."""
+    """What was written where, under which name, and what a person should know of it."""
 
     path: Path
+    name: str
     notes: tuple[str, ...] = ()
 
 
@@ -44,12 +40,12 @@ def export(name: str, target: Path, to: str = "hf", dtype: str | None = None) ->
         raise UsageError("hf keeps the weights as they are", "--dtype is for gguf and ollama")
     if to == "hf":
         export_model(name, target)
-        return Exported(target)
+        return Exported(target, name)
     if to not in FORMATS:
         raise UsageError(
             f"there is no format {to!r}", did_you_mean(to, FORMATS, ", ".join(FORMATS))
         )
-    found, dtype = resolve_model(name), dtype or "f32"
+    found = resolve_model(name)
     path = target
     if to == "ollama":
         refuse_if_filled(target)
@@ -57,20 +53,19 @@ def export(name: str, target: Path, to: str = "hf", dtype: str | None = None) ->
         path = target if target.suffix == ".gguf" else target / f"{_plain(found.name)}.gguf"
         if path.exists():
             raise TuillmError(f"{path} is there already", "name another, or remove it first")
-    model, vocabulary = _prepared(found, dtype)
-    _refuse_if_full(path, model, dtype)
+    opened = open_for_gguf(found.path, dtype or "f32")
+    _refuse_if_full(path, opened)
+    name, notes = _plain(found.name), opened.notes
     if to == "gguf":
         with new_file(path) as file:
-            write_gguf(model, vocabulary, file, _plain(found.name), dtype)
+            opened.write(file, name)
     else:
+        chat = chat_of(found, opened.vocabulary)
+        notes += [*chat.notes, *_context_notes(opened)]
         with new_folder(target) as folder:
-            name = _plain(found.name)  # it stands in the Modelfile
-            write_gguf(model, vocabulary, folder / f"{name}.gguf", name, dtype)
-            write_text(
-                folder / "Modelfile",
-                modelfile(mode_of(found), f"{name}.gguf", model.config.block_size),
-            )
-    return Exported(path, _notes(model))
+            opened.write(folder / f"{name}.gguf", name)
+            write_text(folder / "Modelfile", modelfile(chat, f"{name}.gguf", opened.config))
+    return Exported(path, name, tuple(notes))
 
 
 def _plain(name: str) -> str:
@@ -78,43 +73,14 @@ def _plain(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".-") or "model"
 
 
-def _prepared(found: Model, dtype: str) -> tuple[GPT, Vocabulary]:
-    """Return weights and vocabulary; whatever speaks against the file is raised here."""
-    family = read_config(found.path).family
-    if family != "gpt2":
-        raise TuillmError(
-            f"{found.name} is a {family}, and tuillm writes GGUF files of GPT-2s only",
-            f"llama.cpp's convert_hf_to_gguf.py reads its folder: {found.path}",
-        )
-    model, tokenizer = read_model(found.path), load_tokenizer(found.path)
-    check_for_gguf(model, dtype)
-    size = model.config.vocab_size
-    vocabulary = vocabulary_of(tokenizer, size)
-    if len(vocabulary.tokens) > size + (tokenizer.eot is None):
-        raise TuillmError(
-            f"{found.path} is damaged: its tokenizer has {tokenizer.n_vocab:,} "
-            f"entries, its weights only {size:,}"
-        )
-    return model, vocabulary
-
-
-def _refuse_if_full(path: Path, model: GPT, dtype: str) -> None:
+def _refuse_if_full(path: Path, opened: GGUFExport) -> None:
     folder = next(parent for parent in path.absolute().parents if parent.exists())
-    needed = bytes_of(model.parameter_count, dtype)
-    if folder.is_dir() and shutil.disk_usage(folder).free < needed:
+    if folder.is_dir() and shutil.disk_usage(folder).free < opened.size:
         raise disk_error(OSError(ENOSPC, ""), path)
 
 
-def _notes(model: GPT) -> tuple[str, ...]:
-    size, notes = model.config.block_size, []
-    if padded(size) != size:
-        notes.append(
-            f"it has learned {size} positions; llama.cpp would go on to {padded(size)}, "
-            f"where its output is noise: keep prompt and reply within {size} tokens"
-        )
-    if model.config.exact_gelu:
-        notes.append(
-            "llama.cpp computes GPT-2's tanh approximation of this model's exact GELU: "
-            "its figures differ a little"
-        )
-    return tuple(notes)
+def _context_notes(opened: GGUFExport) -> list[str]:
+    whole, kept = opened.config.block_size, context_of(opened.config)
+    if kept == whole:
+        return []
+    return [f"num_ctx in the Modelfile is {kept:,} of the model's {whole:,} tokens, to save memory"]

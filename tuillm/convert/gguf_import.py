@@ -15,10 +15,11 @@ import torch
 
 from tuillm.config.families import family_of, shape_of_config
 from tuillm.config.gpt_config import GPTConfig
+from tuillm.convert.gguf_names import POSITIONS
 from tuillm.convert.gguf_reading import GGUFFile, read_gguf
 from tuillm.convert.gguf_shape import shape_of_gguf
 from tuillm.convert.gguf_tokenizer import GGUFTokenizer, tokenizer_of_gguf
-from tuillm.convert.gguf_weights import PLAIN, POSITIONS, hf_tensors, kinds_of, written_dtype
+from tuillm.convert.gguf_weights import PLAIN, hf_tensors, kinds_of, written_dtype
 from tuillm.errors import TuillmError
 from tuillm.formats.bounded_read import VOCABULARY_BYTES
 from tuillm.formats.jinja_chat import TEMPLATE_FILE

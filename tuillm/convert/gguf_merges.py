@@ -1,9 +1,9 @@
-"""The merges of a GGUF file's tokenizer: those it lists, or those that its scores come to.
+"""The merges of a GGUF file's tokenizer: those listed, or those that scores come to; and back.
 
 Knows pieces and their ids; knows no file.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from os import PathLike
 
 from tuillm.errors import TuillmError, brief
@@ -59,3 +59,29 @@ def merges_by_score(
             raise TuillmError(f"{path} is damaged: its tokens come to more merges than any model's")
     merges.sort(key=lambda merge: merge[:4])
     return [[left, right] for *_, left, right in merges]
+
+
+def scores_by_merges(
+    pieces: Collection[str], merges: Sequence[Sequence[str]]
+) -> dict[str, float] | None:
+    """Return scores by piece with which SentencePiece's BPE joins what these merges join.
+
+    There are none where a merge of one piece stands between two of another, or where two pieces
+    that are a third one together are not to be joined: then None. The other direction is
+    `merges_by_score`. Of merges that are the same piece the order is lost; SentencePiece has none.
+    """
+    scores: dict[str, float] = {}
+    last = ""
+    for left, right in merges:
+        piece = left + right
+        if piece != last and piece in scores:
+            return None
+        scores.setdefault(piece, -float(len(scores)))
+        last = piece
+    listed = {(left, right) for left, right in merges}
+    for piece in pieces:
+        for cut in range(1, len(piece)):
+            pair = piece[:cut], piece[cut:]
+            if pair not in listed and pair[0] in pieces and pair[1] in pieces:
+                return None
+    return scores

@@ -1,4 +1,4 @@
-"""Llama 3's scaling of rotary positions, found again from the factors that llama.cpp keeps of it.
+"""Llama 3's scaling of rotary positions as the factors that llama.cpp keeps of it, and back.
 
 A GGUF file has, for each frequency, what it is divided by: 1 for the fast ones, one factor for the
 slow ones, and in between what goes over from one to the other. Knows numbers; knows no files.
@@ -17,6 +17,11 @@ from tuillm.model.rotary import frequencies
 _NEAR = 1e-4
 _LOW, _HIGH, _ORIGINAL = 1.0, 4.0, 8192  # those of all models of Llama 3
 _LARGEST = 1e6
+
+
+def rope_factors(config: GPTConfig) -> Tensor:
+    """Return what llama.cpp divides each frequency by [D / 2], for a scaling of Llama 3's."""
+    return frequencies(replace(config, rope_original=0)) / frequencies(config)
 
 
 def rope_scaling(
@@ -41,7 +46,7 @@ def rope_scaling(
         scaled = replace(
             plain, rope_factor=factor, rope_low=low, rope_high=high, rope_original=context
         )
-        if _near(unscaled / frequencies(scaled), factors):
+        if _near(rope_factors(scaled), factors):
             return {
                 "rope_type": "llama3",
                 "factor": factor,

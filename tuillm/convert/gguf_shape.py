@@ -11,33 +11,19 @@ import torch
 
 from tuillm.config.families import shape_of_config
 from tuillm.config.gpt_config import GPTConfig
+from tuillm.convert.gguf_names import (
+    ARCHITECTURES,
+    EMBEDDING,
+    HEAD_WIDTH_KEYS,
+    ROPE_FREQS,
+    SHAPE_KEYS,
+)
 from tuillm.convert.gguf_reading import GGUFFile
 from tuillm.convert.gguf_rope import rope_scaling
-from tuillm.convert.gguf_weights import EMBEDDING, ROPE_FREQS, is_tied, learned_positions, vector
+from tuillm.convert.gguf_weights import is_tied, learned_positions, vector
 from tuillm.errors import TuillmError, brief
 from tuillm.formats.json_text import JsonObject
 
-ARCHITECTURES = ("gpt2", "llama", "qwen2", "qwen3")
-
-_GPT2 = {
-    "context_length": "n_positions",
-    "embedding_length": "n_embd",
-    "block_count": "n_layer",
-    "attention.head_count": "n_head",
-    "feed_forward_length": "n_inner",
-    "attention.layer_norm_epsilon": "layer_norm_epsilon",
-}
-_LLAMA = {
-    "context_length": "max_position_embeddings",
-    "embedding_length": "hidden_size",
-    "block_count": "num_hidden_layers",
-    "feed_forward_length": "intermediate_size",
-    "attention.head_count": "num_attention_heads",
-    "attention.head_count_kv": "num_key_value_heads",
-    "attention.key_length": "head_dim",
-    "attention.layer_norm_rms_epsilon": "rms_norm_eps",
-    "rope.freq_base": "rope_theta",
-}
 # what a file may leave out
 _OPTIONAL = {
     "feed_forward_length": "gpt2",
@@ -46,7 +32,7 @@ _OPTIONAL = {
     "rope.freq_base": "",
 }
 # read beside the others, or without a meaning for the arithmetic; true and 1.0 are defaults
-_LOOKED_AT = ("attention.value_length", "rope.dimension_count", "rope.scaling.type")
+_LOOKED_AT = (*HEAD_WIDTH_KEYS, "rope.scaling.type")
 _HARMLESS = (
     "vocab_size",
     "tensor_data_layout",
@@ -71,7 +57,7 @@ def shape_of_gguf(file: GGUFFile) -> GPTConfig:
         for key, value in file.entries.items()
         if key.startswith(f"{family}.")
     }
-    keys = _GPT2 if family == "gpt2" else _LLAMA
+    keys = SHAPE_KEYS[family]
     _refuse_unknown(file, family, told, keys)
     found: JsonObject = {"model_type": family, "tie_word_embeddings": is_tied(file)}
     for key, name in keys.items():
@@ -101,7 +87,7 @@ def _rotary_shape(file: GGUFFile, told: dict[str, Any], found: JsonObject) -> GP
         if type(width) is int and type(heads) is int and heads:
             found["head_dim"] = width // heads
     config = shape_of_config(found, file.path)
-    for key in ("attention.value_length", "rope.dimension_count"):
+    for key in HEAD_WIDTH_KEYS:
         if told.get(key, config.head_width) != config.head_width:
             raise TuillmError(
                 f"{file.path} sets {family}.{key} {brief(told[key])} where a head is "

@@ -19,6 +19,7 @@ _REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 _GPT2 = ("gpt-2", "phi-2", "olmo", "mpt", "exaone4")
 _DIGITS = ("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b")
 _LLAMA3 = ("llama-bpe", "llama3", "llama-v3", "falcon3", "lfm2", "pixtral")
+_LLAMA3_MERGED = ("dbrx", "smaug-bpe")  # the same pattern, where merges decide over words too
 _QWEN2 = ("qwen2", "deepseek-r1-qwen", "megrez")
 
 
@@ -59,17 +60,43 @@ def splitting_of(path: str | PathLike[str], name: str | None, family: str) -> Sp
     if name in _DIGITS:
         digits = {"type": "Digits", "individual_digits": True}
         return Splitting({"type": "Sequence", "pretokenizers": [digits, BYTE_LEVEL]})
-    if name in _LLAMA3:
+    if name in (*_LLAMA3, *_LLAMA3_MERGED):
         pattern = f"{_CONTRACTIONS}|{_WORDS}|\\p{{N}}{{1,3}}|{_REST}"
-        return Splitting(_pattern(pattern), whole_words=True, adds_bos=True)
+        whole_words = name in _LLAMA3
+        return Splitting(_pattern(pattern), whole_words, adds_bos=whole_words)
     if name in _QWEN2:  # Qwen's own folders compose characters, which llama.cpp does not
         pattern = f"{_CONTRACTIONS}|{_WORDS}|\\p{{N}}|{_REST}"
         return Splitting(_pattern(pattern), nfc=family != "llama")
-    known = ", ".join((*_GPT2, *_DIGITS, *_LLAMA3, *_QWEN2))
+    known = ", ".join((*_GPT2, *_DIGITS, *_LLAMA3, *_LLAMA3_MERGED, *_QWEN2))
     raise TuillmError(
         f"{path} has a tokenizer that cuts text as {brief(name)} does, which tuillm does not know",
         f"known: {known}",
     )
+
+
+def name_of_splitting(pre_tokenizer: object, whole_words: bool) -> str | None:
+    """Return llama.cpp's name for how a `pre_tokenizer` cuts a text, or None: it has none.
+
+    `whole_words` is as in `Splitting`. The other direction is `splitting_of`.
+    """
+    wanted = _plain(pre_tokenizer)
+    for name in (_GPT2[0], _DIGITS[0], _LLAMA3[0], _LLAMA3_MERGED[0], _QWEN2[0]):
+        found = splitting_of("", name, "")
+        if _plain(found.pre_tokenizer) == wanted and found.whole_words == whole_words:
+            return name
+    return None
+
+
+def _plain(step: object) -> list[JsonObject]:
+    """Return the steps of a pre-tokenizer without what decides no id, defaults written out."""
+    if not isinstance(step, dict):
+        return []
+    if step.get("type") == "Sequence":
+        parts = step.get("pretokenizers")
+        return [plain for each in parts or () for plain in _plain(each)]
+    defaults = {"ByteLevel": {"use_regex": True, "add_prefix_space": True}}
+    found = defaults.get(str(step.get("type")), {}) | step
+    return [{key: value for key, value in found.items() if key != "trim_offsets"}]
 
 
 def _pattern(pattern: str) -> JsonObject:

@@ -7,16 +7,15 @@ knows no weights.
 
 from dataclasses import dataclass, field
 
-from tuillm.convert.gguf import BYTE, CONTROL, NORMAL
 from tuillm.convert.gguf_merges import listed_merges, merges_by_score
+from tuillm.convert.gguf_names import BLANK, BYTE, CONTROL, NORMAL, PREFIX, UNKNOWN
 from tuillm.convert.gguf_reading import GGUFFile
 from tuillm.convert.gguf_splitting import splitting_of
-from tuillm.convert.gguf_tokens import PREFIX, UNKNOWN, GGUFTokens
+from tuillm.convert.gguf_tokens import GGUFTokens
 from tuillm.errors import TuillmError, brief
 from tuillm.formats.json_text import JsonObject
 from tuillm.text.tokenizer_json import BYTE_LEVEL, bpe_model, byte_table
 
-_BLANK = "\u2581"
 _BYTES_BACK = {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]}
 
 
@@ -88,22 +87,22 @@ def _sentencepiece(tokens: GGUFTokens) -> JsonObject:
     merges = merges_by_score(tokens.path, pieces, tokens.scores)
     prefix = tokens.flag("add_space_prefix", True)
     if not merges and not prefix and " " not in tokens.ids:  # characters, as tuillm exports them
-        own = {" " if name == _BLANK else name: id for name, id in tokens.ids.items()}
+        own = {" " if name == BLANK else name: id for name, id in tokens.ids.items()}
         return _spec(bpe_model(own, [], byte_fallback=True), None, None, _BYTES_BACK)
     model = bpe_model(tokens.ids, merges, byte_fallback=True)
     unknown = tokens.id("unknown", 0)
     if unknown is not None and tokens.kinds[unknown] == UNKNOWN:
         model["unk_token"] = tokens.names[unknown]
     model["fuse_unk"] = True
-    blanks: JsonObject = {"type": "Replace", "pattern": {"String": " "}, "content": _BLANK}
+    blanks: JsonObject = {"type": "Replace", "pattern": {"String": " "}, "content": BLANK}
     normalizer = blanks
     decoders: list[JsonObject] = [
-        {"type": "Replace", "pattern": {"String": _BLANK}, "content": " "},
+        {"type": "Replace", "pattern": {"String": BLANK}, "content": " "},
         {"type": "ByteFallback"},
         {"type": "Fuse"},
     ]
     if prefix:
-        before = {"type": "Prepend", "prepend": _BLANK}
+        before = {"type": "Prepend", "prepend": BLANK}
         normalizer = {"type": "Sequence", "normalizers": [before, blanks]}
         decoders.append({"type": "Strip", "content": " ", "start": 1, "stop": 0})
     return _spec(model, normalizer, None, {"type": "Sequence", "decoders": decoders})

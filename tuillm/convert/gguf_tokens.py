@@ -8,26 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from tuillm.convert.gguf import ADDED, CONTROL, NORMAL, UNUSED
+from tuillm.convert.gguf_names import (
+    ADDED,
+    CHAT_TEMPLATE,
+    CONTROL,
+    END_NAMES,
+    NORMAL,
+    PREFIX,
+    UNKNOWN,
+    UNUSED,
+)
 from tuillm.convert.gguf_reading import GGUFFile
 from tuillm.errors import TuillmError, brief
 from tuillm.formats.jinja_chat import LONGEST_TEMPLATE
 from tuillm.formats.json_text import JsonObject
 
-UNKNOWN = 2
-PREFIX = "tokenizer.ggml."
 _MOST_ADDED = 20_000  # each text is looked through for all of them
-# what ends a reply where a file names one end of several, as llama.cpp has them
-_ENDS = (
-    "<|eot_id|>",
-    "<|eom_id|>",
-    "<|im_end|>",
-    "<|end|>",
-    "<|endoftext|>",
-    "<|end_of_text|>",
-    "<end_of_turn>",
-    "</s>",
-)
 
 
 class GGUFTokens:
@@ -112,13 +108,13 @@ class GGUFTokens:
     def ends(self, eos: int | None) -> tuple[int, ...]:
         """Return all ids that end a reply, that of a text first."""
         named = [eos, self.id("eot"), self.id("eom")]
-        named += [id for name in _ENDS if self._is_control(id := self.ids.get(name, -1))]
+        named += [id for name in END_NAMES if self._is_control(id := self.ids.get(name, -1))]
         return tuple(dict.fromkeys(id for id in named if id is not None))
 
     def template(self) -> str:
         """Return the chat template, or "" without one."""
-        value = self.file.text("tokenizer.chat_template") or ""
-        others = [key for key in self.file.entries if key.startswith("tokenizer.chat_template.")]
+        value = self.file.text(CHAT_TEMPLATE) or ""
+        others = [key for key in self.file.entries if key.startswith(f"{CHAT_TEMPLATE}.")]
         if others:
             self.notes.append(
                 f"of its {len(others) + bool(value)} chat templates only the first was taken"

@@ -1,8 +1,8 @@
 """The tensors of a GGUF file under Hugging Face's names, each made when it is written.
 
-llama.cpp's names, and that it turns the halves of a llama's heads into neighbours, are known here;
-what a kind of tensor's blocks mean, the `gguf` library knows. Never more than one tensor, and a few
-rows before they are dequantised, is in memory.
+llama.cpp's names and the order of its rows `gguf_names` knows, and what a kind of tensor's blocks
+mean, the `gguf` library. Never more than one tensor, and a few rows before they are dequantised, is
+in memory.
 """
 
 from dataclasses import dataclass
@@ -16,39 +16,22 @@ from torch import Tensor
 
 from tuillm.config.families import family_of, weights_misfit
 from tuillm.config.gpt_config import GPTConfig
+from tuillm.convert.gguf_names import (
+    EMBEDDING,
+    HEAD,
+    PADDED_TO,
+    POSITIONS,
+    ROPE_FREQS,
+    hf_name,
+    rows_of_halves,
+)
 from tuillm.convert.gguf_reading import GGUFFile, GGUFTensor
 from tuillm.errors import TuillmError
 from tuillm.model.mmap_safetensors import map_array
 from tuillm.model.save_safetensors import LazyTensor
 
-ROPE_FREQS = "rope_freqs.weight"
-HEAD, EMBEDDING, POSITIONS = "output.weight", "token_embd.weight", "position_embd.weight"
-_GPT2_ENDS = {"token_embd": "wte", "position_embd": "wpe", "output_norm": "ln_f"}
-_GPT2_PARTS = {
-    "attn_norm": "ln_1",
-    "attn_qkv": "attn.c_attn",
-    "attn_output": "attn.c_proj",
-    "ffn_norm": "ln_2",
-    "ffn_up": "mlp.c_fc",
-    "ffn_down": "mlp.c_proj",
-}
-_LLAMA_ENDS = {"token_embd": "embed_tokens", "output_norm": "norm"}
-_LLAMA_PARTS = {
-    "attn_norm": "input_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "attn_q_norm": "self_attn.q_norm",
-    "attn_k_norm": "self_attn.k_norm",
-    "ffn_norm": "post_attention_layernorm",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}
 PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _NUMBERS_AT_ONCE = 1 << 20
-_PADDED_TO = 256  # a multiple of these positions is what llama.cpp looks up
 
 
 @dataclass(frozen=True)
@@ -82,9 +65,10 @@ def hf_tensors(file: GGUFFile, config: GPTConfig, dtype: torch.dtype) -> dict[st
     for name, stored in file.tensors.items():
         if name == ROPE_FREQS or (name == HEAD and config.tie_weights):
             continue
-        label = _label(name, config.family)
+        label = hf_name(name, config.family)
         rows = config.block_size if name == POSITIONS else int(np.prod(stored.shape[:-1]))
-        order = _order(name, stored, config)
+        turn = rows_of_halves(name, config) if len(stored.shape) == 2 else None
+        order = None if turn is None else turn.numpy()
         if order is not None and len(order) != rows:
             raise TuillmError(f"{file.path} is damaged: {label} is {list(stored.shape)}")
         shape = (rows, stored.shape[-1]) if len(stored.shape) == 2 else stored.shape
@@ -150,44 +134,13 @@ def learned_positions(file: GGUFFile, told: int) -> int:
     Those that pad them to a multiple of 256 are the last one once more.
     """
     stored = file.tensors.get(POSITIONS)
-    if stored is None or len(stored.shape) != 2 or stored.shape[0] != told or told % _PADDED_TO:
+    if stored is None or len(stored.shape) != 2 or stored.shape[0] != told or told % PADDED_TO:
         return told
-    first = max(0, told - _PADDED_TO - 1)
+    first = max(0, told - PADDED_TO - 1)
     width, count = stored.row_bytes, told - first
     rows = map_array(file.path, np.uint8, stored.start + first * width, count * width)
     other = (rows.reshape(count, width) != rows[-width:]).any(1).nonzero()[0]
     return first + int(other[-1]) + 2 if len(other) else told
-
-
-def _label(name: str, family: str) -> str:
-    """Return Hugging Face's name of a tensor; one that is not known keeps its own."""
-    ends, parts, layers = (
-        (_GPT2_ENDS, _GPT2_PARTS, "h")
-        if family == "gpt2"
-        else (_LLAMA_ENDS, _LLAMA_PARTS, "layers")
-    )
-    if name == HEAD:
-        return "lm_head.weight"
-    stem, _, kind = name.rpartition(".")
-    if stem in ends:
-        return f"{ends[stem]}.{kind}"
-    block, _, rest = stem.partition(".")
-    layer, _, part = rest.partition(".")
-    return f"{layers}.{layer}.{parts[part]}.{kind}" if block == "blk" and part in parts else name
-
-
-def _order(name: str, stored: GGUFTensor, config: GPTConfig) -> NDArray[np.int64] | None:
-    """Return which row of the file each row of q or k of a llama is, or None for all else.
-
-    There the first and second half of a head alternate, as llama.cpp turns neighbours.
-    """
-    part = name.rpartition(".")[0].rpartition(".")[2]
-    matrix = len(stored.shape) == 2
-    if config.family != "llama" or part not in ("attn_q", "attn_k") or not matrix:
-        return None
-    heads = config.n_head if part == "attn_q" else config.kv_heads
-    rows = np.arange(heads * config.head_width).reshape(heads, -1, 2)
-    return rows.swapaxes(1, 2).reshape(-1)
 
 
 def _make(

@@ -1,51 +1,95 @@
 """The `Modelfile` that tells ollama how to talk to a model: template, stop strings, sampling.
 
-Knows chat modes and ollama's words; its template is Go's, where `{{` begins an action. Opens no
-weights.
+Knows chat modes and ollama's words; how a Jinja template becomes one of Go's, `go_template` knows.
+Opens no weights.
 """
 
+from dataclasses import dataclass
+
 from tuillm.config import SamplingConfig
-from tuillm.store.chat_template import ANSWER, QUESTION, ChatMode
+from tuillm.config.gpt_config import GPTConfig
+from tuillm.convert.gguf import Vocabulary
+from tuillm.convert.go_template import go_literal, go_turns, in_modelfile
+from tuillm.store.chat_template import ANSWER, QUESTION, ChatMode, card_mode, named_marks
+from tuillm.store.registry import Model
 
 _QUOTE = '"""'
+_LONGEST_CONTEXT = 8192  # keys and values take memory for all of it, from the first token on
 
 
-def modelfile(mode: ChatMode, gguf: str, block_size: int) -> str:
-    """Return the Modelfile of a model whose GGUF file of that name lies beside it.
+@dataclass(frozen=True)
+class OllamaChat:
+    """How ollama talks: its Go template, None for the one it finds itself, and what goes with it.
 
-    Half the context, at most, is kept for an answer: llama.cpp cannot slide learned positions.
+    `ends_by_token` tells that replies end with a token of the model's. `notes` are sentences on
+    what is not as in our chat.
     """
-    default = SamplingConfig()
-    parameters: list[tuple[str, int | float]] = [
-        ("num_ctx", block_size),
-        ("num_predict", max(min(default.max_new_tokens, block_size // 2), 1)),
+
+    template: str | None
+    stop: tuple[str, ...] = ()
+    system: str = ""
+    ends_by_token: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def chat_of(model: Model, vocabulary: Vocabulary) -> OllamaChat:
+    """Return how ollama talks to a model: as its chat template says, else as its card does."""
+    if not vocabulary.chat_template:
+        return chat_of_mode(card_mode(model.card))
+    stop = tuple(vocabulary.tokens[id] for id in vocabulary.ends)
+    marks = named_marks(model.path)
+    turns, notes = go_turns(
+        vocabulary.chat_template, marks["bos_token"], marks["eos_token"], vocabulary.roles.adds_bos
+    )
+    if turns is None:
+        note = (
+            "its chat template is none that tuillm translates: the Modelfile has no TEMPLATE, and "
+            "ollama uses the one it detects for the GGUF file"
+        )
+        return OllamaChat(None, stop, ends_by_token=True, notes=(note,))
+    if not turns.takes_system:
+        notes = (*notes, "its chat template takes no system text, in ollama neither")
+    return OllamaChat(turns.template, stop, turns.default_system, True, notes)
+
+
+def chat_of_mode(mode: ChatMode) -> OllamaChat:
+    """Return how ollama talks in a mode without special tokens: each turn has lines of its own."""
+    head, _, tail = mode.template.partition(ANSWER)
+    before, _, between = head.partition(QUESTION)
+    template = f"{go_literal(before)}{{{{ .Prompt }}}}{go_literal(between)}{{{{ .Response }}}}"
+    return OllamaChat(template + (go_literal(tail) or "\n"), mode.stop)
+
+
+def modelfile(chat: OllamaChat, gguf: str, config: GPTConfig) -> str:
+    """Return the Modelfile of a model of this shape whose GGUF file of that name lies beside it.
+
+    Half the context, at most, is kept for an answer, where nothing else ends it: llama.cpp cannot
+    slide learned positions.
+    """
+    default, context = SamplingConfig(), context_of(config)
+    parameters: list[tuple[str, int | float]] = [("num_ctx", context)]
+    if not (chat.ends_by_token and config.rotary):
+        parameters.append(("num_predict", max(min(default.max_new_tokens, context // 2), 1)))
+    parameters += [
         ("temperature", default.temperature),
         ("top_k", default.top_k),
         ("top_p", default.top_p),
         ("min_p", default.min_p),
         ("repeat_penalty", default.repetition_penalty),
     ]
-    stops = [stop for stop in mode.stop if _QUOTE not in stop]  # which nothing could quote
-    lines = [f"FROM ./{gguf}", f"TEMPLATE {_quoted(_template(mode))}"]
+    lines = [f"FROM ./{gguf}"]
+    if chat.template is not None:
+        lines.append(f"TEMPLATE {_quoted(chat.template)}")
+    if chat.system:
+        lines.append(f"SYSTEM {_quoted(chat.system)}")
     lines += [f"PARAMETER {name} {value}" for name, value in parameters]
-    lines += [f"PARAMETER stop {_quoted(stop)}" for stop in stops]
+    lines += [f"PARAMETER stop {_quoted(stop)}" for stop in chat.stop if in_modelfile(stop)]
     return "\n".join(lines) + "\n"
 
 
-def _template(mode: ChatMode) -> str:
-    """Return ollama's template of a turn; those without special tokens get lines of their own."""
-    head, _, tail = mode.template.partition(ANSWER)
-    if mode.special:  # what ends a reply stands before what begins the next turn
-        tail = mode.between.removesuffix(head.partition(QUESTION)[0])
-    before, _, between = head.partition(QUESTION)
-    return f"{_literal(before)}{{{{ .Prompt }}}}{_literal(between)}{{{{ .Response }}}}" + (
-        _literal(tail) or ("" if mode.special else "\n")
-    )
-
-
-def _literal(text: str) -> str:
-    """Return text that Go's templates leave as it is, and whose quotes end no template."""
-    return text.replace("{{", '{{ "{{" }}').replace(_QUOTE, r'{{ "\"\"\"" }}')
+def context_of(config: GPTConfig) -> int:
+    """Return the tokens that ollama keeps at once."""
+    return min(config.block_size, _LONGEST_CONTEXT) if config.rotary else config.block_size
 
 
 def _quoted(text: str) -> str:

@@ -22,11 +22,13 @@ class ExportFormat:
 
 FORMATS = (
     ExportFormat("hf", "", "Hugging Face folder", "transformers and the hub; as it is"),
-    ExportFormat("gguf", "q8_0", "GGUF, 8 bits", "llama.cpp and LM Studio; a quarter of the size"),
-    ExportFormat("gguf", "bf16", "GGUF, bfloat16", "half of the size"),
-    ExportFormat("gguf", "f16", "GGUF, float16", "half of the size, for older programs"),
+    ExportFormat("gguf", "q8_0", "GGUF, 8 bits", "llama.cpp and LM Studio; a quarter of float32"),
+    ExportFormat("gguf", "bf16", "GGUF, bfloat16", "half of float32, as most models are"),
+    ExportFormat("gguf", "f16", "GGUF, float16", "half of float32, for older programs"),
     ExportFormat("gguf", "f32", "GGUF, float32", "exactly the weights"),
     ExportFormat("ollama", "q8_0", "ollama, 8 bits", "a GGUF file and a Modelfile: ollama create"),
+    ExportFormat("ollama", "bf16", "ollama, bfloat16", "the same in 16 bits"),
+    ExportFormat("ollama", "f16", "ollama, float16", "the same in 16 bits, for older programs"),
     ExportFormat("ollama", "f32", "ollama, float32", "the same with the exact weights"),
 )
 

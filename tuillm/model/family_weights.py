@@ -52,6 +52,14 @@ class FamilyWeights(Mapping[str, Tensor]):
         parts = [part.t() if named.turned else part for part in parts]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
+    def part(self, name: str) -> Tensor | None:
+        """One of the family's own tensors as it is kept; None for a bias that there is none of.
+
+        `name` is that in the family, without its prefix.
+        """
+        stored = self._stored.get(name)
+        return None if stored is None else self._tensors[stored]
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._named)
 
