@@ -18,11 +18,15 @@ from urllib.parse import unquote, urlsplit
 
 PIECE = 1 << 14
 LFS = (".safetensors", ".bin")
+_FAR = 1 << 62
 
 
 @dataclass
 class Asked:
-    """One request: who was asked for what, from which byte on, and what was sent."""
+    """One request: who was asked for what, from which byte on, and what was sent.
+
+    One `of_header` wants no byte behind the header of a safetensors file.
+    """
 
     host: str
     method: str
@@ -31,6 +35,7 @@ class Asked:
     status: int = 0
     sent: int = 0
     token: str = ""
+    of_header: bool = False
 
     @property
     def file(self) -> str:
@@ -46,6 +51,7 @@ class Repository:
     gated: bool = False
     private: bool = False
     sizes: dict[str, int] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
 
     @property
     def commit(self) -> str:
@@ -132,7 +138,10 @@ class Hub:
         return [
             asked
             for asked in self.requests
-            if asked.host == "cdn" and asked.method == "GET" and asked.status in (200, 206)
+            if asked.host == "cdn"
+            and asked.method == "GET"
+            and asked.status in (200, 206)
+            and not asked.of_header
         ]
 
     # what the servers ask
@@ -210,7 +219,7 @@ class _Handler(BaseHTTPRequestHandler):
                     "sha": found.commit,
                     "private": found.private,
                     "gated": "auto" if found.gated else False,
-                    "tags": [],
+                    "tags": list(found.tags),
                     "siblings": [self._sibling(found, name) for name in found.files],
                 }
             ).encode()
@@ -259,10 +268,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _content(self, repo: str, revision: str, name: str) -> None:
         hub = self.server.hub
         found = hub.find(repo, revision)
-        weights = name.endswith(LFS)
         if not found or name not in found.files:
             self._refuse(404, "EntryNotFound")
             return
+        self.asked.of_header = self._end <= _header_end(found.files[name])
+        weights = name.endswith(LFS) and not self.asked.of_header
         if weights and hub.answers:
             self._refuse(hub.answers.pop(0))
             return
@@ -274,15 +284,18 @@ class _Handler(BaseHTTPRequestHandler):
             if hub.flip is not None:
                 content[hub.flip] ^= 1
             content = content[: len(content) - hub.short]
-        etag = _sha256(found.files[name]) if weights else _git_sha1(found.files[name])
+        lfs = name.endswith(LFS)
+        etag = _sha256(found.files[name]) if lfs else _git_sha1(found.files[name])
         headers = {"ETag": f'"{etag}"', "X-Repo-Commit": found.commit}
-        start = self._start if hub.knows_ranges else 0
+        start, end = (self._start, self._end) if hub.knows_ranges else (0, _FAR)
         self.asked.start = start
         if start and start >= len(content):
             self._refuse(416)
-        elif start:
-            span = f"bytes {start}-{len(content) - 1}/{len(content)}"
-            self._answer(206, bytes(content[start:]), headers | {"Content-Range": span}, weights)
+        elif start or end < _FAR:
+            end = min(end, len(content))
+            span = f"bytes {start}-{end - 1}/{len(content)}"
+            part = bytes(content[start:end])
+            self._answer(206, part, headers | {"Content-Range": span}, weights)
         else:
             self._answer(200, bytes(content), headers, weights)
 
@@ -300,7 +313,12 @@ class _Handler(BaseHTTPRequestHandler):
     @property
     def _start(self) -> int:
         wanted = self.headers.get("Range", "")
-        return int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
+        return int(wanted.removeprefix("bytes=").partition("-")[0]) if wanted else 0
+
+    @property
+    def _end(self) -> int:
+        last = self.headers.get("Range", "").rpartition("-")[2]
+        return int(last) + 1 if last else _FAR
 
     @property
     def _known(self) -> bool:
@@ -339,6 +357,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
+
+
+def _header_end(content: bytes) -> int:
+    """Where the header of a safetensors file ends."""
+    return 8 + int.from_bytes(content[:8], "little")
 
 
 def _sha256(content: bytes) -> str:
