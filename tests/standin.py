@@ -56,7 +56,7 @@ class Repository:
     @property
     def commit(self) -> str:
         """What git would call this state of the files, or nearly so."""
-        state = "".join(name + _sha256(content) for name, content in sorted(self.files.items()))
+        state = "".join(name + sha256_of(content) for name, content in sorted(self.files.items()))
         return hashlib.sha1(state.encode()).hexdigest()
 
 
@@ -85,7 +85,11 @@ class Hub:
         self.portal: list[dict[str, str]] = []
         self.knows_ranges = True
         self.held, self.go, self._closing = threading.Event(), threading.Event(), threading.Event()
-        self._servers = [_Server(self, name) for name in ("hub", "cdn")]
+        self._servers = [Server(self, name, self.handler()) for name in ("hub", "cdn")]
+
+    def handler(self) -> "type[Handler]":
+        """What answers requests."""
+        return Handler
 
     def __enter__(self) -> Self:
         for server in self._servers:
@@ -161,12 +165,12 @@ class Hub:
             self._closing.wait((after - before) / self.pace)
 
 
-class _Server(ThreadingHTTPServer):
+class Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, hub: Hub, name: str) -> None:
+    def __init__(self, hub: Hub, name: str, handler: "type[Handler]") -> None:
         self.hub, self.name = hub, name
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", 0), handler)
 
     @property
     def address(self) -> str:
@@ -177,9 +181,9 @@ class _Server(ThreadingHTTPServer):
         pass  # a client that was killed is no error of ours
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: _Server
+    server: Server
 
     def do_GET(self) -> None:
         hub, path = self.server.hub, unquote(urlsplit(self.path).path)
@@ -229,10 +233,10 @@ class _Handler(BaseHTTPRequestHandler):
         content = found.files[name]
         told = {"rfilename": name, "size": found.sizes.get(name, len(content))}
         if not name.endswith(LFS):
-            return told | {"blobId": _git_sha1(content)}
+            return told | {"blobId": git_sha1(content)}
         return told | {
             "blobId": "0" * 40,
-            "lfs": {"size": told["size"], "sha256": _sha256(content), "pointerSize": 130},
+            "lfs": {"size": told["size"], "sha256": sha256_of(content), "pointerSize": 130},
         }
 
     def _resolve(self, repo: str, revision: str, name: str) -> None:
@@ -255,14 +259,14 @@ class _Handler(BaseHTTPRequestHandler):
                     headers
                     | {
                         "Location": f"{self.server.hub.cdn}/{place}",
-                        "X-Linked-Etag": f'"{_sha256(content)}"',
+                        "X-Linked-Etag": f'"{sha256_of(content)}"',
                     },
                 )
             else:
                 self._answer(
                     307,
                     b"",
-                    headers | {"Location": f"/cache/{place}", "ETag": f'"{_git_sha1(content)}"'},
+                    headers | {"Location": f"/cache/{place}", "ETag": f'"{git_sha1(content)}"'},
                 )
 
     def _content(self, repo: str, revision: str, name: str) -> None:
@@ -285,7 +289,7 @@ class _Handler(BaseHTTPRequestHandler):
                 content[hub.flip] ^= 1
             content = content[: len(content) - hub.short]
         lfs = name.endswith(LFS)
-        etag = _sha256(found.files[name]) if lfs else _git_sha1(found.files[name])
+        etag = sha256_of(found.files[name]) if lfs else git_sha1(found.files[name])
         headers = {"ETag": f'"{etag}"', "X-Repo-Commit": found.commit}
         start, end = (self._start, self._end) if hub.knows_ranges else (0, _FAR)
         self.asked.start = start
@@ -364,11 +368,11 @@ def _header_end(content: bytes) -> int:
     return 8 + int.from_bytes(content[:8], "little")
 
 
-def _sha256(content: bytes) -> str:
+def sha256_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _git_sha1(content: bytes) -> str:
+def git_sha1(content: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 

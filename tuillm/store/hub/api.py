@@ -130,6 +130,21 @@ def look_up(source: Source) -> Plan:
     return Plan(source.repo, str(info.sha), files, _licence(info))
 
 
+def repository_of(source: Source) -> "ModelInfo | None":
+    """Return what the hub tells of a repository, None where there is none that one may see.
+
+    Raises what the hub's library raises where it cannot be asked.
+    """
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    try:
+        return _metadata(source)
+    except RepositoryNotFoundError as error:
+        if "Invalid credentials" in error.response.headers.get("X-Error-Message", ""):
+            raise
+        return None
+
+
 def is_weights(name: str) -> bool:
     """Whether a file of a plan holds weights."""
     return name.endswith(".safetensors")

@@ -6,7 +6,7 @@ Knows spellings; asks no network and reads no disk.
 import re
 from dataclasses import dataclass
 
-from tuillm.errors import UsageError, did_you_mean
+from tuillm.errors import UsageError, brief, did_you_mean
 from tuillm.store.hub.catalog import CATALOG
 from tuillm.urls import public_url
 
@@ -58,3 +58,13 @@ def hub_source(text: str, revision: str = "") -> Source:
     if (at or revision) and not _REVISION.fullmatch(wanted):
         raise UsageError(f"{wanted!r} is no revision", "name a branch, a tag or a commit")
     return Source(repo, "" if wanted == "main" else wanted)
+
+
+def hub_target(text: str) -> str:
+    """Return the repository ORG/NAME that a model is pushed to; raises UsageError for all else."""
+    if not _REPO.fullmatch(text):
+        raise UsageError(
+            f"{brief(public_url(text))} is no repository of the hub to push to",
+            "ORG/NAME, where ORG is your name on huggingface.co or that of an organization",
+        )
+    return text

@@ -5,18 +5,16 @@ is fetched.
 """
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from tuillm.errors import TuillmError
 from tuillm.store.hub.pull_folder import PULLING, Pull, PullState, PullStatus, bytes_come
+from tuillm.store.pace import Pace
 
 # looked at and written this often, in seconds
 _STATUS_EVERY = 0.5
 _REPORT_EVERY = 0.1
-# the rate is that of the last seconds
-_RATE_OVER, _RATE_AFTER = 5.0, 0.5
 
 Report = Callable[[PullStatus], None]
 
@@ -32,8 +30,7 @@ class PullProgress:
         self.status = status
         self._pull, self._report = folder, report
         self._written = self._reported = 0.0
-        self._came: deque[tuple[float, int]] = deque()
-        self._fresh = 0
+        self._pace = Pace()
         self._file = ""
 
     def begin(self, before: PullStatus) -> None:
@@ -60,11 +57,12 @@ class PullProgress:
             done, total = self.status.files.get(self._file, (0, 0))
             self.status.files[self._file] = (done + came, total)
             self.status.done += came
-            self._fresh += max(came, 0)
+            self._pace.add(came)
         now = time.monotonic()
         if now - self._reported >= _REPORT_EVERY:
             self._reported = now
-            self._pace(now)
+            rate, eta = self._pace.measure(self.status.total - self.status.done)
+            self._update(rate=rate, eta=eta)
             self._report(self.status.model_copy())
             if self._pull.cancel_requested(self.status.created):
                 raise Cancelled
@@ -102,17 +100,6 @@ class PullProgress:
                 self.tell("failed", error.message, error.hint)
             else:
                 self.tell("failed", repr(error))
-
-    def _pace(self, now: float) -> None:
-        if not self._fresh:  # asking the hub is no part of the rate
-            return
-        self._came.append((now, self._fresh))
-        while now - self._came[0][0] > _RATE_OVER and len(self._came) > 2:
-            self._came.popleft()
-        (began, before), left = self._came[0], self.status.total - self.status.done
-        # the first moment says nothing yet
-        rate = (self._fresh - before) / (now - began) if now - began >= _RATE_AFTER else 0.0
-        self._update(rate=rate or None, eta=left / rate if rate else None)
 
     def _write(self, now: float) -> None:
         self._written = now
