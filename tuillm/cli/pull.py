@@ -157,7 +157,7 @@ def offer_lines(offer: "Offer") -> list[str]:
         )
     return [
         f"{offer.plan.repo} at {offer.plan.commit[:7]}, {size(offer.size)}",
-        f"{shape.family}, {count(shape.parameter_count)} parameters, context "
+        f"{count(shape.parameter_count)} parameters, family {shape.family}, context "
         f"{shape.block_size:,}, licence {offer.plan.licence or 'not told on its page'}",
         f"takes {size(offer.room)} of the disk, {size(offer.free_disk)} are free; {memory}",
     ]

@@ -56,10 +56,8 @@ def _tell(plan: "PushPlan") -> None:
     ]
     print_table(("file", "size", ""), rows, right="size")
     if plan.base:
-        licence = (
-            f"licence {plan.base.licence}" if plan.base.licence else "a licence not known here"
-        )
-        say(f"its weights are made from {plan.base.repo}, {licence}: whose terms hold for them")
+        licence = plan.base.licence or "not known here, see its page"
+        say(f"its weights are made from {plan.base.repo}, whose licence holds for them: {licence}")
     if plan.model.card.corpus:
         say(f"README.md names the text it learned from: {plan.model.card.corpus}")
 

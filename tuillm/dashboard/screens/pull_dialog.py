@@ -68,7 +68,9 @@ class PullDialog(LineDialog):
 
     @on(OptionList.OptionHighlighted)
     def _chosen(self, event: OptionList.OptionHighlighted) -> None:
-        self.query_one(Input).value = str(event.option.id)
+        line = self.query_one(Input)
+        line.value = str(event.option.id)
+        line.cursor_position = len(line.value)
 
     @on(OptionList.OptionSelected)
     def _clicked(self, event: OptionList.OptionSelected) -> None:

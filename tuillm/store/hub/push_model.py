@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, HfApi
 
 
+# files above this length, in bytes, are not kept in git itself, and take a while to read
+_LARGE = 10_000_000
+
+
 @dataclass(frozen=True)
 class PushPlan:
     """What a push would do: `files` go to `repo`, which is new unless there is a `commit`.
@@ -151,8 +155,10 @@ def _is_there(operation: "CommitOperationAdd", plan: PushPlan) -> bool:
     there = plan.sums.get(operation.path_in_repo, "")
     if len(there) == 64:
         return operation.upload_info.sha256.hex() == there
+    if not there or operation.upload_info.size > _LARGE:
+        return False
     with operation.as_file() as content:
-        return bool(there) and sha.git_hash(content.read()) == there
+        return sha.git_hash(content.read()) == there
 
 
 def _sum_of(sibling: Any) -> str:
@@ -171,7 +177,8 @@ class _Sent:
         from huggingface_hub import CommitOperationAdd
 
         for file in files:
-            self.tell(note=f"reading {file.name}")
+            if file.size > _LARGE:
+                self.tell(note=f"reading {file.name}")
             content = (
                 file.content
                 if isinstance(file.content, bytes)
