@@ -239,8 +239,8 @@ def test_what_tuillm_cannot_use_is_refused_before_the_weights_come(hub, start, t
     for number, (make, _) in enumerate(BAD.values()):
         hub.add(f"org/bad{number}", make(tiny_files))
     lines = told(start, *(f"org/bad{number}" for number in range(len(BAD))))
-    for line, (_, words) in zip(lines, BAD.values(), strict=True):
-        assert words.replace("org/bad ", "org/bad9 ") in line
+    for number, (line, (_, words)) in enumerate(zip(lines, BAD.values(), strict=True)):
+        assert words.replace("org/bad ", f"org/bad{number} ") in line
     assert hub.of_weights() == []
     assert (list_models(), list_pulls()) == ([], [])
 

@@ -78,8 +78,8 @@ def test_a_pushed_model_comes_back_whole(hub, book, done, tuillm, tiny_files):
     """One commit in a private repository; a pull of it gives the same weights."""
     code, out, err = done()
     assert (code, err) == (0, "")
-    assert f"book goes to {hub.address}/me/tales, a new repository, private" in out
-    assert "made from openai-community/gpt2, whose licence holds for them: mit" in out
+    assert f"book goes to {hub.address}/me/tales, a new private repository" in out
+    assert "made from openai-community/gpt2, whose licence holds for it: mit" in out
     assert "names the text it learned from: diary.txt" in out
     assert f"pushed 9 files, 510 kB: {hub.address}/me/tales" in out
     assert [each["rows"] for each in hub.commits] == [9]
@@ -266,7 +266,7 @@ def test_a_terminal_is_asked(hub, book, terminal, tmp_path):
     environment = hub.environment(tmp_path / "hf", HF_TOKEN="hf_right")
     screen = terminal("push", "book", "me/tales", environment=environment)
     screen.wait("Push it now? [y/N]:")
-    assert "model.safetensors" in screen.text and "509 kB" in screen.text
+    assert "model.safetensors" in screen.text and "496 kB" in screen.text
     screen.type("")
     assert screen.wait_end() == 130
     assert "nothing was sent" in screen.text and hub.created == []

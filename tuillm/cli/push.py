@@ -47,9 +47,9 @@ def push_command(name: str, target: str, public: bool, yes: bool) -> None:
 
 def _tell(plan: "PushPlan") -> None:
     """Say where a model goes, what of it, and what it was made from."""
-    seen = "public: for everybody" if plan.public else "private: for you and your organization"
-    kind = "a repository that is there" if plan.commit else "a new repository"
-    say(f"{plan.model.name} goes to {plan.url}, {kind}, {seen}")
+    seen = "public" if plan.public else "private"
+    kind = f"the {seen} repository that is there" if plan.commit else f"a new {seen} repository"
+    say(f"{plan.model.name} goes to {plan.url}, {kind}")
     rows = [
         (file.name, size(file.size), "in the place of the one there" * (file.name in plan.sums))
         for file in plan.files
@@ -57,7 +57,7 @@ def _tell(plan: "PushPlan") -> None:
     print_table(("file", "size", ""), rows, right="size")
     if plan.base:
         licence = plan.base.licence or "not known here, see its page"
-        say(f"its weights are made from {plan.base.repo}, whose licence holds for them: {licence}")
+        say(f"made from {plan.base.repo}, whose licence holds for it: {licence}")
     if plan.model.card.corpus:
         say(f"README.md names the text it learned from: {plan.model.card.corpus}")
 
