@@ -39,8 +39,10 @@ def news(
     current = {pull.name: pull for pull in now}
     for was in going(before):
         pull = current.get(was.name)
-        if pull is None:
-            heard += [f"{was.name} is here: c talks to it"] if was.name in models else []
+        if (pull is None and was.name in models) or (pull and pull.state == "finished"):
+            heard.append(f"{was.name} is here: c talks to it")
+        elif pull is None:
+            continue
         elif pull.state == "failed":
             heard.append(
                 TuillmError(
