@@ -18,11 +18,15 @@ from urllib.parse import unquote, urlsplit
 
 PIECE = 1 << 14
 LFS = (".safetensors", ".bin")
+_FAR = 1 << 62
 
 
 @dataclass
 class Asked:
-    """One request: who was asked for what, from which byte on, and what was sent."""
+    """One request: who was asked for what, from which byte on, and what was sent.
+
+    One `of_header` wants no byte behind the header of a safetensors file.
+    """
 
     host: str
     method: str
@@ -31,6 +35,7 @@ class Asked:
     status: int = 0
     sent: int = 0
     token: str = ""
+    of_header: bool = False
 
     @property
     def file(self) -> str:
@@ -46,11 +51,12 @@ class Repository:
     gated: bool = False
     private: bool = False
     sizes: dict[str, int] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
 
     @property
     def commit(self) -> str:
         """What git would call this state of the files, or nearly so."""
-        state = "".join(name + _sha256(content) for name, content in sorted(self.files.items()))
+        state = "".join(name + sha256_of(content) for name, content in sorted(self.files.items()))
         return hashlib.sha1(state.encode()).hexdigest()
 
 
@@ -79,7 +85,11 @@ class Hub:
         self.portal: list[dict[str, str]] = []
         self.knows_ranges = True
         self.held, self.go, self._closing = threading.Event(), threading.Event(), threading.Event()
-        self._servers = [_Server(self, name) for name in ("hub", "cdn")]
+        self._servers = [Server(self, name, self.handler()) for name in ("hub", "cdn")]
+
+    def handler(self) -> "type[Handler]":
+        """What answers requests."""
+        return Handler
 
     def __enter__(self) -> Self:
         for server in self._servers:
@@ -132,7 +142,10 @@ class Hub:
         return [
             asked
             for asked in self.requests
-            if asked.host == "cdn" and asked.method == "GET" and asked.status in (200, 206)
+            if asked.host == "cdn"
+            and asked.method == "GET"
+            and asked.status in (200, 206)
+            and not asked.of_header
         ]
 
     # what the servers ask
@@ -152,12 +165,12 @@ class Hub:
             self._closing.wait((after - before) / self.pace)
 
 
-class _Server(ThreadingHTTPServer):
+class Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, hub: Hub, name: str) -> None:
+    def __init__(self, hub: Hub, name: str, handler: "type[Handler]") -> None:
         self.hub, self.name = hub, name
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", 0), handler)
 
     @property
     def address(self) -> str:
@@ -168,9 +181,9 @@ class _Server(ThreadingHTTPServer):
         pass  # a client that was killed is no error of ours
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: _Server
+    server: Server
 
     def do_GET(self) -> None:
         hub, path = self.server.hub, unquote(urlsplit(self.path).path)
@@ -210,7 +223,7 @@ class _Handler(BaseHTTPRequestHandler):
                     "sha": found.commit,
                     "private": found.private,
                     "gated": "auto" if found.gated else False,
-                    "tags": [],
+                    "tags": list(found.tags),
                     "siblings": [self._sibling(found, name) for name in found.files],
                 }
             ).encode()
@@ -220,10 +233,10 @@ class _Handler(BaseHTTPRequestHandler):
         content = found.files[name]
         told = {"rfilename": name, "size": found.sizes.get(name, len(content))}
         if not name.endswith(LFS):
-            return told | {"blobId": _git_sha1(content)}
+            return told | {"blobId": git_sha1(content)}
         return told | {
             "blobId": "0" * 40,
-            "lfs": {"size": told["size"], "sha256": _sha256(content), "pointerSize": 130},
+            "lfs": {"size": told["size"], "sha256": sha256_of(content), "pointerSize": 130},
         }
 
     def _resolve(self, repo: str, revision: str, name: str) -> None:
@@ -246,23 +259,24 @@ class _Handler(BaseHTTPRequestHandler):
                     headers
                     | {
                         "Location": f"{self.server.hub.cdn}/{place}",
-                        "X-Linked-Etag": f'"{_sha256(content)}"',
+                        "X-Linked-Etag": f'"{sha256_of(content)}"',
                     },
                 )
             else:
                 self._answer(
                     307,
                     b"",
-                    headers | {"Location": f"/cache/{place}", "ETag": f'"{_git_sha1(content)}"'},
+                    headers | {"Location": f"/cache/{place}", "ETag": f'"{git_sha1(content)}"'},
                 )
 
     def _content(self, repo: str, revision: str, name: str) -> None:
         hub = self.server.hub
         found = hub.find(repo, revision)
-        weights = name.endswith(LFS)
         if not found or name not in found.files:
             self._refuse(404, "EntryNotFound")
             return
+        self.asked.of_header = self._end <= _header_end(found.files[name])
+        weights = name.endswith(LFS) and not self.asked.of_header
         if weights and hub.answers:
             self._refuse(hub.answers.pop(0))
             return
@@ -274,15 +288,18 @@ class _Handler(BaseHTTPRequestHandler):
             if hub.flip is not None:
                 content[hub.flip] ^= 1
             content = content[: len(content) - hub.short]
-        etag = _sha256(found.files[name]) if weights else _git_sha1(found.files[name])
+        lfs = name.endswith(LFS)
+        etag = sha256_of(found.files[name]) if lfs else git_sha1(found.files[name])
         headers = {"ETag": f'"{etag}"', "X-Repo-Commit": found.commit}
-        start = self._start if hub.knows_ranges else 0
+        start, end = (self._start, self._end) if hub.knows_ranges else (0, _FAR)
         self.asked.start = start
         if start and start >= len(content):
             self._refuse(416)
-        elif start:
-            span = f"bytes {start}-{len(content) - 1}/{len(content)}"
-            self._answer(206, bytes(content[start:]), headers | {"Content-Range": span}, weights)
+        elif start or end < _FAR:
+            end = min(end, len(content))
+            span = f"bytes {start}-{end - 1}/{len(content)}"
+            part = bytes(content[start:end])
+            self._answer(206, part, headers | {"Content-Range": span}, weights)
         else:
             self._answer(200, bytes(content), headers, weights)
 
@@ -300,7 +317,12 @@ class _Handler(BaseHTTPRequestHandler):
     @property
     def _start(self) -> int:
         wanted = self.headers.get("Range", "")
-        return int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
+        return int(wanted.removeprefix("bytes=").partition("-")[0]) if wanted else 0
+
+    @property
+    def _end(self) -> int:
+        last = self.headers.get("Range", "").rpartition("-")[2]
+        return int(last) + 1 if last else _FAR
 
     @property
     def _known(self) -> bool:
@@ -341,11 +363,16 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
-def _sha256(content: bytes) -> str:
+def _header_end(content: bytes) -> int:
+    """Where the header of a safetensors file ends."""
+    return 8 + int.from_bytes(content[:8], "little")
+
+
+def sha256_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _git_sha1(content: bytes) -> str:
+def git_sha1(content: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 

@@ -77,6 +77,12 @@ VISITS = {
         *([word, "--cancel"] for word in NAMED),
         *([name, "--discard"] for name in NAMED),
     ],
+    "push": [
+        *([name, "me/x", "--yes"] for name in MISSING),
+        [NAMED[0], EVIL, "--yes"],
+        *([name, "me/x", "--yes"] for name in NAMED),
+        [NAMED[0], "me/x"],
+    ],
     "chat": [[name] for name in MISSING],
     "generate": [
         *([name] for name in MISSING),

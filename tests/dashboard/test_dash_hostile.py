@@ -36,6 +36,7 @@ from tuillm.dashboard.screens.file_picker import FilesScreen
 from tuillm.dashboard.screens.help import HelpScreen
 from tuillm.dashboard.screens.meanings import MeaningsScreen
 from tuillm.dashboard.screens.models import ModelsScreen
+from tuillm.dashboard.screens.pull_dialog import PullDialog
 from tuillm.dashboard.screens.run import RunScreen
 from tuillm.dashboard.screens.runs import RunsScreen
 from tuillm.dashboard.screens.themes import ThemesScreen
@@ -62,6 +63,7 @@ WALKED = {
     ExportDialog,
     FilesScreen,
     HelpScreen,
+    PullDialog,
     ConversationsScreen,
     MeaningsScreen,
     ThemesScreen,
@@ -128,11 +130,11 @@ async def test_models(app, pilot, hostile):
             ("X", "escape"),
         ):
             await pilot.press(key)
-            await opened(pilot, Ask | Confirm | ExportDialog)
+            await opened(pilot, Ask | Confirm | ExportDialog | PullDialog)
             assert harmless(app)
             await pilot.press(answer)
             await until(pilot, lambda: harmless(app))
-            if isinstance(app.screen, Ask):
+            if isinstance(app.screen, Ask | PullDialog):
                 await pilot.press("escape")
             await opened(pilot, ModelsScreen)
     for key, kind in (("w", MeaningsScreen), ("ctrl+t", ThemesScreen)):

@@ -4,7 +4,8 @@ import pytest
 from dashboard.pilot import both_sizes, opened, rows, shown, text_of, toasts, told, until, use
 from textual.widgets import Input
 
-from tuillm.dashboard.screens.dialogs import Ask, Confirm
+from tuillm.dashboard.screens.dialogs import Confirm
+from tuillm.dashboard.screens.pull_dialog import PullDialog
 from tuillm.dashboard.widgets.pull_lines import PullLines
 from tuillm.store.hub.pull_folder import PullStatus, get_pull, list_pulls, pull_of
 from tuillm.store.registry import find_model
@@ -29,7 +30,7 @@ def quick(monkeypatch, hub, tmp_path):
 async def ask_for(pilot, typed=None):
     """Press P and give a name, or take the one that is proposed; return the proposal."""
     await pilot.press("P")
-    line = (await opened(pilot, Ask)).query_one(Input)
+    line = (await opened(pilot, PullDialog)).query_one(Input)
     proposed = line.value
     line.value = proposed if typed is None else typed
     await pilot.press("enter")
@@ -83,7 +84,7 @@ def test_a_name_that_is_none_is_told_while_it_is_typed():
 
     async def scenario(app, pilot):
         await pilot.press("P")
-        screen = await opened(pilot, Ask)
+        screen = await opened(pilot, PullDialog)
         screen.query_one(Input).value = "gpt3"
         await shown(pilot, "'gpt3' is no name of the hub (did you mean 'gpt2'?)")
         await pilot.press("enter")

@@ -138,7 +138,7 @@ def test_the_token_goes_to_the_hub_alone(hub, tuillm, tiny_files):
     done = tuillm("pull", "somebody/gated", HF_TOKEN="hf_right")
     assert done.code == 0, done.err
     assert {asked.token for asked in hub.requests if asked.host == "hub"} == {"Bearer hf_right"}
-    assert [asked.token for asked in hub.requests if asked.host == "cdn"] == [""]
+    assert {asked.token for asked in hub.requests if asked.host == "cdn"} == {""}
 
 
 _CACHE = """
@@ -203,15 +203,11 @@ BAD = {
     ),
     "quantized": (lambda files: config(files, quantization_config={"bits": 4}), "are quantized"),
     "pickled": (lambda files: without(files, WEIGHTS), "only pytorch_model.bin, which tuillm does"),
-    "sharded": (
-        lambda files: without(files, WEIGHTS) | {WEIGHTS + ".index.json": b"{}"},
-        "in several files",
-    ),
     "no config": (lambda files: without(files, "config.json"), "no model of transformers"),
     "no tokenizer": (lambda files: without(files, "tokenizer.json", "merges.txt"), "no tokenizer"),
     "word pieces": (
         lambda files: files | {"tokenizer.json": b'{"model": {"type": "WordPiece"}}'},
-        "neither byte-level BPE",
+        "of kind 'WordPiece'; tuillm reads BPE",
     ),
     "damaged config": (lambda files: files | {"config.json": b"{"}, "config.json of org/bad is"),
 }
@@ -232,7 +228,7 @@ def told(start, *commands, **environment):
     """What each of several `tuillm pull` commands says on stderr when it fails, in one process."""
     out, err = start(*commands, python=("-c", _ALL), **environment).communicate(timeout=60)
     lines = err.splitlines()
-    assert out == "" or "%" in out, out
+    assert out == "" or "%" in out or "parameters" in out, out
     assert lines[1::2] == ["code 1"] * len(commands), err
     return lines[::2]
 
@@ -243,8 +239,8 @@ def test_what_tuillm_cannot_use_is_refused_before_the_weights_come(hub, start, t
     for number, (make, _) in enumerate(BAD.values()):
         hub.add(f"org/bad{number}", make(tiny_files))
     lines = told(start, *(f"org/bad{number}" for number in range(len(BAD))))
-    for line, (_, words) in zip(lines, BAD.values(), strict=True):
-        assert words.replace("org/bad ", "org/bad9 ") in line
+    for number, (line, (_, words)) in enumerate(zip(lines, BAD.values(), strict=True)):
+        assert words.replace("org/bad ", f"org/bad{number} ") in line
     assert hub.of_weights() == []
     assert (list_models(), list_pulls()) == ([], [])
 
@@ -263,8 +259,8 @@ def test_refusals_of_the_hub_are_told_in_words(hub, start, tiny_files):
         "private one: hf auth login)",
         f"tuillm: {host} has no model 'org/private' that you may see (check the spelling; for a "
         "private one: hf auth login)",
-        "tuillm: org/gated is gated: its owners decide who may fetch it (ask them on "
-        f"https://{host}/org/gated, then: hf auth login)",
+        "tuillm: org/gated is gated: its licence has to be accepted first (accept it at "
+        f"https://{host}/org/gated, then set HF_TOKEN or: hf auth login)",
         "tuillm: openai-community/gpt2 has no revision 'nope' (name a branch, a tag or a commit)",
     ]
     assert lines[4].startswith("tuillm: no room for org/huge: 10 TB are missing")
@@ -308,6 +304,7 @@ def test_verbs_that_miss_the_model_name_the_pull(book, command):
     ("typed", "words"),
     [
         ("gpt3", "did you mean 'gpt2'?"),
+        ("smolm2", "did you mean 'smollm2'?"),
         ("a/b/c", "ORG/NAME as on huggingface.co"),
         ("../etc", "is no name of the hub"),
         ("gpt2@", "is no revision"),

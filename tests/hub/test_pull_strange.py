@@ -16,9 +16,10 @@ from tuillm.cli.pull import pull_command
 from tuillm.convert.import_model import import_model
 from tuillm.errors import TuillmError, UsageError
 from tuillm.store.card import ModelCard
-from tuillm.store.hub.api import HubFile, Plan, check_config, check_weights
+from tuillm.store.hub.api import HubFile, Plan
 from tuillm.store.hub.download import fetch
 from tuillm.store.hub.hub_names import Source
+from tuillm.store.hub.pull_checks import check_config, check_weights
 from tuillm.store.hub.pull_folder import list_pulls, pull_of, start_pull
 from tuillm.store.hub.pull_model import pulled_from
 from tuillm.store.registry import find_model, list_models, publish

@@ -29,6 +29,7 @@ COMMANDS = {
     "prepare": "Read and encode a text ahead of its training.",
     "explore": "Look at a text before you train on it.",
     "pull": "Fetch a model from the Hugging Face hub.",
+    "push": "Upload a model to the Hugging Face hub.",
     "chat": "Talk to a model (also: run).",
     "generate": "Print text that a model writes.",
     "compare": "Let two models continue the same words, side by side.",

@@ -7,22 +7,20 @@ import os
 import sys
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import click
 
-from tuillm.cli.output import complain, confirm, print_json, print_table, safe_console, say
+from tuillm.cli.output import complain, confirm, print_json, print_table, say
+from tuillm.cli.progress_views import progress_view
 from tuillm.errors import TuillmError, UsageError
 from tuillm.store.hub.hub_names import Source, hub_source, is_hub_name
 from tuillm.store.paths import models_dir
 from tuillm.units import count, duration, size
 
 if TYPE_CHECKING:
-    from tuillm.store.hub.pull_folder import PullStatus
+    from tuillm.store.hub.offer import Offer
     from tuillm.store.registry import Model
-
-# plain lines come this often, in percent
-_PERCENT = 10
 
 
 @click.command("pull")
@@ -44,11 +42,12 @@ def pull_command(
     as_json: bool,
     worker: bool,
 ) -> None:
-    """Fetch the model NAME from the Hugging Face hub; without NAME, list the pulls.
+    """Fetch the model NAME from the Hugging Face hub; without NAME, list the known ones.
 
-    NAME is gpt2, gpt2-medium, gpt2-large, gpt2-xl, or ORG/NAME of a GPT-2, Llama, Qwen2 or Qwen3
-    with a model.safetensors; ORG/NAME@REVISION names a revision. Ctrl-C keeps what has come: the
-    same command goes on from there, whenever.
+    NAME is a short name of that list, such as smollm2 or gpt2, or ORG/NAME of any GPT-2, Llama,
+    Qwen2 or Qwen3 with weights in safetensors; ORG/NAME@REVISION names a revision. What cannot be
+    used is refused before its weights are fetched. Ctrl-C keeps what has come: the same command
+    goes on from there, whenever.
     """
     if what is None:
         if cancel or discard or name or revision or replace:
@@ -73,21 +72,34 @@ def pull_command(
 
 
 def fetch_model(
-    source: Source, name: str, *, replace: bool = False, keep_failure: bool = False
+    source: Source,
+    name: str,
+    *,
+    replace: bool = False,
+    keep_failure: bool = False,
+    told: bool = False,
 ) -> "Model":
-    """Pull a model with progress and tell how it went; return it.
+    """Pull a model with progress and tell what it is, unless that was `told`, and how it went.
 
-    Raises TuillmError when it cannot be had, click.Abort after Ctrl-C. What has come is kept, but
-    for a pull that failed before it got to the weights, unless `keep_failure` leaves that to read.
+    Returns it. Raises TuillmError when it cannot be had, click.Abort after Ctrl-C. What has come is
+    kept, but for a pull that failed before it got to the weights, unless `keep_failure` leaves that
+    to read.
     """
     from tuillm.store.hub.pull_model import Cancelled, pull
 
     again = f"tuillm pull {source}" + (f" --name {name}" if name != source.name else "")
     again += " --replace" if replace else ""
-    view: ProgressView = Bar(name) if sys.stdout.isatty() else PlainProgress()
+    view = progress_view(name, "asking the hub")
     try:
         with closing(view):
-            model = pull(source, name, replace=replace, report=view.show, accept=_tokenizer_kind)
+            model = pull(
+                source,
+                name,
+                replace=replace,
+                report=view.show,
+                accept=_tokenizer_kind,
+                present=lambda offer: view.tell([] if told else offer_lines(offer)),
+            )
     except (KeyboardInterrupt, SystemExit, Cancelled) as end:
         complain(f"stopped; {_kept(name)} kept. Go on with: {again}")
         if not keep_failure:
@@ -115,18 +127,40 @@ def offer_pull(name: str) -> str:
     """
     if not is_hub_name(name) or os.path.isdir(models_dir() / name) or os.path.isdir(name):
         return name
-    from tuillm.store.hub.pull_model import pulled_from, refuse_other_owner, size_of
+    from tuillm.store.hub.offer import offer_of
+    from tuillm.store.hub.pull_model import pulled_from, refuse_other_owner
 
     source = hub_source(name)
     if model := pulled_from(source):
         return model.name
     refuse_other_owner(source, source.name)
-    total, here = size_of(source)
-    some = f" ({size(here)} of it have come before)" if here else ""
-    say(f"{source} is not here yet; it is {size(total)}{some}.")
+    offer = offer_of(source)
+    some = f" ({size(offer.here)} of it have come before)" if offer.here else ""
+    for line in offer_lines(offer)[1:]:
+        say(line)
+    say(f"{source} is not here yet; it is {size(offer.size)}{some}.")
     if not confirm("Fetch it now?"):
         sys.exit(1)
-    return fetch_model(source, source.name).name
+    return fetch_model(source, source.name, told=True).name
+
+
+def offer_lines(offer: "Offer") -> list[str]:
+    """Say what a model of the hub is and takes on this machine."""
+    shape, room = offer.shape, offer.free_memory
+    if offer.memory <= room:
+        memory = f"about {size(offer.memory)} of memory in bfloat16, {size(room)} are free"
+    elif offer.memory // 2 <= room:
+        memory = f"about {size(offer.memory // 2)} of memory in int8, {size(room)} are free"
+    else:
+        memory = (
+            f"about {size(offer.memory // 2)} of memory even in int8, only {size(room)} is free"
+        )
+    return [
+        f"{offer.plan.repo} at {offer.plan.commit[:7]}, {size(offer.size)}",
+        f"{count(shape.parameter_count)} parameters, family {shape.family}, context "
+        f"{shape.block_size:,}, licence {offer.plan.licence or 'not told on its page'}",
+        f"takes {size(offer.room)} of the disk, {size(offer.free_disk)} are free; {memory}",
+    ]
 
 
 def _there(source: Source, name: str) -> "Model | None":
@@ -183,9 +217,10 @@ def _list(as_json: bool) -> None:
     if as_json:
         print_json([pull.as_json() for pull in pulls])
         return
+    _list_known()
     if not pulls:
-        say("No pull is going and none was left. Fetch a model: tuillm pull gpt2")
         return
+    say()
     rows = [
         (
             status.name,
@@ -206,81 +241,24 @@ def _list(as_json: bool) -> None:
             say(f"{pull.name}: {error}")
 
 
-class ProgressView(Protocol):
-    """Something that shows a pull."""
+def _list_known() -> None:
+    """Print the models that have a short name; those of the registry are marked."""
+    from tuillm.store.hub.catalog import CATALOG
 
-    def show(self, status: "PullStatus") -> None: ...
-
-    def close(self) -> None: ...
-
-
-class PlainProgress:
-    """A line at the start, one every tenth of the way, one for each wait; for pipes and logs."""
-
-    def __init__(self) -> None:
-        self._shown, self._note = -1, ""
-
-    def show(self, status: "PullStatus") -> None:
-        percent = int(status.fraction * 100)
-        if status.note and status.note != self._note:
-            say(status.note)
-        self._note = status.note
-        if status.total and percent // _PERCENT > self._shown:
-            first, self._shown = self._shown < 0, percent // _PERCENT
-            if first:
-                say(f"{status.repo} at {status.commit[:7]}, {size(status.total)}")
-            say(f"{percent:3} %  {_words(status)}")
-
-    def close(self) -> None:
-        pass
-
-
-class Bar:
-    """One line that is drawn anew: how far, how fast, how long still."""
-
-    def __init__(self, name: str) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn
-
-        from tuillm.theme import theme_for
-
-        console = safe_console()
-        theme = theme_for(console.color_system)
-        self._progress = Progress(
-            TextColumn("{task.description}", style=theme["primary"], markup=False),
-            BarColumn(
-                20,
-                style=theme["surface"],
-                complete_style=theme["primary"],
-                finished_style=theme["success"],
-            ),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TextColumn("{task.fields[words]}", style=theme["muted"], markup=False),
-            console=console,
-            transient=True,
-            auto_refresh=False,
+    here = set(os.listdir(models_dir())) if models_dir().is_dir() else set()
+    rows = [
+        (
+            row.name,
+            row.family,
+            count(row.parameters),
+            f"about {size(row.download)}",
+            f"{row.context:,}",
+            row.licence + (", gated" if row.gated else ""),
+            "here" if row.name in here else "",
         )
-        self._task = self._progress.add_task(name, total=None, words="asking the hub")
-        self._progress.start()
-
-    def show(self, status: "PullStatus") -> None:
-        if status.total:
-            words = status.note or _words(status)
-            self._progress.update(
-                self._task, total=status.total, completed=status.done, words=words
-            )
-        elif status.note:
-            self._progress.update(self._task, words=status.note)
-        self._progress.refresh()
-
-    def close(self) -> None:
-        self._progress.stop()
-
-
-def _words(status: "PullStatus") -> str:
-    """How much has come, how fast it comes, and how long it will still take."""
-    if status.state == "verifying":
-        return "checking what has come"
-    parts = [f"{size(status.done)} of {size(status.total)}"]
-    if status.rate:
-        parts += [f"{size(status.rate)}/s", f"{duration(status.eta)} left"]
-    return "  ".join(parts)
+        for row in CATALOG.values()
+    ]
+    columns = ("name", "family", "parameters", "size", "context", "licence", "")
+    print_table(columns, rows, right="parameters size context")
+    say("gpt2 and those called -base go on with a text; the others answer in a chat.")
+    say("Fetch one: tuillm pull smollm2. Others of these families: tuillm pull ORG/NAME")

@@ -9,14 +9,14 @@ from pathlib import Path
 from torch import Tensor
 
 from tuillm.errors import TuillmError
-from tuillm.formats.bounded_read import INDEX_BYTES
+from tuillm.formats.safetensors_header import read_header
+from tuillm.formats.safetensors_index import INDEX, joined_tensors, read_index
 from tuillm.model import GPT, read_config
 from tuillm.model.hf_folder import model_from_tensors
 from tuillm.model.mmap_safetensors import map_tensors
 from tuillm.model.torch_files import Pickled
-from tuillm.store.files import read_json
 
-_WHOLE, _PARTS, _OLDER = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
+_WHOLE, _OLDER = "model.safetensors", "pytorch_model.bin"
 
 
 def read_folder_model(folder: Path, weights: Path | None = None) -> GPT:
@@ -45,20 +45,20 @@ def _pickled(path: Path) -> dict[str, Tensor]:
 def _weight_files(folder: Path) -> list[Path]:
     if (folder / _WHOLE).exists():
         return [folder / _WHOLE]
-    if (folder / _PARTS).exists():
-        return _parts(folder / _PARTS)
+    if (folder / INDEX).exists():
+        return _parts(folder / INDEX)
     if (folder / _OLDER).exists():
         return [folder / _OLDER]
     raise TuillmError(f"{folder} has no weights", f"wanted: {_WHOLE} or {_OLDER}")
 
 
 def _parts(index: Path) -> list[Path]:
-    """Return the files an index names, all of them in its own folder."""
-    named = read_json(index, INDEX_BYTES).get("weight_map")
-    names = set(named.values()) if isinstance(named, dict) else set()
-    if not names or any(not isinstance(name, str) or Path(name).name != name for name in names):
-        raise TuillmError(f"{index} is damaged: it names no files")
-    missing = [name for name in sorted(names) if not (index.parent / name).exists()]
-    if missing:
-        raise TuillmError(f"{index.parent / missing[0]} is missing")
-    return [index.parent / name for name in sorted(names)]
+    """Return the files an index names, all of them in its own folder, once they fit it."""
+    named = read_index(index)
+    paths = [index.parent / name for name in sorted(set(named.values()))]
+    for path in paths:
+        if not path.exists():
+            raise TuillmError(f"{path} is missing")
+    headers = {path.name: read_header(path) for path in paths}
+    joined_tensors(named, headers, str(index))
+    return paths

@@ -6,13 +6,16 @@ Knows the command `tuillm export` and how its end is told; draws nothing.
 import subprocess
 from dataclasses import dataclass
 
-from tuillm.errors import TuillmError
+from tuillm.errors import TuillmError, UsageError
 from tuillm.user_paths import user_path
 
 
 @dataclass(frozen=True)
 class ExportFormat:
-    """A way to export: the options of the command, what it makes, and what that is for."""
+    """A way to export: the options of the command, what it makes, and what that is for.
+
+    `hub` is no path, but a repository that is pushed to.
+    """
 
     to: str
     dtype: str
@@ -30,6 +33,13 @@ FORMATS = (
     ExportFormat("ollama", "bf16", "ollama, bfloat16", "the same in 16 bits"),
     ExportFormat("ollama", "f16", "ollama, float16", "the same in 16 bits, for older programs"),
     ExportFormat("ollama", "f32", "ollama, float32", "the same with the exact weights"),
+    ExportFormat("hub", "", "Hugging Face hub", "a private repository: ORG/NAME, with your token"),
+)
+
+# what a person says yes to
+PUSHED = (
+    "Its weights, tokenizer and model card go to a private repository of the Hugging Face hub. The "
+    "card names the text it learned from, which stays here itself."
 )
 
 
@@ -50,9 +60,13 @@ def export(name: str, wanted: ExportRequest) -> str:
     # not for the first frame
     from tuillm.store.workers.processes import module_command, module_environment
 
-    target, how = str(user_path(wanted.path)), wanted.format
-    options = ["--to", how.to, *(["--dtype", how.dtype] if how.dtype else [])]
-    command = module_command("tuillm", "export", *options, "--", name, target)
+    how = wanted.format
+    if how.to == "hub":
+        command = module_command("tuillm", "push", "--yes", "--", name, wanted.path.strip())
+    else:
+        options = ["--to", how.to, *(["--dtype", how.dtype] if how.dtype else [])]
+        target = str(user_path(wanted.path))
+        command = module_command("tuillm", "export", *options, "--", name, target)
     done = subprocess.run(
         command,
         env=module_environment(),
@@ -63,7 +77,22 @@ def export(name: str, wanted: ExportRequest) -> str:
     )
     if done.returncode:
         raise TuillmError(_last(done.stderr) or f"the export ended with {done.returncode}")
-    return done.stdout.strip()
+    return done.stdout.strip() if how.to != "hub" else f"pushed {name} to {wanted.path}"
+
+
+def problem_of(how: ExportFormat, typed: str) -> str:
+    """Say why a path, or a repository, cannot be exported to, or ''."""
+    # not for the first frame
+    from tuillm.store.hub.hub_names import hub_target
+
+    try:
+        if how.to == "hub":
+            hub_target(typed.strip())
+        else:
+            user_path(typed)
+    except UsageError as error:
+        return str(error)
+    return "" if typed.strip() else "name a folder or a file"
 
 
 def _last(printed: str) -> str:

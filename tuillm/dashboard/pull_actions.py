@@ -5,6 +5,7 @@ the first frame must not wait for it.
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tuillm.errors import TuillmError
@@ -12,6 +13,22 @@ from tuillm.units import count, size
 
 if TYPE_CHECKING:
     from tuillm.store.hub.pull_folder import PullStatus
+
+
+@dataclass(frozen=True)
+class Pullable:
+    """A row of what can be pulled: what is typed for it, and what is known of it, as words.
+
+    `state` is `here`, `gated`, how much of it has come, or ''.
+    """
+
+    typed: str
+    family: str = ""
+    parameters: str = ""
+    size: str = ""
+    context: str = ""
+    licence: str = ""
+    state: str = ""
 
 
 def news(
@@ -22,8 +39,10 @@ def news(
     current = {pull.name: pull for pull in now}
     for was in going(before):
         pull = current.get(was.name)
-        if pull is None:
-            heard += [f"{was.name} is here: c talks to it"] if was.name in models else []
+        if (pull is None and was.name in models) or (pull and pull.state == "finished"):
+            heard.append(f"{was.name} is here: c talks to it")
+        elif pull is None:
+            continue
         elif pull.state == "failed":
             heard.append(
                 TuillmError(
@@ -60,15 +79,28 @@ def begin(typed: str) -> str:
     return f"pulling {name}; it goes on without the dashboard"
 
 
-def known_models(pulls: Sequence["PullStatus"], models: Collection[str]) -> list[tuple[str, str]]:
-    """Return what can be pulled by a short name, or be taken up, and what is known of it."""
-    from tuillm.store.hub.hub_names import SHORT_NAME_SIZES
+def pullable(pulls: Sequence["PullStatus"], models: Collection[str]) -> list[Pullable]:
+    """Return what can be taken up, or pulled by a short name, those of the registry marked."""
+    from tuillm.store.hub.catalog import CATALOG
 
-    found = {str(pull.source): f"{pull.fraction:.0%} has come" for pull in pulls if pull.repo}
-    for name, (parameters, download, licence) in SHORT_NAME_SIZES.items():
-        there = "a model of that name is here" if name in models else size(download)
-        found.setdefault(name, f"{count(parameters)} parameters, {there}, licence {licence}")
-    return list(found.items())
+    begun = {str(pull.source): f"{pull.fraction:.0%}" for pull in pulls if pull.repo}
+    others = [
+        Pullable(typed, state=f"{share} has come")
+        for typed, share in begun.items()
+        if typed not in CATALOG
+    ]
+    return others + [
+        Pullable(
+            row.name,
+            row.family,
+            count(row.parameters),
+            size(row.download),
+            f"{row.context:,}",
+            row.licence,
+            begun.get(row.name) or ("here" if row.name in models else "gated" * row.gated),
+        )
+        for row in CATALOG.values()
+    ]
 
 
 def check(typed: str) -> None:

@@ -8,11 +8,14 @@ and tensors are mapped by it.
 import json
 import math
 import stat
+from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
 from tuillm.errors import TuillmError
 from tuillm.formats.json_text import JsonObject
+
+Where = str | PathLike[str]
 
 # bytes of a number, for the types that tuillm reads
 ITEM_BYTES = {
@@ -48,32 +51,47 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
     of another type, OSError for one that cannot be read.
     """
     status = path.stat()
-    size = status.st_size
     if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
         raise TuillmError(f"{path} is no file")
     with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if size < 8 or length > size - 8:
-            raise TuillmError(f"{path} is damaged: cut short")
-        if length > _LONGEST_HEADER:
-            raise TuillmError(f"{path} is damaged: its header is of {length:,} bytes")
-        written = file.read(length)
+        length = header_length(file.read(8), status.st_size, path)
+        return parse_header(file.read(length), status.st_size, path)
+
+
+def header_length(first: bytes, size: int, where: Where) -> int:
+    """Return the length in bytes of the header, by the first eight bytes of a file of `size`.
+
+    `where` is how errors call the file. Raises TuillmError for a length that no header has.
+    """
+    length = int.from_bytes(first[:8], "little")
+    if size < 8 or length > size - 8:
+        raise TuillmError(f"{where} is damaged: cut short")
+    if length > _LONGEST_HEADER:
+        raise TuillmError(f"{where} is damaged: its header is of {length:,} bytes")
+    return length
+
+
+def parse_header(written: bytes, size: int, where: Where) -> dict[str, StoredTensor]:
+    """Return the tensors by name that a header tells of, in a file of `size` bytes.
+
+    Raises TuillmError as `read_header` does.
+    """
     try:
         found = {
-            name: _stored(path, entry, 8 + length)
+            name: _stored(where, entry, 8 + len(written))
             for name, entry in json.loads(written).items()
             if name != "__metadata__"
         }
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise TuillmError(f"{path} is damaged: unreadable header") from None
-    end = 8 + length
+        raise TuillmError(f"{where} is damaged: unreadable header") from None
+    end = 8 + len(written)
     for tensor in sorted(found.values(), key=lambda each: (each.start, each.end)):
         if tensor.start != end:
-            raise TuillmError(f"{path} is damaged: its tensors do not lie side by side")
+            raise TuillmError(f"{where} is damaged: its tensors do not lie side by side")
         end = tensor.end
     if size != end:
         how = "cut short" if size < end else "longer than its header says"
-        raise TuillmError(f"{path} is damaged: {how}")
+        raise TuillmError(f"{where} is damaged: {how}")
     return found
 
 
@@ -88,7 +106,7 @@ def sizes_of(path: Path) -> dict[str, list[int]]:
     }
 
 
-def _stored(path: Path, entry: JsonObject, begin: int) -> StoredTensor:
+def _stored(where: Where, entry: JsonObject, begin: int) -> StoredTensor:
     """Make one of a header's entry, whose bytes are counted from `begin`; raises as they come."""
     dtype, shape = entry["dtype"], entry["shape"]
     first, last = entry["data_offsets"]
@@ -97,9 +115,9 @@ def _stored(path: Path, entry: JsonObject, begin: int) -> StoredTensor:
     ):
         raise TypeError(entry)
     if dtype not in ITEM_BYTES:
-        raise TuillmError(f"{path} has tensors of type {dtype!r:.20}, which tuillm does not read")
+        raise TuillmError(f"{where} has tensors of type {dtype!r:.20}, which tuillm does not read")
     if last - first != math.prod(shape) * ITEM_BYTES[dtype]:
         raise TuillmError(
-            f"{path} is damaged: a tensor of shape {list(shape)} has {last - first} bytes"
+            f"{where} is damaged: a tensor of shape {list(shape)} has {last - first} bytes"
         )
     return StoredTensor(dtype, list(shape), begin + first, begin + last)

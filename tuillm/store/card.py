@@ -23,9 +23,10 @@ class ModelCard(BaseModel):
     Losses are of the held-out text, or, where `held_out` is false, of the training text itself:
     `val_loss` in nats per token, `bits_per_byte` in bits per UTF-8 byte, which compares across
     tokenizers. `source` and `revision` are the hub's repository and commit that a model was pulled
-    from. `lora` says with which adapters it was fine-tuned, if it was, `teachers` how many models
-    it learned from beside its text. `starts_at_eot` says that an empty prompt is best begun behind
-    the end-of-text token, where the texts it knows begin.
+    from, and `license` what that says of itself, as the hub spells it. `lora` says with which
+    adapters it was fine-tuned, if it was, `teachers` how many models it learned from beside its
+    text. `starts_at_eot` says that an empty prompt is best begun behind the end-of-text token,
+    where the texts it knows begin.
     `created` is seconds since 1970.
     """
 
@@ -35,6 +36,7 @@ class ModelCard(BaseModel):
     parent: str | None = None
     source: str | None = None
     revision: str | None = None
+    license: str | None = None
     run: str | None = None
     corpus: str | None = None
     corpus_sha256: str | None = None

@@ -41,6 +41,16 @@ def copy_files(
         raise disk_error(error, folder) from None
 
 
+def file_within(folder: Path, name: str) -> Path | None:
+    """Return the file of that name in a folder, what a link leads to; None where there is none.
+
+    Raises TuillmError for a link that leads out of the folder, and for what is no file.
+    """
+    source = Path(os.path.realpath(folder))
+    path = source / name
+    return _followed(path, [source, *_blobs_of(source)]) if os.path.lexists(path) else None
+
+
 def link_or_copy(origin: Path, target: Path) -> None:
     """Have a file at a second place too, for no room where the disk knows links, else by a copy.
 

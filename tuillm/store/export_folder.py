@@ -9,6 +9,7 @@ from pathlib import Path
 from tuillm.errors import TuillmError
 from tuillm.store.copy_files import copy_files
 from tuillm.store.files import new_folder, write_text
+from tuillm.store.hub.base_model import base_of
 from tuillm.store.model_card import README, model_readme
 from tuillm.store.paths import models_dir
 from tuillm.store.run_checkpoints import resolve_model
@@ -26,7 +27,7 @@ def export_model(name: str, target: Path) -> None:
     with new_folder(target) as folder:
         copy_files(model.path, folder)
         if not (folder / README).exists():
-            write_text(folder / README, model_readme(model))
+            write_text(folder / README, model_readme(model, base_of(model)))
 
 
 def refuse_if_filled(target: Path) -> None:

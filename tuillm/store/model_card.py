@@ -3,10 +3,23 @@
 Says what is known and measured, and no more. Knows cards and configs; opens no weights.
 """
 
+import re
+
 from tuillm.errors import printable
+from tuillm.store.chat_template import mode_of
+from tuillm.store.hub.base_model import BaseModel
 from tuillm.store.registry import Model
 
 README = "README.md"
+# licences as the hub spells them; it refuses a card that names another, but for `other`
+_LICENCES = frozenset(
+    "apache-2.0 mit llama2 llama3 llama3.1 llama3.2 llama3.3 gemma bsd-2-clause bsd-3-clause "
+    "cc0-1.0 cc-by-4.0 cc-by-sa-4.0 cc-by-nc-4.0 cc-by-nc-sa-4.0 cc-by-nd-4.0 openrail "
+    "bigscience-openrail-m creativeml-openrail-m gpl-3.0 agpl-3.0 lgpl-3.0 mpl-2.0 unlicense "
+    "isc artistic-2.0 afl-3.0 odc-by wtfpl".split()
+)
+_PLAIN_LICENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
+_REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _ORIGINS = {
     "trained": "trained from scratch on a text of its maker's",
     "fine-tuned": "fine-tuned from another model",
@@ -15,20 +28,23 @@ _ORIGINS = {
 }
 
 
-def model_readme(model: Model) -> str:
-    """Return the model card of a model as Markdown, with the hub's front matter."""
-    parts = (_FRONT, f"# {_plain(model.name)}", _what(model), _facts(model), _use(model), _LIMITS)
+def model_readme(model: Model, base: BaseModel | None = None, repo: str = "") -> str:
+    """Return the model card of a model as Markdown, with the hub's front matter.
+
+    `base` is the repository of the hub whose weights it was made from, if it was, and `repo` the
+    one that it goes to, whose name is its title.
+    """
+    title = repo.partition("/")[2] or model.name
+    parts = (
+        _front(model, base),
+        f"# {_plain(title)}",
+        _what(model),
+        _facts(model, base),
+        _use(model, repo),
+        _LIMITS,
+    )
     return printable("\n\n".join(part for part in parts if part)) + "\n"
 
-
-_FRONT = """\
----
-library_name: transformers
-pipeline_tag: text-generation
-tags:
-- gpt2
-- tuillm
----"""
 
 _LIMITS = """\
 ## Limits
@@ -39,20 +55,35 @@ What it writes is made up. Rights in the text may reach to what a model repeats 
 you publish."""
 
 
+def _front(model: Model, base: BaseModel | None) -> str:
+    """What the hub reads: names and licences that it knows, and nothing that is not a plain one."""
+    lines = ["library_name: transformers", "pipeline_tag: text-generation"]
+    if base and _REPO.fullmatch(base.repo):
+        lines.append(f"base_model: {base.repo}")
+    licence = base.licence if base else ""
+    if licence in _LICENCES:
+        lines.append(f"license: {licence}")
+    elif _PLAIN_LICENCE.fullmatch(licence):
+        lines += ["license: other", f"license_name: {licence}"]
+    family = model.shape.family if model.shape else "gpt2"
+    return "\n".join(["---", *lines, "tags:", f"- {family}", "- tuillm", "---"])
+
+
 def _what(model: Model) -> str:
     card = model.card
     way = (
-        "answers questions in the form below"
-        if card.template or card.mode == "qa"
+        "answers questions, in the form of its chat template"
+        if card.template or card.mode == "qa" or mode_of(model).turns
         else "continues text; it does not answer questions"
     )
     return (
-        f"A GPT-2-shaped language model, {_ORIGINS[card.origin]}, that {way}. Made with "
-        "tuillm and laid out as transformers reads it."
+        f"A language model ({model.shape.family if model.shape else 'gpt2'}), "
+        f"{_ORIGINS[card.origin]}, that {way}. Made with tuillm and laid out as transformers reads "
+        "it."
     )
 
 
-def _facts(model: Model) -> str:
+def _facts(model: Model, base: BaseModel | None) -> str:
     """Return what is known as a table; what is not known has no line."""
     card, shape = model.card, model.shape
     text = None if card.corpus is None else _plain(card.corpus)
@@ -67,7 +98,9 @@ def _facts(model: Model) -> str:
         "context": shape and f"{shape.block_size} tokens",
         "vocabulary": shape
         and f"{shape.vocab_size:,} entries" + (f" ({card.tokenizer})" if card.tokenizer else ""),
-        "grown from": card.parent and _plain(card.parent),
+        "made from": base and _plain(base.repo),
+        "licence of that": base and (_plain(base.licence) or "not known: see its page"),
+        "grown from": None if base else card.parent and _plain(card.parent),
         "text": text,
         "distilled from": card.teachers and f"{card.teachers} models of the same shape and text",
         "steps": card.steps and f"{card.steps:,}",
@@ -80,7 +113,7 @@ def _facts(model: Model) -> str:
     return "\n".join(["| | |", "|---|---|", *lines])
 
 
-def _use(model: Model) -> str:
+def _use(model: Model, repo: str) -> str:
     template = model.card.template
     form = (
         ""
@@ -89,22 +122,33 @@ def _use(model: Model) -> str:
         + "\n".join("    " + line for line in template.splitlines())
     )
     stops = ", ".join(f"`{stop!r}`" for stop in model.card.stop)
+    folder = f'"{repo}"' if repo else '"."  # this folder, or its name on the hub'
+    here = f"tuillm pull {repo}" if repo else "tuillm import FOLDER --name NAME"
+    name = repo.partition("/")[2] or "NAME"
     return f"""\
 ## How to use it
 
 ```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-folder = "."  # this folder, or its name on the hub
+folder = {folder}
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoModelForCausalLM.from_pretrained(folder)
-ids = tokenizer("The road", return_tensors="pt").input_ids
-print(tokenizer.decode(model.generate(ids, max_new_tokens=40, do_sample=True)[0]))
+{_ASK if mode_of(model).special else _GO_ON}
 ```
 
-Or `tuillm import FOLDER --name NAME` and `tuillm chat NAME`.{form}""" + (
+Or `{here}` and `tuillm chat {name}`.{form}""" + (
         f"\n\nIts answers end before {stops}." if stops else ""
     )
+
+
+_GO_ON = """\
+ids = tokenizer("The road", return_tensors="pt").input_ids
+print(tokenizer.decode(model.generate(ids, max_new_tokens=40, do_sample=True)[0]))"""
+_ASK = """\
+asked = [{"role": "user", "content": "Who are you?"}]
+ids = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_tensors="pt")
+print(tokenizer.decode(model.generate(**ids, max_new_tokens=40, do_sample=True)[0]))"""
 
 
 def _plain(text: str) -> str:

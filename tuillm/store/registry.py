@@ -16,7 +16,7 @@ from pathlib import Path
 from tuillm.config.families import FAMILIES, shape_of_config, weights_misfit
 from tuillm.config.gpt_config import GPTConfig
 from tuillm.config.model_shape import ModelShape
-from tuillm.errors import TuillmError, brief, did_you_mean
+from tuillm.errors import TuillmError, brief, did_you_mean, nearest
 from tuillm.formats.bounded_read import CONFIG_BYTES
 from tuillm.formats.json_text import JsonObject
 from tuillm.formats.not_finite import first_not_finite
@@ -284,8 +284,12 @@ def _where_to_look(name: str) -> str:
     known = [model.name for model in list_models()]
     if name in SHORT_NAMES:
         return f"tuillm pull {name}"
+    if is_hub_name(name):
+        return did_you_mean(name, known, f"tuillm pull {name}")
+    if short := "" if nearest(name, known) else nearest(name, SHORT_NAMES):
+        return f"did you mean {brief(short)}? tuillm pull {short}"
     otherwise = "tuillm list shows them" if known else "tuillm train BOOK.txt grows one"
-    return did_you_mean(name, known, f"tuillm pull {name}" if is_hub_name(name) else otherwise)
+    return did_you_mean(name, known, otherwise)
 
 
 def _missing_parts(path: Path) -> str:

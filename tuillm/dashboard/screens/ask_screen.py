@@ -3,10 +3,10 @@
 Knows the app and dialogs; what is asked and done is its subclass's.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from tuillm.dashboard.screens.base import BaseScreen
-from tuillm.dashboard.screens.dialogs import Ask
+from tuillm.dashboard.screens.dialogs import Ask, LineDialog
 
 
 class AskScreen(BaseScreen):
@@ -20,10 +20,11 @@ class AskScreen(BaseScreen):
         action: Callable[[str], tuple[Callable[[], object], str]],
         *,
         note: str = "",
-        known: Sequence[tuple[str, str]] = (),
+        dialog: Callable[..., LineDialog] = Ask,
     ) -> None:
         """Ask for a line of text; `action` makes of it what to do, and what to say then.
 
+        `dialog` makes the question, as `Ask` does.
         Where that fails the question is asked again, with what was typed and why it was refused.
         """
 
@@ -35,7 +36,7 @@ class AskScreen(BaseScreen):
 
         def ask(value: str, problem: str = "") -> None:
             self.app.push_screen(
-                Ask(title, value, check=check, note=note, problem=problem, known=known), answered
+                dialog(title, value, check=check, note=note, problem=problem), answered
             )
 
         ask(value)

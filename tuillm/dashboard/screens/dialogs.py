@@ -1,19 +1,16 @@
 """Small questions over a screen: yes or no, and one line of text."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import ClassVar
 
-from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Button, Input, OptionList, Static
-from textual.widgets.option_list import Option
+from textual.widgets import Button, Input, Static
 
 from tuillm.dashboard.screens.dismiss_once import DismissOnce
-from tuillm.dashboard.widgets.paged_options import PagedOptions
 from tuillm.errors import TuillmError
 
 
@@ -52,13 +49,11 @@ class Confirm(DismissOnce, ModalScreen[bool]):
         self.focus_next()
 
 
-class Ask(DismissOnce, ModalScreen[str | None]):
-    """One line of text, checked as it is typed; Escape gives None."""
+class LineDialog(DismissOnce, ModalScreen[str | None]):
+    """A question for a line of text, checked as it is typed; Escape gives None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "Cancel", id="ask.cancel", show=False),
-        Binding("down", "move(1)", "Next", id="ask.down", show=False, priority=True),
-        Binding("up", "move(-1)", "Previous", id="ask.up", show=False, priority=True),
+        Binding("escape", "dismiss(None)", "Cancel", id="ask.cancel", show=False)
     ]
 
     def __init__(
@@ -69,61 +64,26 @@ class Ask(DismissOnce, ModalScreen[str | None]):
         check: Callable[[str], object] | None = None,
         note: str = "",
         problem: str = "",
-        known: Sequence[tuple[str, str]] = (),
     ) -> None:
         """`check` raises TuillmError for what cannot be taken; its words are shown.
 
         `problem` is what was wrong with `value` when it was tried, shown until it is changed.
-        `known` are values that can be chosen with the arrows, each with what is known of it.
         """
         super().__init__()
-        self._known = dict(known)
         self._title, self._value, self._check, self._note = title, value, check, note
         self._tried = problem
 
-    def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog"):
-            yield Static(self._title, classes="title", markup=False)
-            if self._known:
-                width = max(map(len, self._known)) + 2
-                rows = [
-                    Option(
-                        Text.assemble((f"{value:<{width}}", "bold"), about, no_wrap=True), id=value
-                    )
-                    for value, about in self._known.items()
-                ]
-                yield PagedOptions(*rows, compact=True)
-            yield Input(self._value, compact=True)
-            yield Static(
-                self._tried or self._note,
-                classes="note -error" if self._tried else "note",
-                markup=False,
-            )
-            arrows = "↑ ↓ choose, " if self._known else ""
-            yield Static(f"{arrows}Enter takes it, Escape cancels", classes="hint")
+    def compose_line(self) -> ComposeResult:
+        """Yield the line that is typed, and what is to say of it."""
+        yield Input(self._value, compact=True)
+        yield Static(
+            self._tried or self._note,
+            classes="note -error" if self._tried else "note",
+            markup=False,
+        )
 
     def on_mount(self) -> None:
         self.query_one(Input).focus()
-        if self._value in self._known:
-            self.query_one(OptionList).highlighted = list(self._known).index(self._value)
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Arrows choose where there is something to choose from."""
-        return bool(self._known) if action == "move" else True
-
-    def action_move(self, by: int) -> None:
-        options = self.query_one(OptionList)
-        options.highlighted = (
-            0 if options.highlighted is None else (options.highlighted + by) % len(self._known)
-        )
-
-    @on(OptionList.OptionHighlighted)
-    def _chosen(self, event: OptionList.OptionHighlighted) -> None:
-        self.query_one(Input).value = str(event.option.id)
-
-    @on(OptionList.OptionSelected)
-    def _clicked(self, event: OptionList.OptionSelected) -> None:
-        self.dismiss(str(event.option.id))
 
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:
@@ -146,3 +106,13 @@ class Ask(DismissOnce, ModalScreen[str | None]):
         except TuillmError as error:
             return str(error)
         return ""
+
+
+class Ask(LineDialog):
+    """One line of text and nothing beside it."""
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog"):
+            yield Static(self._title, classes="title", markup=False)
+            yield from self.compose_line()
+            yield Static("Enter takes it, Escape cancels", classes="hint")

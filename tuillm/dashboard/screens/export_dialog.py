@@ -15,11 +15,9 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from tuillm.dashboard.export_actions import FORMATS, ExportFormat, ExportRequest
+from tuillm.dashboard.export_actions import FORMATS, ExportFormat, ExportRequest, problem_of
 from tuillm.dashboard.screens.dismiss_once import DismissOnce
 from tuillm.dashboard.widgets.paged_options import PagedOptions
-from tuillm.errors import UsageError
-from tuillm.user_paths import user_path
 
 
 class ExportDialog(DismissOnce, ModalScreen[ExportRequest | None]):
@@ -70,7 +68,11 @@ class ExportDialog(DismissOnce, ModalScreen[ExportRequest | None]):
         line = self.query_one(Input)
         if line.value == self._proposed:
             suffix = ".gguf" if self.format.to == "gguf" else ""
-            self._proposed = line.value = str(self._folder / (self._model + suffix))
+            self._proposed = str(self._folder / (self._model + suffix))
+            if self.format.to == "hub":
+                self._proposed = f"/{self._model}"  # whose, a person has to say
+            line.value = self._proposed
+            line.cursor_position = 0 if self.format.to == "hub" else len(line.value)
 
     @on(OptionList.OptionSelected)
     def _selected(self) -> None:
@@ -83,10 +85,10 @@ class ExportDialog(DismissOnce, ModalScreen[ExportRequest | None]):
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
         if event.value != self._tried.path:
-            self._say(_problem(event.value))
+            self._say(problem_of(self.format, event.value))
 
     def _export(self, path: str) -> None:
-        if problem := _problem(path):
+        if problem := problem_of(self.format, path):
             self._say(problem)
         else:
             self.dismiss(ExportRequest(self.format, path))
@@ -95,14 +97,6 @@ class ExportDialog(DismissOnce, ModalScreen[ExportRequest | None]):
         note = self.query_one(".note", Static)
         note.update(problem)
         note.set_class(bool(problem), "-error")
-
-
-def _problem(path: str) -> str:
-    try:
-        user_path(path)
-    except UsageError as error:
-        return str(error)
-    return "" if path.strip() else "name a folder or a file"
 
 
 def _row(each: ExportFormat) -> Text:

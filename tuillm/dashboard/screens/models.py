@@ -252,7 +252,7 @@ class ModelsScreen(PullsScreen, TableScreen["Model"]):
             )
 
     def action_export(self) -> None:
-        from tuillm.dashboard.export_actions import ExportRequest, export
+        from tuillm.dashboard.export_actions import PUSHED, ExportRequest, export
         from tuillm.dashboard.screens.export_dialog import ExportDialog
 
         if (model := self.current) is None:
@@ -262,13 +262,19 @@ class ModelsScreen(PullsScreen, TableScreen["Model"]):
         def ask(tried: ExportRequest | None = None) -> None:
             self.app.push_screen(ExportDialog(name, current_folder(), tried), answered)
 
+        def begin(wanted: ExportRequest) -> None:
+            self.dashboard.notify(f"exporting {name} …")
+            self.dashboard.run_in_thread(
+                partial(export, name, wanted),
+                failed=lambda why: ask(replace(wanted, problem=str(why))),
+            )
+
         def answered(wanted: ExportRequest | None) -> None:
-            if wanted:
-                self.dashboard.notify(f"exporting {name} …")
-                self.dashboard.run_in_thread(
-                    partial(export, name, wanted),
-                    failed=lambda why: ask(replace(wanted, problem=str(why))),
-                )
+            if wanted and wanted.format.to == "hub":
+                question = Confirm(f"Push {name} to {wanted.path}?", PUSHED, "Push")
+                self.app.push_screen(question, lambda yes: begin(wanted) if yes else None)
+            elif wanted:
+                begin(wanted)
 
         ask()
 

@@ -5,9 +5,10 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
-from tuillm.dashboard.pull_actions import begin, check, going, known_models
+from tuillm.dashboard.pull_actions import begin, check, going, pullable
 from tuillm.dashboard.screens.ask_screen import AskScreen
 from tuillm.dashboard.screens.dialogs import Confirm
+from tuillm.dashboard.screens.pull_dialog import PullDialog
 from tuillm.store.entry_names import check_name
 from tuillm.units import size
 
@@ -29,15 +30,13 @@ class PullsScreen(AskScreen):
             str(pull.source) for pull in self.dashboard.pulls if pull.repo and pull not in at_work
         ]
         models = {model.name for model in self.dashboard.models}
-        title = "Pull from the Hugging Face hub"
-        note = "or ORG/NAME of a GPT-2, Llama or Qwen"
         self.ask(
-            title,
+            "Pull from the Hugging Face hub",
             (left or ["gpt2"])[0],
             check,
             lambda text: (partial(begin, text), ""),
-            note=note,
-            known=known_models(self.dashboard.pulls, models),
+            note="or ORG/NAME of any GPT-2, Llama, Qwen2 or Qwen3",
+            dialog=partial(PullDialog, rows=pullable(self.dashboard.pulls, models)),
         )
 
     def action_stop_pull(self) -> None:

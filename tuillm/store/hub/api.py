@@ -15,17 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from tuillm.config.families import FAMILIES, shape_of_config, weights_misfit
-from tuillm.config.gpt_config import GPTConfig
-from tuillm.errors import TuillmError
+from tuillm.errors import TuillmError, one_line
 from tuillm.formats.bounded_read import (
     CONFIG_BYTES,
+    INDEX_BYTES,
     MB,
     TOKENIZER_CONFIG_BYTES,
     VOCABULARY_BYTES,
-    read_bounded,
 )
-from tuillm.formats.safetensors_header import sizes_of
+from tuillm.formats.jinja_chat import TEMPLATE_FILE
+from tuillm.formats.safetensors_index import INDEX, numbered_shards
 from tuillm.store.hub.hub_errors import host, hub_errors
 from tuillm.store.hub.hub_names import Source
 from tuillm.store.network import check_for_hub
@@ -37,16 +36,16 @@ if TYPE_CHECKING:
 
 CONFIG = "config.json"
 # small ones first: what cannot work is known before the weights are fetched
-FILES = (
+SMALL_FILES = (
     CONFIG,
     "generation_config.json",
-    "tokenizer.json",
     "tokenizer_config.json",
+    TEMPLATE_FILE,
     "special_tokens_map.json",
     "added_tokens.json",
+    "tokenizer.json",
     "vocab.json",
     "merges.txt",
-    WEIGHTS,
 )
 _LONGEST = {
     CONFIG: CONFIG_BYTES,
@@ -57,8 +56,11 @@ _LONGEST = {
     "tokenizer.json": VOCABULARY_BYTES,
     "vocab.json": VOCABULARY_BYTES,
     "merges.txt": VOCABULARY_BYTES,
+    TEMPLATE_FILE: CONFIG_BYTES,
+    INDEX: INDEX_BYTES,
 }
 _LONGEST_LISTING = 16 * MB
+_LONGEST_LICENCE = 40
 _TIMEOUT = 10.0
 
 
@@ -73,16 +75,25 @@ class HubFile:
 
 @dataclass(frozen=True)
 class Plan:
-    """What has to be fetched: the needed files of a repository at one commit."""
+    """What has to be fetched: the needed files of a repository at one commit.
+
+    `licence` is what its page says, as the hub spells it; '' where it says nothing.
+    """
 
     repo: str
     commit: str
     files: tuple[HubFile, ...]
+    licence: str = ""
 
     @property
     def size(self) -> int:
         """All files together, in bytes."""
         return sum(file.size for file in self.files)
+
+    @property
+    def weights(self) -> tuple[HubFile, ...]:
+        """The files of the weights: one, or its parts."""
+        return tuple(file for file in self.files if is_weights(file.name))
 
     def url(self, file: HubFile) -> str:
         """The address of a file, which never changes what it stands for."""
@@ -112,11 +123,48 @@ def look_up(source: Source) -> Plan:
         info = _metadata(source)
         siblings = {each.rfilename: each for each in info.siblings or ()}
         _refuse_unreadable(source, siblings.keys())
-        files = tuple(_hub_file(siblings[name]) for name in FILES if name in siblings)
+        files = tuple(_hub_file(siblings[name]) for name in _wanted(source, siblings.keys()))
         _refuse_too_large(source, files)
         if not re.fullmatch(r"[0-9a-f]{40}", info.sha or ""):
             raise TuillmError(f"{host()} does not tell the commit of {source}")
-    return Plan(source.repo, str(info.sha), files)
+    return Plan(source.repo, str(info.sha), files, _licence(info))
+
+
+def repository_of(source: Source) -> "ModelInfo | None":
+    """Return what the hub tells of a repository, None where there is none that one may see.
+
+    Raises what the hub's library raises where it cannot be asked.
+    """
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    try:
+        return _metadata(source)
+    except RepositoryNotFoundError as error:
+        if "Invalid credentials" in error.response.headers.get("X-Error-Message", ""):
+            raise
+        return None
+
+
+def is_weights(name: str) -> bool:
+    """Whether a file of a plan holds weights."""
+    return name.endswith(".safetensors")
+
+
+def _wanted(source: Source, names: Set[str]) -> list[str]:
+    """The files of a repository that a model is made of: small ones first, then the weights."""
+    small = [name for name in SMALL_FILES if name in names]
+    if WEIGHTS in names:
+        return [*small, WEIGHTS]
+    return [*small, INDEX, *numbered_shards(names, source.repo)]
+
+
+def _licence(info: "ModelInfo") -> str:
+    """The licence that a repository names, as the hub spells it, '' where there is none."""
+    named = [tag.partition(":")[2] for tag in info.tags or () if tag.startswith("license:")]
+    told = named[0] if named else ""
+    if told == "other" and info.card_data is not None:
+        told = str(info.card_data.get("license_name") or told)
+    return one_line(told)[:_LONGEST_LICENCE]
 
 
 def _metadata(source: Source) -> "ModelInfo":
@@ -167,38 +215,6 @@ def _refuse_too_large(source: Source, files: Iterable[HubFile]) -> None:
             )
 
 
-def check_config(path: Path, source: Source) -> GPTConfig:
-    """Return the shape of a `config.json`; raises TuillmError for other families."""
-    where = f"the config.json of {source.repo}"
-    try:
-        found = json.loads(read_bounded(path, CONFIG_BYTES))
-    except (ValueError, RecursionError) as error:
-        raise TuillmError(f"{where} is damaged: {error}") from None
-    try:
-        shape = shape_of_config(found, where)
-    except TuillmError as error:
-        raise TuillmError(error.message, "tuillm pull --help names models") from None
-    ours = FAMILIES[shape.family].ARCHITECTURES
-    named = found.get("architectures") or ours
-    named = [named] if isinstance(named, str) else named
-    if not isinstance(named, list | tuple) or not all(isinstance(each, str) for each in named):
-        raise TuillmError(f"{where} is damaged: its architectures are no list of names")
-    if not set(named) & set(ours):
-        raise TuillmError(f"{source.repo} is a {named[0]}, which writes no text")
-    if found.get("quantization_config"):
-        raise TuillmError(
-            f"the weights of {source.repo} are quantized, which tuillm does not read",
-            "pull the model that it was made from",
-        )
-    return shape
-
-
-def check_weights(path: Path, shape: GPTConfig, source: Source) -> None:
-    """Raise TuillmError unless a file is whole and has the tensors of that shape, by its header."""
-    if reason := weights_misfit(sizes_of(path), shape):
-        raise TuillmError(f"the weights of {source.repo} do not fit its config.json: {reason}")
-
-
 def check_settings() -> None:
     """Raise TuillmError for settings that the hub's library stumbles over.
 
@@ -218,12 +234,7 @@ def _refuse_unreadable(source: Source, names: Set[str]) -> None:
     """Say what a repository with files of these names lacks to be a model that tuillm reads."""
     if CONFIG not in names:
         raise TuillmError(f"{source.repo} is no model of transformers: it has no config.json")
-    if WEIGHTS not in names:
-        if "model.safetensors.index.json" in names:
-            raise TuillmError(
-                f"the weights of {source.repo} are in several files; "
-                "tuillm reads a single model.safetensors"
-            )
+    if WEIGHTS not in names and INDEX not in names:
         others = [name for name in sorted(names) if name.endswith((".bin", ".h5", ".msgpack"))]
         have = f"only {others[0]}, which tuillm does not open" if others else "no weights at all"
         raise TuillmError(
@@ -255,20 +266,17 @@ def _cached_plan(source: Source) -> Plan | None:
 
     The cache names its blobs by their checksums, so that a copy can be checked all the same.
     """
-    found = {
-        name: path
-        for name in FILES
-        if (path := _in_cache(source.repo, name, source.revision or "main"))
-    }
-    blobs = {name: Path(os.path.realpath(path)) for name, path in found.items()}
-    if CONFIG not in found or not all(
-        re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", blob.name) for blob in blobs.values()
-    ):
+    config = _in_cache(source.repo, CONFIG, source.revision or "main")
+    if config is None:
         return None
-    _refuse_unreadable(source, found.keys())
+    names = {path.name for path in config.parent.iterdir() if path.is_file()}
+    _refuse_unreadable(source, names)
+    blobs = {name: Path(os.path.realpath(config.parent / name)) for name in _wanted(source, names)}
+    if not all(re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", blob.name) for blob in blobs.values()):
+        return None
     files = tuple(HubFile(name, blob.stat().st_size, blob.name) for name, blob in blobs.items())
     _refuse_too_large(source, files)
-    return Plan(source.repo, found[CONFIG].parent.name, files)
+    return Plan(source.repo, config.parent.name, files)
 
 
 def _in_cache(repo: str, name: str, revision: str) -> Path | None:

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from tuillm.errors import TuillmError
+from tuillm.formats.safetensors_header import StoredTensor, header_length, parse_header
 from tuillm.store.files import disk_error
 from tuillm.store.http_download import PIECE, Answer, fetch_file, matches, write_through
 from tuillm.store.hub.api import HubFile, Plan, bounded_body
 from tuillm.store.hub.hub_errors import host, hub_errors, request_errors
 from tuillm.store.hub.hub_names import Source
-from tuillm.store.retry import Note, Tick, TransientError, retry_after
+from tuillm.store.retry import Note, Tick, TransientError, retry_after, retry_with_backoff
 
 _LONGEST_REFUSAL = 1 << 20
+_LENGTH = 8  # bytes of a safetensors file that tell the length of its header
 
 
 def fetch(plan: Plan, file: HubFile, target: Path, source: Source, tick: Tick, note: Note) -> None:
@@ -27,6 +29,35 @@ def fetch(plan: Plan, file: HubFile, target: Path, source: Source, tick: Tick, n
     """
     remote = _HubRemote(plan.url(file), file, source)
     fetch_file(remote, target, tick, note, f"{file.name} cannot be fetched to its end")
+
+
+def fetch_small(plan: Plan, file: HubFile, source: Source) -> bytes:
+    """Return the contents of a small file; raises TuillmError, or TransientError, as they come."""
+    return _bytes_of(_HubRemote(plan.url(file), file, source), 0, file.size)
+
+
+def fetch_header(
+    plan: Plan, file: HubFile, source: Source, tick: Tick, note: Note
+) -> dict[str, StoredTensor]:
+    """Return the tensors that a file of weights tells of, of which its header alone is fetched.
+
+    Raises TuillmError for a header that is damaged, and as `fetch` does.
+    """
+    where = f"{file.name} of {source.repo}"
+    remote = _HubRemote(plan.url(file), file, source)
+
+    def read(start: int, length: int) -> bytes:
+        return retry_with_backoff(
+            lambda: _bytes_of(remote, start, length),
+            lambda: False,
+            tick,
+            note,
+            f"the header of {where} cannot be fetched",
+        )
+
+    return parse_header(
+        read(_LENGTH, header_length(read(0, _LENGTH), file.size, where)), file.size, where
+    )
 
 
 def copy(origin: Path, target: Path, tick: Tick) -> None:
@@ -46,6 +77,25 @@ def is_whole(path: Path, file: HubFile, tick: Tick) -> bool:
     return matches(path, file.size, file.digest, tick)
 
 
+def _bytes_of(remote: "_HubRemote", start: int, length: int) -> bytes:
+    """Return so many bytes of a file from `start` on; a server without ranges is left there."""
+    found = bytearray()
+    if not length:
+        return b""
+    with remote.get(start, start + length) as answer:
+        told = answer.headers.get("Content-Range", "")
+        if answer.status == 206 and not told.startswith(f"bytes {start}-"):
+            raise TuillmError(
+                f"the server sends another part of {remote.shown} than was asked for", "try again"
+            )
+        skip = 0 if answer.status == 206 else start
+        for piece in answer.body:
+            found += piece
+            if len(found) >= skip + length:
+                return bytes(found[skip : skip + length])
+    raise TransientError(f"the server ended after {len(found):,} bytes")
+
+
 class _HubRemote:
     """A file of a commit: it never changes under its address."""
 
@@ -56,15 +106,18 @@ class _HubRemote:
         self._url, self._source = url, source
 
     @contextmanager
-    def get(self, start: int) -> Iterator[Answer]:
-        """Ask the hub through its own library, which knows the token and sends us on."""
+    def get(self, start: int, end: int | None = None) -> Iterator[Answer]:
+        """Ask the hub through its own library, which knows the token and sends us on.
+
+        Asked for are the bytes from `start` on, up to `end` where there is one.
+        """
         from huggingface_hub import constants
         from huggingface_hub.utils import build_hf_headers, get_session
 
         # the client leaves the token out when it is sent on to another host
         headers = build_hf_headers(library_name="tuillm") | {"Accept-Encoding": "identity"}
-        if start:
-            headers["Range"] = f"bytes={start}-"
+        if start or end is not None:
+            headers["Range"] = f"bytes={start}-" + ("" if end is None else str(end - 1))
         silence = float(constants.HF_HUB_DOWNLOAD_TIMEOUT)
         try:
             with get_session().stream(

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from tuillm.errors import TuillmError
+from tuillm.errors import TuillmError, one_line, shorten
 from tuillm.store.hub.hub_names import Source
 from tuillm.store.retry import TransientError, retry_after
 from tuillm.urls import hide_secrets, public_url
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
 
 _BUSY = (408, 429, 500, 502, 503, 504)
+TOKENS_PAGE = "https://huggingface.co/settings/tokens"
 
 
 def host() -> str:
@@ -63,6 +64,57 @@ def hub_errors(source: Source) -> Iterator[None]:
         ) from None
 
 
+@contextmanager
+def push_errors(repo: str) -> Iterator[None]:
+    """Turn what the hub answers to who writes there into TuillmError."""
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+    try:
+        yield
+    except OfflineModeIsEnabled:
+        raise TuillmError(
+            f"{repo} cannot be pushed: HF_HUB_OFFLINE forbids it", "unset HF_HUB_OFFLINE"
+        ) from None
+    except HfHubHTTPError as error:
+        raise _push_refusal(error, repo) from None
+    except request_errors() as error:
+        raise _unreachable(error) from None
+    except HFValidationError:
+        raise TuillmError(f"{repo!r} is no name of the hub", "ORG/NAME") from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        if "metadata in README.md" in str(error):
+            told = one_line(str(error).partition("\n")[2])
+            raise TuillmError(
+                f"{host()} does not take the README.md: {shorten(told)}", "mend its first lines"
+            ) from None
+        raise TuillmError(
+            f"{host()} does not answer as the Hugging Face hub does", "is HF_ENDPOINT right?"
+        ) from None
+
+
+def _push_refusal(error: "HfHubHTTPError", repo: str) -> TuillmError:
+    """Put an error answer to who writes into words."""
+    status = error.response.status_code
+    if status in _BUSY:
+        return TuillmError(f"{host()} is busy (it answered {status})", "push again later")
+    known = {
+        401: (f"{host()} does not take your token", f"make one that may write: {TOKENS_PAGE}"),
+        403: (
+            f"your token does not let you write to {repo}",
+            f"one that may write there: {TOKENS_PAGE}",
+        ),
+        404: (
+            f"{host()} has no {repo} that you may write to",
+            "is ORG your name there, or an organization of yours?",
+        ),
+        409: (f"{repo} is being changed by somebody else", "push again"),
+        412: (f"{repo} was changed by somebody else meanwhile", "push again"),
+        413: (f"{host()} does not take a file so large", "push a model of fewer bytes"),
+    }
+    words, hint = known.get(status, (f"{host()} answered {status} for {repo}", "push again later"))
+    return TuillmError(words, hint)
+
+
 def _unreachable(error: Exception) -> TuillmError:
     """Say why no connection to the hub came about."""
     kind = type(error).__name__
@@ -88,8 +140,8 @@ def _refusal(error: "HfHubHTTPError", source: Source) -> TuillmError | Transient
         return TransientError(f"{host()} {reason}", wait)
     if code == "GatedRepo":
         return TuillmError(
-            f"{source.repo} is gated: its owners decide who may fetch it",
-            f"ask them on https://{host()}/{source.repo}, then: hf auth login",
+            f"{source.repo} is gated: its licence has to be accepted first",
+            f"accept it at https://{host()}/{source.repo}, then set HF_TOKEN or: hf auth login",
         )
     if code == "RevisionNotFound":
         return TuillmError(

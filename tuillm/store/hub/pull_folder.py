@@ -25,18 +25,20 @@ from tuillm.formats.json_text import JsonObject
 from tuillm.store.entry_names import check_name
 from tuillm.store.files import append_json, hold, read_json, remove_folder, write_json
 from tuillm.store.http_download import have
-from tuillm.store.hub.api import FILES, HubFile, Plan
+from tuillm.store.hub.api import HubFile, Plan, is_weights
 from tuillm.store.hub.hub_names import Source
 from tuillm.store.jsonl import read_rows
 from tuillm.store.locks import Lock
 from tuillm.store.paths import ensure_dir, pulls_dir
 from tuillm.store.process_id import ProcessId, this_process
-from tuillm.store.registry import WEIGHTS
 from tuillm.store.temp_files import clear_leftovers
 from tuillm.store.workers.processes import owner_lives, start_detached
 
 PullState = Literal["fetching", "verifying", "finished", "cancelled", "failed", "lost"]
 PULLING: tuple[PullState, ...] = ("fetching", "verifying")
+_PARTIAL = ".partial"
+# what lies in a pull folder beside the files of the model
+_OURS = ("plan.json", "status.json", "control", "log.txt")
 
 
 class PullStatus(BaseModel):
@@ -192,8 +194,7 @@ def discard_pull(name: str) -> None:
 def has_weights(pull: Pull) -> bool:
     """Whether any byte of the weights has come."""
     return any(
-        path.exists() and path.stat().st_size > 0
-        for path in (pull.path / WEIGHTS, pull.path / f"{WEIGHTS}.partial")
+        is_weights(path.name.removesuffix(_PARTIAL)) and have(path) > 0 for path in _files_of(pull)
     )
 
 
@@ -284,23 +285,30 @@ def kept_plan(folder: Pull, source: Source) -> Plan | None:
         if (kept["repo"], kept["revision"]) != (source.repo, source.revision):
             return None
         files = tuple(HubFile(**file) for file in kept["files"])
-        return Plan(kept["repo"], kept["commit"], files)
+        return Plan(kept["repo"], kept["commit"], files, str(kept.get("licence", "")))
     except (TuillmError, KeyError, TypeError):
         return None
 
 
 def drop_files(folder: Pull) -> None:
     """Throw away what an earlier pull of something else has left."""
-    for name in FILES:
-        (folder.path / name).unlink(missing_ok=True)
-        partial_file(folder, name).unlink(missing_ok=True)
+    for path in _files_of(folder):
+        if path.name not in _OURS and not path.name.startswith("."):
+            path.unlink(missing_ok=True)
 
 
 def partial_file(folder: Pull, name: str) -> Path:
     """Where a file lies while it comes."""
-    return folder.path / f"{name}.partial"
+    return folder.path / f"{name}{_PARTIAL}"
 
 
 def bytes_come(folder: Pull, name: str) -> int:
     """Return how many bytes of a file have come."""
     return max(have(folder.path / name), have(partial_file(folder, name)))
+
+
+def _files_of(folder: Pull) -> list[Path]:
+    try:
+        return [path for path in folder.path.iterdir() if path.is_file()]
+    except OSError:
+        return []
