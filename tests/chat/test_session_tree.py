@@ -107,7 +107,7 @@ def test_json_keeps_everything(session):
 
 DAMAGES = {
     "no tree": lambda values: values.pop("nodes"),
-    "newer": lambda values: values.update(version=3),
+    "newer": lambda values: values.update(version=4),
     "nodes": lambda values: values.update(nodes=7),
     "who": lambda values: values["nodes"][1].update(who="nobody"),
     "ids": lambda values: values["nodes"][1].update(ids=["x"]),

@@ -51,6 +51,11 @@ class Prompt:
     pieces: list[Piece] = field(default_factory=list)
 
 
+def system_and_user(system: str, question: str) -> list[Said]:
+    """Return the messages of a first question, behind a system text if there is one."""
+    return [*([Said("system", system)] if system else []), Said("user", question)]
+
+
 def encode_messages(
     template: ChatTemplate,
     messages: Sequence[Said],
@@ -172,9 +177,8 @@ def _ids_between(said: Said, first: int, last: int, tokenizer: Tokenizer) -> tup
 
 def _encoded(pieces: list[Piece], tokenizer: Tokenizer) -> Iterator[int]:
     """Yield the ids of pieces: sampled ones as they are, the texts between them as wholes."""
-    if tokenizer.decode(tokenizer.encode("a")).startswith(
-        " "
-    ):  # a text by itself begins with a blank: only what a special token begins may be cut
+    # a text by itself begins with a blank there: only what a special token begins may be cut
+    if tokenizer.decode(tokenizer.encode("a")).startswith(" "):
         pieces = _uncut(pieces, tokenizer)
     for sampled, group in groupby(pieces, key=lambda piece: bool(piece.ids)):
         run = list(group)

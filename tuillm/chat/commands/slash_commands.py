@@ -66,6 +66,32 @@ COMMANDS = {
             "steer",
         ),
         Command(
+            "system",
+            "TEXT",
+            "how it is to answer",
+            "A system text, for models with a chat template: /system Answer in one line. It holds "
+            "from here on and stands before the whole conversation. /system shows it, /system - "
+            "takes it away.",
+            "steer",
+        ),
+        Command(
+            "think",
+            "[on|off]",
+            "what it thought",
+            "Shows what the last reply thought before it answered, and what later ones think; "
+            "again: one line each. /think off and /think on tell models whose chat template knows "
+            "of it whether to think at all.",
+            "see inside",
+        ),
+        Command(
+            "template",
+            "",
+            "what it reads",
+            "All that the model has in view, as its chat template writes it, special tokens "
+            "included, coloured by who it is from.",
+            "see inside",
+        ),
+        Command(
             "model",
             "NAME",
             "another model",
