@@ -6,7 +6,7 @@ import torch
 import transformers
 
 from tuillm import Sampler
-from tuillm.model import GPT, GPTConfig
+from tuillm.model import GPT, GPTConfig, write_model
 from tuillm.text.new_tokenizer import make_tokenizer
 from tuillm.text.tiktoken_tokenizer import TiktokenTokenizer
 
@@ -168,3 +168,30 @@ def of_transformers(tokenizer, folder, template, bos="<s>", eos="</s>"):
         eos_token=eos,
         chat_template=template,
     )
+
+
+def letters_folder(folder, template, generation=None, model=None, **more):
+    """The folder of such a model, with a chat template and what `generation_config.json` adds."""
+    tokenizer = letters_tokenizer()
+    folder.mkdir()
+    model = model or letters_model(tokenizer, **more)
+    write_model(model, folder, tokenizer.eot, tokenizer.ends, sampling=generation)
+    tokenizer.with_template(template).save(folder, model.config.block_size)
+    return folder
+
+
+def chain_model(said, block_size=256):
+    """A model that says these texts, names of tokens included, behind a line end, and ends."""
+    tokenizer = letters_tokenizer()
+    ids = tokenizer.encode_special("\n" + said + "<|im_end|>")
+    assert len(set(ids)) == len(ids), "each token must tell its successor"
+    size = tokenizer.vocab_size
+    shape = dict(n_layer=0, n_head=1, n_embd=size, block_size=block_size)
+    model = GPT(GPTConfig(vocab_size=size, tie_weights=False, bias=True, **shape))
+    with torch.no_grad():
+        model.wte.weight.copy_(torch.eye(size))
+        model.wpe.weight.zero_()
+        head = model.get_parameter("lm_head.weight").zero_()
+        for token, successor in zip(ids, ids[1:], strict=False):
+            head[successor, token] = 1
+    return model.eval()

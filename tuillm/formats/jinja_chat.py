@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # where Hugging Face's folders have it
 TEMPLATE_FILE = "chat_template.jinja"
+# what a template may look for in a reply, to leave out what was thought
+THINK, THOUGHT = "<think>", "</think>"
 LONGEST_TEMPLATE = 256 * 1024
 _LONGEST_TEXT = 64 << 20
 _WIDEST_INDENT = 8

@@ -13,11 +13,9 @@ from functools import lru_cache
 from itertools import accumulate, groupby
 
 from tuillm.errors import TuillmError
-from tuillm.formats.jinja_chat import ChatTemplate, Message
+from tuillm.formats.jinja_chat import THINK, THOUGHT, ChatTemplate, Message
 from tuillm.text.tokenizer import Tokenizer
 
-# what a template may look for in a reply, to leave out what was thought
-THINK, THOUGHT = "<think>", "</think>"
 _MARK = re.compile("\ue000(\\d+)\ue001")
 _PARTS = re.compile(f"({THINK}|{THOUGHT})")
 

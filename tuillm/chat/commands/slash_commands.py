@@ -68,7 +68,7 @@ COMMANDS = {
         Command(
             "system",
             "TEXT",
-            "how it is to answer",
+            "how to answer",
             "A system text, for models with a chat template: /system Answer in one line. It holds "
             "from here on and stands before the whole conversation. /system shows it, /system - "
             "takes it away.",
@@ -77,11 +77,11 @@ COMMANDS = {
         Command(
             "think",
             "[on|off]",
-            "what it thought",
+            "show thoughts",
             "Shows what the last reply thought before it answered, and what later ones think; "
             "again: one line each. /think off and /think on tell models whose chat template knows "
             "of it whether to think at all.",
-            "see inside",
+            "steer",
         ),
         Command(
             "template",

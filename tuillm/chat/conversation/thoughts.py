@@ -3,7 +3,7 @@
 Knows texts only.
 """
 
-from tuillm.text.chat_messages import THINK, THOUGHT
+from tuillm.formats.jinja_chat import THINK, THOUGHT
 
 
 class ThoughtStream:
@@ -24,7 +24,7 @@ class ThoughtStream:
         self._held += text
         if not self._begun:
             start = self._held.lstrip()
-            if THINK.startswith(start):
+            if start != THINK and THINK.startswith(start):
                 return "", ""
             self._begun = True
             if start.startswith(THINK):
