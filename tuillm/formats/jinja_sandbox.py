@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from jinja2 import nodes
 from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension, loopcontrols
+from jinja2.filters import do_indent
 from jinja2.parser import Parser
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -110,6 +111,8 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
     def call(self, context: Context, run: Any, /, *args: Any, **kwargs: Any) -> Any:
         self._budget.tick()
         owner, name = getattr(run, "__self__", None), getattr(run, "__name__", "")
+        if owner is self:  # what `_Guard` has put in
+            return run(*args)
         if isinstance(owner, str) and name == "replace":
             return self._replace(owner, *args)
         if isinstance(owner, str) and name == "join":
@@ -209,9 +212,7 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
         if len(before) > _WIDEST_INDENT:
             raise SecurityError("it indents further than a line has")
         self._budget.afford(len(text) + (text.count("\n") + 1) * len(before))
-        first_line, *lines = text.splitlines() or [""]
-        lines = [before + line if line or blank else line for line in lines]
-        return "\n".join([before + first_line if first else first_line, *lines])
+        return do_indent(text, width, first, blank)
 
     def _printf(self, value: object, *args: object, **kwargs: object) -> str:
         form = self._text(value)
