@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from itertools import accumulate, groupby
+from typing import TYPE_CHECKING
 
 from tuillm.errors import TuillmError
 from tuillm.formats.jinja_chat import THINK, THOUGHT, ChatTemplate, Message
-from tuillm.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from tuillm.text.tokenizer import Tokenizer
 
 _MARK = re.compile("\ue000(\\d+)\ue001")
 _PARTS = re.compile(f"({THINK}|{THOUGHT})")
@@ -57,7 +60,7 @@ def system_and_user(system: str, question: str) -> list[Said]:
 def encode_messages(
     template: ChatTemplate,
     messages: Sequence[Said],
-    tokenizer: Tokenizer,
+    tokenizer: "Tokenizer",
     *,
     add_generation_prompt: bool = True,
     now: datetime | None = None,
@@ -92,7 +95,7 @@ def encode_messages(
     return Prompt(tokenizer.encode_special(whole), [Piece("", whole)])
 
 
-def split_special(text: str, tokenizer: Tokenizer) -> Iterator[tuple[str, int | None]]:
+def split_special(text: str, tokenizer: "Tokenizer") -> Iterator[tuple[str, int | None]]:
     """Yield the parts of what a template wrote: text, or a special token's name with its id."""
     names, pattern = _special_names(tokenizer)
     end = 0
@@ -106,7 +109,7 @@ def split_special(text: str, tokenizer: Tokenizer) -> Iterator[tuple[str, int | 
 
 
 @lru_cache(4)
-def _special_names(tokenizer: Tokenizer) -> tuple[dict[str, int], re.Pattern[str]]:
+def _special_names(tokenizer: "Tokenizer") -> tuple[dict[str, int], re.Pattern[str]]:
     """Return the ids of the tokens that stand for no text by their names, and what finds these."""
     found = tokenizer.names.items()
     names = {name: id for id, name in found if name and not tokenizer.token_bytes(id)}
@@ -146,7 +149,7 @@ def _pieces(
     rendered: str,
     messages: Sequence[Said],
     spans: Sequence[tuple[int, int, int]],
-    tokenizer: Tokenizer,
+    tokenizer: "Tokenizer",
 ) -> list[Piece]:
     """Return what a template made of marked messages, with their texts in the marks' places."""
     pieces = []
@@ -164,7 +167,7 @@ def _pieces(
     return pieces
 
 
-def _ids_between(said: Said, first: int, last: int, tokenizer: Tokenizer) -> tuple[int, ...]:
+def _ids_between(said: Said, first: int, last: int, tokenizer: "Tokenizer") -> tuple[int, ...]:
     """Return the sampled ids that spell a part of a message, () where they are cut otherwise."""
     ends = [0, *accumulate(len(tokenizer.token_bytes(id)) for id in said.ids)]
     edges = len(said.text[:first].encode()), len(said.text[:last].encode())
@@ -173,7 +176,7 @@ def _ids_between(said: Said, first: int, last: int, tokenizer: Tokenizer) -> tup
     return said.ids[ends.index(edges[0]) : len(ends) - 1 - ends[::-1].index(edges[1])]
 
 
-def _encoded(pieces: list[Piece], tokenizer: Tokenizer) -> Iterator[int]:
+def _encoded(pieces: list[Piece], tokenizer: "Tokenizer") -> Iterator[int]:
     """Yield the ids of pieces: sampled ones as they are, the texts between them as wholes."""
     # a text by itself begins with a blank there: only what a special token begins may be cut
     if tokenizer.decode(tokenizer.encode("a")).startswith(" "):
@@ -187,7 +190,7 @@ def _encoded(pieces: list[Piece], tokenizer: Tokenizer) -> Iterator[int]:
             yield from _encode_run(run, tokenizer)
 
 
-def _uncut(pieces: list[Piece], tokenizer: Tokenizer) -> list[Piece]:
+def _uncut(pieces: list[Piece], tokenizer: "Tokenizer") -> list[Piece]:
     """Return pieces with sampled ids only where a special token, or nothing, follows them."""
     found = []
     for index, piece in enumerate(pieces):
@@ -197,7 +200,7 @@ def _uncut(pieces: list[Piece], tokenizer: Tokenizer) -> list[Piece]:
     return found
 
 
-def _encode_run(run: list[Piece], tokenizer: Tokenizer) -> Iterator[int]:
+def _encode_run(run: list[Piece], tokenizer: "Tokenizer") -> Iterator[int]:
     """Yield the ids of texts that follow one another, in which only the template names tokens."""
     pattern = _special_names(tokenizer)[1]
     if not any(pattern.search(piece.text) for piece in run if piece.role):
