@@ -105,9 +105,20 @@ def test_json_keeps_everything(session):
     assert Tree.from_json(Tree().to_json()).head is None
 
 
+def test_earlier_versions_open(session):
+    """What an earlier version kept has no system text and no thoughts, and is the same tree."""
+    values = session.tree.to_json()
+    assert values["version"] == 3
+    again = Tree.from_json(values | {"version": 2})
+    assert again.nodes == session.tree.nodes and again.system(again.head) == ""
+    session.set_system("be brief")
+    later = Tree.from_json(session.tree.to_json())
+    assert later.system(later.head) == "be brief" and later.ids(later.head) == session.ids
+
+
 DAMAGES = {
     "no tree": lambda values: values.pop("nodes"),
-    "newer": lambda values: values.update(version=3),
+    "newer": lambda values: values.update(version=4),
     "nodes": lambda values: values.update(nodes=7),
     "who": lambda values: values["nodes"][1].update(who="nobody"),
     "ids": lambda values: values["nodes"][1].update(ids=["x"]),

@@ -5,11 +5,14 @@ import shutil
 
 import pytest
 import torch
+from chat.templates import CHATML, letters_folder
 from safetensors.torch import load_file, save_file
 
+from tuillm import Sampler
 from tuillm.convert.import_model import import_model
 from tuillm.errors import TuillmError
 from tuillm.model import read_model
+from tuillm.store.model_sampling import folder_sampling
 from tuillm.store.registry import get_model, list_models
 from tuillm.text import load_tokenizer, make_tokenizer
 
@@ -133,6 +136,50 @@ def test_our_own_export_keeps_its_card(model, tmp_path):
     assert (after.origin, after.run) == ("imported", None)
     kept = {"corpus_sha256", "val_loss", "bits_per_byte", "mode", "template", "steps"}
     assert after.model_dump(include=kept) == before.model_dump(include=kept)
+
+
+def test_what_its_makers_say_of_sampling_is_kept(home, tmp_path):
+    """Their settings, and the id that begins a text, which is another than that of its end."""
+    made = {"temperature": 0.6, "top_k": 20, "top_p": 0.95, "do_sample": True}
+    folder = letters_folder(tmp_path / "theirs", CHATML, made)
+    path = folder / "generation_config.json"
+    told = json.loads(path.read_text())
+    begin = load_tokenizer(folder).encode_special("<s>")[0]
+    odd = {"max_length": 99, "min_p": "much", "repetition_penalty": None}
+    path.write_text(json.dumps(told | {"bos_token_id": begin} | odd))
+    import_model(str(folder), "theirs")
+    came = json.loads((home / "models" / "theirs" / "generation_config.json").read_text())
+    assert (
+        came == told | {"bos_token_id": begin} and came["bos_token_id"] not in came["eos_token_id"]
+    )
+    config = json.loads((home / "models" / "theirs" / "config.json").read_text())
+    assert config["bos_token_id"] == begin and config["eos_token_id"] == came["eos_token_id"][0]
+    sampler = Sampler("theirs")
+    assert (sampler.defaults.temperature, sampler.defaults.top_k) == (0.6, 20)
+    assert sampler.generate("a", seed=1) == sampler.generate("a", seed=1, **made_settings(made))
+
+
+def made_settings(made):
+    return {name: value for name, value in made.items() if name != "do_sample"}
+
+
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [
+        ({"do_sample": False, "temperature": 0.7, "top_k": 3}, {"temperature": 0.0, "top_k": 3}),
+        ({"do_sample": True, "top_p": 0, "min_p": -1, "temperature": 1e9}, {}),
+        ({"temperature": "hot", "top_k": [1], "top_p": True, "min_p": None}, {}),
+        ({"temperature": 1, "top_k": 50.0, "repetition_penalty": 1.1, "seed": 7}, None),
+        ([], {}),
+    ],
+)
+def test_only_settings_that_hold_are_taken_over(tmp_path, told, found):
+    """What is out of range, no number or unknown is left out; no sampling is temperature 0."""
+    (tmp_path / "generation_config.json").write_text(json.dumps(told))
+    usual = {"temperature": 1.0, "top_k": 50, "repetition_penalty": 1.1}
+    assert folder_sampling(tmp_path) == (usual if found is None else found)
+    (tmp_path / "generation_config.json").write_text("{")
+    assert folder_sampling(tmp_path) == {}
 
 
 def test_a_folder_without_a_tokenizer(folder, home, tokenizer, tmp_path):

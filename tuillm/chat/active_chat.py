@@ -4,21 +4,25 @@ Knows models, sessions and the screen; which command does what stands elsewhere.
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tuillm.chat.model_loader import Loader
 from tuillm.chat.terminal.ctrl_c import Interrupts, Stopped
 from tuillm.chat.terminal.reply_keys import Change
+from tuillm.chat.terminal.reply_thoughts import ReplyThoughts
 from tuillm.chat.terminal.screen import Screen, Streamed
 from tuillm.chat.terminal.status_line import Facts
 from tuillm.config import SamplingConfig, build_sampling
+from tuillm.config.sampling_profiles import profile_settings
 from tuillm.errors import TuillmError, printable
 from tuillm.store.chat_template import ChatMode, mode_of
+from tuillm.store.model_sampling import model_sampling
 from tuillm.store.registry import Model
 from tuillm.store.sessions import SessionHead, save_session
 from tuillm.store.usage import using
+from tuillm.units import several
 
 if TYPE_CHECKING:
     from tuillm.chat.conversation.session import Session
@@ -39,10 +43,12 @@ class Chat:
         *,
         drafting: Model | None = None,
         keep: bool = True,
+        system: str = "",
     ) -> None:
         """Open a chat with a model, which is loaded once `loader` is started.
 
-        So is the smaller one that drafts for it, if there is one.
+        So is the smaller one that drafts for it, if there is one. `system` is the system text of
+        new conversations.
         """
         self.screen = Screen()
         self.config = config
@@ -56,6 +62,9 @@ class Chat:
         self._told_of: Sampler | None = None  # how precisely it computes
         self.model = model
         self.mode: ChatMode = mode_of(model)
+        self.system = system
+        self.thinking: bool | None = None  # what chat templates are told of it, None: nothing
+        self.shows_thoughts = False
         self.drafting = drafting
         self.loader = Loader(model, device, dtype, drafting)
         self._mark_use()
@@ -74,6 +83,8 @@ class Chat:
             from tuillm.chat.conversation.session import Session
 
             self._session = Session(sampler, self.config, self.mode)
+            self._session.set_system(self.system)
+            self._tell_thinking()
         return self._session
 
     @property
@@ -106,12 +117,14 @@ class Chat:
     @property
     def begun(self) -> bool:
         """Whether anything was said or replied that was not taken back."""
-        return self._session is not None and self._session.tree.head is not None
+        session = self._session
+        return session is not None and session.tree.spoken(session.tree.head) is not None
 
     def use_session(self, session: "Session", head: "SessionHead | None") -> None:
         """Go on with another session."""
         self._session, self.head = session, head
         self.config, self.mode = session.config, session.mode
+        self._tell_thinking()
 
     def use_model(self, model: Model) -> None:
         """Go on with another model: the text so far is the same, its tokens may be others'.
@@ -131,18 +144,30 @@ class Chat:
             if isinstance(error, Stopped):
                 raise Stopped(f"stopped: {self.model.name} stays") from None
             raise
+        self._take_settings(old[0])
         self._session = None
         if before is not None:
             tree = before.tree
             if before.sampler.tokenizer.sha256 != sampler.tokenizer.sha256:
                 encode_anew(tree, sampler.tokenizer)
             self._session = Session(sampler, self.config, self.mode, tree)
+            self._tell_thinking()
 
     def _take(self, model: Model) -> None:
         self.model, self.mode = model, mode_of(model)
         self.drafting = None  # its tokens are those of the model before
         self.loader = Loader(model, *self.device_dtype)
         self._mark_use()
+
+    def _take_settings(self, before: Model) -> None:
+        """Let the settings that are those of the model before be those of this one."""
+        old, new = (model_sampling(model.path) for model in (before, self.model))
+        changed = {
+            name: getattr(new, name)
+            for name in profile_settings(new)
+            if getattr(self.config, name) == getattr(old, name)
+        }
+        self.config = self.config.model_copy(update=changed)
 
     def _mark_use(self) -> None:
         self._in_use.close()
@@ -162,6 +187,16 @@ class Chat:
         self.mode = mode
         if self._session is not None:
             self._session.mode = mode
+            self._tell_thinking()
+
+    def set_thinking(self, thinking: bool) -> None:
+        """Tell chat templates whether the model is to think before it answers."""
+        self.thinking = thinking
+        self._tell_thinking()
+
+    def _tell_thinking(self) -> None:
+        if self._session is not None and self._session.dialogue is not None:
+            self._session.dialogue.thinking = self.thinking
 
     # replies
 
@@ -171,20 +206,33 @@ class Chat:
         The first `known` of the tokens were drawn before.
         """
         self._paused = False
+        special = self.mode.special
+        inside = special and self.session.thinking
+        thoughts = ReplyThoughts(self.shows_thoughts, inside) if special else None
         try:
             done = self.screen.stream(
-                tokens, self.config, self.facts, self._changed, known=known, turns=self.mode.turns
+                tokens,
+                self.config,
+                self.facts,
+                self._changed,
+                known=known,
+                turns=self.mode.turns,
+                thoughts=thoughts,
             )
         finally:  # when the window is closed, too
             self.keep_up()
-        if done.dropped:
+        if special:
+            self._tell_left_out()
+        elif done.dropped:
             self._tell_dropped(done.dropped)
         return done
 
     def facts(self) -> Facts:
         """What the line at the bottom tells."""
         pace = self.screen.pace
-        used, size = self._session.used if self._session is not None else (0, 0)
+        used, size = 0, 0
+        with suppress(TuillmError):  # what a chat template refuses is told when one goes on
+            used, size = self._session.used if self._session is not None else (0, 0)
         loading = "" if self.loader.done else "loading"
         return Facts(
             printable(self.model.name),
@@ -207,7 +255,7 @@ class Chat:
 
         Returns None when there is nothing to write, or the disk refuses.
         """
-        if self._session is None or not self._session.tree.nodes:
+        if self._session is None or self._session.tree.untouched:
             return None
         from tuillm.chat.conversation.serialize import to_saved
 
@@ -249,6 +297,20 @@ class Chat:
             self._paused = bool(change.value)
         else:
             self.set_config(build_sampling({change.setting: change.value}, self.config))
+
+    def _tell_left_out(self) -> None:
+        """Say which turns are not read any more, each time that there are more of them."""
+        before, now = self.session.left_out
+        if now.exchanges > before.exchanges:
+            self.screen.note(
+                f"the context is full: the oldest {several(now.exchanges, 'turn')} no longer "
+                f"{'fits and is' if now.exchanges == 1 else 'fit and are'} not read"
+            )
+        if now.ids > before.ids:
+            self.screen.note(
+                "this turn alone is longer than the context: its beginning and its end are read, "
+                f"{several(now.ids, 'token')} between them are not"
+            )
 
     def _tell_dropped(self, count: int) -> None:
         """Say what fell out of the model's view: it never forgets silently."""

@@ -10,7 +10,7 @@ from contextlib import closing
 from functools import partial
 
 from tuillm.chat.active_chat import Chat
-from tuillm.chat.commands import analysis, branches, conversations, settings
+from tuillm.chat.commands import analysis, branches, conversations, roles, settings
 from tuillm.chat.commands import help as help_command
 from tuillm.chat.commands.slash_commands import Command, parse, text_of
 from tuillm.chat.error_log import unexpected
@@ -28,6 +28,9 @@ HANDLERS: dict[str, Callable[[Chat, str], None]] = {
     "mode": settings.mode,
     "model": settings.model,
     "theme": settings.theme,
+    "system": roles.system,
+    "template": roles.template,
+    "think": roles.think,
     "regen": branches.regen,
     "retry": branches.retry,
     "undo": branches.undo,
@@ -62,15 +65,16 @@ class Repl:
         keep: bool = True,
         go_on: "bool | SessionHead" = False,
         vi: bool = False,
+        system: str = "",
     ) -> None:
         """Get ready to talk; raises UsageError when there is no terminal.
 
         `drafting` is a smaller model that drafts. `keep` writes history and conversations down;
-        `go_on` takes up a conversation, or the latest one.
+        `go_on` takes up a conversation, or the latest one. `system` is a system text.
         """
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise UsageError("the chat needs a terminal", f"tuillm generate {model.name} -p TEXT")
-        self.chat = Chat(model, config, device, dtype, drafting=drafting, keep=keep)
+        self.chat = Chat(model, config, device, dtype, drafting=drafting, keep=keep, system=system)
         self._go_on, self._keep = go_on, keep
         self._next: Next | None = None
         self._prefill = ""
@@ -83,7 +87,7 @@ class Repl:
         # from here on Ctrl-C is ours, and what is typed while nothing reads stands in the next
         # prompt
         with screen.interrupts, unechoed(screen.input.fileno()), closing(self.chat):
-            screen.note(settings.describe_mode(self.chat))
+            settings.describe(self.chat)
             going_on = self._attempt(self._begin)
             while going_on:
                 try:
@@ -118,7 +122,10 @@ class Repl:
             conversations.recover(chat)
         head = latest(chat.model.name) if self._go_on is True else self._go_on
         if head:
+            told = chat.system
             conversations.take_up(chat, head)
+            if told:
+                roles.system(chat, told)
         elif self._go_on:
             chat.screen.note(f"no conversation with {chat.model.name} was kept yet")
         return True

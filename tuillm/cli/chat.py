@@ -1,6 +1,7 @@
 """`tuillm chat`: opens the REPL on a model; with a pipe on either side it is a filter."""
 
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,11 @@ _LATEST = "\0"  # no name of a conversation
     metavar="[ID]",
     help="Take up the latest conversation, or one by its id or its name.",
 )
+@click.option(
+    "--system",
+    metavar="TEXT",
+    help="How the model is to answer, in its chat template; FILE:path reads a file.",
+)
 @click.option("--no-history", is_flag=True, help="Write nothing down.")
 @click.option("--vi", is_flag=True, help="vi keys on the prompt.")
 @setting_options(SamplingConfig, short={"max_new_tokens": "-n"})
@@ -45,6 +51,7 @@ def chat_command(
     device: str,
     dtype: str,
     go_on: str | None,
+    system: str | None,
     no_history: bool,
     vi: bool,
     **settings: object,
@@ -63,11 +70,13 @@ def chat_command(
         if name in (None, _LATEST):
             raise UsageError("chat wants the name of a model", "tuillm list shows them")
     assert name is not None
-    config = build_sampling(typed(settings))
+    chosen = typed(settings)
+    build_sampling(chosen)  # a wrong value is told before a model is looked for
+    told = read_prompt(system) if system else ""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         if go_on:
             raise UsageError("--continue is for a terminal", "in a pipe each message stands alone")
-        _filter(name, config, device, dtype, draft, stats, as_json)
+        _filter(name, chosen, device, dtype, draft, stats, as_json, told)
     elif stats or as_json:
         option = "--json" if as_json else "--stats"
         raise UsageError(f"{option} is for pipes", f"echo TEXT | tuillm chat {name} {option}")
@@ -78,19 +87,20 @@ def chat_command(
         name = name if checkpoint_path(name) else offer_pull(name)
         open_chat(
             name,
-            config,
+            chosen,
             device,
             dtype,
             draft=draft,
             keep=not no_history,
             go_on=_which(go_on),
             vi=vi,
+            system=told,
         )
 
 
 def open_chat(
     name: str,
-    config: SamplingConfig | None = None,
+    settings: Mapping[str, object] | None = None,
     device: str = "auto",
     dtype: str = "auto",
     *,
@@ -98,27 +108,34 @@ def open_chat(
     keep: bool = True,
     go_on: "bool | SessionHead" = False,
     vi: bool = False,
+    system: str = "",
 ) -> None:
     """Open the chat; returns when the person leaves it.
 
-    `draft` is a smaller model that drafts. `keep` writes history and conversations down; `go_on`
-    takes up a conversation, or the latest.
+    `settings` are those that a person has chosen. `draft` is a smaller model that drafts. `keep`
+    writes history and conversations down; `go_on` takes up a conversation, or the latest. `system`
+    is a system text. Raises UsageError where the model has no place for one.
     """
+    from tuillm.store.chat_template import mode_of, refuse_system
+    from tuillm.store.model_sampling import model_sampling
     from tuillm.store.run_checkpoints import resolve_model
 
     model = resolve_model(name)  # a wrong name is told before anything is loaded
+    if system:
+        refuse_system(mode_of(model), model.name)
     drafting = None if draft is None else resolve_model(draft)
     from tuillm.chat.repl import Repl
 
     Repl(
         model,
-        config or SamplingConfig(),
+        build_sampling(settings or {}, model_sampling(model.path)),
         device,
         dtype,
         drafting=drafting,
         keep=keep,
         go_on=go_on,
         vi=vi,
+        system=system,
     ).run()
 
 
@@ -131,20 +148,25 @@ def _which(go_on: str | None) -> "bool | SessionHead":
 
 def _filter(
     name: str,
-    config: SamplingConfig,
+    settings: Mapping[str, object],
     device: str,
     dtype: str,
     draft: str | None,
     stats: bool,
     as_json: bool,
+    system: str,
 ) -> None:
     """Reply once to what stdin says."""
-    from tuillm.store.chat_template import mode_of
+    from tuillm.store.chat_template import mode_of, refuse_system
+    from tuillm.store.model_sampling import model_sampling
     from tuillm.store.run_checkpoints import resolve_model
     from tuillm.store.usage import using
 
     check_trained(name)
     model = resolve_model(name)
+    mode, config = mode_of(model), build_sampling(settings, model_sampling(model.path))
+    if system:
+        refuse_system(mode, model.name)
     if sys.stdin.isatty():
         say("type your message, Ctrl-D ends it", aside=True)
     message = read_prompt("-")  # without its last line end: that is the chat's Enter
@@ -158,5 +180,5 @@ def _filter(
 
         adapt()
         sampler = Sampler(model.path, device=device, dtype=dtype, draft=draft)
-        prompt, config = as_turn(mode_of(model), message, config, sampler.tokenizer)
+        prompt, config = as_turn(mode, message, config, sampler.tokenizer, system)
         write_reply(sampler, prompt, config, as_json=as_json, stats=stats)

@@ -73,7 +73,8 @@ def generate_command(
     **settings: object,
 ) -> None:
     """Print text that the model NAME writes: a name of the registry, or a model folder."""
-    config = build_sampling(typed(settings))
+    chosen = typed(settings)
+    build_sampling(chosen)  # a wrong value is told before a model is looked for
     if question is not None and prompt != DEFAULT_PROMPT:
         raise UsageError("a prompt and a question cannot both be given", "-p TEXT, or -q TEXT")
     asked = ""
@@ -83,10 +84,12 @@ def generate_command(
             raise UsageError("the question is empty", "-q 'Who speaks?'")
     text: str | list[int] = read_prompt(prompt, keep_newline=keep_newline)
     from tuillm.store.chat_template import COMPLETION, mode_of
+    from tuillm.store.model_sampling import model_sampling
     from tuillm.store.run_checkpoints import resolve_model
     from tuillm.store.usage import using
 
     model = resolve_model(name)  # a wrong name is told before torch is loaded
+    config = build_sampling(chosen, model_sampling(model.path))
     mode = mode_of(model) if asked else COMPLETION
     if asked and not mode.turns:
         raise UsageError(

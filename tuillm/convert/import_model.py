@@ -18,6 +18,7 @@ from tuillm.errors import TuillmError, UsageError, did_you_mean
 from tuillm.model import GPT, write_model
 from tuillm.store.card import ModelCard, read_card
 from tuillm.store.entry_names import check_name, name_from
+from tuillm.store.model_sampling import begin_id, kept_sampling
 from tuillm.store.registry import publish, refuse_if_taken
 from tuillm.text import Tokenizer, load_tokenizer
 from tuillm.user_paths import user_path
@@ -70,9 +71,18 @@ def import_model(
     if path.suffix == ".gguf":
         return _gguf(path, name, wanted, replace)
     model, found, card = (_nanogpt if path.suffix == ".pt" else _folder)(path, name, wanted)
+    source_folder = path if path.is_dir() else path.parent
+    tokens = found.tokenizer
     with publish(name, card, replace=replace) as folder:
-        write_model(model, folder, found.tokenizer.eot, found.tokenizer.ends)
-        found.tokenizer.save(folder, model.config.block_size)
+        write_model(
+            model,
+            folder,
+            tokens.eot,
+            tokens.ends,
+            bos=begin_id(source_folder, tokens.names),
+            sampling=kept_sampling(source_folder),
+        )
+        tokens.save(folder, model.config.block_size)
     return found
 
 

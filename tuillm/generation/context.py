@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tuillm.errors import TuillmError
-from tuillm.generation.context_window import fit, slide
+from tuillm.generation.context_window import Keep, fit, slide
 from tuillm.model import Decoder, KVCache
 
 # replies that grow side by side: so many at most, in so many bytes, with those of a logit and
@@ -68,7 +68,7 @@ class Context:
         )
         return max(1, min(_MOST_ROWS, _ROOM // (cache + config.vocab_size * _LOGIT_BYTES)))
 
-    def read(self, ids: list[int], n_keep: int = 0) -> tuple[Tensor, int]:
+    def read(self, ids: list[int], n_keep: Keep = 0) -> tuple[Tensor, int]:
         """Make the window that of a prompt; return logits [1, V] and how many ids were dropped.
 
         Keys and values of the longest common beginning are reused; `prefilled` counts the ids
@@ -94,7 +94,7 @@ class Context:
         self.rows = [list(self.rows[0]) for _ in range(batch)]
 
     def advance(
-        self, tokens: list[int], n_keep: int = 0, draft: Sequence[int] = ()
+        self, tokens: list[int], n_keep: Keep = 0, draft: Sequence[int] = ()
     ) -> tuple[Tensor, int]:
         """Append one id to each row; return logits [B, V] and how many ids had to be dropped.
 

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from tuillm.generation.context_window import Keep
 from tuillm.generation.detokenizer import TextStream
 from tuillm.generation.token_healing import Reading
 from tuillm.text import Tokenizer
@@ -38,13 +39,14 @@ class ReplyState:
     """How a reply goes on that was begun before, or begins with a given token; see `go_on`.
 
     `text` has been fed the tokens there are: `index` of them, for which `seed` gave `drawn`
-    numbers. `reading`, if not None, is what is read before the next token, whose id it may give;
-    `logits` [1, V] are those behind it, where the context has just read it.
+    numbers. `n_keep` is as in `slide`. `reading`, if not None, is what is read before the next
+    token, whose id it may give; `logits` [1, V] are those behind it, where the context has just
+    read it.
     """
 
     text: TextStream
     seed: int
-    n_keep: int = 0
+    n_keep: Keep = 0
     index: int = 0
     drawn: int = 0
     reading: Reading | None = None

@@ -35,12 +35,12 @@ def answer_to(sampler: "Sampler", question: str, config: SamplingConfig) -> str:
 
 
 def as_turn(
-    mode: ChatMode, message: str, config: SamplingConfig, tokenizer: "Tokenizer"
+    mode: ChatMode, message: str, config: SamplingConfig, tokenizer: "Tokenizer", system: str = ""
 ) -> tuple[str | list[int], SamplingConfig]:
     """Return the prompt and the settings with which a model takes a message for its turn."""
     if not (message and mode.turns):
         return message, config
-    put, ids = encode_turn(mode, message, [], tokenizer)
+    put, ids = encode_turn(mode, message, [], tokenizer, system)
     stops = tuple(dict.fromkeys(config.stop + mode.stop))
     if mode.special:
         return ids, config.model_copy(update={"stop": stops, "heal": False})

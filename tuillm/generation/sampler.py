@@ -19,6 +19,7 @@ from tuillm.config.suggestions import Answering
 from tuillm.errors import UsageError, brief
 from tuillm.generation import kernel_refresh
 from tuillm.generation.context import Context
+from tuillm.generation.context_window import Keep
 from tuillm.generation.detokenizer import TextStream
 from tuillm.generation.draft_model import load_draft_model
 from tuillm.generation.draft_tokens import ConversationLookup, Drafter
@@ -30,6 +31,7 @@ from tuillm.generation.speculative import Speculation
 from tuillm.generation.suffix_index import BookLookup, open_index
 from tuillm.generation.token_healing import Reading, read_prompt
 from tuillm.model import Decoder, choose_device, choose_dtype, load_decoder, read_config
+from tuillm.store.model_sampling import model_sampling
 from tuillm.store.registry import Model
 from tuillm.store.run_checkpoints import resolve_model
 from tuillm.text import Tokenizer, load_tokenizer
@@ -114,6 +116,11 @@ class Sampler(metaclass=Answering):
         self._unused = torch.tensor(unused, device=model.device) if unused else None
         self._turn = 0
 
+    @property
+    def defaults(self) -> SamplingConfig:
+        """The settings where none are given: tuillm's, and what the model's folder tells of."""
+        return SamplingConfig() if self.path is None else model_sampling(self.path)
+
     @staticmethod
     def help_config() -> None:
         """Print every sampling setting: meaning, range and default."""
@@ -164,7 +171,8 @@ class Sampler(metaclass=Answering):
         if callable(config) and not settings:
             ask, config = config, config()
         else:
-            config = build_sampling(settings, config() if callable(config) else config)
+            known = config() if callable(config) else config
+            config = build_sampling(settings, known or self.defaults)
             ask = _always(config)
         if type(num_samples) is not int or not 1 <= num_samples <= MOST_SAMPLES:
             raise UsageError(
@@ -202,7 +210,7 @@ class Sampler(metaclass=Answering):
         `settings` are those of SamplingConfig. Raises UsageError for a model that has no template,
         an empty question and a setting out of its range, and TuillmError as `stream` does.
         """
-        return answer_to(self, question, build_sampling(settings))
+        return answer_to(self, question, build_sampling(settings, self.defaults))
 
     def go_on(self, ids: list[int], settings: Settings, beginning: ReplyState) -> Iterator[Token]:
         """Yield the tokens that continue these very ids as one reply that has a beginning.
@@ -234,7 +242,7 @@ class Sampler(metaclass=Answering):
         self,
         settings: Settings,
         replies: list[GrowingReply],
-        n_keep: int,
+        n_keep: Keep,
         read: Callable[[], tuple[Reading, Tensor, int]],
         first_row: int = 0,
     ) -> Iterator[Token]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tuillm.config import SamplingConfig
 from tuillm.generation.context import Context
+from tuillm.generation.context_window import Keep
 from tuillm.generation.draft_length import SIZES, DraftLength
 from tuillm.generation.draft_tokens import Drafter
 
@@ -61,7 +62,7 @@ class Speculation:
         self._observing = False
         self._unpredicted = 0  # ids in a row that no draft has predicted
 
-    def advance(self, token: int, n_keep: int, config: SamplingConfig) -> tuple[Tensor, int]:
+    def advance(self, token: int, n_keep: Keep, config: SamplingConfig) -> tuple[Tensor, int]:
         """Append an id as `Context.advance` does, and return the same."""
         context = self._context
         if config.lookup == "off":
@@ -116,7 +117,7 @@ class Speculation:
         best.ids = list(takewhile(lambda token: token < entries, ids))
         return best if best.ids else None
 
-    def _step(self, token: int, n_keep: int, draft: _Draft | None) -> tuple[Tensor, int]:
+    def _step(self, token: int, n_keep: Keep, draft: _Draft | None) -> tuple[Tensor, int]:
         """Compute an id and its draft, and note how long that took."""
         context = self._context
         full = context.length == context.block_size

@@ -25,23 +25,34 @@ from tuillm.model.mmap_safetensors import StoredTensors, map_tensors
 from tuillm.model.save_safetensors import LazyTensor, save_tensors
 
 
-def write_model(model: GPT, folder: Path, eot: int | None, ends: Collection[int] = ()) -> None:
+def write_model(
+    model: GPT,
+    folder: Path,
+    eot: int | None,
+    ends: Collection[int] = (),
+    *,
+    bos: int | None = None,
+    sampling: Mapping[str, object] | None = None,
+) -> None:
     """Write `config.json`, `generation_config.json` and `model.safetensors` into a folder.
 
     Models without biases get biases of zero, which compute the same; adapters are added to the
     weights. `eot` is the id of the end-of-text token, if there is one, and `ends` are all
-    that end a reply. Raises OSError when the disk refuses.
+    that end a reply; `bos` begins a text, by default the end of one before. `sampling` is what
+    `generation_config.json` says of that. Raises OSError when the disk refuses.
     """
-    (folder / "config.json").write_text(
-        json.dumps(_config_json(model.config, eot, model.dtype), indent=2)
-    )
+    bos = eot if bos is None else bos
+    config = _config_json(model.config, eot, model.dtype) | {"bos_token_id": bos}
+    (folder / "config.json").write_text(json.dumps(config, indent=2))
     others = sorted(set(ends) - {eot})
     generation = {
-        "bos_token_id": eot,
+        "bos_token_id": bos,
         "eos_token_id": [eot, *others] if others else eot,
         "pad_token_id": eot,
     }
-    (folder / "generation_config.json").write_text(json.dumps(generation, indent=2))
+    (folder / "generation_config.json").write_text(
+        json.dumps(generation | dict(sampling or {}), indent=2)
+    )
     save_tensors(_to_hf(model), folder / "model.safetensors", {"format": "pt"})
 
 

@@ -5,14 +5,13 @@ what the reply begins with, up to `{answer}` if that is there. A model folder's 
 brought into the same form.
 """
 
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from tuillm.errors import TuillmError, UsageError, did_you_mean
 from tuillm.formats.bounded_read import TOKENIZER_CONFIG_BYTES, read_bounded, read_object
-from tuillm.formats.jinja_chat import LONGEST_TEMPLATE, TEMPLATE_FILE, Message, render_chat
+from tuillm.formats.jinja_chat import LONGEST_TEMPLATE, TEMPLATE_FILE, ChatTemplate, Message
 from tuillm.formats.json_text import JsonObject
 from tuillm.store.card import ModelCard
 from tuillm.store.registry import Model
@@ -24,15 +23,23 @@ QUESTION, ANSWER = "{question}", "{answer}"
 class ChatMode:
     """A way of talking: `completion` goes on with one growing text, `chat` takes turns.
 
-    Replies end before one of the texts in `stop`. With `special` the template names special tokens,
-    and `between` is what it writes after a reply, before the next turn's question.
+    Replies end before one of the texts in `stop`. With a `jinja` template it is this that writes
+    the conversation; `template` is then what it makes of a first question, and `between` what it
+    writes after a reply, before the next one. `problem` says why the template of the folder is not
+    used, if it has one.
     """
 
     name: Literal["completion", "chat"]
     template: str = QUESTION
     stop: tuple[str, ...] = ()
-    special: bool = False
     between: str = ""
+    jinja: ChatTemplate | None = None
+    problem: str = ""
+
+    @property
+    def special(self) -> bool:
+        """Whether a model folder's template writes the turns, with its special tokens."""
+        return self.jinja is not None
 
     @property
     def turns(self) -> bool:
@@ -53,13 +60,17 @@ TRANSCRIPT = ChatMode("chat", f"You: {QUESTION}\nModel:", ("\nYou:",))
 def mode_of(model: Model) -> ChatMode:
     """Return the mode a model was made for: completion, or turns by the template in its folder.
 
-    Without one its card may have a simple one. A template that cannot be used is as good as none.
+    Without one its card may have a simple one. A template that cannot be used is as good as none:
+    the mode says why.
     """
-    with suppress(OSError, ValueError, TuillmError):
+    problem = ""
+    try:
         if template := read_template(model.path):
             marks = named_marks(model.path)
             return jinja_mode(template, marks["eos_token"], marks["bos_token"])
-    return card_mode(model.card)
+    except (OSError, ValueError, TuillmError) as error:
+        problem = str(error)
+    return replace(card_mode(model.card), problem=problem)
 
 
 def read_template(folder: Path) -> str:
@@ -98,24 +109,41 @@ def _tokenizer_config(folder: Path) -> JsonObject:
 
 def jinja_mode(template: str, eos_token: str, bos_token: str = "") -> ChatMode:
     """Return the turns that a Jinja template writes; raises TuillmError where it writes none."""
+    jinja = ChatTemplate(template, bos_token, eos_token)
     asked, said, again = "\ue000ask\ue001", "\ue000say\ue001", "\ue000again\ue001"
     turns: list[Message] = [
         {"role": "user", "content": asked},
         {"role": "assistant", "content": said},
         {"role": "user", "content": again},
     ]
-    one, three = (
-        render_chat(
-            template, messages, add_generation_prompt=True, eos_token=eos_token, bos_token=bos_token
-        )
-        for messages in (turns[:1], turns)
-    )
+    one, three = (jinja.render(messages) for messages in (turns[:1], turns))
     before, _, behind = one.partition(asked)
     rest = three.partition(said)[2]
     between, _, again_behind = rest.partition(again)
     if asked not in one or again not in rest or again_behind != behind:
         raise TuillmError("the chat template does not write a conversation turn by turn")
-    return ChatMode("chat", f"{before}{QUESTION}{behind}", (), special=True, between=between)
+    return ChatMode("chat", f"{before}{QUESTION}{behind}", between=between, jinja=jinja)
+
+
+def refuse_system(mode: ChatMode, name: str) -> None:
+    """Raise UsageError where a model has no place for a system text in the way it is talked to."""
+    if mode.jinja is None:
+        if not mode.turns:
+            hint = "it stands before what you type: type it as text"
+            raise UsageError(f"{name} continues text and takes no system text", hint)
+        raise UsageError(f"{name} has no chat template with a place for a system text")
+    told = "\ue000told\ue001"
+    messages: list[Message] = [
+        {"role": "system", "content": told},
+        {"role": "user", "content": "a"},
+    ]
+    try:
+        if told in mode.jinja.render(messages):
+            return
+        reason = "its chat template leaves it out"
+    except TuillmError as error:
+        reason = error.message
+    raise UsageError(f"{name} takes no system text: {reason}")
 
 
 def card_mode(card: ModelCard) -> ChatMode:
@@ -140,7 +168,7 @@ def choose_mode(name: str, model: Model) -> ChatMode:
             did_you_mean(name, ("completion", "chat"), "completion or chat"),
         )
     own = mode_of(model)
-    return own if own.turns else TRANSCRIPT
+    return own if own.turns else replace(TRANSCRIPT, problem=own.problem)
 
 
 def _stops(template: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tuillm.errors import TuillmError
 from tuillm.formats.jinja_chat import Marks, Message, render_chat
 from tuillm.store.chat_template import QUESTION, ChatMode
+from tuillm.text.chat_messages import encode_messages, system_and_user
 from tuillm.text.tokenizer_json import END_OF_TEXT
 
 if TYPE_CHECKING:
@@ -85,23 +86,24 @@ def render_learned(template: str, messages: Sequence[Message], marks: Marks, **h
 
 
 def encode_turn(
-    mode: ChatMode, text: str, before: Sequence[int], tokenizer: "Tokenizer"
+    mode: ChatMode, text: str, before: Sequence[int], tokenizer: "Tokenizer", system: str = ""
 ) -> tuple[str, list[int]]:
     """Return what a person's text becomes behind the ids `before`: the text put in, and its ids.
 
     They are those that the model has learned. In what a person types the names of special tokens
-    are plain text.
+    are plain text. A `system` text stands before the first turn, where a template has a place for
+    it.
     """
+    if mode.jinja is not None and not before:
+        prompt = encode_messages(mode.jinja, system_and_user(system, text), tokenizer)
+        return "".join(piece.text for piece in prompt.pieces), prompt.ids
     ended = bool(before) and before[-1] in tokenizer.ends
     if not mode.special:
         fresh_line = not before or tokenizer.token_bytes(before[-1]).endswith(b"\n")
         put = mode.apply(text, fresh_line)
         return put, tokenizer.encode(put)
-    head, _, behind = mode.template.partition(QUESTION)
-    if before:
-        head = mode.between
-        name = tokenizer.names.get(before[-1], "") if ended else ""
-        head = head.removeprefix(name) if name else head
+    behind = mode.template.partition(QUESTION)[2]
+    head = mode.between.removeprefix(tokenizer.names.get(before[-1], "") if ended else "")
     put = f"{head}{text}{behind}"
     if any(name in text for name in tokenizer.names.values()):
         parts = tokenizer.encode_special(head), tokenizer.encode(text)

@@ -151,20 +151,31 @@ def _reply_scores(chat: Chat) -> "tuple[Node, list[TokenScore]]":
     """The last reply, and how likely each of its tokens was to the model."""
     from tuillm.generation.scoring import score as score_ids
 
-    node = _last_reply(chat)
-    ids = chat.session.ids
-    start = len(ids) - len(node.ids)
+    session, node, scores = chat.session, _last_reply(chat), []
     with chat.interrupts.stoppable():
-        return node, score_ids(chat.sampler, ids, start=max(start, 1), n_keep=chat.config.n_keep)
+        for first, end in session.parts_of(node):
+            before = session.ids[: len(session.ids) - len(node.ids)]
+            if session.dialogue is not None:
+                before = session.read_for(node, first)
+            scores += score_ids(
+                chat.sampler,
+                [*before, *node.ids[first:end]],
+                start=max(len(before), 1),
+                n_keep=chat.config.n_keep,
+            )
+    return node, scores
 
 
 def _rivals(chat: Chat, node: "Node", index: int) -> "Sequence[Alternative]":
     from tuillm.generation.scoring import alternatives
 
-    ids = chat.session.ids
-    start = max(len(ids) - len(node.ids), 1)
+    session = chat.session
+    before = session.ids[: len(session.ids) - len(node.ids) + index]
+    if session.dialogue is not None:
+        before = session.read_for(node, index)
+    ids = [*before, *node.ids[index:]]
     with chat.interrupts.stoppable():
-        return alternatives(chat.sampler, ids, start + index, _RIVALS, chat.config.n_keep)
+        return alternatives(chat.sampler, ids, max(len(before), 1), _RIVALS, chat.config.n_keep)
 
 
 def _show_rivals(

@@ -26,8 +26,13 @@ def retry(chat: Chat, rest: str) -> None:
 
 def undo(chat: Chat, rest: str) -> None:
     """`/undo`: back to before the last exchange."""
+    tree = chat.session.tree
+    system = tree.head_node is not None and tree.head_node.who == "system"
     taken = chat.session.undo()
     chat.keep_up()
+    if system:
+        chat.screen.note("took back the system text")
+        return
     what = f'"{first_words(taken)}"' if taken else "the last reply"
     chat.screen.note(f"took back {what}; it stays as a branch")
 
@@ -69,7 +74,8 @@ def goto(chat: Chat, rest: str) -> None:
         return
     speaker = "you" if node.who == "you" else chat.model.name
     tail = " ".join(node.text.split())[-200:]
-    chat.screen.note(f"behind what {speaker} said: …{tail}")
+    what = "the system text" if node.who == "system" else f"what {speaker} said"
+    chat.screen.note(f"behind {what}: …{tail}")
 
 
 def last_words(chat: Chat, rest: str) -> str:
@@ -100,7 +106,7 @@ def _begun(chat: Chat) -> None:
 
 def _some(chat: Chat) -> bool:
     """Whether anything was said, be it taken back; does not wait for the model to find out."""
-    return chat.open and bool(chat.session.tree.nodes)
+    return chat.open and not chat.session.tree.untouched
 
 
 def _number(text: str, command: str) -> int:

@@ -79,7 +79,7 @@ def take_up(chat: Chat, head: SessionHead) -> None:
 
 def save(chat: Chat, rest: str) -> None:
     """`/save`: write the conversation down now; `/save NAME` under that name."""
-    if not chat.open or not chat.session.tree.nodes:
+    if not chat.open or chat.session.tree.untouched:
         raise UsageError("there is nothing to keep yet", "type something first")
     name = check_session_name(rest, of=chat.head) if rest else ""
     if name:

@@ -3,15 +3,18 @@
 from tuillm.chat.active_chat import Chat
 from tuillm.config import SamplingConfig, Setting, build_sampling, settings_of
 from tuillm.config.fields import with_escapes
-from tuillm.config.sampling_profiles import PROFILES, apply_profile, profile_of
+from tuillm.config.sampling_profiles import PROFILES, apply_profile, profile_of, profile_settings
 from tuillm.config.suggestions import meant_name, pointer
 from tuillm.errors import UsageError
 from tuillm.store.chat_template import choose_mode
+from tuillm.store.model_sampling import GENERATION_CONFIG, folder_sampling, model_sampling
 from tuillm.store.run_checkpoints import resolve_model
 from tuillm.store.user_profiles import profiles_of, remove_profile, save_profile
 from tuillm.theme import choose_theme, list_themes, load_theme
 from tuillm.units import count, figure
 
+# the profile of what a model's folder tells of
+_MADE = "model"
 # what the settings of other programs are where ours is no setting of a reply
 _BESIDE = {
     "num_samples": "/retry N",
@@ -29,7 +32,7 @@ def set_(chat: Chat, rest: str) -> None:
     name, value = _name_and_value(rest)
     known = {each.name: each for each in settings_of(SamplingConfig)}
     if name == "profile":
-        chat.set_config(apply_profile(value.strip(), chat.config, profiles_of(chat.model.name)))
+        chat.set_config(apply_profile(value.strip(), chat.config, _profiles(chat)))
         chat.screen.note(f"it speaks {value.strip()} now: {_spoken(chat.config)}")
         return
     if name in known and not value.strip():
@@ -78,17 +81,21 @@ def show(chat: Chat, rest: str) -> None:
         sampler = chat.sampler
         about += [("precision", sampler.precision), ("drafts", sampler.speculation.words)]
         about += [("kernel", sampler.kernel)] if sampler.kernel else []
+    made = folder_sampling(chat.model.path)
     rows = [
-        (setting.name, _words(setting, config), setting.help)
+        (setting.name, _words(setting, config), setting.help + _origin(setting.name, config, made))
         for setting in settings_of(SamplingConfig)
     ]
-    own = profiles_of(chat.model.name)
+    own = _profiles(chat)
     name = profile_of(config, own)
     profiles = [
         (each, ("now: " if each == name else "") + profile.help)
         for each, profile in PROFILES.items()
     ]
-    profiles += [(each, ("now: " if each == name else "") + "yours") for each in own]
+    profiles += [
+        (each, ("now: " if each == name else "") + ("its makers'" if each == _MADE else "yours"))
+        for each in own
+    ]
     chat.screen.table(about)
     chat.screen.table(rows)
     chat.screen.note("profiles, for /set profile")
@@ -117,8 +124,42 @@ def mode(chat: Chat, rest: str) -> None:
     chat.screen.note(describe_mode(chat))
 
 
+def describe(chat: Chat) -> None:
+    """Say how the model takes what one types, and which settings are its makers'."""
+    chat.screen.note(describe_mode(chat))
+    if told := describe_sampling(chat):
+        chat.screen.note(told)
+
+
+def describe_sampling(chat: Chat) -> str:
+    """The line that says which settings come from the model's folder, or ''."""
+    made = folder_sampling(chat.model.path)
+    held = [name for name in made if getattr(chat.config, name) == made[name]]
+    known = {each.name: each for each in settings_of(SamplingConfig)}
+    told = ", ".join(f"{name} {_words(known[name], chat.config)}" for name in held)
+    return f"{told}: as its {GENERATION_CONFIG} says" if told else ""
+
+
+def _origin(name: str, config: SamplingConfig, made: dict[str, object]) -> str:
+    held = name in made and made[name] == getattr(config, name)
+    return f" ({GENERATION_CONFIG})" if held else ""
+
+
+def _profiles(chat: Chat) -> dict[str, dict[str, object]]:
+    """The person's own profiles for a model, and that of its makers."""
+    found: dict[str, dict[str, object]] = {}
+    if folder_sampling(chat.model.path):
+        found[_MADE] = profile_settings(model_sampling(chat.model.path))
+    return found | profiles_of(chat.model.name)
+
+
 def describe_mode(chat: Chat) -> str:
-    """The line that says how the model takes what one types."""
+    """The lines that say how the model takes what one types, and why not by its template."""
+    problem = chat.mode.problem
+    return _described(chat) + (f"\n{problem}; it is not used" if problem else "")
+
+
+def _described(chat: Chat) -> str:
     if not chat.mode.turns:
         return f"{chat.model.name} continues your text. /help explains, Ctrl-D leaves."
     made = (
@@ -137,7 +178,7 @@ def model(chat: Chat, rest: str) -> None:
     chat.use_model(resolve_model(rest))
     if drafted is not None:
         chat.screen.note(f"{drafted.name} does not draft for it: tuillm chat NAME --draft MODEL")
-    chat.screen.note(describe_mode(chat))
+    describe(chat)
 
 
 def theme(chat: Chat, rest: str) -> None:

@@ -9,7 +9,8 @@ from tuillm.config import SamplingConfig
 from tuillm.config.suggestions import chat_pointer, meant_name
 from tuillm.errors import UsageError, did_you_mean
 
-GROUPS = ("steer", "rewrite", "see inside", "keep", "the rest")
+_KEEP = "keep, and the rest"
+GROUPS = ("steer", "rewrite", "see inside", _KEEP)
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,32 @@ COMMANDS = {
             "one text, or turns",
             "/mode completion goes on with one text, /mode chat takes turns.",
             "steer",
+        ),
+        Command(
+            "system",
+            "TEXT",
+            "how to answer",
+            "A system text, for models with a chat template: /system Answer in one line. It holds "
+            "from here on and stands before the whole conversation. /system shows it, /system - "
+            "takes it away.",
+            "steer",
+        ),
+        Command(
+            "think",
+            "[on|off]",
+            "show thoughts",
+            "Shows what the last reply thought before it answered, and what later ones think; "
+            "again: one line each. /think off and /think on tell models whose chat template knows "
+            "of it whether to think at all.",
+            "steer",
+        ),
+        Command(
+            "template",
+            "",
+            "what it reads",
+            "All that the model has in view, as its chat template writes it, special tokens "
+            "included, coloured by who it is from.",
+            "see inside",
         ),
         Command(
             "model",
@@ -159,7 +186,7 @@ COMMANDS = {
             "Lists the conversations with this model, the newest first; /sessions more lists the "
             "older ones. /sessions all is with every model. Any other words choose those whose "
             "name, first words or id have them all, as in /sessions all salt.",
-            "keep",
+            _KEEP,
         ),
         Command(
             "load",
@@ -167,7 +194,7 @@ COMMANDS = {
             "go on with one",
             "Goes on with a conversation of /sessions, by its id or its name, with its model and "
             "settings.",
-            "keep",
+            _KEEP,
         ),
         Command(
             "save",
@@ -176,7 +203,7 @@ COMMANDS = {
             "Writes the conversation down now; that happens after each reply anyway, but not "
             "with --no-history. /save the salt road gives it that name, in the place of an older "
             "one; /load the salt road finds it again.",
-            "keep",
+            _KEEP,
         ),
         Command(
             "delete",
@@ -184,7 +211,7 @@ COMMANDS = {
             "forget one",
             "Removes a conversation for good, by its id or its name, and asks for that once more "
             "before.",
-            "keep",
+            _KEEP,
         ),
         Command(
             "export",
@@ -192,26 +219,22 @@ COMMANDS = {
             "as .md or .json",
             "Writes the conversation to a file for people, as in /export story.md, or with all "
             "tokens and branches, as in /export story.json.",
-            "keep",
+            _KEEP,
         ),
         Command(
             "theme",
             "NAME",
             "other colours",
             "Other colours, in the dashboard too; they are kept.",
-            "the rest",
+            _KEEP,
         ),
         Command(
-            "vi", "", "vi keys, or emacs", "vi keys on the prompt, or emacs keys again.", "the rest"
+            "vi", "", "vi keys, or emacs", "vi keys on the prompt, or emacs keys again.", _KEEP
         ),
         Command(
-            "help",
-            "[NAME]",
-            "more about one",
-            "All commands, or one of them in more words.",
-            "the rest",
+            "help", "[NAME]", "more about one", "All commands, or one of them in more words.", _KEEP
         ),
-        Command("bye", "", "leave (or Ctrl-D)", "Leaves the chat; so does Ctrl-D.", "the rest"),
+        Command("bye", "", "leave (or Ctrl-D)", "Leaves the chat; so does Ctrl-D.", _KEEP),
     )
 }
 

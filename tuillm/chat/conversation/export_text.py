@@ -6,6 +6,7 @@ Knows trees; what acts on a terminal is left out of the page and escaped in the 
 import re
 from itertools import groupby
 
+from tuillm.chat.conversation.thoughts import split_thoughts
 from tuillm.chat.conversation.tree import Node, Tree
 from tuillm.errors import printable
 from tuillm.formats.json_text import JsonObject, shown_json
@@ -17,8 +18,8 @@ _MARKS = re.compile(r"([\\`*_<>\[\]#|~])|^(\s*)([-+=]|\d+[.)])(?=\s)", re.M)
 def export_markdown(tree: Tree, model: str, about: str = "", turns: bool = False) -> str:
     """Return the conversation as Markdown, with the person's words in bold.
 
-    `turns` sets each text under its speaker; else it is one text that goes on. `about` is a line
-    that stands below the title.
+    `turns` sets each text under its speaker, what was thought as a quotation before what was said;
+    else it is one text that goes on. `about` is a line that stands below the title.
     """
     path = tree.path(tree.head)
     head = f"# {_plain(tree.title) or 'An empty page'}\n\n*{_plain(model)}*"
@@ -30,7 +31,7 @@ def export_markdown(tree: Tree, model: str, about: str = "", turns: bool = False
 def export_json(tree: Tree, model: str, **about: object) -> str:
     """Return the conversation as a JSON object: `model`, `about`, its `turns`, and the whole tree.
 
-    A turn has who, text and what is known of its tokens; the tree is what from_json reads.
+    A turn has who, role, text and what is known of its tokens; the tree is what from_json reads.
     """
     turns = [_turn(node) for node in tree.path(tree.head)]
     whole = {"model": model, **about, "turns": turns, "tree": tree.to_json()}
@@ -38,8 +39,8 @@ def export_json(tree: Tree, model: str, **about: object) -> str:
 
 
 def _turn(node: Node) -> JsonObject:
-    known = {"who": node.who, "text": node.text}
-    if node.who == "you":
+    known = {"who": node.who, "role": node.role, "text": node.text}
+    if node.who != "model":
         return known
     tokens = [list(pair) for pair in zip(node.ids, node.logprobs, strict=False)]
     return known | {
@@ -52,14 +53,20 @@ def _turn(node: Node) -> JsonObject:
 
 
 def _turns(path: list[Node], model: str) -> str:
+    speakers = {"you": "You", "model": _plain(model), "system": "System"}
     parts = []
     for who, nodes in groupby(path, key=lambda node: node.who):
-        text = _lines(_plain("".join(node.text for node in nodes).strip()))
-        parts.append(f"**{'You' if who == 'you' else _plain(model)}:** {text}")
+        whole = "".join(node.text for node in nodes)
+        thought, said = split_thoughts(whole) if who == "model" else ("", whole)
+        if thought:
+            parts.append("> " + _lines(_plain(thought)).replace("\n", "\n> "))
+        parts.append(f"**{speakers[who]}:** {_lines(_plain(said.strip()))}")
     return "\n\n".join(parts)
 
 
 def _running(node: Node) -> str:
+    if node.who == "system":
+        return ""
     text = _plain(node.rendered or node.text)
     if node.who == "you":  # bold cannot span lines, nor begin or end with a blank
         text = re.sub(r"^(\s*)(\S.*?)(\s*)$", r"\1**\2**\3", text, flags=re.M)

@@ -3,11 +3,13 @@
 Knows nodes and the sampler; which reply a person asked for is the Session's business.
 """
 
+from bisect import bisect_left
 from collections.abc import Generator
 from dataclasses import replace
 
 from torch import Tensor
 
+from tuillm.chat.conversation.dialogue import Base, Dialogue, has_question
 from tuillm.chat.conversation.transcript import (
     dropped_of,
     pieces_of,
@@ -20,6 +22,7 @@ from tuillm.chat.conversation.tree import Node, Tree
 from tuillm.config import SamplingConfig
 from tuillm.generation import Sampler, Token
 from tuillm.generation.context import common_prefix
+from tuillm.generation.context_window import Keep
 from tuillm.generation.sampler import ReplyState, Settings
 from tuillm.generation.token_healing import Reading
 
@@ -31,23 +34,27 @@ class Replies:
     """Draws replies into one tree. A draft is a reply's node that is not in the tree yet.
 
     It comes into the tree with its first token. `settings` is asked before each token. What
-    yields tokens may be closed at any of them: what was yielded stays in the node.
+    yields tokens may be closed at any of them: what was yielded stays in the node. `dialogue` is
+    what reads the tree where a model folder's template writes the turns; without one the model
+    reads the transcript as it is.
     """
 
     def __init__(self, sampler: Sampler, tree: Tree, settings: Settings) -> None:
         self._sampler, self._tree, self._settings = sampler, tree, settings
         self._tokenizer = sampler.tokenizer
+        self.dialogue: Dialogue | None = None
+        self._began = Base()
         self._readings: dict[tuple[int, int], Reading] = {}
         self._latest: Node | None = None
 
     def new(self, draft: Node, turns: bool) -> Generator[Token, None, None]:
         """Yield a reply to the parent of a draft; `turns` tells whether stop strings end a turn."""
-        before = None if draft.parent is None else self._tree.nodes[draft.parent]
+        before = self._tree.spoken(draft.parent)
         if before is None:
             draft.replacement_ids = list(self._sampler.start)
         elif before.who == "model" and before.finish != "written":
             self._take_over(draft, before, turns)
-        elif draft.settings["heal"] and _ends_in_words(before):
+        elif draft.settings["heal"] and self._ends_in_words(before):
             yield from self._run(draft, *self._healed(draft, before))
             return
         yield from self._run(draft)
@@ -66,24 +73,67 @@ class Replies:
 
     def rerolled(self, draft: Node, token: int, extra: bytes) -> Generator[Token, None, None]:
         """Yield a reply that begins with the ids of a draft and `token`, whose `extra` is text."""
-        window = self._window(draft, self._tree.transcript(draft))
-        yield from self._run(draft, Reading(window, token, extra))
+        yield from self._run(draft, Reading(self.window(draft), token, extra))
 
     def consistent(self) -> bool:
         """Whether the context holds the window of the latest reply, but for its newest id."""
         if self._latest is None:
             return True
-        ids = self._tree.transcript(self._latest)
-        return self._sampler.context.rows == [self._window(self._latest, ids[:-1])]
+        return self._sampler.context.rows == [self.window(self._latest, 1)]
+
+    def window(self, node: Node, newest: int = 0) -> list[int]:
+        """Return what the model reads up to a node, but for its `newest` last ids."""
+        if self.dialogue and (path := self._dialogue_path(node)):
+            return self.dialogue.window(path, newest)
+        ids = self._tree.transcript(node)
+        n_keep = node.settings.get("n_keep", self._settings().n_keep)
+        return window_of(ids[: len(ids) - newest], self._sampler.context.block_size, n_keep)
+
+    def left_out(self) -> tuple[Base, Base]:
+        """Return what of a dialogue was left out before the latest reply, and when it ended."""
+        path = self._dialogue_path(self._latest) if self._latest else []
+        if self.dialogue is None or not path:
+            return Base(), Base()
+        return self._began, self.dialogue.base(path, 1)
+
+    def parts_of(self, node: Node) -> list[tuple[int, int]]:
+        """Return the parts of a reply before each of which turns went, as ranges of its ids."""
+        dialogue, path, parts, size = self.dialogue, self._dialogue_path(node), [], len(node.ids)
+        start = 0
+        while dialogue and path and start < size:
+            base = dialogue.base(path, size - start)
+            same = range(start, size)
+            end = start + bisect_left(
+                same, True, key=lambda index: dialogue.base(path, size - index) != base
+            )
+            parts.append((start, end))
+            start = end
+        return parts or [(0, size)]
+
+    def _left_out_before(self, dialogue: Dialogue, path: list[Node]) -> Base:
+        """Return what was left out when the last token before the coming one was shown."""
+        if path[-1].ids:
+            return dialogue.base(path, 1)
+        while path and path[-1].who != "model" or path and not path[-1].ids:
+            path = path[:-1]
+        return dialogue.base(path, 1) if has_question(path) else Base()
+
+    def _dialogue_path(self, node: Node) -> list[Node]:
+        """Return the path to a node that the template writes; [] where the transcript is read."""
+        path = [*self._tree.path(node.parent), node]
+        return path if self.dialogue is not None and has_question(path) else []
 
     def _take_over(self, draft: Node, before: Node, turns: bool) -> None:
         """Begin a reply right behind another with what of that one was never shown.
 
         Where turns are taken, a stop string has ended that turn and is dropped; else it is text.
+        Where a template writes them, what ended it is dropped, too.
         """
         cut = unshown_of(before, self._tokenizer)
         draft.drop_tail = cut.count
-        if turns and before.finish == "stop":
+        if self.dialogue and before.ids and before.ids[-1] in self._tokenizer.ends:
+            draft.drop_tail = 1
+        elif turns and before.finish == "stop":
             draft.replacement_ids = self._tokenizer.encode(cut.text)
         elif cut.count:
             draft.ids = before.ids[-cut.count :]
@@ -93,7 +143,7 @@ class Replies:
     def _healed(self, draft: Node, before: Node) -> tuple[Reading, Tensor | None]:
         """Let a reply begin with the person's last word as the model learned to read it."""
         n_keep = draft.settings["n_keep"]
-        window = self._window(draft, self._tree.ids(before.id))
+        window = self.window(draft)
         known, logits = self._readings.get((before.id, n_keep)), None
         if known is None:
             self._latest = None
@@ -104,7 +154,7 @@ class Replies:
         draft.drop_tail, draft.replacement_ids = len(window) - same, known.ids[same:]
         draft.prefix_bytes = self._size(window[same:]) - self._size(draft.replacement_ids)
         # with more or fewer ids than were typed the window may begin elsewhere
-        read = self._window(draft, self._tree.transcript(draft))
+        read = self.window(draft)
         return replace(known, ids=read), logits if read == known.ids else None
 
     def _run(
@@ -120,7 +170,7 @@ class Replies:
         there = ReplyState(
             text,
             node.seed or 0,
-            node.settings["n_keep"],
+            self._keep(node),
             len(node.ids),
             len(node.ids) - node.forced,
             reading,
@@ -146,9 +196,8 @@ class Replies:
 
     def _fresh(self, node: Node, there: ReplyState) -> Generator[Token, None, None]:
         """Yield the tokens that are drawn, and keep each in the node."""
-        ids = self._tree.transcript(node)
-        self._latest, missed = None, self._missed(node, len(ids))
-        window = self._window(node, ids)
+        self._latest, missed = None, self._missed(node)
+        window = self.window(node)
         for token in self._sampler.go_on(window, self._live(node), there):
             self._enter(node)
             self._latest = node
@@ -196,8 +245,12 @@ class Replies:
 
         return ask
 
-    def _missed(self, node: Node, length: int) -> int:
+    def _missed(self, node: Node) -> int:
         """Return how many ids fell out of view since the last token that was shown."""
+        if self.dialogue and (path := self._dialogue_path(node)):
+            self._began = self._left_out_before(self.dialogue, path)
+            return 0
+        length = len(self._tree.transcript(node))
         if node.ids:
             before = length - 1
         else:
@@ -206,14 +259,22 @@ class Replies:
         size = self._sampler.context.block_size
         return max(dropped_of(length, size) - dropped_of(before, size), 0)
 
-    def _window(self, node: Node, ids: list[int]) -> list[int]:
-        return window_of(ids, self._sampler.context.block_size, node.settings["n_keep"])
+    def _keep(self, node: Node) -> Keep:
+        """Return what stays in view when the context is full in the middle of a reply."""
+        if self._dialogue_path(node):
+            return lambda: self.window(node)[:-1]  # the newest id comes behind it
+        n_keep: int = node.settings["n_keep"]
+        return n_keep
+
+    def _ends_in_words(self, node: Node) -> bool:
+        """Whether the transcript ends with a person's words, or with the blank of a template.
+
+        What a model folder's template writes behind a question is read as it is.
+        """
+        if self.dialogue and node.who == "you":
+            return False
+        put = node.rendered or node.text
+        return put.endswith((node.text, " "))
 
     def _size(self, ids: list[int]) -> int:
         return sum(len(self._tokenizer.token_bytes(token)) for token in ids)
-
-
-def _ends_in_words(node: Node) -> bool:
-    """Whether the transcript ends with a person's words, or with the blank of a template."""
-    put = node.rendered or node.text
-    return put.endswith((node.text, " "))

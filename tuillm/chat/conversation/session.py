@@ -9,8 +9,10 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 from functools import cached_property
 
+from tuillm.chat.conversation.dialogue import Base, Dialogue, has_question
 from tuillm.chat.conversation.reply import Replies
-from tuillm.chat.conversation.transcript import unshown_of, window_of
+from tuillm.chat.conversation.thoughts import is_thinking
+from tuillm.chat.conversation.transcript import unshown_of
 from tuillm.chat.conversation.tree import Node, Tree
 from tuillm.config import SamplingConfig
 from tuillm.errors import UsageError
@@ -37,22 +39,50 @@ class Session:
         """Go on at the head of `tree`, which must be of the sampler's tokenizer."""
         self.sampler = sampler
         self.config = config
-        self.mode = mode
         self.tree = tree or Tree()
         self._replies = Replies(sampler, self.tree, lambda: self.config)
+        self.mode = mode
+
+    @property
+    def mode(self) -> ChatMode:
+        """How the person's words become part of the text."""
+        return self._mode
+
+    @mode.setter
+    def mode(self, mode: ChatMode) -> None:
+        self._mode = mode
+        size = self.sampler.context.block_size
+        self._replies.dialogue = (
+            None if mode.jinja is None else Dialogue(mode.jinja, self.sampler.tokenizer, size)
+        )
+
+    @property
+    def dialogue(self) -> Dialogue | None:
+        """What reads the tree, where a model folder's template writes the turns."""
+        return self._replies.dialogue
+
+    def set_system(self, text: str) -> None:
+        """Let a system text hold from here on, '' none; one that nothing follows is replaced."""
+        head = self.tree.head_node
+        parent = self.tree.head if head is None or head.who != "system" else head.parent
+        if self.tree.system(parent) == text:
+            self.tree.goto(parent)
+        else:
+            self.tree.append(Node("system", parent, _clean(text)))
 
     def say(self, text: str) -> None:
         """Append what the person typed, as the mode puts it; nothing happens for ''."""
         if not text:
             return
-        text, tokenizer, before = _clean(text), self.sampler.tokenizer, self.tree.head_node
-        node = Node("you", self.tree.head, text)
+        text, tokenizer = _clean(text), self.sampler.tokenizer
+        before, node = self.tree.spoken(self.tree.head), Node("you", self.tree.head, text)
         if before and before.who == "model":
             cut = unshown_of(before, tokenizer)
             node.drop_tail = cut.count
             node.replacement_ids = tokenizer.encode(cut.text)
         ids = self.tree.transcript(node)
-        put, node.ids = encode_turn(self.mode, text, ids, tokenizer)
+        system = self.tree.system(node.parent)
+        put, node.ids = encode_turn(self.mode, text, ids, tokenizer, system)
         node.rendered = put if put != text else ""
         self.tree.append(node)
 
@@ -89,16 +119,19 @@ class Session:
         It stays as a branch. Raises UsageError when nothing was said.
         """
         undone = self.tree.undo()[0]
-        return undone.text if undone.who == "you" else ""
+        return "" if undone.who == "model" else undone.text
 
     def goto(self, id: int | None) -> None:
         """Go on behind another node; raises UsageError when there is no such node."""
         self.tree.goto(id)
 
     def clear(self) -> None:
-        """Forget the text and all branches."""
+        """Forget the text and all branches; the system text stays."""
+        system, dialogue = self.tree.system(self.tree.head), self.dialogue
         self.tree = Tree()
         self._replies = Replies(self.sampler, self.tree, lambda: self.config)
+        self._replies.dialogue = dialogue and dialogue.anew()
+        self.set_system(system)
 
     def edit_mine(self, text: str) -> Generator[Token, None, None]:
         """Put another text in the place of the person's last one, and yield the reply to it."""
@@ -183,8 +216,36 @@ class Session:
     @property
     def used(self) -> tuple[int, int]:
         """How many positions of the context are taken, and how many there are."""
-        size = self.sampler.context.block_size
-        return len(window_of(self.ids, size)), size
+        return len(self.window), self.sampler.context.block_size
+
+    @property
+    def window(self) -> list[int]:
+        """What the model has in view at the head."""
+        head = self.tree.head_node
+        return self._replies.window(head) if head else []
+
+    @property
+    def left_out(self) -> tuple[Base, Base]:
+        """What of the turns was not read before the latest reply, and what when it ended."""
+        return self._replies.left_out()
+
+    def read_for(self, node: Node, index: int) -> list[int]:
+        """Return the ids that were read when the id at `index` (from 0) of a reply was drawn."""
+        return self._replies.window(node, len(node.ids) - index)
+
+    def parts_of(self, node: Node) -> list[tuple[int, int]]:
+        """Return the parts of a reply, from and up to which id, that have one beginning in view."""
+        return self._replies.parts_of(node)
+
+    @property
+    def thinking(self) -> bool:
+        """Whether what comes next at the head is a thought."""
+        path = self.tree.path(self.tree.head)
+        if self.dialogue is None or not has_question(path):
+            return False
+        prompt, reply, _ = self.dialogue.view(path)
+        written = prompt.pieces[-1].text if prompt.pieces else ""
+        return is_thinking(written + self.sampler.tokenizer.decode(reply))
 
     @cached_property
     def tokenizer_id(self) -> str:
@@ -212,6 +273,7 @@ class Session:
         while seed in used:
             seed = (seed + 1) % 2**63
         node.seed = seed
+        node.thinking = self.dialogue.thinking if self.dialogue else None
         return node
 
 

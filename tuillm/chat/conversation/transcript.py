@@ -4,10 +4,13 @@ Knows tokenizers and nodes; knows no model.
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 from tuillm.chat.conversation.tree import Node
 from tuillm.generation.detokenizer import TextStream
 from tuillm.text import Tokenizer
+
+_Id = TypeVar("_Id")
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Unshown:
         return self.shown.decode("utf-8", "replace")
 
 
-def window_of(ids: list[int], block_size: int, n_keep: int = 0) -> list[int]:
+def window_of(ids: list[_Id], block_size: int, n_keep: int = 0) -> list[_Id]:
     """Return what the model sees of a transcript: `context_window.slide` at each id too many.
 
     It depends on the ids alone, and so is the same however they came together.

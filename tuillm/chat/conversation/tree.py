@@ -5,7 +5,7 @@ Pure data and its JSON form; knows ids as numbers only, no tokenizer, no model a
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
@@ -14,7 +14,10 @@ from pydantic import TypeAdapter, ValidationError
 from tuillm.errors import TuillmError, UsageError
 from tuillm.formats.json_text import JsonObject
 
-_VERSION = 2
+_VERSION = 3
+_READ = (1, 2, 3)
+# what those who speak are called in a chat template
+ROLES = {"you": "user", "model": "assistant", "system": "system"}
 # what the fields of a node were called in version 1
 _NAMES_1 = {
     "put": "rendered",
@@ -28,7 +31,7 @@ _WORDS = 48
 
 @dataclass
 class Node:
-    """One text of a person, or one reply: what it adds to the transcript of its parent.
+    """One text of a person, one reply, or a system text: what it adds to its parent's transcript.
 
     The transcript's last `drop_tail` ids give way to `replacement_ids`, and `ids` follow; the first
     `prefix_bytes` bytes of `ids` are not of this node: they encode text that was there already (the
@@ -37,10 +40,11 @@ class Node:
     in nats; the first `forced` ids were not sampled, the others are what `seed` gives with
     `settings`, where `changes` says what was set anew before which id. `finish` is stop, length,
     end or written (by the person, in the model's place); a reply that was `stopped` by the person
-    has none. `created` is seconds since 1970.
+    has none. `thinking` is what the chat template was told of that, None: nothing. `created` is
+    seconds since 1970. A system text holds from its place on, '' takes it away; it adds no ids.
     """
 
-    who: Literal["you", "model"]
+    who: Literal["you", "model", "system"]
     parent: int | None = None
     text: str = ""
     ids: list[int] = field(default_factory=list)
@@ -56,7 +60,13 @@ class Node:
     changes: list[tuple[int, JsonObject]] = field(default_factory=list)
     finish: Literal["", "stop", "length", "end", "written"] = ""
     stopped: bool = False
+    thinking: bool | None = None
     created: float = 0.0
+
+    @property
+    def role(self) -> str:
+        """What a chat template calls who says it."""
+        return ROLES[self.who]
 
     @property
     def drawn(self) -> bool:
@@ -102,6 +112,11 @@ class Tree:
         return node
 
     @property
+    def untouched(self) -> bool:
+        """Whether nothing was ever said or replied, be it taken back."""
+        return all(node.who == "system" for node in self.nodes.values())
+
+    @property
     def head_node(self) -> Node | None:
         """The node at the head."""
         return None if self.head is None else self.nodes[self.head]
@@ -126,6 +141,14 @@ class Tree:
             found += each.replacement_ids
             found += each.ids
         return found
+
+    def system(self, id: int | None) -> str:
+        """Return the system text that holds behind a node, or ''."""
+        return system_of(self.path(id))
+
+    def spoken(self, id: int | None) -> Node | None:
+        """Return the last node up to this one that is no system text."""
+        return next((node for node in reversed(self.path(id)) if node.who != "system"), None)
 
     def children(self, id: int | None) -> list[Node]:
         """Return the nodes behind a node, the oldest first; those of None begin conversations."""
@@ -168,7 +191,8 @@ class Tree:
     def title(self) -> str:
         """The first words of the conversation, on one line; '' when nothing was said."""
         path = self.path(self.head) or self.path(max(self.nodes, default=None))
-        return next((words for node in path if (words := first_words(node.text))), "")
+        said = (node for node in path if node.who != "system")
+        return next((words for node in said if (words := first_words(node.text))), "")
 
     def encode_anew(self, encode: Callable[[str], list[int]], start: str) -> None:
         """Make the ids those of another tokenizer, from the texts.
@@ -179,7 +203,7 @@ class Tree:
         for node in self.nodes.values():
             beginning = node.parent is None and node.who == "model" and node.replacement_ids
             node.replacement_ids = encode(start) if beginning else []
-            node.ids = encode(node.rendered or node.text)
+            node.ids = encode(node.rendered or node.text) if node.who != "system" else []
             node.drop_tail = node.prefix_bytes = 0
             node.logprobs, node.changes, node.seed = [], [], None
             node.forced = len(node.ids)
@@ -202,7 +226,7 @@ class Tree:
         """Return the tree of such an object; raises TuillmError for one that is damaged."""
         tree = cls()
         try:
-            if (version := values["version"]) not in (1, _VERSION):
+            if (version := values["version"]) not in _READ:
                 raise TuillmError(
                     "this conversation was saved by a newer tuillm", "pip install --upgrade tuillm"
                 )
@@ -253,6 +277,11 @@ class Tree:
 
 def _renamed(node: JsonObject) -> JsonObject:
     return {_NAMES_1.get(name, name): value for name, value in node.items()}
+
+
+def system_of(path: Sequence[Node]) -> str:
+    """Return the system text that holds behind a path, or ''."""
+    return next((node.text for node in reversed(path) if node.who == "system"), "")
 
 
 def first_words(text: str) -> str:

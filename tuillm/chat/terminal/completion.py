@@ -11,6 +11,7 @@ from tuillm.chat.error_log import unexpected
 from tuillm.config import SamplingConfig, Setting, settings_of
 from tuillm.config.sampling_profiles import PROFILES
 from tuillm.errors import TuillmError, printable
+from tuillm.store.model_sampling import GENERATION_CONFIG, folder_sampling
 from tuillm.store.registry import list_models
 from tuillm.store.sessions import list_sessions
 from tuillm.store.user_profiles import profiles_of
@@ -88,6 +89,8 @@ class ChatCompleter(Completer):
             yield from _WORDS.get(command, ())
 
     def _own_profiles(self) -> Iterator[_Choice]:
+        if folder_sampling(self._chat.model.path):
+            yield "model", f"as its {GENERATION_CONFIG} says"
         yield from ((name, "yours") for name in profiles_of(self._chat.model.name))
 
     def _values(self, name: str) -> Iterator[_Choice]:
@@ -105,6 +108,7 @@ class ChatCompleter(Completer):
 
 _WORDS: dict[str, tuple[_Choice, ...]] = {
     "mode": (("completion", "go on with one text"), ("chat", "take turns")),
+    "think": (("on", "think before answering"), ("off", "answer at once")),
     "edit": (("reply", "the model's words instead of yours"),),
     "sessions": (("all", "with every model"), ("more", "the older ones")),
     "profile": (("save", "keep how it speaks now"), ("rm", "forget one of yours")),

@@ -37,13 +37,14 @@ class ReplyStream:
         self, output: Output, style: BaseStyle, depth: ColorDepth, status: StatusLine | None = None
     ) -> None:
         self._output, self._depth = output, depth
-        self._attributes = style.get_attrs_for_style_str("class:reply")
+        self._reply = self._attributes = style.get_attrs_for_style_str("class:reply")
+        self._quiet = style.get_attrs_for_style_str("class:note")
         self._plain = is_dumb_terminal()  # it would show our sequences as text
         self._status = None if self._plain else status
         self._size = output.get_size()
         self._wrap = Wrap(self._size.columns)
         self._waiting = ""
-        self._sent = self._came = self._updated = 0.0
+        self._sent = self._came = self._updated = self._noted = 0.0
         self._erased = True
 
     def __enter__(self) -> Self:
@@ -72,6 +73,36 @@ class ReplyStream:
         self._came = now
         if not fast:
             self._send(now)
+
+    def use_pen(self, quiet: bool) -> None:
+        """Write quietly from the next piece on, or as replies are written."""
+        attributes = self._quiet if quiet else self._reply
+        if attributes is not self._attributes:
+            self._send(time.perf_counter())
+            self._attributes = attributes
+            self._pen()
+
+    def note(self, line: str, last: bool = True) -> None:
+        """Show a quiet line of its own; one that is not the `last` gives way to the next one."""
+        now = time.perf_counter()
+        if not last and now - self._noted < _STATUS_EVERY:
+            return
+        self._noted = now
+        if self._waiting:
+            self._send(now)
+        if self._plain:
+            self._output.write_raw(f"{printable(line)}\r\n" if last else "")
+            self._output.flush()
+            return
+        if self._wrap.row or self._wrap.lost:
+            self._output.write_raw(self._wrap.feed("\n"))
+        self._output.set_attributes(self._quiet, self._depth)
+        self._output.write_raw("\r" + printable(line)[: max(self._size.columns - 1, 1)])
+        self._output.erase_end_of_line()
+        self._pen()
+        self._output.write_raw(self._wrap.feed("\n") if last else "\r")
+        self._draw_status(now, moved=last)
+        self._output.flush()
 
     def refresh(self) -> None:
         """Send what waits, follow the window's size, bring the status line up to date."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.input import Input, create_input
-from prompt_toolkit.output import Output, create_output
+from prompt_toolkit.output import ColorDepth, Output, create_output
 from prompt_toolkit.shortcuts import print_formatted_text
 from prompt_toolkit.styles import Style
 from prompt_toolkit.utils import get_cwidth
@@ -21,6 +21,7 @@ from prompt_toolkit.utils import get_cwidth
 from tuillm.chat.terminal.ctrl_c import Interrupts
 from tuillm.chat.terminal.reply_keys import Change, ReplyKeys
 from tuillm.chat.terminal.reply_stream import ReplyStream
+from tuillm.chat.terminal.reply_thoughts import ReplyThoughts
 from tuillm.chat.terminal.status_line import Facts, Pace, StatusLine, fit
 from tuillm.config import SamplingConfig
 from tuillm.errors import printable
@@ -67,6 +68,11 @@ class Screen:
         """The width of the window."""
         return self.output.get_size().columns
 
+    @property
+    def colorless(self) -> bool:
+        """Whether the person wants no colours, or the terminal has none."""
+        return self.depth == ColorDepth.DEPTH_1_BIT
+
     def note(self, message: str) -> None:
         """Say something quietly, words kept whole."""
         self.say("note", message)
@@ -107,12 +113,13 @@ class Screen:
         *,
         known: int = 0,
         turns: bool = False,
+        thoughts: ReplyThoughts | None = None,
     ) -> Streamed:
         """Show a reply as it comes; keys steer it, and Esc or Ctrl-C end it between two tokens.
 
         `facts` are for the line below, `change` is told what a key has changed. The first `known`
         tokens were drawn before and tell nothing about the pace; in `turns` the blank that a reply
-        begins with is not shown.
+        begins with is not shown, and `thoughts` take it apart.
         """
         self.pace = pace = Pace()
         paused = False
@@ -131,7 +138,8 @@ class Screen:
             for token in tokens:
                 if count >= known:
                     pace.token()
-                shown = token.text if text or not turns else token.text.lstrip(" ")
+                shown = token.text if thoughts is None else thoughts.take(token.text, stream)
+                shown = shown if text or not turns else shown.lstrip(" ")
                 count, dropped, text = count + 1, dropped + token.dropped, text + shown
                 stream.write(shown)
                 for event in keys.events(stream.refresh):
@@ -143,6 +151,8 @@ class Screen:
                     stream.refresh()
                 if keys.stopped:
                     break
+            if thoughts is not None:
+                stream.write(thoughts.end(stream))
         return Streamed(count, keys.stopped, dropped, text)
 
     def _wrapped(self, message: str) -> str:

@@ -32,6 +32,7 @@ _EMPTY = """\
 No conversations yet.
 
 Press  escape  to go back, then  c  to talk to a model: what is said is kept here."""
+_STYLES = {"you": "bold", "model": "", "system": "italic"}
 _SHOWN = 6000  # characters of a long conversation, its end
 
 COLUMNS = [
@@ -72,7 +73,8 @@ class Conversation(Details[SessionHead]):
             return [*head, Text(str(error), colors["error"])]
         said = Text()
         for node in tree.path(tree.head):
-            said.append(node.text, "bold" if node.who == "you" else "")
+            said.append(node.text, _STYLES[node.who])
+            said.append("\n" if node.who == "system" else "")
         return [*head, said[-_SHOWN:]]
 
 

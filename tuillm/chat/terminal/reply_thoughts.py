@@ -1,0 +1,57 @@
+"""What is shown of what a model thinks: one line that counts, or all of it, quietly.
+
+Knows replies as they come and where they are drawn.
+"""
+
+from tuillm.chat.conversation.thoughts import ThoughtStream
+from tuillm.chat.terminal.reply_stream import ReplyStream
+from tuillm.units import several
+
+
+class ReplyThoughts:
+    """Takes a reply apart while it streams; `shown` says whether thoughts are written out.
+
+    A reply begins `inside` a thought where the chat template, or the text before, has opened one.
+    """
+
+    def __init__(self, shown: bool, inside: bool = False) -> None:
+        self._shown = shown
+        self._parts = ThoughtStream(inside)
+        self._count = 0
+        self._begun = False
+
+    def take(self, text: str, stream: ReplyStream) -> str:
+        """Show what a token adds to a thought, and return what it adds to what is said."""
+        was_inside = self._parts.inside
+        thought, said = self._parts.feed(text)
+        if was_inside or self._parts.inside or thought:
+            self._count += 1
+            self._think(thought, stream)
+            if not self._parts.inside:
+                self._close(stream, "thought for")
+        return said
+
+    def end(self, stream: ReplyStream) -> str:
+        """Show that a reply ended within a thought; return what of it was held back."""
+        inside = self._parts.inside
+        thought, said = self._parts.finish()
+        if inside and self._count:
+            self._think(thought, stream)
+            self._close(stream, "Enter goes on: still thinking after")
+        return said
+
+    def _think(self, thought: str, stream: ReplyStream) -> None:
+        if not self._shown:
+            stream.note(f"thinking … {several(self._count, 'token')}", last=False)
+            return
+        if self._count == 1:
+            stream.note("thinking:")
+        thought = thought if self._begun else thought.lstrip()
+        self._begun = self._begun or bool(thought)
+        stream.use_pen(quiet=True)
+        stream.write(thought)
+
+    def _close(self, stream: ReplyStream, what: str) -> None:
+        hint = "" if self._shown else "; /think shows it"
+        stream.note(f"{what} {several(self._count, 'token')}{hint}")
+        stream.use_pen(quiet=False)
