@@ -82,6 +82,19 @@ def test_targets_follow_the_family_of_the_model():
             build_of(family, lora_targets="q_proj,c_attn")
 
 
+def test_no_more_is_dropped_than_a_model_was_trained_with():
+    """Llama and its kin know no dropout, and lose their language by it; what was typed holds."""
+
+    def of_llama(name):
+        return replace(shape_of(name), arch="llama")
+
+    assert build(init_from="old").dropout == 0.1
+    for lora in (True, False):
+        typed = {"init_from": "old", "lora": lora}
+        assert build_train(typed, None, of_llama).dropout == 0.0
+        assert build_train(typed | {"dropout": 0.2}, None, of_llama).dropout == 0.2
+
+
 def test_settings_of_lora_without_it_are_refused():
     """What is typed and would do nothing is told; a file may hold both and be overruled."""
     for typed in ({"lora_rank": 4}, {"init_from": "old", "lora_targets": "all", "lora": False}):

@@ -154,7 +154,10 @@ def _preset_of(typed: Mapping[str, object], file: Mapping[str, object], parent: 
 
 
 def _recipe(preset: str, has_parent: bool, shape: ModelShape | None) -> dict[str, object]:
-    """Return what a preset sets; that of a model to start from falls with its width."""
+    """Return what a preset sets; that of a model to start from falls with its width.
+
+    Of activations no more is dropped than the model was trained with.
+    """
     settings = PRESETS[preset].settings
     if not has_parent:
         return settings
@@ -162,6 +165,8 @@ def _recipe(preset: str, has_parent: bool, shape: ModelShape | None) -> dict[str
     if shape:
         if isinstance(rate := recipe["learning_rate"], float):
             recipe["learning_rate"] = _for_width(rate, shape)
+        if isinstance(share := recipe.get("dropout"), float):
+            recipe["dropout"] = min(share, FAMILIES[shape.arch].DROPOUT)
         if shape.n_embd >= _WIDE and shape.block_size > _WINDOW:
             recipe |= {"block_size": _WINDOW, "batch_size": _TOKENS // _WINDOW}
     return recipe

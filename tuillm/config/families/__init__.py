@@ -34,7 +34,8 @@ class Family(Protocol):
     """What a module of a family has: `PREFIX` may stand before the names of its tensors.
 
     `LORA_TARGETS` are the linear layers of its blocks as PEFT calls them, by ends of their names;
-    `LORA_DEFAULT` are those that get adapters where nothing else is said.
+    `LORA_DEFAULT` are those that get adapters where nothing else is said. `DROPOUT` is the share
+    that its models were trained with: the most that they bear when they learn on.
     """
 
     MODEL_TYPE: str
@@ -44,6 +45,7 @@ class Family(Protocol):
     IGNORED: tuple[str, ...]
     LORA_TARGETS: tuple[str, ...]
     LORA_DEFAULT: tuple[str, ...]
+    DROPOUT: float
 
     def shape(self, found: JsonObject, where: Where) -> GPTConfig: ...
 

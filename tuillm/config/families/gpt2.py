@@ -19,6 +19,7 @@ PREFIX = "transformer."
 NEXT_LAYER = "h.{}.ln_1.weight"
 # buffers that older folders keep, and what transformers makes of a tied head
 IGNORED = (".attn.bias", ".attn.masked_bias")
+DROPOUT = 0.1
 LORA_TARGETS = ("c_attn", "attn.c_proj", "c_fc", "mlp.c_proj")
 LORA_DEFAULT = ("c_attn",)  # PEFT's own default for GPT-2
 

@@ -20,6 +20,8 @@ PREFIX = "model."
 NEXT_LAYER = "layers.{}.input_layernorm.weight"
 # of older folders: what follows from the config
 IGNORED = (".rotary_emb.inv_freq",)
+# with a tenth dropped SmolLM2-135M's loss on a play is 9.9 instead of 4.2, with a fiftieth 4.7
+DROPOUT = 0.0
 LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 # adapters on all of them come up to training all weights, those on some of them do not
 # (QLoRA, Dettmers et al. 2023, arXiv:2305.14314, figure 2); PEFT has q_proj and v_proj

@@ -11,7 +11,7 @@ from tuillm.formats.json_text import JsonObject
 MODEL_TYPE = "qwen3"
 ARCHITECTURES = ("Qwen3ForCausalLM",)
 PREFIX, NEXT_LAYER, IGNORED = llama.PREFIX, llama.NEXT_LAYER, llama.IGNORED
-LORA_TARGETS, LORA_DEFAULT = llama.LORA_TARGETS, llama.LORA_DEFAULT
+LORA_TARGETS, LORA_DEFAULT, DROPOUT = llama.LORA_TARGETS, llama.LORA_DEFAULT, llama.DROPOUT
 tensors = llama.tensors
 
 
