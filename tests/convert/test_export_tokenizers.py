@@ -213,3 +213,12 @@ def test_added_tokens_with_blanks_around(folder, tmp_path, book_text):
     (folder / "tokenizer.json").write_text(json.dumps(spec))
     (note,) = export(str(folder), tmp_path / "a.gguf", "gguf").notes
     assert "<think> take blanks around them" in note
+
+
+def test_a_template_with_half_a_character(folder, tmp_path, words):
+    """JSON can hold it, no file can: it is replaced."""
+    write_folder(folder, model_of("llama"), words, chat_template="{{ '\ud83d' }}x")
+    for to in ("gguf", "ollama"):
+        done = export(str(folder), tmp_path / to, to)
+        (path,) = done.path.glob("*.gguf") if done.path.is_dir() else [done.path]
+        assert entries(path)["tokenizer.chat_template"] == "{{ '?' }}x"

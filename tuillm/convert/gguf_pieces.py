@@ -65,8 +65,9 @@ def library_pieces(
 def _of_bytes(spec: JsonObject, model: JsonObject, notes: list[str]) -> Pieces:
     """Return llama.cpp's 'gpt2' for a byte-level tokenizer."""
     vocab = model["vocab"]
-    if model.get("unk_token") and not vocab.keys() >= byte_table().keys():
-        raise _not_known("lacks bytes and has a token for what is unknown")
+    beside = model.get("unk_token") or model.get("byte_fallback")
+    if beside and not vocab.keys() >= byte_table().keys():
+        raise _not_known("lacks bytes and has tokens for what is unknown")
     for step in _steps(spec.get("normalizer")):
         if step["type"] != "NFC":
             raise _not_known(f"changes a text by {brief(step['type'])} before it cuts it")
@@ -171,7 +172,7 @@ def _joined_names(pieces: Mapping[str, int], control: Mapping[int, str]) -> list
 
 def _notes_on_added(spec: JsonObject) -> list[str]:
     """Return what llama.cpp does not do with added tokens, in a sentence."""
-    changes = bool(spec.get("normalizer"))
+    changes = any(step.get("type") != "NFC" for step in _steps(spec.get("normalizer")))
     odd = [
         token.content
         for token in added_tokens(spec)

@@ -49,7 +49,8 @@ def vocabulary_of(tokenizer: Tokenizer, size: int, roles: TokenRoles = _NO_ROLES
         kinds=[kinds[id] for id in ids],
         ends=ends,
         roles=roles,
-        chat_template=tokenizer.chat_template,
+        # JSON may hold halves of a character, which no file can
+        chat_template=tokenizer.chat_template.encode("utf-8", "replace").decode(),
         notes=(*pieces.notes, *roles.notes, *notes),
     )
 
