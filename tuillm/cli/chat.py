@@ -58,9 +58,9 @@ def chat_command(
 ) -> None:
     """Talk to the model NAME: a name of the registry, or a model folder.
 
-    gpt2, gpt2-medium, gpt2-large, gpt2-xl and ORG/NAME are fetched from the Hugging Face hub when
-    they are not here yet and you agree. While NAME is still being trained you may talk to its
-    run's checkpoint, which is called RUN/best.
+    Short names such as smollm2 and gpt2 (tuillm pull lists them) and ORG/NAME are fetched from the
+    Hugging Face hub when they are not here yet and you agree. While NAME is still being trained you
+    may talk to its run's checkpoint, which is called RUN/best.
 
     Ctrl-C stops a reply, Ctrl-D leaves, /help explains. In a pipe it is a filter: it reads one
     message from stdin and writes the model's reply, and nothing else, to stdout.

@@ -35,7 +35,7 @@ No models yet.
 
 Press  t  to grow one on a text of your own,
 or     d  to watch one learn the book that comes with tuillm, in a minute or two,
-or     P  to fetch GPT-2 from the Hugging Face hub."""
+or     P  to fetch a small open model from the Hugging Face hub."""
 
 
 def _quality(model: "Model") -> str:
