@@ -9,6 +9,9 @@ from math import prod
 
 # logits that are computed at once, where all of a text's would fill the memory: 32 MB in float32
 LOGITS_AT_ONCE = 8_000_000
+# bytes of logits that are kept at most for a head that learns on a CPU, where the head's gradient
+# takes less; and of those that are computed at once where they would be more
+_KEPT_LOGITS, LOGITS_PIECE = 1_000_000_000, 250_000_000
 # rows of a model's width, of which a block makes five: 60 MB in float32
 _WIDTHS_AT_ONCE = 3_000_000
 # parameters from which on a model is large: its weights no longer stay in a processor's caches
@@ -22,6 +25,15 @@ def windows_at_once(window: int, vocab_size: int, width: int) -> int:
     of them takes much more than a hundred megabytes.
     """
     return max(1, min(LOGITS_AT_ONCE // vocab_size, _WIDTHS_AT_ONCE // width) // window)
+
+
+def keeps_logits(tokens: int, vocab_size: int, width: int, size: int) -> bool:
+    """Whether logits of `size` bytes each are kept until the backward pass on a CPU.
+
+    Else the gradient of the head takes their place, [vocab_size, width] in float32.
+    """
+    instead = 4 * vocab_size * width + LOGITS_PIECE
+    return tokens * vocab_size * size <= max(_KEPT_LOGITS, instead)
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,15 @@ def sizes_of(path: Path) -> dict[str, list[int]]:
     }
 
 
+def largest_item(path: Path) -> int:
+    """Return the bytes of a number in the largest tensor of a file; raises as `read_header` does.
+
+    0 where there is none.
+    """
+    sizes = [(each.end - each.start, ITEM_BYTES[each.dtype]) for each in read_header(path).values()]
+    return max(sizes, default=(0, 0))[1]
+
+
 def _stored(where: Where, entry: JsonObject, begin: int) -> StoredTensor:
     """Make one of a header's entry, whose bytes are counted from `begin`; raises as they come."""
     dtype, shape = entry["dtype"], entry["shape"]

@@ -1,8 +1,10 @@
-"""The loss of a large vocabulary without its logits: they never stand in memory in float32.
+"""The loss of a large vocabulary with few of its logits in memory, and none twice.
 
 For GPT-2's 50,257 entries, the logits of 1,024 tokens with their softmax and its gradient take
 600 MB in float32, most of it new memory in every step. Here the logits are turned into their own
-gradient in place, some rows at a time, while they are in the processor's cache.
+gradient in place, some rows at a time, while they are in the processor's cache. Where all of them
+would still fill the memory, as those of 150,000 entries can, the head's gradient is added up in the
+forward pass, piece by piece, and no logits are kept.
 (The gradient of cross-entropy is softmax minus one-hot; the same idea as in Liger Kernel, 2024.)
 """
 
@@ -12,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tuillm.config.gpt_config import LOGITS_AT_ONCE
+from tuillm.config.gpt_config import LOGITS_AT_ONCE, LOGITS_PIECE, keeps_logits
 from tuillm.model.linear import Linear
 
 # logits computed at once where none are kept
@@ -47,35 +49,50 @@ def head_loss(x: Tensor, head: nn.Module, targets: Tensor) -> Tensor:
 
 
 class _HeadLoss(torch.autograd.Function):
-    """x [N, C] in the precision of the products; a head that learns keeps [N, V] for later."""
+    """x [N, C] in the precision of the products; a head that learns keeps [N, V], or [V, C]."""
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, head: Linear, targets: Tensor, learning: bool
     ) -> Tensor:
-        trained = learning and weight.requires_grad
-        rows = len(x) if trained else max(1, _BLOCK // head.out_features)
-        total = torch.zeros((), device=x.device)
-        kept = []
+        trained, V = learning and weight.requires_grad, head.out_features
+        size = x.element_size()
+        few = not trained
+        if trained and x.device.type == "cpu":
+            few = not keeps_logits(len(x), V, x.shape[1], size)
+        rows = max(1, LOGITS_PIECE // (V * size) if trained else _BLOCK // V) if few else len(x)
+        total, kept = torch.zeros((), device=x.device), []
+        of_weight = torch.zeros_like(weight) if few and trained else None
         for part, wanted in zip(x.split(rows), targets.split(rows), strict=True):
             logits = head.product(part)
             total += _turn(logits, wanted, learning)
             if learning:
-                kept.append(logits if trained else head.product_back(logits))
-        ctx.head, ctx.trained = head, trained
+                kept.append(head.product_back(logits) if few else logits)
+            if of_weight is not None:
+                _add_product(of_weight, logits, part)
+        ctx.head, ctx.few, ctx.trained = head, few, trained
         if learning:
-            ctx.save_for_backward(x, kept[0] if trained else torch.cat(kept))
+            ctx.save_for_backward(x, torch.cat(kept) if few else kept[0], of_weight)
         return total / len(x)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, kept = ctx.saved_tensors
-        scale = grads[0] / len(x)
-        if not ctx.trained:
-            return kept * scale, None, None, None, None
-        weight = ctx.head.accumulate_grad(kept, x * scale)
-        inner = ctx.head.product_back(kept) * scale if ctx.needs_input_grad[0] else None
-        return inner, weight, None, None, None
+        x, kept, of_weight = ctx.saved_tensors
+        scale, head = grads[0] / len(x), ctx.head
+        if ctx.few:
+            found = head.add_grad(of_weight.mul_(scale)) if ctx.trained else None
+            return kept * scale, found, None, None, None
+        found = head.accumulate_grad(kept, x * scale)
+        inner = head.product_back(kept) * scale if ctx.needs_input_grad[0] else None
+        return inner, found, None, None, None
+
+
+def _add_product(total: Tensor, logits: Tensor, x: Tensor) -> None:
+    """Add logits [N, V] transposed, times x [N, C], to a total [V, C] in float32."""
+    if logits.dtype == total.dtype:
+        total.addmm_(logits.t(), x)
+    else:
+        total += logits.t() @ x
 
 
 def _turn(logits: Tensor, targets: Tensor, learning: bool) -> Tensor:

@@ -54,7 +54,10 @@ class Linear(nn.Linear):
 
         Returns it for autograd to add, or None where it has been written already.
         """
-        found = grad.t() @ x
+        return self.add_grad(grad.t() @ x)
+
+    def add_grad(self, found: Tensor) -> Tensor | None:
+        """Give the weight a gradient [out, in], as `accumulate_grad` does."""
         if self.bf16_shadow is None:
             return found
         assert self.weight.grad is not None

@@ -20,7 +20,7 @@ from tuillm.errors import TuillmError, brief, did_you_mean, nearest
 from tuillm.formats.bounded_read import CONFIG_BYTES
 from tuillm.formats.json_text import JsonObject
 from tuillm.formats.not_finite import first_not_finite
-from tuillm.formats.safetensors_header import sizes_of
+from tuillm.formats.safetensors_header import largest_item, sizes_of
 from tuillm.store.card import CARD, ModelCard, read_card
 from tuillm.store.copy_files import copy_files
 from tuillm.store.entry_names import check_name
@@ -66,6 +66,11 @@ class Model:
     def checked_shape(self) -> GPTConfig:
         """What its `config.json` tells of; raises TuillmError where that cannot be computed."""
         return shape_of_config(self.config, self.path / "config.json")
+
+    @property
+    def stored_bytes(self) -> int:
+        """The bytes of a number in its weights; raises TuillmError for a damaged file."""
+        return largest_item(self.path / WEIGHTS)
 
     def as_json(self) -> JsonObject:
         """The model as one flat JSON object (`tuillm show NAME --json`)."""

@@ -1,10 +1,10 @@
-"""How a run is cut to its text, and what it takes: window, dropout, looks, memory, disk.
+"""How a run is cut to its text, and what it takes of the disk: window, dropout, looks.
 
 Pure functions of numbers, so that a forecast needs neither torch nor a model.
 """
 
 from tuillm.config import TrainConfig
-from tuillm.config.gpt_config import LOGITS_AT_ONCE, GPTConfig, windows_at_once
+from tuillm.config.gpt_config import GPTConfig
 from tuillm.config.lora_layers import adapter_size
 from tuillm.training.schedule import EVAL_SHARE, EVALUATIONS
 
@@ -13,9 +13,9 @@ _DROPOUTS = ((60_000, 0.3), (150_000, 0.2), (300_000, 0.1))
 _DROPOUTS_BESIDE = ((60_000, 0.1),)
 # from so many parameters for each training token on, replace that share of the tokens
 _TOKEN_DROPOUTS = ((20.0, 0.2), (1.5, 0.1))
-_PROGRAM = 270_000_000  # Python, torch and the kernels it compiles, measured
 _FILES = 20_000_000
-_TURNED = 120_000_000
+# tokens that a window of an evaluation has at most, unless a run learns from longer ones
+_EVAL_WINDOW = 1024
 _ANYWAY, _MOST_ANYWAY = 4 * 10**9, 4096  # parameters times tokens, and tokens
 _CAREFUL = 0.8
 # of the time for evaluations, what samples take; and the tokens that a sample has anyway
@@ -61,6 +61,15 @@ def token_dropout_for(config: TrainConfig, parameters: int, length: int) -> tupl
         "tokens that are read are replaced by random ones"
     )
     return share, note if share > _TOKEN_DROPOUTS[-1][1] else ""
+
+
+def eval_window(context: int, window: int) -> int:
+    """The tokens that a window of an evaluation has, of a model that learns from windows.
+
+    Its whole `context`, but no more than 1,024 tokens where a run learns from no more: what a
+    window takes grows with its square, and today's models have contexts of 32,768 and more.
+    """
+    return min(context, max(window, _EVAL_WINDOW))
 
 
 def min_eval_tokens(parameters: int) -> int:
@@ -125,60 +134,6 @@ def adapter_parameters(shape: GPTConfig, config: TrainConfig) -> int:
     return adapter_size(shape, config.lora_targets, config.lora_rank)
 
 
-def memory_needed(
-    shape: GPTConfig,
-    config: TrainConfig,
-    window: int,
-    text_bytes: int,
-    val_tokens: int,
-    parameters: int,
-    *,
-    recompute: bool = False,
-) -> dict[str, int]:
-    """Estimate the bytes a run has in memory at its peak, part by part; their sum is the need.
-
-    With P parameters, of which A learn (all, or LoRA's), B T tokens in a micro-batch, width C,
-    H heads, L blocks, V entries:
-      program      a constant: Python, torch, kernels
-      text         the text twice: as it is, and while it is hashed
-      weights      8 P: as drawn, as moved into the optimizer's buffer (the allocator keeps the
-                   first); 4 P where they are read from a mapped file; 2 P more in bfloat16; with
-                   LoRA 4 P, two packed copies in bfloat16 or the mapped ones
-      gradients    4 A
-      optimizer    8 A: AdamW's two moments; Muon's momentum and the work on a third of the rest
-      average      4 A where the weights are averaged
-      teachers     4 P each, and 8 B T V for their predictions
-      activations  B T (L (64 C, and 20 H T with dropout) + 12 C) in float32, in bfloat16
-                   B T (L (40 C + 4 H T) + 12 C); whichever is more where dtype is auto. Blocks
-                   that are computed again keep 4 C each, and one of them all of it
-      logits       12 B T V: logits, their softmax and its gradient; 4 B T V where they are many,
-                   and next to nothing under a head that does not learn
-      evaluation   20 C for each token measured at once, and 8 for each of its logits: what that
-                   is more than activations and logits, whose memory it uses again
-    Checkpoints are written tensor by tensor. Pages of mapped files are left out: the system takes
-    them back as it likes. `tests/benchmarks/forecast_truth.py` holds it against whole processes.
-    """
-    C, V = shape.n_embd, shape.vocab_size
-    tokens = config.batch_size * window
-    measured = min(val_tokens, window * windows_at_once(window, V, C))
-    learning = adapter_parameters(shape, config) if config.lora else parameters
-    block, kept = _block_bytes(shape, config, window), shape.n_layer
-    blocks = kept * 4 * C + block if recompute else kept * block
-    activations, logits = tokens * (blocks + 12 * C), _logits_bytes(tokens, V, config.lora)
-    return {
-        "program": _PROGRAM,
-        "text": 2 * text_bytes,
-        "weights": parameters * _weight_bytes(config),
-        "gradients": 4 * learning,
-        "optimizer": 8 * learning,
-        "average": 4 * learning if config.ema else 0,
-        "teachers": _teacher_bytes(config, parameters, tokens * V),
-        "activations": activations,
-        "logits": logits,
-        "evaluation": max(0, measured * (20 * C + 8 * V) - activations - logits),
-    }
-
-
 def disk_needed(config: TrainConfig, parameters: int, learning: int | None = None) -> int:
     """Estimate the bytes a run writes at most: two checkpoints, one while it replaces the other.
 
@@ -192,32 +147,3 @@ def disk_needed(config: TrainConfig, parameters: int, learning: int | None = Non
     if learning is None:
         return 36 * parameters + more + _FILES
     return 28 * parameters + 24 * learning + more + _FILES
-
-
-def _teacher_bytes(config: TrainConfig, parameters: int, logits: int) -> int:
-    return config.teachers * 4 * parameters + (8 * logits if config.teachers else 0)
-
-
-def _weight_bytes(config: TrainConfig) -> int:
-    if config.lora:
-        return 4
-    return (4 if config.init_from else 8) + (0 if config.dtype == "float32" else 2)
-
-
-def _logits_bytes(tokens: int, entries: int, frozen: bool) -> int:
-    """What the loss of so many tokens holds; see model.head for what it does with many."""
-    if tokens * entries < LOGITS_AT_ONCE:
-        return 12 * tokens * entries
-    return _TURNED + (0 if frozen else 4 * tokens * entries)
-
-
-def _block_bytes(shape: GPTConfig, config: TrainConfig, window: int) -> int:
-    """What one block keeps of one token for the backward pass."""
-    C, scores = shape.n_embd, shape.n_head * window
-    if config.device == "cuda":
-        scores = 0  # fused attention keeps none
-    dropped = bool(shape.dropout)
-    float32 = (64 + 8 * dropped) * C + 20 * scores * dropped
-    bfloat16 = (36 + 4 * dropped) * C + 2 * scores * (1 + dropped)
-    by_dtype = {"float32": float32, "bfloat16": bfloat16, "float16": bfloat16}
-    return by_dtype.get(config.dtype, max(float32, bfloat16))

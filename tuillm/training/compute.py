@@ -59,4 +59,5 @@ def compute_evaluation(
             left_out=tokens.left_out_bytes,
             mask=tokens.val_mask,
             ranks=ranks,
+            window=setup.eval_window,
         )

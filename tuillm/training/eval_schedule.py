@@ -156,12 +156,7 @@ def choose_eval_tokens(trainer: "Trainer") -> tuple[int, int]:
     step = _step_seconds(trainer) if config.max_steps or config.eval_interval else 0.0
     if long_text:
         held_out = eval_token_count(
-            config,
-            held_out,
-            parameters,
-            trainer.model.config.block_size,
-            step,
-            token_seconds(trainer),
+            config, held_out, parameters, trainer.setup.eval_window, step, token_seconds(trainer)
         )
     if long_samples:
         wanted = sample_token_count(config, parameters, step, sampled_seconds(trainer))
@@ -170,11 +165,13 @@ def choose_eval_tokens(trainer: "Trainer") -> tuple[int, int]:
 
 def token_seconds(trainer: "Trainer") -> float:
     """Return the seconds that an evaluation takes for a token, measured on one batch."""
-    width, val = trainer.model.config.block_size, trainer.tokens.val
+    width, val, setup = trainer.setup.eval_window, trainer.tokens.val, trainer.setup
     at_once = windows_at_once(width, trainer.tokenizer.n_vocab, trainer.model.config.n_embd)
     part = val[: max(min(at_once * width, _TIMED) // width, 1) * width + 1]
     return duration(
-        lambda: evaluate(trainer.model, part, 1, trainer.tokenizer, dtype=trainer.setup.eval_dtype)
+        lambda: evaluate(
+            trainer.model, part, 1, trainer.tokenizer, dtype=setup.eval_dtype, window=width
+        )
     ) / (len(part) - 1)
 
 

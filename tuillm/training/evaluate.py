@@ -62,21 +62,23 @@ def evaluate(
     left_out: int = 0,
     mask: np.ndarray | None = None,
     ranks: Ranks | None = None,
+    window: int | None = None,
 ) -> Evaluation | None:
     """Return the loss of all tokens but the first, in windows of block_size side by side.
 
-    With a `stride` windows overlap: each begins so many tokens after the one before, and only
-    what that one has not predicted counts, with block_size - stride tokens before it at least.
-    Where there are more than `most` tokens, only as many are looked at, in whole windows spread
-    over the text. Of a `mask` only the tokens that it marks count. `text_bytes` is the number of
-    bytes behind the tokens that count, `left_out` of which stand in
-    none; products are of precision `dtype`; `progress` is told the share done, 0 to 1. Returns
-    None when `interrupted` says so between two batches. Of several `ranks` each looks at a part,
-    all of them to the end.
+    Windows have `window` tokens where that is less. With a `stride` they overlap: each begins so
+    many tokens after the one before, and only what that one has not predicted counts, with
+    block_size - stride tokens before it at least. Where there are more than `most` tokens, only as
+    many are looked at, in whole windows spread over the text. Of a `mask` only the tokens that it
+    marks count. `text_bytes` is the number of bytes behind the tokens that count, `left_out` of
+    which stand in none; products are of precision `dtype`; `progress` is told the share done, 0 to
+    1. Returns None when `interrupted` says so between two batches. Of several `ranks` each looks
+    at a part, all of them to the end.
     """
     was_training, device = model.training, model.device
     model.eval()
-    length, width = len(tokens) - 1, model.config.block_size
+    length, context = len(tokens) - 1, model.config.block_size
+    width = min(window or context, context)
     at_once = windows_at_once(width, model.config.vocab_size, model.config.n_embd)
     starts = spread(length, width, most)
     if starts is None:

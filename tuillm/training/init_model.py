@@ -13,21 +13,27 @@ from tuillm.config import TrainConfig
 from tuillm.config.families import new_shape
 from tuillm.errors import TuillmError
 from tuillm.formats.not_finite import first_not_finite
+from tuillm.formats.safetensors_header import largest_item
 from tuillm.model import GPT, GPTConfig, read_config, read_model
 from tuillm.model.lora import add_lora
 from tuillm.text import TokenFiles, Tokenizer
 from tuillm.training.auto_settings import dropout_for, window_for
 from tuillm.training.hardware import memory_of
+from tuillm.training.memory_estimate import copied_parameters
 from tuillm.training.memory_plan import check_fits, memory_warning, plan_memory
 
 
 @dataclass(frozen=True)
 class InitialModel:
-    """A model before its first step; it learns from windows of `window` tokens."""
+    """A model before its first step; it learns from windows of `window` tokens.
+
+    `copied` of its parameters were read as copies, and do not lie in the file.
+    """
 
     model: GPT
     window: int
     notes: tuple[str, ...]
+    copied: int = 0
 
 
 def build_model(
@@ -49,9 +55,10 @@ def build_model(
         window, note = window_for(context or config.block_size, length)
         shape = new_shape(config, tokens.tokenizer.vocab_size, context or window, dropout)
         _refuse_too_large(config, shape, window, tokens, device)
-        model = new_model(config, shape)
+        model, copied = new_model(config, shape), 0
     else:
         model = _taken_over(parent, tokens.tokenizer, dropout)
+        copied = copied_parameters(model.config, largest_item(parent / "model.safetensors"))
         longest = min(config.block_size, model.config.block_size)
         window, note = window_for(longest, length, "the windows it learns from shrink")
     if config.lora:
@@ -62,7 +69,7 @@ def build_model(
             config.lora_targets,
             torch.Generator().manual_seed(config.seed),
         )
-    return InitialModel(model, window, tuple(filter(None, (note, dropout_note))))
+    return InitialModel(model, window, tuple(filter(None, (note, dropout_note))), copied)
 
 
 def context_of(folder: Path) -> int:
@@ -85,7 +92,14 @@ def fit(
     config = config.model_copy(update={"device": device.type})  # `auto` is decided by now
     free, total = memory_of(device)
     plan = plan_memory(
-        config, model.config, beginning.window, text_bytes, held_out, model.parameter_count, free
+        config,
+        model.config,
+        beginning.window,
+        text_bytes,
+        held_out,
+        model.parameter_count,
+        free,
+        beginning.copied,
     )
     check_fits(config, plan, total)
     model.recompute = plan.recompute

@@ -1,7 +1,7 @@
 """Does a run fit into the memory there is, and what gives way where it does not.
 
-Knows the estimates of `sizing`; knows no torch. Where blocks must be computed again for a run to
-fit, they are; what cannot fit at all is refused before the system would end it.
+Knows the estimates of `memory_estimate`; knows no torch. Where blocks must be computed again for a
+run to fit, they are; what cannot fit at all is refused before the system would end it.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from pathlib import Path
 from tuillm.config import TrainConfig
 from tuillm.config.gpt_config import GPTConfig
 from tuillm.errors import TuillmError
-from tuillm.training.auto_settings import memory_needed
+from tuillm.training.memory_estimate import memory_needed
 from tuillm.units import size
 
 RECOMPUTED = "memory is short: blocks are computed again for the backward pass (grad_checkpoint)"
@@ -47,13 +47,16 @@ def plan_memory(
     val_tokens: int,
     parameters: int,
     available: int,
+    copied: int = 0,
 ) -> MemoryPlan:
-    """Decide whether blocks are computed again: as set, else where `available` is short."""
+    """Decide whether blocks are computed again: as set, else where `available` is short.
+
+    `copied` are the parameters of a model to start from that are read as copies.
+    """
+    counts = window, text_bytes, val_tokens, parameters
 
     def need(recompute: bool) -> dict[str, int]:
-        return memory_needed(
-            shape, config, window, text_bytes, val_tokens, parameters, recompute=recompute
-        )
+        return memory_needed(shape, config, *counts, recompute=recompute, copied=copied)
 
     tight = sum(need(False).values()) > _ROOM * available
     again = tight if config.grad_checkpoint is None else config.grad_checkpoint
@@ -61,9 +64,7 @@ def plan_memory(
     with_lora = None
     if config.init_from is not None and not config.lora and shape.n_layer:
         other = config.model_copy(update={"lora": True, "lora_targets": None})
-        with_lora = plan_memory(
-            other, shape, window, text_bytes, val_tokens, parameters, available
-        ).needed
+        with_lora = plan_memory(other, shape, *counts, available, copied).needed
     return MemoryPlan(need(again), again, with_lora, note)
 
 

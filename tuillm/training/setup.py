@@ -22,7 +22,7 @@ from tuillm.text.chat_rendering import encode_turn
 from tuillm.text.progress_tick import Tick
 from tuillm.text.read_options import ReadOptions
 from tuillm.text.split import split_store
-from tuillm.training.auto_settings import token_dropout_for
+from tuillm.training.auto_settings import eval_window, token_dropout_for
 from tuillm.training.batches import Batches
 from tuillm.training.compile_choice import CompileChoice
 from tuillm.training.compiler_check import refuse_missing_compiler
@@ -74,6 +74,11 @@ class Setup:
     flops_per_token: int
     sample_prompt: str | list[int]
     notes: tuple[str, ...]
+
+    @property
+    def eval_window(self) -> int:
+        """How many tokens a window of an evaluation has."""
+        return eval_window(self.model.config.block_size, self.window)
 
     @property
     def position(self) -> dict[str, int]:

@@ -1,14 +1,14 @@
 """What one rank of a run has in its GPU's memory: tuillm's own tensors, counted from the shape.
 
 Knows what DDP, FSDP2, Muon and AdamW keep of a model's parameters; builds none and knows no torch.
-Activations are those of `auto_settings.memory_needed`.
+Activations are those of `memory_estimate.memory_needed`.
 """
 
 from dataclasses import dataclass
 
 from tuillm.config import TrainConfig
 from tuillm.config.gpt_config import GPTConfig, Parameter
-from tuillm.training.auto_settings import memory_needed
+from tuillm.training.memory_estimate import memory_needed
 
 # the driver's context, the libraries' workspaces and NCCL's buffers; assumed
 _PROGRAM = 1_500_000_000

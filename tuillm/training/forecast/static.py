@@ -23,6 +23,7 @@ from tuillm.text.tiktoken_tokenizer import GPT2_ENTRIES
 from tuillm.training.auto_settings import adapter_parameters, disk_needed, dropout_for, window_for
 from tuillm.training.forecast.data_needs import with_data_needs
 from tuillm.training.forecast.warnings import cautions, memory_caution
+from tuillm.training.memory_estimate import copied_parameters
 from tuillm.training.memory_plan import plan_memory
 from tuillm.training.schedule import with_epochs
 from tuillm.training.start_checks import uncached_addresses
@@ -86,6 +87,13 @@ def shape_for(config: TrainConfig, vocab_size: int, window: int, dropout: float)
         return new_shape(config, vocab_size, window, dropout)
     own = find_model(config.init_from).checked_shape()
     return replace(own, dropout=dropout)
+
+
+def copied_for(config: TrainConfig, shape: GPTConfig) -> int:
+    """Return how many parameters of the model to start from are copied when it is read."""
+    if config.init_from is None:
+        return 0
+    return copied_parameters(shape, find_model(config.init_from).stored_bytes)
 
 
 def _missing(config: TrainConfig) -> list[str]:
@@ -164,6 +172,7 @@ def _with_needs(seen: Forecast, config: TrainConfig, tokens: TokenFiles | None) 
         len(tokens.val) if tokens else _MANY,
         parameters,
         seen.memory_available or 0,
+        copied_for(config, shape),
     )
     learning = adapter_parameters(shape, config) if config.lora else None
     per_step = config.batch_size * config.grad_accum_steps * window

@@ -12,7 +12,7 @@ from tuillm.config import TrainConfig
 from tuillm.store.workers.forecast_process import Forecast
 from tuillm.training.auto_settings import eval_token_count, eval_tokens_note, sample_token_count
 from tuillm.training.forecast.run_time import estimated_step, flops_per_step, with_speed
-from tuillm.training.forecast.static import shape_for
+from tuillm.training.forecast.static import copied_for, shape_for
 from tuillm.training.forecast.warnings import cautions, memory_caution
 from tuillm.training.memory_plan import RECOMPUTED, plan_memory
 
@@ -97,6 +97,7 @@ def _on_device(config: TrainConfig, seen: Forecast) -> Forecast:
         seen.val_tokens or seen.train_tokens or 0,
         seen.parameters or shape.parameter_count,
         free,
+        copied_for(config, shape),
     )
     notes = tuple(note for note in seen.notes if note != RECOMPUTED)
     seen = replace(
@@ -145,7 +146,7 @@ def _measure(
     token = token_seconds(trainer)
     held_out, model = len(trainer.tokens.val) - 1, trainer.model
     measured = eval_token_count(
-        config, held_out, model.parameter_count, model.config.block_size, step, token
+        config, held_out, model.parameter_count, setup.eval_window, step, token
     )
     each_sampled = sampled_seconds(trainer) if config.sample_tokens else 0.0
     sampled = sample_token_count(config, model.parameter_count, step, each_sampled or 1.0)
