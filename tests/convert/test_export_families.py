@@ -212,11 +212,14 @@ def test_a_folder_for_ollama(folder, tmp_path, words):
     )
     shape = {"max_position_embeddings": 131_072}
     write_folder(folder, model_of("llama", **shape), words, default + TEMPLATE)
+    sampling = {"temperature": 0.6, "top_k": 20, "top_p": 0.95}
+    (folder / "generation_config.json").write_text(json.dumps(sampling))
     done = export(str(folder), tmp_path / "o", "ollama", "q8_0")
     text = (done.path / "Modelfile").read_text()
     assert text.startswith('FROM ./folder.gguf\nTEMPLATE """{{ if .System }}<|im_start|>system\n')
     assert 'SYSTEM """Be kind."""\n' in text and "PARAMETER num_ctx 8192\n" in text
     assert 'PARAMETER stop """<|im_end|>"""\n' in text and "num_predict" not in text
+    assert "temperature 0.6\nPARAMETER top_k 20\nPARAMETER top_p 0.95\n" in text
     assert "8,192 of the model's 131,072" in done.notes[-1]
     write_folder(folder, model_of("llama"), words, "{{ messages | length }}" + TEMPLATE)
     done = export(str(folder), tmp_path / "p", "ollama")

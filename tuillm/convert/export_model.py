@@ -14,6 +14,7 @@ from tuillm.convert.ollama import chat_of, context_of, modelfile
 from tuillm.errors import TuillmError, UsageError, did_you_mean
 from tuillm.store.export_folder import export_model, refuse_if_filled
 from tuillm.store.files import disk_error, new_file, new_folder, write_text
+from tuillm.store.model_sampling import model_sampling
 from tuillm.store.run_checkpoints import resolve_model
 
 FORMATS = ("hf", "gguf", "ollama")
@@ -64,7 +65,9 @@ def export(name: str, target: Path, to: str = "hf", dtype: str | None = None) ->
         notes += [*chat.notes, *_context_notes(opened)]
         with new_folder(target) as folder:
             opened.write(folder / f"{name}.gguf", name)
-            write_text(folder / "Modelfile", modelfile(chat, f"{name}.gguf", opened.config))
+            sampling = model_sampling(found.path)
+            lines = modelfile(chat, f"{name}.gguf", opened.config, sampling)
+            write_text(folder / "Modelfile", lines)
     return Exported(path, name, tuple(notes))
 
 

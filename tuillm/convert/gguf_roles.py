@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from tuillm.convert.gguf_names import END_NAMES
-from tuillm.formats.bounded_read import CONFIG_BYTES, TOKENIZER_CONFIG_BYTES, read_object
+from tuillm.formats.bounded_read import TOKENIZER_CONFIG_BYTES, read_object
 from tuillm.formats.json_text import JsonObject
+from tuillm.store.model_sampling import begin_id
 from tuillm.text.tokenizer import Tokenizer
 
 # what a file names: the end of a text, that of a turn, and that of a message
@@ -38,7 +39,8 @@ def roles_of(folder: Path, tokenizer: Tokenizer) -> TokenRoles:
 
     `add_bos_token` counts where the tokenizer has no template for what stands around a text.
     """
-    told = _object(folder / "tokenizer_config.json", TOKENIZER_CONFIG_BYTES)
+    path = folder / "tokenizer_config.json"
+    told = read_object(path, TOKENIZER_CONFIG_BYTES) if path.is_file() else {}
     ids = tokenizer.spec["model"]["vocab"] | {name: id for id, name in tokenizer.names.items()}
 
     def id_of(role: str) -> int | None:
@@ -48,8 +50,7 @@ def roles_of(folder: Path, tokenizer: Tokenizer) -> TokenRoles:
 
     bos = id_of("bos")
     if bos is None:
-        number = _object(folder / "config.json", CONFIG_BYTES).get("bos_token_id")
-        bos = number if type(number) is int and tokenizer.is_mark(number) else None
+        bos = begin_id(folder, tokenizer.names)
     around = _around(tokenizer.spec.get("post_processor"))
     if around is None:
         adds_bos, adds_eos = (told.get(f"add_{role}_token") is True for role in ("bos", "eos"))
@@ -83,10 +84,6 @@ def ends_of(tokenizer: Tokenizer, size: int) -> tuple[tuple[int, ...], tuple[str
     left_out = [name for name in left_out if name not in END_NAMES]
     note = f"of its ends of a reply llama.cpp does not know {', '.join(left_out)}"
     return found[:_NAMED_ENDS], (note,) if left_out else ()
-
-
-def _object(path: Path, most: int) -> JsonObject:
-    return read_object(path, most) if path.is_file() else {}
 
 
 def _around(step: Any) -> tuple[list[str], list[str]] | None:

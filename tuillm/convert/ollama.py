@@ -14,6 +14,7 @@ from tuillm.store.chat_template import ANSWER, QUESTION, ChatMode, card_mode, na
 from tuillm.store.registry import Model
 
 _QUOTE = '"""'
+_SAMPLING = SamplingConfig()
 _LONGEST_CONTEXT = 8192  # keys and values take memory for all of it, from the first token on
 
 
@@ -60,22 +61,24 @@ def chat_of_mode(mode: ChatMode) -> OllamaChat:
     return OllamaChat(template + (go_literal(tail) or "\n"), mode.stop)
 
 
-def modelfile(chat: OllamaChat, gguf: str, config: GPTConfig) -> str:
+def modelfile(
+    chat: OllamaChat, gguf: str, config: GPTConfig, sampling: SamplingConfig = _SAMPLING
+) -> str:
     """Return the Modelfile of a model of this shape whose GGUF file of that name lies beside it.
 
     Half the context, at most, is kept for an answer, where nothing else ends it: llama.cpp cannot
     slide learned positions.
     """
-    default, context = SamplingConfig(), context_of(config)
+    context = context_of(config)
     parameters: list[tuple[str, int | float]] = [("num_ctx", context)]
     if not (chat.ends_by_token and config.rotary):
-        parameters.append(("num_predict", max(min(default.max_new_tokens, context // 2), 1)))
+        parameters.append(("num_predict", max(min(sampling.max_new_tokens, context // 2), 1)))
     parameters += [
-        ("temperature", default.temperature),
-        ("top_k", default.top_k),
-        ("top_p", default.top_p),
-        ("min_p", default.min_p),
-        ("repeat_penalty", default.repetition_penalty),
+        ("temperature", sampling.temperature),
+        ("top_k", sampling.top_k),
+        ("top_p", sampling.top_p),
+        ("min_p", sampling.min_p),
+        ("repeat_penalty", sampling.repetition_penalty),
     ]
     lines = [f"FROM ./{gguf}"]
     if chat.template is not None:
