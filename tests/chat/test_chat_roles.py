@@ -96,7 +96,7 @@ def test_a_reply_that_ends_within_a_thought_goes_on(talk_to):
     """It says so, and an empty line goes on within the thought."""
     chat = talk_to(THINKING, "--temperature", "0", "-n", "3", model=chain_model(THOUGHT))
     said = chat.say("why?")
-    assert said == "Enter goes on: still thinking after 3 tokens; /think shows it"
+    assert said == "ended within a thought of 3 tokens: Enter goes on; /think shows it"
     chat.say("/set max_new_tokens 40")
     assert chat.say("") == "thought for 4 tokens; /think shows it\nYES"
 
