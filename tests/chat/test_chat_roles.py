@@ -44,7 +44,7 @@ def test_a_system_text_is_kept_shown_and_exported(talk_to, kept, tmp_path):
     page = chat.say("/template")
     assert "‹<|im_start|>›system\nbe brief‹<|im_end|>›\n‹<|im_start|>›user\nhello" in page
     assert re.search(r"^\d+ of 256 tokens of context$", page, re.M)
-    told = one_line(chat.say("/system be loud"))
+    told = one_line(chat.say("/set system be loud"))
     assert "from here on it stands before the whole conversation" in told
     chat.say("more")
     assert "system\nbe loud‹" in chat.say("/template") and "be brief" not in chat.say("/template")
@@ -187,6 +187,7 @@ def test_a_filter_takes_a_system_text(home, tmp_path):
     assert plain.returncode == told.returncode == 0
     sizes = [int(re.search(r"prompt_tokens=(\d+)", done.stderr)[1]) for done in (plain, told)]
     assert sizes[1] - sizes[0] == len("be brief") - len("be kind")
+    assert "--system FILE:path" in run(folder, "--system", "-").stderr
     refused = run(strict, "--system", "be brief")
     assert refused.returncode == 2 and refused.stderr.count("\n") == 1
     assert "takes no system text" in refused.stderr and refused.stdout == ""
