@@ -44,7 +44,7 @@ def test_a_system_text_is_kept_shown_and_exported(talk_to, kept, tmp_path):
     page = chat.say("/template")
     assert "‹<|im_start|>›system\nbe brief‹<|im_end|>›\n‹<|im_start|>›user\nhello" in page
     assert re.search(r"^\d+ of 256 tokens of context$", page, re.M)
-    told = one_line(chat.say("/system be loud"))
+    told = one_line(chat.say("/set system be loud"))
     assert "from here on it stands before the whole conversation" in told
     chat.say("more")
     assert "system\nbe loud‹" in chat.say("/template") and "be brief" not in chat.say("/template")
@@ -96,7 +96,7 @@ def test_a_reply_that_ends_within_a_thought_goes_on(talk_to):
     """It says so, and an empty line goes on within the thought."""
     chat = talk_to(THINKING, "--temperature", "0", "-n", "3", model=chain_model(THOUGHT))
     said = chat.say("why?")
-    assert said == "Enter goes on: still thinking after 3 tokens; /think shows it"
+    assert said == "ended within a thought of 3 tokens: Enter goes on; /think shows it"
     chat.say("/set max_new_tokens 40")
     assert chat.say("") == "thought for 4 tokens; /think shows it\nYES"
 
@@ -187,6 +187,7 @@ def test_a_filter_takes_a_system_text(home, tmp_path):
     assert plain.returncode == told.returncode == 0
     sizes = [int(re.search(r"prompt_tokens=(\d+)", done.stderr)[1]) for done in (plain, told)]
     assert sizes[1] - sizes[0] == len("be brief") - len("be kind")
+    assert "--system FILE:path" in run(folder, "--system", "-").stderr
     refused = run(strict, "--system", "be brief")
     assert refused.returncode == 2 and refused.stderr.count("\n") == 1
     assert "takes no system text" in refused.stderr and refused.stdout == ""

@@ -18,6 +18,7 @@ from chat.templates import (
 from tuillm.chat.conversation.session import Session
 from tuillm.chat.conversation.tree import Tree
 from tuillm.config import SamplingConfig
+from tuillm.generation.scoring import score
 from tuillm.store.chat_template import jinja_mode
 
 CONFIG = SamplingConfig(temperature=1.0, top_k=0, max_new_tokens=12, seed=1)
@@ -288,3 +289,21 @@ def test_words_said_without_a_template_become_turns(tmp_path):
     session.say("so")
     run(session.reply(), 2)
     assert session.text.startswith("once") and session.consistent()
+
+
+def test_a_reply_is_scored_as_it_was_drawn():
+    """Each token has the probability it was drawn with, also where turns went in between."""
+    session = begin(CHATML, 128, odds=-40)
+    several = 0
+    for _ in range(12):
+        session.say("tell me")
+        run(session.reply())
+        node, scores = session.tree.head_node, []
+        parts = session.parts_of(node)
+        for first, end in parts:
+            before = session.read_for(node, first)
+            ids = [*before, *node.ids[first:end]]
+            scores += [one.logprob for one in score(session.sampler, ids, start=len(before))]
+        assert scores == pytest.approx(node.logprobs, abs=2e-3)
+        several += len(parts) > 1
+    assert several

@@ -440,7 +440,7 @@ def test_set_answers_what_it_does_not_take(words, points):
     ("name", "points"),
     [
         ("temp", "/set temperature VALUE"),
-        ("system", "takes no instructions"),
+        ("sys", "/system TEXT"),
         ("redo", "/regen"),
         ("hlp", "'help'"),
         ("zzzzzz", "/help lists all"),

@@ -72,7 +72,9 @@ def chat_command(
     assert name is not None
     chosen = typed(settings)
     build_sampling(chosen)  # a wrong value is told before a model is looked for
-    told = read_prompt(system) if system else ""
+    if system == "-":
+        raise UsageError("stdin is for what you say, not for --system", "--system FILE:path")
+    told = read_prompt(system).strip() if system else ""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         if go_on:
             raise UsageError("--continue is for a terminal", "in a pipe each message stands alone")

@@ -175,7 +175,7 @@ NOT_HERE = {
     "kv_offload no_kv_offload use_cache cache logits_all vocab_only offload_kqv":
         "memory is taken care of by itself; --dtype int8 needs least",
     "system sys system_prompt system_message instruction persona":
-        "a model of a book takes no instructions: begin its text",
+        "tuillm chat NAME --system TEXT, where a model has a chat template",
     "chat_template template in_prefix in_suffix prompt_template":
         "a model's card has its template; /mode in the chat says whether it is used",
     "conversation cnv interactive i interactive_first instruct chat st single_turn multiline":
@@ -250,8 +250,8 @@ VERBS = {
 
 # words for what the chat has commands for
 CHAT = {
-    "system sys persona": "a model of a book takes no instructions: begin its text",
-    "template": "/mode says whether a model's template is used",
+    "sys persona instruction": "/system TEXT",
+    "context prompt": "/template shows what the model reads",
     "parameter parameters param": "/set NAME VALUE",
     "models list ls switch use": "/model NAME; tuillm list shows the models",
     "redo again another reroll regenerate": "/regen, or /retry N for several",

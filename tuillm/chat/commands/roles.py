@@ -118,4 +118,5 @@ def _last_thought(chat: Chat) -> str:
             break
         if node.who == "model":
             texts.append(node.text)
-    return split_thoughts("".join(reversed(texts)))[0]
+    inside = bool(texts) and chat.session.began_thinking
+    return split_thoughts("".join(reversed(texts)), inside)[0]

@@ -1,6 +1,7 @@
 """The commands that say how the model speaks: settings, profiles, modes, models, colours."""
 
 from tuillm.chat.active_chat import Chat
+from tuillm.chat.commands.roles import system
 from tuillm.config import SamplingConfig, Setting, build_sampling, settings_of
 from tuillm.config.fields import with_escapes
 from tuillm.config.sampling_profiles import PROFILES, apply_profile, profile_of, profile_settings
@@ -31,6 +32,9 @@ def set_(chat: Chat, rest: str) -> None:
     """`/set temperature 0.7`, `/set stop "\\n\\n" "THE END"`, `/set profile wild`, `/set top_k`."""
     name, value = _name_and_value(rest)
     known = {each.name: each for each in settings_of(SamplingConfig)}
+    if name == "system":  # as in ollama
+        system(chat, value.strip())
+        return
     if name == "profile":
         chat.set_config(apply_profile(value.strip(), chat.config, _profiles(chat)))
         chat.screen.note(f"it speaks {value.strip()} now: {_spoken(chat.config)}")

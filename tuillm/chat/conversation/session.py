@@ -240,12 +240,26 @@ class Session:
     @property
     def thinking(self) -> bool:
         """Whether what comes next at the head is a thought."""
+        return is_thinking(self._written + self.sampler.tokenizer.decode(self._said))
+
+    @property
+    def began_thinking(self) -> bool:
+        """Whether the last reply began within a thought, which the template has opened."""
+        return is_thinking(self._written)
+
+    @property
+    def _written(self) -> str:
+        """What the template wrote last before the reply at the head."""
         path = self.tree.path(self.tree.head)
         if self.dialogue is None or not has_question(path):
-            return False
-        prompt, reply, _ = self.dialogue.view(path)
-        written = prompt.pieces[-1].text if prompt.pieces else ""
-        return is_thinking(written + self.sampler.tokenizer.decode(reply))
+            return ""
+        pieces = self.dialogue.view(path)[0].pieces
+        return pieces[-1].text if pieces else ""
+
+    @property
+    def _said(self) -> list[int]:
+        path = self.tree.path(self.tree.head)
+        return self.dialogue.view(path)[1] if self.dialogue and has_question(path) else []
 
     @cached_property
     def tokenizer_id(self) -> str:

@@ -18,7 +18,7 @@ class ReplyThoughts:
         self._shown = shown
         self._parts = ThoughtStream(inside)
         self._count = 0
-        self._begun = False
+        self._named = self._begun = False
 
     def take(self, text: str, stream: ReplyStream) -> str:
         """Show what a token adds to a thought, and return what it adds to what is said."""
@@ -28,7 +28,7 @@ class ReplyThoughts:
             self._count += 1
             self._think(thought, stream)
             if not self._parts.inside:
-                self._close(stream, "thought for")
+                self._close(stream, f"thought for {several(self._count, 'token')}")
         return said
 
     def end(self, stream: ReplyStream) -> str:
@@ -37,14 +37,16 @@ class ReplyThoughts:
         thought, said = self._parts.finish()
         if inside and self._count:
             self._think(thought, stream)
-            self._close(stream, "Enter goes on: still thinking after")
+            tokens = several(self._count, "token")
+            self._close(stream, f"ended within a thought of {tokens}: Enter goes on")
         return said
 
     def _think(self, thought: str, stream: ReplyStream) -> None:
         if not self._shown:
             stream.note(f"thinking … {several(self._count, 'token')}", last=False)
             return
-        if self._count == 1:
+        if not self._named:
+            self._named = True
             stream.note("thinking:")
         thought = thought if self._begun else thought.lstrip()
         self._begun = self._begun or bool(thought)
@@ -53,5 +55,5 @@ class ReplyThoughts:
 
     def _close(self, stream: ReplyStream, what: str) -> None:
         hint = "" if self._shown else "; /think shows it"
-        stream.note(f"{what} {several(self._count, 'token')}{hint}")
+        stream.note(what + hint)
         stream.use_pen(quiet=False)
