@@ -119,7 +119,8 @@ def make_parent(folder, kind, template, bos, eos):
     model = GPT(shape)
     model.init_weights("none", torch.Generator().manual_seed(0))
     folder.mkdir()
-    write_model(model, folder, None)
+    begins = next((one["id"] for one in spec["added_tokens"] if one["content"] == bos), None)
+    write_model(model, folder, None, bos=begins, sampling={"temperature": 0.6, "top_k": 20})
     write_json(folder / "tokenizer.json", spec)
     named = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": bos, "eos_token": eos}
     write_json(folder / "tokenizer_config.json", named)
@@ -276,10 +277,12 @@ def test_a_run_learns_to_answer(home, tmp_path, lora):
     status = list_runs()[0].status()
     assert status.before_loss and status.val_loss
     assert status.state == "finished" and status.val_loss < status.before_loss - 0.05
-    before, after = (find_model(name).path for name in ("parent", "child"))
+    before, after = kept = [find_model(name).path for name in ("parent", "child")]
     assert (before / "chat_template.jinja").read_text() == (
         after / "chat_template.jinja"
     ).read_text()
+    settings_of = [json.loads((each / "generation_config.json").read_text()) for each in kept]
+    assert settings_of[0] == settings_of[1] and settings_of[0]["top_k"] == 20
     told = json.loads((after / "tokenizer_config.json").read_text())
     assert (told["bos_token"], told["eos_token"]) == ("<|begin_of_text|>", "<|eot_id|>")
 

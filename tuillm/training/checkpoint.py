@@ -114,7 +114,7 @@ def _write_model(trainer: "Trainer", folder: Path) -> None:
     tokenizer, setup = trainer.tokenizer, trainer.setup
     with setup.average.used():
         setup.collect(trainer.ranks)
-        write_model(trainer.model, folder, tokenizer.eot, tokenizer.ends)
+        write_model(trainer.model, folder, tokenizer.eot, tokenizer.ends, **setup.kept)
         if trainer.config.lora:
             write_adapter(trainer.model, folder / ADAPTER, trainer.config.init_from or "")
     trainer.tokenizer.save(folder, trainer.model.config.block_size)

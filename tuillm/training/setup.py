@@ -16,8 +16,9 @@ from tuillm.generation import Sampler
 from tuillm.model import GPT, choose_device
 from tuillm.model.lora import is_packed, pack_frozen
 from tuillm.store.chat_template import jinja_mode
+from tuillm.store.model_sampling import begin_id, kept_sampling
 from tuillm.store.registry import find_model
-from tuillm.text import Corpus, TokenFiles, load_tokenizer, read_corpus, tokenize
+from tuillm.text import Corpus, TokenFiles, Tokenizer, load_tokenizer, read_corpus, tokenize
 from tuillm.text.chat_rendering import encode_turn
 from tuillm.text.progress_tick import Tick
 from tuillm.text.read_options import ReadOptions
@@ -50,7 +51,8 @@ class Setup:
     `window` is how many tokens a training example has. `starts_at_eot` tells that texts begin
     behind the end-of-text token. `flops` is what this machine multiplies in a second, and
     `flops_per_token` what a token of training takes. `sample_prompt` is what samples go on with:
-    a text, or the ids of a conversation's first turn.
+    a text, or the ids of a conversation's first turn. `kept` is what else `write_model` is given of
+    the model that it started from.
     """
 
     config: TrainConfig
@@ -73,6 +75,7 @@ class Setup:
     flops: float
     flops_per_token: int
     sample_prompt: str | list[int]
+    kept: dict[str, Any]
     notes: tuple[str, ...]
 
     @property
@@ -157,6 +160,7 @@ def set_up(
         starts_at_eot=starts_at_eot,
         flops=matmul_flops(device, dtype),
         sample_prompt=_sample_prompt(options, corpus, tokens),
+        kept=_kept(parent, tokens.tokenizer) if parent else {},
         notes=(*corpus.notes, *tokens.notes, *initial.notes, *filter(None, (replaced,)), *fitted),
         **_learning_parts(basis, initial.model),
     )
@@ -264,6 +268,11 @@ def _why_eager(
     if optimizer.shadowed or is_packed(model):
         return "matrices are packed, or kept in bfloat16, for this processor, which is not compiled"
     return ""
+
+
+def _kept(folder: Path, tokenizer: Tokenizer) -> dict[str, Any]:
+    """Return the id that begins a text, and how its makers would have tokens chosen."""
+    return {"bos": begin_id(folder, tokenizer.names), "sampling": kept_sampling(folder)}
 
 
 def _sample_prompt(options: ReadOptions, corpus: Corpus, tokens: TokenFiles) -> str | list[int]:
