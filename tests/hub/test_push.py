@@ -91,6 +91,8 @@ def test_a_pushed_model_comes_back_whole(hub, book, done, tuillm, tiny_files):
     assert pulled.code == 0, pulled.err
     model = find_model("tales")
     assert (model.path / WEIGHTS).read_bytes() == tiny_files[WEIGHTS]
+    assert (model.card.template, model.card.steps) == ("Q: {question}\nA: {answer}", 100)
+    assert (model.card.origin, model.card.source, model.card.run) == ("pulled", "me/tales", None)
 
 
 def test_nothing_private_goes_out(hub, book, done):
@@ -129,6 +131,7 @@ def test_nothing_private_goes_out(hub, book, done):
     assert TheirCard(readme).data.get("license") == "mit"
 
 
+@pytest.mark.slow
 def test_a_second_push_sends_only_what_changed(hub, book, done, tiny_files):
     """The same again is said and sends nothing; with other settings they alone are sent."""
     done()
@@ -167,6 +170,7 @@ def test_ctrl_c_leaves_nothing_to_be_seen(hub, book, push, done):
     assert len(hub.commits) == 1
 
 
+@pytest.mark.slow
 def test_what_was_sent_is_not_sent_again(hub, book, done):
     """A push that fails at the commit has its weights there: the next sends the commit alone."""
     hub.refusals = [("/commit/", 403)]
@@ -177,6 +181,7 @@ def test_what_was_sent_is_not_sent_again(hub, book, done):
     assert (len(hub.uploads()), len(hub.commits)) == (1, 1)
 
 
+@pytest.mark.slow
 def test_large_files_come_in_parts(hub, book, done, tiny_files):
     """A server that wants parts gets them in their order, and a broken connection again."""
     hub.part, hub.cut_at = 100_000, 50_000
@@ -195,7 +200,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.everyday(2)
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("kind", REFUSED)
 def test_refusals_are_one_line(hub, book, done, kind):
     """Whatever the hub answers; nothing is to be seen there then."""

@@ -25,6 +25,7 @@ from tuillm.formats.bounded_read import (
 )
 from tuillm.formats.jinja_chat import TEMPLATE_FILE
 from tuillm.formats.safetensors_index import INDEX, numbered_shards
+from tuillm.store.card import CARD
 from tuillm.store.hub.hub_errors import host, hub_errors
 from tuillm.store.hub.hub_names import Source
 from tuillm.store.network import check_for_hub
@@ -46,6 +47,7 @@ SMALL_FILES = (
     "tokenizer.json",
     "vocab.json",
     "merges.txt",
+    CARD,
 )
 _LONGEST = {
     CONFIG: CONFIG_BYTES,
@@ -58,6 +60,7 @@ _LONGEST = {
     "merges.txt": VOCABULARY_BYTES,
     TEMPLATE_FILE: CONFIG_BYTES,
     INDEX: INDEX_BYTES,
+    CARD: CONFIG_BYTES,
 }
 _LONGEST_LISTING = 16 * MB
 _LONGEST_LICENCE = 40

@@ -8,6 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from tuillm.config.gpt_config import GPTConfig
 from tuillm.errors import TuillmError
 from tuillm.formats.safetensors_header import StoredTensor, read_header
 from tuillm.formats.safetensors_index import INDEX
-from tuillm.store.card import ModelCard
+from tuillm.store.card import CARD, ModelCard, read_card
 from tuillm.store.copy_files import link_or_copy
 from tuillm.store.files import disk_error, remove_folder, write_json
 from tuillm.store.http_download import have
@@ -258,14 +259,18 @@ class _Work:
         return True
 
     def _publish(self, plan: Plan, kind: str, shape: GPTConfig) -> Model:
-        card = ModelCard(
-            origin="pulled",
-            source=plan.repo,
-            revision=plan.commit,
-            license=plan.licence or None,
-            tokenizer=kind,
-            parameters=shape.parameter_count,
-            tuillm_version=__version__,
+        card = self._their_card().model_copy(
+            update={
+                "origin": "pulled",
+                "source": plan.repo,
+                "revision": plan.commit,
+                "license": plan.licence or None,
+                "run": None,
+                "parent": None,
+                "tokenizer": kind,
+                "parameters": shape.parameter_count,
+                "tuillm_version": __version__,
+            }
         )
         self._progress.tell("verifying")
         with publish(self.pull.name, card, replace=self._replace) as folder:
@@ -275,11 +280,17 @@ class _Work:
                 raise TuillmError(f"{self._source} is damaged on the hub itself: {problem}")
         return get_model(self.pull.name)
 
+    def _their_card(self) -> ModelCard:
+        """What a model that was pushed from here says of itself, such as the form of its texts."""
+        with suppress(TuillmError):
+            return read_card(self.pull.path)
+        return ModelCard()
+
     def _fill(self, plan: Plan, folder: Path) -> None:
         """Have the files of the model in the folder that is published, the weights as one file."""
         parts = len(plan.weights) > 1
         for file in plan.files:
-            if file.name != INDEX and not (parts and is_weights(file.name)):
+            if file.name not in (INDEX, CARD) and not (parts and is_weights(file.name)):
                 link_or_copy(self.pull.path / file.name, folder / self._published_as(file))
         if parts:
             self._progress.note(f"making one file of the {len(plan.weights)} of its weights")

@@ -47,7 +47,7 @@ def files_to_push(model: Model, repo: str) -> list[OutgoingFile]:
     found = []
     for name in (*SMALL_FILES, WEIGHTS):
         path = file_within(model.path, name)
-        if path is None:
+        if path is None or name == CARD:
             continue
         content: Path | bytes = path
         if name in (CONFIG, "tokenizer_config.json", "generation_config.json"):
