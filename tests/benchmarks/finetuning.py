@@ -1,15 +1,15 @@
-"""Fine-tuning speed at GPT-2's shape with random weights: tuillm against a plain transformers loop.
+"""Fine-tuning speed with random weights: tuillm against a plain transformers loop.
 
-Full fine-tuning and LoRA (rank 8 on c_attn) of tuillm's Trainer, in bfloat16, beside
-GPT2LMHeadModel with torch's AdamW in float32 and under bfloat16 autocast; batches of the same
-size, rounds interleaved, dropout 0 on both sides.
-    python tests/benchmarks/finetuning.py [ROUNDS] [BATCHxWINDOW...]
+Full fine-tuning and LoRA (rank 8 on the family's usual layers) of tuillm's Trainer, in bfloat16 and
+full in float32, beside transformers' model with torch's AdamW in float32 and under bfloat16
+autocast; batches of the same size, rounds interleaved, dropout 0 on both sides.
+    python tests/benchmarks/finetuning.py [--shape gpt2|llama|qwen3] [ROUNDS] [BATCHxWINDOW...]
 """
 
+import argparse
 import gc
 import os
 import statistics
-import sys
 import tempfile
 import time
 from contextlib import nullcontext
@@ -19,7 +19,13 @@ os.environ["TUILLM_HOME"] = tempfile.mkdtemp()
 
 import tuillm  # noqa: E402, F401, I001  (before torch: it says how OpenMP's threads wait)
 import torch  # noqa: E402
-from transformers import GPT2Config, GPT2LMHeadModel  # noqa: E402
+from transformers import (  # noqa: E402
+    AutoModelForCausalLM,
+    GPT2Config,
+    LlamaConfig,
+    PreTrainedConfig,
+    Qwen3Config,
+)
 
 from tuillm import Trainer  # noqa: E402
 from tuillm.store.paths import demo_book  # noqa: E402
@@ -27,12 +33,37 @@ from tuillm.text import make_tokenizer  # noqa: E402
 
 SETTINGS = ("1x256", "4x256", "1x1024")
 STEPS = 2
+# GPT-2; SmolLM2-135M with 12 of its 30 layers; Qwen3-0.6B half as wide with 8 of its 28
+SHAPES: dict[str, PreTrainedConfig] = {
+    "gpt2": GPT2Config(resid_pdrop=0, embd_pdrop=0, attn_pdrop=0),
+    "llama": LlamaConfig(
+        vocab_size=49_152,
+        hidden_size=576,
+        intermediate_size=1536,
+        num_hidden_layers=12,
+        num_attention_heads=9,
+        num_key_value_heads=3,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+    ),
+    "qwen3": Qwen3Config(
+        vocab_size=151_936,
+        hidden_size=512,
+        intermediate_size=1536,
+        num_hidden_layers=8,
+        num_attention_heads=8,
+        num_key_value_heads=4,
+        head_dim=128,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+    ),
+}
 
 
-def make_folder(folder):
-    """Write a GPT-2 of random weights, with a small tokenizer of the bundled book."""
+def make_folder(folder, config):
+    """Write a model of random weights, with a small tokenizer of the bundled book."""
     torch.manual_seed(0)
-    GPT2LMHeadModel(GPT2Config()).save_pretrained(folder)
+    AutoModelForCausalLM.from_config(config).float().save_pretrained(folder)
     make_tokenizer("bpe", [demo_book().read_text(encoding="utf-8")], 1024).save(folder, 1024)
 
 
@@ -47,9 +78,8 @@ def ours(folder, batch, window, **settings):
         max_steps=10_000,
         eval_interval=10_000,
         sample_tokens=0,
-        dtype="bfloat16",
         device="cpu",
-        **settings,
+        **{"dtype": "bfloat16"} | settings,
     )
     steps = trainer.steps()
     return lambda: next(steps)
@@ -83,18 +113,22 @@ def measure(step, tokens):
 
 
 def main():
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-    settings = sys.argv[2:] or SETTINGS
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shape", choices=SHAPES, default="gpt2")
+    parser.add_argument("rounds", type=int, nargs="?", default=3)
+    parser.add_argument("settings", nargs="*", default=SETTINGS)
+    wanted = parser.parse_args()
+    rounds, config = wanted.rounds, SHAPES[wanted.shape]
     with tempfile.TemporaryDirectory() as place:
-        make_folder(Path(place))
-        config = GPT2Config(resid_pdrop=0, embd_pdrop=0, attn_pdrop=0)
-        for setting in settings:
+        make_folder(Path(place), config)
+        for setting in wanted.settings or SETTINGS:
             batch, window = map(int, setting.split("x"))
-            peer = GPT2LMHeadModel(config).train()
+            peer = AutoModelForCausalLM.from_config(config).float().train()
             steps = {
                 "peer float32": theirs(peer, batch, window, "float32"),
                 "peer bfloat16": theirs(peer, batch, window, "bfloat16"),
                 "full": ours(Path(place), batch, window),
+                "full float32": ours(Path(place), batch, window, dtype="float32"),
                 "LoRA": ours(Path(place), batch, window, lora=True),
             }
             for step in steps.values():
@@ -106,10 +140,11 @@ def main():
             speeds = ", ".join(
                 f"{name} {statistics.median(each):.0f}" for name, each in found.items()
             )
-            print(f"{setting} tokens/s: {speeds}")
+            print(f"{wanted.shape} {setting} tokens/s: {speeds}")
             for fast, slow in (
                 ("full", "peer bfloat16"),
                 ("full", "peer float32"),
+                ("full float32", "peer float32"),
                 ("LoRA", "full"),
             ):
                 ratio = statistics.median(

@@ -100,6 +100,7 @@ FAMILIES: dict[str, dict[str, object]] = {
         "lora": way == "lora",
         "dtype": dtype,
         "grad_checkpoint": again,
+        "sample_tokens": 16,
     }
     for shape in SHAPES
     for way in ("full", "lora")

@@ -125,3 +125,31 @@ def test_adapters_go_on_exactly(family, story, targets):  # noqa: F811
     remove_model("parent")
     resume_run(run)
     assert wait_for_end(run).state == "finished" and history(metric_rows(run)) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
+def test_compiled_and_computed_again_it_takes_the_same_steps(family, book, lora, tmp_path_factory):
+    """The losses of compiled blocks, of blocks computed again and of both are those of plain ones.
+
+    All blocks are one graph; with rotary positions, groups of heads and adapters alike.
+    """
+    settings: dict[str, Any] = dict(
+        init_from="parent", lora=lora, dropout=0.0, max_steps=5, sample_tokens=0, dtype="float32"
+    )
+    found = []
+    folder = tmp_path_factory.getbasetemp() / "compiled"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(folder))
+        for compiled, again in (("off", False), ("off", True), ("on", False), ("on", True)):
+            trainer = Trainer(
+                str(book), **settings, compile=compiled, grad_checkpoint=again, device="cpu"
+            )
+            found.append([m.train_loss for m in trainer.steps()])
+            blocks = trainer.setup.gradients.blocks
+            assert blocks.on is (compiled == "on") and not blocks.failure
+            assert trainer.model.recompute is again
+    assert found[1] == found[0]
+    for losses in found[2:]:
+        assert losses == pytest.approx(found[0], abs=1e-4)

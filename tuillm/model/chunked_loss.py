@@ -70,6 +70,7 @@ class _HeadLoss(torch.autograd.Function):
                 kept.append(head.product_back(logits) if few else logits)
             if of_weight is not None:
                 _add_product(of_weight, logits, part)
+            del logits  # before the next ones are computed
         ctx.head, ctx.few, ctx.trained = head, few, trained
         if learning:
             ctx.save_for_backward(x, torch.cat(kept) if few else kept[0], of_weight)

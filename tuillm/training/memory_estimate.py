@@ -19,7 +19,7 @@ from tuillm.config.gpt_config import (
 from tuillm.config.lora_layers import lora_parts
 from tuillm.training.auto_settings import adapter_parameters, eval_window
 
-_PROGRAM = 270_000_000  # Python, torch and the kernels it compiles, measured
+_PROGRAM = 290_000_000  # Python, torch and the kernels it compiles, measured
 _TURNED = 120_000_000
 _FLOAT32, _LOWER = 4, 2
 # windows from here on are cut into blocks of half as many queries, see `model.attention`
@@ -54,7 +54,7 @@ def memory_needed(
       average      4 A where the weights are averaged
       teachers     4 P each, and 8 B T V for their predictions
       activations  B T (L `block_bytes` + 12 C); blocks that are computed again keep 4 C each, and
-                   one of them all of it, once the logits are gone
+                   one of them all of it
       logits       12 B T V: logits, their softmax and its gradient; where they are many e B T V
                    and the head's gradient e V C, at most (4 + e) V C and a piece of logits on
                    CPUs; 4 B T V on GPUs; next to nothing under a head that does not learn
@@ -75,7 +75,7 @@ def memory_needed(
     block = tokens * block_bytes(shape, config, window)
     activations = shape.n_layer * block
     if recompute:
-        activations = shape.n_layer * tokens * 4 * C + max(0, block - logits)
+        activations = shape.n_layer * tokens * 4 * C + block
     activations += tokens * 12 * C
     weights = parameters * _weight_bytes(config)
     if not config.lora:
