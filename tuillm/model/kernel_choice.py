@@ -19,7 +19,13 @@ import torch
 from tuillm.config.gpt_config import GPTConfig
 from tuillm.errors import TuillmError, UsageError, brief
 from tuillm.formats.json_text import JsonObject
-from tuillm.model.kernels import BY_NAME, Kernel, kernels_for, working_kernels
+from tuillm.model.kernels import (
+    BY_NAME,
+    Kernel,
+    kernels_for,
+    kernels_to_choose_from,
+    working_kernels,
+)
 from tuillm.native.compiled import library, library_path
 from tuillm.store.files import read_json, write_json
 from tuillm.store.locks import Taken, take
@@ -70,8 +76,11 @@ def choose_kernel(config: GPTConfig, dtype: str) -> Kernel | None:
         return _named(named, dtype)
     known = remembered(config, dtype)
     kernel = BY_NAME[known.kernel] if known else None
-    if kernel and dtype in kernel.dtypes and kernel.works(dtype):
+    if kernel and dtype in kernel.dtypes and kernel.works(dtype) and not kernel.last_resort:
         return kernel
+    for kernel in working_kernels(dtype):
+        if not kernel.last_resort:
+            return kernel
     return next(working_kernels(dtype), None)
 
 
@@ -92,6 +101,8 @@ def remember(config: GPTConfig, dtype: str, timings: list[Timing]) -> Choice:
     The kernel in use stays unless another is clearly faster. Raises TuillmError when the disk
     refuses.
     """
+    may_be = {kernel.name for kernel in kernels_to_choose_from(dtype)}
+    timings = [each for each in timings if each.kernel in may_be]
     with take(ensure_dir(cache_dir()) / "kernels.lock", wait=10.0):
         before = remembered(config, dtype)
         best = min(timings, key=lambda each: each.seconds)

@@ -44,6 +44,7 @@ class Kernel:
     works: Callable[[str], bool]
     make: Make | None = None
     isa: str = ""
+    last_resort: bool = False  # too coarse to be taken where another works
 
 
 def _always(dtype: str) -> bool:
@@ -82,20 +83,21 @@ KERNELS = (
     Kernel("plain", _FLOATS, "nothing", "as precise as the weights", _always, PlainLinear),
     Kernel("in_out", _FLOATS, "nothing", "as precise as the weights", _always, InOutLinear),
     Kernel(
-        "int8_dynamic",
-        ("int8",),
-        "PyTorch's quantized products",
-        "rounded to 8 bits by the largest of all",
-        lambda dtype: can_int8(),
-        Int8Linear,
-    ),
-    Kernel(
         "int8_weight_only",
         ("int8",),
         "PyTorch's int8 x bfloat16 product",
         "bfloat16",
         lambda dtype: can_int8_weight(),
         Int8WeightLinear,
+    ),
+    Kernel(
+        "int8_dynamic",
+        ("int8",),
+        "PyTorch's quantized products",
+        "rounded to 8 bits by the largest of all",
+        lambda dtype: can_int8(),
+        Int8Linear,
+        last_resort=True,  # one large input, as gated MLPs have, leaves few steps for all others
     ),
 )
 BY_NAME = {kernel.name: kernel for kernel in KERNELS}
@@ -109,6 +111,12 @@ def kernels_for(dtype: str) -> list[Kernel]:
 def working_kernels(dtype: str) -> Iterator[Kernel]:
     """Yield them one by one: whether one works is tried when it is its turn."""
     return (kernel for kernel in KERNELS if dtype in kernel.dtypes and kernel.works(dtype))
+
+
+def kernels_to_choose_from(dtype: str) -> list[Kernel]:
+    """Return those that work here, without a last resort where there is another."""
+    there = kernels_for(dtype)
+    return [kernel for kernel in there if not kernel.last_resort] or there
 
 
 def can_decode_int8() -> bool:
