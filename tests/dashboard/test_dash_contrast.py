@@ -21,6 +21,7 @@ from tuillm.dashboard.screens.file_picker import FilesScreen
 from tuillm.dashboard.screens.help import HelpScreen
 from tuillm.dashboard.screens.meanings import MeaningsScreen
 from tuillm.dashboard.screens.models import ModelsScreen
+from tuillm.dashboard.screens.pull_dialog import PullDialog
 from tuillm.dashboard.screens.run import RunScreen
 from tuillm.dashboard.screens.runs import RunsScreen
 from tuillm.dashboard.screens.themes import ThemesScreen
@@ -39,7 +40,7 @@ TOUR = [
     ("escape question_mark", HelpScreen),
     ("escape r", Ask),
     ("escape e", ExportDialog),
-    ("escape P", Ask),
+    ("escape P", PullDialog),
     ("escape d", Confirm),
     ("escape ctrl+t", ThemesScreen),
     ("escape ctrl+p", CommandPalette),
