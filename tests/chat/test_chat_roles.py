@@ -102,6 +102,30 @@ def test_a_reply_that_ends_within_a_thought_goes_on(talk_to):
 
 
 @pytest.mark.slow
+def test_a_template_may_open_the_thought(talk_to):
+    """Then a reply begins within it, drawn again as well, and what it says is told from it."""
+    opened = THINKING.replace(
+        "'<|im_start|>assistant\\n' }}\n    {%- if ena",
+        "'<|im_start|>assistant\\n<think>\\n' }}\n    {%- if ena",
+    )
+    assert opened != THINKING
+    chat = talk_to(opened, "--temperature", "0", model=chain_model("so hm</think>YES"))
+    assert chat.say("why?") == "thought for 6 tokens; /think shows it\nYES"
+    assert chat.say("/regen") == "thought for 6 tokens; /think shows it\nYES"
+    assert chat.say("/think").splitlines()[1:] == ["so hm"]
+    assert "unread" not in chat.say("/system be brief")
+
+
+@pytest.mark.slow
+def test_another_model_may_not_read_the_system_text(talk_to, model):
+    """It says so, and goes on without it."""
+    chat = talk_to(CHATML, "--system", "be brief", "-n", "5", odds=-40.0)
+    chat.say("hello")
+    assert f"{model} does not read the system text" in one_line(chat.say(f"/model {model}"))
+    assert chat.say("and so")
+
+
+@pytest.mark.slow
 def test_turns_that_no_longer_fit_are_told_of(talk_to):
     """Once each time that turns go, in one line, with how many are not read by then."""
     chat = talk_to(CHATML, "--seed", "1", "-n", "20", odds=-40.0)

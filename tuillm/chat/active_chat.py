@@ -207,8 +207,7 @@ class Chat:
         """
         self._paused = False
         special = self.mode.special
-        inside = special and self.session.thinking
-        thoughts = ReplyThoughts(self.shows_thoughts, inside) if special else None
+        thoughts = ReplyThoughts(self.shows_thoughts, self.session.thinking_at) if special else None
         try:
             done = self.screen.stream(
                 tokens,

@@ -146,6 +146,15 @@ def refuse_system(mode: ChatMode, name: str) -> None:
     raise UsageError(f"{name} takes no system text: {reason}")
 
 
+def takes_system(mode: ChatMode) -> bool:
+    """Whether a model reads a system text in the way it is talked to."""
+    try:
+        refuse_system(mode, "")
+    except UsageError:
+        return False
+    return True
+
+
 def card_mode(card: ModelCard) -> ChatMode:
     """Return the mode that a card tells of."""
     template = card.template or ""

@@ -25,7 +25,10 @@ _PARTS = re.compile(f"({THINK}|{THOUGHT})")
 
 @dataclass(frozen=True)
 class Said:
-    """One message: its role, its text, and the ids that were sampled for it, if they spell it."""
+    """One message: its role, its text, and the ids that were sampled for it, if they spell it.
+
+    A special token, which spells nothing, is not among them.
+    """
 
     role: str
     text: str
@@ -134,15 +137,11 @@ def _at_edges(text: str) -> Iterator[tuple[int, int]]:
 
 def _marked(messages: Sequence[Said], spans: Sequence[tuple[int, int, int]]) -> list[str]:
     """Return the texts of messages with a mark in the place of each span."""
-    texts = []
-    for index, said in enumerate(messages):
-        text, end = "", 0
-        for number, (message, first, last) in enumerate(spans):
-            if message == index:
-                text += f"{said.text[end:first]}\ue000{number}\ue001"
-                end = last
-        texts.append(text + said.text[end:])
-    return texts
+    texts, ends = [""] * len(messages), [0] * len(messages)
+    for number, (index, first, last) in enumerate(spans):
+        texts[index] += f"{messages[index].text[ends[index] : first]}\ue000{number}\ue001"
+        ends[index] = last
+    return [text + said.text[end:] for text, said, end in zip(texts, messages, ends, strict=True)]
 
 
 def _pieces(
@@ -169,9 +168,11 @@ def _pieces(
 
 def _ids_between(said: Said, first: int, last: int, tokenizer: "Tokenizer") -> tuple[int, ...]:
     """Return the sampled ids that spell a part of a message, () where they are cut otherwise."""
+    if (first, last) == (0, len(said.text)):
+        return said.ids
     ends = [0, *accumulate(len(tokenizer.token_bytes(id)) for id in said.ids)]
     edges = len(said.text[:first].encode()), len(said.text[:last].encode())
-    if ends[-1] != len(said.text.encode()) or not set(edges) <= set(ends):
+    if not set(edges) <= set(ends):
         return ()
     return said.ids[ends.index(edges[0]) : len(ends) - 1 - ends[::-1].index(edges[1])]
 
@@ -200,11 +201,17 @@ def _uncut(pieces: list[Piece], tokenizer: "Tokenizer") -> list[Piece]:
     return found
 
 
+@lru_cache(1024)
+def _encode_special(tokenizer: "Tokenizer", text: str) -> tuple[int, ...]:
+    """Return the ids of a text; what stands between two replies stays from turn to turn."""
+    return tuple(tokenizer.encode_special(text))
+
+
 def _encode_run(run: list[Piece], tokenizer: "Tokenizer") -> Iterator[int]:
     """Yield the ids of texts that follow one another, in which only the template names tokens."""
     pattern = _special_names(tokenizer)[1]
     if not any(pattern.search(piece.text) for piece in run if piece.role):
-        yield from tokenizer.encode_special("".join(piece.text for piece in run))
+        yield from _encode_special(tokenizer, "".join(piece.text for piece in run))
         return
     plain = ""
     for piece in run:

@@ -5,7 +5,7 @@ Knows roles and the screen; what is read of them is the business of `conversatio
 
 from tuillm.chat.active_chat import Chat
 from tuillm.errors import UsageError
-from tuillm.store.chat_template import refuse_system
+from tuillm.store.chat_template import refuse_system, takes_system
 from tuillm.units import several
 
 # the styles of what a model reads, by who it is from
@@ -52,8 +52,13 @@ def _show_system(chat: Chat) -> None:
         chat.screen.note("there is no system text: /system TEXT says how the model is to answer")
         return
     chat.screen.note(f"system text: {text}")
-    if not chat.mode.special:
-        chat.screen.note(f"{chat.model.name} does not read it: it has no chat template of its own")
+    tell_unread_system(chat)
+
+
+def tell_unread_system(chat: Chat) -> None:
+    """Say that a system text is not read, where there is one and the model has no place for it."""
+    if system_now(chat) and not takes_system(chat.mode):
+        chat.screen.note(f"{chat.model.name} does not read the system text")
 
 
 def template(chat: Chat, rest: str) -> None:
@@ -118,5 +123,5 @@ def _last_thought(chat: Chat) -> str:
             break
         if node.who == "model":
             texts.append(node.text)
-    inside = bool(texts) and chat.session.began_thinking
+    inside = chat.begun and chat.session.thinking_at(None)
     return split_thoughts("".join(reversed(texts)), inside)[0]

@@ -1,7 +1,7 @@
 """The commands that say how the model speaks: settings, profiles, modes, models, colours."""
 
 from tuillm.chat.active_chat import Chat
-from tuillm.chat.commands.roles import system
+from tuillm.chat.commands.roles import system, tell_unread_system
 from tuillm.config import SamplingConfig, Setting, build_sampling, settings_of
 from tuillm.config.fields import with_escapes
 from tuillm.config.sampling_profiles import PROFILES, apply_profile, profile_of, profile_settings
@@ -126,6 +126,7 @@ def mode(chat: Chat, rest: str) -> None:
     """`/mode chat` takes turns by a template, `/mode completion` goes on with one text."""
     chat.set_mode(choose_mode(rest, chat.model))
     chat.screen.note(describe_mode(chat))
+    tell_unread_system(chat)
 
 
 def describe(chat: Chat) -> None:
@@ -183,6 +184,7 @@ def model(chat: Chat, rest: str) -> None:
     if drafted is not None:
         chat.screen.note(f"{drafted.name} does not draft for it: tuillm chat NAME --draft MODEL")
     describe(chat)
+    tell_unread_system(chat)
 
 
 def theme(chat: Chat, rest: str) -> None:

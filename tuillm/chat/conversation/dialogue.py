@@ -26,11 +26,6 @@ class Exchange:
     question: str | None
     replies: list[Node] = field(default_factory=list)
 
-    @property
-    def answer(self) -> str:
-        """What the model said."""
-        return "".join(node.text for node in self.replies)
-
 
 @dataclass(frozen=True)
 class Base:
@@ -56,20 +51,29 @@ class _Place:
 class Dialogue:
     """Reads paths that have a person's text in them; the last node may not be in the tree yet.
 
-    `thinking` is what the template is told of it for replies that are still to come. Each method
-    leaves the `newest` last ids of a path's last reply out.
+    `thinking` is what the template is told of it for replies that are still to come; a system text
+    is left out where the template does not read one (`reads_system`). Each method leaves the
+    `newest` last ids of a path's last reply out.
     """
 
-    def __init__(self, template: ChatTemplate, tokenizer: Tokenizer, block_size: int) -> None:
+    def __init__(
+        self,
+        template: ChatTemplate,
+        tokenizer: Tokenizer,
+        block_size: int,
+        reads_system: bool = True,
+    ) -> None:
         self.thinking: bool | None = None
+        self.reads_system = reads_system
         self._template, self._tokenizer, self._size = template, tokenizer, block_size
         self._now = datetime.now()  # a template may write the date: it stays that of the beginning
         self._first: dict[tuple[int, int], int] = {}
+        self._answers: dict[tuple[int, int] | None, Said] = {}
         self._prompts: dict[tuple[int | None, int, bool | None], Prompt] = {}
 
     def anew(self) -> "Dialogue":
         """Return one for another tree."""
-        other = Dialogue(self._template, self._tokenizer, self._size)
+        other = Dialogue(self._template, self._tokenizer, self._size, self.reads_system)
         other.thinking = self.thinking
         return other
 
@@ -159,20 +163,25 @@ class Dialogue:
         return self._prompts[key]
 
     def _messages(self, place: _Place, first: int) -> list[Said]:
-        found = [Said("system", place.system)] if place.system else []
+        told = place.system if self.reads_system else ""
+        found = [Said("system", told)] if told else []
         for exchange in place.exchanges[first:]:
             if exchange.question is not None:
                 found.append(Said("user", exchange.question))
             if exchange is not place.exchanges[-1]:
-                found.append(Said("assistant", exchange.answer, self._sampled(exchange)))
+                found.append(self._answer(exchange))
         return found
 
-    def _sampled(self, exchange: Exchange) -> tuple[int, ...]:
-        """Return the ids that were sampled for an answer, without its end; () if it was cut."""
-        ids = self._reply(exchange.replies)
-        spelled = [id for id in ids if self._tokenizer.token_bytes(id)]
-        as_bytes = b"".join(map(self._tokenizer.token_bytes, spelled))
-        return tuple(spelled) if as_bytes == exchange.answer.encode() else ()
+    def _answer(self, exchange: Exchange) -> Said:
+        """Return an answer with the ids that were sampled for it, unless they were cut."""
+        key = self._key(exchange.replies[-1]) if exchange.replies else None
+        if key not in self._answers:
+            as_bytes = self._tokenizer.token_bytes
+            spelled = tuple(id for id in self._reply(exchange.replies) if as_bytes(id))
+            text = "".join(node.text for node in exchange.replies)
+            whole = b"".join(map(as_bytes, spelled)) == text.encode()
+            self._answers[key] = Said("assistant", text, spelled if whole else ())
+        return self._answers[key]
 
     def _reply(self, replies: list[Node]) -> list[int]:
         """Return the ids of replies that go on with one another."""

@@ -17,7 +17,7 @@ from tuillm.chat.conversation.tree import Node, Tree
 from tuillm.config import SamplingConfig
 from tuillm.errors import UsageError
 from tuillm.generation import Sampler, Token
-from tuillm.store.chat_template import COMPLETION, ChatMode
+from tuillm.store.chat_template import COMPLETION, ChatMode, takes_system
 from tuillm.text.chat_rendering import encode_turn
 
 
@@ -51,10 +51,12 @@ class Session:
     @mode.setter
     def mode(self, mode: ChatMode) -> None:
         self._mode = mode
-        size = self.sampler.context.block_size
-        self._replies.dialogue = (
-            None if mode.jinja is None else Dialogue(mode.jinja, self.sampler.tokenizer, size)
-        )
+        self._replies.dialogue = None
+        if mode.jinja is not None:
+            size, reads_system = self.sampler.context.block_size, takes_system(mode)
+            self._replies.dialogue = Dialogue(
+                mode.jinja, self.sampler.tokenizer, size, reads_system
+            )
 
     @property
     def dialogue(self) -> Dialogue | None:
@@ -81,7 +83,8 @@ class Session:
             node.drop_tail = cut.count
             node.replacement_ids = tokenizer.encode(cut.text)
         ids = self.tree.transcript(node)
-        system = self.tree.system(node.parent)
+        reads = self.dialogue is not None and self.dialogue.reads_system
+        system = self.tree.system(node.parent) if reads else ""
         put, node.ids = encode_turn(self.mode, text, ids, tokenizer, system)
         node.rendered = put if put != text else ""
         self.tree.append(node)
@@ -237,29 +240,18 @@ class Session:
         """Return the parts of a reply, from and up to which id, that have one beginning in view."""
         return self._replies.parts_of(node)
 
-    @property
-    def thinking(self) -> bool:
-        """Whether what comes next at the head is a thought."""
-        return is_thinking(self._written + self.sampler.tokenizer.decode(self._said))
+    def thinking_at(self, index: int | None) -> bool:
+        """Whether the id at `index` of the last reply is thought rather than said.
 
-    @property
-    def began_thinking(self) -> bool:
-        """Whether the last reply began within a thought, which the template has opened."""
-        return is_thinking(self._written)
-
-    @property
-    def _written(self) -> str:
-        """What the template wrote last before the reply at the head."""
+        None is where its turn begins: whether the chat template has opened a thought.
+        """
         path = self.tree.path(self.tree.head)
         if self.dialogue is None or not has_question(path):
-            return ""
-        pieces = self.dialogue.view(path)[0].pieces
-        return pieces[-1].text if pieces else ""
-
-    @property
-    def _said(self) -> list[int]:
-        path = self.tree.path(self.tree.head)
-        return self.dialogue.view(path)[1] if self.dialogue and has_question(path) else []
+            return False
+        prompt, said, _ = self.dialogue.view(path)
+        before = [] if index is None else said[: len(said) - len(path[-1].ids) + index]
+        written = prompt.pieces[-1].text if prompt.pieces else ""
+        return is_thinking(written + self.sampler.tokenizer.decode(before))
 
     @cached_property
     def tokenizer_id(self) -> str:

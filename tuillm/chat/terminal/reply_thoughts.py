@@ -3,27 +3,36 @@
 Knows replies as they come and where they are drawn.
 """
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from tuillm.chat.conversation.thoughts import ThoughtStream
 from tuillm.chat.terminal.reply_stream import ReplyStream
 from tuillm.units import several
+
+if TYPE_CHECKING:
+    from tuillm.generation import Token
 
 
 class ReplyThoughts:
     """Takes a reply apart while it streams; `shown` says whether thoughts are written out.
 
-    A reply begins `inside` a thought where the chat template, or the text before, has opened one.
+    `inside` tells of the token at an index whether it is thought, where the chat template, or the
+    text before, has opened a thought.
     """
 
-    def __init__(self, shown: bool, inside: bool = False) -> None:
-        self._shown = shown
-        self._parts = ThoughtStream(inside)
+    def __init__(self, shown: bool, inside: Callable[[int], bool]) -> None:
+        self._shown, self._inside = shown, inside
+        self._parts = ThoughtStream()
         self._count = 0
-        self._named = self._begun = False
+        self._taken = self._named = self._begun = False
 
-    def take(self, text: str, stream: ReplyStream) -> str:
+    def take(self, token: "Token", stream: ReplyStream) -> str:
         """Show what a token adds to a thought, and return what it adds to what is said."""
+        if not self._taken:
+            self._taken, self._parts = True, ThoughtStream(self._inside(token.index))
         was_inside = self._parts.inside
-        thought, said = self._parts.feed(text)
+        thought, said = self._parts.feed(token.text)
         if was_inside or self._parts.inside or thought:
             self._count += 1
             self._think(thought, stream)

@@ -138,7 +138,7 @@ class Screen:
             for token in tokens:
                 if count >= known:
                     pace.token()
-                shown = token.text if thoughts is None else thoughts.take(token.text, stream)
+                shown = token.text if thoughts is None else thoughts.take(token, stream)
                 shown = shown if text or not turns else shown.lstrip(" ")
                 count, dropped, text = count + 1, dropped + token.dropped, text + shown
                 stream.write(shown)
