@@ -8,12 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from benchmarks import clusters
-from training.rank_bytes import shape_of_preset
+from model_shapes import FAMILY_SHAPES
+from torch.utils.flop_counter import FlopCounterMode
+from training.rank_bytes import bytes_of, shape_of_preset
 
 from tuillm.config import build_train
 from tuillm.config.gpt_config import GPTConfig
 from tuillm.errors import UsageError
+from tuillm.model import GPT
 from tuillm.training.forecast.cluster import cluster_forecast, forecast_shape
 from tuillm.training.forecast.device_kinds import KINDS, find_kind
 from tuillm.training.forecast.link_traffic import (
@@ -25,6 +29,7 @@ from tuillm.training.forecast.link_traffic import (
 from tuillm.training.forecast.rank_memory import Batch, rank_memory, shard_of, state_bytes
 from tuillm.training.forecast.scaling_law import effective_tokens, expected_loss
 from tuillm.training.forecast.step_time import newton_schulz_flops
+from tuillm.training.optimizer import Optimizer
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
@@ -127,6 +132,27 @@ def test_muons_products_are_shared():
     shape = GPTConfig(100, 8, 2, 1, 10)
     assert newton_schulz_flops(shape, 1) == 5 * 1000 * (8 * 6 + 4 * 18)
     assert newton_schulz_flops(shape, 2) == newton_schulz_flops(shape, 1) // 2
+
+
+@pytest.mark.parametrize("name", FAMILY_SHAPES)
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_every_family_is_counted_as_its_tensors_are(name, optimizer):
+    """Weights, gradients, what the optimizer keeps, and the operations of Muon's products."""
+    shape, settings = FAMILY_SHAPES[name], config(optimizer=optimizer)
+    model = GPT(shape)
+    step = Optimizer(model, settings, dtype=torch.float32)
+    for grads in step.grads:
+        grads.normal_(generator=torch.Generator().manual_seed(1))
+    with FlopCounterMode(display=False) as counter:
+        step.step(1.0)
+    kept = [each for key, each in step.state().items() if not key.endswith(".step")]
+    assert state_bytes(shape, optimizer, 1, False) == {
+        "weights": bytes_of(model.parameters()),
+        "gradients": bytes_of(each.grad for each in model.parameters()),
+        "optimizer": bytes_of(kept),
+    }
+    if optimizer == "muon":
+        assert newton_schulz_flops(shape, 1) == counter.get_total_flops()
 
 
 @pytest.mark.parametrize("run", clusters.PUBLISHED, ids=lambda run: run.name.replace(" ", "-"))

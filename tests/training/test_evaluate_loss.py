@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from tuillm.model import GPT, GPTConfig
 from tuillm.text.new_tokenizer import make_tokenizer
+from tuillm.training.auto_settings import eval_window
 from tuillm.training.evaluate import evaluate, spread
 
 TEXT = "Märchen: der Wolf und die sieben Geißlein 🐐. " * 9
@@ -34,7 +36,7 @@ def model(tokenizer):
     return model.train()
 
 
-def plain_loss(model, ids):
+def plain_loss(model, ids, T=T):
     """The summed loss of all ids but the first, window by window, in float64."""
     exact, total = copy.deepcopy(model).double().eval(), 0.0
     for start in range(0, len(ids) - 1, T):
@@ -53,6 +55,21 @@ def test_every_token_counts_once(model, tokenizer, monkeypatch, length, at_once)
     ids = tokenizer.encode(TEXT)[:length]
     found = evaluate(model, np.array(ids, np.uint16), 1000, tokenizer)
     assert found.val_loss == pytest.approx(plain_loss(model, ids) / (length - 1), abs=1e-5)
+
+
+@pytest.mark.parametrize("window", [T, 4 * T])
+def test_windows_may_be_shorter_than_the_context(model, tokenizer, window):
+    """As those are of models that learn from less than their context; never longer than it."""
+    ids = tokenizer.encode(TEXT)
+    wider = GPT(replace(model.config, block_size=2 * T))
+    state = dict(model.state_dict())
+    state["wpe.weight"] = torch.cat([state["wpe.weight"], torch.zeros(T, 16)])
+    wider.load_state_dict(state)
+    found = evaluate(wider, np.array(ids, np.uint16), 1000, tokenizer, window=window)
+    wanted = plain_loss(model if window == T else wider, ids, min(window, 2 * T))
+    assert found.val_loss == pytest.approx(wanted / (len(ids) - 1), abs=1e-5)
+    assert eval_window(8192, 256) == 1024 and eval_window(8192, 4096) == 4096
+    assert eval_window(64, 64) == 64 and eval_window(1024, 256) == 1024
 
 
 def test_bits_per_byte(model, tokenizer):

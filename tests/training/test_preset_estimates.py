@@ -3,7 +3,9 @@
 import pytest
 
 from tuillm.config import PRESETS, build_train
+from tuillm.config.families import new_shape
 from tuillm.store.workers.forecast_process import Forecast
+from tuillm.text.tiktoken_tokenizer import GPT2_ENTRIES
 from tuillm.training.forecast.preset_estimates import preset_estimates
 from tuillm.training.forecast.process import forecast
 
@@ -19,6 +21,19 @@ def test_without_a_text_a_book_is_assumed():
     assert found["best"].seconds == 45 * 60 and found["medium"].seconds is None
     assert found["gpt2"].parameters == 124_439_808
     assert found["gpt2-xl"].memory > found["gpt2"].memory > found["tiny"].memory
+
+
+@pytest.mark.parametrize("arch", ["llama", "qwen3"])
+def test_they_are_of_the_blocks_that_were_chosen(arch):
+    """All presets but the one without blocks have as many parameters as their models will."""
+    found = by_name(preset_estimates(build_train({"arch": arch}), Forecast()))
+    plain = by_name(preset_estimates(build_train({}), Forecast()))
+    assert found["bigram"] == plain["bigram"]
+    for name in ("tiny", "small", "gpt2"):
+        config = build_train({"preset": name, "arch": arch})
+        entries = GPT2_ENTRIES if config.tokenizer == "gpt2" else 2048
+        shape = new_shape(config, entries, config.block_size)
+        assert found[name].parameters == shape.parameter_count != plain[name].parameters
 
 
 def test_memory_that_is_not_there():

@@ -21,6 +21,8 @@ from tuillm.store.process_id import this_process
 from tuillm.store.registry import find_model, remove_model, shape_of
 from tuillm.store.run_folder import create_run, list_runs, metric_rows
 from tuillm.store.workers.launch import resume_run
+from tuillm.training.forecast.run_time import flops_per_step
+from tuillm.training.forecast.static import copied_for, look, shape_for
 from tuillm.training.runner import Runner
 from tuillm.training.start_checks import validate_start
 
@@ -68,6 +70,28 @@ def test_it_learns_and_is_published_as_its_family(family, book):
     assert child.shape and child.shape.family == family and child.card.parent == "parent"
     checks = list(verify("child"))
     assert len(checks) == 5 and all(check.passed for check in checks), checks
+
+
+def test_its_forecast_counts_its_own_shape(family, book):
+    """Parameters, operations and what learns are those of the model that will be trained."""
+    settings = dict(corpus=str(book), init_from="parent", max_steps=3, dtype="float32")
+    for lora in (False, True):
+        config = build_train(settings | {"lora": lora}, shape_of=shape_of)
+        seen = look(config)
+        trainer = Trainer(config=config)
+        trainer.prepare()
+        model, setup = trainer.model, trainer.setup
+        assert shape_for(config, 0, 0, model.config.dropout) == model.config
+        assert seen.parameters == model.parameter_count
+        assert flops_per_step(config, seen) == setup.flops_per_token * setup.tokens_per_step
+        learning = sum(each.numel() for each in model.parameters() if each.requires_grad)
+        assert seen.memory["gradients"] == 4 * learning
+        assert copied_for(config, model.config) == sum(
+            each.numel()
+            for name, each in model.named_parameters()
+            if name.endswith(("c_attn.weight", "c_fc.weight"))
+            or (family == "qwen2" and name.endswith("c_attn.bias"))
+        )
 
 
 @pytest.mark.filterwarnings("default")

@@ -33,20 +33,28 @@ def preset_estimates(config: TrainConfig, seen: Forecast) -> tuple[PresetEstimat
     if seen.step_seconds:
         flops = flops_per_step(config, seen) / seen.step_seconds
     free = seen.memory_available or psutil.virtual_memory().available
-    chosen = _chosen_tokenizer(config)
+    chosen = _chosen(config)
     return tuple(
-        _estimate(build_train({"preset": name} | chosen), seen, flops, free)
+        _estimate(_with_preset(name, chosen), seen, flops, free)
         for name in PRESETS
         if PRESETS[name].from_scratch
     )
 
 
-def _chosen_tokenizer(config: TrainConfig) -> dict[str, object]:
-    """What a person said about the tokenizer, which holds whatever the preset is."""
+def _with_preset(name: str, chosen: dict[str, object]) -> TrainConfig:
+    """The settings of a preset with what was chosen; one without blocks has none of a family."""
+    settings = {"preset": name} | chosen
+    if PRESETS[name].settings.get("n_layer") == 0:
+        settings.pop("arch", None)
+    return build_train(settings)
+
+
+def _chosen(config: TrainConfig) -> dict[str, object]:
+    """What a person said of tokenizer and blocks, which holds whatever the preset is."""
     usual = preset_values(config.preset)
     return {
         name: value
-        for name in ("tokenizer", "vocab_size")
+        for name in ("tokenizer", "vocab_size", "arch")
         if (value := getattr(config, name)) != usual[name]
     }
 
