@@ -44,7 +44,8 @@ OURS = {
     "hidden_dim embd embedding_length": "n_embd",
     "context context_length context_size context_window ctx ctx_len seq_len sequence_length "
     "max_seq_len max_seq_length seq_length n_positions max_position_embeddings block n_ctx num_ctx "
-    "ctx_size window model_max_length max_length": "block_size",
+    "ctx_size window model_max_length": "block_size context",
+    "max_length": "block_size",
     "attn_pdrop embd_pdrop resid_pdrop attention_dropout hidden_dropout_prob dropout_rate "
     "dropout_prob drop_rate dropout_p": "dropout",
     "vocab n_vocab vocabulary vocab_length": "vocab_size",
@@ -168,8 +169,8 @@ NOT_HERE = {
         "a reply ends at a stop string, at max_new_tokens or at the model's end-of-text token",
     "context context_length context_size context_window ctx ctx_len n_ctx num_ctx ctx_size c "
     "max_seq_len max_seq_length window model_max_length":
-        "a model has the context it was trained with: tuillm show NAME",
-    "num_batch ubatch ubatch_size n_batch b": "a prompt is read in one piece",
+        "--context N of tuillm chat and tuillm generate, at most what tuillm show NAME says",
+    "num_batch ubatch ubatch_size n_batch b": "a prompt is read in parts of at most 512 tokens",
     "keepalive keep_alive ttl": "a model stays in memory as long as its chat",
     "mmap no_mmap use_mmap mlock use_mlock numa low_vram f16_kv cache_type_k cache_type_v "
     "kv_offload no_kv_offload use_cache cache logits_all vocab_only offload_kqv":
