@@ -197,14 +197,19 @@ def measure(name, text, seconds, steps):
 
     With `steps` the speed is not measured first, and only memory is compared.
     """
+    import torch
+
     from tuillm.config import build_train
     from tuillm.store.registry import shape_of
     from tuillm.training.forecast.process import forecast, look
+    from tuillm.training.hardware import choose_train_dtype
 
     settings = {"max_steps": 30, "minutes": None} | (SETTINGS | FAMILIES)[name]
     if (shape := settings.get("init_from")) in SHAPES:
         settings["init_from"] = str(random_model(str(shape), text))
     wanted = settings | {"corpus": str(text), "name": name.replace(" ", "-")}
+    kind = str(choose_train_dtype(str(settings.get("dtype", "auto")), torch.device("cpu")))
+    wanted["dtype"] = kind.removeprefix("torch.")
     if steps:
         config = build_train(wanted | {"max_steps": steps}, {}, shape_of)
         told = look(config)

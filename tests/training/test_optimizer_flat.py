@@ -1,6 +1,10 @@
 """The optimizers on flat memory, against torch's own on separate parameters."""
 
 import copy
+import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -200,6 +204,21 @@ def gradients_of(model):
     for its, other in zip(twin.parameters(), model.parameters(), strict=True):
         its.data = other.grad
     return twin
+
+
+@pytest.mark.slow
+def test_muon_on_shards_is_muon_on_whole_tensors():
+    """Of two processes, for groups of matrices of several sizes as well."""
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [sys.executable, *launch, Path(__file__).with_name("sharded_muon.py")],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert len(found) == 4 and max(found.values()) < 1e-5, found
 
 
 def test_muon_weight_decay():
