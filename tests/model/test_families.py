@@ -7,7 +7,7 @@ import torch
 
 from tuillm.config.gpt_config import GPTConfig
 from tuillm.generation.context import Context
-from tuillm.model import GPT, KVCache, read_model, write_model
+from tuillm.model import GPT, read_model, write_model
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -69,10 +69,7 @@ def test_logits_are_those_of_transformers(theirs):
     idx = torch.randint(300, (3, 100), generator=torch.Generator().manual_seed(1))
     wanted = model(idx).logits
     assert close(ours(idx), wanted)
-    config = ours.config
-    cache = KVCache(
-        n_layer=3, kv_heads=config.kv_heads, head_dim=config.head_width, block_size=256, batch=3
-    )
+    cache = ours.new_cache(3)
     parts = [ours(part, cache) for part in idx.split([40, 1, 1, 30, 28], 1)]
     assert close(torch.cat(parts, 1), wanted)
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tuillm.errors import UsageError
-from tuillm.model import GPT, GPTConfig, KVCache, pack, write_model
+from tuillm.model import GPT, GPTConfig, pack, write_model
 from tuillm.model.kernel_choice import Timing, choose_kernel, remember, remembered
 from tuillm.model.kernels import KERNELS, kernels_for
 from tuillm.model.measure_kernels import measure_kernels, thread_counts
@@ -43,15 +43,9 @@ def scrambled(config):
     return model
 
 
-def cache_for(config, batch=1):
+def cache_for(model, batch=1):
     """An empty KV cache."""
-    return KVCache(
-        n_layer=config.n_layer,
-        kv_heads=config.kv_heads,
-        head_dim=config.head_width,
-        block_size=config.block_size,
-        batch=batch,
-    )
+    return model.new_cache(batch)
 
 
 @pytest.fixture(
@@ -79,7 +73,7 @@ def test_a_kernel_computes_the_models_logits(kernel, name):
 
     whole = packed(idx)
     assert off(whole, want) < CLOSE[dtype]
-    cache = cache_for(config, 3)
+    cache = cache_for(packed, 3)
     parts = [packed(idx[:, :17], cache), packed(idx[:, 17:20], cache)]
     parts += [packed(idx[:, at : at + 1], cache) for at in range(20, 40)]
     assert off(torch.cat(parts, 1), want) < CLOSE[dtype]
@@ -113,7 +107,7 @@ def test_native_logits_do_not_depend_on_the_threads(native_library, dtype):
     try:
         for threads in (1, 2, 5):
             torch.set_num_threads(threads)
-            cache = cache_for(SHAPE)
+            cache = cache_for(packed)
             steps = [packed(idx[:, :9], cache)]
             steps += [packed(idx[:, at : at + 1], cache) for at in range(9, 40)]
             found.append(torch.cat(steps, 1))
@@ -132,7 +126,7 @@ def test_native_long_prompts_are_read_in_parts(native_library):
     idx = torch.randint(0, 300, (1, 1150), generator=torch.Generator().manual_seed(4))
     want = exact(idx)
     for last in (0, 1, 600):
-        found, cache = packed(idx, last=last), cache_for(config)
+        found, cache = packed(idx, last=last), cache_for(packed)
         assert float((found - want[:, -last:]).abs().max() / want.std()) < 1e-4
         assert torch.equal(packed(idx, cache, last), found) and cache.length == 1150
     with pytest.raises(ValueError, match="block_size"):
@@ -152,16 +146,17 @@ def test_native_tells_of_numbers_that_are_none(native_library, dtype):
 
 
 def test_native_refuses_what_would_read_other_memory(native_library):
-    """Ids that the vocabulary does not have, and caches without room, are errors as in PyTorch."""
+    """Ids that the vocabulary does not have, and caches of another shape, are errors."""
     if native_library is None:
         pytest.skip("no C compiler")
     packed = pack(scrambled(SHAPE), torch.float32, kernel="native")
     for wrong in (-1, 300, 10**12):
         with pytest.raises(IndexError):
             packed(torch.tensor([[5, wrong]]))
-    few = cache_for(replace(SHAPE, block_size=8))
-    with pytest.raises(ValueError, match="no room"):
-        packed(torch.zeros(1, 9, dtype=torch.int64), few)
+    other = pack(scrambled(replace(SHAPE, n_layer=1)), torch.float32, kernel="native")
+    for cache in (cache_for(packed, 2), cache_for(other)):
+        with pytest.raises(ValueError, match="cache"):
+            packed(torch.zeros(1, 9, dtype=torch.int64), cache)
     ids = torch.arange(5)[None]
     assert torch.equal(packed(ids.to(torch.int32)), packed(ids))
 

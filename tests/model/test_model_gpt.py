@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from tuillm.model import GPT, GPTConfig, KVCache
+from tuillm.model import GPT, GPTConfig
 from tuillm.model.gpt import sinusoids
 
 SHAPE: dict[str, Any] = dict(vocab_size=50, block_size=256, n_layer=2, n_head=2, n_embd=16)
@@ -18,14 +18,7 @@ def make(scrambled, **shape):
 
 
 def cache_for(model, batch=1):
-    config = model.config
-    return KVCache(
-        n_layer=config.n_layer,
-        kv_heads=config.kv_heads,
-        batch=batch,
-        head_dim=config.head_width,
-        block_size=config.block_size,
-    )
+    return model.new_cache(batch)
 
 
 def random_ids(batch, length, seed=0):

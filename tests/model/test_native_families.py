@@ -73,7 +73,7 @@ def test_native_computes_the_models_logits(native, name, dtype):
     assert isinstance(packed, NativeGPT)
     idx = ids(3, 300)
     want = scrambled(config)(idx)
-    cache = cache_for(config, 3)
+    cache = cache_for(packed, 3)
     parts = [packed(each, cache) for each in (idx[:, :40], idx[:, 40:41], idx[:, 41:250])]
     parts += [packed(idx[:, at : at + 1], cache) for at in range(250, 270)]
     parts.append(packed(idx[:, 270:], cache))
@@ -91,7 +91,7 @@ def test_neither_threads_nor_the_number_of_tokens_change_a_bit(native, dtype):
     packed, idx = pack(scrambled(QWEN3), getattr(torch, dtype), kernel="native"), ids(1, 60)
     found = []
     for threads, step in ((1, 60), (2, 60), (5, 60), (2, 1), (5, 7)):
-        packed.run_threads, cache = threads, cache_for(QWEN3)
+        packed.run_threads, cache = threads, cache_for(packed)
         found.append(torch.cat([packed(each, cache) for each in idx.split(step, 1)], 1))
     assert all(torch.equal(each, found[0]) for each in found)
 

@@ -5,42 +5,47 @@ were computed ahead, as a guess of what comes next. A prompt that begins like wh
 costs only the rest. Knows no sampling and no text.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
+from tuillm.config.context_memory import context_bytes
 from tuillm.errors import TuillmError
 from tuillm.generation.context_window import Keep, fit, slide
-from tuillm.model import Decoder, KVCache
+from tuillm.model import Decoder
 
 # replies that grow side by side: so many at most, in so many bytes, with those of a logit and
 # what is made of it on the way to a token
 _MOST_ROWS, _ROOM, _LOGIT_BYTES = 256, 1 << 30, 40
+# ids that are computed at once. Where their number changes no bit of the result, as many as take
+# about so many seconds, to be stopped soon: of a model of so many parameters the most at first
+_MOST, _LEAST, _SECONDS, _MOST_OF = 512, 64, 0.4, 150_000_000
+
+Progress = Callable[[int, int], None]
 
 
 class Context:
-    """The window of one conversation with a model, or of `batch` replies to one prompt."""
+    """The window of one conversation with a model, or of `batch` replies to one prompt.
 
-    def __init__(self, model: Decoder) -> None:
+    It has `block_size` positions. `progress`, if set, is called between the parts in which a long
+    prompt is read, with how many ids are read and of how many; what it raises, or Ctrl-C, ends the
+    reading, and what was read by then is kept.
+    """
+
+    def __init__(self, model: Decoder, positions: int | None = None) -> None:
+        """`positions` are fewer than the model was made for, None all of them."""
         self._model = model
-        config = model.config
-        self._shape = dict(
-            n_layer=config.n_layer,
-            kv_heads=config.kv_heads,
-            head_dim=config.head_width,
-            block_size=config.block_size,
-        )
-        dtype = torch.float32 if model.device.type == "cpu" else model.dtype
-        try:
-            self._cache = KVCache(**self._shape, dtype=dtype, device=model.device)
-        except RuntimeError:  # the system gives no such memory
-            raise TuillmError(
-                f"there is no memory for a context of {config.block_size:,} tokens "
-                f"in {config.n_layer:,} layers"
-            ) from None
+        most = model.config.block_size
+        self.block_size = most if positions is None else min(positions, most)
+        self._cache = model.new_cache()
         self.rows: list[list[int]] = [[]]
         self.prefilled = 0
+        self.progress: Progress | None = None
+        native = model.kernel == "native"
+        first = _MOST * _MOST_OF // max(model.config.parameter_count, 1) if native else _MOST
+        self._part = max(_LEAST, min(_MOST, first))
         # what was computed ahead: ids, the next one last, and the logits [1, V] behind each
         self._ahead: list[tuple[int, Tensor]] = []
 
@@ -50,22 +55,15 @@ class Context:
         return len(self.rows[0])
 
     @property
-    def block_size(self) -> int:
-        """How many positions there are."""
-        return self._model.config.block_size
-
-    @property
     def vocab_size(self) -> int:
         """How many ids there are."""
         return self._model.config.vocab_size
 
-    @property
-    def rows_at_once(self) -> int:
-        """How many replies can grow side by side in a memory of fair size."""
+    def rows_at_once(self, length: int) -> int:
+        """How many replies can grow to a length side by side in a memory of fair size."""
         config = self._model.config
-        cache = (
-            2 * config.n_layer * config.kv_width * config.block_size * self._cache.store.itemsize
-        )
+        positions = min(length, self.block_size)
+        cache = context_bytes(config, positions, self._cache.item_bytes)
         return max(1, min(_MOST_ROWS, _ROOM // (cache + config.vocab_size * _LOGIT_BYTES)))
 
     def read(self, ids: list[int], n_keep: Keep = 0) -> tuple[Tensor, int]:
@@ -82,10 +80,8 @@ class Context:
         # the last id is always computed again: its logits are wanted
         same = min(common_prefix(old, window), len(window) - 1, self._cache.length)
         if len(self.rows) > 1:
-            self._cache = self._new_cache(1)
-        self._cache.truncate(same)
-        self.rows = [list(window)]
-        return self._forward([window[same:]]), len(ids) - len(window)
+            self._cache = self._model.new_cache()
+        return self._read_from(same, [window]), len(ids) - len(window)
 
     def widen(self, batch: int) -> None:
         """Go on with `batch` replies that all begin with what was read."""
@@ -115,12 +111,11 @@ class Context:
                 return self._look_ahead(tokens[0], guess), 0
             return self._forward([[token] for token in tokens]), 0
         before = self.length
-        self.rows = [
+        rows = [
             slide(row, self.block_size, n_keep) + [token]
             for row, token in zip(self.rows, tokens, strict=True)
         ]
-        self._cache.truncate(0)
-        return self._forward(self.rows), before + 1 - self.length
+        return self._read_from(0, rows), before + 1 - self.length
 
     def expects(self, tokens: list[int]) -> bool:
         """Whether the logits behind these ids, one a row, are computed already."""
@@ -146,21 +141,53 @@ class Context:
     def _look_ahead(self, token: int, draft: list[int]) -> Tensor:
         """Compute the newest id and a draft of what follows; return the logits of the former."""
         self.prefilled += 1
-        idx = torch.tensor([[token, *draft]], device=self._cache.store.device)
-        logits: Tensor = self._model(idx, self._cache, last=idx.shape[1])
-        first, *rest = logits.float().unbind(1)  # each [1, V]
+        first, *rest = self._compute([[token, *draft]], 1 + len(draft)).unbind(1)  # each [1, V]
         self._ahead = list(zip(draft, rest, strict=True))[::-1]
         return first
 
+    def _read_from(self, same: int, rows: list[list[int]]) -> Tensor:
+        """Let the window be these rows, whose first `same` ids are in the cache; in parts.
+
+        Wherever it ends, `rows` are what the cache holds.
+        """
+        self._cache.truncate(same)
+        self.rows = [row[:same] for row in rows]
+        total = len(rows[0])
+        while True:
+            begin, began = self.length, time.perf_counter()
+            end = min(begin + max(1, self._part // len(rows)), total)
+            logits = self._forward([row[begin:end] for row in rows])
+            self.rows = [row[:end] for row in rows]
+            if end == total:
+                return logits
+            self._adapt(time.perf_counter() - began)
+            if self.progress:
+                self.progress(end - same, total - same)
+
+    def _adapt(self, seconds: float) -> None:
+        """Choose how many ids are computed at once by how long the latest ones took.
+
+        PyTorch's kernels round otherwise for other numbers: there it stays as it is.
+        """
+        if self._model.kernel == "native":
+            fitting = int(self._part * _SECONDS / max(seconds, 1e-9))
+            self._part = max(_LEAST, min(_MOST, fitting))
+
     def _forward(self, ids: list[list[int]]) -> Tensor:
         self.prefilled += len(ids[0])
-        idx = torch.tensor(ids, device=self._cache.store.device)
-        logits: Tensor = self._model(idx, self._cache, last=1)
-        return logits[:, -1].float()
+        return self._compute(ids, 1)[:, -1]
 
-    def _new_cache(self, batch: int) -> KVCache:
-        store = self._cache.store
-        return KVCache(**self._shape, batch=batch, dtype=store.dtype, device=store.device)
+    def _compute(self, ids: list[list[int]], last: int) -> Tensor:
+        idx = torch.tensor(ids, device=self._model.device)
+        try:
+            logits: Tensor = self._model(idx, self._cache, last=last)
+        except MemoryError:
+            end = self._cache.length + len(ids[0])
+            raise TuillmError(
+                f"there is no memory for {end:,} positions of a context of {self.block_size:,}",
+                f"--context {max(self._cache.length, 1)} takes less",
+            ) from None
+        return logits.float()
 
 
 def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:

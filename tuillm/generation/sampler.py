@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from tuillm.config import SamplingConfig, build_sampling, settings_table
+from tuillm.config.context_memory import DEFAULT_CONTEXT
 from tuillm.config.sampling_config import DEFAULT_PROMPT, MOST_SAMPLES
 from tuillm.config.suggestions import Answering
 from tuillm.errors import UsageError, brief
@@ -31,6 +32,7 @@ from tuillm.generation.speculative import Speculation
 from tuillm.generation.suffix_index import BookLookup, open_index
 from tuillm.generation.token_healing import Reading, read_prompt
 from tuillm.model import Decoder, choose_device, choose_dtype, load_decoder, read_config
+from tuillm.model.context_size import cache_memory, choose_context
 from tuillm.store.model_sampling import model_sampling
 from tuillm.store.registry import Model
 from tuillm.store.run_checkpoints import resolve_model
@@ -50,13 +52,17 @@ class Sampler(metaclass=Answering):
         device: str = "auto",
         dtype: str = "auto",
         draft: str | os.PathLike[str] | None = None,
+        context: int | None = None,
     ) -> None:
         """Load a model of the registry by name, or any GPT-2-shaped Hugging Face folder.
 
         `dtype` is auto, float32, bfloat16 or int8; `why_dtype` says in words why auto took a
         smaller one than is usual, or "". `draft` is a smaller model with the same tokenizer, which
-        makes replies faster and changes none. Raises TuillmError for an unknown or damaged model
-        and UsageError for a device or precision that is not there, or a model that cannot draft.
+        makes replies faster and changes none. `context` is how many positions a conversation has,
+        None as many as the model was made for, 8,192 at most, and memory holds; `why_context` says
+        in words that memory was short, or is "". Raises TuillmError for an unknown or damaged model
+        and a context that memory does not hold, UsageError for a device or precision that is not
+        there, a context that the model was not made for, or a model that cannot draft.
         """
         found = resolve_model(name_or_path)
         computing_on = choose_device(device)
@@ -68,21 +74,35 @@ class Sampler(metaclass=Answering):
         self.path: Path | None = found.path
         self.entry: Model | None = found
         self.dtype = kind
+        positions, self.why_context = choose_context(
+            context, config, *cache_memory(config, kind, computing_on)
+        )
         drafting = draft and load_draft_model(draft, tokenizer, larger, computing_on, dtype)
         model = load_decoder(found.path, kind, computing_on)
         kernel_refresh.loaded(model)
-        self._set_up(model, tokenizer, at_eot=found.card.starts_at_eot)
+        self._set_up(model, tokenizer, at_eot=found.card.starts_at_eot, positions=positions)
         if drafting:
             self.speculation.drafters.append(drafting)
 
     @classmethod
-    def of(cls, model: Decoder, tokenizer: Tokenizer, *, at_eot: bool = False) -> Self:
-        """Return a sampler of a model in memory, used as it is; `at_eot` as in its card."""
+    def of(
+        cls,
+        model: Decoder,
+        tokenizer: Tokenizer,
+        *,
+        at_eot: bool = False,
+        context: int | None = None,
+    ) -> Self:
+        """Return a sampler of a model in memory, used as it is; `at_eot` as in its card.
+
+        `context` is how many positions there are, None all that the model was made for, or 8,192.
+        """
         self = cls.__new__(cls)
         self.name, self.path, self.dtype = "", None, model.dtype
         self.entry = None
-        self._set_up(model, tokenizer, at_eot=at_eot)
-        self.why_dtype = ""
+        positions = context or min(model.config.block_size, DEFAULT_CONTEXT)
+        self._set_up(model, tokenizer, at_eot=at_eot, positions=positions)
+        self.why_dtype = self.why_context = ""
         return self
 
     @property
@@ -96,7 +116,9 @@ class Sampler(metaclass=Answering):
         """Which kernel it decodes with on a CPU, in words; see `tuillm bench --kernels`."""
         return kernel_refresh.kernel_words(self.model)
 
-    def _set_up(self, model: Decoder, tokenizer: Tokenizer, *, at_eot: bool) -> None:
+    def _set_up(
+        self, model: Decoder, tokenizer: Tokenizer, *, at_eot: bool, positions: int
+    ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         # what an empty prompt is: a newline, or the end of text behind which the book begins
@@ -104,7 +126,7 @@ class Sampler(metaclass=Answering):
         self.at_eot = at_eot and tokenizer.eot is not None
         if at_eot and tokenizer.eot is not None:
             self.start = [tokenizer.eot]
-        self.context = Context(model)
+        self.context = Context(model, positions)
         drafters: list[Drafter] = [ConversationLookup()]
         corpus = self.entry.card.corpus_sha256 if self.entry else None
         if corpus and (index := open_index(corpus, tokenizer.sha256)):
@@ -191,7 +213,7 @@ class Sampler(metaclass=Answering):
             return Reading(ids), *self.context.read(ids, n_keep)
 
         def all_replies() -> Iterator[Token]:
-            at_once = self.context.rows_at_once
+            at_once = self.context.rows_at_once(len(ids) + config.max_new_tokens)
             for row in range(0, num_samples, at_once):
                 seeds = range(first + row, first + min(row + at_once, num_samples))
                 replies = [

@@ -16,10 +16,10 @@ from tuillm.native.library import KINDS, Library
 
 # GPT-2's arithmetic, and all that other families compute otherwise
 _SHAPES = (
-    GPTConfig(300, 24, 2, 4, 128),
+    GPTConfig(300, 320, 2, 4, 128),
     GPTConfig(
         300,
-        24,
+        320,
         2,
         4,
         128,
@@ -43,7 +43,7 @@ def differences(library: Library) -> Iterator[tuple[str, float]]:
     with torch.inference_mode():
         for shape in _SHAPES:
             model, generator = GPT(shape).eval(), torch.Generator().manual_seed(0)
-            idx = torch.randint(0, 300, (2, 21), generator=generator)
+            idx = torch.randint(0, 300, (2, 300), generator=generator)
             for values in model.parameters():
                 values.normal_(0, 0.1 if values.dim() == 2 else 0.5, generator=generator)
             want = model(idx)

@@ -101,6 +101,11 @@ class GPT(nn.Module):
             cache.length = end
         return x
 
+    def new_cache(self, batch: int = 1) -> KVCache:
+        """Return an empty cache for so many sequences."""
+        dtype = torch.float32 if self.device.type == "cpu" else self.dtype
+        return KVCache(self.config, batch, dtype, self.device)
+
     @property
     def device(self) -> torch.device:
         """Where it is computed."""

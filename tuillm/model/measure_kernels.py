@@ -22,7 +22,6 @@ from tuillm.config.gpt_config import GPTConfig
 from tuillm.model.gpt import GPT
 from tuillm.model.kernel_choice import ITEM_BYTES, Timing, remember, weights_read
 from tuillm.model.kernels import Kernel, kernels_for
-from tuillm.model.kv_cache import KVCache
 from tuillm.model.packing import Decoder, pack
 from tuillm.native.compile_process import compile_once
 from tuillm.store.workers.processes import module_command, module_environment
@@ -108,13 +107,7 @@ def _models(shape: GPTConfig, dtype: str, kernels: list[Kernel]) -> list[Decoder
 @torch.inference_mode()
 def _step(model: Decoder, flush: torch.Tensor | None) -> float:
     """Seconds of a step; of several where the weights stay in the caches anyway."""
-    config, steps = model.config, 1 if flush is not None else 5
-    cache = KVCache(
-        n_layer=config.n_layer,
-        kv_heads=config.kv_heads,
-        head_dim=config.head_width,
-        block_size=min(config.block_size, _POSITIONS),
-    )
+    steps, cache = 1 if flush is not None else 5, model.new_cache()
     token = torch.zeros(1, 1, dtype=torch.int64)
     model(token, cache, last=1)  # the threads are awake
     if flush is not None:

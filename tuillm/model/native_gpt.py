@@ -4,19 +4,19 @@ Knows how the library is called; how the weights lie is the business of `native_
 """
 
 import ctypes
-import mmap
 from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tuillm.config.context_memory import cache_item_bytes
 from tuillm.config.gpt_config import GPTConfig
 from tuillm.model.chunked_loss import IGNORED
-from tuillm.model.kv_cache import KVCache
+from tuillm.model.kv_cache import BlockCache, Cache, huge_memory
 from tuillm.model.native_layout import Layout, rounded
 from tuillm.model.rotary import Rotary
-from tuillm.native.library import GROUP, KINDS, Cache, Layer, Library, Matrix, Model, Norm
+from tuillm.native.library import GROUP, KINDS, GivenCache, Layer, Library, Matrix, Model, Norm
 
 _AT_ONCE = 512  # tokens of a call: work memory stays small, and Ctrl-C ends it in between
 
@@ -37,6 +37,7 @@ class NativeGPT:
         self.threads: int | None = None
         self.run_threads: int | None = None
         self.training = False
+        self.half_cache = cache_item_bytes(self.config, layout.dtype) == 2
         self._library, self._memory = library, memory
         self._tensors = layout.tensors(memory)
         self._model = _structure(self.config, layout.dtype, self._tensors)
@@ -52,11 +53,11 @@ class NativeGPT:
         layout.fill(memory, weights)
         return cls(library, layout, memory)
 
-    def __call__(self, idx: Tensor, cache: KVCache | None = None, last: int = 0) -> Tensor:
+    def __call__(self, idx: Tensor, cache: Cache | None = None, last: int = 0) -> Tensor:
         """Return logits [B, T, V], or of the `last` positions alone, as `GPT.forward` does."""
         B, T = idx.shape
         last = last or T
-        cache = cache or self._cache_for(B, T)
+        cache = cache or self.new_cache(B)
         if cache.length + T > self.config.block_size:
             raise ValueError(
                 f"{cache.length + T} positions, but block_size is {self.config.block_size}"
@@ -70,6 +71,10 @@ class NativeGPT:
             for part, left in _parts(idx, step)
         ]
         return torch.cat(found, 1)
+
+    def new_cache(self, batch: int = 1) -> BlockCache:
+        """Return an empty cache for so many sequences."""
+        return BlockCache(self.config, batch, half=self.half_cache)
 
     def loss(self, idx: Tensor, targets: Tensor) -> Tensor:
         """Return the mean cross-entropy in nats per token, as `GPT.loss` does."""
@@ -86,13 +91,14 @@ class NativeGPT:
             raise ValueError("a packed model cannot train")
         return self
 
-    def _forward(self, idx: Tensor, cache: KVCache, last: int) -> Tensor:
+    def _forward(self, idx: Tensor, cache: Cache, last: int) -> Tensor:
         B, T = idx.shape
-        start, (_, _, rows, _, room, _) = cache.length, cache.store.shape
-        if rows != B or cache.store.dtype != torch.float32 or start + T > room:
-            raise ValueError(f"a cache of {rows} x {room} positions has no room for {B} x {T}")
+        start = cache.length
+        if not isinstance(cache, BlockCache) or not cache.suits(self.config, B):
+            raise ValueError(f"this cache is not one of {B} sequences of this model")
+        blocks = cache.addresses(start + T)
         logits = torch.empty(B, last, self.config.vocab_size)
-        given = Cache(cache.store.data_ptr(), B, room, start)
+        given = GivenCache(blocks, cache.half, B, start)
         # held until the call is over: another thread may meanwhile have the table grow
         table = self._rotary.table(start, start + T, self.device) if self._rotary else None
         rope = (table[0].data_ptr(), table[1].data_ptr()) if table else None
@@ -102,25 +108,6 @@ class NativeGPT:
         )
         cache.length += T
         return logits
-
-    def _cache_for(self, batch: int, length: int) -> KVCache:
-        config = self.config
-        return KVCache(
-            n_layer=config.n_layer,
-            kv_heads=config.kv_heads,
-            head_dim=config.head_width,
-            block_size=length,
-            batch=batch,
-        )
-
-
-def huge_memory(size: int) -> Tensor:
-    """Return [size] of bytes, in huge pages where the system has them."""
-    private = getattr(mmap, "MAP_PRIVATE", 0) | getattr(mmap, "MAP_ANONYMOUS", 0)
-    memory = mmap.mmap(-1, rounded(size, 1 << 21), flags=private)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        memory.madvise(mmap.MADV_HUGEPAGE)
-    return torch.frombuffer(memory, dtype=torch.uint8, count=size)
 
 
 def _parts(idx: Tensor, step: int) -> list[tuple[Tensor, int]]:

@@ -49,7 +49,7 @@ def choose_dtype(
     else:
         fast = gpu_has_bfloat16(device)
     best = torch.bfloat16 if fast else torch.float32
-    free = _free_memory(device) if free is None else free
+    free = free_memory(device) if free is None else free
     need = int(parameters * best.itemsize * _SPARE)
     if need <= free:
         return best, ""
@@ -62,7 +62,8 @@ def choose_dtype(
     return kind, f"{name} would take {size(need)} of memory, and {size(free)} are free"
 
 
-def _free_memory(device: torch.device) -> int:
+def free_memory(device: torch.device) -> int:
+    """Return the bytes that are free where a device computes."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return psutil.virtual_memory().available

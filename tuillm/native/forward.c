@@ -28,6 +28,9 @@
 #define GROUP 64 /* values of an input that share a scale; columns are padded to it */
 #define BLOCKS 4 /* blocks of rows that are computed at once, most for few tokens */
 #define TILE 8   /* tokens that are computed at once, most for few blocks */
+#define STRETCH 256 /* positions of a block of the cache: what attention takes at a time */
+#define SHARED 4    /* tasks a thread, below which they are divided further */
+#define ROWS 32     /* new tokens of a task of attention */
 #if defined(__AVX512F__)
 #define SUMS 16 /* of blocks x tokens, as many as there are registers for */
 #else
@@ -66,7 +69,11 @@ typedef struct {
     float *positions; /* [block_size, C], or NULL */
     Norm ln_f;
 } Model;
-typedef struct { float *store; int32_t batch, room, length; } Cache;
+typedef struct {
+    void **blocks; /* of STRETCH positions each [n_layer, 2, batch, K, STRETCH, D padded] */
+    int32_t half;  /* bfloat16 instead of float32 */
+    int32_t batch, length;
+} Cache;
 
 /* ---- threads: they spin at a barrier for a moment, then yield; between calls they sleep ---- */
 typedef struct Call Call;
@@ -352,30 +359,53 @@ static void quantize(const float *x, int stride, int8_t *small, float *scales, f
     }
 }
 
-/* One query over keys and values [length, D]: y [D]. `weights` [length + LANES] is work. */
-INLINE void attend(const float *q, const float *keys, const float *values, int length, const int D,
-                   float *weights, float *y) {
-    float scale = 1 / sqrtf(D), most = -INFINITY;
-    for (int p = 0; p < length; p++) {
-        weights[p] = dot(q, keys + (size_t)p * D, D) * scale;
-        most = weights[p] > most ? weights[p] : most;
+/* y [token, count * LANES] = `count` blocks of LANES rows, `apart` from the next, times each of n
+ * tokens: as `product`, of what no Matrix holds. */
+INLINE void rows_of(const uint32_t *w, size_t apart, int count, const int cols, const Input *in,
+                    int first, const int half, const int tokens, float *y, int stride) {
+    const int most = SUMS / tokens < BLOCKS ? SUMS / tokens : BLOCKS;
+    vec sums[SUMS];
+    for (int b = 0, step; b < count; b += step) {
+        step = b + most <= count ? most : 1;
+        const uint32_t *at = w + b * apart;
+        if (step == most) block_float(at, apart, cols, in, first, half, most, tokens, sums);
+        else block_float(at, apart, cols, in, first, half, 1, tokens, sums);
+        for (int i = 0; i < step * tokens; i++)
+            *(loose *)(y + (size_t)(first + i % tokens) * stride + (b + i / tokens) * LANES) =
+                sums[i];
     }
-    vec sums = {0}, sum[8] = {{0}};
-    for (int p = length; p < length + LANES; p++) weights[p] = -INFINITY; /* e to that is 1e-38 */
+}
+
+INLINE void blocks_of(const uint32_t *w, size_t apart, int count, const int cols, const Input *in,
+                      int n, const int half, float *y, int stride) {
+    int t = 0;
+    for (; SUMS >= TILE && t + TILE <= n; t += TILE)
+        rows_of(w, apart, count, cols, in, t, half, TILE, y, stride);
+    for (; t + 4 <= n; t += 4) rows_of(w, apart, count, cols, in, t, half, 4, y, stride);
+    for (; t + 3 <= n; t += 3) rows_of(w, apart, count, cols, in, t, half, 3, y, stride);
+    for (; t + 2 <= n; t += 2) rows_of(w, apart, count, cols, in, t, half, 2, y, stride);
+    if (t < n) rows_of(w, apart, count, cols, in, t, half, 1, y, stride);
+}
+
+/* Let `length` scores be e to their distance from the largest, which is returned, and the rest of
+ * `all` be 0; `*sum` is what they come to. */
+static float soften(float *scores, int length, int all, float *sum) {
+    const ivec lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const vec none = (vec){0} - INFINITY;
+    vec most = none, sums = {0};
     for (int p = 0; p < length; p += LANES) {
-        vec e = exponential(*(const loose *)(weights + p) - most);
-        *(loose *)(weights + p) = e;
+        vec one = pick(lanes + p < length, *(const loose *)(scores + p), none);
+        most = pick(one > most, one, most);
+    }
+    for (int i = 1; i < LANES; i++) most[0] = most[i] > most[0] ? most[i] : most[0];
+    for (int p = 0; p < all; p += LANES) {
+        vec e = exponential(*(const loose *)(scores + p) - most[0]);
+        e = pick(lanes + p < length, e, (vec){0});
+        *(loose *)(scores + p) = e;
         sums += e;
     }
-    float by = 1 / total(sums);
-    const int parts = D % LANES || D / LANES > 8 ? 0 : D / LANES;
-    if (!parts) memset(y, 0, D * sizeof *y);
-    for (int p = 0; p < length; p++) {
-        const float *value = values + (size_t)p * D;
-        for (int i = 0; i < parts; i++) sum[i] += *(const loose *)(value + i * LANES) * weights[p];
-        for (int i = parts * LANES; i < D; i++) y[i] += value[i] * weights[p] * by;
-    }
-    for (int i = 0; i < parts; i++) *(loose *)(y + i * LANES) = sum[i] * by;
+    *sum = total(sums);
+    return most[0];
 }
 
 /* The two halves of x [2n], gate and up, made one: y [n] = silu(gate) * up. Reads up to LANES
@@ -396,9 +426,11 @@ struct Call {
     const float *cosines, *sines; /* of the new positions [new, D / 2]; NULL: nothing is turned */
     float *logits;
     /* work: the stream, what is made of it for a product, what attention gives, q, k and v, the
-     * MLP's first product, what its gate lets through; weights of attention, for each thread */
-    float *x, *a, *seen, *qkv, *f, *gated, *scales, *sums, *weights;
+     * MLP's first product, what its gate lets through; what attention works with, for each thread;
+     * what each stretch of the cache gave, where several threads share a query's */
+    float *x, *a, *seen, *qkv, *f, *gated, *scales, *sums, *work, *parts;
     int8_t *small;
+    int split; /* whether they do */
     atomic_int slot;
 };
 
@@ -418,59 +450,193 @@ INLINE void place(const Call *call, const Norm *norm, int i, float *x) {
     }
 }
 
-/* Where the cache has the keys of a head; `*apart` from them it has the values. */
-INLINE float *keys_of(const Call *call, int layer, int row, int head, size_t *apart) {
+/* Attention takes the cache stretch by stretch, of which each gives a query the largest score, the
+ * sum of the weights and what they make of the values: a part. Parts are put together in the order
+ * of positions, so that it makes no difference who computed them. */
+INLINE int wide(const Model *m) { return (m->head_dim + LANES - 1) / LANES * LANES; }
+INLINE size_t part_size(const Model *m) { return wide(m) + LANES; } /* values, largest, sum */
+INLINE int stretches(int length) { return (length + STRETCH - 1) / STRETCH; }
+
+/* Keys of a head in a stretch: blocks of 16 positions [16, D, LANES], as those of a Matrix. Its
+ * values are `*apart` behind them: blocks of 16 of the D [D / 16, STRETCH, LANES]. */
+INLINE char *keys_of(const Call *call, int stretch, int layer, int row, int head, size_t *apart) {
     const Cache *cache = call->cache;
-    int K = call->model->kv_heads;
-    size_t one = (size_t)cache->room * call->model->head_dim;
+    size_t one = (size_t)STRETCH * wide(call->model) * 4 >> cache->half;
+    size_t K = call->model->kv_heads;
     *apart = one * cache->batch * K;
-    return cache->store + 2 * layer * *apart + ((size_t)row * K + head) * one;
+    return (char *)cache->blocks[stretch] + 2 * layer * *apart + (row * K + head) * one;
 }
 
-/* One head of keys and values of one row: those of the new tokens into the cache. */
-static void keep(const Call *call, int layer, int row, int head) {
+INLINE uint16_t rounded(float x) { /* to bfloat16, to nearest even; what is no number stays so */
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    if (x != x) return bits >> 16 | 64;
+    return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+}
+
+/* Put `x` at a row and column of a block of LANES rows; columns lie in pairs where it is half. */
+INLINE void put(char *block, int half, int row, int column, float x) {
+    if (half) ((uint16_t *)block)[(column / 2 * LANES + row) * 2 + column % 2] = rounded(x);
+    else ((float *)block)[column * LANES + row] = x;
+}
+
+/* One head of keys and values and its queries, of some new tokens of a row: turned, and the former
+ * put into the cache. */
+static void keep(const Call *call, int layer, int row, int head, int first, int end) {
     const Model *m = call->model;
-    int D = m->head_dim, wide = qkv_width(m), start = call->cache->length;
-    size_t apart;
-    float *keys = keys_of(call, layer, row, head, &apart), *values = keys + apart;
-    const float *from = call->qkv + (size_t)row * call->new * wide + (m->n_head + head) * D;
-    for (int i = 0; i < call->new; i++, from += wide) {
-        float *key = keys + (size_t)(start + i) * D;
-        memcpy(key, from, D * sizeof *key);
-        memcpy(values + (size_t)(start + i) * D, from + m->kv_heads * D, D * sizeof *key);
-        place(call, &m->layers[layer].k_norm, i, key);
+    const Layer *l = &m->layers[layer];
+    int D = m->head_dim, half = call->cache->half, group = m->n_head / m->kv_heads;
+    size_t apart, block = (size_t)LANES * wide(m) * 4 >> half; /* of keys; then of values */
+    size_t lane = (size_t)LANES * STRETCH * 4 >> half;
+    for (int i = first; i < end; i++) {
+        float *q = call->qkv + ((size_t)row * call->new + i) * qkv_width(m);
+        float *key = q + (m->n_head + head) * D, *value = key + m->kv_heads * D;
+        int p = call->cache->length + i, at = p % STRETCH;
+        char *keys = keys_of(call, p / STRETCH, layer, row, head, &apart), *values = keys + apart;
+        for (int h = 0; h < group; h++) place(call, &l->q_norm, i, q + (head * group + h) * D);
+        place(call, &l->k_norm, i, key);
+        for (int k = 0; k < wide(m); k++) {
+            float x = k < D ? value[k] : 0;
+            put(keys + at / LANES * block, half, at % LANES, k, k < D ? key[k] : 0);
+            put(values + k / LANES * lane, half, k % LANES, at, x);
+            /* positions are taken in pairs: nothing is behind the last one */
+            if (i + 1 == call->new && at % 2 == 0)
+                put(values + k / LANES * lane, half, k % LANES, at + 1, 0);
+        }
     }
 }
 
-/* One head of queries of one row: each new one over the keys and values up to it. */
-static void look(const Call *call, int layer, int row, int head, float *weights) {
+/* Up to TILE queries q [n, D padded] over the first positions of a stretch, `lengths` each: parts
+ * [n]. `scores` [TILE, STRETCH] is work. One function: parts are the same wherever they are made. */
+static __attribute__((noinline)) void look_at(const Model *m, int half, const char *keys,
+                                              const char *values, const float *q,
+                                              const int *lengths, int n, float *scores,
+                                              float *parts) {
+    int W = wide(m), most = 0;
+    for (int t = 0; t < n; t++) most = lengths[t] > most ? lengths[t] : most;
+    size_t key_block = (size_t)LANES * W >> half, value_block = (size_t)LANES * STRETCH >> half;
+    Input in = {q, NULL, NULL, NULL, W}, weights = {scores, NULL, NULL, NULL, STRETCH};
+    int blocks = (most + LANES - 1) / LANES, pairs = (most + 1) / 2 * 2, P = part_size(m);
+    const uint32_t *k = (const uint32_t *)keys, *v = (const uint32_t *)values;
+    if (half) blocks_of(k, key_block, blocks, W, &in, n, 1, scores, STRETCH);
+    else if (W == 64) blocks_of(k, key_block, blocks, 64, &in, n, 0, scores, STRETCH);
+    else blocks_of(k, key_block, blocks, W, &in, n, 0, scores, STRETCH);
+    for (int t = 0; t < n; t++) {
+        float *to = parts + (size_t)t * P + W;
+        to[0] = soften(scores + t * STRETCH, lengths[t], most, to + 1);
+    }
+    if (half) blocks_of(v, value_block, W / LANES, pairs, &weights, n, 1, parts, P);
+    else blocks_of(v, value_block, W / LANES, pairs, &weights, n, 0, parts, P);
+}
+
+/* Put a part behind those that are in `all` already. */
+static __attribute__((noinline)) void join(const Model *m, float *all, const float *part) {
+    int W = wide(m);
+    float most = all[W] > part[W] ? all[W] : part[W];
+    float old = exponential((vec){0} + (all[W] - most))[0];
+    float new = exponential((vec){0} + (part[W] - most))[0];
+    for (int k = 0; k < W; k += LANES)
+        *(loose *)(all + k) = *(loose *)(all + k) * old + *(const loose *)(part + k) * new;
+    all[W] = most;
+    all[W + 1] = all[W + 1] * old + part[W + 1] * new;
+}
+
+/* Of all parts of a query, what attention gives. */
+INLINE void give(const Call *call, const float *all, size_t token, int head) {
     const Model *m = call->model;
-    int D = m->head_dim, wide = qkv_width(m), group = m->n_head / m->kv_heads;
-    size_t apart;
-    const float *keys = keys_of(call, layer, row, head / group, &apart), *values = keys + apart;
-    for (int i = 0; i < call->new; i++) {
-        size_t token = (size_t)row * call->new + i;
-        float *q = call->qkv + token * wide + head * D;
-        float *y = call->seen + token * PADDED(m->n_head * D) + head * D;
-        const int length = call->cache->length + i + 1;
-        place(call, &m->layers[layer].q_norm, i, q);
-        if (D == 64) attend(q, keys, values, length, 64, weights, y); /* known: no loops */
-        else if (D == 32) attend(q, keys, values, length, 32, weights, y);
-        else if (D == 128) attend(q, keys, values, length, 128, weights, y);
-        else attend(q, keys, values, length, D, weights, y);
+    float *y = call->seen + token * PADDED(m->n_head * m->head_dim) + (size_t)head * m->head_dim;
+    float by = 1 / all[wide(m) + 1];
+    for (int k = 0; k < m->head_dim; k++) y[k] = all[k] * by;
+}
+
+INLINE int smaller(int a, int b) { return a < b ? a : b; }
+
+/* What a thread works with: queries and parts of a tile, scores, parts of a task. */
+INLINE size_t work_size(const Model *m) {
+    size_t group = m->n_head / m->kv_heads;
+    return TILE * (wide(m) + part_size(m) + STRETCH) + ROWS * group * part_size(m);
+}
+
+/* The queries of a head of keys, of some new tokens of a row, over the stretches from `start` to
+ * `stop`: put together in `all`, or each by itself. */
+static void look(const Call *call, int layer, int row, int head, int first, int end, int start,
+                 int stop, float *work, float *all) {
+    const Model *m = call->model;
+    int D = m->head_dim, W = wide(m), P = part_size(m), group = m->n_head / m->kv_heads;
+    int queries = (end - first) * group, lengths[TILE];
+    float *q = work, *parts = q + TILE * W, *scores = parts + TILE * P, scale = 1 / sqrtf(D);
+    for (int stretch = start; stretch < stop; stretch++) {
+        size_t apart;
+        const char *keys = keys_of(call, stretch, layer, row, head, &apart);
+        for (int at = 0, n; at < queries; at += n) {
+            n = smaller(TILE, queries - at);
+            int seen = 0;
+            for (int t = 0; t < n; t++) {
+                int i = first + (at + t) / group;
+                size_t token = (size_t)row * call->new + i;
+                const float *from = call->qkv + token * qkv_width(m);
+                from += (head * group + (at + t) % group) * D;
+                for (int k = 0; k < W; k++) q[t * W + k] = k < D ? from[k] * scale : 0;
+                lengths[t] = call->cache->length + i + 1 - stretch * STRETCH;
+                lengths[t] = lengths[t] < 0 ? 0 : smaller(lengths[t], STRETCH);
+                seen += lengths[t] > 0;
+            }
+            if (!seen) continue;
+            look_at(m, call->cache->half, keys, keys + apart, q, lengths, n, scores, parts);
+            for (int t = 0; t < n; t++) {
+                float *to = all + (size_t)(at + t) * P;
+                if (stretch == start) memcpy(to, parts + (size_t)t * P, P * sizeof *to);
+                else if (lengths[t]) join(m, to, parts + (size_t)t * P);
+            }
+        }
     }
 }
 
-/* One stage, or two where heads of queries share one of keys: those are there before any looks. */
-static void attention(const Call *call, int layer, float *weights) {
-    int H = call->model->n_head, K = call->model->kv_heads, rows = call->cache->batch;
-    for (int i; (i = task()) < rows * K;) {
-        keep(call, layer, i / K, i % K);
-        if (H == K) look(call, layer, i / K, i % K, weights);
+/* Work of a task: a head of keys and values of a row, and some of the new tokens. */
+INLINE int tiles_of(const Call *call) { return (call->new + ROWS - 1) / ROWS; }
+
+static void look_at_all(const Call *call, int layer, int row, int head, int tile, float *work) {
+    const Model *m = call->model;
+    int first = tile * ROWS, end = smaller(first + ROWS, call->new);
+    int group = m->n_head / m->kv_heads;
+    float *all = work + TILE * (wide(m) + part_size(m) + STRETCH);
+    look(call, layer, row, head, first, end, 0, stretches(call->cache->length + end), work, all);
+    for (int j = 0; j < (end - first) * group; j++)
+        give(call, all + (size_t)j * part_size(m), (size_t)row * call->new + first + j / group,
+             head * group + j % group);
+}
+
+/* One stage where each task has its own keys. Two where tasks look at what others keep. Three
+ * where there are fewer tasks than threads have time for: stretches are tasks, then put together. */
+static void attention(const Call *call, int layer, float *work) {
+    const Model *m = call->model;
+    int K = m->kv_heads, tiles = tiles_of(call), heads = call->cache->batch * K;
+    int group = m->n_head / K, count = stretches(call->cache->length + call->new);
+    size_t P = part_size(m), queries = (size_t)call->new * group;
+    for (int i; (i = task()) < heads * tiles;) {
+        int row = i / tiles / K, head = i / tiles % K, first = i % tiles * ROWS;
+        keep(call, layer, row, head, first, smaller(first + ROWS, call->new));
+        if (tiles == 1 && !call->split) look_at_all(call, layer, row, head, 0, work);
     }
     barrier();
-    if (H == K) return;
-    for (int i; (i = task()) < rows * H;) look(call, layer, i / H, i % H, weights);
+    if (tiles == 1 && !call->split) return;
+    for (int i; !call->split && (i = task()) < heads * tiles;)
+        look_at_all(call, layer, i / tiles / K, i / tiles % K, i % tiles, work);
+    for (int i; call->split && (i = task()) < heads * count;) {
+        int row = i / count / K, head = i / count % K, stretch = i % count;
+        look(call, layer, row, head, 0, call->new, stretch, stretch + 1, work,
+             call->parts + i * queries * P);
+    }
+    barrier();
+    if (!call->split) return;
+    for (int i; (i = task()) < heads;)
+        for (size_t j = 0; j < queries; j++) {
+            float *all = call->parts + ((size_t)i * count * queries + j) * P;
+            int token = j / group, seen = stretches(call->cache->length + token + 1);
+            for (int stretch = 1; stretch < seen; stretch++)
+                join(m, all, all + stretch * queries * P);
+            give(call, all, (size_t)(i / K) * call->new + token, i % K * group + j % group);
+        }
     barrier();
 }
 
@@ -525,19 +691,19 @@ static void forward(Call *call) {
     const Model *m = call->model;
     int C = m->width, P = PADDED(C), n = call->n, rows = call->cache->batch;
     int last = call->last, new = call->new, slot = atomic_fetch_add(&call->slot, 1);
-    float *weights = call->weights + (size_t)slot * (call->cache->room + LANES);
-    int wide = m->gated ? 2 * m->inner : PADDED(m->inner);
+    float *work = call->work + slot * work_size(m);
+    int inner_wide = m->gated ? 2 * m->inner : PADDED(m->inner);
     Output stream = {call->x, P, ADD}, qkv = {call->qkv, qkv_width(m), STORE};
     Output logits = {call->logits, m->vocab, STORE};
-    Output hidden = {call->f, wide, m->gated ? STORE : m->exact_gelu ? EXACT_GELU : TANH_GELU};
+    Output hidden = {call->f, inner_wide, m->gated ? STORE : m->exact_gelu ? EXACT_GELU : TANH_GELU};
     Source seen = {call->seen, PADDED(m->n_head * m->head_dim), NULL, NULL};
-    Source inner = {call->f, wide, NULL, m->gated ? call->gated : NULL};
+    Source inner = {call->f, inner_wide, NULL, m->gated ? call->gated : NULL};
     for (int t; (t = task()) < n;) embed(call, t);
     barrier();
     for (int l = 0; l < m->n_layer; l++) {
         const Layer *layer = &m->layers[l];
         multiply(call, &layer->c_attn, (Source){call->x, P, &layer->ln_1, call->a}, n, qkv);
-        attention(call, l, weights);
+        attention(call, l, work);
         multiply(call, &layer->c_proj, seen, n, stream);
         multiply(call, &layer->c_fc, (Source){call->x, P, &layer->ln_2, call->a}, n, hidden);
         multiply(call, &layer->c_out, inner, n, stream);
@@ -563,11 +729,13 @@ static size_t lay_out(Call *call, char *memory, int threads) {
     PART(x, n * C), PART(a, n * C), PART(seen, n * Q), PART(qkv, n * qkv_width(m));
     PART(f, m->gated ? n * 2 * m->inner + LANES : n * inner), PART(gated, m->gated ? n * inner : 0);
     PART(small, n * widest / 4), PART(scales, n * widest / GROUP), PART(sums, n);
-    PART(weights, (size_t)threads * (call->cache->room + LANES));
+    PART(work, threads * work_size(m));
+    PART(parts, call->split ? call->cache->batch * call->new * m->n_head * part_size(m)
+                              * stretches(call->cache->length + call->new) : 0);
     return used;
 }
 
-/* Read ids [batch, new] behind the `length` positions of a cache [n_layer, 2, batch, K, room, D];
+/* Read ids [batch, new] behind the `length` positions of a cache, which has room for them;
  * write the last logits of each row [batch, last, V]. `cosines` and `sines` [new, D / 2] are of the
  * angles by which positions turn heads, NULL where they do not. -1: no memory; -2: a wrong id. */
 int tuillm_forward(const Model *model, Cache *cache, int new, int last, const int64_t *ids,
@@ -575,6 +743,8 @@ int tuillm_forward(const Model *model, Cache *cache, int new, int last, const in
     Call call = {.model = model, .cache = cache, .new = new, .last = last,
                  .n = new * cache->batch, .ids = ids, .cosines = cosines, .sines = sines,
                  .logits = logits};
+    call.split = tiles_of(&call) == 1 && stretches(cache->length + new) > 1
+                 && cache->batch * model->kv_heads < SHARED * threads;
     for (int i = 0; i < call.n; i++)
         if (ids[i] < 0 || ids[i] >= model->vocab) return -2;
     size_t bytes = lay_out(&call, NULL, threads);

@@ -9,6 +9,7 @@ from pathlib import Path
 
 KINDS = {"float32": 0, "bfloat16": 1, "int8": 2}
 LANES = 16  # rows of a block of weights
+STRETCH = 256  # positions of a block of the KV cache
 GROUP = 64  # columns are padded to a multiple of it
 
 
@@ -69,10 +70,19 @@ class Model(Structure):
     ]
 
 
-class Cache(Structure):
-    """A KV cache [n_layer, 2, batch, K, room, D] in float32, of which `length` is filled."""
+class GivenCache(Structure):
+    """A KV cache of which `length` positions are filled, and the addresses of its blocks.
 
-    _fields_ = [("store", c_void_p), ("batch", c_int32), ("room", c_int32), ("length", c_int32)]
+    Each holds STRETCH positions of all layers: [n_layer, 2, batch, K, STRETCH, D padded to LANES],
+    in bfloat16 where it is `half`, else in float32.
+    """
+
+    _fields_ = [
+        ("blocks", POINTER(c_void_p)),
+        ("half", c_int32),
+        ("batch", c_int32),
+        ("length", c_int32),
+    ]
 
 
 class Library:
@@ -82,7 +92,7 @@ class Library:
         """Load it; raises OSError where it cannot be."""
         self._forward = ctypes.CDLL(str(path)).tuillm_forward
         self._forward.argtypes = (
-            *(POINTER(Model), POINTER(Cache)),
+            *(POINTER(Model), POINTER(GivenCache)),
             *(c_int32, c_int32, c_void_p, c_void_p, c_void_p, c_void_p, c_int32),
         )
         self._forward.restype = c_int32
@@ -90,7 +100,7 @@ class Library:
     def forward(
         self,
         model: Model,
-        cache: Cache,
+        cache: GivenCache,
         new: int,
         last: int,
         ids: int,
@@ -112,4 +122,15 @@ class Library:
             raise MemoryError("no memory for a forward pass")
 
 
-__all__ = ["GROUP", "KINDS", "LANES", "Cache", "Layer", "Library", "Matrix", "Model", "Norm"]
+__all__ = [
+    "GROUP",
+    "KINDS",
+    "LANES",
+    "STRETCH",
+    "GivenCache",
+    "Layer",
+    "Library",
+    "Matrix",
+    "Model",
+    "Norm",
+]
