@@ -100,12 +100,5 @@ def test_logits_and_greedy_tokens(name, tmp_path, transformers):
 
 def cached(model, idx):
     """Logits of a batch, read in parts into a cache."""
-    config = model.config
-    cache = KVCache(
-        n_layer=config.n_layer,
-        kv_heads=config.kv_heads,
-        head_dim=config.head_width,
-        block_size=idx.shape[1],
-        batch=len(idx),
-    )
+    cache = model.new_cache(len(idx))
     return torch.cat([model(part, cache) for part in idx.split([17, 1, 1, 21], 1)], 1)

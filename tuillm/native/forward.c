@@ -36,7 +36,8 @@
 #else
 #define SUMS 4
 #endif
-#define AHEAD 48  /* lines of 64 bytes that are fetched ahead */
+#define AHEAD 48  /* lines of 64 bytes of weights that are fetched ahead */
+#define NEAR 16   /* of the cache, whose pieces are shorter */
 #define INLINE static inline __attribute__((always_inline))
 #define PADDED(n) (((n) + GROUP - 1) / GROUP * GROUP)
 
@@ -162,15 +163,16 @@ typedef struct {         /* of products, [n, stride], padded with zeros */
  * floats, or pairs of bfloat16. Each row is added up in one order, whatever the number of tokens;
  * blocks are computed side by side, so that none waits for an addition. */
 INLINE void block_float(const uint32_t *w, size_t apart, int cols, const Input *in, int first,
-                        const int half, const int blocks, const int tokens, vec *sums) {
+                        const int half, const int ahead, const int blocks, const int tokens,
+                        vec *sums) {
     const float *x = in->x + (size_t)first * in->stride;
     vec sum[SUMS], even[BLOCKS], odd[BLOCKS];
     for (int i = 0; i < blocks * tokens; i++) sum[i] = (vec){0};
     for (int k = 0; k < cols; k += 2, w += half ? LANES : 2 * LANES) {
         for (int b = 0; b < blocks; b++) {
             const ivec *at = (const ivec *)(w + b * apart);
-            __builtin_prefetch(at + AHEAD, 0, 3);
-            if (!half) __builtin_prefetch(at + AHEAD + 1, 0, 3);
+            if (ahead) __builtin_prefetch(at + ahead, 0, 3);
+            if (ahead && !half) __builtin_prefetch(at + ahead + 1, 0, 3);
             even[b] = half ? (vec)(at[0] << 16) : (vec)at[0];
             odd[b] = half ? (vec)(at[0] & (int32_t)0xffff0000) : (vec)at[1];
         }
@@ -274,8 +276,8 @@ INLINE void tile(const Matrix *m, int number, const Input *in, int first, const 
     size_t apart = (size_t)LANES * m->cols >> m->kind; /* in words of 32 bits */
     const uint32_t *w = (uint32_t *)m->data + number * apart;
     if (m->kind == INT8) block_int8(w, apart, m->cols, in, first, blocks, tokens, sums);
-    else if (m->kind == FLOAT32) block_float(w, apart, m->cols, in, first, 0, blocks, tokens, sums);
-    else block_float(w, apart, m->cols, in, first, 1, blocks, tokens, sums);
+    else if (m->kind == FLOAT32) block_float(w, apart, m->cols, in, first, 0, AHEAD, blocks, tokens, sums);
+    else block_float(w, apart, m->cols, in, first, 1, AHEAD, blocks, tokens, sums);
     for (int i = 0; i < blocks * tokens; i++)
         finish(m, (number + i / tokens) * LANES, sums[i], to, first + i % tokens);
 }
@@ -368,8 +370,8 @@ INLINE void rows_of(const uint32_t *w, size_t apart, int count, const int cols, 
     for (int b = 0, step; b < count; b += step) {
         step = b + most <= count ? most : 1;
         const uint32_t *at = w + b * apart;
-        if (step == most) block_float(at, apart, cols, in, first, half, most, tokens, sums);
-        else block_float(at, apart, cols, in, first, half, 1, tokens, sums);
+        if (step == most) block_float(at, apart, cols, in, first, half, NEAR, most, tokens, sums);
+        else block_float(at, apart, cols, in, first, half, NEAR, 1, tokens, sums);
         for (int i = 0; i < step * tokens; i++)
             *(loose *)(y + (size_t)(first + i % tokens) * stride + (b + i / tokens) * LANES) =
                 sums[i];
