@@ -57,7 +57,7 @@ ALLOWED = {
         "store.workers.reply_activity",
     },
     # Sampler takes a name of the registry, so generation may ask the store for its folder
-    "generation": {"errors", "config", "store", "text", "model", "native"},
+    "generation": {"errors", "units", "config", "store", "text", "model", "native"},
     # it refuses a logger that is not installed, and starts the process that logs
     "training": {
         "errors",

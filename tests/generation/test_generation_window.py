@@ -45,7 +45,7 @@ def test_common_beginning_is_computed_once(talker):
         before = context.prefilled
         logits, dropped = context.read(ids)
         assert (context.prefilled - before, dropped) == (cost, 0)
-        expected = context._model(torch.tensor([ids]))[:, -1]
+        expected = context.model(torch.tensor([ids]))[:, -1]
         torch.testing.assert_close(logits, expected, atol=1e-4, rtol=1e-4)
 
 

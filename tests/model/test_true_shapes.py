@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tuillm.generation.context import Context
-from tuillm.model import KVCache, load_decoder, read_model
+from tuillm.model import load_decoder, read_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tuillm.chat.model_loader import Loader
-from tuillm.chat.terminal.ctrl_c import Interrupts, Stopped
+from tuillm.chat.terminal.ctrl_c import Interrupts, Stopped, Unread
 from tuillm.chat.terminal.reply_keys import Change
 from tuillm.chat.terminal.reply_thoughts import ReplyThoughts
 from tuillm.chat.terminal.screen import Screen, Streamed
@@ -42,12 +42,14 @@ class Chat:
         dtype: str,
         *,
         drafting: Model | None = None,
+        context: int | None = None,
         keep: bool = True,
         system: str = "",
     ) -> None:
         """Open a chat with a model, which is loaded once `loader` is started.
 
-        So is the smaller one that drafts for it, if there is one. `system` is the system text of
+        So is the smaller one that drafts for it, if there is one. `context` is how many tokens the
+        model has in view, None as many as usual. `system` is the system text of
         new conversations.
         """
         self.screen = Screen()
@@ -66,7 +68,8 @@ class Chat:
         self.thinking: bool | None = None  # what chat templates are told of it, None: nothing
         self.shows_thoughts = False
         self.drafting = drafting
-        self.loader = Loader(model, device, dtype, drafting)
+        self._context = context
+        self.loader = Loader(model, device, dtype, drafting, context)
         self._mark_use()
 
     def close(self) -> None:
@@ -101,6 +104,8 @@ class Chat:
         chosen = self.device_dtype[1] == "auto" and sampler.precision != "float32"
         if chosen and sampler is not self._told_of:
             self.screen.note(f"{self.model.name} computes in {sampler.precision}")
+        if sampler is not self._told_of and (cut := sampler.context.cut):
+            self.screen.note(cut)
         self._told_of = sampler
         return sampler
 
@@ -119,6 +124,11 @@ class Chat:
         """Whether anything was said or replied that was not taken back."""
         session = self._session
         return session is not None and session.tree.spoken(session.tree.head) is not None
+
+    @property
+    def spoken(self) -> int | None:
+        """The node that the conversation stands at, None at its start."""
+        return None if self._session is None else self._session.tree.head
 
     def use_session(self, session: "Session", head: "SessionHead | None") -> None:
         """Go on with another session."""
@@ -156,7 +166,9 @@ class Chat:
     def _take(self, model: Model) -> None:
         self.model, self.mode = model, mode_of(model)
         self.drafting = None  # its tokens are those of the model before
-        self.loader = Loader(model, *self.device_dtype)
+        most = model.shape.block_size if model.shape else None
+        context = min(self._context, most) if self._context and most else None
+        self.loader = Loader(model, *self.device_dtype, context=context)
         self._mark_use()
 
     def _take_settings(self, before: Model) -> None:
@@ -207,6 +219,7 @@ class Chat:
         """
         self._paused = False
         special = self.mode.special
+        self.session.sampler.watch_reading(self.screen.show_reading)
         thoughts = ReplyThoughts(self.shows_thoughts, self.session.thinking_at) if special else None
         try:
             done = self.screen.stream(
@@ -220,6 +233,8 @@ class Chat:
             )
         finally:  # when the window is closed, too
             self.keep_up()
+        if done.stopped and not done.tokens:
+            raise Unread("stopped before all was read: ↑ brings your line back")
         if special:
             self._tell_left_out()
         elif done.dropped:
@@ -232,7 +247,7 @@ class Chat:
         used, size = 0, 0
         with suppress(TuillmError):  # what a chat template refuses is told when one goes on
             used, size = self._session.used if self._session is not None else (0, 0)
-        loading = "" if self.loader.done else "loading"
+        busy = self.screen.reading if self.loader.done else "loading"
         return Facts(
             printable(self.model.name),
             self.config.temperature,
@@ -241,7 +256,7 @@ class Chat:
             pace.per_second,
             used,
             size,
-            "paused" if self._paused else loading,
+            "paused" if self._paused else busy,
         )
 
     def keep_up(self) -> None:

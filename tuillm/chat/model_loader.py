@@ -16,10 +16,16 @@ class Loader:
     """Loads from `start()` on; `sampler()` waits for it and raises what went wrong."""
 
     def __init__(
-        self, model: Model, device: str, dtype: str, drafting: Model | None = None
+        self,
+        model: Model,
+        device: str,
+        dtype: str,
+        drafting: Model | None = None,
+        context: int | None = None,
     ) -> None:
-        """Get ready to load a model, and a smaller one that drafts."""
-        self._arguments = (model.path, device, dtype, drafting.path if drafting else None)
+        """Get ready to load a model, with so many positions, and a smaller one that drafts."""
+        draft = drafting.path if drafting else None
+        self._arguments = (model.path, device, dtype, draft, context)
         self._sampler: Sampler | None = None
         self._error: TuillmError | None = None
         self._thread: threading.Thread | None = None

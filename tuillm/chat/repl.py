@@ -14,6 +14,7 @@ from tuillm.chat.commands import analysis, branches, conversations, roles, setti
 from tuillm.chat.commands import help as help_command
 from tuillm.chat.commands.slash_commands import Command, parse, text_of
 from tuillm.chat.error_log import unexpected
+from tuillm.chat.terminal.ctrl_c import Unread
 from tuillm.chat.terminal.prompt import Cleared, Prompt
 from tuillm.config import SamplingConfig
 from tuillm.errors import TuillmError, UsageError
@@ -62,6 +63,7 @@ class Repl:
         dtype: str,
         *,
         drafting: Model | None = None,
+        context: int | None = None,
         keep: bool = True,
         go_on: "bool | SessionHead" = False,
         vi: bool = False,
@@ -69,12 +71,22 @@ class Repl:
     ) -> None:
         """Get ready to talk; raises UsageError when there is no terminal.
 
-        `drafting` is a smaller model that drafts. `keep` writes history and conversations down;
+        `drafting` is a smaller model that drafts; `context` is how many tokens the model has in
+        view, None as many as usual. `keep` writes history and conversations down;
         `go_on` takes up a conversation, or the latest one. `system` is a system text.
         """
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise UsageError("the chat needs a terminal", f"tuillm generate {model.name} -p TEXT")
-        self.chat = Chat(model, config, device, dtype, drafting=drafting, keep=keep, system=system)
+        self.chat = Chat(
+            model,
+            config,
+            device,
+            dtype,
+            drafting=drafting,
+            context=context,
+            keep=keep,
+            system=system,
+        )
         self._go_on, self._keep = go_on, keep
         self._next: Next | None = None
         self._prefill = ""
@@ -131,7 +143,19 @@ class Repl:
         return True
 
     def _answer(self, line: str) -> bool:
-        """Do what one line asks for; return False to leave."""
+        """Do what one line asks for; return False to leave.
+
+        When the person stops it before the model has read all, nothing was said.
+        """
+        before = self.chat.spoken
+        try:
+            return self._answer_line(line)
+        except Unread:
+            self.chat.session.goto(before)
+            self.chat.keep_up()
+            raise
+
+    def _answer_line(self, line: str) -> bool:
         chat, awaited = self.chat, self._next
         self._next, self._prefill = None, ""
         if awaited is not None:

@@ -9,7 +9,14 @@ import click
 
 from tuillm.cli.generate import read_prompt
 from tuillm.cli.offer_checkpoint import check_trained, offer_checkpoint
-from tuillm.cli.options import GroupedCommand, device_options, draft_option, setting_options, typed
+from tuillm.cli.options import (
+    GroupedCommand,
+    context_option,
+    device_options,
+    draft_option,
+    setting_options,
+    typed,
+)
 from tuillm.cli.output import say
 from tuillm.cli.pull import offer_pull
 from tuillm.cli.reply_output import filter_options, write_reply
@@ -26,6 +33,7 @@ _LATEST = "\0"  # no name of a conversation
 @click.argument("name", required=False)
 @filter_options
 @draft_option
+@context_option
 @device_options()
 @click.option(
     "--continue",
@@ -48,6 +56,7 @@ def chat_command(
     stats: bool,
     as_json: bool,
     draft: str | None,
+    context: int | None,
     device: str,
     dtype: str,
     go_on: str | None,
@@ -78,7 +87,7 @@ def chat_command(
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         if go_on:
             raise UsageError("--continue is for a terminal", "in a pipe each message stands alone")
-        _filter(name, chosen, device, dtype, draft, stats, as_json, told)
+        _filter(name, chosen, device, dtype, draft, context, stats, as_json, told)
     elif stats or as_json:
         option = "--json" if as_json else "--stats"
         raise UsageError(f"{option} is for pipes", f"echo TEXT | tuillm chat {name} {option}")
@@ -93,6 +102,7 @@ def chat_command(
             device,
             dtype,
             draft=draft,
+            context=context,
             keep=not no_history,
             go_on=_which(go_on),
             vi=vi,
@@ -107,6 +117,7 @@ def open_chat(
     dtype: str = "auto",
     *,
     draft: str | None = None,
+    context: int | None = None,
     keep: bool = True,
     go_on: "bool | SessionHead" = False,
     vi: bool = False,
@@ -114,9 +125,10 @@ def open_chat(
 ) -> None:
     """Open the chat; returns when the person leaves it.
 
-    `settings` are those that a person has chosen. `draft` is a smaller model that drafts. `keep`
-    writes history and conversations down; `go_on` takes up a conversation, or the latest. `system`
-    is a system text. Raises UsageError where the model has no place for one.
+    `settings` are those that a person has chosen. `draft` is a smaller model that drafts, `context`
+    how many tokens the model has in view, None as many as usual. `keep` writes history and
+    conversations down; `go_on` takes up a conversation, or the latest. `system` is a system text.
+    Raises UsageError where the model has no place for one.
     """
     from tuillm.store.chat_template import mode_of, refuse_system
     from tuillm.store.model_sampling import model_sampling
@@ -134,6 +146,7 @@ def open_chat(
         device,
         dtype,
         drafting=drafting,
+        context=context,
         keep=keep,
         go_on=go_on,
         vi=vi,
@@ -154,6 +167,7 @@ def _filter(
     device: str,
     dtype: str,
     draft: str | None,
+    context: int | None,
     stats: bool,
     as_json: bool,
     system: str,
@@ -181,6 +195,6 @@ def _filter(
         from tuillm.generation.thread_count import adapt
 
         adapt()
-        sampler = Sampler(model.path, device=device, dtype=dtype, draft=draft)
+        sampler = Sampler(model.path, device=device, dtype=dtype, draft=draft, context=context)
         prompt, config = as_turn(mode, message, config, sampler.tokenizer, system)
         write_reply(sampler, prompt, config, as_json=as_json, stats=stats)

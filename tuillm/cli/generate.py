@@ -10,6 +10,7 @@ import click
 from tuillm.cli.options import (
     GroupedCommand,
     Number,
+    context_option,
     device_options,
     draft_option,
     setting_options,
@@ -56,6 +57,7 @@ keep_newline_option = click.option(
 @click.option("--echo/--no-echo", default=True, help="Print the prompt before the text [yes].")
 @filter_options
 @draft_option
+@context_option
 @device_options()
 @setting_options(SamplingConfig, short={"max_new_tokens": "-n"})
 def generate_command(
@@ -68,6 +70,7 @@ def generate_command(
     stats: bool,
     as_json: bool,
     draft: str | None,
+    context: int | None,
     device: str,
     dtype: str,
     **settings: object,
@@ -105,7 +108,7 @@ def generate_command(
         from tuillm.generation.thread_count import adapt
 
         adapt()
-        sampler = Sampler(name, device=device, dtype=dtype, draft=draft)
+        sampler = Sampler(name, device=device, dtype=dtype, draft=draft, context=context)
         if asked:
             text, config = as_turn(mode, asked, config, sampler.tokenizer)
             echo = False

@@ -11,6 +11,7 @@ from tuillm.cli.output import (
     yes_option,
 )
 from tuillm.store import registry
+from tuillm.store.context_words import context_words
 from tuillm.units import age, count, figure, size
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
@@ -42,13 +43,16 @@ def list_command(as_json: bool) -> None:
 @_json
 def show_command(name: str, as_json: bool) -> None:
     """Show what is known about the model NAME."""
-    values = registry.get_model(name).as_json()
+    model = registry.get_model(name)
+    values = model.as_json()
     if as_json:
         print_json(values)
         return
     shown = {key: value for key, value in values.items() if value not in (None, [], "")}
     shown["bytes"] = size(values["bytes"])
     shown["created"] = age(values["created"])
+    if shape := model.shape:
+        shown["context_memory"] = context_words(shape)
     print_facts(shown)
 
 

@@ -68,6 +68,17 @@ def draft_option(function: Command) -> Command:
     )(function)
 
 
+def context_option(function: Command) -> Command:
+    """Add --context to a command that writes replies."""
+    return click.option(
+        "--context",
+        type=Number(int, 1, 100_000_000),
+        metavar="N",
+        help="How many tokens the model has in view, what was said and what it replies [those it "
+        "was made for, at most 8192, and what memory holds].",
+    )(function)
+
+
 def typed(values: dict[str, object]) -> dict[str, object]:
     """Return only the settings that were typed."""
     return {name: value for name, value in values.items() if value is not None and value != ()}

@@ -16,6 +16,7 @@ from tuillm.errors import one_line, printable
 from tuillm.formats.json_text import shown_json
 from tuillm.terminal.streams import takes_utf8
 from tuillm.text.progress_tick import ProgressWords
+from tuillm.text.reading_progress import ReadingProgress
 
 if TYPE_CHECKING:
     from tuillm.terminal.safe_console import SafeConsole
@@ -76,6 +77,27 @@ class ProgressLine:
         if now - self._told > _PROGRESS_EVERY:
             self._told = now
             overwrite(words)
+
+
+class ReadingLine:
+    """A line on stderr that says how far a long prompt was read, on a terminal only."""
+
+    def __init__(self) -> None:
+        self._wanted = sys.stderr is not None and sys.stderr.isatty()
+        self._progress, self._shown = ReadingProgress(), False
+
+    def show(self, done: int, total: int) -> None:
+        """Say it, where that has taken a while."""
+        words = self._progress.words(done, total) if self._wanted else ""
+        if words:
+            self._shown = True
+            overwrite(words)
+
+    def erase(self) -> None:
+        """Take it away."""
+        if self._shown:
+            self._shown = False
+            overwrite("")
 
 
 def write_text(text: str) -> None:

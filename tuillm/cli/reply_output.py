@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tuillm.cli.options import Command
-from tuillm.cli.output import print_json_line, say, write_text
+from tuillm.cli.output import ReadingLine, print_json_line, say, write_text
 from tuillm.config import SamplingConfig
 from tuillm.config.sampling_config import DEFAULT_PROMPT
 
@@ -60,8 +60,11 @@ def write_reply(
         sys.stdout.reconfigure(encoding="utf-8", errors="replace")
     if sampler.why_dtype:
         say(f"computing in {sampler.precision}", aside=True)
+    if sampler.context.cut:
+        say(sampler.context.cut, aside=True)
     figures = _Figures()
     tokens = figures.count(sampler.stream(prompt, config, num_samples))
+    tokens = _told(sampler, tokens)
     if as_json:
         _write_json(tokens)
     else:
@@ -74,6 +77,25 @@ def write_reply(
         drafts = f"drafted={sampler.speculation.drafted} accepted={sampler.speculation.accepted}"
         kernel = f" kernel={sampler.kernel}" if sampler.kernel else ""
         say(f"{figures.line()} prompt_tokens={read} dtype={dtype} {drafts}{kernel}", aside=True)
+
+
+def _told(sampler: "Sampler", tokens: Iterable["Token"]) -> Iterator["Token"]:
+    """Yield the tokens; what takes long before one, and what the model does not see, is told."""
+    reading = ReadingLine()
+    sampler.watch_reading(reading.show)
+    try:
+        for token in tokens:
+            reading.erase()
+            if token.dropped and token.index == 0 and token.row == 0:
+                say(
+                    f"the prompt is {token.dropped:,} tokens too long: of a context of "
+                    f"{sampler.context.block_size:,} it has the last {sampler.context.length:,}",
+                    aside=True,
+                )
+            yield token
+    finally:
+        reading.erase()
+        sampler.watch_reading(None)
 
 
 def _write_text(tokens: Iterable["Token"], echo: str) -> None:

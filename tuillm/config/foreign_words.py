@@ -168,8 +168,8 @@ NOT_HERE = {
         "a reply ends at a stop string, at max_new_tokens or at the model's end-of-text token",
     "context context_length context_size context_window ctx ctx_len n_ctx num_ctx ctx_size c "
     "max_seq_len max_seq_length window model_max_length":
-        "a model has the context it was trained with: tuillm show NAME",
-    "num_batch ubatch ubatch_size n_batch b": "a prompt is read in one piece",
+        "--context N of tuillm chat and tuillm generate, at most what tuillm show NAME says",
+    "num_batch ubatch ubatch_size n_batch b": "a prompt is read in parts of at most 512 tokens",
     "keepalive keep_alive ttl": "a model stays in memory as long as its chat",
     "mmap no_mmap use_mmap mlock use_mlock numa low_vram f16_kv cache_type_k cache_type_v "
     "kv_offload no_kv_offload use_cache cache logits_all vocab_only offload_kqv":

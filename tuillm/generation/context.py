@@ -15,6 +15,7 @@ from tuillm.config.context_memory import context_bytes
 from tuillm.errors import TuillmError
 from tuillm.generation.context_window import Keep, fit, slide
 from tuillm.model import Decoder
+from tuillm.units import size
 
 # replies that grow side by side: so many at most, in so many bytes, with those of a logit and
 # what is made of it on the way to a token
@@ -34,11 +35,12 @@ class Context:
     reading, and what was read by then is kept.
     """
 
-    def __init__(self, model: Decoder, positions: int | None = None) -> None:
-        """`positions` are fewer than the model was made for, None all of them."""
-        self._model = model
+    def __init__(self, model: Decoder, positions: int | None = None, cut: str = "") -> None:
+        """`positions` are what the model was made for, or fewer; `cut` says why, or is ""."""
+        self.model = model
         most = model.config.block_size
         self.block_size = most if positions is None else min(positions, most)
+        self.cut = cut
         self._cache = model.new_cache()
         self.rows: list[list[int]] = [[]]
         self.prefilled = 0
@@ -57,11 +59,20 @@ class Context:
     @property
     def vocab_size(self) -> int:
         """How many ids there are."""
-        return self._model.config.vocab_size
+        return self.model.config.vocab_size
+
+    @property
+    def words(self) -> str:
+        """How many positions there are and what memory they take, and have taken so far."""
+        all_of_them = context_bytes(self.model.config, self.block_size, self._cache.item_bytes)
+        return (
+            f"{self.block_size:,} positions, {size(all_of_them)} when all are taken, now "
+            f"{size(self._cache.bytes)}"
+        )
 
     def rows_at_once(self, length: int) -> int:
         """How many replies can grow to a length side by side in a memory of fair size."""
-        config = self._model.config
+        config = self.model.config
         positions = min(length, self.block_size)
         cache = context_bytes(config, positions, self._cache.item_bytes)
         return max(1, min(_MOST_ROWS, _ROOM // (cache + config.vocab_size * _LOGIT_BYTES)))
@@ -80,7 +91,7 @@ class Context:
         # the last id is always computed again: its logits are wanted
         same = min(common_prefix(old, window), len(window) - 1, self._cache.length)
         if len(self.rows) > 1:
-            self._cache = self._model.new_cache()
+            self._cache = self.model.new_cache()
         return self._read_from(same, [window]), len(ids) - len(window)
 
     def widen(self, batch: int) -> None:
@@ -169,7 +180,7 @@ class Context:
 
         PyTorch's kernels round otherwise for other numbers: there it stays as it is.
         """
-        if self._model.kernel == "native":
+        if self.model.kernel == "native":
             fitting = int(self._part * _SECONDS / max(seconds, 1e-9))
             self._part = max(_LEAST, min(_MOST, fitting))
 
@@ -178,9 +189,9 @@ class Context:
         return self._compute(ids, 1)[:, -1]
 
     def _compute(self, ids: list[list[int]], last: int) -> Tensor:
-        idx = torch.tensor(ids, device=self._model.device)
+        idx = torch.tensor(ids, device=self.model.device)
         try:
-            logits: Tensor = self._model(idx, self._cache, last=last)
+            logits: Tensor = self.model(idx, self._cache, last=last)
         except MemoryError:
             end = self._cache.length + len(ids[0])
             raise TuillmError(

@@ -24,7 +24,7 @@ class DraftModel:
     """A small model that drafts; a `Drafter`. What it has not seen is read at the next draft."""
 
     def __init__(self, model: Decoder) -> None:
-        self._context = Context(model)
+        self.context = Context(model)
         self._entries = model.config.vocab_size
         self._ids: list[int] = []
         self._start = 0  # of what it reads of them
@@ -47,7 +47,7 @@ class DraftModel:
 
     def take(self, count: int) -> list[int]:
         """Return the likeliest ids, one after the other."""
-        context, size = self._context, self._context.block_size
+        context, size = self.context, self.context.block_size
         count = min(count, size // 2)
         if count < 1:
             return []

@@ -19,10 +19,10 @@ from tuillm.config.sampling_config import DEFAULT_PROMPT, MOST_SAMPLES
 from tuillm.config.suggestions import Answering
 from tuillm.errors import UsageError, brief
 from tuillm.generation import kernel_refresh
-from tuillm.generation.context import Context
+from tuillm.generation.context import Context, Progress
 from tuillm.generation.context_window import Keep
 from tuillm.generation.detokenizer import TextStream
-from tuillm.generation.draft_model import load_draft_model
+from tuillm.generation.draft_model import DraftModel, load_draft_model
 from tuillm.generation.draft_tokens import ConversationLookup, Drafter
 from tuillm.generation.growing_reply import GrowingReply, ReplyState, Token, skip
 from tuillm.generation.questions import answer_to
@@ -59,10 +59,10 @@ class Sampler(metaclass=Answering):
         `dtype` is auto, float32, bfloat16 or int8; `why_dtype` says in words why auto took a
         smaller one than is usual, or "". `draft` is a smaller model with the same tokenizer, which
         makes replies faster and changes none. `context` is how many positions a conversation has,
-        None as many as the model was made for, 8,192 at most, and memory holds; `why_context` says
-        in words that memory was short, or is "". Raises TuillmError for an unknown or damaged model
-        and a context that memory does not hold, UsageError for a device or precision that is not
-        there, a context that the model was not made for, or a model that cannot draft.
+        None as many as the model was made for, 8,192 at most, and memory holds. Raises TuillmError
+        for an unknown or damaged model and a context that memory does not hold, UsageError for a
+        device or precision that is not there, a context that the model was not made for, or a model
+        that cannot draft.
         """
         found = resolve_model(name_or_path)
         computing_on = choose_device(device)
@@ -74,13 +74,11 @@ class Sampler(metaclass=Answering):
         self.path: Path | None = found.path
         self.entry: Model | None = found
         self.dtype = kind
-        positions, self.why_context = choose_context(
-            context, config, *cache_memory(config, kind, computing_on)
-        )
+        chosen = choose_context(context, config, *cache_memory(config, kind, computing_on))
         drafting = draft and load_draft_model(draft, tokenizer, larger, computing_on, dtype)
         model = load_decoder(found.path, kind, computing_on)
         kernel_refresh.loaded(model)
-        self._set_up(model, tokenizer, at_eot=found.card.starts_at_eot, positions=positions)
+        self._set_up(Context(model, *chosen), tokenizer, at_eot=found.card.starts_at_eot)
         if drafting:
             self.speculation.drafters.append(drafting)
 
@@ -100,9 +98,9 @@ class Sampler(metaclass=Answering):
         self = cls.__new__(cls)
         self.name, self.path, self.dtype = "", None, model.dtype
         self.entry = None
-        positions = context or min(model.config.block_size, DEFAULT_CONTEXT)
-        self._set_up(model, tokenizer, at_eot=at_eot, positions=positions)
-        self.why_dtype = self.why_context = ""
+        positions = min(context or DEFAULT_CONTEXT, model.config.block_size)
+        self._set_up(Context(model, positions), tokenizer, at_eot=at_eot)
+        self.why_dtype = ""
         return self
 
     @property
@@ -116,26 +114,30 @@ class Sampler(metaclass=Answering):
         """Which kernel it decodes with on a CPU, in words; see `tuillm bench --kernels`."""
         return kernel_refresh.kernel_words(self.model)
 
-    def _set_up(
-        self, model: Decoder, tokenizer: Tokenizer, *, at_eot: bool, positions: int
-    ) -> None:
-        self.model = model
+    def watch_reading(self, progress: Progress | None) -> None:
+        """Let `progress` be called while long texts are read, None nothing; see `Context`."""
+        self.context.progress = progress
+        for drafter in self.speculation.drafters:
+            if isinstance(drafter, DraftModel):
+                drafter.context.progress = progress
+
+    def _set_up(self, context: Context, tokenizer: Tokenizer, *, at_eot: bool) -> None:
+        self.context, self.model = context, context.model
         self.tokenizer = tokenizer
         # what an empty prompt is: a newline, or the end of text behind which the book begins
         self.start = tokenizer.encode(DEFAULT_PROMPT)
         self.at_eot = at_eot and tokenizer.eot is not None
         if at_eot and tokenizer.eot is not None:
             self.start = [tokenizer.eot]
-        self.context = Context(model, positions)
         drafters: list[Drafter] = [ConversationLookup()]
         corpus = self.entry.card.corpus_sha256 if self.entry else None
         if corpus and (index := open_index(corpus, tokenizer.sha256)):
             drafters.append(BookLookup(index))
         # the native library computes several positions to the last bit as one by one
-        exact = self.dtype == torch.float32 or model.kernel == "native"
+        exact = self.dtype == torch.float32 or self.model.kernel == "native"
         self.speculation = Speculation(self.context, drafters, exact=exact)
-        unused = tokenizer.unused(model.config.vocab_size)  # rows that pad the table
-        self._unused = torch.tensor(unused, device=model.device) if unused else None
+        unused = tokenizer.unused(self.model.config.vocab_size)  # rows that pad the table
+        self._unused = torch.tensor(unused, device=self.model.device) if unused else None
         self._turn = 0
 
     @property

@@ -14,12 +14,15 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from tuillm.config.gpt_config import windows_at_once
+from tuillm.config.gpt_config import LOGITS_AT_ONCE, windows_at_once
 from tuillm.errors import UsageError, printable
 from tuillm.generation.context_window import slide
 from tuillm.generation.sampler import Sampler
 from tuillm.generation.sampling import not_finite
+from tuillm.model import Decoder
 from tuillm.text import Tokenizer
+
+_LEAST = 64  # positions that are read at once, whatever their logits take
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def score(
         raise ValueError(f"start is {start}, but nothing stands before the first token")
     ids = list(ids)
     logprobs: list[float] = []
-    block_size = sampler.model.config.block_size
+    block_size = sampler.context.block_size
     for _, group in groupby(_windows(ids, start, block_size, n_keep), key=lambda one: len(one.row)):
         logprobs += _logprobs_of(sampler, list(group))
     logprobs = logprobs[len(logprobs) - max(len(ids) - start, 0) :]
@@ -134,7 +137,7 @@ def alternatives(
         raise ValueError(f"index is {index}, outside 1 to {len(ids)}")
     actual = ids[index] if index < len(ids) else None
     # any id will do behind the window: it is not read
-    (window,) = _windows([*ids[:index], 0], index, sampler.model.config.block_size, n_keep)
+    (window,) = _windows([*ids[:index], 0], index, sampler.context.block_size, n_keep)
     idx = torch.tensor([window.row], device=sampler.model.device)
     probs = sampler.model(idx, last=1)[0, -1].float().softmax(-1)  # [V]
     if not bool(probs.isfinite().all()):
@@ -192,18 +195,33 @@ def _logprobs_of(sampler: Sampler, windows: list[_Window]) -> list[float]:
     device, found = model.device, []
     for first in range(0, len(windows), at_once):
         batch = windows[first : first + at_once]
-        logits = model(torch.tensor([window.row for window in batch], device=device))  # [B, T, V]
-        for row, window in zip(logits, batch, strict=True):
-            found += _chosen(row[length - len(window.targets) :].float(), window.targets)
+        idx = torch.tensor([window.row for window in batch], device=device)
+        targets = [[0] * (length - len(window.targets)) + window.targets for window in batch]
+        read = _read(model, idx, torch.tensor(targets, device=device))  # [B, T]
+        for row, window in zip(read, batch, strict=True):
+            found += row[length - len(window.targets) :].tolist()
     if not all(map(math.isfinite, found)):
         raise not_finite(sampler.name)
     return found
 
 
-def _chosen(logits: Tensor, targets: list[int]) -> list[float]:
-    """Return the log probability of each target from its row of logits [T, V]."""
-    index = torch.tensor(targets, device=logits.device)[:, None]
-    return (logits.gather(1, index)[:, 0] - logits.logsumexp(-1)).tolist()
+def _read(model: Decoder, idx: Tensor, targets: Tensor) -> Tensor:
+    """Return the log probabilities [B, T] of targets; a long window is read in parts.
+
+    The logits of all its positions would take more than what the model itself does.
+    """
+    step = max(_LEAST, LOGITS_AT_ONCE // (model.config.vocab_size * len(idx)))
+    if idx.shape[1] <= step:
+        return _chosen(model(idx), targets)
+    cache = model.new_cache(len(idx))
+    parts = zip(idx.split(step, 1), targets.split(step, 1), strict=True)
+    return torch.cat([_chosen(model(part, cache), wanted) for part, wanted in parts], 1)
+
+
+def _chosen(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the log probability [B, T] of each target from its row of logits [B, T, V]."""
+    logits = logits.float()
+    return logits.gather(-1, targets[..., None])[..., 0] - logits.logsumexp(-1)
 
 
 def _texts(tokenizer: Tokenizer, as_bytes: list[bytes]) -> list[str]:

@@ -18,7 +18,7 @@ _SHARE, _TOGETHER = 0.9, 256
 def choose_context(
     wanted: int | None, config: GPTConfig, item_bytes: int, free: int
 ) -> tuple[int, str]:
-    """Return the number of positions, and in words why there are fewer than usual, or "".
+    """Return the number of positions, and in words why the model was made for more, or "".
 
     Without `wanted` it is the model's own, 8,192 at most, and what fits into `free` bytes. Raises
     UsageError for a number that the model was not made for, and TuillmError for one that needs
@@ -28,9 +28,10 @@ def choose_context(
     fitting = max(_TOGETHER, int(_SHARE * free) // each // _TOGETHER * _TOGETHER)
     if wanted is None:
         usual = min(most, DEFAULT_CONTEXT)
-        if fitting >= usual:
-            return usual, ""
-        return fitting, f"context of {fitting:,} of {most:,} positions: memory"
+        if fitting < usual:
+            return fitting, f"context of {fitting:,} of {most:,} positions: memory"
+        more = "" if usual == most else "--context N takes more"
+        return usual, more and f"context of {usual:,} of {most:,} positions: {more}"
     if type(wanted) is not int or not 1 <= wanted <= most:
         raise UsageError(
             f"the context cannot be {brief(wanted)}",

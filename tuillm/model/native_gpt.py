@@ -11,14 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tuillm.config.context_memory import cache_item_bytes
-from tuillm.config.gpt_config import GPTConfig
+from tuillm.config.gpt_config import LOGITS_AT_ONCE, GPTConfig
 from tuillm.model.chunked_loss import IGNORED
 from tuillm.model.kv_cache import BlockCache, Cache, huge_memory
 from tuillm.model.native_layout import Layout, rounded
 from tuillm.model.rotary import Rotary
 from tuillm.native.library import GROUP, KINDS, GivenCache, Layer, Library, Matrix, Model, Norm
 
-_AT_ONCE = 512  # tokens of a call: work memory stays small, and Ctrl-C ends it in between
+# tokens of a call: work memory stays small, and Ctrl-C ends it in between; and the fewest of which
+# logits are computed at once
+_AT_ONCE, _LEAST = 512, 64
 
 
 class NativeGPT:
@@ -78,8 +80,14 @@ class NativeGPT:
 
     def loss(self, idx: Tensor, targets: Tensor) -> Tensor:
         """Return the mean cross-entropy in nats per token, as `GPT.loss` does."""
-        logits = self(idx, last=targets.shape[1])
-        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
+        B, T = idx.shape
+        wanted = F.pad(targets, (T - targets.shape[1], 0), value=IGNORED)  # [B, T]
+        step = max(_LEAST, LOGITS_AT_ONCE // (self.config.vocab_size * B))
+        cache, total = self.new_cache(B), torch.zeros(())
+        for ids, part in zip(idx.split(step, 1), wanted.split(step, 1), strict=True):
+            logits = self(ids, cache).flatten(0, 1)
+            total += F.cross_entropy(logits, part.flatten(), ignore_index=IGNORED, reduction="sum")
+        return total / (wanted != IGNORED).sum()
 
     def eval(self) -> "NativeGPT":
         """Return itself: it does not train."""

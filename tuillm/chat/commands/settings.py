@@ -25,6 +25,7 @@ _BESIDE = {
     "dtype": "--dtype of tuillm chat NAME",
     "device": "--device of tuillm chat NAME",
     "draft": "--draft of tuillm chat NAME",
+    "context": "--context of tuillm chat NAME",
 }
 
 
@@ -85,6 +86,7 @@ def show(chat: Chat, rest: str) -> None:
         sampler = chat.sampler
         about += [("precision", sampler.precision), ("drafts", sampler.speculation.words)]
         about += [("kernel", sampler.kernel)] if sampler.kernel else []
+        about += [("context", sampler.context.words)]
     made = folder_sampling(chat.model.path)
     rows = [
         (setting.name, _words(setting, config), setting.help + _origin(setting.name, config, made))

@@ -119,7 +119,12 @@ class Comparison:
         # each reads the prompt in a context of its own: a chat's stays as it is, one model may
         # stand in several columns, and none has a head start
         own = [
-            sampler.of(sampler.model, sampler.tokenizer, at_eot=sampler.at_eot)
+            sampler.of(
+                sampler.model,
+                sampler.tokenizer,
+                at_eot=sampler.at_eot,
+                context=sampler.context.block_size,
+            )
             for sampler in samplers
         ]
         for ours, sampler in zip(own, samplers, strict=True):

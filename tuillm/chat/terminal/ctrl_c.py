@@ -22,6 +22,10 @@ class Stopped(KeyboardInterrupt):
     """The person has stopped what was under way; the message, if any, says what comes of it."""
 
 
+class Unread(Stopped):
+    """The person has stopped a reply before the model had read what it replies to."""
+
+
 class Interrupts:
     """Owns SIGINT in a `with` block, which may lie in another one of its own.
 

@@ -5,7 +5,7 @@ Knows the terminal, the theme and the keys of a reply; knows no command and no c
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from textwrap import wrap
@@ -18,13 +18,14 @@ from prompt_toolkit.shortcuts import print_formatted_text
 from prompt_toolkit.styles import Style
 from prompt_toolkit.utils import get_cwidth
 
-from tuillm.chat.terminal.ctrl_c import Interrupts
+from tuillm.chat.terminal.ctrl_c import Interrupts, Stopped
 from tuillm.chat.terminal.reply_keys import Change, ReplyKeys
 from tuillm.chat.terminal.reply_stream import ReplyStream
 from tuillm.chat.terminal.reply_thoughts import ReplyThoughts
 from tuillm.chat.terminal.status_line import Facts, Pace, StatusLine, fit
 from tuillm.config import SamplingConfig
 from tuillm.errors import printable
+from tuillm.text.reading_progress import ReadingProgress
 from tuillm.theme import Theme, load_theme
 
 if TYPE_CHECKING:
@@ -56,6 +57,9 @@ class Screen:
         self.output: Output = create_output()
         self.depth = self.output.get_default_color_depth()
         self.pace = Pace()
+        self.reading = ""  # how far the reading of a long text is, in words
+        self._progress = ReadingProgress()
+        self._look: Callable[[], None] = lambda: None
         self.use_theme(load_theme())
 
     def use_theme(self, theme: Theme) -> None:
@@ -104,6 +108,11 @@ class Screen:
             lines += [" " * indent + line for line in rest]
         self.pieces([(f"class:{kind}", "\n".join(lines))])
 
+    def show_reading(self, done: int, total: int) -> None:
+        """Show how far the model has read before it replies; raises Stopped when that is to end."""
+        self.reading = self._progress.words(done, total)
+        self._look()
+
     def stream(
         self,
         tokens: "Iterator[Token]",
@@ -135,7 +144,9 @@ class Screen:
             ReplyStream(self.output, self.style, self.depth, status) as stream,
             ReplyKeys(self.input, config, stream.aside, self.interrupts) as keys,
         ):
-            for token in tokens:
+            self._look = partial(self._look_while_reading, stream, keys, change)
+            for token in _until_stopped(tokens):
+                self.reading = ""
                 if count >= known:
                     pace.token()
                 shown = token.text if thoughts is None else thoughts.take(token, stream)
@@ -151,9 +162,21 @@ class Screen:
                     stream.refresh()
                 if keys.stopped:
                     break
+            self.reading = ""
             if thoughts is not None:
                 stream.write(thoughts.end(stream))
         return Streamed(count, keys.stopped, dropped, text)
+
+    def _look_while_reading(
+        self, stream: ReplyStream, keys: ReplyKeys, change: Callable[[Change], None]
+    ) -> None:
+        """Bring the line below up to date, and look at the keys, while a text is read."""
+        stream.refresh()
+        for event in keys.events(stream.refresh):
+            change(event)
+            stream.refresh()
+        if keys.stopped:
+            raise Stopped
 
     def _wrapped(self, message: str) -> str:
         width = max(min(self.columns, _WIDEST) - 1, 20)
@@ -162,6 +185,12 @@ class Screen:
             for line in printable(message).splitlines() or [""]
         )
         return "\n".join(line for block in lines for line in block)
+
+
+def _until_stopped(tokens: "Iterator[Token]") -> "Iterator[Token]":
+    """Yield tokens until the person ends the reading of what stands before one."""
+    with suppress(Stopped):
+        yield from tokens
 
 
 def _between_words(pieces: Pieces, columns: int) -> Pieces:
