@@ -95,10 +95,14 @@ def test_a_chat_stops_reading_and_goes_on(long, prompt, home):
         talk.wait_prompt(before)
         assert "context 0/8192" in talk.toolbar
         talk.press("\x1b[A\r")  # the line comes back
-        talk.wait(lambda text: re.search(r"context 5\d\d\d/8192", talk.toolbar) is not None)
-        kept = max((home / "chats").glob("*.json"), key=lambda path: path.stat().st_mtime)
-        nodes = json.loads(kept.read_text())["tree"]["nodes"]
-        assert [node["who"] for node in nodes] == ["you", "you", "model"]
+
+        def said():
+            kept = max((home / "chats").glob("*.json"), key=lambda path: path.stat().st_mtime)
+            return json.loads(kept.read_text())["tree"]["nodes"]
+
+        talk.wait(lambda text: [node["who"] for node in said()] == ["you", "you", "model"])
+        nodes = said()
+        assert re.search(r"context 5\d\d\d/8192", talk.toolbar)
         assert nodes[1].get("parent") is None and nodes[2]["parent"] == 2
     finally:
         talk.close()

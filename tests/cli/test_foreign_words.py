@@ -131,7 +131,7 @@ GENERATE = {
     "--device_map": "--device",
     "--streamer": NO,
     # ollama
-    "--num_ctx": NO + "a model has the context",
+    "--num_ctx": "--context",
     "--num_predict": "--max-new-tokens",
     "--keepalive": NO,
     "--verbose": "--stats",
@@ -145,7 +145,7 @@ GENERATE = {
     "--model": "NAME without an option",
     "-c": NO,
     "-t": NO,
-    "--ctx-size": NO,
+    "--ctx-size": "--context",
     "--n-predict": "--max-new-tokens",
     "-ngl": "--device",
     "--n-gpu-layers": "--device",
@@ -420,7 +420,7 @@ def test_set_takes_short_and_other_names(words, changed):
     ("words", "points"),
     [
         ("top 3", "'top_k' or 'top_p'"),
-        ("parameter num_ctx 99", NO),
+        ("parameter num_ctx 99", "--context of tuillm chat"),
         ("system be kind", NO),
         ("temprature 1", "'temperature'"),
         ("num_thread 4", NO),

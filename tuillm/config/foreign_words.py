@@ -44,7 +44,8 @@ OURS = {
     "hidden_dim embd embedding_length": "n_embd",
     "context context_length context_size context_window ctx ctx_len seq_len sequence_length "
     "max_seq_len max_seq_length seq_length n_positions max_position_embeddings block n_ctx num_ctx "
-    "ctx_size window model_max_length max_length": "block_size",
+    "ctx_size window model_max_length": "block_size context",
+    "max_length": "block_size",
     "attn_pdrop embd_pdrop resid_pdrop attention_dropout hidden_dropout_prob dropout_rate "
     "dropout_prob drop_rate dropout_p": "dropout",
     "vocab n_vocab vocabulary vocab_length": "vocab_size",
