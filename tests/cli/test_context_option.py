@@ -65,6 +65,7 @@ def test_show_says_what_contexts_take(model, long):
     """As text; for programs the shape stands in the JSON."""
     shown = tuillm("show", model)
     assert "context memory" in shown.stdout and "for 8,192 positions" in shown.stdout
+    assert f"{model} " in tuillm("doctor").stdout.partition("contexts\n")[2]
     assert json.loads(tuillm("show", model, "--json").stdout)["block_size"] == 8192
 
 
@@ -102,7 +103,7 @@ def test_a_chat_stops_reading_and_goes_on(long, prompt, home):
 
         talk.wait(lambda text: [node["who"] for node in said()] == ["you", "you", "model"])
         nodes = said()
-        assert re.search(r"context 5\d\d\d/8192", talk.toolbar)
+        talk.wait(lambda text: re.search(r"context 5\d\d\d/8192", talk.toolbar) is not None)
         assert nodes[1].get("parent") is None and nodes[2]["parent"] == 2
     finally:
         talk.close()

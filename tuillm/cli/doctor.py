@@ -17,11 +17,14 @@ import psutil
 
 from tuillm import __version__
 from tuillm.cli.output import print_json, refuse_unless_confirmed, say
+from tuillm.config.context_memory import LONG_CONTEXT
 from tuillm.errors import TuillmError
 from tuillm.native.compiled import state as native_state
+from tuillm.store.context_words import context_words
 from tuillm.store.health import Finding, findings
 from tuillm.store.paths import cache_dir, data_dir, models_dir, runs_dir
 from tuillm.store.processor import instruction_sets, processor_name
+from tuillm.store.registry import list_models
 from tuillm.units import size
 from tuillm.urls import hide_secrets
 
@@ -49,6 +52,8 @@ def doctor_command(mend: bool, as_json: bool, yes: bool) -> None:
         "terminal": _terminal(),
         "data": _data(),
     }
+    if contexts := _contexts():
+        parts["contexts"] = contexts
     if as_json:
         shown: dict[str, object] = {
             title: {name: _anonymous(value) for name, value in part.items()}
@@ -132,6 +137,16 @@ def _data() -> dict[str, str]:
         "free": size(shutil.disk_usage(folder).free),
         "models": str(_count(models_dir())),
         "runs": str(_count(runs_dir())),
+    }
+
+
+def _contexts() -> dict[str, str]:
+    """What memory the contexts of models take, of those where it is worth a thought."""
+    shapes = {model.name: model.shape for model in list_models()}
+    return {
+        name: context_words(shape)
+        for name, shape in shapes.items()
+        if shape and shape.block_size > LONG_CONTEXT
     }
 
 

@@ -152,7 +152,7 @@ class BlockCache:
             width = -(-config.head_width // LANES) * LANES
             shape = (config.n_layer, 2, self.batch, config.kv_heads, STRETCH * width)
             while len(self._blocks) < count:
-                self._blocks.append(_empty(shape, kind, torch.device("cpu"), pages=True))
+                self._blocks.append(_empty(shape, kind, torch.device("cpu")))
             places = [block.data_ptr() for block in self._blocks]
             self._addresses = (ctypes.c_void_p * len(places))(*places)
         return self._addresses
@@ -173,24 +173,28 @@ class BlockCache:
 
 def huge_memory(size: int) -> Tensor:
     """Return [size] of bytes, in huge pages where the system has them."""
+    return _mapped(-(-size // _HUGE) * _HUGE)[:size]
+
+
+def _mapped(size: int) -> Tensor:
+    """Return [size] of bytes that go back to the system as soon as nobody has them."""
     private = getattr(mmap, "MAP_PRIVATE", 0) | getattr(mmap, "MAP_ANONYMOUS", 0)
-    memory = mmap.mmap(-1, -(-size // _HUGE) * _HUGE, flags=private)
+    memory = mmap.mmap(-1, size, flags=private)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         memory.madvise(mmap.MADV_HUGEPAGE)
     return torch.frombuffer(memory, dtype=torch.uint8, count=size)
 
 
-def _empty(
-    shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, pages: bool = False
-) -> Tensor:
-    """Return memory that holds anything; with `pages` in huge ones, where it fills them.
+def _empty(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return memory that holds anything; on CPUs of its own, in huge pages where little is lost.
 
     Raises MemoryError where the system gives none.
     """
     size = torch.Size(shape).numel() * dtype.itemsize
     try:
-        if not pages or size == 0 or -size % _HUGE > _LOST * size:
+        if device.type != "cpu" or size < _HUGE:
             return torch.empty(shape, dtype=dtype, device=device)
-        return huge_memory(size).view(dtype).view(shape)
+        taken = huge_memory(size) if -size % _HUGE <= _LOST * size else _mapped(size)
+        return taken.view(dtype).view(shape)
     except (RuntimeError, OSError) as error:  # of CUDA, and of CPUs
         raise MemoryError(f"no memory for {size:,} bytes of keys and values") from error
