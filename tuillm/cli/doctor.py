@@ -24,7 +24,7 @@ from tuillm.store.context_words import context_words
 from tuillm.store.health import Finding, findings
 from tuillm.store.paths import cache_dir, data_dir, models_dir, runs_dir
 from tuillm.store.processor import instruction_sets, processor_name
-from tuillm.store.registry import list_models
+from tuillm.store.registry import read_model_entry
 from tuillm.units import size
 from tuillm.urls import hide_secrets
 
@@ -142,11 +142,13 @@ def _data() -> dict[str, str]:
 
 def _contexts() -> dict[str, str]:
     """What memory the contexts of models take, of those where it is worth a thought."""
-    shapes = {model.name: model.shape for model in list_models()}
+    folders = sorted(models_dir().iterdir()) if models_dir().is_dir() else []
+    # not `list_models`, which mends
+    models = [read_model_entry(each) for each in folders if not each.name.startswith(".")]
     return {
-        name: context_words(shape)
-        for name, shape in shapes.items()
-        if shape and shape.block_size > LONG_CONTEXT
+        model.name: context_words(model.shape)
+        for model in models
+        if model.shape and model.shape.block_size > LONG_CONTEXT
     }
 
 
