@@ -21,6 +21,7 @@ from tuillm.generation.context import Context
 from tuillm.model import Decoder, pack, read_config, read_model
 from tuillm.model.kernel_choice import ITEM_BYTES
 from tuillm.model.kernels import can_decode_int8
+from tuillm.native.compile_process import compile_once
 
 
 class Engine(Protocol):
@@ -49,8 +50,10 @@ def load_engines(
 ) -> Iterator[Engine]:
     """Yield tuillm in each precision, then other programs as they are there, each warmed up.
 
-    `scratch` is a folder for their files. `note` is told why a program takes no part.
+    `scratch` is a folder for their files. `note` is told why a program takes no part. Compiles the
+    native library first, if it is missing.
     """
+    compile_once(wait=120.0)
     for dtype in dtypes:
         if dtype == "int8" and not can_decode_int8():
             note("int8 is left out: neither a C compiler nor PyTorch has a kernel for it")
