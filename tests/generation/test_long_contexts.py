@@ -1,5 +1,8 @@
 """Long contexts: memory as positions come, prompts read in parts, a reading that is stopped."""
 
+import re
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -209,3 +212,49 @@ def test_a_draft_model_is_stopped_while_it_reads(make):
     draft.context.progress = None
     read = draft.context.length
     assert len(draft.take(4)) == 4 and 0 < read < 3000
+
+
+# a process of its own with little memory; it says what came, and whether it can go on
+_LITTLE_MEMORY = """
+import resource, sys, psutil, torch
+from tuillm.config.gpt_config import GPTConfig
+from tuillm.errors import TuillmError
+from tuillm.generation.context import Context
+from tuillm.model import GPT, pack
+config = GPTConfig(300, 8192, 60, 4, 128, bias=False, n_inner=64, rms_norm=True, gated_mlp=True,
+                   rope_theta=1e4)
+made = GPT(config)
+with torch.no_grad():
+    for values in made.parameters():
+        values.fill_(1.0) if values.dim() == 1 else values.normal_(0, 0.05)
+model = pack(made, torch.float32, kernel=sys.argv[1])
+with torch.inference_mode():
+    context, prompt = Context(model), [number % 300 for number in range(8000)]
+    context.read(prompt[:700])
+    used = psutil.Process().memory_info().vms
+    resource.setrlimit(resource.RLIMIT_AS, (used + 100_000_000, resource.RLIM_INFINITY))
+    try:
+        context.read(prompt)
+    except TuillmError as error:
+        print(error)
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    kept = context.length
+    found = context.read(prompt[:kept + 1])[0]
+    print(kept >= 700, torch.allclose(found, Context(model).read(prompt[:kept + 1])[0], atol=1e-4))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kernel", WAYS)
+def test_no_memory_for_more_is_one_line(native_library, kernel):
+    """What was read stays, and how much would fit stands in the hint."""
+    done = subprocess.run(
+        [sys.executable, "-c", _LITTLE_MEMORY, kernel], capture_output=True, text=True, timeout=200
+    )
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2, done.stderr
+    assert re.fullmatch(
+        r"there is no memory for \S+ positions of a context of 8,192 \(--context \d+ would fit\)",
+        lines[0],
+    )
+    assert lines[1] == "True True"

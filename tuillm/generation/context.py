@@ -196,7 +196,7 @@ class Context:
             end = self._cache.length + len(ids[0])
             raise TuillmError(
                 f"there is no memory for {end:,} positions of a context of {self.block_size:,}",
-                f"--context {max(self._cache.length, 1)} takes less",
+                f"--context {max(self._cache.length, 1)} would fit",
             ) from None
         return logits.float()
 
