@@ -128,7 +128,7 @@ def open_chat(
     `settings` are those that a person has chosen. `draft` is a smaller model that drafts, `context`
     how many tokens the model has in view, None as many as usual. `keep` writes history and
     conversations down; `go_on` takes up a conversation, or the latest. `system` is a system text.
-    Raises UsageError where the model has no place for one.
+    Raises UsageError where the model takes none.
     """
     from tuillm.store.chat_template import mode_of, refuse_system
     from tuillm.store.model_sampling import model_sampling

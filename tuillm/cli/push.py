@@ -51,7 +51,7 @@ def _tell(plan: "PushPlan") -> None:
     kind = f"the {seen} repository that is there" if plan.commit else f"a new {seen} repository"
     say(f"{plan.model.name} goes to {plan.url}, {kind}")
     rows = [
-        (file.name, size(file.size), "in the place of the one there" * (file.name in plan.sums))
+        (file.name, size(file.size), "replaces the one there" * (file.name in plan.sums))
         for file in plan.files
     ]
     print_table(("file", "size", ""), rows, right="size")

@@ -139,7 +139,7 @@ def _to_hf(model: GPT) -> dict[str, LazyTensor]:
         for name, part in _cut(named, value):
             out[name if name == "lm_head.weight" else family.PREFIX + name] = part
     if state:
-        raise ValueError(f"a {model.config.family} has no place for {', '.join(state)}")
+        raise ValueError(f"a {model.config.family} has no tensors for {', '.join(state)}")
     return out
 
 

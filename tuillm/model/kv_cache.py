@@ -153,8 +153,8 @@ class BlockCache:
             shape = (config.n_layer, 2, self.batch, config.kv_heads, STRETCH * width)
             while len(self._blocks) < count:
                 self._blocks.append(_empty(shape, kind, torch.device("cpu")))
-            places = [block.data_ptr() for block in self._blocks]
-            self._addresses = (ctypes.c_void_p * len(places))(*places)
+            addresses = [block.data_ptr() for block in self._blocks]
+            self._addresses = (ctypes.c_void_p * len(addresses))(*addresses)
         return self._addresses
 
     def truncate(self, length: int) -> None:

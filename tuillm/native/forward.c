@@ -439,7 +439,7 @@ struct Call {
 INLINE int qkv_width(const Model *m) { return (m->n_head + 2 * m->kv_heads) * m->head_dim; }
 
 /* A head of queries or keys of the new token `i`: normed where the model does, then turned. */
-INLINE void place(const Call *call, const Norm *norm, int i, float *x) {
+INLINE void norm_and_rotate(const Call *call, const Norm *norm, int i, float *x) {
     const int D = call->model->head_dim, half = D / 2;
     if (norm->gain) rms_norm(x, norm, call->model->eps, D, x);
     if (!call->cosines) return;
@@ -495,8 +495,8 @@ static void keep(const Call *call, int layer, int row, int head, int first, int 
         float *key = q + (m->n_head + head) * D, *value = key + m->kv_heads * D;
         int p = call->cache->length + i, at = p % STRETCH;
         char *keys = keys_of(call, p / STRETCH, layer, row, head, &apart), *values = keys + apart;
-        for (int h = 0; h < group; h++) place(call, &l->q_norm, i, q + (head * group + h) * D);
-        place(call, &l->k_norm, i, key);
+        for (int h = 0; h < group; h++) norm_and_rotate(call, &l->q_norm, i, q + (head * group + h) * D);
+        norm_and_rotate(call, &l->k_norm, i, key);
         for (int k = 0; k < wide(m); k++) {
             float x = k < D ? value[k] : 0;
             put(keys + at / LANES * block, half, at % LANES, k, k < D ? key[k] : 0);

@@ -126,12 +126,12 @@ def jinja_mode(template: str, eos_token: str, bos_token: str = "") -> ChatMode:
 
 
 def refuse_system(mode: ChatMode, name: str) -> None:
-    """Raise UsageError where a model has no place for a system text in the way it is talked to."""
+    """Raise UsageError where a model takes no system text in the way it is talked to."""
     if mode.jinja is None:
         if not mode.turns:
             hint = "it stands before what you type: type it as text"
             raise UsageError(f"{name} continues text and takes no system text", hint)
-        raise UsageError(f"{name} has no chat template with a place for a system text")
+        raise UsageError(f"{name} has no chat template that takes a system text")
     told = "\ue000told\ue001"
     messages: list[Message] = [
         {"role": "system", "content": told},

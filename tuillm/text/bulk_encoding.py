@@ -84,25 +84,25 @@ class BulkEncoder:
         at = np.flatnonzero(is_mark)
         ends = np.append(at - np.arange(len(at)), len(ids) - len(at)).astype(np.int64)
         kept = ids[~is_mark] if len(at) else ids
-        return Encoded(kept, ends, *(self._places(kept) if with_starts else ()))
+        return Encoded(kept, ends, *(self._offsets(kept) if with_starts else ()))
 
-    def _places(self, ids: NDArray[np.uint32]) -> NDArray[np.int64]:
+    def _offsets(self, ids: NDArray[np.uint32]) -> NDArray[np.int64]:
         """Where ids begin and end, [2, N], in the bytes that they stand for."""
         lengths = self._lengths[ids]
         stops = np.cumsum(lengths)
         return np.stack([stops - lengths, stops])
 
     def _one_by_one(self, documents: Sequence[str], with_starts: bool) -> Encoded:
-        parts, places, begin = [], [], 0
+        parts, offsets, begin = [], [], 0
         for document in documents:
             found, where = self._one(document, with_starts)
             parts.append(np.array(found, np.uint32))
             if with_starts:
-                places.append((self._places(parts[-1]) if where is None else where) + begin)
+                offsets.append((self._offsets(parts[-1]) if where is None else where) + begin)
                 begin += len(document.encode())
         ids = np.concatenate(parts) if parts else np.empty(0, np.uint32)
         ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
-        return Encoded(ids, ends, *(np.concatenate(places, 1) if places else ()))
+        return Encoded(ids, ends, *(np.concatenate(offsets, 1) if offsets else ()))
 
     def _one(
         self, document: str, with_starts: bool

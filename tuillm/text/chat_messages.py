@@ -136,7 +136,7 @@ def _at_edges(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _marked(messages: Sequence[Said], spans: Sequence[tuple[int, int, int]]) -> list[str]:
-    """Return the texts of messages with a mark in the place of each span."""
+    """Return the texts of messages with a mark instead of each span."""
     texts, ends = [""] * len(messages), [0] * len(messages)
     for number, (index, first, last) in enumerate(spans):
         texts[index] += f"{messages[index].text[ends[index] : first]}\ue000{number}\ue001"
@@ -150,7 +150,7 @@ def _pieces(
     spans: Sequence[tuple[int, int, int]],
     tokenizer: "Tokenizer",
 ) -> list[Piece]:
-    """Return what a template made of marked messages, with their texts in the marks' places."""
+    """Return what a template made of marked messages, with their texts instead of the marks."""
     pieces = []
     for index, part in enumerate(_MARK.split(rendered)):
         if index % 2 == 0:

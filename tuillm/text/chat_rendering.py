@@ -91,8 +91,7 @@ def encode_turn(
     """Return what a person's text becomes behind the ids `before`: the text put in, and its ids.
 
     They are those that the model has learned. In what a person types the names of special tokens
-    are plain text. A `system` text stands before the first turn, where a template has a place for
-    it.
+    are plain text. A `system` text stands before the first turn, where a template takes one.
     """
     if mode.jinja is not None and not before:
         prompt = encode_messages(mode.jinja, system_and_user(system, text), tokenizer)

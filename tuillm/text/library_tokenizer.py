@@ -74,8 +74,8 @@ class LibraryTokenizer(Tokenizer):
         points = np.frombuffer(text.encode("utf-32-le"), np.uint32)
         sizes = 1 + (points >= 0x80) + (points >= 0x800) + (points >= 0x10000)
         in_bytes = np.concatenate([[0], np.cumsum(sizes)])
-        places = in_bytes[np.array(found.offsets, np.int64).reshape(-1, 2)]
-        return found.ids, places.T
+        offsets = in_bytes[np.array(found.offsets, np.int64).reshape(-1, 2)]
+        return found.ids, offsets.T
 
     def token_bytes(self, token: int) -> bytes:
         if token in self._marks:

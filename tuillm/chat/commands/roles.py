@@ -56,7 +56,7 @@ def _show_system(chat: Chat) -> None:
 
 
 def tell_unread_system(chat: Chat) -> None:
-    """Say that a system text is not read, where there is one and the model has no place for it."""
+    """Say that a system text is not read, where there is one and the model takes none."""
     if system_now(chat) and not takes_system(chat.mode):
         chat.screen.note(f"{chat.model.name} does not read the system text")
 

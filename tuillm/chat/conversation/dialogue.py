@@ -36,16 +36,16 @@ class Base:
 
 
 @dataclass(frozen=True)
-class _Place:
-    """The last exchange of a path, those before it, and what stands before all of them."""
+class _Exchanges:
+    """All exchanges of a path, and the system text that stands before them."""
 
-    exchanges: list[Exchange]
+    all: list[Exchange]
     system: str
     asked: int | None  # the last node that is no reply
 
     @property
     def last(self) -> int:
-        return len(self.exchanges) - 1
+        return len(self.all) - 1
 
 
 class Dialogue:
@@ -100,9 +100,12 @@ class Dialogue:
             if (node := path[end - 1]).who == "model":
                 before = self._before(path, end)
                 self._first[self._key(node)] = self._advance(path[:end], before, 0)
-        place, first = _place_of(path), self._advance(path, self._before(path, len(path)), newest)
-        reply = self._reply(place.exchanges[-1].replies)
-        return self._prompt(place, first), reply[: len(reply) - newest], first
+        turns, first = (
+            _exchanges_of(path),
+            self._advance(path, self._before(path, len(path)), newest),
+        )
+        reply = self._reply(turns.all[-1].replies)
+        return self._prompt(turns, first), reply[: len(reply) - newest], first
 
     def _known(self, path: Sequence[Node]) -> int:
         """Return behind how many nodes the search for what fits can begin."""
@@ -124,51 +127,51 @@ class Dialogue:
 
         When there is no more room, so many exchanges go that half of it is free again.
         """
-        place = _place_of(path)
-        if place.asked is None:
+        turns = _exchanges_of(path)
+        if turns.asked is None:
             return first
-        node, reply = path[-1], self._reply(place.exchanges[-1].replies)
+        node, reply = path[-1], self._reply(turns.all[-1].replies)
         begun = len(reply) - (len(node.ids) if node.who == "model" else 0)
-        length, last = len(reply) - newest, place.last
+        length, last = len(reply) - newest, turns.last
         while first < last:
-            room = self._size - len(self._prompt(place, first).ids)
+            room = self._size - len(self._prompt(turns, first).ids)
             if length <= room:
                 break
             full_at = max(begun, room + 1)
-            least = len(self._prompt(place, last).ids) + full_at
+            least = len(self._prompt(turns, last).ids) + full_at
             most = least + max(self._size - least, 0) // 2
             first = bisect_left(
                 range(last),
                 True,
                 first + 1,
-                key=lambda index: len(self._prompt(place, index).ids) + full_at <= most,
+                key=lambda index: len(self._prompt(turns, index).ids) + full_at <= most,
             )
         return first
 
-    def _prompt(self, place: _Place, first: int) -> Prompt:
+    def _prompt(self, turns: _Exchanges, first: int) -> Prompt:
         """Return what stands before the last reply, without the exchanges before the `first`."""
-        replies = place.exchanges[-1].replies
+        replies = turns.all[-1].replies
         thinking = replies[0].thinking if replies else self.thinking
-        key = place.asked, first, thinking
+        key = turns.asked, first, thinking
         if key not in self._prompts:
             if len(self._prompts) >= _MOST_PROMPTS:
                 self._prompts.pop(next(iter(self._prompts)))
             self._prompts[key] = encode_messages(
                 self._template,
-                self._messages(place, first),
+                self._messages(turns, first),
                 self._tokenizer,
                 now=self._now,
                 **({} if thinking is None else {"enable_thinking": thinking}),
             )
         return self._prompts[key]
 
-    def _messages(self, place: _Place, first: int) -> list[Said]:
-        told = place.system if self.reads_system else ""
+    def _messages(self, turns: _Exchanges, first: int) -> list[Said]:
+        told = turns.system if self.reads_system else ""
         found = [Said("system", told)] if told else []
-        for exchange in place.exchanges[first:]:
+        for exchange in turns.all[first:]:
             if exchange.question is not None:
                 found.append(Said("user", exchange.question))
-            if exchange is not place.exchanges[-1]:
+            if exchange is not turns.all[-1]:
                 found.append(self._answer(exchange))
         return found
 
@@ -200,7 +203,7 @@ def has_question(path: Sequence[Node]) -> bool:
     return any(node.who == "you" for node in path)
 
 
-def _place_of(path: Sequence[Node]) -> _Place:
+def _exchanges_of(path: Sequence[Node]) -> _Exchanges:
     exchanges: list[Exchange] = []
     asked = None
     for node in path:
@@ -216,4 +219,4 @@ def _place_of(path: Sequence[Node]) -> _Place:
             if not exchanges:
                 exchanges.append(Exchange(None))
             exchanges[-1].replies.append(node)
-    return _Place(exchanges, system_of(path), asked)
+    return _Exchanges(exchanges, system_of(path), asked)

@@ -41,7 +41,7 @@ class Node:
     `settings`, where `changes` says what was set anew before which id. `finish` is stop, length,
     end or written (by the person, in the model's place); a reply that was `stopped` by the person
     has none. `thinking` is what the chat template was told of that, None: nothing. `created` is
-    seconds since 1970. A system text holds from its place on, '' takes it away; it adds no ids.
+    seconds since 1970. A system text holds from its node on, '' takes it away; it adds no ids.
     """
 
     who: Literal["you", "model", "system"]

@@ -20,8 +20,8 @@ from tuillm.store.registry import WEIGHTS, Model
 
 # of our card stays here: what a person calls their texts, runs and models
 _PRIVATE = ("run", "corpus", "corpus_sha256", "corpus_bytes", "parent")
-# settings in which programs leave where a folder lay
-_PLACES = ("_name_or_path", "name_or_path", "tokenizer_file", "vocab_file", "merges_file")
+# settings in which programs leave a folder's path
+_PATH_SETTINGS = ("_name_or_path", "name_or_path", "tokenizer_file", "vocab_file", "merges_file")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def files_to_push(model: Model, repo: str) -> list[OutgoingFile]:
             continue
         content: Path | bytes = path
         if name in (CONFIG, "tokenizer_config.json", "generation_config.json"):
-            content = _without_places(path)
+            content = _without_local_paths(path)
         found.append(OutgoingFile(name, content))
     own = file_within(model.path, README)
     readme = own or model_readme(model, base_of(model), repo).encode()
@@ -66,15 +66,17 @@ def _public_card(card: ModelCard) -> bytes:
     return (json.dumps(told, indent=2) + "\n").encode()
 
 
-def _without_places(path: Path) -> Path | bytes:
-    """Return a file as it is, or its contents without the places on a disk that it names."""
+def _without_local_paths(path: Path) -> Path | bytes:
+    """Return a file as it is, or its contents without the local paths in it."""
     found = read_object(path, TOKENIZER_CONFIG_BYTES)
     kept = {
-        name: value for name, value in found.items() if name not in _PLACES or not _is_place(value)
+        name: value
+        for name, value in found.items()
+        if name not in _PATH_SETTINGS or not _is_local_path(value)
     }
     return path if len(kept) == len(found) else json.dumps(kept, indent=2).encode()
 
 
-def _is_place(value: object) -> bool:
+def _is_local_path(value: object) -> bool:
     """Whether a value is a path of somebody's disk, rather than a name of the hub."""
     return isinstance(value, str) and bool(re.match(r"[/~.\\]|[A-Za-z]:", value))
