@@ -13,6 +13,7 @@ from tuillm.cli.output import complain, confirm, print_table, say, yes_option
 from tuillm.cli.progress_views import progress_view
 from tuillm.errors import UsageError
 from tuillm.store.hub.hub_names import hub_target
+from tuillm.store.model_card import README
 from tuillm.units import several, size
 
 if TYPE_CHECKING:
@@ -28,8 +29,9 @@ def push_command(name: str, target: str, public: bool, yes: bool) -> None:
     """Upload the model NAME to the Hugging Face hub, as ORG/NAME.
 
     What goes there is a folder that transformers opens, with a model card; the text it learned
-    from stays here. It is told and asked first, and appears as one commit at the end. What an
-    interrupted push has sent is not sent again. The token is HF_TOKEN or that of `hf auth login`.
+    from stays here. It is told and asked first, and appears as one commit at the end. Files that
+    an interrupted push has sent whole are not sent again. The token is HF_TOKEN or that of `hf auth
+    login`.
     """
     repo = hub_target(target)
     if not yes and not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -54,11 +56,16 @@ def _tell(plan: "PushPlan") -> None:
         (file.name, size(file.size), "replaces the one there" * (file.name in plan.sums))
         for file in plan.files
     ]
+    rows += [(name, "", "of another model there, is deleted") for name in plan.stale]
     print_table(("file", "size", ""), rows, right="size")
     if plan.base:
         licence = plan.base.licence or "not known here, see its page"
         say(f"made from {plan.base.repo}, whose licence holds for it: {licence}")
-    if plan.model.card.corpus:
+    elif parent := plan.model.card.parent:
+        say(f"made from {parent} of this machine, whose own licence nothing tells any more")
+    if (plan.model.path / README).exists():
+        say("README.md is the model's own, as it is in its folder")
+    elif plan.model.card.corpus:
         say(f"README.md names the text it learned from: {plan.model.card.corpus}")
 
 
@@ -70,14 +77,14 @@ def _push(plan: "PushPlan", name: str) -> None:
     view.tell([])
     try:
         with closing(view):
-            sent = push(plan, view.show)
+            files, sent = push(plan, view.show)
     except (KeyboardInterrupt, SystemExit) as end:
-        complain(f"stopped; nothing of it is to be seen on the hub. Go on with: {again}")
+        complain(f"stopped; look at {plan.url} for what is there. Go on with: {again}")
         if isinstance(end, SystemExit):  # SIGTERM
             raise
         raise click.Abort from None
-    if not sent:
+    if not files and not plan.stale:
         say(f"{plan.url} has all of it already")
         return
-    say(f"pushed {several(len(plan.files), 'file')}, {size(plan.size)}: {plan.url}")
+    say(f"pushed {several(files, 'file')}, {size(sent)}: {plan.url}")
     say(f"Anywhere: tuillm pull {plan.repo}")

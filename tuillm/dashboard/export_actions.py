@@ -39,7 +39,8 @@ FORMATS = (
 # what a person says yes to
 PUSHED = (
     "Its weights, tokenizer and model card go to a private repository of the Hugging Face hub. The "
-    "card names the text it learned from, which stays here itself."
+    "card names the text it learned from, which stays here itself. Files of the same names there "
+    "are replaced. A licence of the model it was made from holds for it, too."
 )
 
 
@@ -77,7 +78,7 @@ def export(name: str, wanted: ExportRequest) -> str:
     )
     if done.returncode:
         raise TuillmError(_last(done.stderr) or f"the export ended with {done.returncode}")
-    return done.stdout.strip() if how.to != "hub" else f"pushed {name} to {wanted.path}"
+    return done.stdout.strip() if how.to != "hub" else _outcome(done.stdout)
 
 
 def problem_of(how: ExportFormat, typed: str) -> str:
@@ -93,6 +94,12 @@ def problem_of(how: ExportFormat, typed: str) -> str:
     except UsageError as error:
         return str(error)
     return "" if typed.strip() else "name a folder or a file"
+
+
+def _outcome(printed: str) -> str:
+    """What a push has come to: the line about the repository, behind all that was told before."""
+    lines = printed.strip().splitlines()
+    return next((line for line in reversed(lines) if "http" in line), "")
 
 
 def _last(printed: str) -> str:

@@ -41,12 +41,17 @@ def read_index(path: Path, where: str = "") -> dict[str, str]:
     return {str(name): str(file) for name, file in named.items()}
 
 
+def is_shard(name: str) -> bool:
+    """Whether a file is by its name one of several with a model's weights."""
+    return _NUMBERED.fullmatch(name) is not None
+
+
 def numbered_shards(names: Collection[str], where: str) -> list[str]:
     """Return those of `names` that are parts of one model's weights, in their order.
 
     Raises TuillmError where one of them is missing, and for more than MOST_SHARDS.
     """
-    found = sorted(name for name in names if _NUMBERED.fullmatch(name))
+    found = sorted(name for name in names if is_shard(name))
     totals = {name[-len("00000.safetensors") :][:5] for name in found}
     if len(totals) != 1:
         raise TuillmError(f"the weights of {where} are in several files that are no one series")

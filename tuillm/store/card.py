@@ -23,7 +23,8 @@ class ModelCard(BaseModel):
     Losses are of the held-out text, or, where `held_out` is false, of the training text itself:
     `val_loss` in nats per token, `bits_per_byte` in bits per UTF-8 byte, which compares across
     tokenizers. `source` and `revision` are the hub's repository and commit that a model was pulled
-    from, and `license` what that says of itself, as the hub spells it. `lora` says with which
+    from, `base` the repository that it goes back to by fine-tuning, and `license` what either says
+    of itself, as the hub spells it. `lora` says with which
     adapters it was fine-tuned, if it was, `teachers` how many models it learned from beside its
     text. `starts_at_eot` says that an empty prompt is best begun behind the end-of-text token,
     where the texts it knows begin.
@@ -36,6 +37,7 @@ class ModelCard(BaseModel):
     parent: str | None = None
     source: str | None = None
     revision: str | None = None
+    base: str | None = None
     license: str | None = None
     run: str | None = None
     corpus: str | None = None
@@ -56,7 +58,7 @@ class ModelCard(BaseModel):
     created: float | None = None
     tuillm_version: str | None = None
 
-    @field_validator("corpus", "parent", "source")
+    @field_validator("corpus", "parent", "source", "base")
     @classmethod
     def _public(cls, value: str | None) -> str | None:
         """A card of another's may name addresses with what only their owner may see."""

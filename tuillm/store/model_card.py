@@ -32,14 +32,15 @@ def model_readme(model: Model, base: BaseModel | None = None, repo: str = "") ->
     """Return the model card of a model as Markdown, with the hub's front matter.
 
     `base` is the repository of the hub whose weights it was made from, if it was, and `repo` the
-    one that it goes to, whose name is its title.
+    one that it goes to, whose name is its title. What goes there names no local model, and of the
+    text no more than its file.
     """
     title = repo.partition("/")[2] or model.name
     parts = (
         _front(model, base),
         f"# {_plain(title)}",
         _what(model),
-        _facts(model, base),
+        _facts(model, base, private=not repo),
         _use(model, repo),
         _LIMITS,
     )
@@ -83,13 +84,13 @@ def _what(model: Model) -> str:
     )
 
 
-def _facts(model: Model, base: BaseModel | None) -> str:
+def _facts(model: Model, base: BaseModel | None, private: bool) -> str:
     """Return what is known as a table; what is not known has no line."""
     card, shape = model.card, model.shape
     text = None if card.corpus is None else _plain(card.corpus)
-    if text and card.corpus_bytes:
+    if text and private and card.corpus_bytes:
         text += f", {card.corpus_bytes:,} bytes"
-    if text and card.corpus_sha256:
+    if text and private and card.corpus_sha256:
         text += f", sha256 `{card.corpus_sha256[:16]}…`"
     held = "held-out text" if card.held_out else "the text it learned from; none was held out"
     rows: dict[str, object] = {
@@ -100,7 +101,7 @@ def _facts(model: Model, base: BaseModel | None) -> str:
         and f"{shape.vocab_size:,} entries" + (f" ({card.tokenizer})" if card.tokenizer else ""),
         "made from": base and _plain(base.repo),
         "licence of that": base and (_plain(base.licence) or "not known: see its page"),
-        "grown from": None if base else card.parent and _plain(card.parent),
+        "fine-tuned from": card.parent and _plain(card.parent) if private and not base else None,
         "text": text,
         "distilled from": card.teachers and f"{card.teachers} models of the same shape and text",
         "steps": card.steps and f"{card.steps:,}",

@@ -5,10 +5,12 @@ Knows run folders and the registry; asks nobody and loads nothing.
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from tuillm.errors import TuillmError
+from tuillm.store.card import ModelCard
 from tuillm.store.paths import models_dir, runs_dir
 from tuillm.store.registry import Model, find_model
 from tuillm.store.run_folder import Run, active_run_for, get_run
@@ -19,12 +21,23 @@ _NUMBERED = re.compile(r"step-[1-9][0-9]{0,15}")
 def resolve_model(name_or_path: str | os.PathLike[str]) -> Model:
     """Return a model as `find_model` does, or the checkpoint that RUN/best, RUN/last... names.
 
-    A checkpoint is called so, too, when it is given by its path. Raises TuillmError.
+    A checkpoint is called so, too, when it is given by its path; its card says how it is trained.
+    Raises TuillmError.
     """
     model = find_model(checkpoint_path(os.fspath(name_or_path)) or name_or_path)
     if model.path.parent.parent == runs_dir():
-        return replace(model, name=f"{model.path.parent.name}/{model.path.name}")
+        name = f"{model.path.parent.name}/{model.path.name}"
+        return replace(model, name=name, card=_card_in_training(model))
     return model
+
+
+def _card_in_training(model: Model) -> ModelCard:
+    """Return the card of a checkpoint, which has none of its own, with how it came about."""
+    with suppress(TuillmError):
+        parent = get_run(model.path.parent.name).config.init_from
+        origin = "trained" if parent is None else "fine-tuned"
+        return model.card.model_copy(update={"origin": origin, "parent": parent})
+    return model.card
 
 
 def checkpoint_path(name: str) -> Path | None:

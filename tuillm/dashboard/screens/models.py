@@ -263,7 +263,8 @@ class ModelsScreen(PullsScreen, TableScreen["Model"]):
             self.app.push_screen(ExportDialog(name, current_folder(), tried), answered)
 
         def begin(wanted: ExportRequest) -> None:
-            self.dashboard.notify(f"exporting {name} …")
+            doing = "pushing" if wanted.format.to == "hub" else "exporting"
+            self.dashboard.notify(f"{doing} {name} …")
             self.dashboard.run_in_thread(
                 partial(export, name, wanted),
                 failed=lambda why: ask(replace(wanted, problem=str(why))),

@@ -24,13 +24,15 @@ class BaseModel:
 def base_of(model: Model) -> BaseModel | None:
     """Return what a model was pulled from, or what one was that it was fine-tuned from.
 
-    None where it began here, and where a model of its line is no longer in the registry.
+    None where it began here, and where nothing tells it any more.
     """
+    known = {row.repo: row.licence for row in CATALOG.values()}
     for _ in range(_LONGEST_LINE):
         card = model.card
         if card.origin == "pulled" and card.source:
-            known = {row.repo: row.licence for row in CATALOG.values()}
             return BaseModel(card.source, card.license or known.get(card.source, ""))
+        if card.base:
+            return BaseModel(card.base, card.license or known.get(card.base, ""))
         if not card.parent:
             return None
         with suppress(TuillmError):

@@ -23,11 +23,6 @@ class KnownModel:
     context: int
     gated: bool = False
 
-    @property
-    def base(self) -> bool:
-        """Whether it only goes on with text, and was not taught to answer."""
-        return self.family == "gpt2" or self.name.endswith("-base")
-
 
 _GPT2, _SMOL, _QWEN = "openai-community", "HuggingFaceTB", "Qwen"
 _APACHE = "apache-2.0"

@@ -87,6 +87,10 @@ def push_errors(repo: str) -> Iterator[None]:
             raise TuillmError(
                 f"{host()} does not take the README.md: {shorten(told)}", "mend its first lines"
             ) from None
+        if "LFS batch API" in str(error):
+            raise TuillmError(
+                f"{host()} does not take the weights: {shorten(one_line(str(error)))}"
+            ) from None
         raise TuillmError(
             f"{host()} does not answer as the Hugging Face hub does", "is HF_ENDPOINT right?"
         ) from None
@@ -112,6 +116,8 @@ def _push_refusal(error: "HfHubHTTPError", repo: str) -> TuillmError:
         413: (f"{host()} does not take a file so large", "push a model of fewer bytes"),
     }
     words, hint = known.get(status, (f"{host()} answered {status} for {repo}", "push again later"))
+    if reason := shorten(one_line(error.server_message or "")):
+        words += f": {reason}"
     return TuillmError(words, hint)
 
 

@@ -5,7 +5,6 @@ no path. Knows folders and cards; sends nothing.
 """
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +19,8 @@ from tuillm.store.registry import WEIGHTS, Model
 
 # of our card stays here: what a person calls their texts, runs and models
 _PRIVATE = ("run", "corpus", "corpus_sha256", "corpus_bytes", "parent")
-# settings in which programs leave a folder's path
-_PATH_SETTINGS = ("_name_or_path", "name_or_path", "tokenizer_file", "vocab_file", "merges_file")
+# settings in which programs leave where a folder lay, besides those that end in _file
+_PATH_SETTINGS = ("_name_or_path", "name_or_path")
 
 
 @dataclass(frozen=True)
@@ -67,16 +66,14 @@ def _public_card(card: ModelCard) -> bytes:
 
 
 def _without_local_paths(path: Path) -> Path | bytes:
-    """Return a file as it is, or its contents without the local paths in it."""
+    """Return a file as it is, or its contents without the local paths in it.
+
+    transformers writes these settings itself, and asks for none of them.
+    """
     found = read_object(path, TOKENIZER_CONFIG_BYTES)
     kept = {
         name: value
         for name, value in found.items()
-        if name not in _PATH_SETTINGS or not _is_local_path(value)
+        if name not in _PATH_SETTINGS and not name.endswith("_file")
     }
     return path if len(kept) == len(found) else json.dumps(kept, indent=2).encode()
-
-
-def _is_local_path(value: object) -> bool:
-    """Whether a value is a path of somebody's disk, rather than a name of the hub."""
-    return isinstance(value, str) and bool(re.match(r"[/~.\\]|[A-Za-z]:", value))

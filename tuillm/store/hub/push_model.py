@@ -1,8 +1,8 @@
 """Pushes a model to the hub: one file after the other, and then one commit that shows them all.
 
-Until that commit nothing is to be seen there, and what was sent stays with the hub: a push that was
-broken off sends only what is missing. Asks through `huggingface_hub`, with its settings. Knows the
-hub and the files that go out; draws nothing, and asks nobody.
+Until that commit none of them is to be seen there, and files that were sent whole stay with the
+hub: a push that was broken off does not send these again. Asks through `huggingface_hub`, with its
+settings. Knows the hub and the files that go out; draws nothing, and asks nobody.
 """
 
 import io
@@ -14,8 +14,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tuillm.errors import TuillmError
+from tuillm.formats.safetensors_index import INDEX, is_shard
 from tuillm.store.files import disk_error
-from tuillm.store.hub.api import check_settings, repository_of
+from tuillm.store.hub.api import SMALL_FILES, check_settings, repository_of
 from tuillm.store.hub.base_model import BaseModel, base_of
 from tuillm.store.hub.hub_errors import TOKENS_PAGE, push_errors
 from tuillm.store.hub.hub_names import Source
@@ -36,7 +37,8 @@ _LARGE = 10_000_000
 class PushPlan:
     """What a push would do: `files` go to `repo`, which is new unless there is a `commit`.
 
-    `sums` are the checksums that the hub tells of files there, by name.
+    `sums` are the checksums that the hub tells of files there, by name. `stale` are files of
+    another model there, which would be read together with these: they are deleted.
     """
 
     model: Model
@@ -51,6 +53,16 @@ class PushPlan:
     def size(self) -> int:
         """All files together, in bytes."""
         return sum(file.size for file in self.files)
+
+    @property
+    def stale(self) -> list[str]:
+        """What is there of a model and is not among the files."""
+        ours = {file.name for file in self.files}
+        return [
+            name
+            for name in sorted(self.sums)
+            if name not in ours and (name in (*SMALL_FILES, INDEX) or is_shard(name))
+        ]
 
     @property
     def url(self) -> str:
@@ -111,21 +123,22 @@ def plan_push(model: Model, repo: str, *, public: bool = False) -> PushPlan:
     return replace(plan, commit=found.sha or "", sums=sums)
 
 
-def push(plan: PushPlan, report: Report = lambda status: None) -> bool:
-    """Do it; return whether there was anything to send.
+def push(plan: PushPlan, report: Report = lambda status: None) -> tuple[int, int]:
+    """Do it; return how many files were new there, and their bytes.
 
     `report` is called as the bytes go. Raises TuillmError when the hub refuses, the network goes or
-    a file cannot be read; then, and on Ctrl-C, nothing is to be seen on the hub, and a later push
-    sends what is missing.
+    a file cannot be read; then, and on Ctrl-C, none of the files is to be seen on the hub, and a
+    later push sends those that had not come whole.
     """
     from huggingface_hub import HfApi
 
     sent = _Sent(report)
     with using(plan.model.path, "a push"), _quiet(), push_errors(plan.repo), _causes(plan):
         changed = [each for each in sent.opened(plan.files) if not _is_there(each, plan)]
-        if not changed:
-            return False
-        sent.begin(sum(each.upload_info.size for each in changed))
+        if not changed and not plan.stale:
+            return 0, 0
+        sizes = [each.upload_info.size for each in changed]
+        sent.begin(sum(sizes))
         api = HfApi(library_name="tuillm")
         if not plan.commit:
             api.create_repo(plan.repo, private=not plan.public, exist_ok=True)
@@ -134,14 +147,16 @@ def push(plan: PushPlan, report: Report = lambda status: None) -> bool:
             api.preupload_lfs_files(plan.repo, [each], free_memory=False, num_threads=1)
         sent.tell(note="making them one commit")
         _commit(api, plan, changed)
-    return True
+    return len(changed), sum(sizes)
 
 
 def _commit(api: "HfApi", plan: PushPlan, changed: "list[CommitOperationAdd]") -> None:
+    from huggingface_hub import CommitOperationDelete
+
     verb = "Update" if plan.commit else "Upload"
     api.create_commit(
         plan.repo,
-        changed,
+        [*changed, *map(CommitOperationDelete, plan.stale)],
         commit_message=f"{verb} {plan.repo.partition('/')[2]} with tuillm",
         parent_commit=plan.commit or None,
         num_threads=1,
