@@ -95,10 +95,18 @@ class Context:
         return self._read_from(same, [window]), len(ids) - len(window)
 
     def widen(self, batch: int) -> None:
-        """Go on with `batch` replies that all begin with what was read."""
+        """Go on with `batch` replies that all begin with what was read.
+
+        Raises TuillmError where there is no memory for so many.
+        """
         self.drop_ahead()
-        self._cache = self._cache.expanded(batch)
-        self.rows = [list(self.rows[0]) for _ in range(batch)]
+        try:
+            wide = self._cache.expanded(batch)
+        except MemoryError:
+            raise TuillmError(
+                f"there is no memory for {batch} replies side by side", "ask for fewer at once"
+            ) from None
+        self._cache, self.rows = wide, [list(self.rows[0]) for _ in range(batch)]
 
     def advance(
         self, tokens: list[int], n_keep: Keep = 0, draft: Sequence[int] = ()
@@ -193,10 +201,10 @@ class Context:
         try:
             logits: Tensor = self.model(idx, self._cache, last=last)
         except MemoryError:
-            end = self._cache.length + len(ids[0])
+            end, fits = self._cache.length + len(ids[0]), max(self._cache.length, 1)
             raise TuillmError(
                 f"there is no memory for {end:,} positions of a context of {self.block_size:,}",
-                f"--context {max(self._cache.length, 1)} would fit",
+                f"--context {fits} would fit" if len(ids) == 1 else "ask for fewer at once",
             ) from None
         return logits.float()
 

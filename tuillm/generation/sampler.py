@@ -54,7 +54,7 @@ class Sampler(metaclass=Answering):
         draft: str | os.PathLike[str] | None = None,
         context: int | None = None,
     ) -> None:
-        """Load a model of the registry by name, or any GPT-2-shaped Hugging Face folder.
+        """Load a model of the registry by name, or a Hugging Face folder of a known family.
 
         `dtype` is auto, float32, bfloat16 or int8; `why_dtype` says in words why auto took a
         smaller one than is usual, or "". `draft` is a smaller model with the same tokenizer, which
@@ -74,8 +74,8 @@ class Sampler(metaclass=Answering):
         self.path: Path | None = found.path
         self.entry: Model | None = found
         self.dtype = kind
-        chosen = choose_context(context, config, *cache_memory(config, kind, computing_on))
         drafting = draft and load_draft_model(draft, tokenizer, larger, computing_on, dtype)
+        chosen = choose_context(context, config, *cache_memory(config, kind, computing_on))
         model = load_decoder(found.path, kind, computing_on)
         kernel_refresh.loaded(model)
         self._set_up(Context(model, *chosen), tokenizer, at_eot=found.card.starts_at_eot)

@@ -71,7 +71,7 @@ class Heads:
     width: int
 
     @property
-    def grouped(self) -> int:
+    def group_size(self) -> int:
         """How many heads of queries share one of keys and values."""
         return self.count // self.kv_count
 

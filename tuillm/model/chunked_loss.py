@@ -65,7 +65,7 @@ class _HeadLoss(torch.autograd.Function):
         of_weight = torch.zeros_like(weight) if few and trained else None
         for part, wanted in zip(x.split(rows), targets.split(rows), strict=True):
             logits = head.product(part)
-            total += _turn(logits, wanted, learning)
+            total += _to_gradient(logits, wanted, learning)
             if learning:
                 kept.append(head.product_back(logits) if few else logits)
             if of_weight is not None:
@@ -96,7 +96,7 @@ def _add_product(total: Tensor, logits: Tensor, x: Tensor) -> None:
         total += logits.t() @ x
 
 
-def _turn(logits: Tensor, targets: Tensor, learning: bool) -> Tensor:
+def _to_gradient(logits: Tensor, targets: Tensor, learning: bool) -> Tensor:
     """Return the summed loss of logits [N, V]; with `learning` they become their own gradient."""
     total = torch.zeros((), device=logits.device)
     most = _TURNED if logits.device.type == "cpu" else _TURNED_ON_GPU

@@ -7,8 +7,8 @@ import torch
 from tuillm.config.context_memory import DEFAULT_CONTEXT, cache_item_bytes, context_bytes
 from tuillm.config.gpt_config import GPTConfig
 from tuillm.errors import TuillmError, UsageError, brief
+from tuillm.model.kernel_choice import choose_kernel
 from tuillm.model.precision import free_memory
-from tuillm.native.compiled import library
 from tuillm.units import size
 
 # of the memory that is free, and positions that are taken together
@@ -41,7 +41,7 @@ def choose_context(
         raise TuillmError(
             f"a context of {wanted:,} positions takes {size(wanted * each)} of memory, "
             f"and {size(free)} are free",
-            f"--context {fitting} would fit",
+            f"--context {fitting} would fit" if fitting * each <= free else "",
         )
     return wanted, ""
 
@@ -51,8 +51,10 @@ def cache_memory(config: GPTConfig, dtype: torch.dtype, device: torch.device) ->
 
     To be asked before they are loaded.
     """
-    free = free_memory(device) - config.parameter_count * dtype.itemsize
+    free = max(0, free_memory(device) - config.parameter_count * dtype.itemsize)
     if device.type != "cpu":
         return dtype.itemsize, free
     name = str(dtype).removeprefix("torch.")
-    return (cache_item_bytes(config, name) if library() is not None else 4), free
+    kernel = choose_kernel(config, name)
+    native = kernel is not None and kernel.name == "native"
+    return (cache_item_bytes(config, name) if native else 4), free

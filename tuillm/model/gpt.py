@@ -196,7 +196,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, rope: CosSin | None, cache: KVCache | None, layer: int) -> Tensor:
         qkv = self.c_attn(x)  # [B, T, (H + 2K) D]
         dropout = self.dropout if self.training else 0.0
-        if cache is None and rope is None and self.q_norm is None and self.heads.grouped == 1:
+        if cache is None and rope is None and self.q_norm is None and self.heads.group_size == 1:
             y = attend(qkv, self.heads.count, dropout)
         else:
             q, k, v = self.heads.split(qkv)  # [B, H, T, D] and [B, K, T, D]

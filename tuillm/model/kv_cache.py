@@ -7,13 +7,16 @@ many a conversation may have is the business of who fills them.
 
 import ctypes
 import mmap
+from contextlib import suppress
 from typing import Protocol, Self
 
 import torch
 from torch import Tensor
 
 from tuillm.config.gpt_config import GPTConfig
+from tuillm.errors import TuillmError
 from tuillm.native.library import LANES, STRETCH
+from tuillm.units import size
 
 # positions of the first piece of memory, and the share of what is there that the next one adds:
 # what is copied is twice each position's bytes at most, a thousandth of what attention reads
@@ -45,8 +48,12 @@ class Cache(Protocol):
     def expanded(self, batch: int) -> Self:
         """Return a cache of `batch` sequences that all begin with what this one holds.
 
-        All that take memory raise MemoryError where there is none.
+        All that take memory raise CacheMemoryError where there is none.
         """
+
+
+class CacheMemoryError(TuillmError, MemoryError):
+    """There is no memory for the keys and values of more positions."""
 
 
 class KVCache:
@@ -147,7 +154,7 @@ class BlockCache:
     def addresses(self, length: int) -> "ctypes.Array[ctypes.c_void_p]":
         """Return where the blocks are, after memory was taken for so many positions."""
         count = -(-length // STRETCH)
-        if count > len(self._blocks):
+        if count > len(self._addresses):  # it may have been stopped with more blocks than these
             config, kind = self.config, torch.bfloat16 if self.half else torch.float32
             width = -(-config.head_width // LANES) * LANES
             shape = (config.n_layer, 2, self.batch, config.kv_heads, STRETCH * width)
@@ -171,30 +178,33 @@ class BlockCache:
         return wide
 
 
-def huge_memory(size: int) -> Tensor:
-    """Return [size] of bytes, in huge pages where the system has them."""
-    return _mapped(-(-size // _HUGE) * _HUGE)[:size]
+def huge_memory(length: int) -> Tensor:
+    """Return [length] of bytes, in huge pages where the system has them."""
+    return _mapped(-(-length // _HUGE) * _HUGE)[:length]
 
 
-def _mapped(size: int) -> Tensor:
-    """Return [size] of bytes that go back to the system as soon as nobody has them."""
+def _mapped(length: int) -> Tensor:
+    """Return [length] of bytes that go back to the system as soon as nobody has them."""
     private = getattr(mmap, "MAP_PRIVATE", 0) | getattr(mmap, "MAP_ANONYMOUS", 0)
-    memory = mmap.mmap(-1, size, flags=private)
+    memory = mmap.mmap(-1, length, flags=private)
     if hasattr(mmap, "MADV_HUGEPAGE"):
-        memory.madvise(mmap.MADV_HUGEPAGE)
-    return torch.frombuffer(memory, dtype=torch.uint8, count=size)
+        with suppress(OSError):  # systems without huge pages
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    return torch.frombuffer(memory, dtype=torch.uint8, count=length)
 
 
 def _empty(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return memory that holds anything; on CPUs of its own, in huge pages where little is lost.
 
-    Raises MemoryError where the system gives none.
+    Raises CacheMemoryError where the system gives none.
     """
-    size = torch.Size(shape).numel() * dtype.itemsize
+    wanted = torch.Size(shape).numel() * dtype.itemsize
     try:
-        if device.type != "cpu" or size < _HUGE:
+        if device.type != "cpu" or wanted < _HUGE:
             return torch.empty(shape, dtype=dtype, device=device)
-        taken = huge_memory(size) if -size % _HUGE <= _LOST * size else _mapped(size)
+        taken = huge_memory(wanted) if -wanted % _HUGE <= _LOST * wanted else _mapped(wanted)
         return taken.view(dtype).view(shape)
     except (RuntimeError, OSError) as error:  # of CUDA, and of CPUs
-        raise MemoryError(f"no memory for {size:,} bytes of keys and values") from error
+        raise CacheMemoryError(
+            f"there is no memory for {size(wanted)} of keys and values", "--context N takes less"
+        ) from error

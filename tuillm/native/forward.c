@@ -391,7 +391,7 @@ INLINE void blocks_of(const uint32_t *w, size_t apart, int count, const int cols
 
 /* Let `length` scores be e to their distance from the largest, which is returned, and the rest of
  * `all` be 0; `*sum` is what they come to. */
-static float soften(float *scores, int length, int all, float *sum) {
+static float softmax_block(float *scores, int length, int all, float *sum) {
     const ivec lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     const vec none = (vec){0} - INFINITY;
     vec most = none, sums = {0};
@@ -484,7 +484,7 @@ INLINE void put(char *block, int half, int row, int column, float x) {
 
 /* One head of keys and values and its queries, of some new tokens of a row: turned, and the former
  * put into the cache. */
-static void keep(const Call *call, int layer, int row, int head, int first, int end) {
+static void store_keys_values(const Call *call, int layer, int row, int head, int first, int end) {
     const Model *m = call->model;
     const Layer *l = &m->layers[layer];
     int D = m->head_dim, half = call->cache->half, group = m->n_head / m->kv_heads;
@@ -510,7 +510,7 @@ static void keep(const Call *call, int layer, int row, int head, int first, int 
 
 /* Up to TILE queries q [n, D padded] over the first positions of a stretch, `lengths` each: parts
  * [n]. `scores` [TILE, STRETCH] is work. One function: parts are the same wherever they are made. */
-static __attribute__((noinline)) void look_at(const Model *m, int half, const char *keys,
+static __attribute__((noinline)) void attend_block(const Model *m, int half, const char *keys,
                                               const char *values, const float *q,
                                               const int *lengths, int n, float *scores,
                                               float *parts) {
@@ -525,14 +525,14 @@ static __attribute__((noinline)) void look_at(const Model *m, int half, const ch
     else blocks_of(k, key_block, blocks, W, &in, n, 0, scores, STRETCH);
     for (int t = 0; t < n; t++) {
         float *to = parts + (size_t)t * P + W;
-        to[0] = soften(scores + t * STRETCH, lengths[t], most, to + 1);
+        to[0] = softmax_block(scores + t * STRETCH, lengths[t], most, to + 1);
     }
     if (half) blocks_of(v, value_block, W / LANES, pairs, &weights, n, 1, parts, P);
     else blocks_of(v, value_block, W / LANES, pairs, &weights, n, 0, parts, P);
 }
 
 /* Put a part behind those that are in `all` already. */
-static __attribute__((noinline)) void join(const Model *m, float *all, const float *part) {
+static __attribute__((noinline)) void merge_parts(const Model *m, float *all, const float *part) {
     int W = wide(m);
     float most = all[W] > part[W] ? all[W] : part[W];
     float old = exponential((vec){0} + (all[W] - most))[0];
@@ -544,7 +544,7 @@ static __attribute__((noinline)) void join(const Model *m, float *all, const flo
 }
 
 /* Of all parts of a query, what attention gives. */
-INLINE void give(const Call *call, const float *all, size_t token, int head) {
+INLINE void write_output(const Call *call, const float *all, size_t token, int head) {
     const Model *m = call->model;
     float *y = call->seen + token * PADDED(m->n_head * m->head_dim) + (size_t)head * m->head_dim;
     float by = 1 / all[wide(m) + 1];
@@ -561,7 +561,7 @@ INLINE size_t work_size(const Model *m) {
 
 /* The queries of a head of keys, of some new tokens of a row, over the stretches from `start` to
  * `stop`: put together in `all`, or each by itself. */
-static void look(const Call *call, int layer, int row, int head, int first, int end, int start,
+static void attend(const Call *call, int layer, int row, int head, int first, int end, int start,
                  int stop, float *work, float *all) {
     const Model *m = call->model;
     int D = m->head_dim, W = wide(m), P = part_size(m), group = m->n_head / m->kv_heads;
@@ -584,11 +584,11 @@ static void look(const Call *call, int layer, int row, int head, int first, int 
                 seen += lengths[t] > 0;
             }
             if (!seen) continue;
-            look_at(m, call->cache->half, keys, keys + apart, q, lengths, n, scores, parts);
+            attend_block(m, call->cache->half, keys, keys + apart, q, lengths, n, scores, parts);
             for (int t = 0; t < n; t++) {
                 float *to = all + (size_t)(at + t) * P;
                 if (stretch == start) memcpy(to, parts + (size_t)t * P, P * sizeof *to);
-                else if (lengths[t]) join(m, to, parts + (size_t)t * P);
+                else if (lengths[t]) merge_parts(m, to, parts + (size_t)t * P);
             }
         }
     }
@@ -602,9 +602,9 @@ static void look_at_all(const Call *call, int layer, int row, int head, int tile
     int first = tile * ROWS, end = smaller(first + ROWS, call->new);
     int group = m->n_head / m->kv_heads;
     float *all = work + TILE * (wide(m) + part_size(m) + STRETCH);
-    look(call, layer, row, head, first, end, 0, stretches(call->cache->length + end), work, all);
+    attend(call, layer, row, head, first, end, 0, stretches(call->cache->length + end), work, all);
     for (int j = 0; j < (end - first) * group; j++)
-        give(call, all + (size_t)j * part_size(m), (size_t)row * call->new + first + j / group,
+        write_output(call, all + (size_t)j * part_size(m), (size_t)row * call->new + first + j / group,
              head * group + j % group);
 }
 
@@ -617,7 +617,7 @@ static void attention(const Call *call, int layer, float *work) {
     size_t P = part_size(m), queries = (size_t)call->new * group;
     for (int i; (i = task()) < heads * tiles;) {
         int row = i / tiles / K, head = i / tiles % K, first = i % tiles * ROWS;
-        keep(call, layer, row, head, first, smaller(first + ROWS, call->new));
+        store_keys_values(call, layer, row, head, first, smaller(first + ROWS, call->new));
         if (tiles == 1 && !call->split) look_at_all(call, layer, row, head, 0, work);
     }
     barrier();
@@ -626,7 +626,7 @@ static void attention(const Call *call, int layer, float *work) {
         look_at_all(call, layer, i / tiles / K, i / tiles % K, i % tiles, work);
     for (int i; call->split && (i = task()) < heads * count;) {
         int row = i / count / K, head = i / count % K, stretch = i % count;
-        look(call, layer, row, head, 0, call->new, stretch, stretch + 1, work,
+        attend(call, layer, row, head, 0, call->new, stretch, stretch + 1, work,
              call->parts + i * queries * P);
     }
     barrier();
@@ -636,8 +636,8 @@ static void attention(const Call *call, int layer, float *work) {
             float *all = call->parts + ((size_t)i * count * queries + j) * P;
             int token = j / group, seen = stretches(call->cache->length + token + 1);
             for (int stretch = 1; stretch < seen; stretch++)
-                join(m, all, all + stretch * queries * P);
-            give(call, all, (size_t)(i / K) * call->new + token, i % K * group + j % group);
+                merge_parts(m, all, all + stretch * queries * P);
+            write_output(call, all, (size_t)(i / K) * call->new + token, i % K * group + j % group);
         }
     barrier();
 }

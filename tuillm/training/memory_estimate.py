@@ -20,7 +20,8 @@ from tuillm.config.lora_layers import lora_parts
 from tuillm.training.auto_settings import adapter_parameters, eval_window
 
 _PROGRAM = 290_000_000  # Python, torch and the kernels it compiles, measured
-_TURNED = 120_000_000
+# what the loss works with in pieces: logits, their softmax, and copies for the products, measured
+_LOGITS_WORK = 120_000_000
 _FLOAT32, _LOWER = 4, 2
 # windows from here on are cut into blocks of half as many queries, see `model.attention`
 _LONG = 512
@@ -69,7 +70,7 @@ def memory_needed(
     tokens = config.batch_size * window
     width = eval_window(shape.block_size, window)
     measured = min(val_tokens, width * windows_at_once(width, V, C))
-    evaluated = measured * _passing_bytes(shape) + min(8 * measured * V, _TURNED)
+    evaluated = measured * _passing_bytes(shape) + min(8 * measured * V, _LOGITS_WORK)
     learning = adapter_parameters(shape, config) if config.lora else parameters
     logits = _logits_bytes(shape, config, tokens)
     block = tokens * block_bytes(shape, config, window)
@@ -216,10 +217,10 @@ def _logits_bytes(shape: GPTConfig, config: TrainConfig, tokens: int) -> int:
     if tokens * entries < LOGITS_AT_ONCE:
         return 12 * tokens * entries
     if config.lora:
-        return _TURNED
+        return _LOGITS_WORK
     if config.device == "cuda":
-        return _TURNED + _FLOAT32 * tokens * entries
+        return _LOGITS_WORK + _FLOAT32 * tokens * entries
     size, width = _LOWER if config.dtype in ("bfloat16", "float16") else _FLOAT32, shape.n_embd
     if keeps_logits(tokens, entries, width, size):
-        return _TURNED + size * entries * (tokens + width)
-    return _TURNED + LOGITS_PIECE + (_FLOAT32 + size % _FLOAT32) * entries * width
+        return _LOGITS_WORK + size * entries * (tokens + width)
+    return _LOGITS_WORK + LOGITS_PIECE + (_FLOAT32 + size % _FLOAT32) * entries * width

@@ -69,7 +69,7 @@ def matrix_groups(model: GPT, config: TrainConfig) -> list[MatrixGroup]:
 
 
 class Muon:
-    """Momentum, orthogonalised: Muon by Keller Jordan (2024), on n matrices of one shape at once.
+    """Momentum, orthogonalised: Muon by Keller Jordan (2024), on the matrices of a group at once.
 
     The update is the nearest (semi-)orthogonal matrix to the Nesterov gradient, found by five
     Newton-Schulz steps with his coefficients.

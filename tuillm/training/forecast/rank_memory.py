@@ -13,7 +13,7 @@ from tuillm.training.memory_estimate import memory_needed
 # the driver's context, the libraries' workspaces and NCCL's buffers; assumed
 _PROGRAM = 1_500_000_000
 _FLOAT32, _BFLOAT16 = 4, 2
-# Muon's work on the matrices of one shape: the Nesterov gradient, the update, and what is between
+# Muon's work on the matrices of one group: the Nesterov gradient, the update, and what is between
 _MUON_WORK = 12
 # the share of the memory that a run may take
 ROOM = 0.95
@@ -59,7 +59,7 @@ def shard_of(parameter: Parameter, ranks: int) -> int:
 def muon_stacks(shape: GPTConfig) -> list[dict[tuple[int, int], int]]:
     """Return the groups that Muon steps: how many matrices of which rows and columns in each.
 
-    As `optimizer.matrix_groups` makes them; the matrices of a size are one stack.
+    As `muon.matrix_groups` makes them; the matrices of a size are one stack.
     """
     groups: dict[tuple[int, ...], dict[tuple[int, int], int]] = {}
     for each in shape.block_parameters() if shape.n_layer else []:
