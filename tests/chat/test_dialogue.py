@@ -94,11 +94,11 @@ def test_forty_turns_past_the_context(name, tmp_path):
         session.say("".join(rng.choices("abcdef ", k=rng.randint(1, 30))) + "?")
         tokens = session.reply()
         next(tokens)
-        begun = session.dialogue.base(session.tree.path(session.tree.head), 1)
+        begun = session.dialogue.left_out(session.tree.path(session.tree.head), 1)
         assert context.rows == [expected(theirs, session, begun.exchanges)]
         rest = run(tokens)
         head = session.tree.head_node
-        ended = session.dialogue.base(session.tree.path(head.id), 1)
+        ended = session.dialogue.left_out(session.tree.path(head.id), 1)
         assert context.rows == [expected(theirs, session, ended.exchanges) + head.ids[:-1]]
         assert session.consistent() and not ended.ids and len(head.ids) == len(rest) + 1
         inside += ended.exchanges > begun.exchanges
@@ -134,7 +134,7 @@ def test_the_same_however_one_came_there(tmp_path):
     assert stopped.sampler.context.rows == undisturbed.sampler.context.rows
     assert again.sampler.context.rows == undisturbed.sampler.context.rows
     assert again.tree.head_node.ids == undisturbed.tree.head_node.ids
-    assert undisturbed.dialogue.base(undisturbed.tree.path(undisturbed.tree.head)).exchanges > 5
+    assert undisturbed.dialogue.left_out(undisturbed.tree.path(undisturbed.tree.head)).exchanges > 5
 
 
 def cost(session, tokens):
@@ -232,7 +232,7 @@ def test_one_exchange_longer_than_the_context(tmp_path):
     session.say("word " * 30)
     assert len(run(session.reply())) == 100
     assert session.consistent() and len(session.sampler.context.rows[0]) <= 64
-    base = session.dialogue.base(session.tree.path(session.tree.head))
+    base = session.dialogue.left_out(session.tree.path(session.tree.head))
     assert base.exchanges == 1 and base.ids > 0
     again = begin(CHATML, 64, config, Tree.from_json(session.tree.to_json()), odds=-40)
     for one in (session, again):

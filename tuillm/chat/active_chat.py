@@ -130,6 +130,11 @@ class Chat:
         """The node that the conversation stands at, None at its start."""
         return None if self._session is None else self._session.tree.head
 
+    def unanswered(self, before: int | None) -> bool:
+        """Whether a person's text is the last one, and was not when the head was `before`."""
+        head = None if self._session is None else self._session.tree.head_node
+        return head is not None and head.who == "you" and head.id != before
+
     def use_session(self, session: "Session", head: "SessionHead | None") -> None:
         """Go on with another session."""
         self._session, self.head = session, head

@@ -145,14 +145,16 @@ class Repl:
     def _answer(self, line: str) -> bool:
         """Do what one line asks for; return False to leave.
 
-        When the person stops it before the model has read all, nothing was said.
+        When the person stops it before the model has read all, or the template refuses what was
+        said, nothing was said.
         """
         before = self.chat.spoken
         try:
             return self._answer_line(line)
-        except Unread:
-            self.chat.session.goto(before)
-            self.chat.keep_up()
+        except (Unread, TuillmError) as error:
+            if isinstance(error, Unread) or self.chat.unanswered(before):
+                self.chat.session.goto(before)
+                self.chat.keep_up()
             raise
 
     def _answer_line(self, line: str) -> bool:

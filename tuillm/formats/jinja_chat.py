@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # where Hugging Face's folders have it
 TEMPLATE_FILE = "chat_template.jinja"
 # what a template may look for in a reply, to leave out what was thought
-THINK, THOUGHT = "<think>", "</think>"
+THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
 LONGEST_TEMPLATE = 256 * 1024
 _LONGEST_TEXT = 64 << 20
 _WIDEST_INDENT = 8
@@ -135,7 +135,7 @@ def _compiled(template: str) -> "tuple[ChatEnvironment, Template]":
 
 
 def _attempt(make: Callable[[], _Made], otherwise: str) -> _Made:
-    """Return what is made; whatever goes wrong in a program of others is told in one line."""
+    """Return what is made; whatever goes wrong in others' code is told in one line."""
     from jinja2 import TemplateError
 
     try:

@@ -77,7 +77,8 @@ def read_template(folder: Path) -> str:
     """Return the chat template of a model folder, "" where there is none.
 
     It lies in a file of its own, or in older folders in `tokenizer_config.json`, where there may
-    be several: then it is the one called default. Raises TuillmError for damaged files.
+    be several: then it is the one called default. Raises TuillmError for damaged files, one that
+    is too long, and several without a default.
     """
     path = folder / TEMPLATE_FILE
     if path.is_file():
@@ -85,10 +86,13 @@ def read_template(folder: Path) -> str:
     found = _tokenizer_config(folder).get("chat_template")
     if isinstance(found, list):
         templates = [each for each in found if isinstance(each, dict)]
-        found = next(
-            (each.get("template") for each in templates if each.get("name") == "default"), ""
-        )
-    return found if isinstance(found, str) and len(found) <= LONGEST_TEMPLATE else ""
+        default = [each.get("template") for each in templates if each.get("name") == "default"]
+        if templates and not default:
+            raise TuillmError("none of the chat templates of the folder is called default")
+        found = default[0] if default else ""
+    if isinstance(found, str) and len(found) > LONGEST_TEMPLATE:
+        raise TuillmError(f"the chat template is too long: {len(found):,} characters")
+    return found if isinstance(found, str) else ""
 
 
 def named_marks(folder: Path) -> dict[str, str]:

@@ -4,7 +4,6 @@ Their settings stand between tuillm's defaults and what a person sets. Knows nam
 files; what is out of range, or what tuillm has no setting for, is not taken over.
 """
 
-import math
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -26,14 +25,8 @@ def folder_sampling(folder: Path) -> dict[str, object]:
     """
     told: JsonObject = {}
     with suppress(OSError, TuillmError):
-        if (folder / GENERATION_CONFIG).is_file():
-            told = read_object(folder / GENERATION_CONFIG, CONFIG_BYTES)
-    found: dict[str, object] = {}
-    for name in _SETTINGS:
-        value = told.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            with suppress(UsageError):
-                found[name] = getattr(build_sampling({name: value}), name)
+        told = _told(folder)
+    found = _in_range(told)
     if told.get("do_sample") is False:
         found["temperature"] = 0.0
     return found
@@ -56,12 +49,21 @@ def begin_id(folder: Path, names: Mapping[int, str]) -> int | None:
 
 def kept_sampling(folder: Path) -> JsonObject:
     """Return what a folder's `generation_config.json` says of sampling, to write it again."""
+    told = _told(folder)
+    samples = told.get("do_sample")
+    return _in_range(told) | ({"do_sample": samples} if isinstance(samples, bool) else {})
+
+
+def _told(folder: Path) -> JsonObject:
     path = folder / GENERATION_CONFIG
-    told = read_object(path, CONFIG_BYTES) if path.is_file() else {}
-    sampling = {name: told.get(name) for name in (*_SETTINGS, "do_sample")}
-    numbers = (int, float)  # and truth values, which are numbers
-    return {
-        name: value
-        for name, value in sampling.items()
-        if isinstance(value, numbers) and math.isfinite(value)
-    }
+    return read_object(path, CONFIG_BYTES) if path.is_file() else {}
+
+
+def _in_range(told: JsonObject) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name in _SETTINGS:
+        value = told.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            with suppress(UsageError):
+                found[name] = getattr(build_sampling({name: value}), name)
+    return found

@@ -14,13 +14,13 @@ from itertools import accumulate, groupby
 from typing import TYPE_CHECKING
 
 from tuillm.errors import TuillmError
-from tuillm.formats.jinja_chat import THINK, THOUGHT, ChatTemplate, Message
+from tuillm.formats.jinja_chat import THINK_CLOSE, THINK_OPEN, ChatTemplate, Message
 
 if TYPE_CHECKING:
     from tuillm.text.tokenizer import Tokenizer
 
 _MARK = re.compile("\ue000(\\d+)\ue001")
-_PARTS = re.compile(f"({THINK}|{THOUGHT})")
+_PARTS = re.compile(f"({THINK_OPEN}|{THINK_CLOSE})")
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _at_edges(text: str) -> Iterator[tuple[int, int]]:
     start = 0
     for part in _PARTS.split(text):
         core = part.strip()
-        if core and part not in (THINK, THOUGHT):
+        if core and part not in (THINK_OPEN, THINK_CLOSE):
             first = start + part.index(core)
             yield first, first + len(core)
         start += len(part)

@@ -27,6 +27,8 @@ _AROUND = ("\ue010", "\ue011")
 # what `strftime_now` tells of in a text to learn, which has to be the same on another day: the day
 # that Llama 3.2's template names where there is no clock
 _DAY = datetime(2024, 7, 26)
+# what a template has that marks by itself what a model generates
+_MARKS_GENERATED = re.compile(r"\{%[-+]?\s*generation\b")
 _ALL = "learn the questions as well: --no-mask-prompt"
 # each turn behind its token; what an assistant says ends with the end of text
 TOKEN_TEMPLATE = (
@@ -114,6 +116,8 @@ def _generated(
     template: str, messages: Sequence[Message], marks: Marks, whole: str
 ) -> list[tuple[int, int]]:
     """Return the ranges of characters that the template itself marks; none where it marks none."""
+    if not _MARKS_GENERATED.search(template):
+        return []
     marked = render_learned(template, messages, marks, around=_AROUND)
     ranges: list[tuple[int, int]] = []
     begin = at = 0

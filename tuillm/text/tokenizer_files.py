@@ -3,6 +3,7 @@
 Knows files and which kind reads them; cuts no text.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 from tuillm.errors import TuillmError
@@ -54,7 +55,10 @@ def _with_ends(spec: JsonObject, folder: Path) -> Tokenizer:
         tokenizer = kind(spec, ends)
     if isinstance(tokenizer, LibraryTokenizer):
         tokenizer.open(folder / "tokenizer_config.json")
-    return tokenizer.with_template(read_template(folder))
+    template = ""
+    with suppress(TuillmError):  # a template that cannot be used is as good as none
+        template = read_template(folder)
+    return tokenizer.with_template(template)
 
 
 def _kind(spec: JsonObject) -> tuple[type[TiktokenTokenizer | LibraryTokenizer], Tokenizer]:

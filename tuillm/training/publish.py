@@ -15,7 +15,8 @@ from tuillm.config.lora_layers import chosen_targets
 from tuillm.errors import DiskError, TuillmError, printable
 from tuillm.generation.suffix_index import index_folder
 from tuillm.store.card import ModelCard
-from tuillm.store.registry import Model, free_name, get_model, list_models, publish
+from tuillm.store.hub.base_model import BaseModel, base_of
+from tuillm.store.registry import Model, find_model, free_name, get_model, list_models, publish
 from tuillm.store.run_folder import Run, model_name
 from tuillm.store.run_status import Status
 from tuillm.store.usage import users_of
@@ -59,9 +60,12 @@ def publish_run(
 
 def _card(trainer: "Trainer", run: Run, status: Status) -> ModelCard:
     parent = trainer.config.init_from
+    base = _base(parent)
     return ModelCard(
         origin="trained" if parent is None else "fine-tuned",
         parent=None if parent is None else printable(Path(parent).name),
+        base=base.repo if base else None,
+        license=base.licence or None if base else None,
         run=run.id,
         corpus=trainer.setup.corpus.label,
         corpus_sha256=trainer.setup.corpus.sha256,
@@ -78,6 +82,13 @@ def _card(trainer: "Trainer", run: Run, status: Status) -> ModelCard:
         created=time.time(),
         tuillm_version=__version__,
     )
+
+
+def _base(parent: str | None) -> BaseModel | None:
+    """Return the hub's repository that a run's weights go back to, while its parent can tell."""
+    with suppress(TuillmError):
+        return base_of(find_model(parent)) if parent else None
+    return None
 
 
 def _teachers(trainer: "Trainer", status: Status) -> int | None:

@@ -27,7 +27,8 @@ def system(chat: Chat, rest: str) -> None:
     if not rest:
         _show_system(chat)
         return
-    refuse_system(chat.mode, chat.model.name)
+    if rest != _NOTHING:
+        refuse_system(chat.mode, chat.model.name)
     text = "" if rest == _NOTHING else rest
     session = chat.session
     session.set_system(text)

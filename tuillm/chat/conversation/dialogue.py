@@ -1,8 +1,8 @@
 """What a model reads of a conversation: its folder's chat template, applied to the turns that fit.
 
-When the context is full the oldest exchanges go as wholes, and the system text stays. What is read
-depends on the path through the tree alone, so that it is the same however one came there. Knows
-nodes, templates and tokenizers; knows no model.
+When the context is full whole exchanges are dropped, the oldest first; the system text stays. What
+is read depends on the path through the tree alone, so that it is the same however one came there.
+Knows nodes, templates and tokenizers; knows no model.
 """
 
 from bisect import bisect_left
@@ -28,7 +28,7 @@ class Exchange:
 
 
 @dataclass(frozen=True)
-class Base:
+class LeftOut:
     """What is left out: the first `exchanges`, and `ids` in the middle of what remains."""
 
     exchanges: int = 0
@@ -71,7 +71,7 @@ class Dialogue:
         self._answers: dict[tuple[int, int] | None, Said] = {}
         self._prompts: dict[tuple[int | None, int, bool | None], Prompt] = {}
 
-    def anew(self) -> "Dialogue":
+    def for_new_tree(self) -> "Dialogue":
         """Return one for another tree."""
         other = Dialogue(self._template, self._tokenizer, self._size, self.reads_system)
         other.thinking = self.thinking
@@ -85,15 +85,15 @@ class Dialogue:
         prompt, reply, _ = self._view(path, newest)
         return window_of(prompt.ids + reply, self._size, len(prompt.ids))
 
-    def view(self, path: Sequence[Node]) -> tuple[Prompt, list[int], Base]:
+    def view(self, path: Sequence[Node]) -> tuple[Prompt, list[int], LeftOut]:
         """Return what stands before the last reply, the ids of this, and what is left out."""
         prompt, reply, first = self._view(path, 0)
-        return prompt, reply, Base(first, dropped_of(len(prompt.ids) + len(reply), self._size))
+        return prompt, reply, LeftOut(first, dropped_of(len(prompt.ids) + len(reply), self._size))
 
-    def base(self, path: Sequence[Node], newest: int = 0) -> Base:
+    def left_out(self, path: Sequence[Node], newest: int = 0) -> LeftOut:
         """Return what is left out of a path."""
         prompt, reply, first = self._view(path, newest)
-        return Base(first, dropped_of(len(prompt.ids) + len(reply), self._size))
+        return LeftOut(first, dropped_of(len(prompt.ids) + len(reply), self._size))
 
     def _view(self, path: Sequence[Node], newest: int) -> tuple[Prompt, list[int], int]:
         for end in range(self._known(path), len(path)):
@@ -153,17 +153,20 @@ class Dialogue:
         replies = turns.all[-1].replies
         thinking = replies[0].thinking if replies else self.thinking
         key = turns.asked, first, thinking
-        if key not in self._prompts:
+        if key in self._prompts:
+            return self._prompts[key]
+        prompt = encode_messages(
+            self._template,
+            self._messages(turns, first),
+            self._tokenizer,
+            now=self._now,
+            **({} if thinking is None else {"enable_thinking": thinking}),
+        )
+        if turns.asked is None or turns.asked >= 0:  # another node may have no id either
             if len(self._prompts) >= _MOST_PROMPTS:
                 self._prompts.pop(next(iter(self._prompts)))
-            self._prompts[key] = encode_messages(
-                self._template,
-                self._messages(turns, first),
-                self._tokenizer,
-                now=self._now,
-                **({} if thinking is None else {"enable_thinking": thinking}),
-            )
-        return self._prompts[key]
+            self._prompts[key] = prompt
+        return prompt
 
     def _messages(self, turns: _Exchanges, first: int) -> list[Said]:
         told = turns.system if self.reads_system else ""

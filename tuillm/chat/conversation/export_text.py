@@ -57,6 +57,8 @@ def _turns(path: list[Node], model: str) -> str:
     parts = []
     for who, nodes in groupby(path, key=lambda node: node.who):
         whole = "".join(node.text for node in nodes)
+        if who == "system" and not whole:  # it took one away
+            whole = "none"
         thought, said = split_thoughts(whole) if who == "model" else ("", whole)
         if thought:
             parts.append("> " + _lines(_plain(thought)).replace("\n", "\n> "))

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from tuillm.chat.conversation.dialogue import Base, Dialogue, has_question
+from tuillm.chat.conversation.dialogue import Dialogue, LeftOut, has_question
 from tuillm.chat.conversation.transcript import (
     dropped_of,
     pieces_of,
@@ -43,7 +43,7 @@ class Replies:
         self._sampler, self._tree, self._settings = sampler, tree, settings
         self._tokenizer = sampler.tokenizer
         self.dialogue: Dialogue | None = None
-        self._began = Base()
+        self._began = LeftOut()
         self._readings: dict[tuple[int, int], Reading] = {}
         self._latest: Node | None = None
 
@@ -89,34 +89,34 @@ class Replies:
         n_keep = node.settings.get("n_keep", self._settings().n_keep)
         return window_of(ids[: len(ids) - newest], self._sampler.context.block_size, n_keep)
 
-    def left_out(self) -> tuple[Base, Base]:
+    def left_out(self) -> tuple[LeftOut, LeftOut]:
         """Return what of a dialogue was left out before the latest reply, and when it ended."""
         path = self._dialogue_path(self._latest) if self._latest else []
         if self.dialogue is None or not path:
-            return Base(), Base()
-        return self._began, self.dialogue.base(path, 1)
+            return LeftOut(), LeftOut()
+        return self._began, self.dialogue.left_out(path, 1)
 
     def parts_of(self, node: Node) -> list[tuple[int, int]]:
         """Return the parts of a reply before each of which turns went, as ranges of its ids."""
         dialogue, path, parts, size = self.dialogue, self._dialogue_path(node), [], len(node.ids)
         start = 0
         while dialogue and path and start < size:
-            base = dialogue.base(path, size - start)
+            base = dialogue.left_out(path, size - start)
             same = range(start, size)
             end = start + bisect_left(
-                same, True, key=lambda index: dialogue.base(path, size - index) != base
+                same, True, key=lambda index: dialogue.left_out(path, size - index) != base
             )
             parts.append((start, end))
             start = end
         return parts or [(0, size)]
 
-    def _left_out_before(self, dialogue: Dialogue, path: list[Node]) -> Base:
+    def _left_out_before(self, dialogue: Dialogue, path: list[Node]) -> LeftOut:
         """Return what was left out when the last token before the coming one was shown."""
         if path[-1].ids:
-            return dialogue.base(path, 1)
+            return dialogue.left_out(path, 1)
         while path and path[-1].who != "model" or path and not path[-1].ids:
             path = path[:-1]
-        return dialogue.base(path, 1) if has_question(path) else Base()
+        return dialogue.left_out(path, 1) if has_question(path) else LeftOut()
 
     def _dialogue_path(self, node: Node) -> list[Node]:
         """Return the path to a node that the template writes; [] where the transcript is read."""

@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 from functools import cached_property
 
-from tuillm.chat.conversation.dialogue import Base, Dialogue, has_question
+from tuillm.chat.conversation.dialogue import Dialogue, LeftOut, has_question
 from tuillm.chat.conversation.reply import Replies
 from tuillm.chat.conversation.thoughts import is_thinking
 from tuillm.chat.conversation.transcript import unshown_of
@@ -62,6 +62,11 @@ class Session:
     def dialogue(self) -> Dialogue | None:
         """What reads the tree, where a model folder's template writes the turns."""
         return self._replies.dialogue
+
+    @property
+    def _told_of_thinking(self) -> bool | None:
+        """What the template is told of thinking for replies that are still to come."""
+        return self.dialogue.thinking if self.dialogue else None
 
     def set_system(self, text: str) -> None:
         """Let a system text hold from here on, '' none; one that nothing follows is replaced."""
@@ -133,7 +138,7 @@ class Session:
         system, dialogue = self.tree.system(self.tree.head), self.dialogue
         self.tree = Tree()
         self._replies = Replies(self.sampler, self.tree, lambda: self.config)
-        self._replies.dialogue = dialogue and dialogue.anew()
+        self._replies.dialogue = dialogue and dialogue.for_new_tree()
         self.set_system(system)
 
     def edit_mine(self, text: str) -> Generator[Token, None, None]:
@@ -157,7 +162,7 @@ class Session:
         )
         if blank and not text[:1].isspace():
             text = " " + text
-        old = old or Node("model", self.tree.head)
+        old = old or Node("model", self.tree.head, thinking=self._told_of_thinking)
         # what the reply wrote of the text before is encoded anew together with the words
         as_bytes = [
             b"".join(map(tokenizer.token_bytes, ids)) for ids in (old.replacement_ids, old.ids)
@@ -174,6 +179,7 @@ class Session:
                 forced=len(ids),
                 prefix_bytes=len(before.encode()),
                 finish="written",
+                thinking=old.thinking,
             )
         )
         return self.reply()
@@ -228,7 +234,7 @@ class Session:
         return self._replies.window(head) if head else []
 
     @property
-    def left_out(self) -> tuple[Base, Base]:
+    def left_out(self) -> tuple[LeftOut, LeftOut]:
         """What of the turns was not read before the latest reply, and what when it ended."""
         return self._replies.left_out()
 
@@ -279,7 +285,7 @@ class Session:
         while seed in used:
             seed = (seed + 1) % 2**63
         node.seed = seed
-        node.thinking = self.dialogue.thinking if self.dialogue else None
+        node.thinking = self._told_of_thinking
         return node
 
 

@@ -3,7 +3,7 @@
 Knows texts only.
 """
 
-from tuillm.formats.jinja_chat import THINK, THOUGHT
+from tuillm.formats.jinja_chat import THINK_CLOSE, THINK_OPEN
 
 
 class ThoughtStream:
@@ -24,11 +24,11 @@ class ThoughtStream:
         self._held += text
         if not self._begun:
             start = self._held.lstrip()
-            if start != THINK and THINK.startswith(start):
+            if start != THINK_OPEN and THINK_OPEN.startswith(start):
                 return "", ""
             self._begun = True
-            if start.startswith(THINK):
-                self.inside, self._held = True, start.removeprefix(THINK)
+            if start.startswith(THINK_OPEN):
+                self.inside, self._held = True, start.removeprefix(THINK_OPEN)
         thought = self._thought() if self.inside else ""
         said = "" if self.inside else self._said()
         return thought, said
@@ -39,11 +39,11 @@ class ThoughtStream:
         return (rest, "") if self.inside else ("", rest)
 
     def _thought(self) -> str:
-        thought, mark, rest = self._held.partition(THOUGHT)
+        thought, mark, rest = self._held.partition(THINK_CLOSE)
         if mark:
             self.inside, self._behind, self._held = False, True, rest
             return thought
-        kept = next(size for size in range(len(THOUGHT), -1, -1) if _ends(thought, size))
+        kept = next(size for size in range(len(THINK_CLOSE), -1, -1) if _ends(thought, size))
         self._held = thought[len(thought) - kept :]
         return thought[: len(thought) - kept]
 
@@ -60,15 +60,15 @@ def split_thoughts(text: str, inside: bool = False) -> tuple[str, str]:
 
     Without the mark that opens a thought, one that closes it tells that there was one.
     """
-    stream = ThoughtStream(inside or (THOUGHT in text and THINK not in text))
+    stream = ThoughtStream(inside or (THINK_CLOSE in text and THINK_OPEN not in text))
     parts = stream.feed(text), stream.finish()
     return "".join(thought for thought, _ in parts).strip(), "".join(said for _, said in parts)
 
 
 def is_thinking(text: str) -> bool:
     """Whether a text, such as what a chat template writes before a reply, ends in a thought."""
-    return text.rfind(THINK) > text.rfind(THOUGHT)
+    return text.rfind(THINK_OPEN) > text.rfind(THINK_CLOSE)
 
 
 def _ends(text: str, size: int) -> bool:
-    return text.endswith(THOUGHT[:size])
+    return text.endswith(THINK_CLOSE[:size])

@@ -251,8 +251,10 @@ class Tree:
         path = self.path(leaf.id)
         forks = [index for index, node in enumerate(path) if heirs[node.parent] > 1]
         parted = forks[-1] if forks else 0
-        words = next((words for node in path[parted:] if (words := first_words(node.text))), "")
-        return Branch(leaf.id, len(path), words, now - leaf.created, leaf.id == self.head)
+        said = [node for node in path if node.who != "system"]
+        new = [node for node in path[parted:] if node.who != "system"]
+        words = next((words for node in new if (words := first_words(node.text))), "")
+        return Branch(leaf.id, len(said), words, now - leaf.created, leaf.id == self.head)
 
     def _problems(self) -> Iterator[str]:
         """Yield what is wrong with nodes that have the right types."""

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
+from tuillm.chat.conversation.dialogue import has_question
 from tuillm.chat.conversation.session import Session
 from tuillm.chat.conversation.transcript import window_of
 from tuillm.chat.conversation.tree import Node
 from tuillm.text import Tokenizer
-from tuillm.text.chat_messages import Piece, encode_messages, split_special, system_and_user
+from tuillm.text.chat_messages import Piece, split_special
 
 # who a piece is from; a special token is nobody's
 Role = Literal["", "special", "system", "user", "assistant"]
@@ -30,7 +31,7 @@ def window_text(session: Session) -> list[Shown]:
     """Return all that the model has in view at the head of a conversation."""
     path = session.tree.path(session.tree.head)
     tokenizer = session.sampler.tokenizer
-    if session.dialogue is None or not any(node.who == "you" for node in path):
+    if session.dialogue is None or not has_question(path):
         size = session.sampler.context.block_size
         return list(_of_ids(window_of(_transcript(path), size, session.config.n_keep), tokenizer))
     prompt, reply, left_out = session.dialogue.view(path)
@@ -42,11 +43,11 @@ def window_text(session: Session) -> list[Shown]:
 
 def first_question(session: Session, question: str) -> list[Shown]:
     """Return what the model would read of a first question; [] where no template writes it."""
-    template, tokenizer = session.mode.jinja, session.sampler.tokenizer
-    if template is None:
+    if session.dialogue is None:
         return []
-    system = session.tree.system(session.tree.head)
-    prompt = encode_messages(template, system_and_user(system, question), tokenizer)
+    path = session.tree.path(session.tree.head)
+    prompt = session.dialogue.view([*path, Node("you", session.tree.head, question)])[0]
+    tokenizer = session.sampler.tokenizer
     return [each for piece in prompt.pieces for each in _of_piece(piece, tokenizer)]
 
 
