@@ -12,7 +12,7 @@ from tuillm import Sampler
 from tuillm.convert.import_model import import_model
 from tuillm.errors import TuillmError
 from tuillm.model import read_model
-from tuillm.store.model_sampling import folder_sampling
+from tuillm.store.model_sampling import folder_sampling, kept_sampling
 from tuillm.store.registry import get_model, list_models
 from tuillm.text import load_tokenizer, make_tokenizer
 
@@ -170,6 +170,7 @@ def made_settings(made):
         ({"do_sample": True, "top_p": 0, "min_p": -1, "temperature": 1e9}, {}),
         ({"temperature": "hot", "top_k": [1], "top_p": True, "min_p": None}, {}),
         ({"temperature": 1, "top_k": 50.0, "repetition_penalty": 1.1, "seed": 7}, None),
+        ({"temperature": 10**400, "top_k": -(10**400)}, {}),
         ([], {}),
     ],
 )
@@ -178,6 +179,10 @@ def test_only_settings_that_hold_are_taken_over(tmp_path, told, found):
     (tmp_path / "generation_config.json").write_text(json.dumps(told))
     usual = {"temperature": 1.0, "top_k": 50, "repetition_penalty": 1.1}
     assert folder_sampling(tmp_path) == (usual if found is None else found)
+    if told:  # what is written again is what was taken over, and whether to sample
+        kept = kept_sampling(tmp_path)
+        assert kept.pop("do_sample", True) is told.get("do_sample", True)
+        assert kept.keys() <= {"temperature", *folder_sampling(tmp_path)}
     (tmp_path / "generation_config.json").write_text("{")
     assert folder_sampling(tmp_path) == {}
 

@@ -17,7 +17,7 @@ from tuillm.errors import TuillmError, UsageError
 from tuillm.generation.context import Context
 from tuillm.generation.draft_model import DraftModel
 from tuillm.generation.scoring import score
-from tuillm.model import pack
+from tuillm.model import kv_cache, pack
 from tuillm.model.context_size import choose_context
 
 LONG = replace(LLAMA, block_size=4096)
@@ -258,3 +258,36 @@ def test_no_memory_for_more_is_one_line(native_library, kernel):
         lines[0],
     )
     assert lines[1] == "True True"
+
+
+def test_a_growth_that_was_stopped_leaves_no_block_without_an_address(make, monkeypatch):
+    """The C code is given as many addresses as it is told of positions."""
+    cache = make(LONG, "native").new_cache()
+    cache.addresses(100)
+    take, left = kv_cache._empty, [True, False]
+
+    def fail_second(*given):
+        if not left.pop(0):
+            raise kv_cache.CacheMemoryError("full")
+        return take(*given)
+
+    monkeypatch.setattr(kv_cache, "_empty", fail_second)
+    with pytest.raises(TuillmError):
+        cache.addresses(700)
+    assert len(cache.addresses(500)) == 2
+
+
+def test_no_memory_for_replies_side_by_side_is_one_line(make, monkeypatch):
+    """What was read stays, and can be gone on with."""
+    context = Context(make(LONG, "native"))
+    logits, _ = context.read([1, 2, 3])
+
+    def fail(*given):
+        raise kv_cache.CacheMemoryError("full")
+
+    with monkeypatch.context() as full:
+        full.setattr(kv_cache, "_empty", fail)
+        with pytest.raises(TuillmError, match="no memory for 4 replies side by side"):
+            context.widen(4)
+    assert context.rows == [[1, 2, 3]]
+    assert torch.equal(context.read([1, 2, 3])[0], logits)

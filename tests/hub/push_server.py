@@ -194,6 +194,9 @@ class PushHandler(Handler):
         files = dict(found.files)
         for row in rows[1:]:
             value = row["value"]
+            if row["key"] == "deletedFile":
+                del files[value["path"]]
+                continue
             files[value["path"]] = (
                 self.hub.blobs[value["oid"]]
                 if row["key"] == "lfsFile"

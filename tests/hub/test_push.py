@@ -125,7 +125,7 @@ def test_nothing_private_goes_out(hub, book, done):
     front = readme.split("---")[1]
     assert "base_model: openai-community/gpt2\nlicense: mit\n" in front
     assert readme.count("# tales") == 1 and 'folder = "me/tales"' in readme
-    assert "tuillm pull me/tales" in readme and "diary.txt, 12,345 bytes" in readme
+    assert "tuillm pull me/tales" in readme and "| text | diary.txt |" in readme
     from huggingface_hub import ModelCard as TheirCard
 
     assert TheirCard(readme).data.get("license") == "mit"
@@ -141,9 +141,21 @@ def test_a_second_push_sends_only_what_changed(hub, book, done, tiny_files):
     path = find_model("book").path / "generation_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"temperature": 0.5}))
     code, out, _ = done()
-    assert code == 0 and "in the place of the one there" in out
+    assert code == 0 and "replaces the one there" in out
     assert len(hub.uploads()) == sent
     assert [each["rows"] for each in hub.commits] == [9, 1]
+
+
+def test_what_is_left_of_another_model_there_is_deleted(hub, book, done, tiny_files):
+    """Files that would be read together with the new ones go, others stay."""
+    done()
+    there = hub.repositories["me/tales"].files
+    there |= {"chat_template.jinja": b"{{ 1 }}", "added_tokens.json": b"{}", "notes.txt": b"mine"}
+    code, out, err = done()
+    assert (code, err) == (0, "")
+    assert "chat_template.jinja" in out and "of another model there, is deleted" in out
+    left = set(hub.repositories["me/tales"].files)
+    assert "notes.txt" in left and not {"chat_template.jinja", "added_tokens.json"} & left
 
 
 def until(condition):
@@ -162,7 +174,7 @@ def test_ctrl_c_leaves_nothing_to_be_seen(hub, book, push, done):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "nothing of it is to be seen on the hub. Go on with: tuillm push book me/tales" in err
+    assert "Go on with: tuillm push book me/tales" in err
     assert hub.commits == [] and hub.repositories["me/tales"].files == {}
     hub.hold_at = None
     hub.go.set()
@@ -175,7 +187,9 @@ def test_what_was_sent_is_not_sent_again(hub, book, done):
     """A push that fails at the commit has its weights there: the next sends the commit alone."""
     hub.refusals = [("/commit/", 403)]
     code, _, err = done()
-    assert code == 1 and err.startswith("tuillm: your token does not let you write to me/tales (")
+    assert code == 1 and err.startswith(
+        "tuillm: your token does not let you write to me/tales: no ("
+    )
     assert (len(hub.uploads()), hub.commits) == (1, [])
     assert done()[0] == 0
     assert (len(hub.uploads()), len(hub.commits)) == (1, 1)

@@ -30,9 +30,8 @@ def test_a_card_of_its_own_is_kept(model, home, tmp_path):
 def test_what_is_not_known_is_not_said(add_model):
     """No figure is made up: a bare model gets no line for a loss, a text or a parent."""
     text = model_readme(read_model_entry(add_model("bare")))
-    assert not [
-        word for word in ("None", "loss", "bits", "grown from", "sha256", "steps") if word in text
-    ]
+    unknown = ("None", "loss", "bits", "fine-tuned from", "sha256", "steps")
+    assert not [word for word in unknown if word in text]
 
 
 def test_what_was_learned_by_heart_is_said(add_model):
@@ -48,7 +47,7 @@ def test_what_was_learned_by_heart_is_said(add_model):
         mode="qa",
     )
     text = model_readme(read_model_entry(path))
-    assert "none was held out" in text and "| grown from | gpt2 |" in text
+    assert "none was held out" in text and "| fine-tuned from | gpt2 |" in text
     assert "    Q: {question}\n    A: {answer}" in text and r"`'\nQ:'`" in text
 
 

@@ -116,7 +116,8 @@ def _push_refusal(error: "HfHubHTTPError", repo: str) -> TuillmError:
         413: (f"{host()} does not take a file so large", "push a model of fewer bytes"),
     }
     words, hint = known.get(status, (f"{host()} answered {status} for {repo}", "push again later"))
-    if reason := shorten(one_line(error.server_message or "")):
+    reason = shorten(one_line(error.server_message or ""))
+    if reason and status not in (401, 404, 409, 412):  # which say all there is
         words += f": {reason}"
     return TuillmError(words, hint)
 
