@@ -495,7 +495,8 @@ static void store_keys_values(const Call *call, int layer, int row, int head, in
         float *key = q + (m->n_head + head) * D, *value = key + m->kv_heads * D;
         int p = call->cache->length + i, at = p % STRETCH;
         char *keys = keys_of(call, p / STRETCH, layer, row, head, &apart), *values = keys + apart;
-        for (int h = 0; h < group; h++) norm_and_rotate(call, &l->q_norm, i, q + (head * group + h) * D);
+        for (int h = 0; h < group; h++)
+            norm_and_rotate(call, &l->q_norm, i, q + (head * group + h) * D);
         norm_and_rotate(call, &l->k_norm, i, key);
         for (int k = 0; k < wide(m); k++) {
             float x = k < D ? value[k] : 0;
@@ -597,15 +598,15 @@ static void attend(const Call *call, int layer, int row, int head, int first, in
 /* Work of a task: a head of keys and values of a row, and some of the new tokens. */
 INLINE int tiles_of(const Call *call) { return (call->new + ROWS - 1) / ROWS; }
 
-static void look_at_all(const Call *call, int layer, int row, int head, int tile, float *work) {
+static void attend_tile(const Call *call, int layer, int row, int head, int tile, float *work) {
     const Model *m = call->model;
     int first = tile * ROWS, end = smaller(first + ROWS, call->new);
     int group = m->n_head / m->kv_heads;
     float *all = work + TILE * (wide(m) + part_size(m) + STRETCH);
     attend(call, layer, row, head, first, end, 0, stretches(call->cache->length + end), work, all);
     for (int j = 0; j < (end - first) * group; j++)
-        write_output(call, all + (size_t)j * part_size(m), (size_t)row * call->new + first + j / group,
-             head * group + j % group);
+        write_output(call, all + (size_t)j * part_size(m),
+                     (size_t)row * call->new + first + j / group, head * group + j % group);
 }
 
 /* One stage where each task has its own keys. Two where tasks look at what others keep. Three
@@ -618,12 +619,12 @@ static void attention(const Call *call, int layer, float *work) {
     for (int i; (i = task()) < heads * tiles;) {
         int row = i / tiles / K, head = i / tiles % K, first = i % tiles * ROWS;
         store_keys_values(call, layer, row, head, first, smaller(first + ROWS, call->new));
-        if (tiles == 1 && !call->split) look_at_all(call, layer, row, head, 0, work);
+        if (tiles == 1 && !call->split) attend_tile(call, layer, row, head, 0, work);
     }
     barrier();
     if (tiles == 1 && !call->split) return;
     for (int i; !call->split && (i = task()) < heads * tiles;)
-        look_at_all(call, layer, i / tiles / K, i / tiles % K, i % tiles, work);
+        attend_tile(call, layer, i / tiles / K, i / tiles % K, i % tiles, work);
     for (int i; call->split && (i = task()) < heads * count;) {
         int row = i / count / K, head = i / count % K, stretch = i % count;
         attend(call, layer, row, head, 0, call->new, stretch, stretch + 1, work,
