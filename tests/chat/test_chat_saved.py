@@ -101,6 +101,17 @@ def test_markdown(tree):
     assert export_markdown(Tree(), "book").startswith("# An empty page")
 
 
+def test_a_thought_that_the_template_opened_is_quoted_even_if_it_never_ended():
+    """The mark stands in what was read before the reply, not in the reply."""
+    tree = Tree()
+    tree.append(Node("you", None, "why", [1], rendered="<u>why<a><think>\n"))
+    tree.append(Node("model", 1, "so hm", [2]))
+    tree.append(Node("you", 2, "and?", [3], rendered="<u>and?<a>"))
+    tree.append(Node("model", 3, "yes", [4]))
+    page = export_markdown(tree, "book", turns=True)
+    assert "> so hm\n\n**book:**" in page and page.endswith("**book:** yes\n")
+
+
 def test_json(tree):
     """As data all of it is there, and nothing raw that acts on a terminal."""
     text = export_json(tree, "book", settings={"top_k": 5})

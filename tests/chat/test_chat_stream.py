@@ -9,16 +9,20 @@ from typing import Any
 
 import pyte
 import pytest
+from prompt_toolkit.application import create_app_session
 from prompt_toolkit.data_structures import Size
-from prompt_toolkit.output import ColorDepth
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import ColorDepth, DummyOutput
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.styles import Style
 from wcwidth import wcswidth, wcwidth
 
 from tuillm.chat.terminal import reply_stream as stream_module
 from tuillm.chat.terminal.reply_stream import ReplyStream
+from tuillm.chat.terminal.screen import Screen
 from tuillm.chat.terminal.status_line import Facts, Pace, StatusLine, fit
 from tuillm.chat.terminal.wrap import Wrap, joins_emoji
+from tuillm.config import SamplingConfig
 from tuillm.errors import printable
 from tuillm.generation.detokenizer import TextStream
 from tuillm.text import make_tokenizer
@@ -504,3 +508,24 @@ def test_the_plain_alphabets_are_plain():
         "Zl",
         "Zp",
     }
+
+
+def test_a_reading_that_ends_in_an_error_is_not_shown_on():
+    """The line below tells no progress of it, and what is read later is not the reply's."""
+    facts = Facts("model", 0.8, 0)
+    with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
+        screen = Screen()
+        screen.input = keys
+
+        def tokens():
+            done = 0
+            while not screen.reading:  # it is said only once it takes long
+                screen.show_reading(done := done + 1, 10**9)
+            raise MemoryError
+            yield
+
+        with pytest.raises(MemoryError):
+            screen.stream(tokens(), SamplingConfig(), lambda: facts, lambda change: None)
+        assert not screen.reading
+        keys.send_text("\x03")
+        screen.show_reading(1, 10**9)  # a Ctrl-C now is not for the reply that ended

@@ -5,7 +5,7 @@ Knows the terminal, the theme and the keys of a reply; knows no command and no c
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from textwrap import wrap
@@ -59,7 +59,7 @@ class Screen:
         self.pace = Pace()
         self.reading = ""  # how far the reading of a long text is, in words
         self._progress = ReadingProgress()
-        self._look: Callable[[], None] = lambda: None
+        self._look: Callable[[], None] = _nothing
         self.use_theme(load_theme())
 
     def use_theme(self, theme: Theme) -> None:
@@ -143,8 +143,8 @@ class Screen:
             closing(tokens),  # type: ignore[type-var]
             ReplyStream(self.output, self.style, self.depth, status) as stream,
             ReplyKeys(self.input, config, stream.aside, self.interrupts) as keys,
+            self._looking_at(stream, keys, change),
         ):
-            self._look = partial(self._look_while_reading, stream, keys, change)
             for token in _until_stopped(tokens):
                 self.reading = ""
                 if count >= known:
@@ -162,10 +162,20 @@ class Screen:
                     stream.refresh()
                 if keys.stopped:
                     break
-            self.reading = ""
             if thoughts is not None:
                 stream.write(thoughts.end(stream))
         return Streamed(count, keys.stopped, dropped, text)
+
+    @contextmanager
+    def _looking_at(
+        self, stream: ReplyStream, keys: ReplyKeys, change: Callable[[Change], None]
+    ) -> Iterator[None]:
+        """While a reply is shown, the reading of a text before it can be seen and stopped."""
+        self._look = partial(self._look_while_reading, stream, keys, change)
+        try:
+            yield
+        finally:  # also when the reply ends in an error
+            self.reading, self._look = "", _nothing
 
     def _look_while_reading(
         self, stream: ReplyStream, keys: ReplyKeys, change: Callable[[Change], None]
@@ -185,6 +195,10 @@ class Screen:
             for line in printable(message).splitlines() or [""]
         )
         return "\n".join(line for block in lines for line in block)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _until_stopped(tokens: "Iterator[Token]") -> "Iterator[Token]":
