@@ -47,7 +47,7 @@ def test_memory_is_taken_as_positions_come(make, kernel):
     assert context._cache.bytes == context_bytes(config, 256, 4)
     context.read(ids(1, 3000)[0].tolist())
     told = context_bytes(config, 3000, 4)
-    assert told <= context._cache.bytes <= told * (1.15 if kernel == "native" else 1.5)
+    assert told <= context._cache.bytes <= told * 1.15
 
 
 @pytest.mark.parametrize("kernel", WAYS)

@@ -11,7 +11,7 @@ positions that a cache holds.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, cast
 
 import torch
@@ -45,21 +45,25 @@ def attend_grouped(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Ten
 
 def attend_cached(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Attention of T new positions over all S cached ones (k, v [B, K, S, D]), the last T new."""
-    T, S = q.shape[2], k.shape[2]
-    if q.shape[1] != k.shape[1]:
-        if T == 1:  # the heads of a group are as many queries of one head, none with a mask
-            grouped = q.unflatten(1, (k.shape[1], -1)).flatten(2, 3)  # [B, K, H / K, D]
-            out = F.scaled_dot_product_attention(grouped.to(k.dtype), k, v)
-            return out.flatten(1, 2).unsqueeze(2).to(q.dtype)
-        k, v = repeat_heads(k, q.shape[1]), repeat_heads(v, q.shape[1])
-    if T == S:
-        out = F.scaled_dot_product_attention(q.to(k.dtype), k, v, is_causal=True)
-    elif T > 1:
-        mask = torch.ones(T, S, dtype=torch.bool, device=q.device).tril(S - T)
-        out = F.scaled_dot_product_attention(q.to(k.dtype), k, v, attn_mask=mask)
-    else:
-        out = F.scaled_dot_product_attention(q.to(k.dtype), k, v)
-    return out.to(q.dtype)
+    T, S, kind = q.shape[2], k.shape[2], q.dtype
+    grouped, q = q.shape[1] != k.shape[1], q.to(k.dtype)
+    if grouped and T == 1:  # the heads of a group are as many queries of one head, with no mask
+        groups = q.unflatten(1, (k.shape[1], -1)).flatten(2, 3)  # [B, K, H / K, D]
+        out = F.scaled_dot_product_attention(groups, k, v)
+        return out.flatten(1, 2).unsqueeze(2).to(kind)
+    if grouped and q.device.type != "cpu":  # the kernel that takes a mask takes no groups there
+        k, v, grouped = repeat_heads(k, q.shape[1]), repeat_heads(v, q.shape[1]), False
+    attention = partial(F.scaled_dot_product_attention, enable_gqa=grouped)
+    if T in (1, S):
+        return attention(q, k, v, is_causal=T == S).to(kind)
+    out = torch.empty_like(q)
+    for start, end in _query_blocks(T):  # masks of a long past are small
+        seen = S - T + end
+        mask = torch.ones(end - start, seen, dtype=torch.bool, device=q.device).tril(S - T + start)
+        out[:, :, start:end] = attention(
+            q[:, :, start:end], k[:, :, :seen], v[:, :, :seen], attn_mask=mask
+        )
+    return out.to(kind)
 
 
 @dataclass(frozen=True)

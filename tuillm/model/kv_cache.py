@@ -18,9 +18,9 @@ from tuillm.errors import TuillmError
 from tuillm.native.library import LANES, STRETCH
 from tuillm.units import size
 
-# positions of the first piece of memory, and the share of what is there that the next one adds:
-# what is copied is twice each position's bytes at most, a thousandth of what attention reads
-_FIRST, _MORE = 256, 2
+# positions that more memory is taken for at least, and the part of those there: an eighth more each
+# time copies a position about eight times, of the hundreds of times that attention reads it
+_FIRST, _MORE = 256, 8
 # bytes of a huge page, and the share of memory that may be lost to be in whole ones
 _HUGE, _LOST = 1 << 21, 0.125
 
