@@ -5,7 +5,7 @@ import torch
 
 from tuillm.errors import UsageError
 from tuillm.model import GPT, GPTConfig, choose_device, choose_dtype, kernels, pack, precision
-from tuillm.model.linear_kernels import Int8Linear
+from tuillm.model.linear_kernels import Int8Linear, LogitsLinear, PlainLinear
 
 IDX = torch.randint(50, (2, 24), generator=torch.Generator().manual_seed(2))
 
@@ -112,3 +112,21 @@ def test_unknown_device_or_precision(call, words):
     with pytest.raises(UsageError) as caught:
         call()
     assert words in caught.value.hint
+
+
+@torch.no_grad()
+def test_the_largest_logits_are_not_rounded():
+    """With weights in bfloat16 they are as near as float32 gets; others as PyTorch rounds them."""
+    torch.manual_seed(0)
+    linear, x = torch.nn.Linear(64, 500), torch.randn(2, 9, 64) * 4
+    weight, bias = linear.weight.bfloat16().float(), linear.bias.bfloat16().float()
+    wanted = x @ weight.t() + bias
+    found = LogitsLinear(linear, torch.bfloat16)(x)
+    rounded = PlainLinear(linear, torch.bfloat16)(x).float()
+    best = wanted.topk(20).indices
+    torch.testing.assert_close(
+        found.gather(-1, best), wanted.gather(-1, best), atol=1e-4, rtol=1e-5
+    )
+    assert (rounded.gather(-1, best) - wanted.gather(-1, best)).abs().max() > 0.01
+    least = wanted.topk(300, largest=False).indices
+    torch.testing.assert_close(found.gather(-1, least), rounded.gather(-1, least), atol=0, rtol=0)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tuillm.cli.generate import keep_newline_option, read_prompt
+from tuillm.cli.generate import keep_newline_option, read_prompt, read_question
 from tuillm.cli.options import GroupedCommand, device_options, setting_options, typed
 from tuillm.cli.output import write_page
 from tuillm.config import SamplingConfig, build_sampling
@@ -15,7 +15,9 @@ from tuillm.config.sampling_config import DEFAULT_PROMPT
 from tuillm.errors import UsageError
 
 if TYPE_CHECKING:
+    from tuillm.chat.compare.comparison import Turn
     from tuillm.generation import Sampler
+    from tuillm.store.chat_template import ChatMode
     from tuillm.store.registry import Model
 
 _MOST = 4
@@ -30,6 +32,9 @@ _MOST = 4
     metavar="TEXT",
     help="Text to continue; FILE:path reads a file, - reads stdin [a newline].",
 )
+@click.option(
+    "-q", "--question", metavar="TEXT", help="Ask each model in its own chat template instead."
+)
 @keep_newline_option
 @click.option("--markdown", is_flag=True, help="Print a page in Markdown.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object for programs.")
@@ -38,6 +43,7 @@ _MOST = 4
 def compare_command(
     names: tuple[str, ...],
     prompt: str,
+    question: str | None,
     keep_newline: bool,
     markdown: bool,
     as_json: bool,
@@ -45,7 +51,8 @@ def compare_command(
     dtype: str,
     **settings: object,
 ) -> None:
-    """Let the models A and B continue the same words with the same seed, side by side.
+    """Let the models A and B continue the same words, or answer the same question, with the same
+    seed, side by side.
 
     Each is a name of the registry or a model folder, such as runs/ID/best and runs/ID/last; up to
     four may be named. Ctrl-C stops all and keeps what was said.
@@ -58,16 +65,21 @@ def compare_command(
         )
     if markdown and as_json:
         raise UsageError("--markdown and --json do not go together", "choose one")
-    text = read_prompt(prompt, keep_newline=keep_newline)
+    asked = read_question(question, prompt, keep_newline)
+    text = asked or read_prompt(prompt, keep_newline=keep_newline)
+    from tuillm.store.chat_template import question_mode
     from tuillm.store.run_checkpoints import resolve_model
     from tuillm.store.usage import using
 
     found = [resolve_model(name) for name in names]  # told before torch is loaded
+    modes = [question_mode(model, "-p TEXT continues a text") for model in found if asked]
     with ExitStack() as marks:
         for model in found:
             marks.enter_context(using(model.path, "compare"))
         models = _load(found, device, dtype)
-        if not _compare(models, text, config, "markdown" if markdown else "json" * as_json):
+        turns = _turns(models, modes, text, config)
+        form = "markdown" if markdown else "json" * as_json
+        if not _compare(models, text, config, turns, form):
             raise click.Abort
 
 
@@ -82,8 +94,28 @@ def _load(found: "list[Model]", device: str, dtype: str) -> "list[tuple[Model, S
     return [(model, loaded[model.path]) for model in found]
 
 
+def _turns(
+    models: "list[tuple[Model, Sampler]]",
+    modes: "list[ChatMode]",
+    question: str,
+    config: SamplingConfig,
+) -> "list[Turn]":
+    """What each model reads of a question; nothing where a text is continued, without modes."""
+    from tuillm.chat.compare.comparison import Turn
+    from tuillm.generation.questions import as_turn
+
+    return [
+        Turn(*as_turn(mode, question, config, sampler.tokenizer))
+        for (_, sampler), mode in zip(models, modes, strict=bool(modes))
+    ]
+
+
 def _compare(
-    models: "list[tuple[Model, Sampler]]", prompt: str, config: SamplingConfig, form: str
+    models: "list[tuple[Model, Sampler]]",
+    prompt: str,
+    config: SamplingConfig,
+    turns: "list[Turn]",
+    form: str,
 ) -> bool:
     """Show or print the comparison; return whether all replies came to their end."""
     from tuillm.chat.compare.comparison import compare_models
@@ -92,12 +124,12 @@ def _compare(
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="replace")
     if form:
-        comparison = compare_models(models, prompt, config)
+        comparison = compare_models(models, prompt, config, turns)
         results = comparison.run()
         write_page((as_json if form == "json" else as_markdown)(comparison))
     else:
         from tuillm.chat.compare.columns import show_comparison
 
-        results = show_comparison(models, prompt, config)
+        results = show_comparison(models, prompt, config, turns=turns)
     sys.stdout.flush()
     return all(result.finish for result in results)

@@ -78,27 +78,16 @@ def generate_command(
     """Print text that the model NAME writes: a name of the registry, or a model folder."""
     chosen = typed(settings)
     build_sampling(chosen)  # a wrong value is told before a model is looked for
-    if question is not None and prompt != DEFAULT_PROMPT:
-        raise UsageError("a prompt and a question cannot both be given", "-p TEXT, or -q TEXT")
-    asked = ""
-    if question is not None:
-        asked = read_prompt(question, keep_newline=keep_newline)
-        if not asked.strip():
-            raise UsageError("the question is empty", "-q 'Who speaks?'")
+    asked = read_question(question, prompt, keep_newline)
     text: str | list[int] = read_prompt(prompt, keep_newline=keep_newline)
-    from tuillm.store.chat_template import COMPLETION, mode_of
+    from tuillm.store.chat_template import COMPLETION, question_mode
     from tuillm.store.model_sampling import model_sampling
     from tuillm.store.run_checkpoints import resolve_model
     from tuillm.store.usage import using
 
     model = resolve_model(name)  # a wrong name is told before torch is loaded
     config = build_sampling(chosen, model_sampling(model.path))
-    mode = mode_of(model) if asked else COMPLETION
-    if asked and not mode.turns:
-        raise UsageError(
-            f"{name!r} continues text and has no chat template to ask it in",
-            f"tuillm generate {name} -p TEXT",
-        )
+    mode = question_mode(model, f"tuillm generate {name} -p TEXT") if asked else COMPLETION
     with ExitStack() as used:
         used.enter_context(using(model.path, "generate"))
         if draft is not None:
@@ -148,3 +137,15 @@ def read_prompt(prompt: str, *, keep_newline: bool = False) -> str:
     except ValueError as error:
         raise UsageError(f"the prompt {where} cannot be used: {error}") from None
     return text if keep_newline else text.removesuffix("\n").removesuffix("\r")
+
+
+def read_question(question: str | None, prompt: str, keep_newline: bool) -> str:
+    """Return what `-q` asks, "" without it; raises UsageError beside a prompt and for nothing."""
+    if question is None:
+        return ""
+    if prompt != DEFAULT_PROMPT:
+        raise UsageError("a prompt and a question cannot both be given", "-p TEXT, or -q TEXT")
+    asked = read_prompt(question, keep_newline=keep_newline)
+    if not asked.strip():
+        raise UsageError("the question is empty", "-q 'Who speaks?'")
+    return asked

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _INT8_COLUMNS = 32
+# logits of a position that are computed again in float32, of so many positions at once
+_AGAIN, _ROWS_AGAIN = 64, 16
 _AT_ONCE = 200_000  # weights, less than a megabyte of them: see `give_back_freed_memory`
 
 
@@ -27,6 +29,25 @@ class PlainLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x.to(self.dtype), self.weight, self.bias)
+
+
+class LogitsLinear(PlainLinear):
+    """The head: x [..., in] -> logits [..., out] in float32, weights in bfloat16.
+
+    PyTorch rounds what such a product gives to bfloat16, logits near 20 to an eighth: that decides
+    between likely tokens by chance. The largest of each position are computed again in float32.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = super().forward(x).float()
+        parts = logits.flatten(0, -2).split(_ROWS_AGAIN)
+        for given, part in zip(x.float().flatten(0, -2).split(_ROWS_AGAIN), parts, strict=True):
+            best = part.topk(min(_AGAIN, part.shape[1]), sorted=False).indices
+            exact = torch.bmm(self.weight[best].float(), given.unsqueeze(2)).squeeze(2)
+            if self.bias is not None:
+                exact += self.bias[best]
+            part.scatter_(1, best, exact)
+        return logits
 
 
 class InOutLinear(PlainLinear):

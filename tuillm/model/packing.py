@@ -16,6 +16,7 @@ from tuillm.model.gpt import GPT
 from tuillm.model.kernel_choice import choose_kernel
 from tuillm.model.kernels import BY_NAME, Kernel, held_isa, kernels_for
 from tuillm.model.linear import StoredEmbedding
+from tuillm.model.linear_kernels import LogitsLinear
 from tuillm.model.malloc import give_back_freed_memory, keep_freed_memory
 from tuillm.model.native_gpt import NativeGPT
 from tuillm.native.compiled import library
@@ -121,7 +122,8 @@ def _replace_layers(
             for kind, _ in list(linear.named_parameters()):
                 value = weights[f"{source}.{kind}"]
                 setattr(linear, kind, nn.Parameter(value, requires_grad=False))
-        setattr(module, name, make(linear, dtype))
+        exact = path == "lm_head" and dtype == torch.bfloat16
+        setattr(module, name, LogitsLinear(linear, dtype) if exact else make(linear, dtype))
 
     # two at a time: much of it is waiting for the system to hand out memory
     give_back_freed_memory()

@@ -73,6 +73,16 @@ def mode_of(model: Model) -> ChatMode:
     return replace(card_mode(model.card), problem=problem)
 
 
+def question_mode(model: Model, hint: str) -> ChatMode:
+    """Return the mode a model is asked in; raises UsageError, with a hint, where it is in none."""
+    mode = mode_of(model)
+    if not mode.turns:
+        raise UsageError(
+            f"{model.name!r} continues text and has no chat template to ask it in", hint
+        )
+    return mode
+
+
 def read_template(folder: Path) -> str:
     """Return the chat template of a model folder, "" where there is none.
 

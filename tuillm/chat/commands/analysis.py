@@ -6,15 +6,21 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tuillm.chat.active_chat import Chat
+from tuillm.chat.commands.roles import system_now
 from tuillm.chat.commands.slash_commands import number_of
 from tuillm.chat.model_loader import Loader
+from tuillm.config.sampling_config import DEFAULT_PROMPT
 from tuillm.errors import UsageError
+from tuillm.store.chat_template import choose_mode, takes_system
 from tuillm.store.run_checkpoints import resolve_model
 from tuillm.store.usage import using
 
 if TYPE_CHECKING:
-    from tuillm.chat.conversation.tree import Node
+    from tuillm.chat.compare.comparison import Turn
+    from tuillm.chat.conversation.tree import Node, Tree
+    from tuillm.generation import Sampler
     from tuillm.generation.scoring import Alternative, TokenScore
+    from tuillm.store.registry import Model
 
 # from how many bits of surprise on a token is shown in a colour: p below 1/2, 1/10, 1/100, 1/1000
 _LEVELS = (
@@ -109,35 +115,77 @@ def book(chat: Chat, rest: str) -> None:
 
 
 def compare(chat: Chat, rest: str) -> None:
-    """`/compare OTHER`: both models on the same text and the same seed."""
+    """`/compare OTHER`: both models on the same text and the same seed; in a chat each in its
+    own chat template.
+    """
     from tuillm.chat.compare.columns import show_comparison
 
     name, _, text = rest.partition(" ")
     if not name:
         raise UsageError("/compare wants the name of a model", "tuillm list shows them")
     other = resolve_model(name)
-    prompt = text.strip() or _prompt(chat)
+    tree = _compared_tree(chat, text.strip())
     with using(other.path, "compare"):
         chat.screen.note(f"loading {other.name}")
-        sampler = Loader(other, *chat.device_dtype).sampler(chat.interrupts.check)
+        models = [(chat.model, chat.sampler)]
+        models.append((other, Loader(other, *chat.device_dtype).sampler(chat.interrupts.check)))
+        turns = _turns(chat, models, tree) if chat.mode.turns else ()
         show_comparison(
-            [(chat.model, chat.sampler), (other, sampler)],
-            prompt,
+            models,
+            _prompt(chat, text.strip(), tree),
             chat.config,
+            turns=turns,
             input=chat.screen.input,
             interrupts=chat.interrupts,
         )
 
 
-def _prompt(chat: Chat) -> str:
-    """The transcript up to the last reply, or all of it: what the reply was drawn from."""
+def _compared_tree(chat: Chat, text: str) -> "Tree":
+    """The conversation that both models go on with: to its last question, or one that begins."""
+    from tuillm.chat.compare.conversation_turn import question_tree
+    from tuillm.chat.conversation.tree import Tree
+
+    if text:
+        return question_tree(text, system_now(chat) if chat.mode.turns else "")
     if not chat.begun:
         raise UsageError("there is nothing to compare on", "/compare MODEL TEXT")
-    tree = chat.session.tree
+    tree = Tree.from_json(chat.session.tree.to_json())
     head = tree.head_node
-    before = head.parent if head and head.who == "model" else tree.head
-    ids = tree.ids(before)
-    return chat.sampler.tokenizer.decode(ids) if ids else "\n"
+    tree.goto(head.parent if head and head.who == "model" else tree.head)
+    return tree
+
+
+def _prompt(chat: Chat, text: str, tree: "Tree") -> str:
+    """What is shown of a comparison: the text, the last question, or all that is gone on with."""
+    if text:
+        return text
+    if chat.mode.turns:
+        said = [node.text for node in tree.path(tree.head) if node.who == "you"]
+        return said[-1] if said else ""
+    ids = tree.ids(tree.head)
+    return chat.sampler.tokenizer.decode(ids) if ids else DEFAULT_PROMPT
+
+
+def _turns(chat: Chat, models: "Sequence[tuple[Model, Sampler]]", tree: "Tree") -> "list[Turn]":
+    """What each model reads of a conversation, and a line for each that reads no system text."""
+    from tuillm.chat.compare.conversation_turn import conversation_turn
+
+    turns = []
+    for model, sampler in models:
+        mode = chat.mode if model is chat.model else choose_mode("chat", model)
+        if tree.system(tree.head) and not takes_system(mode):
+            chat.screen.note(f"{model.name} does not read the system text")
+        turns.append(
+            conversation_turn(
+                tree,
+                sampler,
+                mode,
+                chat.config,
+                tokenizer=chat.sampler.tokenizer.sha256,
+                thinking=chat.thinking,
+            )
+        )
+    return turns
 
 
 def _last_reply(chat: Chat) -> "Node":

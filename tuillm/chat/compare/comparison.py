@@ -13,12 +13,21 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from tuillm.config import SamplingConfig
 from tuillm.errors import TuillmError
+from tuillm.generation.questions import without_first_blanks
 from tuillm.store.paths import models_dir, runs_dir
 from tuillm.store.registry import Model
 from tuillm.store.run_folder import get_run
 
 if TYPE_CHECKING:
     from tuillm.generation import Sampler, Token
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one model reads for its turn, in its own chat template, and what ends its reply."""
+
+    prompt: str | list[int]
+    config: SamplingConfig
 
 
 @dataclass
@@ -83,10 +92,15 @@ class Comparison:
     """An iterator of (which, token): the models take turns, and `results` grow.
 
     It may be closed at any token: what was said stays. `config` holds the seed, drawn if need be.
+    Each model continues the `prompt`, or with `turns`, one a model, answers it.
     """
 
     def __init__(
-        self, samplers: "Sequence[tuple[str, Sampler]]", prompt: str, config: SamplingConfig
+        self,
+        samplers: "Sequence[tuple[str, Sampler]]",
+        prompt: str,
+        config: SamplingConfig,
+        turns: Sequence[Turn] = (),
     ) -> None:
         seed = secrets.randbits(48) if config.seed is None else config.seed
         self.prompt, self.config = prompt, config.model_copy(update={"seed": seed})
@@ -94,7 +108,7 @@ class Comparison:
             Result(name, seed, sampler.model.config.parameter_count, sampler.path)
             for name, sampler in samplers
         ]
-        self._tokens = self._take_turns([sampler for _, sampler in samplers])
+        self._tokens = self._take_turns([sampler for _, sampler in samplers], turns)
 
     def __iter__(self) -> Self:
         return self
@@ -115,7 +129,9 @@ class Comparison:
             self.close()
         return self.results
 
-    def _take_turns(self, samplers: "list[Sampler]") -> "Generator[tuple[int, Token], None, None]":
+    def _take_turns(
+        self, samplers: "list[Sampler]", turns: Sequence[Turn]
+    ) -> "Generator[tuple[int, Token], None, None]":
         # each reads the prompt in a context of its own: a chat's stays as it is, one model may
         # stand in several columns, and none has a head start
         own = [
@@ -130,6 +146,14 @@ class Comparison:
         for ours, sampler in zip(own, samplers, strict=True):
             ours.name = sampler.name  # for what is wrong with it
         streams = [sampler.stream(self.prompt, self.config) for sampler in own]
+        if turns:
+            seed = {"seed": self.config.seed}
+            streams = [
+                without_first_blanks(
+                    sampler.stream(turn.prompt, turn.config.model_copy(update=seed))
+                )
+                for sampler, turn in zip(own, turns, strict=True)
+            ]
         talking = list(range(len(streams)))
         while talking:
             for which in list(talking):
@@ -143,23 +167,30 @@ class Comparison:
 
 
 def compare(
-    samplers: "Sequence[tuple[str, Sampler]]", prompt: str, config: SamplingConfig
+    samplers: "Sequence[tuple[str, Sampler]]",
+    prompt: str,
+    config: SamplingConfig,
+    turns: Sequence[Turn] = (),
 ) -> Comparison:
     """Let models, each with its name, continue a prompt by turns, token by token.
 
-    Each reply is the very one that `Sampler.stream` gives alone with that seed. The contexts of
-    the samplers are left as they are.
+    With `turns`, one a model, each reads that instead of the prompt. Each reply is the very one
+    that `Sampler.stream` gives alone with that seed. The contexts of the samplers are left as they
+    are.
     """
-    return Comparison(samplers, prompt, config)
+    return Comparison(samplers, prompt, config, turns)
 
 
 def compare_models(
-    models: "Sequence[tuple[Model, Sampler]]", prompt: str, config: SamplingConfig
+    models: "Sequence[tuple[Model, Sampler]]",
+    prompt: str,
+    config: SamplingConfig,
+    turns: Sequence[Turn] = (),
 ) -> Comparison:
     """Compare models under the names that tell them apart, with what is known of each."""
     names = names_of([model for model, _ in models])
     samplers = [sampler for _, sampler in models]
-    comparison = compare(list(zip(names, samplers, strict=True)), prompt, config)
+    comparison = compare(list(zip(names, samplers, strict=True)), prompt, config, turns)
     for result, (model, _) in zip(comparison.results, models, strict=True):
         result.path, result.known = model.path, _known_of(model)
     return comparison
