@@ -3,10 +3,13 @@
 Whether that is right `test_families` asks transformers.
 """
 
+import subprocess
+import sys
 import weakref
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +17,15 @@ from model.test_kernels import CLOSE, cache_for, scrambled
 
 from tuillm.config.gpt_config import GPTConfig
 from tuillm.generation.context import Context
-from tuillm.model import NativeGPT, load_decoder, pack, read_model, write_model
+from tuillm.model import (
+    GPT,
+    NativeGPT,
+    load_decoder,
+    mmap_safetensors,
+    pack,
+    read_model,
+    write_model,
+)
 from tuillm.model.hf_folder import read_weights
 from tuillm.model.kernels import KERNELS, kernels_for
 from tuillm.model.measure_kernels import measure_kernels
@@ -197,6 +208,68 @@ def test_what_is_packed_is_asked_for_one_by_one(native):
     want = torch.zeros_like(memory)
     layout.fill(want, state)
     assert torch.equal(memory, want)
+
+
+@pytest.mark.parametrize("size", [1, 3000, 17_000])
+@pytest.mark.parametrize("name", ["narrow", "all at once", "qwen2"])
+@pytest.mark.parametrize("dtype", CLOSE)
+def test_rows_are_packed_as_they_come(native, tmp_path, monkeypatch, name, dtype, size):
+    """Mapped a few at a time, across joined matrices, they give the same bytes as wholes."""
+    monkeypatch.setattr(mmap_safetensors, "_PIECE", size)
+    write_model(scrambled(SHAPES[name]).bfloat16(), tmp_path, None)
+    weights = read_weights(tmp_path)
+    layout = Layout(weights.config, dtype)
+    found, want = (torch.zeros(layout.size, dtype=torch.uint8) for _ in range(2))
+    layout.fill(found, weights)
+    layout.fill(want, dict(weights))
+    assert torch.equal(found, want)
+    assert len(list(weights.pieces("h.0.mlp.c_fc.weight"))) >= 2
+
+
+PEAK = """
+import sys, torch
+from pathlib import Path
+from tuillm.model import load_decoder
+from tuillm.model.malloc import allow_tuning
+
+def status(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith(name))) * 1024
+
+allow_tuning()
+small, folder, dtype = Path(sys.argv[1]), Path(sys.argv[2]), getattr(torch, sys.argv[3])
+load_decoder(small, dtype, torch.device("cpu"))
+before = status("VmRSS")
+Path("/proc/self/clear_refs").write_text("5")
+model = load_decoder(folder, dtype, torch.device("cpu"))
+assert model.kernel == "native", model.kernel
+print(status("VmHWM") - before, model.config.parameter_count)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux tells of the peak")
+@pytest.mark.parametrize(
+    "dtype",
+    ["int8", *(pytest.param(each, marks=pytest.mark.slow) for each in CLOSE if each != "int8")],
+)
+def test_loading_takes_little_more_than_the_weights(native, home, tmp_path, dtype):
+    """At the most 1.2 times, also of wide layers that are joined, stored in float32."""
+    config = replace(
+        LLAMA, vocab_size=20_000, n_embd=1024, n_inner=4096, n_layer=5, n_kv_head=1, n_head=8
+    )
+    sizes = {"small": LLAMA, "large": config}
+    for name, shape in sizes.items():
+        (tmp_path / name).mkdir()
+        write_model(GPT(shape), tmp_path / name, None)
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, tmp_path / "small", tmp_path / "large", dtype],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    taken, parameters = map(int, done.stdout.split())
+    assert taken <= 1.2 * parameters * {"float32": 4, "bfloat16": 2, "int8": 1}[dtype]
 
 
 def test_kernels_are_measured_for_such_a_shape():

@@ -52,6 +52,17 @@ class FamilyWeights(Mapping[str, Tensor]):
         parts = [part.t() if named.turned else part for part in parts]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
+    def pieces(self, name: str) -> Iterator[Tensor]:
+        """Yield the rows of one matrix in order, where they can be had so without the others."""
+        named = self._named[name]
+        by_rows = None if named.turned else getattr(self._tensors, "pieces", None)
+        for part, _ in named.parts:
+            if by_rows is not None:
+                yield from by_rows(self._stored[part])
+            else:
+                tensor = self._tensors[self._stored[part]]
+                yield tensor.t() if named.turned else tensor
+
     def part(self, name: str) -> Tensor | None:
         """One of the family's own tensors as it is kept; None for a bias that there is none of.
 

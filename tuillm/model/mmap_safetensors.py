@@ -18,6 +18,7 @@ from tuillm.errors import TuillmError
 from tuillm.formats.safetensors_header import StoredTensor, read_header
 
 _SMALL = 1 << 20
+_PIECE = 8 << 20
 # bfloat16 is unknown to NumPy: its bits are mapped as whole numbers and seen as what they are
 _DTYPES = {
     "F64": (np.float64, None),
@@ -45,7 +46,21 @@ class StoredTensors(Mapping[str, Tensor]):
             raise TuillmError(f"{path} is damaged: {error}") from None
 
     def __getitem__(self, name: str) -> Tensor:
+        return self._map(self._stored[name])
+
+    def pieces(self, name: str) -> Iterator[Tensor]:
+        """Yield the rows of a matrix, some megabytes of them at a time, each piece mapped anew."""
         stored = self._stored[name]
+        rows = stored.shape[0]
+        width = (stored.end - stored.start) // max(rows, 1)  # bytes of a row
+        count = max(1, _PIECE // max(width, 1))
+        for first in range(0, rows, count):
+            last = min(first + count, rows)
+            start, end = stored.start + first * width, stored.start + last * width
+            shape = [last - first, *stored.shape[1:]]
+            yield self._map(StoredTensor(stored.dtype, shape, start, end))
+
+    def _map(self, stored: StoredTensor) -> Tensor:
         try:
             return _map_tensor(self._path, stored)
         except (OSError, ValueError, OverflowError) as error:

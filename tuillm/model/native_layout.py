@@ -4,7 +4,7 @@ The same bytes whether they were just packed or are mapped from a file. Knows ne
 that reads them nor where the memory comes from.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import prod
@@ -81,11 +81,12 @@ class Layout:
 
         def fill_one(part: Part) -> None:
             name = part.name
-            given = weights[name if name.endswith(".bias") else f"{name}.weight"].detach()
+            key = name if name.endswith(".bias") else f"{name}.weight"
             if len(part.shape) <= 2:  # a vector, or the table of positions
+                given = weights[key].detach()
                 to[name].zero_()[: len(given)] = given
             else:
-                self._pack(given, to[name], to.get(f"{name}.scales"))
+                self._pack(_pieces(weights, key), to[name], to.get(f"{name}.scales"))
 
         def fill_quietly(part: Part) -> None:
             with torch.inference_mode():  # which holds for one thread
@@ -116,26 +117,49 @@ class Layout:
         if self.config.bias and not self.config.rms_norm:
             self._add(f"{name}.bias", (self.config.n_embd,))
 
-    def _pack(self, weight: Tensor, to: Tensor, scales: Tensor | None) -> None:
-        """Lay a weight [out, in] out in blocks of rows; int8 with a scale for each row."""
-        rows, columns = weight.shape
+    def _pack(self, pieces: Iterator[Tensor], to: Tensor, scales: Tensor | None) -> None:
+        """Lay rows [out, in] out in blocks; int8 with a scale for each row."""
         padded = to.shape[1] * to.shape[3]
         at_once = max(1, _AT_ONCE // (padded * LANES)) * LANES  # rows: what is in between is small
         work = torch.empty(at_once, padded)
-        for start in range(0, rows, at_once):
-            blocks = to[start // LANES : (start + at_once) // LANES]
-            part = work[: len(blocks) * LANES].zero_()  # rows and columns that there are none of
-            given = part[: rows - start, :columns]
-            given.copy_(weight[start : start + at_once])
+        start = 0
+        for given in _regrouped(pieces, work):
+            part = work[: rounded(len(given), LANES)]  # behind those given are zeros
+            blocks = to[start // LANES : (start + len(part)) // LANES]
             if scales is not None:
                 scale = (torch.maximum(given.amax(1), -given.amin(1)) / 127).clamp_(min=1e-12)
                 scales[start : start + len(part)] = 0
                 scales[start : start + len(given)] = scale
                 given.div_(scale[:, None]).round_()
                 part.add_(128)
+            start += len(part)
             # columns side by side move as one
             units = part.to(to.dtype).view(_UNITS[to.dtype]).view(len(blocks), LANES, -1)
             blocks.view(units.dtype).view(len(blocks), -1, LANES).copy_(units.transpose(1, 2))
+
+
+def _pieces(weights: Mapping[str, Tensor], key: str) -> Iterator[Tensor]:
+    """The rows of a matrix in order, not all of them in memory at a time if that can be had."""
+    pieces = getattr(weights, "pieces", None)
+    return iter([weights[key]]) if pieces is None else pieces(key)
+
+
+def _regrouped(pieces: Iterator[Tensor], work: Tensor) -> Iterator[Tensor]:
+    """Yield the rows of pieces [n, in], in `work` and as many as it has; the rest of it is zero."""
+    count = 0
+    for piece in pieces:
+        left = piece.detach()
+        while len(left):
+            if count == 0:
+                work.zero_()
+            taken = left[: len(work) - count]
+            work[count : count + len(taken), : left.shape[1]] = taken
+            count, left = count + len(taken), left[len(taken) :]
+            if count == len(work):
+                yield work[:, : piece.shape[1]]
+                count = 0
+    if count:
+        yield work[:count, : piece.shape[1]]
 
 
 def rounded(value: int, multiple: int) -> int:
