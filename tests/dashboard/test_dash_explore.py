@@ -100,6 +100,7 @@ async def test_leaving_ends_the_process(app, pilot, book):
     assert not app._notifications
 
 
+@pytest.mark.slow
 @piloted(size=(120, 40))
 async def test_without_a_text_there_is_nothing_to_explore(app, pilot, home):
     """The form stays, and says so."""

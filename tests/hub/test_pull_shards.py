@@ -51,6 +51,7 @@ def same_tensors(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_several_files_become_one(hub, tuillm, tiny_files):
     """Byte for byte the same tensors; the files and their index are not in the registry."""
     hub.add("org/parts", sharded(tiny_files), tags=("license:mit",))

@@ -66,6 +66,7 @@ def test_a_preset_for_gpt2_gives_up_its_biases(book):
     assert (config.bias, config.positions, config.n_layer) == (False, "sinusoid", 12)
 
 
+@pytest.mark.slow
 def test_a_model_to_start_from_has_its_own(book):
     """The command says so; the run's settings name the family of the model."""
     done = tuillm("train", book, "--arch", "qwen3", "--preset", "nano", "--name", "a")

@@ -229,6 +229,7 @@ def test_a_logger_that_fails_ends_alone(run):
     assert "logged to tensorboard" in tuillm("runs", "show", run.id).stdout
 
 
+@pytest.mark.slow
 def test_train_says_where_it_logged_and_what_was_forecast(book):
     """The forecast lies in the run folder, and goes with the settings."""
     done = tuillm(

@@ -78,6 +78,7 @@ def test_the_first_of_an_empty_queue_begins_at_once(begin):
     assert run.status().queue_position == 0 and not run.status().doing
 
 
+@pytest.mark.slow
 def test_the_waiting_process_becomes_the_worker(begin):
     """It is the same process, with the same lock: there is no moment without one."""
     first = begin("one", queue=False)

@@ -82,6 +82,7 @@ def test_training_waits_while_a_reply_is_generated(home, book, reply):
     end(run)
 
 
+@pytest.mark.slow
 def test_a_run_that_waits_can_be_stopped(home, book, reply):
     """A request is answered while a reply is generated."""
     thread, _ = reply
@@ -102,6 +103,7 @@ def test_a_signal_ends_a_run_that_waits(home, book, reply):
     assert replying()
 
 
+@pytest.mark.slow
 def test_normal_priority_goes_on(home, book, reply):
     """`--priority normal` neither waits nor gives way."""
     thread, _ = reply

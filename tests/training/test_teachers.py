@@ -188,6 +188,7 @@ def test_what_does_not_go_with_teachers_is_refused(settings, words):
         build_train({"corpus": "x", **QUICK, **settings}, shape_of=lambda name: None)
 
 
+@pytest.mark.slow
 def test_each_teacher_is_measured_at_its_end_on_the_clock(book):
     """However long whoever reads the metrics takes between two steps."""
     trainer = Trainer(book, **QUICK | dict(max_steps=None, minutes=0.05, eval_interval=10**6))
