@@ -68,6 +68,7 @@ def test_a_context_that_is_too_short_is_refused(model):
     assert done.returncode != 0 and "context is too short" in done.stderr
 
 
+@pytest.mark.slow
 def test_what_there_is_none_of_is_refused():
     """In a line that says what there is."""
     for words, said in (

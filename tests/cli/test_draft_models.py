@@ -67,6 +67,7 @@ def test_a_draft_model_changes_no_text(home):
     assert piped[0] == piped[1] and len(piped[0]) > 50
 
 
+@pytest.mark.slow
 def test_what_cannot_draft_is_refused():
     """Another tokenizer, a model not smaller, none at all: a line, and what is allowed."""
     for name, words, code in (

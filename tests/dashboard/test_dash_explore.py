@@ -51,6 +51,7 @@ def color_of(app, words):
     raise AssertionError(f"{words!r} is not there")
 
 
+@pytest.mark.slow
 @piloted(size=(120, 40))
 async def test_a_text_is_explored_from_the_form(app, pilot, questions, monkeypatch):
     """All settings of reading count; the question is dimmed; the page is written, never over

@@ -252,6 +252,7 @@ async def test_a_folder_that_cannot_be_looked_into(app, pilot, tmp_path, monkeyp
 HOSTILE_PATHS = ["~nobody-of-this-name/x", "x" * 300, "/" + "y/" * 3000, "a\0b", "loop/x"]
 
 
+@pytest.mark.everyday(1)
 @pytest.mark.everyday(2)
 @pytest.mark.parametrize("typed", HOSTILE_PATHS)
 @piloted()
@@ -271,6 +272,7 @@ async def test_a_path_that_cannot_be_looked_at_is_told_below_the_form(
     assert not (home / "runs").exists()
 
 
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("typed", ["~nobody-of-this-name/x", "x" * 300, "a\0b"])
 @piloted()
 async def test_an_export_to_such_a_path_is_refused_where_it_is_typed(app, pilot, model, typed):

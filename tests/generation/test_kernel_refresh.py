@@ -90,6 +90,7 @@ def test_a_change_of_kernel_is_told(home, model):
     assert sampler.kernel.startswith(f"{now} since ") and sampler.kernel.endswith(f"{other} before")
 
 
+@pytest.mark.slow
 @pytest.mark.everyday(1)
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32", "int8"])
 def test_the_same_seed_gives_the_same_text_in_two_starts(model, dtype):

@@ -29,7 +29,9 @@ def same(found, expected):
     )
 
 
-@pytest.mark.parametrize("size", [2, 5, 16])
+@pytest.mark.parametrize(
+    "size", [5, *(pytest.param(size, marks=pytest.mark.slow) for size in (2, 16))]
+)
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 @pytest.mark.parametrize("block_size", [32, 256])
 def test_the_tokens_are_those_of_plain_decoding(talker, config, size, block_size):
@@ -70,6 +72,7 @@ def test_right_drafts_take_few_steps(talker):
     assert sampler.speculation.accepted == 25 * 7 - 1  # nothing follows the last token
 
 
+@pytest.mark.slow
 def test_the_distribution_is_the_models_own(talker):
     """Drafts that are mostly wrong leave three tokens their probability (a chi-squared test)."""
     sampler = talker(block_size=64)

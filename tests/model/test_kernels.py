@@ -265,6 +265,7 @@ def test_measuring_times_all_kernels_and_remembers(home, monkeypatch):
     assert all(each.seconds > 0 for each in choice.timings)
 
 
+@pytest.mark.slow
 def test_measuring_leaves_the_threads_as_they_were():
     """Also where weights are larger than the caches."""
     most = torch.get_num_threads()

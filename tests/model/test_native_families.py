@@ -272,6 +272,7 @@ def test_loading_takes_little_more_than_the_weights(native, home, tmp_path, dtyp
     assert taken <= 1.2 * parameters * {"float32": 4, "bfloat16": 2, "int8": 1}[dtype]
 
 
+@pytest.mark.slow
 def test_kernels_are_measured_for_such_a_shape():
     """The models that are measured begin without memory; their angles are there all the same."""
     assert {each.kernel for each in measure_kernels(LLAMA, "float32", (1,), rounds=1)} == {

@@ -101,6 +101,7 @@ def test_a_file_that_is_no_library_is_done_without(fresh):
     assert compiled.library() is None
 
 
+@pytest.mark.slow
 def test_it_can_be_left_out(model, native_library, monkeypatch):
     """`TUILLM_NATIVE=0` decodes by PyTorch, to the same text."""
     with_it = tuillm("generate", model, "-n", 20, "--temperature", 0, "--dtype", "float32")

@@ -265,6 +265,7 @@ def test_on_without_a_compiler_is_refused_before_there_is_a_run(book, no_compile
     assert not list_runs()
 
 
+@pytest.mark.slow
 def test_a_short_run_loads_no_compiler_and_says_nothing(book, tmp_path):
     """Nor does one that was told not to compile."""
     program = (

@@ -69,7 +69,7 @@ class Disk:
 NUMBERS = [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT]
 
 
-@pytest.mark.everyday(3)
+@pytest.mark.everyday(1)
 @pytest.mark.parametrize("number", NUMBERS, ids=[errno.errorcode[each] for each in NUMBERS])
 @pytest.mark.parametrize("name", ["last", "best", "step-10"])
 def test_a_run_waits_for_the_disk_and_goes_on(book, monkeypatch, number, name):

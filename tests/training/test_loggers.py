@@ -191,6 +191,7 @@ def test_a_run_that_was_removed_is_not_made_again(run):
     assert not run.path.exists()
 
 
+@pytest.mark.slow
 def test_while_it_trains_through_a_kill_and_a_resume(book):
     """What a resumed run takes again replaces what was logged of it."""
     done = tuillm(

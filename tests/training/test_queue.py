@@ -53,6 +53,7 @@ def end(run):
     until(lambda: run.status().state not in ACTIVE, tell=run.status)
 
 
+@pytest.mark.slow
 def test_one_after_the_other(begin):
     """The next begins when the one before has ended, by itself; in the end all have a model."""
     first = begin("one", queue=False)

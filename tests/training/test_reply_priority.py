@@ -92,6 +92,7 @@ def test_a_run_that_waits_can_be_stopped(home, book, reply):
     end(run)
 
 
+@pytest.mark.slow
 def test_a_signal_ends_a_run_that_waits(home, book, reply):
     """SIGTERM is answered while a reply is generated, as at any other time."""
     thread, _ = reply

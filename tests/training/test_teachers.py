@@ -112,6 +112,7 @@ def test_who_learns_from_teachers_begins_as_the_last_of_them(book):
             break
 
 
+@pytest.mark.everyday(2)
 @pytest.mark.parametrize("at", [3, 6, 7, 14])
 def test_a_checkpoint_goes_on_exactly(book, tmp_path, at):
     """In a teacher, between two stages and while learning from them."""

@@ -350,6 +350,7 @@ def test_corpus_that_cannot_be_read(tmp_path, content, words):
     assert list_runs() == []
 
 
+@pytest.mark.slow
 def test_minutes(book):
     """A run by the clock ends when its minutes are over, its rate near zero by then."""
     metrics = steps_of(Trainer(book, preset="nano", minutes=0.05, sample_tokens=4))

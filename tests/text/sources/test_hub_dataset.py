@@ -148,6 +148,7 @@ def ask(tmp_path):
         yield run
 
 
+@pytest.mark.slow
 def test_rows_are_streamed_by_split_and_config(ask):
     """Nested values come whole; a data set that once had no owner is found."""
     plain, test, config, only, old = ask(

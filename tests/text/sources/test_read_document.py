@@ -139,6 +139,7 @@ BAIT = [
 ]
 
 
+@pytest.mark.everyday(12)
 @pytest.mark.parametrize("bait", BAIT)
 def test_hostile_pages_take_a_time_that_grows_with_their_length(bait):
     """A quarter of a MB, three times, takes a few seconds at most."""
