@@ -104,11 +104,11 @@ def test_markdown(tree):
 def test_a_thought_that_the_template_opened_is_quoted_even_if_it_never_ended():
     """The mark stands in what was read before the reply, not in the reply."""
     tree = Tree()
-    tree.append(Node("you", None, "why", [1], rendered="<u>why<a><think>\n"))
-    tree.append(Node("model", 1, "so hm", [2]))
-    tree.append(Node("you", 2, "and?", [3], rendered="<u>and?<a>"))
+    tree.append(Node("you", None, "what is <think> for", [1]))
+    tree.append(Node("model", 1, "so hm", [2], in_thought=True))
+    tree.append(Node("you", 2, "and?", [3]))
     tree.append(Node("model", 3, "yes", [4]))
-    page = export_markdown(tree, "book", turns=True)
+    page = export_markdown(Tree.from_json(tree.to_json()), "book", turns=True)
     assert "> so hm\n\n**book:**" in page and page.endswith("**book:** yes\n")
 
 

@@ -307,3 +307,21 @@ def test_a_reply_is_scored_as_it_was_drawn():
         assert scores == pytest.approx(node.logprobs, abs=2e-3)
         several += len(parts) > 1
     assert several
+
+
+def test_a_reply_knows_whether_it_begins_in_a_thought():
+    """By what the template wrote before it, not by what a person typed."""
+    opened = THINKING.replace(
+        "assistant\\n' }}\n    {%- if ena", "assistant\\n<think>\\n' }}\n    {%- if ena"
+    )
+    assert opened != THINKING
+    for template, thinking, wanted in (
+        (opened, None, True), (opened, False, False), (CHATML, None, False)
+    ):  # fmt: skip
+        session = begin(template, odds=-40.0)
+        session.dialogue.thinking = thinking
+        session.say("what is <think> for")
+        run(session.reply(), 3)
+        assert session.tree.head_node.in_thought is wanted
+        again = Tree.from_json(session.tree.to_json())
+        assert again.head_node.in_thought is wanted

@@ -15,7 +15,7 @@ from tuillm.config.sampling_config import DEFAULT_PROMPT
 from tuillm.errors import UsageError
 
 if TYPE_CHECKING:
-    from tuillm.chat.compare.comparison import Turn
+    from tuillm.chat.compare.comparison import OwnPrompt
     from tuillm.generation import Sampler
     from tuillm.store.chat_template import ChatMode
     from tuillm.store.registry import Model
@@ -72,14 +72,17 @@ def compare_command(
     from tuillm.store.usage import using
 
     found = [resolve_model(name) for name in names]  # told before torch is loaded
-    modes = [question_mode(model, "-p TEXT continues a text") for model in found if asked]
+    hint = "-p TEXT continues a text"
+    modes = [
+        question_mode(model, name, hint) for name, model in zip(names, found, strict=True) if asked
+    ]
     with ExitStack() as marks:
         for model in found:
             marks.enter_context(using(model.path, "compare"))
         models = _load(found, device, dtype)
-        turns = _turns(models, modes, text, config)
+        prompts = _own_prompts(models, modes, text, config)
         form = "markdown" if markdown else "json" * as_json
-        if not _compare(models, text, config, turns, form):
+        if not _compare(models, text, config, prompts, form):
             raise click.Abort
 
 
@@ -94,18 +97,18 @@ def _load(found: "list[Model]", device: str, dtype: str) -> "list[tuple[Model, S
     return [(model, loaded[model.path]) for model in found]
 
 
-def _turns(
+def _own_prompts(
     models: "list[tuple[Model, Sampler]]",
     modes: "list[ChatMode]",
     question: str,
     config: SamplingConfig,
-) -> "list[Turn]":
+) -> "list[OwnPrompt]":
     """What each model reads of a question; nothing where a text is continued, without modes."""
-    from tuillm.chat.compare.comparison import Turn
+    from tuillm.chat.compare.comparison import OwnPrompt
     from tuillm.generation.questions import as_turn
 
     return [
-        Turn(*as_turn(mode, question, config, sampler.tokenizer))
+        OwnPrompt(*as_turn(mode, question, config, sampler.tokenizer))
         for (_, sampler), mode in zip(models, modes, strict=bool(modes))
     ]
 
@@ -114,7 +117,7 @@ def _compare(
     models: "list[tuple[Model, Sampler]]",
     prompt: str,
     config: SamplingConfig,
-    turns: "list[Turn]",
+    prompts: "list[OwnPrompt]",
     form: str,
 ) -> bool:
     """Show or print the comparison; return whether all replies came to their end."""
@@ -124,12 +127,12 @@ def _compare(
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="replace")
     if form:
-        comparison = compare_models(models, prompt, config, turns)
+        comparison = compare_models(models, prompt, config, prompts)
         results = comparison.run()
         write_page((as_json if form == "json" else as_markdown)(comparison))
     else:
         from tuillm.chat.compare.columns import show_comparison
 
-        results = show_comparison(models, prompt, config, turns=turns)
+        results = show_comparison(models, prompt, config, prompts=prompts)
     sys.stdout.flush()
     return all(result.finish for result in results)

@@ -87,7 +87,7 @@ def generate_command(
 
     model = resolve_model(name)  # a wrong name is told before torch is loaded
     config = build_sampling(chosen, model_sampling(model.path))
-    mode = question_mode(model, f"tuillm generate {name} -p TEXT") if asked else COMPLETION
+    mode = question_mode(model, name, f"tuillm generate {name} -p TEXT") if asked else COMPLETION
     with ExitStack() as used:
         used.enter_context(using(model.path, "generate"))
         if draft is not None:

@@ -73,13 +73,14 @@ def mode_of(model: Model) -> ChatMode:
     return replace(card_mode(model.card), problem=problem)
 
 
-def question_mode(model: Model, hint: str) -> ChatMode:
-    """Return the mode a model is asked in; raises UsageError, with a hint, where it is in none."""
+def question_mode(model: Model, name: str, hint: str) -> ChatMode:
+    """Return the mode a model is asked in.
+
+    Raises UsageError, with a hint, where it is in none; `name` is what the person called it.
+    """
     mode = mode_of(model)
     if not mode.turns:
-        raise UsageError(
-            f"{model.name!r} continues text and has no chat template to ask it in", hint
-        )
+        raise UsageError(f"{name!r} continues text and has no chat template to ask it in", hint)
     return mode
 
 

@@ -16,7 +16,7 @@ from tuillm.store.run_checkpoints import resolve_model
 from tuillm.store.usage import using
 
 if TYPE_CHECKING:
-    from tuillm.chat.compare.comparison import Turn
+    from tuillm.chat.compare.comparison import OwnPrompt
     from tuillm.chat.conversation.tree import Node, Tree
     from tuillm.generation import Sampler
     from tuillm.generation.scoring import Alternative, TokenScore
@@ -129,12 +129,12 @@ def compare(chat: Chat, rest: str) -> None:
         chat.screen.note(f"loading {other.name}")
         models = [(chat.model, chat.sampler)]
         models.append((other, Loader(other, *chat.device_dtype).sampler(chat.interrupts.check)))
-        turns = _turns(chat, models, tree) if chat.mode.turns else ()
+        prompts = _own_prompts(chat, models, tree) if chat.mode.turns else ()
         show_comparison(
             models,
             _prompt(chat, text.strip(), tree),
             chat.config,
-            turns=turns,
+            prompts=prompts,
             input=chat.screen.input,
             interrupts=chat.interrupts,
         )
@@ -142,16 +142,23 @@ def compare(chat: Chat, rest: str) -> None:
 
 def _compared_tree(chat: Chat, text: str) -> "Tree":
     """The conversation that both models go on with: to its last question, or one that begins."""
-    from tuillm.chat.compare.conversation_turn import question_tree
-    from tuillm.chat.conversation.tree import Tree
+    from tuillm.chat.compare.conversation_prompt import question_tree
+    from tuillm.chat.conversation.tree import Node, Tree
 
     if text:
         return question_tree(text, system_now(chat) if chat.mode.turns else "")
     if not chat.begun:
         raise UsageError("there is nothing to compare on", "/compare MODEL TEXT")
     tree = Tree.from_json(chat.session.tree.to_json())
-    head = tree.head_node
-    tree.goto(head.parent if head and head.who == "model" else tree.head)
+    node, system = tree.spoken(tree.head), tree.system(tree.head)
+    if node and node.who == "model":
+        node = tree.spoken(node.parent)
+    if chat.mode.turns:  # a reply may go on with another
+        while node and node.who == "model" and node.finish != "written":
+            node = tree.spoken(node.parent)
+    tree.goto(node.id if node else None)
+    if tree.system(tree.head) != system:
+        tree.append(Node("system", tree.head, system))
     return tree
 
 
@@ -166,26 +173,25 @@ def _prompt(chat: Chat, text: str, tree: "Tree") -> str:
     return chat.sampler.tokenizer.decode(ids) if ids else DEFAULT_PROMPT
 
 
-def _turns(chat: Chat, models: "Sequence[tuple[Model, Sampler]]", tree: "Tree") -> "list[Turn]":
-    """What each model reads of a conversation, and a line for each that reads no system text."""
-    from tuillm.chat.compare.conversation_turn import conversation_turn
+def _own_prompts(
+    chat: Chat, models: "Sequence[tuple[Model, Sampler]]", tree: "Tree"
+) -> "list[OwnPrompt]":
+    """What each model reads of a conversation; a line for each that does not read all of it."""
+    from tuillm.chat.compare.conversation_prompt import conversation_prompt
 
-    turns = []
+    prompts, known = [], chat.session.tokenizer_id
     for model, sampler in models:
         mode = chat.mode if model is chat.model else choose_mode("chat", model)
+        if mode.problem:
+            chat.screen.note(f"{model.name}: its chat template is not used: {mode.problem}")
         if tree.system(tree.head) and not takes_system(mode):
             chat.screen.note(f"{model.name} does not read the system text")
-        turns.append(
-            conversation_turn(
-                tree,
-                sampler,
-                mode,
-                chat.config,
-                tokenizer=chat.sampler.tokenizer.sha256,
-                thinking=chat.thinking,
+        prompts.append(
+            conversation_prompt(
+                tree, sampler, mode, chat.config, tokenizer=known, thinking=chat.thinking
             )
         )
-    return turns
+    return prompts
 
 
 def _last_reply(chat: Chat) -> "Node":

@@ -19,7 +19,7 @@ from rich.control import Control
 from rich.segment import ControlType, Segment
 from rich.text import Text
 
-from tuillm.chat.compare.comparison import Comparison, Result, Turn, compare, compare_models
+from tuillm.chat.compare.comparison import Comparison, OwnPrompt, Result, compare, compare_models
 from tuillm.chat.compare.report import (
     NOTHING,
     as_text,
@@ -62,20 +62,20 @@ def show_comparison(
     prompt: str,
     config: SamplingConfig,
     *,
-    turns: Sequence[Turn] = (),
+    prompts: Sequence[OwnPrompt] = (),
     console: Console | None = None,
     input: Input | None = None,
     interrupts: Interrupts | None = None,
 ) -> list[Result]:
     """Let models continue a prompt, and show it; return what each of them said.
 
-    With `turns`, one a model, each reads that instead of the prompt. Esc or Ctrl-C stops all of
-    them and keeps what was said, Space pauses. Without a terminal, or on one that cannot be drawn
-    on, plain text is printed at the end. `input` is the keyboard: a chat gives its own, and finds
-    there what was typed ahead; `interrupts` are its ears for Ctrl-C.
+    With `prompts`, one a model, each reads that instead. Esc or Ctrl-C stops all of them and keeps
+    what was said, Space pauses. Without a terminal, or on one that cannot be drawn on, plain text
+    is printed at the end. `input` is the keyboard: a chat gives its own, and finds there what was
+    typed ahead; `interrupts` are its ears for Ctrl-C.
     """
     console = console or SafeConsole()
-    comparison = compare_models(models, prompt, config, turns)
+    comparison = compare_models(models, prompt, config, prompts)
     if not console.file.isatty() or console.is_dumb_terminal:
         comparison.run()
         console.file.write(as_text(comparison))

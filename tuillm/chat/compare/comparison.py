@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Turn:
-    """What one model reads for its turn, in its own chat template, and what ends its reply."""
+class OwnPrompt:
+    """What one model reads, in its own chat template, and the settings with what ends its reply."""
 
     prompt: str | list[int]
     config: SamplingConfig
@@ -92,7 +92,7 @@ class Comparison:
     """An iterator of (which, token): the models take turns, and `results` grow.
 
     It may be closed at any token: what was said stays. `config` holds the seed, drawn if need be.
-    Each model continues the `prompt`, or with `turns`, one a model, answers it.
+    Each model continues the `prompt`, or with `prompts`, one a model, answers by these.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Comparison:
         samplers: "Sequence[tuple[str, Sampler]]",
         prompt: str,
         config: SamplingConfig,
-        turns: Sequence[Turn] = (),
+        prompts: Sequence[OwnPrompt] = (),
     ) -> None:
         seed = secrets.randbits(48) if config.seed is None else config.seed
         self.prompt, self.config = prompt, config.model_copy(update={"seed": seed})
@@ -108,7 +108,8 @@ class Comparison:
             Result(name, seed, sampler.model.config.parameter_count, sampler.path)
             for name, sampler in samplers
         ]
-        self._tokens = self._take_turns([sampler for _, sampler in samplers], turns)
+        self.asked = bool(prompts)
+        self._tokens = self._take_turns([sampler for _, sampler in samplers], prompts)
 
     def __iter__(self) -> Self:
         return self
@@ -130,7 +131,7 @@ class Comparison:
         return self.results
 
     def _take_turns(
-        self, samplers: "list[Sampler]", turns: Sequence[Turn]
+        self, samplers: "list[Sampler]", prompts: Sequence[OwnPrompt]
     ) -> "Generator[tuple[int, Token], None, None]":
         # each reads the prompt in a context of its own: a chat's stays as it is, one model may
         # stand in several columns, and none has a head start
@@ -145,15 +146,16 @@ class Comparison:
         ]
         for ours, sampler in zip(own, samplers, strict=True):
             ours.name = sampler.name  # for what is wrong with it
-        streams = [sampler.stream(self.prompt, self.config) for sampler in own]
-        if turns:
+        if prompts:
             seed = {"seed": self.config.seed}
             streams = [
                 without_first_blanks(
-                    sampler.stream(turn.prompt, turn.config.model_copy(update=seed))
+                    sampler.stream(each.prompt, each.config.model_copy(update=seed))
                 )
-                for sampler, turn in zip(own, turns, strict=True)
+                for sampler, each in zip(own, prompts, strict=True)
             ]
+        else:
+            streams = [sampler.stream(self.prompt, self.config) for sampler in own]
         talking = list(range(len(streams)))
         while talking:
             for which in list(talking):
@@ -170,27 +172,27 @@ def compare(
     samplers: "Sequence[tuple[str, Sampler]]",
     prompt: str,
     config: SamplingConfig,
-    turns: Sequence[Turn] = (),
+    prompts: Sequence[OwnPrompt] = (),
 ) -> Comparison:
     """Let models, each with its name, continue a prompt by turns, token by token.
 
-    With `turns`, one a model, each reads that instead of the prompt. Each reply is the very one
-    that `Sampler.stream` gives alone with that seed. The contexts of the samplers are left as they
-    are.
+    With `prompts`, one a model, each reads that instead. Each reply is the very one that
+    `Sampler.stream` gives alone with that seed, then without blanks at its beginning. The contexts
+    of the samplers are left as they are.
     """
-    return Comparison(samplers, prompt, config, turns)
+    return Comparison(samplers, prompt, config, prompts)
 
 
 def compare_models(
     models: "Sequence[tuple[Model, Sampler]]",
     prompt: str,
     config: SamplingConfig,
-    turns: Sequence[Turn] = (),
+    prompts: Sequence[OwnPrompt] = (),
 ) -> Comparison:
     """Compare models under the names that tell them apart, with what is known of each."""
     names = names_of([model for model, _ in models])
     samplers = [sampler for _, sampler in models]
-    comparison = compare(list(zip(names, samplers, strict=True)), prompt, config, turns)
+    comparison = compare(list(zip(names, samplers, strict=True)), prompt, config, prompts)
     for result, (model, _) in zip(comparison.results, models, strict=True):
         result.path, result.known = model.path, _known_of(model)
     return comparison

@@ -65,7 +65,8 @@ def setting_facts(config: SamplingConfig) -> list[str]:
 def as_text(comparison: Comparison) -> str:
     """Return the comparison as plain text, each reply under its model's name."""
     prompt = printable(comparison.prompt) if comparison.prompt.strip() else NOTHING
-    parts = [f"prompt: {prompt}\n{_list(setting_facts(comparison.config))}"]
+    facts = _list(setting_facts(comparison.config))
+    parts = [f"{_kind(comparison)}: {prompt}\n{facts}"]
     for result in comparison.results:
         name = printable(result.name)
         parts.append(
@@ -89,7 +90,8 @@ def as_markdown(comparison: Comparison) -> str:
         [
             f"## {' · '.join(rows[0])}",
             "",
-            f"**Prompt:** {_inline(comparison.prompt) if comparison.prompt.strip() else NOTHING}",
+            f"**{_kind(comparison).title()}:** "
+            f"{_inline(comparison.prompt) if comparison.prompt.strip() else NOTHING}",
             "",
             _inline(_list(setting_facts(comparison.config))),
             "",
@@ -105,6 +107,7 @@ def as_json(comparison: Comparison) -> str:
         to_json(
             {
                 "prompt": comparison.prompt,
+                "question": comparison.asked,
                 "seed": comparison.config.seed,
                 "settings": comparison.config.model_dump(mode="json", exclude={"seed"}),
                 "models": [_model(result) for result in comparison.results],
@@ -114,6 +117,10 @@ def as_json(comparison: Comparison) -> str:
         )
         + "\n"
     )
+
+
+def _kind(comparison: Comparison) -> str:
+    return "question" if comparison.asked else "prompt"
 
 
 def _model(result: Result) -> JsonObject:

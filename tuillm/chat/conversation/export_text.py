@@ -6,7 +6,7 @@ Knows trees; what acts on a terminal is left out of the page and escaped in the 
 import re
 from itertools import groupby
 
-from tuillm.chat.conversation.thoughts import is_thinking, split_thoughts
+from tuillm.chat.conversation.thoughts import split_thoughts
 from tuillm.chat.conversation.tree import Node, Tree
 from tuillm.errors import printable
 from tuillm.formats.json_text import JsonObject, shown_json
@@ -55,14 +55,14 @@ def _turn(node: Node) -> JsonObject:
 def _turns(path: list[Node], model: str) -> str:
     speakers = {"you": "You", "model": _plain(model), "system": "System"}
     parts = []
-    inside = False  # whether the chat template opened a thought before the reply
     for who, group in groupby(path, key=lambda node: node.who):
         nodes = list(group)
         whole = "".join(node.text for node in nodes)
         if who == "system" and not whole:  # it took one away
             whole = "none"
-        thought, said = split_thoughts(whole, inside) if who == "model" else ("", whole)
-        inside = is_thinking(nodes[-1].rendered)
+        thought, said = "", whole
+        if who == "model":
+            thought, said = split_thoughts(whole, nodes[0].in_thought)
         if thought:
             parts.append("> " + _lines(_plain(thought)).replace("\n", "\n> "))
         parts.append(f"**{speakers[who]}:** {_lines(_plain(said.strip()))}")

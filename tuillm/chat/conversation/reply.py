@@ -10,6 +10,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from tuillm.chat.conversation.dialogue import Dialogue, LeftOut, has_question
+from tuillm.chat.conversation.thoughts import is_thinking
 from tuillm.chat.conversation.transcript import (
     dropped_of,
     pieces_of,
@@ -219,6 +220,10 @@ class Replies:
     def _enter(self, node: Node) -> None:
         """Put a draft into the tree."""
         if node.id < 0:
+            path = self._dialogue_path(node)
+            if self.dialogue and path:
+                pieces = self.dialogue.view(path)[0].pieces
+                node.in_thought = bool(pieces) and is_thinking(pieces[-1].text)
             self._tree.append(node)
 
     def _live(self, node: Node) -> Settings:

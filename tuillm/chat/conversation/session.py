@@ -180,6 +180,7 @@ class Session:
                 prefix_bytes=len(before.encode()),
                 finish="written",
                 thinking=old.thinking,
+                in_thought=old.in_thought,
             )
         )
         return self.reply()

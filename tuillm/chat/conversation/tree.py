@@ -40,8 +40,9 @@ class Node:
     in nats; the first `forced` ids were not sampled, the others are what `seed` gives with
     `settings`, where `changes` says what was set anew before which id. `finish` is stop, length,
     end or written (by the person, in the model's place); a reply that was `stopped` by the person
-    has none. `thinking` is what the chat template was told of that, None: nothing. `created` is
-    seconds since 1970. A system text holds from its node on, '' takes it away; it adds no ids.
+    has none. `thinking` is what the chat template was told of that, None: nothing; `in_thought`
+    tells that it has opened a thought, in which the reply begins. `created` is seconds since 1970.
+    A system text holds from its node on, '' takes it away; it adds no ids.
     """
 
     who: Literal["you", "model", "system"]
@@ -61,6 +62,7 @@ class Node:
     finish: Literal["", "stop", "length", "end", "written"] = ""
     stopped: bool = False
     thinking: bool | None = None
+    in_thought: bool = False
     created: float = 0.0
 
     @property

@@ -10,10 +10,11 @@ from chat.templates import CHATML, HEADERS, STRICT, letters_folder, letters_samp
 
 from tuillm import Sampler
 from tuillm.chat.compare.comparison import compare
-from tuillm.chat.compare.conversation_turn import conversation_turn, question_tree
+from tuillm.chat.compare.conversation_prompt import conversation_prompt, question_tree
 from tuillm.chat.conversation.session import Session
 from tuillm.config import SamplingConfig
-from tuillm.store.chat_template import TRANSCRIPT, jinja_mode
+from tuillm.store.chat_template import TRANSCRIPT, jinja_mode, mode_of
+from tuillm.text.chat_rendering import encode_turn
 
 CONFIG = SamplingConfig(temperature=1.0, top_k=0, max_new_tokens=12, seed=1)
 LONG = pytest.mark.slow
@@ -35,12 +36,12 @@ def test_a_model_reads_what_its_chat_reads_and_says_the_same():
     node = session.tree.head_node
     session.goto(node.parent)
     before = session.tree.to_json()
-    own = session.sampler.tokenizer.sha256
-    turn = conversation_turn(session.tree, session.sampler, session.mode, CONFIG, tokenizer=own)
-    assert turn.prompt == session.read_for(node, 0)
+    known = session.sampler.tokenizer.sha256
+    own = conversation_prompt(session.tree, session.sampler, session.mode, CONFIG, tokenizer=known)
+    assert own.prompt == session.read_for(node, 0)
     assert session.tree.to_json() == before
     two = [("one", session.sampler), ("two", letters_sampler(odds=-40.0, seed=3))]
-    results = compare(two, "so", CONFIG, [turn, turn]).run()
+    results = compare(two, "so", CONFIG, [own, own]).run()
     assert results[0].text == node.text.lstrip() != results[1].text
 
 
@@ -51,7 +52,7 @@ def test_another_model_reads_it_by_its_own_template(template, tmp_path):
     session.goto(session.tree.head_node.parent)
     other = letters_sampler(seed=5)
     mode = jinja_mode(template, "</s>", "<s>")
-    turn = conversation_turn(session.tree, other, mode, CONFIG, tokenizer="another's")
+    own = conversation_prompt(session.tree, other, mode, CONFIG, tokenizer="another's")
     roles = ("system", "user", "assistant", "user")
     messages = [
         {"role": role, "content": node.text}
@@ -59,7 +60,7 @@ def test_another_model_reads_it_by_its_own_template(template, tmp_path):
     ]
     theirs = of_transformers(other.tokenizer, tmp_path / "theirs", template)
     wanted = theirs.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
-    assert turn.prompt == wanted
+    assert own.prompt == wanted
 
 
 def test_without_a_template_it_is_a_transcript():
@@ -67,10 +68,10 @@ def test_without_a_template_it_is_a_transcript():
     session = talk_of("hello", "and so")
     session.goto(session.tree.head_node.parent)
     reply = session.tree.path(session.tree.head)[-2].text
-    turn = conversation_turn(session.tree, letters_sampler(), TRANSCRIPT, CONFIG)
-    assert turn.prompt == f"You: hello\nModel:{reply}\nYou: and so\nModel:"
-    assert turn.config.stop == ("\nYou:",)
-    begun = conversation_turn(question_tree("who?", ""), letters_sampler(), TRANSCRIPT, CONFIG)
+    own = conversation_prompt(session.tree, letters_sampler(), TRANSCRIPT, CONFIG)
+    assert own.prompt == f"You: hello\nModel:{reply}\nYou: and so\nModel:"
+    assert own.config.stop == ("\nYou:",)
+    begun = conversation_prompt(question_tree("who?", ""), letters_sampler(), TRANSCRIPT, CONFIG)
     assert begun.prompt == "You: who?\nModel:"
 
 
@@ -98,13 +99,13 @@ def test_the_command_asks_each_in_its_template(folders):
     done = run("compare", one, two, "-q", "hello", *common, "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert told["prompt"] == "hello"
+    assert (told["prompt"], told["question"]) == ("hello", True)
     for entry, folder in zip(told["models"], (one, two), strict=True):
         wanted = Sampler(folder).ask("hello", seed=4, max_new_tokens=20)
         assert entry["reply"]["text"] == wanted
     refused = run("compare", one, none, "-q", "hello")
     assert refused.returncode == 2 and refused.stderr.count("\n") == 1
-    assert "'none' continues text and has no chat template" in refused.stderr
+    assert "none' continues text and has no chat template" in refused.stderr
     both = run("compare", one, two, "-q", "hello", "-p", "so")
     assert both.returncode == 2 and "cannot both be given" in both.stderr
 
@@ -122,3 +123,26 @@ def test_the_chat_compares_replies_to_its_last_question(folders, request):
     chat.say("/system be brief")
     page = chat.say(f"/compare {folders / 'two'} and so")
     assert "two does not read the system text" in page and "› and so" in page
+
+
+@LONG
+def test_the_chat_compares_from_the_last_question(folders, request):
+    """Also behind a system text that was set later, and a reply that was gone on with."""
+    chat = Talk(str(folders / "one"), "--temperature", "0", "-n", "9", columns=100, lines=40)
+    request.addfinalizer(chat.close)
+    chat.say("hello")
+    chat.say("")
+    left = []
+    for text in ("", "/system be brief"):
+        if text:
+            chat.say(text)
+        page = chat.say(f"/compare {folders / 'one'}")
+        assert "› hello" in page
+        rows = [line.partition("│")[0].rstrip() for line in page.splitlines() if "│" in line]
+        left.append("".join("".join(rows[2:]).split()))
+        fresh = Sampler(folders / "one")
+        system = "be brief" if text else ""
+        prompt = encode_turn(mode_of(fresh.entry), "hello", [], fresh.tokenizer, system)[1]
+        said = "".join(each.text for each in fresh.stream(prompt, temperature=0, max_new_tokens=9))
+        assert "".join(said.split()) in left[-1]
+    assert left[0] != left[1]
