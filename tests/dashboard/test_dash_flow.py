@@ -20,6 +20,7 @@ from dashboard.pilot import (
     until,
     use,
 )
+from textual import events
 
 from tuillm.dashboard.screens.models import ModelsScreen
 from tuillm.dashboard.screens.run import RunScreen
@@ -87,6 +88,22 @@ async def test_a_terminal_that_cannot_be_lent(app, pilot, model):
     text = await told(pilot, "the chat with 'book' failed")
     assert "this terminal cannot be lent to the chat (tuillm chat book)" in text
     assert signal.getsignal(signal.SIGINT) is handler
+    await pilot.press("3")
+    await opened(pilot, RunsScreen)
+
+
+@pytest.mark.slow
+@piloted()
+async def test_keys_typed_before_the_chat_has_opened_are_not_for_the_dashboard(
+    app, pilot, model, monkeypatch
+):
+    """What follows the key that opens it in one breath was meant for the chat."""
+    commands = lend_terminal(app, monkeypatch)
+    for key in "c3e":
+        app.post_message(events.Key(key, key))
+    await until(pilot, lambda: commands == ["suspended", ["chat", "--", "book"], "back"])
+    await pilot.pause()
+    assert isinstance(app.screen, ModelsScreen), "neither runs nor the export dialog"
     await pilot.press("3")
     await opened(pilot, RunsScreen)
 

@@ -186,13 +186,13 @@ async def test_the_form_works_by_keys(app, pilot):
     await pilot.press("1", "2")
     assert (await opened(pilot, TrainScreen)).query_one(TrainForm) is form
     assert form.typed == {"name": "j1"} and not toasts(app)
-    await pilot.press("ctrl+l", "escape", "j")
+    await pilot.press("ctrl+l", "escape", "tab")
     assert app.screen.focused is not None and form.typed == {}
 
 
 @piloted()
 async def test_a_preset_is_chosen_from_a_table(app, pilot):
-    """Its rows tell time, memory and size; arrows look around, Enter chooses, the ends lead on."""
+    """Its rows tell time, memory and size; the one that is moved to is chosen, the ends lead on."""
     form = await form_of(pilot)
     await shown(pilot, "3  How long, how good?", "45 min", "1 min")
     field = form["preset"]
@@ -200,8 +200,6 @@ async def test_a_preset_is_chosen_from_a_table(app, pilot):
     rows.focus()
     await pilot.press("down", "down")
     await shown(pilot, "best: an evening for the best model of one book")
-    assert form.typed == {} and field.effective == "tiny", "looking around chooses nothing"
-    await pilot.press("enter")
     await until(pilot, lambda: form.typed == {"preset": "best"})
     await until(pilot, lambda: placeholder(form, "teachers") == "5")
     await pilot.press("up", "up", "up")

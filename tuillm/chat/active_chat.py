@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tuillm.chat.model_loader import Loader
+from tuillm.chat.reply_notes import reply_notes
 from tuillm.chat.terminal.ctrl_c import Interrupts, Stopped, Unread
 from tuillm.chat.terminal.reply_keys import Change
 from tuillm.chat.terminal.reply_thoughts import ReplyThoughts
@@ -22,13 +23,10 @@ from tuillm.store.model_sampling import model_sampling
 from tuillm.store.registry import Model
 from tuillm.store.sessions import SessionHead, save_session
 from tuillm.store.usage import using
-from tuillm.units import several
 
 if TYPE_CHECKING:
     from tuillm.chat.conversation.session import Session
     from tuillm.generation import Sampler, Token
-
-_DROPPED_WORDS = 60
 
 
 class Chat:
@@ -240,10 +238,8 @@ class Chat:
             self.keep_up()
         if done.stopped and not done.tokens:
             raise Unread("stopped before all was read: ↑ brings your line back")
-        if special:
-            self._tell_left_out()
-        elif done.dropped:
-            self._tell_dropped(done.dropped)
+        for words in reply_notes(self.session, done):
+            self.screen.note(words)
         return done
 
     def facts(self) -> Facts:
@@ -316,30 +312,3 @@ class Chat:
             self._paused = bool(change.value)
         else:
             self.set_config(build_sampling({change.setting: change.value}, self.config))
-
-    def _tell_left_out(self) -> None:
-        """Say which turns are not read any more, each time that there are more of them."""
-        before, now = self.session.left_out
-        if now.exchanges > before.exchanges:
-            self.screen.note(
-                f"the context is full: the oldest {several(now.exchanges, 'turn')} no longer "
-                f"{'fits and is' if now.exchanges == 1 else 'fit and are'} not read"
-            )
-        if now.ids > before.ids:
-            self.screen.note(
-                "this turn alone is longer than the context: its beginning and its end are read, "
-                f"{several(now.ids, 'token')} between them are not"
-            )
-
-    def _tell_dropped(self, count: int) -> None:
-        """Say what fell out of the model's view: it never forgets silently."""
-        session = self.session
-        gone = len(session.ids) - session.used[0]
-        n_keep = min(self.config.n_keep, gone)
-        first = session.sampler.tokenizer.decode(session.ids[n_keep : n_keep + gone])
-        words = " ".join(first.split())
-        short = words if len(words) <= _DROPPED_WORDS else f"…{words[-_DROPPED_WORDS:]}"
-        self.screen.note(
-            f"{session.used[1]} tokens of context were full: {count:,} more fell out "
-            f'of view, {gone:,} in all, up to "{short}"'
-        )

@@ -8,6 +8,7 @@ import shlex
 
 from tuillm.config import TrainConfig
 from tuillm.errors import TuillmError
+from tuillm.store.chat_template import mode_of
 from tuillm.store.registry import find_model
 from tuillm.store.run_folder import Run
 from tuillm.store.run_status import Status
@@ -20,20 +21,20 @@ _FROM = 0.9
 def comparing(run: Run, status: Status) -> str:
     """Return `tuillm compare PARENT NEW -p WORDS --seed 1` for a run that had a parent, else "".
 
-    There is nothing to compare where the new model has taken its parent's place, or the parent has
-    gone.
+    Of conversations it is a question, where the parent can be asked one. There is nothing to
+    compare where the new model has taken its parent's place, or the parent has gone.
     """
     try:
         config = run.config
         if config.init_from is None or not status.model or config.init_from == status.model:
             return ""
-        find_model(config.init_from)
+        asks = mode_of(find_model(config.init_from)).turns
     except TuillmError:
         return ""
     models = f"{shlex.quote(config.init_from)} {shlex.quote(status.model)}"
     beginning = _beginning(config)
-    if not beginning:
-        return ""
+    if not beginning:  # conversations: the question is the person's
+        return f"tuillm compare {models} -q 'Who are you?' --seed 1" if asks else ""
     words = shlex.quote(beginning)
     return f"tuillm compare {models} -p {words} --seed 1"
 

@@ -11,6 +11,7 @@ from tuillm.cli.output import (
     yes_option,
 )
 from tuillm.store import registry
+from tuillm.store.chat_template import mode_of
 from tuillm.store.context_words import context_words
 from tuillm.units import age, count, figure, size
 
@@ -44,7 +45,7 @@ def list_command(as_json: bool) -> None:
 def show_command(name: str, as_json: bool) -> None:
     """Show what is known about the model NAME."""
     model = registry.get_model(name)
-    values = model.as_json()
+    values = model.as_json() | {"mode": mode_of(model).name}  # by the template in its folder, too
     if as_json:
         print_json(values)
         return

@@ -85,7 +85,7 @@ class Dashboard(App[None]):
         self.ended_by = 0  # the signal that has ended the dashboard
         self._snapshots: tuple[ModelsSnapshot, RunsSnapshot, PullsSnapshot] | None = None
         self._looking = False
-        self._typed_ahead = TypedAhead(self, "go_to('train')")
+        self._typed_ahead = TypedAhead(self, "go_to('train')", "chat")
         self.themes = ThemeChoice(self)
 
     def on_mount(self) -> None:
@@ -236,6 +236,10 @@ class Dashboard(App[None]):
         """Handle an event now, unless it was typed ahead."""
         if not self._typed_ahead.keeps(event):
             await super().on_event(event)
+
+    def drop_typed(self) -> None:
+        """Throw away the keys that were typed behind the one that opened a chat."""
+        self._typed_ahead.drop()
 
     def action_command_palette(self) -> None:
         if not isinstance(self.screen, Palette):

@@ -47,6 +47,7 @@ def open_chat(app: "Dashboard", name: str, go_on: str = "") -> None:
                 problem = str(error)
             with suppress(OSError, ValueError, AttributeError):  # where there is no stdin
                 drop_typed(sys.stdin.fileno())  # keys that were meant for the chat
+        app.drop_typed()  # and those that had been read when it opened
     except SuspendNotSupported:
         problem = "this terminal cannot be lent to the chat"
     finally:

@@ -1,6 +1,7 @@
-"""Keeps what is typed while the form of a run is being opened, for its first field.
+"""Keeps what is typed while the form of a run, or a chat, is being opened.
 
-Knows the keys that lead to the form; knows nothing of its fields. Textual hands a key to the
+It is for the form's first field; what was typed for a chat is thrown away when that has ended.
+Knows the keys that lead there; knows nothing of fields. Textual hands a key to the
 screen that is there when it comes, also where the key before it is about to open another one.
 """
 
@@ -13,11 +14,11 @@ _PATIENCE = 1.0
 
 
 class TypedAhead:
-    """Holds keys and pastes from the key that opens the form until `release`."""
+    """Holds keys and pastes from the key that opens something until `release` or `drop`."""
 
-    def __init__(self, app: App[None], action: str) -> None:
-        """`action` is that of the binding from whose key on they are held."""
-        self._app, self._action = app, action
+    def __init__(self, app: App[None], *actions: str) -> None:
+        """`actions` are those of the bindings from whose keys on they are held."""
+        self._app, self._actions = app, actions
         self._held: list[events.Event] | None = None
         self._timer: Timer | None = None
 
@@ -38,6 +39,11 @@ class TypedAhead:
             self._held = []
             self._timer = self._app.set_timer(_PATIENCE, self.release)
 
+    def drop(self) -> None:
+        """Throw away what was held."""
+        self._held = [] if self._held else self._held
+        self.release()
+
     def release(self) -> None:
         """Let what was held be handled, in its order."""
         held, self._held = self._held or [], None
@@ -48,4 +54,4 @@ class TypedAhead:
 
     def _opens(self, key: str) -> bool:
         found = self._app.screen.active_bindings.get(key)
-        return bool(found and found.enabled and found.binding.action == self._action)
+        return bool(found and found.enabled and found.binding.action in self._actions)

@@ -42,18 +42,26 @@ def model_readme(model: Model, base: BaseModel | None = None, repo: str = "") ->
         _what(model),
         _facts(model, base, private=not repo),
         _use(model, repo),
-        _LIMITS,
+        _limits(model),
     )
     return printable("\n\n".join(part for part in parts if part)) + "\n"
 
 
-_LIMITS = """\
+_KNOWS = {
+    "trained": "It knows what stood in the text it learned from, and nothing of the world beyond.",
+    "fine-tuned": "It knows what the model before it knew, and what it learned from this text.",
+}
+
+
+def _limits(model: Model) -> str:
+    learned = _KNOWS.get(model.card.origin, "What it learned from, its makers tell.")
+    return f"""\
 ## Limits
 
-It knows what stood in the text it learned from, and nothing of the world beyond. Whatever that
-text holds, names, opinions, mistakes, may come back, word for word where it was learned by heart.
-What it writes is made up. Rights in the text may reach to what a model repeats of it: ask before
-you publish."""
+{learned}
+Whatever that text holds, names, opinions, mistakes, may come back, word for word where it was
+learned by heart. What it writes is made up. Rights in the text may reach to what a model repeats
+of it: ask before you publish."""
 
 
 def _front(model: Model, base: BaseModel | None) -> str:

@@ -1,6 +1,7 @@
 """The commands that change what was said: other replies, other words, other branches."""
 
 from tuillm.chat.active_chat import Chat
+from tuillm.chat.commands.roles import system_now
 from tuillm.chat.commands.slash_commands import number_of
 from tuillm.chat.conversation.tree import first_words
 from tuillm.errors import UsageError
@@ -39,8 +40,11 @@ def undo(chat: Chat, rest: str) -> None:
 
 def clear(chat: Chat, rest: str) -> None:
     """`/clear`: a new conversation; the old one is kept where conversations are."""
+    kept = "; the one before is in /sessions" if chat.keep and chat.begun else ""
     chat.begin_anew()
-    chat.screen.note("the text is forgotten")
+    chat.screen.note(f"a new conversation{kept}")
+    if text := system_now(chat):
+        chat.screen.note(f"the system text stays: {text}")
 
 
 def branches(chat: Chat, rest: str) -> None:

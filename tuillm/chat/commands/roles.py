@@ -36,7 +36,8 @@ def system(chat: Chat, rest: str) -> None:
     chat.keep_up()
     what = f"system text: {text}" if text else "no system text"
     if chat.begun:
-        what += "\nfrom here on it stands before the whole conversation; /undo takes it back"
+        how = "it stands" if text else "none stands"
+        what += f"\nfrom here on {how} before the whole conversation; /undo takes it back"
     chat.screen.note(what)
 
 

@@ -87,12 +87,12 @@ class LineDialog(DismissOnce, ModalScreen[str | None]):
 
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:
-        if self._tried and event.value == self._value:
-            return
-        problem = self._problem(event.value)
+        again = event.value == self._value  # as a table below it may have put it there
+        tried = self._tried if again else ""
+        problem = tried or self._problem(event.value)
         note = self.query_one(".note", Static)
         note.update(problem or self._note)
-        note.set_class(bool(problem) and event.value != self._value, "-error")
+        note.set_class(bool(tried) or bool(problem) and not again, "-error")
 
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
