@@ -60,6 +60,9 @@ def test_a_system_text_is_kept_shown_and_exported(talk_to, kept, tmp_path):
     (session,) = kept()
     assert [node["who"] for node in session["tree"]["nodes"]] == ["system", "you", "model"] * 2
     again = talk_to(CHATML, "--continue", "-n", "6")
+    shown = again.text
+    assert "› hello\n" in shown and "› more\n" in shown and "system text: be loud" in shown
+    assert "assistant" not in shown and "im_start" not in shown
     assert again.say("/system") == "system text: be loud"
     assert again.say("/undo").startswith("took back") and again.say("/undo") == (
         "took back the system text"

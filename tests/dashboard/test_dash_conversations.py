@@ -12,12 +12,12 @@ from tuillm.store.sessions import SavedSession, SessionHead, list_sessions, save
 pytestmark = pytest.mark.slow
 
 
-def talk(model, *texts):
+def talk(model, *texts, **more):
     """Keep a conversation with a model: a person's text, a reply, a person's text..."""
     tree = Tree()
     for number, text in enumerate(texts):
         tree.append(Node(who="model" if number % 2 else "you", text=text, parent=tree.head))
-    head = SessionHead(model=model, title=tree.title, nodes=len(texts))
+    head = SessionHead(model=model, title=tree.title, nodes=len(texts), **more)
     return save_session(SavedSession(head, {}, tree.to_json())).head
 
 
@@ -41,6 +41,18 @@ async def test_those_of_a_model_are_listed_and_read(app, pilot, house):
     await until(pilot, lambda: rows(app) == [other.id])
     await pilot.press("escape", "escape")
     await opened(pilot, ModelsScreen)
+
+
+@piloted(size=(120, 40))
+async def test_turns_stand_on_lines_of_their_own(app, pilot, house):
+    """As they do in the chat."""
+    talk("salt-road", "Who wrote it?", " Marda did.", "When?", " Long ago.", mode="chat")
+    await conversations(pilot)
+    text = await shown(pilot, "Long ago")
+    lines = [line.strip(" │") for line in text.splitlines()]
+    asked = [index for index, line in enumerate(lines) if line.endswith("› Who wrote it?")]
+    assert asked and "Marda did." in lines[asked[-1] + 1]
+    assert any(line.endswith("› When?") for line in lines)
 
 
 @piloted()
@@ -74,7 +86,7 @@ async def test_export_and_delete(app, pilot, house, tmp_path):
             await until(
                 pilot, lambda ask=ask: isinstance(app.screen, Ask) and app.screen is not ask
             )
-            await shown(pilot, "there already", "taken.md")
+            await shown(pilot, "already", "taken.md")
     await told(pilot, "exported to")
     assert taken.read_text() == "mine" and "Dry feet and" in free.read_text()
     await pilot.press("d")

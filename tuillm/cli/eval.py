@@ -83,7 +83,8 @@ def eval_command(
 
     Every token but the first is predicted once, so the same text gives the same figures each time.
     Bits per byte compare across tokenizers; losses per token and perplexities do not. Characters
-    that a model's vocabulary cannot write are counted at 8 bits a byte, and told.
+    that a model's vocabulary cannot write are counted at 8 bits a byte, and told. Of conversations
+    the answers alone are predicted (--no-mask-prompt: all of it).
     """
     *models, text = names
     if not models:
@@ -113,6 +114,8 @@ def eval_command(
         for result in results:
             if result.left_out:
                 say(f"{result.model}: {left_out_note(result.left_out)}")
+        if config.mask_prompt and any(corpus.template for corpus in corpora):
+            say("conversations: the answers alone are measured, with those before them in view")
 
 
 def _read(config: TrainConfig, model: "Model") -> "Corpus":
@@ -157,10 +160,10 @@ def _measure(
     assert result is not None
     if not math.isfinite(result.val_loss):
         raise not_finite(model.name)
-    count = len(ids) - 1
+    count, mask = len(ids) - 1, tokens.val_mask
     return _Result(
         model=model.name,
-        tokens=count,
+        tokens=count if mask is None else int(mask[1:].sum()),
         bytes=tokens.val_bytes,
         left_out=tokens.left_out,
         left_out_bytes=tokens.left_out_bytes,

@@ -1,7 +1,11 @@
 """The commands that keep conversations: list, load, save, delete, export."""
 
+from typing import TYPE_CHECKING
+
 from tuillm.chat.active_chat import Chat
+from tuillm.chat.commands.roles import system_now
 from tuillm.chat.conversation.export_text import export_json, export_markdown
+from tuillm.chat.conversation.thoughts import split_thoughts
 from tuillm.errors import UsageError
 from tuillm.store.files import write_text
 from tuillm.store.run_checkpoints import resolve_model
@@ -16,7 +20,12 @@ from tuillm.store.sessions import (
 from tuillm.units import age
 from tuillm.user_paths import user_path
 
+if TYPE_CHECKING:
+    from tuillm.chat.conversation.session import Session
+
 _SHOWN = 20
+# of a conversation that is gone on with: characters of a text, and texts, that are shown again
+_TAIL, _LAST = 400, 4
 
 
 def sessions(chat: Chat, rest: str) -> None:
@@ -71,10 +80,29 @@ def take_up(chat: Chat, head: SessionHead) -> None:
     chat.use_session(session, head)
     for line in told:
         chat.screen.say("warning", line)
-    tail = session.text[-400:]
     named = f'"{head.name}", ' if head.name else ""
     chat.screen.note(f"{named}{head.id}, {age(head.updated)}: {session.tree.title}")
-    chat.screen.pieces([("class:reply", f"…{tail}" if len(session.text) > 400 else tail)])
+    chat.screen.pieces(_ending(session))
+    if text := system_now(chat):
+        chat.screen.note(f"system text: {text}")
+
+
+def _ending(session: "Session") -> list[tuple[str, str]]:
+    """The end of a conversation as pieces: of turns the last ones, each on lines of its own."""
+    if not session.mode.turns:
+        tail = session.text[-_TAIL:]
+        return [("class:reply", f"…{tail}" if len(session.text) > _TAIL else tail)]
+    pieces: list[tuple[str, str]] = []
+    path = [node for node in session.tree.path(session.tree.head) if node.who != "system"]
+    for node in path[-_LAST:]:
+        text = split_thoughts(node.text, node.in_thought)[1] if node.who == "model" else node.text
+        text = text.strip()
+        text = text if len(text) <= _TAIL else f"…{text[-_TAIL:]}"
+        if pieces:
+            pieces.append(("", "\n"))
+        pieces += [("class:prompt", "› ")] if node.who == "you" else []
+        pieces.append(("class:reply" if node.who == "model" else "", text))
+    return pieces
 
 
 def save(chat: Chat, rest: str) -> None:

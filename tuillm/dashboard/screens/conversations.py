@@ -71,10 +71,12 @@ class Conversation(Details[SessionHead]):
             tree = Tree.from_json(load_session(entry.id).tree)
         except TuillmError as error:
             return [*head, Text(str(error), colors["error"])]
-        said = Text()
+        said, turns = Text(), entry.mode == "chat"
         for node in tree.path(tree.head):
-            said.append(node.text, _STYLES[node.who])
-            said.append("\n" if node.who == "system" else "")
+            text = node.text.strip() if turns else node.text
+            said.append(f"› {text}" if turns and node.who == "you" else text, _STYLES[node.who])
+            said.append("\n\n" if turns and node.who == "model" else "")
+            said.append("\n" if node.who == "system" or turns and node.who == "you" else "")
         return [*head, said[-_SHOWN:]]
 
 
