@@ -110,6 +110,25 @@ def test_the_command_asks_each_in_its_template(folders):
     assert both.returncode == 2 and "cannot both be given" in both.stderr
 
 
+def test_generate_takes_a_system_text(folders):
+    """For a question alone, and of a model that reads one."""
+    one, two = folders / "one", folders / "two"
+    common = ("--temperature", "0", "-n", "9")
+    done = run("generate", one, "-q", "hello", "--system", "be brief", *common)
+    assert done.returncode == 0, done.stderr
+    sampler = Sampler(one)
+    prompt = encode_turn(mode_of(sampler.entry), "hello", [], sampler.tokenizer, "be brief")[1]
+    said = sampler.stream(prompt, temperature=0, max_new_tokens=9)
+    assert done.stdout.strip() == "".join(token.text for token in said).strip()
+    for arguments, told in (
+        ((one, "-p", "so", "--system", "be brief"), "a system text is for a question"),
+        ((two, "-q", "so", "--system", "be brief"), "takes no system text"),
+    ):
+        refused = run("generate", *arguments)
+        assert refused.returncode == 2 and refused.stderr.count("\n") == 1
+        assert told in refused.stderr
+
+
 @LONG
 def test_the_chat_compares_replies_to_its_last_question(folders, request):
     """Or to a question that begins; a model that reads no system text is told of."""

@@ -138,7 +138,7 @@ GENERATE = {
     "--nowordwrap": NO,
     "--format": "--json",
     "--insecure": NO,
-    "--system": NO,
+    "--system-prompt": NO,
     "--think": NO,
     # llama.cpp
     "-m": "NAME without an option",

@@ -46,6 +46,11 @@ keep_newline_option = click.option(
     metavar="TEXT",
     help="Ask in the model's chat template, and print the answer alone.",
 )
+@click.option(
+    "--system",
+    metavar="TEXT",
+    help="How the model is to answer a question; FILE:path reads a file.",
+)
 @keep_newline_option
 @click.option(
     "--num-samples",
@@ -64,6 +69,7 @@ def generate_command(
     name: str,
     prompt: str,
     question: str | None,
+    system: str | None,
     keep_newline: bool,
     num_samples: int,
     echo: bool,
@@ -80,7 +86,8 @@ def generate_command(
     build_sampling(chosen)  # a wrong value is told before a model is looked for
     asked = read_question(question, prompt, keep_newline)
     text: str | list[int] = read_prompt(prompt, keep_newline=keep_newline)
-    from tuillm.store.chat_template import COMPLETION, question_mode
+    told = _read_system(system, asked)
+    from tuillm.store.chat_template import COMPLETION, question_mode, refuse_system
     from tuillm.store.model_sampling import model_sampling
     from tuillm.store.run_checkpoints import resolve_model
     from tuillm.store.usage import using
@@ -88,6 +95,8 @@ def generate_command(
     model = resolve_model(name)  # a wrong name is told before torch is loaded
     config = build_sampling(chosen, model_sampling(model.path))
     mode = question_mode(model, name, f"tuillm generate {name} -p TEXT") if asked else COMPLETION
+    if told:
+        refuse_system(mode, model.name)
     with ExitStack() as used:
         used.enter_context(using(model.path, "generate"))
         if draft is not None:
@@ -99,7 +108,7 @@ def generate_command(
         adapt()
         sampler = Sampler(name, device=device, dtype=dtype, draft=draft, context=context)
         if asked:
-            text, config = as_turn(mode, asked, config, sampler.tokenizer)
+            text, config = as_turn(mode, asked, config, sampler.tokenizer, told)
             echo = False
         write_reply(
             sampler,
@@ -111,6 +120,17 @@ def generate_command(
             stats=stats,
             answer=bool(asked),
         )
+
+
+def _read_system(system: str | None, asked: str) -> str:
+    """Return what `--system` says; raises UsageError where there is no question."""
+    if system is None:
+        return ""
+    if not asked:
+        raise UsageError("a system text is for a question", "-q TEXT --system TEXT")
+    if system == "-":
+        raise UsageError("stdin is for the question, not for --system", "--system FILE:path")
+    return read_prompt(system).strip()
 
 
 def read_prompt(prompt: str, *, keep_newline: bool = False) -> str:

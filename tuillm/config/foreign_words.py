@@ -176,7 +176,7 @@ NOT_HERE = {
     "kv_offload no_kv_offload use_cache cache logits_all vocab_only offload_kqv":
         "memory is taken care of by itself; --dtype int8 needs least",
     "system sys system_prompt system_message instruction persona":
-        "tuillm chat NAME --system TEXT, where a model has a chat template",
+        "--system TEXT of tuillm chat and tuillm generate -q, where a model has a chat template",
     "chat_template template in_prefix in_suffix prompt_template":
         "a model's card has its template; /mode in the chat says whether it is used",
     "conversation cnv interactive i interactive_first instruct chat st single_turn multiline":
