@@ -228,6 +228,7 @@ def test_rows_are_packed_as_they_come(native, tmp_path, monkeypatch, name, dtype
 
 PEAK = """
 import sys, torch
+from pathlib import Path
 from tuillm.model import load_decoder
 from tuillm.model.malloc import allow_tuning
 
