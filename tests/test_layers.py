@@ -116,6 +116,7 @@ ALLOWED = {
         "bench.bench_record",
         # a conversation, read without a model
         "chat.conversation.export_text",
+        "chat.conversation.speaker_turns",
         "chat.conversation.tree",
     },
     "cli": {

@@ -93,14 +93,15 @@ async def test_a_terminal_that_cannot_be_lent(app, pilot, model):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("opens", ["c", "enter"])
 @piloted()
 async def test_keys_typed_before_the_chat_has_opened_are_not_for_the_dashboard(
-    app, pilot, model, monkeypatch
+    app, pilot, model, monkeypatch, opens
 ):
     """What follows the key that opens it in one breath was meant for the chat."""
     commands = lend_terminal(app, monkeypatch)
-    for key in "c3e":
-        app.post_message(events.Key(key, key))
+    for key in (opens, "3", "e"):
+        app.post_message(events.Key(key, key if len(key) == 1 else None))
     await until(pilot, lambda: commands == ["suspended", ["chat", "--", "book"], "back"])
     await pilot.pause()
     assert isinstance(app.screen, ModelsScreen), "neither runs nor the export dialog"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tuillm.cli.generate import read_prompt
+from tuillm.cli.generate import read_prompt, read_system
 from tuillm.cli.offer_checkpoint import check_trained, offer_checkpoint
 from tuillm.cli.options import (
     GroupedCommand,
@@ -81,9 +81,7 @@ def chat_command(
     assert name is not None
     chosen = typed(settings)
     build_sampling(chosen)  # a wrong value is told before a model is looked for
-    if system == "-":
-        raise UsageError("stdin is for what you say, not for --system", "--system FILE:path")
-    told = read_prompt(system).strip() if system else ""
+    told = read_system(system)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         if go_on:
             raise UsageError("--continue is for a terminal", "in a pipe each message stands alone")

@@ -67,20 +67,21 @@ def compare_command(
         raise UsageError("--markdown and --json do not go together", "choose one")
     asked = read_question(question, prompt, keep_newline)
     text = asked or read_prompt(prompt, keep_newline=keep_newline)
-    from tuillm.store.chat_template import question_mode
+    from tuillm.store.chat_template import COMPLETION, question_mode
     from tuillm.store.run_checkpoints import resolve_model
     from tuillm.store.usage import using
 
     found = [resolve_model(name) for name in names]  # told before torch is loaded
     hint = "-p TEXT continues a text"
     modes = [
-        question_mode(model, name, hint) for name, model in zip(names, found, strict=True) if asked
+        question_mode(model, name, hint) if asked else COMPLETION
+        for name, model in zip(names, found, strict=True)
     ]
     with ExitStack() as marks:
         for model in found:
             marks.enter_context(using(model.path, "compare"))
         models = _load(found, device, dtype)
-        prompts = _own_prompts(models, modes, text, config)
+        prompts = _own_prompts(models, modes, asked, config) if asked else []
         form = "markdown" if markdown else "json" * as_json
         if not _compare(models, text, config, prompts, form):
             raise click.Abort
@@ -103,13 +104,13 @@ def _own_prompts(
     question: str,
     config: SamplingConfig,
 ) -> "list[OwnPrompt]":
-    """What each model reads of a question; nothing where a text is continued, without modes."""
+    """What each model reads of a question."""
     from tuillm.chat.compare.comparison import OwnPrompt
     from tuillm.generation.questions import as_turn
 
     return [
         OwnPrompt(*as_turn(mode, question, config, sampler.tokenizer))
-        for (_, sampler), mode in zip(models, modes, strict=bool(modes))
+        for (_, sampler), mode in zip(models, modes, strict=True)
     ]
 
 

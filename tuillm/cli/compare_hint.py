@@ -22,7 +22,7 @@ def comparing(run: Run, status: Status) -> str:
     """Return `tuillm compare PARENT NEW -p WORDS --seed 1` for a run that had a parent, else "".
 
     Of conversations it is a question, where the parent can be asked one. There is nothing to
-    compare where the new model has taken its parent's place, or the parent has gone.
+    compare where the new model has replaced its parent, or the parent has gone.
     """
     try:
         config = run.config

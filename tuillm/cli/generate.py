@@ -86,7 +86,9 @@ def generate_command(
     build_sampling(chosen)  # a wrong value is told before a model is looked for
     asked = read_question(question, prompt, keep_newline)
     text: str | list[int] = read_prompt(prompt, keep_newline=keep_newline)
-    told = _read_system(system, asked)
+    if system is not None and not asked:
+        raise UsageError("a system text is for a question", "-q TEXT --system TEXT")
+    told = read_system(system)
     from tuillm.store.chat_template import COMPLETION, question_mode, refuse_system
     from tuillm.store.model_sampling import model_sampling
     from tuillm.store.run_checkpoints import resolve_model
@@ -120,17 +122,6 @@ def generate_command(
             stats=stats,
             answer=bool(asked),
         )
-
-
-def _read_system(system: str | None, asked: str) -> str:
-    """Return what `--system` says; raises UsageError where there is no question."""
-    if system is None:
-        return ""
-    if not asked:
-        raise UsageError("a system text is for a question", "-q TEXT --system TEXT")
-    if system == "-":
-        raise UsageError("stdin is for the question, not for --system", "--system FILE:path")
-    return read_prompt(system).strip()
 
 
 def read_prompt(prompt: str, *, keep_newline: bool = False) -> str:
@@ -169,3 +160,10 @@ def read_question(question: str | None, prompt: str, keep_newline: bool) -> str:
     if not asked.strip():
         raise UsageError("the question is empty", "-q 'Who speaks?'")
     return asked
+
+
+def read_system(system: str | None) -> str:
+    """Return the text that `--system` stands for, "" without it; raises UsageError for stdin."""
+    if system == "-":
+        raise UsageError("stdin is for what you say, not for --system", "--system FILE:path")
+    return read_prompt(system).strip() if system else ""

@@ -85,7 +85,7 @@ class Dashboard(App[None]):
         self.ended_by = 0  # the signal that has ended the dashboard
         self._snapshots: tuple[ModelsSnapshot, RunsSnapshot, PullsSnapshot] | None = None
         self._looking = False
-        self._typed_ahead = TypedAhead(self, "go_to('train')", "chat")
+        self._typed_ahead = TypedAhead(self, "go_to('train')", "chat", "go_on")
         self.themes = ThemeChoice(self)
 
     def on_mount(self) -> None:

@@ -1,8 +1,8 @@
 """Keeps what is typed while the form of a run, or a chat, is being opened.
 
 It is for the form's first field; what was typed for a chat is thrown away when that has ended.
-Knows the keys that lead there; knows nothing of fields. Textual hands a key to the
-screen that is there when it comes, also where the key before it is about to open another one.
+Knows the keys that lead there; knows nothing of fields. Textual hands a key to the screen that is
+there when it comes, also where the key before it is about to open another one.
 """
 
 from textual import events
@@ -17,7 +17,10 @@ class TypedAhead:
     """Holds keys and pastes from the key that opens something until `release` or `drop`."""
 
     def __init__(self, app: App[None], *actions: str) -> None:
-        """`actions` are those of the bindings from whose keys on they are held."""
+        """`actions` are those of the bindings from whose keys on they are held.
+
+        So is what follows Enter in a table whose rows open a chat (`ROWS_OPEN_CHATS`).
+        """
         self._app, self._actions = app, actions
         self._held: list[events.Event] | None = None
         self._timer: Timer | None = None
@@ -41,7 +44,7 @@ class TypedAhead:
 
     def drop(self) -> None:
         """Throw away what was held."""
-        self._held = [] if self._held else self._held
+        self._held = None
         self.release()
 
     def release(self) -> None:
@@ -53,5 +56,9 @@ class TypedAhead:
             self._app.post_message(event)
 
     def _opens(self, key: str) -> bool:
-        found = self._app.screen.active_bindings.get(key)
-        return bool(found and found.enabled and found.binding.action in self._actions)
+        screen = self._app.screen
+        found = screen.active_bindings.get(key)
+        if not found or not found.enabled:
+            return False
+        chooses = found.binding.action == "choose" and getattr(screen, "ROWS_OPEN_CHATS", False)
+        return chooses or found.binding.action in self._actions

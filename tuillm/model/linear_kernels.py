@@ -32,7 +32,7 @@ class PlainLinear(nn.Module):
 
 
 class LogitsLinear(PlainLinear):
-    """The head: x [..., in] -> logits [..., out] in float32, weights in bfloat16.
+    """The head, without a bias: x [..., in] -> logits [..., out] in float32, weights in bfloat16.
 
     PyTorch rounds what such a product gives to bfloat16, logits near 20 to an eighth: that decides
     between likely tokens by chance. The largest of each position are computed again in float32.
@@ -44,8 +44,6 @@ class LogitsLinear(PlainLinear):
         for given, part in zip(x.float().flatten(0, -2).split(_ROWS_AGAIN), parts, strict=True):
             best = part.topk(min(_AGAIN, part.shape[1]), sorted=False).indices
             exact = torch.bmm(self.weight[best].float(), given.unsqueeze(2)).squeeze(2)
-            if self.bias is not None:
-                exact += self.bias[best]
             part.scatter_(1, best, exact)
         return logits
 

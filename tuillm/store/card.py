@@ -24,11 +24,10 @@ class ModelCard(BaseModel):
     `val_loss` in nats per token, `bits_per_byte` in bits per UTF-8 byte, which compares across
     tokenizers. `source` and `revision` are the hub's repository and commit that a model was pulled
     from, `base` the repository that it goes back to by fine-tuning, and `license` what either says
-    of itself, as the hub spells it. `lora` says with which
-    adapters it was fine-tuned, if it was, `teachers` how many models it learned from beside its
-    text. `starts_at_eot` says that an empty prompt is best begun behind the end-of-text token,
-    where the texts it knows begin.
-    `created` is seconds since 1970.
+    of itself, as the hub spells it. `lora` says with which adapters it was fine-tuned, if it was,
+    `teachers` how many models it learned from beside its text. `starts_at_eot` says that an empty
+    prompt is best begun behind the end-of-text token, where the texts it knows begin. `created`
+    is seconds since 1970.
     """
 
     model_config = ConfigDict(extra="ignore")

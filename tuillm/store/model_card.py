@@ -59,9 +59,9 @@ def _limits(model: Model) -> str:
 ## Limits
 
 {learned}
-Whatever that text holds, names, opinions, mistakes, may come back, word for word where it was
-learned by heart. What it writes is made up. Rights in the text may reach to what a model repeats
-of it: ask before you publish."""
+Whatever stood in a text it learned from, names, opinions, mistakes, may come back, word for word
+where it was learned by heart. What it writes is made up. Rights in a text may reach to what a model
+repeats of it: ask before you publish."""
 
 
 def _front(model: Model, base: BaseModel | None) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from tuillm.chat.active_chat import Chat
 from tuillm.chat.commands.roles import system_now
 from tuillm.chat.conversation.export_text import export_json, export_markdown
-from tuillm.chat.conversation.thoughts import split_thoughts
+from tuillm.chat.conversation.speaker_turns import speaker_turns
 from tuillm.errors import UsageError
 from tuillm.store.files import write_text
 from tuillm.store.run_checkpoints import resolve_model
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tuillm.chat.conversation.session import Session
 
 _SHOWN = 20
-# of a conversation that is gone on with: characters of a text, and texts, that are shown again
+# of a conversation that is gone on with: characters of a turn, and turns, that are shown again
 _TAIL, _LAST = 400, 4
 
 
@@ -93,15 +93,13 @@ def _ending(session: "Session") -> list[tuple[str, str]]:
         tail = session.text[-_TAIL:]
         return [("class:reply", f"…{tail}" if len(session.text) > _TAIL else tail)]
     pieces: list[tuple[str, str]] = []
-    path = [node for node in session.tree.path(session.tree.head) if node.who != "system"]
-    for node in path[-_LAST:]:
-        text = split_thoughts(node.text, node.in_thought)[1] if node.who == "model" else node.text
-        text = text.strip()
-        text = text if len(text) <= _TAIL else f"…{text[-_TAIL:]}"
-        if pieces:
-            pieces.append(("", "\n"))
-        pieces += [("class:prompt", "› ")] if node.who == "you" else []
-        pieces.append(("class:reply" if node.who == "model" else "", text))
+    path = session.tree.path(session.tree.head)
+    turns = list(speaker_turns(node for node in path if node.who != "system"))
+    for turn in turns[-_LAST:]:
+        text = turn.text if len(turn.text) <= _TAIL else f"…{turn.text[-_TAIL:]}"
+        pieces += [("", "\n")] if pieces else []
+        pieces += [("class:prompt", "› ")] if turn.who == "you" else []
+        pieces.append(("class:reply" if turn.who == "model" else "", text))
     return pieces
 
 

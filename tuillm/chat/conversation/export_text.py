@@ -4,9 +4,8 @@ Knows trees; what acts on a terminal is left out of the page and escaped in the 
 """
 
 import re
-from itertools import groupby
 
-from tuillm.chat.conversation.thoughts import split_thoughts
+from tuillm.chat.conversation.speaker_turns import speaker_turns
 from tuillm.chat.conversation.tree import Node, Tree
 from tuillm.errors import printable
 from tuillm.formats.json_text import JsonObject, shown_json
@@ -55,17 +54,12 @@ def _turn(node: Node) -> JsonObject:
 def _turns(path: list[Node], model: str) -> str:
     speakers = {"you": "You", "model": _plain(model), "system": "System"}
     parts = []
-    for who, group in groupby(path, key=lambda node: node.who):
-        nodes = list(group)
-        whole = "".join(node.text for node in nodes)
-        if who == "system" and not whole:  # it took one away
-            whole = "none"
-        thought, said = "", whole
-        if who == "model":
-            thought, said = split_thoughts(whole, nodes[0].in_thought)
-        if thought:
-            parts.append("> " + _lines(_plain(thought)).replace("\n", "\n> "))
-        parts.append(f"**{speakers[who]}:** {_lines(_plain(said.strip()))}")
+    for turn in speaker_turns(path):
+        if turn.thought:
+            parts.append("> " + _lines(_plain(turn.thought)).replace("\n", "\n> "))
+        nothing = turn.who == "system" and not turn.text  # a system text was taken away
+        said = "none" if nothing else _lines(_plain(turn.text))
+        parts.append(f"**{speakers[turn.who]}:** {said}")
     return "\n\n".join(parts)
 
 

@@ -12,6 +12,7 @@ from textual import on
 from textual.binding import Binding, BindingType
 
 from tuillm.chat.conversation.export_text import export_markdown
+from tuillm.chat.conversation.speaker_turns import speaker_turns
 from tuillm.chat.conversation.tree import Tree
 from tuillm.dashboard.background import run_in_background
 from tuillm.dashboard.open_chat import open_chat
@@ -71,18 +72,23 @@ class Conversation(Details[SessionHead]):
             tree = Tree.from_json(load_session(entry.id).tree)
         except TuillmError as error:
             return [*head, Text(str(error), colors["error"])]
-        said, turns = Text(), entry.mode == "chat"
-        for node in tree.path(tree.head):
-            text = node.text.strip() if turns else node.text
-            said.append(f"› {text}" if turns and node.who == "you" else text, _STYLES[node.who])
-            said.append("\n\n" if turns and node.who == "model" else "")
-            said.append("\n" if node.who == "system" or turns and node.who == "you" else "")
+        path, said = tree.path(tree.head), Text()
+        if entry.mode == "chat":
+            for turn in speaker_turns(path):
+                mark = "› " if turn.who == "you" else ""
+                space = "\n\n" if turn.who == "model" else "\n"
+                said.append(f"{mark}{turn.text}", _STYLES[turn.who]).append(space)
+        else:
+            for node in path:
+                end = "\n" if node.who == "system" else ""
+                said.append(node.text + end, _STYLES[node.who])
         return [*head, said[-_SHOWN:]]
 
 
 class ConversationsScreen(AskScreen, TableScreen[SessionHead]):
     """The conversations with one model; `a` shows those with all of them."""
 
+    ROWS_OPEN_CHATS = True
     NAV = "models"
     TITLE_WORDS = "conversations"
     CURVE = False

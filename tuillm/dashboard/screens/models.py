@@ -119,6 +119,7 @@ COLUMNS: list["Column[Model]"] = [
 class ModelsScreen(PullsScreen, TableScreen["Model"]):
     """The table of the registry and the details of the model under its cursor."""
 
+    ROWS_OPEN_CHATS = True
     NAV = "models"
     COLUMNS = COLUMNS
     EMPTY = _EMPTY
