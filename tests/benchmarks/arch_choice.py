@@ -18,16 +18,18 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from little_text import DATA, texts  # type: ignore[import-not-found]  # it lies beside this
 
 # of each text the preset, and the steps of GPT-2
 RUNS = {"80-kb": ("tiny", 700), "1-mb": ("tiny", 1000), "10-mb": ("small", 600)}
-_TRIED, _ROUNDS = 40, 3
+# steps that are timed, behind some that warm up
+_TRIED, _WARM_UP = 30, 4
 
 
 def learn(text: str, preset: str, arch: str, steps: int, seed: int) -> None:
-    """Train one model in this process; print its bits per byte and the seconds of a step."""
+    """Train one model in this process, and print its bits per byte."""
     from tuillm import Trainer
     from tuillm.training import eval_schedule
 
@@ -36,19 +38,36 @@ def learn(text: str, preset: str, arch: str, steps: int, seed: int) -> None:
         text, preset=preset, arch=arch, max_steps=steps, seed=seed, name=f"{arch}-{seed}",
         eval_interval=steps, patience=0, sample_tokens=0, compile="off",
     )  # fmt: skip
-    times, bits = [], 0.0
+    bits = 0.0
     for metrics in trainer.steps():
-        times.append(time.process_time())
         bits = metrics.row().get("bits_per_byte", bits)
-    # the first step warms up, the last one is evaluated
-    seconds = (times[-2] - times[0]) / (len(times) - 2)
-    print(json.dumps({"bits": bits, "seconds": seconds}))
+    print(json.dumps(bits))
 
 
-def run(folder: str, text: str, arch: str, steps: int, seed: int) -> dict[str, float]:
-    """Train one model in a process of its own."""
+def time_steps(text: str, preset: str, *archs: str) -> None:
+    """Print the seconds of a step of each architecture, interleaved in this process: medians."""
+    from tuillm import Trainer
+
+    running = [
+        Trainer(
+            text, preset=preset, arch=arch, max_steps=1000, name=arch, eval_interval=1000,
+            sample_tokens=0, compile="off",
+        ).steps()
+        for arch in archs
+    ]  # fmt: skip
+    times: list[list[float]] = [[] for _ in archs]
+    for _ in range(_TRIED):
+        for steps, taken in zip(running, times, strict=True):
+            begun = time.process_time()
+            next(steps)
+            taken.append(time.process_time() - begun)
+    print(json.dumps([median(taken[_WARM_UP:]) for taken in times]))
+
+
+def run(way: str, folder: str, text: str, *arguments: object) -> Any:
+    """Do one of these two in a process of its own with one thread; return what it prints."""
     preset, file = RUNS[text][0], Path(folder, f"{text}.txt")
-    command = [sys.executable, __file__, "--one", str(file), preset, arch, str(steps), str(seed)]
+    command = [sys.executable, __file__, way, str(file), preset, *map(str, arguments)]
     with tempfile.TemporaryDirectory() as home:
         surroundings = os.environ | {"TUILLM_HOME": home, "OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=surroundings)
@@ -59,17 +78,15 @@ def compare(
     folder: str, text: str, archs: list[str], seeds: range, pool: ThreadPoolExecutor
 ) -> None:
     """Print a line for each architecture on one text."""
-    rounds = [
-        [run(folder, text, arch, _TRIED, 1)["seconds"] for arch in archs] for _ in range(_ROUNDS)
-    ]
+    seconds = run("--time", folder, text, *archs)
     running = []
-    for number, arch in enumerate(archs):
-        ratio = median(row[number] / row[0] for row in rounds)
+    for arch, taken in zip(archs, seconds, strict=True):
+        ratio = taken / seconds[0]
         steps = round(RUNS[text][1] / ratio)
-        jobs = [pool.submit(run, folder, text, arch, steps, seed) for seed in seeds]
+        jobs = [pool.submit(run, "--one", folder, text, arch, steps, seed) for seed in seeds]
         running.append((arch, ratio, steps, jobs))
     for arch, ratio, steps, jobs in running:
-        bits = [job.result()["bits"] for job in jobs]
+        bits = [job.result() for job in jobs]
         said = ", ".join(f"{value:.3f}" for value in bits)
         print(
             f"{text}, {RUNS[text][0]}, {arch}: a step takes {ratio:.2f}, {steps} steps: {said}; "
@@ -101,5 +118,7 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--one"]:
         text, preset, arch, steps, seed = sys.argv[2:7]
         learn(text, preset, arch, int(steps), int(seed))
+    elif sys.argv[1:2] == ["--time"]:
+        time_steps(*sys.argv[2:])
     else:
         main()
